@@ -1,1 +1,8 @@
-//! Skeleton.
+//! Chasqui: the real-time payment-status gateway for Khipu.
+
+pub mod account;
+pub mod clock;
+pub mod ledger;
+pub mod outbox;
+pub mod payment;
+pub mod relay;

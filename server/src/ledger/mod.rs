@@ -1,0 +1,181 @@
+//! Durable state and the agenda: what survives a crash.
+//!
+//! A method that returns `Ok` has made its effect durable, as far as the store's settings can promise it. A method that
+//! returns an error may or may not have had its effect; every operation can safely be repeated. The ledger knows nothing
+//! of HTTP, of Khipu's field names or of watchers. The contract below is tested by one suite, [`suite`], that runs on
+//! every implementation.
+
+pub mod sqlite;
+#[cfg(test)]
+mod suite;
+
+use std::time::Duration;
+
+use async_trait::async_trait;
+use bytes::Bytes;
+
+use crate::payment::{
+    ErrandKind, Intent, Observation, Payment, PaymentId, Ref, Source, State, Status, Timestamp,
+    Verdict,
+};
+
+#[async_trait]
+pub trait Ledger: Send + Sync + std::fmt::Debug + 'static {
+    /// Keeps what is needed to adopt a payment, before Khipu is asked to make it. Repeating it with the same reference
+    /// changes nothing.
+    async fn intend(&self, intent: &Intent) -> Result<(), LedgerError>;
+
+    async fn intent(&self, reference: &Ref) -> Result<Option<Intent>, LedgerError>;
+
+    /// Records a payment and binds its reference's intent to it. Where something is known of the payment already (a
+    /// notification came first) what was unknown is filled in (terms, URLs, reference, dates) and what is known stays;
+    /// the state is merged, never lowered. A payment of another account is left alone: `Err(Foreign)`.
+    async fn create(&self, payment: &Payment) -> Result<Outcome, LedgerError>;
+
+    /// Applies an observation in one atomic step: merges the claim (max on the version), keeps the notification and the
+    /// record of it all, schedules the errands. A payment that is not known is begun as pending, with no terms. One of
+    /// another account is left alone: `Err(Foreign)`.
+    ///
+    /// A notification whose bytes are known already is counted, not kept again; its verdict becomes `Agrees` if either
+    /// was. A claim that changes nothing and carries neither a notification nor an errand leaves no trace.
+    ///
+    /// Errands: one of kind `Delivery` is scheduled only if the payment stands at `Confirmed` afterwards, and at most
+    /// once a payment, ever. Scheduling one that is open brings it forward if it has not been attempted, and never puts
+    /// it off. A `Check` that was settled can be scheduled again.
+    async fn observe(
+        &self,
+        id: &PaymentId,
+        observation: &Observation,
+    ) -> Result<Outcome, LedgerError>;
+
+    /// The states of many payments, in the order asked; `None` for one that is unknown.
+    async fn read(&self, ids: &[PaymentId]) -> Result<Vec<Option<State>>, LedgerError>;
+
+    async fn payment(&self, id: &PaymentId) -> Result<Option<Payment>, LedgerError>;
+
+    /// The first notification about the payment with verdict `Agrees`: what its merchant is to be sent.
+    async fn notification(&self, id: &PaymentId) -> Result<Option<KeptNotification>, LedgerError>;
+
+    /// Everything recorded about the payment, oldest first, at most [`TIMELINE_LIMIT`] entries (the oldest).
+    async fn timeline(&self, id: &PaymentId) -> Result<Vec<TimelineEntry>, LedgerError>;
+
+    /// Takes up to `limit` open errands of a kind that are due at `now`, the longest due first, each under a lease that
+    /// nobody else can take before `now + lease` has passed.
+    async fn claim(
+        &self,
+        kind: ErrandKind,
+        now: Timestamp,
+        limit: usize,
+        lease: Duration,
+    ) -> Result<Vec<Leased>, LedgerError>;
+
+    /// When the earliest open, unleased (or lease-expired) errand of a kind is due; `None` if there is none.
+    async fn next_due(&self, kind: ErrandKind) -> Result<Option<Timestamp>, LedgerError>;
+
+    /// Ends a lease and records the attempt, if one is given. `false`: the lease was lost meanwhile (it had run out and
+    /// another holder took the errand), and only the attempt was recorded.
+    async fn settle(
+        &self,
+        leased: &Leased,
+        settlement: &Settlement,
+        attempt: Option<&Attempt>,
+    ) -> Result<bool, LedgerError>;
+
+    /// Whether the store can be written to now.
+    async fn ready(&self) -> Result<(), LedgerError>;
+}
+
+/// The most entries that a timeline shows.
+pub const TIMELINE_LIMIT: usize = 1000;
+
+/// What became of an observation.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Outcome {
+    /// `None`: the payment was not known.
+    pub before: Option<State>,
+    pub after: State,
+}
+
+impl Outcome {
+    /// Whether watchers have something new to see.
+    pub fn changed(&self) -> bool {
+        self.before
+            .is_none_or(|before| before.status != self.after.status)
+    }
+}
+
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct KeptNotification {
+    pub body: Bytes,
+    /// The `x-khipu-signature` header as it came.
+    pub signature: String,
+    pub received_at: Timestamp,
+}
+
+/// An errand in somebody's hands.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Leased {
+    pub kind: ErrandKind,
+    pub payment_id: PaymentId,
+    /// How many attempts were made before this one; 0 at first.
+    pub attempts: u32,
+    /// Distinguishes this lease from every other of the same errand.
+    pub token: u64,
+}
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Settlement {
+    /// Nothing more to do.
+    Done,
+    /// Not yet: put back, one attempt counted, due then.
+    Again { due_at: Timestamp },
+    /// Given up; kept so that it can be looked at and taken up by hand.
+    Dead,
+}
+
+/// One try of an errand, for the timeline. Holds no body and no payer data.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Attempt {
+    pub at: Timestamp,
+    pub duration: Duration,
+    /// Short and for people: `200`, `connection refused`.
+    pub result: String,
+}
+
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct TimelineEntry {
+    pub at: Timestamp,
+    pub event: Event,
+}
+
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Event {
+    Created,
+    /// A claim was made; `accepted` if it changed the status.
+    Observed {
+        source: Source,
+        status: Status,
+        accepted: bool,
+    },
+    /// A notification was kept (its first arrival; `copies` counts all).
+    Notified {
+        verdict: Verdict,
+        copies: u32,
+    },
+    Attempted {
+        kind: ErrandKind,
+        number: u32,
+        result: String,
+        duration: Duration,
+    },
+}
+
+#[derive(Debug, thiserror::Error)]
+pub enum LedgerError {
+    /// The payment or reference belongs to another account.
+    #[error("it belongs to another account")]
+    Foreign,
+    /// The store is away, full, too slow or damaged; the text says which.
+    #[error("the ledger is not available: {0}")]
+    Unavailable(String),
+}

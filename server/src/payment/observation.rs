@@ -1,0 +1,136 @@
+//! A claim about a payment, from wherever it came, with what is to be kept and done because of it.
+
+use bytes::Bytes;
+use serde::{Deserialize, Serialize};
+
+use super::{AccountName, Reason, Status, Timestamp};
+
+/// Who says so.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Source {
+    /// Khipu's webhook.
+    Notification,
+    /// Khipu's answer to a question of ours or to a call that passed through us.
+    Khipu,
+    /// A call of the merchant's own: a payment created or deleted.
+    Merchant,
+    /// The payer came back through the return hop.
+    Payer,
+}
+
+impl Source {
+    pub const ALL: [Self; 4] = [Self::Notification, Self::Khipu, Self::Merchant, Self::Payer];
+
+    pub const fn as_str(self) -> &'static str {
+        match self {
+            Self::Notification => "notification",
+            Self::Khipu => "khipu",
+            Self::Merchant => "merchant",
+            Self::Payer => "payer",
+        }
+    }
+}
+
+/// What is said of the payment, before anybody decided whether it is news.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Claim {
+    pub status: Status,
+    pub late: bool,
+    pub reason: Option<Reason>,
+}
+
+impl Claim {
+    pub const fn of(status: Status) -> Self {
+        Self {
+            status,
+            late: false,
+            reason: None,
+        }
+    }
+}
+
+/// How far a notification is believed. Only an agreeing one carries a claim.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Verdict {
+    /// Fresh, signed, about a payment made here, and in agreement with it.
+    Agrees,
+    /// Its signature is valid but too old or too far ahead: Khipu decides.
+    Stale,
+    /// About a payment that was not made here: Khipu decides.
+    UnknownPayment,
+    /// Amount, currency, receiver or transaction differ from the payment's: never confirmed by it.
+    Mismatch,
+    /// Signed and in agreement, but without a conciliation date: Khipu decides.
+    Unconciliated,
+}
+
+impl Verdict {
+    pub const ALL: [Self; 5] = [
+        Self::Agrees,
+        Self::Stale,
+        Self::UnknownPayment,
+        Self::Mismatch,
+        Self::Unconciliated,
+    ];
+
+    pub const fn as_str(self) -> &'static str {
+        match self {
+            Self::Agrees => "agrees",
+            Self::Stale => "stale",
+            Self::UnknownPayment => "unknown_payment",
+            Self::Mismatch => "mismatch",
+            Self::Unconciliated => "unconciliated",
+        }
+    }
+}
+
+/// What Khipu sent, byte for byte: the merchant gets these bytes.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Notification {
+    pub body: Bytes,
+    /// The `x-khipu-signature` header as it came.
+    pub signature: String,
+    pub verdict: Verdict,
+}
+
+/// Timed work that an observation calls for.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+pub enum ErrandKind {
+    /// Hand the confirmation to the merchant's notify_url. At most one a payment, ever; scheduled only where the payment
+    /// stands at confirmed once the observation has been applied.
+    Delivery,
+    /// Ask Khipu about the payment.
+    Check,
+}
+
+impl ErrandKind {
+    pub const ALL: [Self; 2] = [Self::Delivery, Self::Check];
+
+    pub const fn as_str(self) -> &'static str {
+        match self {
+            Self::Delivery => "delivery",
+            Self::Check => "check",
+        }
+    }
+}
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Errand {
+    pub kind: ErrandKind,
+    pub due_at: Timestamp,
+}
+
+/// Everything that one event says about one payment. The ledger applies it in one atomic step.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Observation {
+    /// The account on whose behalf it was made. A payment of another account is not touched.
+    pub account: AccountName,
+    pub source: Source,
+    pub at: Timestamp,
+    /// `None`: recorded, but nothing follows from it.
+    pub claim: Option<Claim>,
+    pub notification: Option<Notification>,
+    pub errands: Vec<Errand>,
+}

@@ -1,0 +1,43 @@
+//! Carries a committed change to whichever instance has somebody watching.
+//!
+//! The relay promises no history: it tells what happens after a subscription was confirmed. Whoever watches subscribes,
+//! waits for the confirmation, and only then reads the ledger; between the two there is no gap to fall into. A change may
+//! arrive twice or out of order, which the max-register makes harmless.
+
+mod local;
+#[cfg(test)]
+mod suite;
+
+use async_trait::async_trait;
+
+use crate::payment::{PaymentId, State};
+
+pub use local::LocalRelay;
+
+/// A payment's newest state, as somebody committed it.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Change {
+    pub payment_id: PaymentId,
+    pub state: State,
+}
+
+/// Where an instance hears of changes. Called on the relay's own task: it must not block.
+pub trait Listener: Send + Sync + 'static {
+    fn heard(&self, change: Change);
+}
+
+#[async_trait]
+pub trait Relay: Send + Sync + std::fmt::Debug + 'static {
+    /// Returns once every change announced from now on, on any instance, will be heard here. Repeating it is harmless.
+    async fn subscribe(&self, id: &PaymentId) -> Result<(), RelayError>;
+
+    /// Changes of this payment need no longer be heard here. Needs no confirmation: one heard too many is harmless.
+    async fn unsubscribe(&self, id: &PaymentId);
+
+    /// Tells every subscribed instance, this one included, of a change that is committed.
+    async fn announce(&self, change: &Change) -> Result<(), RelayError>;
+}
+
+#[derive(Debug, thiserror::Error)]
+#[error("the relay is not available: {0}")]
+pub struct RelayError(pub String);
