@@ -2,6 +2,7 @@
 
 pub mod account;
 pub mod clock;
+pub mod config;
 pub mod ledger;
 pub mod outbox;
 pub mod payment;

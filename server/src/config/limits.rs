@@ -1,0 +1,141 @@
+//! The named limits: how much, how many, how long, and what happens there.
+
+use std::time::Duration;
+
+use serde::Deserialize;
+
+use super::duration::Span;
+use super::problem::Problems;
+
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Limits {
+    /// Watchers on this instance. One more is told 4503 and comes back later, perhaps elsewhere.
+    pub watchers: usize,
+    /// Watchers of one payment. One more is told 4429: a payer has a few tabs, not a crowd.
+    pub watchers_per_payment: usize,
+    /// Watchers from one address. One more is told 4429. Generous, because a phone network is one address.
+    pub watchers_per_address: usize,
+    /// TCP connections to the public listener; further ones wait in the kernel's queue.
+    pub connections: usize,
+    /// From accept to the end of the request's head; then the connection is closed.
+    pub handshake_timeout: Duration,
+    /// From request to answer, for all but a held poll; then 503.
+    pub request_timeout: Duration,
+    /// A notification's body; beyond it 413.
+    pub notification_bytes: usize,
+    /// A facade request's body; beyond it 413. Khipu's `custom` field may be large.
+    pub facade_bytes: usize,
+    /// An answer of Khipu's; beyond it 502.
+    pub khipu_answer_bytes: usize,
+    /// Between two pings to a watcher, ±10 %; two unanswered close it.
+    pub ping_interval: Duration,
+    /// How long a watcher may stay on one connection, ±20 %; then 4508, and it comes back, perhaps elsewhere.
+    pub connection_lifetime: Duration,
+    /// The longest that a poll is held.
+    pub poll_wait: Duration,
+    /// How far a notification's `t` may be off, both ways, before Khipu is asked instead of believing it.
+    pub notification_tolerance: Duration,
+    /// Questions to Khipu per account and second; above it the intervals stretch.
+    pub questions_per_second: u32,
+    /// Questions to Khipu under way at once.
+    pub questions_in_flight: usize,
+}
+
+impl Default for Limits {
+    fn default() -> Self {
+        Self {
+            watchers: 100_000,
+            watchers_per_payment: 32,
+            watchers_per_address: 2_000,
+            connections: 110_000,
+            handshake_timeout: Duration::from_secs(10),
+            request_timeout: Duration::from_secs(60),
+            notification_bytes: 64 * 1024,
+            facade_bytes: 1024 * 1024,
+            khipu_answer_bytes: 2 * 1024 * 1024,
+            ping_interval: Duration::from_secs(25),
+            connection_lifetime: Duration::from_secs(3600),
+            poll_wait: Duration::from_secs(60),
+            notification_tolerance: Duration::from_secs(600),
+            questions_per_second: 10,
+            questions_in_flight: 32,
+        }
+    }
+}
+
+macro_rules! raw_limits {
+    (counts: $($count:ident: $type:ty),*; spans: $($span:ident),*) => {
+        #[derive(Debug, Default, Deserialize)]
+        #[serde(default)]
+        pub(super) struct RawLimits {
+            $($count: Option<$type>,)*
+            $($span: Option<Span>,)*
+        }
+
+        impl RawLimits {
+            /// What is given replaces the default; zero is a limit nobody could live with.
+            fn over_defaults(&self, problems: &mut Problems) -> Limits {
+                let mut limits = Limits::default();
+                $(if let Some(value) = self.$count {
+                    if value == 0 {
+                        problems.add(concat!("limits.", stringify!($count)), "must be at least 1");
+                    }
+                    limits.$count = value;
+                })*
+                $(if let Some(value) = self.$span {
+                    if value.0.is_zero() {
+                        problems.add(concat!("limits.", stringify!($span)), "must be longer than zero");
+                    }
+                    limits.$span = value.0;
+                })*
+                limits
+            }
+        }
+    };
+}
+
+raw_limits! {
+    counts:
+        watchers: usize, watchers_per_payment: usize, watchers_per_address: usize, connections: usize,
+        notification_bytes: usize, facade_bytes: usize, khipu_answer_bytes: usize,
+        questions_per_second: u32, questions_in_flight: usize;
+    spans:
+        handshake_timeout, request_timeout, ping_interval, connection_lifetime, poll_wait, notification_tolerance
+}
+
+impl RawLimits {
+    pub(super) fn check(&self, problems: &mut Problems) -> Option<Limits> {
+        let limits = self.over_defaults(problems);
+        if limits.watchers_per_payment > limits.watchers {
+            problems.add(
+                "limits.watchers_per_payment",
+                "is above limits.watchers, which would never let it be reached",
+            );
+        }
+        if limits.connections < limits.watchers {
+            problems.add(
+                "limits.connections",
+                "is below limits.watchers: every watcher is a connection",
+            );
+        }
+        if limits.ping_interval >= Duration::from_secs(60) {
+            problems.add(
+                "limits.ping_interval",
+                "must be under 60s: proxies close a connection that is silent for 60s",
+            );
+        }
+        if limits.connection_lifetime <= limits.ping_interval {
+            problems.add(
+                "limits.connection_lifetime",
+                "must be longer than limits.ping_interval",
+            );
+        }
+        if limits.poll_wait > Duration::from_secs(60) {
+            problems.add(
+                "limits.poll_wait",
+                "must be at most 60s: proxies give up on an answer after that",
+            );
+        }
+        Some(limits)
+    }
+}

@@ -1,0 +1,157 @@
+use super::*;
+
+const ACCOUNT: &str = r#"
+[[accounts]]
+name = "shop"
+receiver_id = 990939
+khipu_api_key = "not-a-real-key"
+khipu_secrets = ["not-a-real-secret"]
+"#;
+
+fn problems(text: &str) -> String {
+    Config::from_toml(text)
+        .expect_err("must be refused")
+        .to_string()
+}
+
+fn with_environment(text: &str, variables: &[(&str, &str)]) -> Result<Config, ConfigError> {
+    Config::from_parts(
+        text,
+        variables
+            .iter()
+            .map(|(name, value)| ((*name).to_owned(), (*value).to_owned())),
+    )
+}
+
+#[test]
+fn an_account_is_all_that_must_be_written() {
+    let config = Config::from_toml(ACCOUNT).expect("valid");
+    assert_eq!(config.server.listen.to_string(), "127.0.0.1:8080");
+    assert_eq!(config.storage, Storage::File("chasqui.db".into()));
+    assert_eq!(config.limits, Limits::default());
+    assert_eq!(config.server.public("/v1"), "http://127.0.0.1:8080/v1");
+    assert_eq!(
+        config.warnings.len(),
+        1,
+        "real Khipu cannot reach a loopback address"
+    );
+}
+
+#[test]
+fn every_mistake_is_told_at_once_with_its_key() {
+    let text = problems(
+        r#"
+        [server]
+        listen = "8080"
+        public_url = "http://pay.example.com"
+        signing_keys = ["short"]
+        lisen = "x"
+        [storage]
+        url = "postgres://x"
+        [limits]
+        ping_interval = "90s"
+        watchers = 0
+        [[accounts]]
+        name = "a shop"
+        receiver_id = 1
+        khipu_api_key = { env = "CHASQUI_TEST_SURELY_UNSET" }
+        khipu_secrets = []
+        api_keys = ["chq_x", "sha256:12"]
+        allowed_origins = ["https://shop.example/"]
+        "#,
+    );
+    for key in [
+        "server.listen must be an address",
+        "server.public_url must be https",
+        "server.signing_keys[0] is shorter",
+        "server.lisen is not a key",
+        "storage.url must be sqlite",
+        "limits.ping_interval must be under 60s",
+        "limits.watchers must be at least 1",
+        "accounts[0].name must be",
+        "accounts[0].khipu_api_key names the environment variable CHASQUI_TEST_SURELY_UNSET",
+        "accounts[0].khipu_secrets is empty",
+        "accounts[0].api_keys[0] is the key itself",
+        "accounts[0].api_keys[1] must be sha256:",
+        "accounts[0].allowed_origins[0] must be an origin as browsers send it: https://shop.example",
+    ] {
+        assert!(text.contains(key), "{key} is missing from:\n{text}");
+    }
+}
+
+#[test]
+fn a_wrong_type_names_its_key() {
+    assert!(problems("[server]\ndrain_window = 8").starts_with("server.drain_window "));
+    assert!(problems("[server]\ndrain_window = \"8 weeks\"").contains("like \"250ms\""));
+    assert!(problems("[[accounts]]\nname = \"x\"").contains("receiver_id"));
+}
+
+#[test]
+fn the_api_key_is_not_the_secret() {
+    let text = problems(&ACCOUNT.replace("not-a-real-secret", "not-a-real-key"));
+    assert!(
+        text.contains("accounts[0].khipu_secrets holds the API key"),
+        "{text}"
+    );
+}
+
+#[test]
+fn the_environment_wins_over_the_file() {
+    let config = with_environment(
+        ACCOUNT,
+        &[
+            ("CHASQUI_SERVER__LISTEN", "127.0.0.1:9000"),
+            ("CHASQUI_LIMITS__WATCHERS", "500"),
+            ("CHASQUI_ACCOUNTS__0__RECEIVER_ID", "7"),
+            (
+                "CHASQUI_ACCOUNTS__0__ALLOWED_ORIGINS",
+                r#"["https://shop.example"]"#,
+            ),
+            ("CHASQUI_ACCOUNTS__1__NAME", "second"),
+            ("CHASQUI_ACCOUNTS__1__RECEIVER_ID", "8"),
+            ("CHASQUI_ACCOUNTS__1__KHIPU_API_KEY", "not-a-real-key"),
+            ("CHASQUI_ACCOUNTS__1__KHIPU_SECRETS__0", "not-a-real-secret"),
+            ("CHASQUI_UNRELATED", "ignored: it names no section"),
+        ],
+    )
+    .expect("valid");
+    assert_eq!(config.server.listen.port(), 9000);
+    assert_eq!(config.limits.watchers, 500);
+    let shop = crate::payment::AccountName::parse("shop").expect("name");
+    let shop = config.accounts.named(&shop).expect("account");
+    assert_eq!(
+        (shop.receiver_id, shop.allowed_origins.as_slice()),
+        (7, &["https://shop.example".to_owned()][..])
+    );
+    assert_eq!(config.accounts.iter().count(), 2);
+}
+
+#[test]
+fn a_misspelt_variable_is_told() {
+    let error =
+        with_environment(ACCOUNT, &[("CHASQUI_SERVER__LISTENN", "x")]).expect_err("unknown");
+    assert!(error.to_string().contains("server.listenn"), "{error}");
+    let error = with_environment(ACCOUNT, &[("CHASQUI_ACCOUNTS__5__NAME", "x")]).expect_err("gap");
+    assert!(
+        error.to_string().contains("accounts.5.name skips a place"),
+        "{error}"
+    );
+}
+
+#[test]
+fn no_secret_is_ever_printed() {
+    let config = Config::from_toml(ACCOUNT).expect("valid");
+    let printed = format!("{config:?}");
+    assert!(!printed.contains("not-a-real"), "{printed}");
+}
+
+#[test]
+fn limits_that_contradict_each_other_are_refused() {
+    let text = problems(&format!(
+        "{ACCOUNT}\n[limits]\nwatchers = 1000\nconnections = 10\n"
+    ));
+    assert!(
+        text.contains("limits.connections is below limits.watchers"),
+        "{text}"
+    );
+}
