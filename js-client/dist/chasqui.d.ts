@@ -36,8 +36,9 @@ export declare class ChasquiStatusElement extends Base {
 	status: Status | undefined;
 	private readonly card;
 	private readonly stroke;
-	private readonly titleLine;
-	private readonly textLine;
+	private readonly headline;
+	private readonly advice;
+	private readonly text;
 	private watch;
 	private token;
 	private unavailable;

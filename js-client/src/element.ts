@@ -31,8 +31,9 @@ export class ChasquiStatusElement extends Base {
 
   private readonly card = node('div', 'card');
   private readonly stroke = stroke('path');
-  private readonly titleLine = node('p', 'title');
-  private readonly textLine = node('p', 'text');
+  private readonly headline = node('p', 'title');
+  private readonly advice = node('strong', 'advice');
+  private readonly text = document.createElement('span');
   private watch: Watch | undefined;
   private token: string | undefined;
   private unavailable = false;
@@ -49,13 +50,12 @@ export class ChasquiStatusElement extends Base {
     icon.setAttribute('aria-hidden', 'true');
     const svg = stroke('svg');
     svg.setAttribute('viewBox', '0 0 24 24');
-    const track = stroke('path');
-    track.setAttribute('class', 'track');
-    track.setAttribute('d', 'M12 3a9 9 0 1 1 0 18 9 9 0 0 1 0-18');
-    svg.append(track, this.stroke);
+    svg.append(this.stroke);
     icon.append(svg);
     const body = node('div', 'body');
-    body.append(this.titleLine, this.textLine);
+    const line = node('p', 'text');
+    line.append(this.advice, ' ', this.text);
+    body.append(this.headline, line);
     this.card.append(icon, body);
     const root = this.attachShadow({ mode: 'open' });
     adoptStyle(root);
@@ -133,14 +133,14 @@ export class ChasquiStatusElement extends Base {
     const view = this.view();
     const [icon, tone] = looks[view];
     const language = languageOf([this.getAttribute('lang'), document.documentElement.lang, navigator.language]);
-    const [title, text] = texts[language][view];
+    const [title, text, advice = ''] = texts[language][view];
     this.card.lang = language;
     this.card.className = `card ${icon} ${tone}`;
     this.card.setAttribute('part', `card ${view}`);
     this.stroke.setAttribute('d', icons[icon]);
-    // Untouched when equal: a live region reads every change aloud.
-    if (this.titleLine.textContent !== title) this.titleLine.textContent = title;
-    if (this.textLine.textContent !== text) this.textLine.textContent = text;
+    write(this.headline, title);
+    write(this.advice, advice);
+    write(this.text, text);
 
     clearTimeout(this.timer);
     const waited = Date.now() - this.waitingSince;
@@ -166,6 +166,11 @@ export class ChasquiStatusElement extends Base {
     const state = this.getAttribute('state');
     return state !== null && Object.keys(looks).includes(state) ? (state as View) : undefined;
   }
+}
+
+/** Untouched when equal: a live region reads every change aloud. */
+function write(element: HTMLElement, text: string): void {
+  if (element.textContent !== text) element.textContent = text;
 }
 
 function node(tag: string, part: string): HTMLElement {

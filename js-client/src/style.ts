@@ -6,10 +6,10 @@ import type { View } from './texts.ts';
 
 /** The tone decides the colour. Nothing is red: nobody who has just paid should be frightened by a colour. */
 export const looks: Record<View, readonly [icon: Icon, tone: '' | 'good' | 'care' | 'calm']> = {
-  connecting: ['ring', ''],
+  connecting: ['bank', ''],
   pending: ['clock', ''],
-  verifying: ['ring', ''],
-  'verifying-longer': ['ring', ''],
+  verifying: ['bank', ''],
+  'verifying-longer': ['bank', ''],
   'verifying-later': ['letter', ''],
   offline: ['cloud', 'calm'],
   confirmed: ['check', 'good'],
@@ -25,7 +25,7 @@ type Icon = keyof typeof icons;
 
 /** Strokes in a square of 24. */
 export const icons = {
-  ring: 'M12 3a9 9 0 0 1 9 9',
+  bank: 'M4.5 9.5 12 5l7.5 4.5zM7 13v3.5m5-3.5v3.5m5-3.5v3.5M4.5 19.5h15',
   clock: 'M12 4a8 8 0 1 1 0 16 8 8 0 0 1 0-16m0 3.8V12l2.8 1.8',
   letter: 'M4.5 6.5h15v11h-15zm.5.5 7 5.8L19 7',
   cloud: 'M7.5 18a4 4 0 0 1-.6-7.9 5.3 5.3 0 0 1 10.2.8A3.6 3.6 0 0 1 16.8 18zM4.5 4.5l15 15',
@@ -64,14 +64,17 @@ const css = `
 .icon{position:relative;flex:none;width:2.75rem;height:2.75rem;color:var(--tone)}
 .icon::before{content:"";position:absolute;inset:0;border-radius:50%;background:currentColor;opacity:.12}
 svg{position:absolute;inset:.625rem;width:1.5rem;height:1.5rem;fill:none;stroke:currentColor;stroke-width:2;stroke-linecap:round;stroke-linejoin:round}
-.track{display:none;opacity:.2}
-.ring .track{display:inline}
+.bank .icon::after{content:"";position:absolute;inset:0;border:.15625rem solid transparent;border-color:color-mix(in srgb,currentColor 16%,transparent);border-top-color:currentColor;border-radius:50%}
+.bank svg{inset:.75rem;width:1.25rem;height:1.25rem}
+.good .icon::before{opacity:1}
+.good svg{color:var(--chasqui-surface,var(--surface));stroke-width:2.5}
 .body{flex:1;min-width:0}
 p{margin:0}
 .title{padding-top:.0625rem;font-size:1.125rem;font-weight:650;line-height:1.3;letter-spacing:-.01em;text-wrap:balance}
+strong:not(:empty){display:block;color:var(--chasqui-text,var(--text));font-weight:600}
 .text{margin-top:.3125rem;color:var(--chasqui-muted,var(--muted));text-wrap:pretty}
 @media(prefers-reduced-motion:no-preference){
-.ring svg{animation:turn 1.4s linear infinite}
+.bank .icon::after{animation:turn 1.4s linear infinite}
 .check svg{stroke-dasharray:24;animation:draw .45s .1s ease-out backwards}
 .check .icon::before{animation:grow .35s ease-out}
 }

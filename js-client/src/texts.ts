@@ -21,7 +21,8 @@ export type View =
   | 'reversed'
   | 'unavailable';
 
-type Text = readonly [title: string, text: string];
+/** The advice is set apart, before the text: it is what the payer must not miss. */
+type Text = readonly [title: string, text: string, advice?: string];
 
 /** The first wish that can be met, as BCP 47 tags; else the Spanish of Chile. */
 export function languageOf(wishes: readonly (string | null | undefined)[]): Language {
@@ -29,20 +30,24 @@ export function languageOf(wishes: readonly (string | null | undefined)[]): Lang
   return (known as Language | undefined) ?? 'es';
 }
 
+const advice = { es: 'No pagues de nuevo.', en: 'Do not pay again.', pt: 'Não pague de novo.' };
+
 export const texts: Record<Language, Record<View, Text>> = {
   es: {
-    connecting: ['Consultando tu pago', 'Un momento, por favor. No pagues de nuevo.'],
+    connecting: ['Consultando tu pago', 'Un momento, por favor.', advice.es],
     pending: ['Esperando tu transferencia', 'Si ya la hiciste, no pagues de nuevo. Esta página se actualiza sola.'],
-    verifying: ['Estamos verificando tu transferencia', 'No pagues de nuevo. Esta página se actualiza sola.'],
+    verifying: ['Estamos verificando tu transferencia', 'Esta página se actualiza sola.', advice.es],
     'verifying-longer': [
       'Seguimos verificando tu transferencia',
-      'Está tardando un poco más de lo habitual. No pagues de nuevo.',
+      'Está tardando un poco más de lo habitual.',
+      advice.es,
     ],
     'verifying-later': [
       'Seguimos verificando tu transferencia',
-      'Puedes cerrar esta página: la tienda te avisará, normalmente por correo. No pagues de nuevo.',
+      'Puedes cerrar esta página: la tienda te avisará, normalmente por correo.',
+      advice.es,
     ],
-    offline: ['Sin conexión', 'Seguimos apenas vuelva. No pagues de nuevo.'],
+    offline: ['Sin conexión', 'Seguimos apenas vuelva.', advice.es],
     confirmed: ['Pago confirmado', 'Recibimos tu transferencia. No tienes que hacer nada más.'],
     late: ['Pago confirmado', 'Tu transferencia llegó después del plazo. Si tienes dudas, pregunta en la tienda.'],
     expired: ['El plazo para pagar terminó', 'Si ya transferiste, no pagues de nuevo: aún podemos confirmarlo.'],
@@ -55,18 +60,16 @@ export const texts: Record<Language, Record<View, Text>> = {
     unavailable: ['Estado de tu pago', 'Aquí no podemos mostrarlo. Revisa tu correo o pregunta en la tienda.'],
   },
   en: {
-    connecting: ['Checking your payment', 'One moment, please. Do not pay again.'],
+    connecting: ['Checking your payment', 'One moment, please.', advice.en],
     pending: ['Waiting for your transfer', 'If you already made it, do not pay again. This page updates itself.'],
-    verifying: ['We are verifying your transfer', 'Do not pay again. This page updates itself.'],
-    'verifying-longer': [
-      'Still verifying your transfer',
-      'It is taking a little longer than usual. Do not pay again.',
-    ],
+    verifying: ['We are verifying your transfer', 'This page updates itself.', advice.en],
+    'verifying-longer': ['Still verifying your transfer', 'It is taking a little longer than usual.', advice.en],
     'verifying-later': [
       'Still verifying your transfer',
-      'You can close this page: the shop will let you know, usually by e-mail. Do not pay again.',
+      'You can close this page: the shop will let you know, usually by e-mail.',
+      advice.en,
     ],
-    offline: ['No connection', 'We carry on as soon as it is back. Do not pay again.'],
+    offline: ['No connection', 'We carry on as soon as it is back.', advice.en],
     confirmed: ['Payment confirmed', 'We received your transfer. There is nothing else to do.'],
     late: ['Payment confirmed', 'Your transfer arrived after the deadline. If in doubt, ask the shop.'],
     expired: ['The time to pay is over', 'If you already transferred, do not pay again: we can still confirm it.'],
@@ -79,21 +82,23 @@ export const texts: Record<Language, Record<View, Text>> = {
     unavailable: ['Your payment', 'We cannot show its status here. Check your e-mail or ask the shop.'],
   },
   pt: {
-    connecting: ['Consultando seu pagamento', 'Um momento, por favor. Não pague de novo.'],
+    connecting: ['Consultando seu pagamento', 'Um momento, por favor.', advice.pt],
     pending: [
       'Aguardando sua transferência',
       'Se você já a fez, não pague de novo. Esta página se atualiza sozinha.',
     ],
-    verifying: ['Estamos verificando sua transferência', 'Não pague de novo. Esta página se atualiza sozinha.'],
+    verifying: ['Estamos verificando sua transferência', 'Esta página se atualiza sozinha.', advice.pt],
     'verifying-longer': [
       'Continuamos verificando sua transferência',
-      'Está demorando um pouco mais que o normal. Não pague de novo.',
+      'Está demorando um pouco mais que o normal.',
+      advice.pt,
     ],
     'verifying-later': [
       'Continuamos verificando sua transferência',
-      'Você pode fechar esta página: a loja avisará você, normalmente por e-mail. Não pague de novo.',
+      'Você pode fechar esta página: a loja avisará você, normalmente por e-mail.',
+      advice.pt,
     ],
-    offline: ['Sem conexão', 'Continuamos assim que ela voltar. Não pague de novo.'],
+    offline: ['Sem conexão', 'Continuamos assim que ela voltar.', advice.pt],
     confirmed: ['Pagamento confirmado', 'Recebemos sua transferência. Você não precisa fazer mais nada.'],
     late: ['Pagamento confirmado', 'Sua transferência chegou após o prazo. Em caso de dúvida, fale com a loja.'],
     expired: ['O prazo para pagar terminou', 'Se você já transferiu, não pague de novo: ainda podemos confirmar.'],
