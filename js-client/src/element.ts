@@ -54,7 +54,7 @@ export class ChasquiStatusElement extends Base {
     icon.append(svg);
     const body = node('div', 'body');
     const line = node('p', 'text');
-    line.append(this.advice, ' ', this.text);
+    line.append(this.advice, this.text);
     body.append(this.headline, line);
     this.card.append(icon, body);
     const root = this.attachShadow({ mode: 'open' });
@@ -140,7 +140,7 @@ export class ChasquiStatusElement extends Base {
     this.stroke.setAttribute('d', icons[icon]);
     write(this.headline, title);
     write(this.advice, advice);
-    write(this.text, text);
+    write(this.text, advice ? ` ${text}` : text);
 
     clearTimeout(this.timer);
     const waited = Date.now() - this.waitingSince;

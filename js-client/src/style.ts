@@ -35,20 +35,38 @@ export const icons = {
   back: 'M9 6 5 10l4 4m-4-4h9.5a4.2 4.2 0 0 1 0 8.5H11',
 } as const;
 
-const light = { surface: '#fff', border: '#e1e4ea', text: '#171b24', muted: '#4d5566' };
-const dark = { surface: '#1b1f27', border: '#333945', text: '#f3f5f9', muted: '#b3bbc9' };
-const lightTones = { accent: '#5a31c4', good: '#0b7346', care: '#8a5300', calm: '#4d5566' };
-const darkTones = { accent: '#b7a3ff', good: '#52d79c', care: '#f3bd62', calm: '#b3bbc9' };
+export const lightColours = {
+  surface: '#fff',
+  border: '#e1e4ea',
+  text: '#171b24',
+  muted: '#4d5566',
+  accent: '#5a31c4',
+  good: '#0b7346',
+  care: '#8a5300',
+  calm: '#4d5566',
+};
+
+export const darkColours: typeof lightColours = {
+  surface: '#1b1f27',
+  border: '#333945',
+  text: '#f3f5f9',
+  muted: '#b3bbc9',
+  accent: '#b7a3ff',
+  good: '#52d79c',
+  care: '#f3bd62',
+  calm: '#b3bbc9',
+};
 
 const variables = (colours: Record<string, string>): string =>
   Object.entries(colours)
     .map(([name, colour]) => `--${name}:${colour};`)
     .join('');
 
-const lightColours = { ...light, ...lightTones };
-const darkColours: Record<string, string> = { ...dark, ...darkTones };
 const both = Object.fromEntries(
-  Object.entries(lightColours).map(([name, colour]) => [name, `light-dark(${colour},${darkColours[name]})`]),
+  Object.entries(lightColours).map(([name, colour]) => [
+    name,
+    `light-dark(${colour},${darkColours[name as keyof typeof lightColours]})`,
+  ]),
 );
 
 /** With light-dark() the card follows the page's own color-scheme; older browsers follow the system's. */
