@@ -17,7 +17,7 @@ export const websocket: Transport = {
     const close = (): void => {
       over = true;
       environment.clearTimeout(timer);
-      socket?.close();
+      socket?.close(1000);
     };
     const timer = environment.setTimeout(() => end(unreached), FIRST_MESSAGE_WITHIN_MS);
 

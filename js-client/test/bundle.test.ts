@@ -20,6 +20,10 @@ test.each(Object.keys(budgets))('%s_needs_nothing_that_a_strict_policy_forbids',
   expect(read(file)).not.toMatch(/\beval\b|new Function|innerHTML|insertAdjacentHTML|document\.write|sourceMappingURL/);
 });
 
+test.each(Object.keys(budgets))('%s_reads_the_same_in_a_page_of_any_encoding', (file) => {
+  expect(read(file)).toMatch(/^[\x00-\x7f]*$/);
+});
+
 test('classic_script_captures_the_token_at_load_and_defines_the_element', () => {
   history.replaceState({ cart: 7 }, '', `/order#/done?chasqui=${token}`);
   // A classic script runs in the global scope, as this does.

@@ -4,7 +4,12 @@ import { parseStatus } from '../src/status.ts';
 import { statusOf } from './payment.ts';
 
 test('status_object_of_the_protocol_is_taken_with_its_optional_fields', () => {
-  for (const status of [statusOf('verifying'), statusOf('confirmed', { late: true }), statusOf('rejected', { reason: 'rejected-by-payer' })]) {
+  const statuses = [
+    statusOf('verifying'),
+    statusOf('confirmed', { late: true }),
+    statusOf('rejected', { reason: 'rejected-by-payer' }),
+  ];
+  for (const status of statuses) {
     expect(parseStatus(JSON.stringify(status))).toEqual(status);
   }
 });

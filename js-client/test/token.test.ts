@@ -100,9 +100,16 @@ test('payment_is_read_from_the_sub_claim', async () => {
   expect(paymentOf(tokenOf('ñandú-€'))).toBe('ñandú-€');
 });
 
-test.each(['', 'a.b', 'a.b.c', 'a.e30.c', `${first}.x`, `${first} `, `x y.${first}`, `a.${btoa('{"sub":7}')}.c`, `a.${btoa('null')}.c`])(
-  '%j_is_not_a_status_token',
-  async (text) => {
-    expect((await load()).paymentOf(text)).toBeUndefined();
-  },
-);
+test.each([
+  '',
+  'a.b',
+  'a.b.c',
+  'a.e30.c',
+  `${first}.x`,
+  `${first} `,
+  `x y.${first}`,
+  `a.${btoa('{"sub":7}')}.c`,
+  `a.${btoa('null')}.c`,
+])('%j_is_not_a_status_token', async (text) => {
+  expect((await load()).paymentOf(text)).toBeUndefined();
+});

@@ -1,4 +1,5 @@
 /** A watch against a real server: every way a connection can end, and what a payer still sees. */
+import { once } from 'node:events';
 import { afterEach, beforeEach, expect, test } from 'vitest';
 import { WebSocket as NodeSocket } from 'ws';
 import type { Status } from '../src/status.ts';
@@ -98,9 +99,9 @@ test('final_status_closes_the_socket_even_if_the_gateway_does_not', async () => 
     socket.send(message('reversed'));
   };
   const { settled } = start();
+  const closed = gateway.socket(0).then((socket) => once(socket, 'close'));
   expect((await settled).status).toBe('confirmed');
-  const socket = await gateway.socket(0);
-  await until('the socket closed', () => socket.readyState === NodeSocket.CLOSED);
+  expect((await closed)[0]).toBe(1000);
   expect(names()).toEqual(['confirmed']);
   expect(gateway.upgrades).toHaveLength(1);
 });
