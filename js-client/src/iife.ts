@@ -1,0 +1,7 @@
+/** The classic script, `dist/chasqui.iife.js`: the same surface as the global `chasqui`. */
+import { install } from './install.ts';
+
+export { ChasquiStatusElement } from './element.ts';
+export { UnavailableError, watchPayment } from './watch.ts';
+
+install((document.currentScript as HTMLScriptElement | null)?.src);
