@@ -3,7 +3,9 @@
 pub mod account;
 pub mod clock;
 pub mod config;
+pub mod khipu;
 pub mod ledger;
 pub mod outbox;
 pub mod payment;
+pub mod push;
 pub mod relay;

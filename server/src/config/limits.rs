@@ -15,7 +15,8 @@ pub struct Limits {
     pub watchers_per_payment: usize,
     /// Watchers from one address. One more is told 4429. Generous, because a phone network is one address.
     pub watchers_per_address: usize,
-    /// TCP connections to the public listener; further ones wait in the kernel's queue.
+    /// Connections that speak HTTP with the public listener, watchers not counted; further ones wait in the kernel's
+    /// queue.
     pub connections: usize,
     /// From accept to the end of the request's head; then the connection is closed.
     pub handshake_timeout: Duration,
@@ -47,7 +48,7 @@ impl Default for Limits {
             watchers: 100_000,
             watchers_per_payment: 32,
             watchers_per_address: 2_000,
-            connections: 110_000,
+            connections: 10_000,
             handshake_timeout: Duration::from_secs(10),
             request_timeout: Duration::from_secs(60),
             notification_bytes: 64 * 1024,
@@ -110,12 +111,6 @@ impl RawLimits {
             problems.add(
                 "limits.watchers_per_payment",
                 "is above limits.watchers, which would never let it be reached",
-            );
-        }
-        if limits.connections < limits.watchers {
-            problems.add(
-                "limits.connections",
-                "is below limits.watchers: every watcher is a connection",
             );
         }
         if limits.ping_interval >= Duration::from_secs(60) {

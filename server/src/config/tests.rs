@@ -147,11 +147,9 @@ fn no_secret_is_ever_printed() {
 
 #[test]
 fn limits_that_contradict_each_other_are_refused() {
-    let text = problems(&format!(
-        "{ACCOUNT}\n[limits]\nwatchers = 1000\nconnections = 10\n"
-    ));
+    let text = problems(&format!("{ACCOUNT}\n[limits]\nwatchers = 10\n"));
     assert!(
-        text.contains("limits.connections is below limits.watchers"),
+        text.contains("limits.watchers_per_payment is above limits.watchers"),
         "{text}"
     );
 }

@@ -32,7 +32,7 @@ impl Relay for LocalRelay {
         Ok(())
     }
 
-    async fn unsubscribe(&self, _id: &PaymentId) {}
+    fn unsubscribe(&self, _id: &PaymentId) {}
 
     async fn announce(&self, change: &Change) -> Result<(), RelayError> {
         self.listener.heard(change.clone());

@@ -28,11 +28,12 @@ pub trait Listener: Send + Sync + 'static {
 
 #[async_trait]
 pub trait Relay: Send + Sync + std::fmt::Debug + 'static {
-    /// Returns once every change announced from now on, on any instance, will be heard here. Repeating it is harmless.
+    /// Returns once every change announced from now on, on any instance, will be heard here. Subscriptions are counted:
+    /// each that succeeded is given back by one [`unsubscribe`](Self::unsubscribe).
     async fn subscribe(&self, id: &PaymentId) -> Result<(), RelayError>;
 
-    /// Changes of this payment need no longer be heard here. Needs no confirmation: one heard too many is harmless.
-    async fn unsubscribe(&self, id: &PaymentId);
+    /// Gives back one subscription. Needs no confirmation: a change heard too many is harmless.
+    fn unsubscribe(&self, id: &PaymentId);
 
     /// Tells every subscribed instance, this one included, of a change that is committed.
     async fn announce(&self, change: &Change) -> Result<(), RelayError>;

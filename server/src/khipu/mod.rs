@@ -1,0 +1,238 @@
+//! Khipu, as far as Chasqui speaks with it: the client of its API 3.0, its words ([`wire`]) and its signature.
+//!
+//! Khipu's field names stop in this module. It decides nothing: it asks, and says what the answer means.
+
+mod fields;
+pub mod signature;
+pub mod wire;
+
+use std::time::Duration;
+
+use bytes::{Bytes, BytesMut};
+use reqwest::{Method, StatusCode};
+
+use crate::account::Account;
+use crate::config;
+use crate::payment::PaymentId;
+
+pub use fields::{Fields, NotAnObject};
+use wire::{CreateAnswer, PaymentAnswer};
+
+/// Speaks with Khipu on behalf of any account.
+#[derive(Debug, Clone)]
+pub struct Client {
+    http: reqwest::Client,
+    /// Without a slash at its end.
+    base_url: String,
+    answer_limit: usize,
+}
+
+/// An answer of Khipu's with status 2xx, its body untouched.
+#[derive(Debug, Clone)]
+pub struct Answer {
+    pub body: Bytes,
+}
+
+#[derive(Debug, Clone, thiserror::Error)]
+pub enum KhipuError {
+    /// Khipu said no (4xx). Its words are for the merchant.
+    #[error("khipu refused with {status}: {message}")]
+    Refused {
+        status: u16,
+        message: String,
+        body: Bytes,
+        retry_after: Option<Duration>,
+    },
+    /// Khipu is in trouble (5xx). What was asked may have been done all the same.
+    #[error("khipu failed with {status}")]
+    Failed {
+        status: u16,
+        retry_after: Option<Duration>,
+    },
+    /// No connection. What was asked was not done.
+    #[error("khipu cannot be reached: {0}")]
+    Unreachable(String),
+    /// No answer in time. What was asked may have been done all the same.
+    #[error("khipu did not answer in time")]
+    TimedOut,
+    /// An answer that is not what the API describes.
+    #[error("khipu's answer makes no sense: {0}")]
+    Malformed(String),
+}
+
+impl KhipuError {
+    /// Khipu knows no such payment.
+    pub fn is_not_found(&self) -> bool {
+        matches!(self, Self::Refused { status: 404, .. })
+    }
+
+    /// Whether Khipu may have done what was asked although it did not say so.
+    pub fn outcome_is_unknown(&self) -> bool {
+        !matches!(self, Self::Refused { .. } | Self::Unreachable(_))
+    }
+}
+
+impl Client {
+    pub fn new(khipu: &config::Khipu, answer_limit: usize) -> Result<Self, reqwest::Error> {
+        let http = reqwest::Client::builder()
+            .timeout(khipu.timeout)
+            .connect_timeout(khipu.timeout.min(Duration::from_secs(5)))
+            .redirect(reqwest::redirect::Policy::none())
+            .tcp_nodelay(true)
+            .no_proxy()
+            .user_agent(concat!("chasqui/", env!("CARGO_PKG_VERSION")))
+            .build()?;
+        let base_url = khipu.base_url.as_str().trim_end_matches('/').to_owned();
+        Ok(Self {
+            http,
+            base_url,
+            answer_limit,
+        })
+    }
+
+    pub async fn create(
+        &self,
+        account: &Account,
+        body: Vec<u8>,
+    ) -> Result<CreateAnswer, KhipuError> {
+        let answer = self
+            .call(account, Method::POST, "/v3/payments", Some(body))
+            .await?;
+        CreateAnswer::parse(&answer.body).map_err(KhipuError::Malformed)
+    }
+
+    pub async fn payment(
+        &self,
+        account: &Account,
+        id: &PaymentId,
+    ) -> Result<PaymentAnswer, KhipuError> {
+        let answer = self
+            .call(account, Method::GET, &format!("/v3/payments/{id}"), None)
+            .await?;
+        PaymentAnswer::parse(&answer.body).map_err(KhipuError::Malformed)
+    }
+
+    pub async fn delete(&self, account: &Account, id: &PaymentId) -> Result<Answer, KhipuError> {
+        self.call(account, Method::DELETE, &format!("/v3/payments/{id}"), None)
+            .await
+    }
+
+    pub async fn banks(&self, account: &Account) -> Result<Answer, KhipuError> {
+        self.call(account, Method::GET, "/v3/banks", None).await
+    }
+
+    /// One call; `path` begins with a slash and holds only checked ids.
+    async fn call(
+        &self,
+        account: &Account,
+        method: Method,
+        path: &str,
+        body: Option<Vec<u8>>,
+    ) -> Result<Answer, KhipuError> {
+        let started = std::time::Instant::now();
+        let result = self.exchange(account, method.clone(), path, body).await;
+        let outcome = match &result {
+            Ok(_) => "ok",
+            Err(KhipuError::Refused { .. }) => "refused",
+            Err(KhipuError::Failed { .. }) => "failed",
+            Err(KhipuError::Unreachable(_)) => "unreachable",
+            Err(KhipuError::TimedOut) => "timed_out",
+            Err(KhipuError::Malformed(_)) => "malformed",
+        };
+        metrics::counter!("chasqui_khipu_calls_total", "method" => method.to_string(), "outcome" => outcome).increment(1);
+        metrics::histogram!("chasqui_khipu_call_seconds").record(started.elapsed().as_secs_f64());
+        result
+    }
+
+    async fn exchange(
+        &self,
+        account: &Account,
+        method: Method,
+        path: &str,
+        body: Option<Vec<u8>>,
+    ) -> Result<Answer, KhipuError> {
+        let mut request = self
+            .http
+            .request(method, format!("{}{path}", self.base_url))
+            .header("x-api-key", account.khipu_api_key.expose())
+            .header("accept", "application/json");
+        if let Some(body) = body {
+            request = request
+                .header("content-type", "application/json")
+                .body(body);
+        }
+        let mut response = request.send().await.map_err(transport_error)?;
+        let status = response.status();
+        let retry_after = retry_after(&response);
+        let mut body = BytesMut::new();
+        while let Some(chunk) = response.chunk().await.map_err(transport_error)? {
+            if body.len() + chunk.len() > self.answer_limit {
+                return Err(KhipuError::Malformed(format!(
+                    "it is longer than {} bytes",
+                    self.answer_limit
+                )));
+            }
+            body.extend_from_slice(&chunk);
+        }
+        let body = body.freeze();
+        match status.as_u16() {
+            200..=299 => Ok(Answer { body }),
+            400..=499 => Err(KhipuError::Refused {
+                status: status.as_u16(),
+                message: wire::error_message(&body).unwrap_or_else(|| reason(status)),
+                body,
+                retry_after,
+            }),
+            500..=599 => Err(KhipuError::Failed {
+                status: status.as_u16(),
+                retry_after,
+            }),
+            other => Err(KhipuError::Malformed(format!("its status is {other}"))),
+        }
+    }
+}
+
+fn reason(status: StatusCode) -> String {
+    status
+        .canonical_reason()
+        .unwrap_or("no reason given")
+        .to_lowercase()
+}
+
+/// Seconds only: Khipu documents no Retry-After at all, so its other form is not expected.
+fn retry_after(response: &reqwest::Response) -> Option<Duration> {
+    let seconds = response
+        .headers()
+        .get("retry-after")?
+        .to_str()
+        .ok()?
+        .trim()
+        .parse()
+        .ok()?;
+    Some(Duration::from_secs(seconds))
+}
+
+fn transport_error(error: reqwest::Error) -> KhipuError {
+    if error.is_timeout() {
+        return if error.is_connect() {
+            KhipuError::Unreachable("connecting took too long".into())
+        } else {
+            KhipuError::TimedOut
+        };
+    }
+    if error.is_connect() {
+        return KhipuError::Unreachable(innermost(&error));
+    }
+    // The connection broke after the request may have been sent: as uncertain as silence.
+    tracing::debug!(error = %innermost(&error), "the connection to khipu broke");
+    KhipuError::TimedOut
+}
+
+/// The cause without the layers around it, which repeat the URL.
+fn innermost(error: &dyn std::error::Error) -> String {
+    let mut cause = error;
+    while let Some(inner) = cause.source() {
+        cause = inner;
+    }
+    cause.to_string()
+}

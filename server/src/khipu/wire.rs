@@ -1,0 +1,382 @@
+//! Khipu's field names and words, and what they mean here.
+//!
+//! Facts, and how sure they are, in the words of PROTOCOL.md: real answers differ from Khipu's description (amounts are
+//! strings with four decimals, unset text is ""), so reading is liberal and unknown fields pass through untouched.
+
+use std::time::Duration;
+
+use bytes::Bytes;
+
+use super::fields::Fields;
+use crate::payment::{
+    Amount, Claim, Currency, MerchantUrls, PaymentId, Reason, Ref, Status, Terms, Timestamp,
+    Verdict,
+};
+
+/// Each attempt to pay has a term of its own, which may begin just before the payment's expiry.
+pub const ATTEMPT_TERM: Duration = Duration::from_secs(3 * 3600);
+
+/// A field of a request that cannot be accepted.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct FieldError {
+    pub field: &'static str,
+    pub message: String,
+}
+
+/// The message of an error body of Khipu's.
+pub fn error_message(body: &[u8]) -> Option<String> {
+    Fields::parse(body).ok()?.text("message")
+}
+
+/// A merchant's request to create a payment.
+#[derive(Debug, Clone)]
+pub struct CreateRequest {
+    fields: Fields,
+    pub terms: Terms,
+    pub urls: MerchantUrls,
+    pub expires_at: Option<Timestamp>,
+}
+
+impl CreateRequest {
+    /// Checks only what Chasqui itself needs; the rest is Khipu's to check, with its own words.
+    pub fn parse(fields: Fields) -> Result<Self, Vec<FieldError>> {
+        let mut errors = Vec::new();
+        let amount = read(
+            &fields,
+            "amount",
+            |text| Amount::parse(text).map_err(|e| e.to_string()),
+            &mut errors,
+        );
+        let currency = read(
+            &fields,
+            "currency",
+            |text| Currency::parse(text).map_err(|e| e.to_string()),
+            &mut errors,
+        );
+        let expires_at = match fields
+            .text("expires_date")
+            .map(|text| Timestamp::parse(&text))
+        {
+            Some(Err(error)) => {
+                errors.push(FieldError {
+                    field: "expires_date",
+                    message: error.to_string(),
+                });
+                None
+            }
+            Some(Ok(at)) => Some(at),
+            None => None,
+        };
+        let (Some(amount), Some(currency), true) = (amount, currency, errors.is_empty()) else {
+            return Err(errors);
+        };
+        let terms = Terms {
+            amount,
+            currency,
+            transaction_id: fields.text("transaction_id"),
+        };
+        let urls = MerchantUrls {
+            return_url: fields.text("return_url"),
+            cancel_url: fields.text("cancel_url"),
+            notify_url: fields.text("notify_url"),
+        };
+        Ok(Self {
+            fields,
+            terms,
+            urls,
+            expires_at,
+        })
+    }
+
+    /// The request as Khipu is to have it: notified here, and, with a hop, the payer sent back through here.
+    pub fn for_khipu(mut self, notify_url: &str, hop: Option<&ReturnHop>) -> Vec<u8> {
+        self.fields.set("notify_url", notify_url);
+        self.fields.set("notify_api_version", "3.0");
+        if let Some(hop) = hop {
+            self.fields.set("return_url", &hop.return_url);
+            self.fields.set("cancel_url", &hop.cancel_url);
+        }
+        self.fields.to_json()
+    }
+}
+
+/// Where the payer comes back to: our own URLs.
+#[derive(Debug, Clone)]
+pub struct ReturnHop {
+    pub return_url: String,
+    pub cancel_url: String,
+}
+
+fn read<T>(
+    fields: &Fields,
+    field: &'static str,
+    parse: impl Fn(&str) -> Result<T, String>,
+    errors: &mut Vec<FieldError>,
+) -> Option<T> {
+    let result = match fields.text(field) {
+        Some(text) => parse(&text),
+        None => Err("is required".to_owned()),
+    };
+    result
+        .map_err(|message| errors.push(FieldError { field, message }))
+        .ok()
+}
+
+/// Khipu's answer to a creation.
+#[derive(Debug, Clone)]
+pub struct CreateAnswer {
+    pub fields: Fields,
+    pub payment_id: PaymentId,
+    pub payment_url: Option<String>,
+}
+
+impl CreateAnswer {
+    pub fn parse(body: &[u8]) -> Result<Self, String> {
+        let fields = Fields::parse(body).map_err(|error| error.to_string())?;
+        let payment_id = payment_id(&fields)?;
+        let payment_url = fields.text("payment_url");
+        Ok(Self {
+            fields,
+            payment_id,
+            payment_url,
+        })
+    }
+}
+
+fn payment_id(fields: &Fields) -> Result<PaymentId, String> {
+    let text = fields.text("payment_id").ok_or("it has no payment_id")?;
+    PaymentId::parse(&text).map_err(|error| error.to_string())
+}
+
+/// Khipu's answer to "what of this payment?".
+#[derive(Debug, Clone)]
+pub struct PaymentAnswer {
+    fields: Fields,
+    pub payment_id: PaymentId,
+    pub receiver_id: Option<u64>,
+    pub expires_at: Option<Timestamp>,
+    pub payment_url: Option<String>,
+}
+
+impl PaymentAnswer {
+    pub fn parse(body: &[u8]) -> Result<Self, String> {
+        let fields = Fields::parse(body).map_err(|error| error.to_string())?;
+        Ok(Self {
+            payment_id: payment_id(&fields)?,
+            receiver_id: fields
+                .text("receiver_id")
+                .and_then(|text| text.parse().ok()),
+            expires_at: fields
+                .text("expires_date")
+                .and_then(|text| Timestamp::parse(&text).ok()),
+            payment_url: fields.text("payment_url"),
+            fields,
+        })
+    }
+
+    /// What Khipu's words mean. `None`: a status that nobody described, which says nothing.
+    pub fn claim(&self, now: Timestamp) -> Option<Claim> {
+        let status = self.fields.text("status")?;
+        Some(match status.as_str() {
+            "pending" => match self.expires_at {
+                Some(expiry) if now > expiry.plus(ATTEMPT_TERM) => Claim::of(Status::Expired),
+                _ => Claim::of(Status::Pending),
+            },
+            "verifying" => Claim::of(Status::Verifying),
+            "deleted" => Claim::of(Status::Cancelled),
+            "done" => self.done(),
+            other => {
+                metrics::counter!("chasqui_khipu_unknown_words_total", "field" => "status")
+                    .increment(1);
+                tracing::warn!(status = %shown(other), "khipu answered with a status that is not known here");
+                return None;
+            }
+        })
+    }
+
+    /// `done` alone says nothing: a rejected payment is done too.
+    fn done(&self) -> Claim {
+        let detail = self.fields.text("status_detail").unwrap_or_default();
+        let reason = Reason::parse(&detail);
+        let status = match (detail.as_str(), reason) {
+            ("normal", _) | (_, Some(Reason::MarkedPaidByReceiver | Reason::PartiallyRefunded)) => {
+                Status::Confirmed
+            }
+            (_, Some(Reason::RejectedByPayer | Reason::MarkedAsAbuse)) => Status::Rejected,
+            (_, Some(Reason::Reversed | Reason::FullyRefunded)) => Status::Reversed,
+            (other, None) => {
+                metrics::counter!("chasqui_khipu_unknown_words_total", "field" => "status_detail")
+                    .increment(1);
+                tracing::warn!(status_detail = %shown(other), "khipu is done with a payment but does not say how");
+                Status::Verifying
+            }
+        };
+        let late = status == Status::Confirmed && is_late(&self.fields, self.expires_at);
+        Claim {
+            status,
+            late,
+            reason,
+        }
+    }
+
+    pub fn terms(&self) -> Option<Terms> {
+        Some(Terms {
+            amount: Amount::parse(&self.fields.text("amount")?).ok()?,
+            currency: Currency::parse(&self.fields.text("currency")?).ok()?,
+            transaction_id: self.fields.text("transaction_id"),
+        })
+    }
+
+    /// The reference that we put into the URLs of a payment that was made here.
+    pub fn reference(&self, notify_url_prefix: &str) -> Option<Ref> {
+        let url = self.fields.text("notify_url")?;
+        Ref::parse(url.strip_prefix(notify_url_prefix)?.strip_prefix("?ref=")?).ok()
+    }
+
+    /// The URLs as Khipu holds them: the merchant's own, where the payment was not made here.
+    pub fn urls(&self) -> MerchantUrls {
+        MerchantUrls {
+            return_url: self.fields.text("return_url"),
+            cancel_url: self.fields.text("cancel_url"),
+            notify_url: self.fields.text("notify_url"),
+        }
+    }
+
+    /// The answer with the merchant's own URLs in the places of ours.
+    pub fn with_urls(mut self, urls: &MerchantUrls) -> Fields {
+        for (field, url) in [
+            ("return_url", &urls.return_url),
+            ("cancel_url", &urls.cancel_url),
+            ("notify_url", &urls.notify_url),
+        ] {
+            if self.fields.get(field).is_some() || url.is_some() {
+                self.fields.set(field, url.as_deref().unwrap_or_default());
+            }
+        }
+        self.fields
+    }
+
+    /// The notification that Khipu would have sent, for a confirmation that was found by asking.
+    pub fn as_notification(&self) -> Bytes {
+        const ALWAYS: [&str; 17] = [
+            "payment_id",
+            "receiver_id",
+            "subject",
+            "amount",
+            "discount",
+            "currency",
+            "receipt_url",
+            "bank",
+            "bank_id",
+            "payer_name",
+            "payer_email",
+            "personal_identifier",
+            "bank_account_number",
+            "out_of_date_conciliation",
+            "transaction_id",
+            "responsible_user_email",
+            "payment_method",
+        ];
+        const IF_ANY: [&str; 4] = [
+            "body",
+            "authorizer_operation_code",
+            "conciliation_date",
+            "custom",
+        ];
+        let mut notification = Fields::default();
+        for name in ALWAYS {
+            match self.fields.get(name) {
+                // Amounts are strings in a notification, whatever they are in an answer.
+                Some(_) if matches!(name, "amount" | "discount") => {
+                    notification.set(name, &self.fields.text(name).unwrap_or_default());
+                }
+                Some(raw) => notification.set_raw(name, raw.to_owned()),
+                None => {}
+            }
+        }
+        for name in IF_ANY {
+            if self.fields.text(name).is_some()
+                && let Some(raw) = self.fields.get(name)
+            {
+                notification.set_raw(name, raw.to_owned());
+            }
+        }
+        notification.to_json().into()
+    }
+}
+
+/// A word of somebody else's, short enough for a log.
+fn shown(word: &str) -> String {
+    word.chars()
+        .take(40)
+        .collect::<String>()
+        .escape_debug()
+        .to_string()
+}
+
+fn is_late(fields: &Fields, expires_at: Option<Timestamp>) -> bool {
+    let conciliated = fields
+        .text("conciliation_date")
+        .and_then(|text| Timestamp::parse(&text).ok());
+    fields.text("out_of_date_conciliation").as_deref() == Some("true")
+        || matches!((conciliated, expires_at), (Some(at), Some(expiry)) if at > expiry)
+}
+
+/// The body of a notification 3.0. It has no status and no event type: an authentic one says "conciliated".
+#[derive(Debug)]
+pub struct NotificationBody {
+    fields: Fields,
+    pub payment_id: PaymentId,
+}
+
+impl NotificationBody {
+    pub fn parse(body: &[u8]) -> Result<Self, String> {
+        let fields = Fields::parse(body).map_err(|error| {
+            if body.starts_with(b"notification_token=") || body.starts_with(b"api_version=") {
+                "this is a notification 1.3; create payments with notify_api_version 3.0, as API 3.0 requires".to_owned()
+            } else {
+                error.to_string()
+            }
+        })?;
+        let payment_id = payment_id(&fields)?;
+        Ok(Self { fields, payment_id })
+    }
+
+    /// Whether it speaks of the payment that was made, for the same money. What it does not say cannot disagree, but for
+    /// the amount, which must be there.
+    pub fn verdict(&self, terms: &Terms, receiver_id: u64) -> Verdict {
+        let amount = self
+            .fields
+            .text("amount")
+            .and_then(|text| Amount::parse(&text).ok());
+        let currency = self
+            .fields
+            .text("currency")
+            .and_then(|text| Currency::parse(&text).ok());
+        let receiver = self
+            .fields
+            .text("receiver_id")
+            .and_then(|text| text.parse::<u64>().ok());
+        let agrees = amount.is_some_and(|amount| amount.agrees_with(terms.amount, terms.currency))
+            && currency == Some(terms.currency)
+            && receiver == Some(receiver_id)
+            && self.fields.text("transaction_id") == terms.transaction_id;
+        match (agrees, self.fields.text("conciliation_date").is_some()) {
+            (false, _) => Verdict::Mismatch,
+            (true, false) => Verdict::Unconciliated,
+            (true, true) => Verdict::Agrees,
+        }
+    }
+
+    /// What an agreeing notification claims.
+    pub fn claim(&self, expires_at: Option<Timestamp>) -> Claim {
+        Claim {
+            status: Status::Confirmed,
+            late: is_late(&self.fields, expires_at),
+            reason: None,
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests;

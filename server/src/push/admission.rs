@@ -1,0 +1,124 @@
+//! Who may watch at all: caps on the instance and on one address, so that neither a crowd nor one machine can take it
+//! from everybody else.
+
+use std::net::IpAddr;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicUsize, Ordering};
+
+use dashmap::DashMap;
+use dashmap::mapref::entry::Entry;
+
+#[derive(Debug)]
+pub struct Admission {
+    limit: usize,
+    limit_per_address: usize,
+    count: AtomicUsize,
+    by_address: DashMap<IpAddr, u32>,
+}
+
+/// A place; given back when dropped.
+#[derive(Debug)]
+pub struct Permit {
+    admission: Arc<Admission>,
+    address: IpAddr,
+}
+
+/// Why somebody cannot watch now. Each passes by itself.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Refusal {
+    /// This instance holds as many watchers as it may.
+    InstanceFull,
+    /// This address has as many as it may.
+    AddressFull,
+    /// This payment has as many as it may.
+    PaymentFull,
+    /// This instance is being stopped.
+    GoingAway,
+}
+
+impl Admission {
+    pub fn new(limit: usize, limit_per_address: usize) -> Self {
+        Self {
+            limit,
+            limit_per_address,
+            count: AtomicUsize::new(0),
+            by_address: DashMap::new(),
+        }
+    }
+
+    pub fn admit(self: &Arc<Self>, address: IpAddr) -> Result<Permit, Refusal> {
+        let address = network_of(address);
+        if self.count.fetch_add(1, Ordering::Relaxed) >= self.limit {
+            self.count.fetch_sub(1, Ordering::Relaxed);
+            return Err(Refusal::InstanceFull);
+        }
+        let mut from_address = self.by_address.entry(address).or_insert(0);
+        if *from_address as usize >= self.limit_per_address {
+            self.count.fetch_sub(1, Ordering::Relaxed);
+            return Err(Refusal::AddressFull);
+        }
+        *from_address += 1;
+        drop(from_address);
+        Ok(Permit {
+            admission: Arc::clone(self),
+            address,
+        })
+    }
+}
+
+/// One household or machine commands a whole IPv6 /64, so that is what is counted.
+fn network_of(address: IpAddr) -> IpAddr {
+    match address.to_canonical() {
+        IpAddr::V6(v6) => IpAddr::V6((v6.to_bits() & !u128::from(u64::MAX)).into()),
+        v4 @ IpAddr::V4(_) => v4,
+    }
+}
+
+impl Drop for Permit {
+    fn drop(&mut self) {
+        if let Entry::Occupied(mut from_address) = self.admission.by_address.entry(self.address) {
+            *from_address.get_mut() -= 1;
+            if *from_address.get() == 0 {
+                from_address.remove();
+            }
+        }
+        self.admission.count.fetch_sub(1, Ordering::Relaxed);
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn each_cap_stops_one_more_and_a_place_given_back_is_free() {
+        let admission = Arc::new(Admission::new(3, 2));
+        let [a, b]: [IpAddr; 2] = [
+            "10.0.0.1".parse().expect("v4"),
+            "2001:db8::1".parse().expect("v6"),
+        ];
+        let first = admission.admit(a).expect("first");
+        let _second = admission.admit(a).expect("second");
+        assert_eq!(admission.admit(a).err(), Some(Refusal::AddressFull));
+        let third = admission.admit(b).expect("third");
+        assert_eq!(admission.admit(b).err(), Some(Refusal::InstanceFull));
+        drop((first, third));
+        assert!(admission.admit(a).is_ok());
+        assert!(!admission.by_address.contains_key(&network_of(b)));
+    }
+
+    #[test]
+    fn a_whole_ipv6_network_is_one_address() {
+        let admission = Arc::new(Admission::new(10, 1));
+        let _held = admission
+            .admit("2001:db8:0:1::1".parse().expect("v6"))
+            .expect("first");
+        let neighbour = "2001:db8:0:1:ffff::2".parse().expect("v6");
+        assert_eq!(admission.admit(neighbour).err(), Some(Refusal::AddressFull));
+        assert!(
+            admission
+                .admit("2001:db8:0:2::1".parse().expect("v6"))
+                .is_ok()
+        );
+    }
+}

@@ -1,0 +1,277 @@
+//! Finds a payment's watchers on this instance.
+
+use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
+use std::sync::{Arc, Mutex, PoisonError};
+use std::time::Duration;
+
+use dashmap::DashMap;
+use dashmap::mapref::entry::Entry;
+use rand::RngExt;
+use rand::seq::SliceRandom;
+use tokio::sync::Notify;
+
+use super::wheel::Wheel;
+use super::{Message, Refusal, Signal, Watcher};
+use crate::payment::PaymentId;
+use crate::relay::{Change, Listener};
+
+/// Into how many parts a drain is spread.
+const DRAIN_STEPS: u32 = 20;
+
+#[derive(Debug)]
+pub struct Hub {
+    topics: DashMap<PaymentId, Vec<Arc<Watcher>>>,
+    watchers: AtomicUsize,
+    watchers_per_payment: usize,
+    wheel: Mutex<Wheel>,
+    draining: AtomicBool,
+    someone_left: Notify,
+}
+
+/// A watcher's place in the hub; given up when dropped.
+#[derive(Debug)]
+pub struct Registration {
+    pub watcher: Arc<Watcher>,
+    id: PaymentId,
+    hub: Arc<Hub>,
+}
+
+impl Hub {
+    pub fn new(watchers_per_payment: usize, ping_interval: Duration, lifetime: Duration) -> Self {
+        Self {
+            topics: DashMap::new(),
+            watchers: AtomicUsize::new(0),
+            watchers_per_payment,
+            wheel: Mutex::new(Wheel::new(ping_interval, lifetime)),
+            draining: AtomicBool::new(false),
+            someone_left: Notify::new(),
+        }
+    }
+
+    /// From now on every change of the payment that is heard lands in the watcher's slot.
+    pub fn register(self: &Arc<Self>, id: &PaymentId) -> Result<Registration, Refusal> {
+        if self.draining.load(Ordering::Acquire) {
+            return Err(Refusal::GoingAway);
+        }
+        let watcher = Arc::new(Watcher::default());
+        match self.topics.entry(id.clone()) {
+            Entry::Occupied(mut topic) => {
+                if topic.get().len() >= self.watchers_per_payment {
+                    return Err(Refusal::PaymentFull);
+                }
+                topic.get_mut().push(Arc::clone(&watcher));
+            }
+            Entry::Vacant(topic) => {
+                // Most payments have one watcher: no room for more until there are more.
+                topic.insert(vec![Arc::clone(&watcher)]);
+            }
+        }
+        self.watchers.fetch_add(1, Ordering::Relaxed);
+        Ok(Registration {
+            watcher,
+            id: id.clone(),
+            hub: Arc::clone(self),
+        })
+    }
+
+    pub fn is_watched(&self, id: &PaymentId) -> bool {
+        self.topics.contains_key(id)
+    }
+
+    pub fn watchers(&self) -> usize {
+        self.watchers.load(Ordering::Relaxed)
+    }
+
+    /// Hands the message to everybody who watches the payment here.
+    pub fn publish(&self, id: &PaymentId, message: &Message) {
+        if let Some(topic) = self.topics.get(id) {
+            topic.iter().for_each(|watcher| watcher.offer(message));
+        }
+    }
+
+    /// Puts a watcher on the wheel: pings from now on, and the end of its lifetime.
+    pub fn keep_alive(&self, watcher: &Arc<Watcher>) {
+        self.wheel
+            .lock()
+            .unwrap_or_else(PoisonError::into_inner)
+            .add(watcher, &mut rand::rng());
+    }
+
+    /// Turns the wheel, once a second, for ever.
+    pub async fn turn_wheel(&self) {
+        let mut ticks = tokio::time::interval(Duration::from_secs(1));
+        ticks.set_missed_tick_behavior(tokio::time::MissedTickBehavior::Skip);
+        loop {
+            ticks.tick().await;
+            self.wheel
+                .lock()
+                .unwrap_or_else(PoisonError::into_inner)
+                .turn(&mut rand::rng());
+            metrics::gauge!("chasqui_watchers").set(self.watchers() as f64);
+        }
+    }
+
+    /// Sends everybody away, spread over the window so that the other instances do not meet them all at once. Returns
+    /// when the last has gone, or when the window is over.
+    pub async fn drain(&self, window: Duration) {
+        self.draining.store(true, Ordering::Release);
+        let mut all: Vec<Arc<Watcher>> = self
+            .topics
+            .iter()
+            .flat_map(|topic| topic.value().clone())
+            .collect();
+        all.shuffle(&mut rand::rng());
+        let window_ms = u32::try_from(window.as_millis()).unwrap_or(u32::MAX).max(1);
+        let deadline = tokio::time::Instant::now() + window;
+        let part = all.len().div_ceil(DRAIN_STEPS as usize).max(1);
+        for (i, watchers) in all.chunks(part).enumerate() {
+            if i > 0 {
+                tokio::time::sleep(window / 2 / DRAIN_STEPS).await;
+            }
+            for watcher in watchers {
+                watcher.signal(Signal::GoingAway {
+                    retry_after_ms: rand::rng().random_range(0..window_ms),
+                });
+            }
+        }
+        drop(all);
+        while self.watchers() > 0 {
+            let left = self.someone_left.notified();
+            if self.watchers() == 0 || tokio::time::timeout_at(deadline, left).await.is_err() {
+                break;
+            }
+        }
+    }
+
+    fn unregister(&self, id: &PaymentId, watcher: &Arc<Watcher>) {
+        if let Entry::Occupied(mut topic) = self.topics.entry(id.clone()) {
+            topic.get_mut().retain(|other| !Arc::ptr_eq(other, watcher));
+            if topic.get().is_empty() {
+                topic.remove();
+            }
+        }
+        self.watchers.fetch_sub(1, Ordering::Relaxed);
+        self.someone_left.notify_one();
+    }
+}
+
+impl Listener for Hub {
+    fn heard(&self, change: Change) {
+        self.publish(
+            &change.payment_id,
+            &Message::new(&change.payment_id, &change.state),
+        );
+    }
+}
+
+impl Registration {
+    pub fn payment_id(&self) -> &PaymentId {
+        &self.id
+    }
+}
+
+impl Drop for Registration {
+    fn drop(&mut self) {
+        self.hub.unregister(&self.id, &self.watcher);
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::payment::{State, Status, Timestamp};
+
+    fn hub() -> Arc<Hub> {
+        Arc::new(Hub::new(
+            2,
+            Duration::from_secs(25),
+            Duration::from_secs(3600),
+        ))
+    }
+
+    fn id(text: &str) -> PaymentId {
+        PaymentId::parse(text).expect("id")
+    }
+
+    fn confirmed(id: &PaymentId) -> Change {
+        let state = State {
+            status: Status::Confirmed,
+            ..State::pending(Timestamp::default())
+        };
+        Change {
+            payment_id: id.clone(),
+            state,
+        }
+    }
+
+    #[test]
+    fn a_change_reaches_every_watcher_of_its_payment_and_no_other() {
+        let hub = hub();
+        let (a, b) = (
+            hub.register(&id("a")).expect("first"),
+            hub.register(&id("a")).expect("second"),
+        );
+        let other = hub.register(&id("b")).expect("other");
+        hub.heard(confirmed(&id("a")));
+        assert!(a.watcher.take().is_some());
+        assert!(b.watcher.take().is_some());
+        assert!(other.watcher.take().is_none());
+    }
+
+    #[test]
+    fn a_payment_has_room_for_a_few_watchers_only() {
+        let hub = hub();
+        let first = hub.register(&id("a")).expect("first");
+        let _second = hub.register(&id("a")).expect("second");
+        assert_eq!(hub.register(&id("a")).err(), Some(Refusal::PaymentFull));
+        drop(first);
+        assert!(hub.register(&id("a")).is_ok());
+    }
+
+    #[test]
+    fn nothing_is_left_when_the_last_watcher_has_gone() {
+        let hub = hub();
+        drop(hub.register(&id("a")).expect("registered"));
+        assert!(!hub.is_watched(&id("a")));
+        assert_eq!(hub.watchers(), 0);
+        assert!(hub.topics.is_empty());
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn a_drain_sends_everybody_away_within_the_window_and_lets_nobody_in() {
+        let hub = Arc::new(Hub::new(
+            100,
+            Duration::from_secs(25),
+            Duration::from_secs(3600),
+        ));
+        let registrations: Vec<_> = (0..50)
+            .map(|_| hub.register(&id("a")).expect("registered"))
+            .collect();
+        let window = Duration::from_secs(8);
+        let draining = tokio::spawn({
+            let hub = Arc::clone(&hub);
+            async move { hub.drain(window).await }
+        });
+        let started = tokio::time::Instant::now();
+        for registration in registrations {
+            registration.watcher.going_away().await;
+            let signal = registration.watcher.take_signal();
+            assert!(
+                matches!(signal, Some(Signal::GoingAway { retry_after_ms }) if retry_after_ms < 8000),
+                "{signal:?}"
+            );
+        }
+        draining.await.expect("drained");
+        assert!(started.elapsed() < window);
+        assert_eq!(hub.register(&id("a")).err(), Some(Refusal::GoingAway));
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn a_drain_ends_with_the_window_if_somebody_stays() {
+        let hub = hub();
+        let _stays = hub.register(&id("a")).expect("registered");
+        let started = tokio::time::Instant::now();
+        hub.drain(Duration::from_secs(8)).await;
+        assert!(started.elapsed() >= Duration::from_secs(8));
+    }
+}

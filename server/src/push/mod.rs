@@ -1,0 +1,16 @@
+//! Watchers, and how the newest status reaches them. Knows no transport.
+//!
+//! A status is latest-wins, so a watcher has one slot and not a queue: a slow reader holds one message, never more, and
+//! gets the newest when it reads again. [`hub`] finds a payment's watchers, [`watcher`] is one of them, [`wheel`] is the
+//! one timer that they share.
+
+mod admission;
+mod hub;
+mod message;
+mod watcher;
+mod wheel;
+
+pub use admission::{Admission, Permit, Refusal};
+pub use hub::{Hub, Registration};
+pub use message::Message;
+pub use watcher::{Signal, Watcher};

@@ -1,0 +1,192 @@
+//! One watcher: a slot for the newest message, a few signals, and whom to wake.
+
+use std::sync::atomic::{AtomicU8, AtomicU32, Ordering};
+use std::sync::{Mutex, PoisonError};
+use std::task::{Context, Poll};
+
+use futures_util::task::AtomicWaker;
+
+use super::Message;
+
+/// What a watcher's transport is told beside messages.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Signal {
+    /// Time for a ping.
+    Ping,
+    /// It has been connected long enough: it should connect anew.
+    Lifetime,
+    /// This instance is going away: it should come back after so many milliseconds.
+    GoingAway { retry_after_ms: u32 },
+}
+
+const PING: u8 = 1;
+const LIFETIME: u8 = 2;
+const GOING_AWAY: u8 = 4;
+
+/// Nineteen thousand of these are a normal load: every byte counts.
+#[derive(Debug, Default)]
+pub struct Watcher {
+    slot: Mutex<Slot>,
+    signals: AtomicU8,
+    retry_after_ms: AtomicU32,
+    waker: AtomicWaker,
+}
+
+#[derive(Debug, Default)]
+struct Slot {
+    unsent: Option<Message>,
+    /// The highest version that was ever in the slot; 0 at first.
+    version: u8,
+}
+
+impl Watcher {
+    /// Puts a message into the slot, in the place of an older one. One that is not newer is dropped: a watcher never
+    /// sees a lower version, nor the same one twice.
+    pub fn offer(&self, message: &Message) {
+        let version = message.status.version();
+        {
+            let mut slot = self.slot.lock().unwrap_or_else(PoisonError::into_inner);
+            if version <= slot.version {
+                return;
+            }
+            *slot = Slot {
+                unsent: Some(message.clone()),
+                version,
+            };
+        }
+        self.waker.wake();
+    }
+
+    /// The newest message that has not been taken.
+    pub fn take(&self) -> Option<Message> {
+        self.slot
+            .lock()
+            .unwrap_or_else(PoisonError::into_inner)
+            .unsent
+            .take()
+    }
+
+    pub fn signal(&self, signal: Signal) {
+        let bit = match signal {
+            Signal::Ping => PING,
+            Signal::Lifetime => LIFETIME,
+            Signal::GoingAway { retry_after_ms } => {
+                self.retry_after_ms.store(retry_after_ms, Ordering::Relaxed);
+                GOING_AWAY
+            }
+        };
+        // Release: whoever sees the bit sees the delay that was stored before it.
+        self.signals.fetch_or(bit, Ordering::Release);
+        self.waker.wake();
+    }
+
+    /// The most pressing signal since the last call. The transport that takes one that ends it need not ask further.
+    pub fn take_signal(&self) -> Option<Signal> {
+        let bits = self.signals.swap(0, Ordering::Acquire);
+        if bits & GOING_AWAY != 0 {
+            Some(Signal::GoingAway {
+                retry_after_ms: self.retry_after_ms.load(Ordering::Relaxed),
+            })
+        } else if bits & LIFETIME != 0 {
+            Some(Signal::Lifetime)
+        } else if bits & PING != 0 {
+            Some(Signal::Ping)
+        } else {
+            None
+        }
+    }
+
+    /// Arranges for the task to be woken by the next message or signal. Call it before looking at either, or one that
+    /// comes in between wakes nobody.
+    pub fn wake_me(&self, context: &Context<'_>) {
+        self.waker.register(context.waker());
+    }
+
+    /// Waits for the next message. Signals are left alone.
+    pub async fn next(&self) -> Message {
+        std::future::poll_fn(|context| {
+            self.wake_me(context);
+            self.take().map_or(Poll::Pending, Poll::Ready)
+        })
+        .await
+    }
+
+    /// Waits until the instance is going away.
+    pub async fn going_away(&self) {
+        std::future::poll_fn(|context| {
+            self.wake_me(context);
+            if self.signals.load(Ordering::Acquire) & GOING_AWAY == 0 {
+                Poll::Pending
+            } else {
+                Poll::Ready(())
+            }
+        })
+        .await;
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::payment::{PaymentId, State, Status, Timestamp};
+
+    fn message(status: Status) -> Message {
+        let state = State {
+            status,
+            ..State::pending(Timestamp::default())
+        };
+        Message::new(&PaymentId::parse("p").expect("id"), &state)
+    }
+
+    #[test]
+    fn the_slot_keeps_the_newest_only() {
+        let watcher = Watcher::default();
+        watcher.offer(&message(Status::Pending));
+        watcher.offer(&message(Status::Confirmed));
+        watcher.offer(&message(Status::Verifying));
+        assert_eq!(watcher.take().map(|m| m.status), Some(Status::Confirmed));
+        assert!(watcher.take().is_none());
+    }
+
+    #[test]
+    fn nothing_is_seen_twice_and_nothing_goes_back() {
+        let watcher = Watcher::default();
+        watcher.offer(&message(Status::Verifying));
+        assert!(watcher.take().is_some());
+        watcher.offer(&message(Status::Verifying));
+        watcher.offer(&message(Status::Pending));
+        assert!(watcher.take().is_none());
+    }
+
+    #[test]
+    fn going_away_is_the_most_pressing_signal() {
+        let watcher = Watcher::default();
+        assert_eq!(watcher.take_signal(), None);
+        watcher.signal(Signal::Ping);
+        watcher.signal(Signal::GoingAway { retry_after_ms: 7 });
+        watcher.signal(Signal::Lifetime);
+        assert_eq!(
+            watcher.take_signal(),
+            Some(Signal::GoingAway { retry_after_ms: 7 })
+        );
+        assert_eq!(watcher.take_signal(), None);
+    }
+
+    #[tokio::test]
+    async fn a_message_that_comes_between_two_looks_is_not_missed() {
+        let watcher = std::sync::Arc::new(Watcher::default());
+        for _ in 0..1000 {
+            let watcher = Watcher::default();
+            let (next, ()) = tokio::join!(watcher.next(), async {
+                watcher.offer(&message(Status::Verifying))
+            });
+            assert_eq!(next.status, Status::Verifying);
+        }
+        let waiting = tokio::spawn({
+            let watcher = std::sync::Arc::clone(&watcher);
+            async move { watcher.next().await.status }
+        });
+        watcher.offer(&message(Status::Confirmed));
+        assert_eq!(waiting.await.expect("woken"), Status::Confirmed);
+    }
+}
