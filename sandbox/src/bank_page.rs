@@ -285,24 +285,22 @@ fn unknown_page() -> Response {
     )
 }
 
-/// What is paid, how much and to whom: the same beside the buttons and beside any notice.
+/// What is paid, how much and to whom: the same beside the buttons and beside any notice. The merchant's
+/// name is not in Khipu's API, and its URLs may be a gateway's, so none is guessed from them.
 fn summary(payment: &Payment) -> Markup {
     let order = &payment.order;
     html! {
         section class="summary" aria-label="Resumen del pago" {
-            p class="label" { "Total a pagar" }
+            p class="label" {
+                @if payment.status == Status::Pending { "Total a pagar" } @else { "Monto del pago" }
+            }
             p class="amount" { (order.amount.for_people(&order.currency)) }
             p class="subject" { (order.subject) }
             @if !order.body.is_empty() { p class="body" { (order.body) } }
             dl {
                 div {
                     dt { "Pagas a" }
-                    dd {
-                        @match host(&order.return_url) {
-                            Some(host) => (host),
-                            None => "Comercio de prueba",
-                        }
-                    }
+                    dd { "Comercio de prueba" }
                 }
                 div { dt { "Cuenta de cobro" } dd { (payment.receiver_id) } }
                 @if !order.transaction_id.is_empty() {
@@ -376,7 +374,7 @@ fn page(status: StatusCode, title: &str, content: &Markup) -> Response {
                 header {
                     img src="/assets/bank.svg" alt="" width="36" height="36";
                     p class="brand" { "Banco Demo" }
-                    p class="ribbon" { "Simulador" }
+                    p class="ribbon" { "Simulador · sin dinero real" }
                 }
                 main { (content) }
                 footer {
@@ -426,8 +424,4 @@ fn see_other(url: &str) -> Response {
             .into_response(),
         None => unknown_page(),
     }
-}
-
-fn host(url: &str) -> Option<String> {
-    Url::parse(url).ok()?.host_str().map(str::to_owned)
 }

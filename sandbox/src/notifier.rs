@@ -276,7 +276,10 @@ fn client() -> reqwest::Result<reqwest::Client> {
             .user_agent("khipu-sandbox")
     };
     builder().build().or_else(|error| {
-        tracing::warn!(%error, "no CA certificates: notify_url over https will fail, http works");
+        tracing::warn!(
+            error = reason(&error),
+            "no CA certificates: notify_url over https will fail, http works"
+        );
         builder().tls_certs_only([]).build()
     })
 }
