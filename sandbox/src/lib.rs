@@ -8,12 +8,13 @@
 //! - `api` Khipu's routes, with `validation`, `answers`, `prediction`, `api_error`
 //! - `notifier` retries, with `notification` (the body) and `signature`
 //! - `control` the routes under `/sandbox`, with `behaviour` (what goes wrong)
-//! - `bank_page` what the payer sees
+//! - `bank_page` what the payer can do, with `bank_view` (what the payer sees)
 
 mod answers;
 mod api;
 mod api_error;
 mod bank_page;
+mod bank_view;
 mod behaviour;
 mod catalogue;
 mod control;

@@ -9,7 +9,7 @@ use std::{
     io,
     sync::{
         Arc, Mutex, MutexGuard, PoisonError,
-        atomic::{AtomicBool, Ordering},
+        atomic::{AtomicBool, AtomicU64, Ordering},
     },
     time::Duration,
 };
@@ -58,6 +58,13 @@ pub(crate) struct Notice {
     pub(crate) body: Arc<str>,
 }
 
+/// When a notification's turn is, and whether it lets another pass first.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Turn {
+    number: u64,
+    held: bool,
+}
+
 /// One try of a notification, as it went.
 #[derive(Clone, Debug, Serialize)]
 pub(crate) struct Attempt {
@@ -84,10 +91,11 @@ pub(crate) struct Notifier {
     client: reqwest::Client,
     places: Semaphore,
     log: Mutex<VecDeque<Attempt>>,
-    /// Whether a notification is being held: one at a time, so that the next one overtakes it.
+    next_turn: AtomicU64,
+    /// Whether a notification is being held: one at a time. If all waited for a later one, none would come.
     holding: AtomicBool,
-    /// Marks each notification that got its 200.
-    passed: watch::Sender<()>,
+    /// The latest turn that got its 200.
+    arrived: watch::Sender<u64>,
 }
 
 impl Notifier {
@@ -96,9 +104,18 @@ impl Notifier {
             client: client().map_err(io::Error::other)?,
             places: Semaphore::new(MAX_SENDS_IN_FLIGHT),
             log: Mutex::new(VecDeque::new()),
+            next_turn: AtomicU64::new(1),
             holding: AtomicBool::new(false),
-            passed: watch::Sender::new(()),
+            arrived: watch::Sender::new(0),
         })
+    }
+
+    /// The place of a notification in the order of conciliation; `hold` asks that a later one overtake it.
+    pub(crate) fn turn(&self, hold: bool) -> Turn {
+        Turn {
+            number: self.next_turn.fetch_add(1, Ordering::Relaxed),
+            held: hold && !self.holding.swap(true, Ordering::AcqRel),
+        }
     }
 
     /// Every attempt that ended, in that order.
@@ -143,9 +160,9 @@ impl Notifier {
 }
 
 /// Carries one notification to its end: a 200, two days, or a reset.
-pub(crate) async fn deliver(simulator: Simulator, notice: Notice) {
+pub(crate) async fn deliver(simulator: Simulator, notice: Notice, turn: Turn) {
     tokio::time::sleep(simulator.notification_delay()).await;
-    be_overtaken(&simulator).await;
+    be_overtaken(simulator.notifier(), turn).await;
     let begun = Instant::now();
     let mut pause = simulator.options().retry_first_delay;
     for number in 1.. {
@@ -154,7 +171,8 @@ pub(crate) async fn deliver(simulator: Simulator, notice: Notice) {
         }
         let arrived = attempt(&simulator, &notice, number).await;
         if arrived {
-            simulator.notifier().passed.send_replace(());
+            let latest = &simulator.notifier().arrived;
+            latest.send_modify(|latest| *latest = turn.number.max(*latest));
         }
         if arrived || begun.elapsed() + pause > RETRY_FOR {
             return;
@@ -164,16 +182,14 @@ pub(crate) async fn deliver(simulator: Simulator, notice: Notice) {
     }
 }
 
-/// With the probability of `notify.reorder`, waits until another notification has gone by. Only one waits
-/// at a time: if all waited for a later one, none would come.
-async fn be_overtaken(simulator: &Simulator) {
-    let notifier = simulator.notifier();
-    if !simulator.holds_notification() || notifier.holding.swap(true, Ordering::AcqRel) {
-        return;
+/// Waits, when held, until a later notification has arrived.
+async fn be_overtaken(notifier: &Notifier, turn: Turn) {
+    if turn.held {
+        let mut arrived = notifier.arrived.subscribe();
+        let overtaken = arrived.wait_for(|&latest| latest > turn.number);
+        let _ = tokio::time::timeout(REORDER_HOLD_CAP, overtaken).await;
+        notifier.holding.store(false, Ordering::Release);
     }
-    let mut passed = notifier.passed.subscribe();
-    let _ = tokio::time::timeout(REORDER_HOLD_CAP, passed.changed()).await;
-    notifier.holding.store(false, Ordering::Release);
 }
 
 /// One attempt, disturbed or not. True when Khipu got its 200.

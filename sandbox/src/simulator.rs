@@ -15,7 +15,7 @@ use crate::{
     behaviour::{AttemptFate, Behaviour, CallFate, Fates},
     money::Amount,
     notification,
-    notifier::{Notice, Notifier},
+    notifier::{Notice, Notifier, deliver},
     payment::{Action, Effect, Impossible, Method, Order, Payment, Refund, RefundError, Status},
 };
 
@@ -214,10 +214,6 @@ impl Simulator {
         self.fates().of_attempt()
     }
 
-    pub(crate) fn holds_notification(&self) -> bool {
-        self.fates().holds_notification()
-    }
-
     pub(crate) fn notification_delay(&self) -> Duration {
         Duration::from_millis(self.fates().behaviour().notify.delay_ms)
     }
@@ -252,7 +248,8 @@ impl Simulator {
                 url: order.notify_url.clone(),
                 body: body.into(),
             };
-            self.spawn(crate::notifier::deliver(self.clone(), notice));
+            let turn = self.notifier().turn(self.fates().holds_notification());
+            self.spawn(deliver(self.clone(), notice, turn));
         }
     }
 

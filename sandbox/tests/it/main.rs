@@ -9,6 +9,7 @@ mod actions;
 mod api;
 mod bank_page;
 mod behaviour;
+mod command_line;
 mod harness;
 mod notifications;
 mod validation;
