@@ -123,7 +123,7 @@ fn notice(payment: &Payment, now: Timestamp) -> Option<Notice> {
             "good",
             "✓",
             "Pago confirmado",
-            "El comercio ya recibió la confirmación.",
+            "Khipu verificó que la transferencia llegó.",
         ),
         Status::Done(Outcome::RejectedByPayer) => (
             "muted",
@@ -183,7 +183,7 @@ fn choices(payment: &Payment, variant: &str) -> Markup {
     let action = |name: &str| format!("/payment/{variant}/{}/{name}", payment.id);
     html! {
         h1 { "Autoriza tu pago" }
-        p class="lead" { "Elige cómo termina la transferencia en este banco de prueba." }
+        p class="lead" { "Ningún dinero se mueve: elige cómo termina esta transferencia de prueba." }
         div class="account" {
             span class="account-name" { "Cuenta corriente" }
             span class="account-number" { "•••• 4444" }
@@ -241,7 +241,7 @@ fn page(status: StatusCode, title: &str, content: &Markup) -> Response {
                 header {
                     img src="/assets/bank.svg" alt="" width="36" height="36";
                     p class="brand" { "Banco Demo" }
-                    p class="ribbon" { "Simulador · sin dinero real" }
+                    p class="ribbon" { "Simulador" }
                 }
                 main { (content) }
                 footer {
