@@ -1,1 +1,112 @@
-//! Skeleton.
+//! A stateful simulator of Khipu's payment API 3.0: payments that live, a bank page where a payer authorises
+//! them, signed notifications that are retried, and knobs that make all of it go wrong on demand. It shares
+//! no code with the gateway, so that the two can disagree; it moves no money and keeps everything in memory.
+//!
+//! Reading order: [`run`] below, then
+//! - `payment` what a payment is and how it may change, `money`, `identifiers`, `catalogue`
+//! - `simulator` the one door through which payments change
+//! - `api` Khipu's routes, with `validation`, `answers`, `prediction`, `api_error`
+//! - `notifier` retries, with `notification` (the body) and `signature`
+//! - `control` the routes under `/sandbox`, with `behaviour` (what goes wrong)
+//! - `bank_page` what the payer can do, with `bank_view` (what the payer sees)
+
+mod answers;
+mod api;
+mod api_error;
+mod bank_page;
+mod bank_view;
+mod behaviour;
+mod catalogue;
+mod control;
+mod identifiers;
+mod money;
+mod notification;
+mod notifier;
+mod payment;
+mod prediction;
+mod signature;
+mod simulator;
+mod validation;
+
+use std::{io, time::Duration};
+
+use axum::{Router, serve::ListenerExt};
+use tokio::{net::TcpListener, sync::watch};
+
+pub use signature::{SIGNATURE_HEADER, signature};
+
+use crate::{notifier::Notifier, simulator::Simulator};
+
+/// After a shutdown, calls that are under way have this long to end.
+const SHUTDOWN_GRACE: Duration = Duration::from_secs(2);
+
+/// What a sandbox needs to know before it starts; everything else is set through `/sandbox`.
+#[derive(Clone, Debug)]
+pub struct Options {
+    /// What `/v3` expects in `x-api-key`.
+    pub api_key: String,
+    /// The collection account's secret, which signs notifications.
+    pub secret: String,
+    /// The collection account.
+    pub receiver_id: u64,
+    /// Base of payment_url and the other URLs, without a slash at the end. `None`: the listener's address.
+    pub public_url: Option<String>,
+    /// Decides what the probabilities of the behaviour hit. Payment ids do not depend on it.
+    pub seed: u64,
+    /// The pause after the first failed attempt to notify. It doubles after each, up to 60 s.
+    pub retry_first_delay: Duration,
+}
+
+impl Default for Options {
+    fn default() -> Self {
+        Self {
+            api_key: "sandbox-api-key-not-real".to_owned(),
+            secret: "sandbox-secret-not-real".to_owned(),
+            receiver_id: 990_939,
+            public_url: None,
+            seed: 0,
+            retry_first_delay: Duration::from_secs(1),
+        }
+    }
+}
+
+/// Serves on `listener` until `shutdown` completes. Calls under way then have two seconds to end, waiting
+/// notifications are given up, and everything that was in memory is gone.
+///
+/// # Errors
+/// When the listener fails or no HTTP client can be made.
+pub async fn run(
+    options: Options,
+    listener: TcpListener,
+    shutdown: impl Future<Output = ()> + Send + 'static,
+) -> io::Result<()> {
+    let base_url = match &options.public_url {
+        Some(url) => url.trim_end_matches('/').to_owned(),
+        None => format!("http://{}", listener.local_addr()?),
+    };
+    // Dropped when this returns or is dropped: every background task ends then.
+    let (_running, running) = watch::channel(());
+    let simulator = Simulator::new(options, base_url, Notifier::new()?, running);
+    let router = Router::new()
+        .merge(api::routes(&simulator))
+        .merge(control::routes())
+        .merge(bank_page::routes())
+        .with_state(simulator);
+    let listener = listener.tap_io(|stream| {
+        // Answers are small and written at once; a failure to set this costs only time.
+        let _ = stream.set_nodelay(true);
+    });
+
+    let (stopping, mut stop) = watch::channel(false);
+    let server = axum::serve(listener, router).with_graceful_shutdown(async move {
+        shutdown.await;
+        stopping.send_replace(true);
+    });
+    tokio::select! {
+        result = server.into_future() => result,
+        () = async {
+            let _ = stop.wait_for(|&stopping| stopping).await;
+            tokio::time::sleep(SHUTDOWN_GRACE).await;
+        } => Ok(()),
+    }
+}

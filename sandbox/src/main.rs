@@ -1,1 +1,80 @@
-fn main() {}
+//! Command line of the sandbox: flags to [`Options`], a listener, and a stop on SIGTERM or ctrl-c.
+
+use std::{
+    io::{self, Write},
+    net::SocketAddr,
+};
+
+use clap::Parser;
+use khipu_sandbox::Options;
+use tokio::{
+    net::TcpListener,
+    signal::unix::{SignalKind, signal},
+};
+
+/// A stateful simulator of Khipu's payment API 3.0. No money moves.
+#[derive(Parser)]
+struct Flags {
+    /// Address to listen on; port 0 takes a free one
+    #[arg(long, default_value = "127.0.0.1:9090")]
+    listen: SocketAddr,
+    /// What clients must send as x-api-key
+    #[arg(long, default_value_t = Options::default().api_key)]
+    api_key: String,
+    /// The account's secret, which signs notifications
+    #[arg(long, default_value_t = Options::default().secret)]
+    secret: String,
+    /// The collection account
+    #[arg(long, default_value_t = Options::default().receiver_id)]
+    receiver_id: u64,
+    /// Base of the URLs that are given out; the listening address if absent
+    #[arg(long)]
+    public_url: Option<String>,
+    /// Decides what the probabilities of /sandbox/behaviour hit
+    #[arg(long, default_value_t = Options::default().seed)]
+    seed: u64,
+}
+
+#[tokio::main]
+async fn main() -> io::Result<()> {
+    tracing_subscriber::fmt()
+        .with_env_filter(
+            tracing_subscriber::EnvFilter::builder()
+                .with_default_directive(tracing::Level::WARN.into())
+                .from_env_lossy(),
+        )
+        .with_writer(io::stderr)
+        .init();
+    let flags = Flags::parse();
+    let mut terminate = signal(SignalKind::terminate())?;
+    let mut interrupt = signal(SignalKind::interrupt())?;
+    let listener = TcpListener::bind(flags.listen).await.map_err(|error| {
+        io::Error::new(
+            error.kind(),
+            format!(
+                "cannot listen on {}: {error}; choose another with --listen",
+                flags.listen
+            ),
+        )
+    })?;
+    writeln!(
+        io::stdout(),
+        "khipu-sandbox listening on http://{}",
+        listener.local_addr()?
+    )?;
+    let options = Options {
+        api_key: flags.api_key,
+        secret: flags.secret,
+        receiver_id: flags.receiver_id,
+        public_url: flags.public_url,
+        seed: flags.seed,
+        ..Options::default()
+    };
+    khipu_sandbox::run(options, listener, async move {
+        tokio::select! {
+            _ = terminate.recv() => {}
+            _ = interrupt.recv() => {}
+        }
+    })
+    .await
+}

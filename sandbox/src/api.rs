@@ -1,0 +1,239 @@
+//! Khipu's API 3.0: the routes under `/v3`, behind the account's `x-api-key`.
+
+use axum::{
+    Json, Router,
+    body::Bytes,
+    extract::{DefaultBodyLimit, Path, RawQuery, Request, State},
+    http::StatusCode,
+    middleware::{self, Next},
+    response::{IntoResponse, Response},
+    routing::{get, post},
+};
+use serde::Serialize;
+use serde_json::{Value, json};
+
+use crate::{
+    answers::{CreatedAnswer, PaymentAnswer, RefundAnswer},
+    api_error::ApiError,
+    catalogue::{BanksAnswer, PaymentMethodsAnswer, banks, payment_methods},
+    identifiers::{new_receiver_id, new_secret},
+    payment::{Outcome, RefundError, Status},
+    prediction::{PredictionAnswer, predict},
+    simulator::{MAX_PAYMENTS, RefundFrom, Refusal, Simulator, WALLET_CURRENCY},
+    validation,
+};
+
+/// A larger body is answered 413. Khipu's `custom` may be larger than this; a test's should not be.
+const MAX_BODY_BYTES: usize = 1024 * 1024;
+
+pub(crate) fn routes(simulator: &Simulator) -> Router<Simulator> {
+    Router::new()
+        .route("/v3/banks", get(list_banks))
+        .route("/v3/payments", post(create_payment))
+        .route(
+            "/v3/payments/{id}",
+            get(show_payment).delete(delete_payment),
+        )
+        .route("/v3/payments/{id}/confirm", post(confirm_payment))
+        .route("/v3/payments/{id}/refunds", post(refund_payment))
+        .route("/v3/refunds", post(refund_from_wallet))
+        .route("/v3/refund-wallet/balance", get(wallet_balance))
+        .route("/v3/predict", get(predict_payment))
+        .route("/v3/receivers", post(create_receiver))
+        .route(
+            "/v3/merchants/{id}/paymentMethods",
+            get(list_payment_methods),
+        )
+        .route("/v3/{*unknown}", axum::routing::any(unknown_path))
+        .method_not_allowed_fallback(wrong_method)
+        .layer(DefaultBodyLimit::max(MAX_BODY_BYTES))
+        // Injected trouble comes first: a failing Khipu fails for a wrong key too.
+        .layer(middleware::from_fn_with_state(
+            simulator.clone(),
+            require_key,
+        ))
+        .layer(middleware::from_fn_with_state(simulator.clone(), meet_fate))
+}
+
+async fn list_banks(State(simulator): State<Simulator>) -> Json<BanksAnswer> {
+    Json(banks(simulator.base_url()))
+}
+
+async fn create_payment(
+    State(simulator): State<Simulator>,
+    body: Bytes,
+) -> Result<Json<CreatedAnswer>, ApiError> {
+    let payment = simulator.create(validation::order(&body)?)?;
+    Ok(Json(CreatedAnswer::new(&payment, simulator.base_url())))
+}
+
+async fn show_payment(
+    State(simulator): State<Simulator>,
+    Path(id): Path<String>,
+) -> Result<Json<PaymentAnswer>, ApiError> {
+    let payment = simulator.payment(&id)?;
+    Ok(Json(PaymentAnswer::new(&payment, simulator.base_url())))
+}
+
+async fn delete_payment(
+    State(simulator): State<Simulator>,
+    Path(id): Path<String>,
+) -> Result<Json<Success>, ApiError> {
+    simulator.delete(&id).map_err(|refusal| match refusal {
+        Refusal::Impossible { .. } => {
+            ApiError::bad_request("Solo se pueden borrar pagos que estén pendientes de pagar")
+        }
+        other => other.into(),
+    })?;
+    Ok(Success::new("El pago fue borrado"))
+}
+
+/// Paying out a payment sooner: only one that was paid through Khipu can be.
+async fn confirm_payment(
+    State(simulator): State<Simulator>,
+    Path(id): Path<String>,
+) -> Result<Json<Success>, ApiError> {
+    match simulator.payment(&id)?.status {
+        Status::Done(Outcome::Normal | Outcome::PartiallyRefunded) => {
+            Ok(Success::new("El pago fue confirmado"))
+        }
+        _ => Err(ApiError::bad_request("El pago no está conciliado")),
+    }
+}
+
+async fn refund_payment(
+    State(simulator): State<Simulator>,
+    Path(id): Path<String>,
+    body: Bytes,
+) -> Result<Json<Success>, ApiError> {
+    let amount = validation::payment_refund(&body)?;
+    simulator.refund(&id, amount, RefundFrom::Collected)?;
+    Ok(Success::new("El reembolso fue solicitado"))
+}
+
+async fn refund_from_wallet(
+    State(simulator): State<Simulator>,
+    body: Bytes,
+) -> Result<Json<RefundAnswer>, ApiError> {
+    let request = validation::refund(&body)?;
+    let (payment, refund) =
+        simulator.refund(&request.payment_id, request.amount, RefundFrom::Wallet)?;
+    Ok(Json(RefundAnswer::new(&payment, &refund)))
+}
+
+async fn wallet_balance(State(simulator): State<Simulator>) -> Json<Value> {
+    Json(json!({
+        "balance": simulator.wallet_balance(),
+        "currency": WALLET_CURRENCY,
+        "add_funds_url": format!("{}/refund-wallet", simulator.base_url()),
+    }))
+}
+
+async fn predict_payment(RawQuery(query): RawQuery) -> Result<Json<PredictionAnswer>, ApiError> {
+    let request = validation::predict(&query.unwrap_or_default())?;
+    Ok(Json(predict(&request)))
+}
+
+/// Answers a new account as Khipu does; the sandbox itself keeps serving only the one of its options.
+async fn create_receiver(body: Bytes) -> Result<Json<Value>, ApiError> {
+    validation::receiver(&body)?;
+    Ok(Json(json!({
+        "receiver_id": new_receiver_id().to_string(),
+        "secret": new_secret(),
+    })))
+}
+
+async fn list_payment_methods(
+    State(simulator): State<Simulator>,
+    Path(id): Path<String>,
+) -> Result<Json<PaymentMethodsAnswer>, ApiError> {
+    let id: u64 = id
+        .parse()
+        .map_err(|_| ApiError::field("id", "debe ser un número"))?;
+    if id != simulator.options().receiver_id {
+        return Err(ApiError::not_found("La cuenta de cobro no existe"));
+    }
+    Ok(Json(payment_methods(simulator.base_url())))
+}
+
+async fn unknown_path() -> ApiError {
+    ApiError::not_found("Recurso no disponible")
+}
+
+async fn wrong_method() -> ApiError {
+    ApiError::new(StatusCode::METHOD_NOT_ALLOWED, "Método no permitido")
+}
+
+async fn require_key(
+    State(simulator): State<Simulator>,
+    request: Request,
+    next: Next,
+) -> Result<Response, ApiError> {
+    let key = request.headers().get("x-api-key");
+    if key.is_some_and(|key| key.as_bytes() == simulator.options().api_key.as_bytes()) {
+        return Ok(next.run(request).await);
+    }
+    Err(ApiError::new(
+        StatusCode::UNAUTHORIZED,
+        "Credenciales no válidas o faltantes",
+    ))
+}
+
+/// Makes the call slow, or fail before or after it had its effect, as the behaviour asks.
+async fn meet_fate(State(simulator): State<Simulator>, request: Request, next: Next) -> Response {
+    let fate = simulator.fate_of_call();
+    if !fate.latency.is_zero() {
+        tokio::time::sleep(fate.latency).await;
+    }
+    if let Some(status) = fate.refused_with {
+        let status = StatusCode::from_u16(status).unwrap_or(StatusCode::INTERNAL_SERVER_ERROR);
+        return ApiError::new(status, "Error inyectado por el simulador").into_response();
+    }
+    let answer = next.run(request).await;
+    if fate.fails_after_effect && answer.status().is_success() {
+        return ApiError::new(
+            StatusCode::INTERNAL_SERVER_ERROR,
+            "Servidor no pudo completar la solicitud",
+        )
+        .into_response();
+    }
+    answer
+}
+
+/// Khipu's answer to a call that has nothing else to tell.
+#[derive(Serialize)]
+struct Success {
+    message: &'static str,
+}
+
+impl Success {
+    fn new(message: &'static str) -> Json<Self> {
+        Json(Self { message })
+    }
+}
+
+/// How the API says no; `control` and `bank_page` have their own words where they differ.
+impl From<Refusal> for ApiError {
+    fn from(refusal: Refusal) -> Self {
+        match refusal {
+            Refusal::UnknownPayment => Self::not_found("El pago no existe"),
+            Refusal::Impossible { status } => Self::bad_request(format!(
+                "El pago está en estado {} y no permite la operación",
+                status.name()
+            )),
+            Refusal::Refund(RefundError::NotPaid) => Self::bad_request(
+                "Solo se pueden reembolsar pagos conciliados que no hayan sido reembolsados por completo",
+            ),
+            Refusal::Refund(RefundError::MoreThanRemains) => {
+                Self::field("amount", "excede lo que queda por reembolsar")
+            }
+            Refusal::EmptyWallet => Self::field("amount", "excede el saldo para reembolsos"),
+            Refusal::Full => Self::new(
+                StatusCode::SERVICE_UNAVAILABLE,
+                format!(
+                    "the sandbox holds {MAX_PAYMENTS} payments: POST /sandbox/reset to empty it"
+                ),
+            ),
+        }
+    }
+}

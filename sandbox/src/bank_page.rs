@@ -1,0 +1,178 @@
+//! The demo bank at payment_url: where a payer authorises or cancels, and where each button leads. Plain HTML
+//! forms without script, so that it works in any browser and under any policy. The markup is in `bank_view`.
+
+use axum::{
+    Router,
+    extract::{Path, State},
+    http::{
+        HeaderValue, StatusCode,
+        header::{CACHE_CONTROL, CONTENT_TYPE, LOCATION, REFERRER_POLICY, X_CONTENT_TYPE_OPTIONS},
+    },
+    response::{IntoResponse, Response},
+    routing::{get, post},
+};
+use jiff::Timestamp;
+use url::Url;
+
+use crate::{
+    bank_view::{cancelled_page, payment_page, unknown_page},
+    payment::{Action, Method, Payment, Status},
+    simulator::{Refusal, Simulator},
+};
+
+pub(crate) fn routes() -> Router<Simulator> {
+    Router::new()
+        .route("/payment/{variant}/{id}", get(show))
+        .route("/payment/{variant}/{id}/authorize", post(authorize))
+        .route(
+            "/payment/{variant}/{id}/second-signature",
+            post(await_second_signature),
+        )
+        .route("/payment/{variant}/{id}/cancel", post(cancel))
+        .route("/payment/{variant}/{id}/cancelled", get(show_cancelled))
+        .route("/assets/bank.css", get(style))
+        .route("/assets/bank.svg", get(logo))
+}
+
+async fn show(
+    State(simulator): State<Simulator>,
+    Path((variant, id)): Path<(String, String)>,
+) -> Response {
+    match simulator.payment(&id) {
+        Ok(payment) if is_variant(&variant) => payment_page(&payment, &variant),
+        _ => unknown_page(),
+    }
+}
+
+/// "Authorise": verifying now, conciliated after the behaviour's delay.
+async fn authorize(
+    State(simulator): State<Simulator>,
+    Path((variant, id)): Path<(String, String)>,
+) -> Response {
+    let payable = is_payable(&simulator, &id);
+    after_authorisation(&simulator, &variant, &id, || {
+        payable.and_then(|()| simulator.pay(&id, method_of(&variant)))
+    })
+}
+
+/// "A second signature is missing": verifying, and nothing follows by itself.
+async fn await_second_signature(
+    State(simulator): State<Simulator>,
+    Path((variant, id)): Path<(String, String)>,
+) -> Response {
+    let payable = is_payable(&simulator, &id);
+    after_authorisation(&simulator, &variant, &id, || {
+        payable.and_then(|()| simulator.act(&id, Action::Authorize(method_of(&variant))))
+    })
+}
+
+/// Leaves the payment pending: the payer may come back and resume.
+async fn cancel(
+    State(simulator): State<Simulator>,
+    Path((variant, id)): Path<(String, String)>,
+) -> Response {
+    match simulator.payment(&id) {
+        Ok(payment) if payment.order.cancel_url.is_empty() => {
+            see_other(&format!("/payment/{variant}/{id}/cancelled"))
+        }
+        Ok(payment) => see_other(&payment.order.cancel_url),
+        Err(_) => unknown_page(),
+    }
+}
+
+async fn show_cancelled(
+    State(simulator): State<Simulator>,
+    Path((variant, id)): Path<(String, String)>,
+) -> Response {
+    match simulator.payment(&id) {
+        Ok(payment) if is_variant(&variant) && payment.status == Status::Pending => {
+            cancelled_page(&payment, &variant)
+        }
+        Ok(_) => see_other(&format!("/payment/info/{id}")),
+        Err(_) => unknown_page(),
+    }
+}
+
+async fn style() -> Response {
+    asset("text/css; charset=utf-8", include_str!("bank.css"))
+}
+
+async fn logo() -> Response {
+    asset("image/svg+xml", include_str!("bank.svg"))
+}
+
+fn is_variant(variant: &str) -> bool {
+    matches!(variant, "info" | "simplified" | "manual" | "receipt")
+}
+
+fn method_of(variant: &str) -> Method {
+    if variant == "manual" {
+        Method::Regular
+    } else {
+        Method::Simplified
+    }
+}
+
+/// An expired payment can still be authorised by a test, as an attempt begun earlier would; not by a payer
+/// who opens the page only now.
+fn is_payable(simulator: &Simulator, id: &str) -> Result<(), Refusal> {
+    let payment = simulator.payment(id)?;
+    if payment.status == Status::Pending && payment.is_expired(Timestamp::now()) {
+        return Err(Refusal::Impossible {
+            status: payment.status,
+        });
+    }
+    Ok(())
+}
+
+/// Back to the shop; also for the payer who presses twice. Without a return_url, or when the payment can
+/// no longer be authorised, the page itself says how things stand.
+fn after_authorisation(
+    simulator: &Simulator,
+    variant: &str,
+    id: &str,
+    authorise: impl FnOnce() -> Result<Payment, Refusal>,
+) -> Response {
+    let payment = match authorise() {
+        Err(Refusal::UnknownPayment) => return unknown_page(),
+        Err(_) => simulator.payment(id).ok(),
+        Ok(payment) => Some(payment),
+    };
+    match payment {
+        Some(payment)
+            if payment.status == Status::Verifying && !payment.order.return_url.is_empty() =>
+        {
+            see_other(&payment.order.return_url)
+        }
+        _ => see_other(&format!("/payment/{variant}/{id}")),
+    }
+}
+
+fn asset(content_type: &'static str, text: &'static str) -> Response {
+    let headers = [
+        (CONTENT_TYPE, content_type),
+        (X_CONTENT_TYPE_OPTIONS, "nosniff"),
+        (CACHE_CONTROL, "no-cache"),
+    ];
+    (headers, text).into_response()
+}
+
+/// The merchant's URL exactly as given, unless it has characters that a header cannot carry.
+fn see_other(url: &str) -> Response {
+    let location = Some(url)
+        .filter(|url| url.bytes().all(|byte| byte.is_ascii_graphic()))
+        .and_then(|url| HeaderValue::from_str(url).ok())
+        .or_else(|| HeaderValue::from_str(Url::parse(url).ok()?.as_str()).ok());
+    match location {
+        Some(location) => (
+            StatusCode::SEE_OTHER,
+            [
+                (LOCATION, location),
+                (CACHE_CONTROL, HeaderValue::from_static("no-store")),
+                (REFERRER_POLICY, HeaderValue::from_static("no-referrer")),
+            ],
+        )
+            .into_response(),
+        None => unknown_page(),
+    }
+}

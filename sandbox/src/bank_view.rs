@@ -1,0 +1,265 @@
+//! What the demo bank shows: the markup of every page, in the Spanish of Chile. Where its buttons lead is in
+//! `bank_page`.
+
+use axum::{
+    http::{
+        StatusCode,
+        header::{
+            CACHE_CONTROL, CONTENT_SECURITY_POLICY, CONTENT_TYPE, REFERRER_POLICY,
+            X_CONTENT_TYPE_OPTIONS,
+        },
+    },
+    response::{IntoResponse, Response},
+};
+use jiff::Timestamp;
+use maud::{DOCTYPE, Markup, html};
+
+use crate::payment::{Outcome, Payment, Status};
+
+/// No form-action: browsers apply it to the redirect after a form too, which goes to the shop, by way of
+/// hosts that are not known here.
+const POLICY: &str = "default-src 'none'; style-src 'self'; img-src 'self'; base-uri 'none'";
+
+/// The buttons, or how the payment stands when there is nothing to decide.
+pub(crate) fn payment_page(payment: &Payment, variant: &str) -> Response {
+    let told = notice(payment, Timestamp::now());
+    let title = told
+        .as_ref()
+        .map_or("Autoriza tu pago", |notice| notice.title);
+    page(
+        StatusCode::OK,
+        title,
+        &html! {
+            div class="card" {
+                (summary(payment))
+                section class="step" {
+                    @match told {
+                        Some(notice) => {
+                            (told_notice(&notice))
+                            (way_back(&payment.order.return_url))
+                        }
+                        None => (choices(payment, variant)),
+                    }
+                }
+            }
+        },
+    )
+}
+
+/// After a cancel, for a merchant that gave no cancel_url.
+pub(crate) fn cancelled_page(payment: &Payment, variant: &str) -> Response {
+    let notice = Notice {
+        tone: "muted",
+        mark: "↩",
+        title: "No autorizaste el pago",
+        text: "El cobro sigue pendiente: puedes retomarlo cuando quieras, o volver al comercio.",
+    };
+    page(
+        StatusCode::OK,
+        notice.title,
+        &html! {
+            div class="card" {
+                (summary(payment))
+                section class="step" {
+                    (told_notice(&notice))
+                    a class="button primary" href={ "/payment/" (variant) "/" (payment.id) } {
+                        "Retomar el pago"
+                    }
+                    (way_back(&payment.order.return_url))
+                }
+            }
+        },
+    )
+}
+
+pub(crate) fn unknown_page() -> Response {
+    let notice = Notice {
+        tone: "muted",
+        mark: "?",
+        title: "No encontramos este pago",
+        text: "Revisa el enlace. El simulador olvida todo cuando se reinicia.",
+    };
+    page(
+        StatusCode::NOT_FOUND,
+        notice.title,
+        &html! {
+            div class="card single" { section class="step" { (told_notice(&notice)) } }
+        },
+    )
+}
+
+/// What the payer is told instead of being asked.
+struct Notice {
+    tone: &'static str,
+    mark: &'static str,
+    title: &'static str,
+    text: &'static str,
+}
+
+fn notice(payment: &Payment, now: Timestamp) -> Option<Notice> {
+    let (tone, mark, title, text) = match payment.status {
+        Status::Pending if payment.is_expired(now) => (
+            "muted",
+            "!",
+            "Este cobro venció",
+            "El plazo para pagar terminó. Pide al comercio un nuevo cobro.",
+        ),
+        Status::Pending => return None,
+        Status::Verifying => (
+            "waiting",
+            "…",
+            "Transferencia autorizada",
+            "Khipu está verificando que llegó. No pagues de nuevo: el comercio sabrá apenas se confirme.",
+        ),
+        Status::Deleted => (
+            "muted",
+            "×",
+            "Este cobro ya no existe",
+            "El comercio lo eliminó. No hay nada que pagar.",
+        ),
+        Status::Done(
+            Outcome::Normal | Outcome::MarkedPaidByReceiver | Outcome::PartiallyRefunded,
+        ) => (
+            "good",
+            "✓",
+            "Pago confirmado",
+            "Khipu verificó que la transferencia llegó.",
+        ),
+        Status::Done(Outcome::RejectedByPayer) => (
+            "muted",
+            "×",
+            "Rechazaste este cobro",
+            "Declaraste que no lo vas a pagar. Si fue un error, habla con el comercio.",
+        ),
+        Status::Done(Outcome::MarkedAsAbuse) => (
+            "muted",
+            "×",
+            "Cobro denunciado",
+            "Declaraste que no solicitaste este cobro.",
+        ),
+        Status::Done(Outcome::FullyRefunded | Outcome::Reversed) => (
+            "muted",
+            "↩",
+            "Pago devuelto",
+            "El comercio devolvió el dinero de este pago.",
+        ),
+    };
+    Some(Notice {
+        tone,
+        mark,
+        title,
+        text,
+    })
+}
+
+/// What is paid, how much and to whom: the same beside the buttons and beside any notice. The merchant's
+/// name is not in Khipu's API, and its URLs may be a gateway's, so none is guessed from them.
+fn summary(payment: &Payment) -> Markup {
+    let order = &payment.order;
+    html! {
+        section class="summary" aria-label="Resumen del pago" {
+            p class="label" {
+                @if payment.status == Status::Pending { "Total a pagar" } @else { "Monto del pago" }
+            }
+            p class="amount" { (order.amount.for_people(&order.currency)) }
+            p class="subject" { (order.subject) }
+            @if !order.body.is_empty() { p class="body" { (order.body) } }
+            dl {
+                div {
+                    dt { "Pagas a" }
+                    dd { "Comercio de prueba" }
+                }
+                div { dt { "Cuenta de cobro" } dd { (payment.receiver_id) } }
+                @if !order.transaction_id.is_empty() {
+                    div { dt { "Orden" } dd { (order.transaction_id) } }
+                }
+                div { dt { "Id de pago" } dd { code { (payment.id) } } }
+            }
+        }
+    }
+}
+
+fn choices(payment: &Payment, variant: &str) -> Markup {
+    let action = |name: &str| format!("/payment/{variant}/{}/{name}", payment.id);
+    html! {
+        h1 { "Autoriza tu pago" }
+        p class="lead" { "Ningún dinero se mueve: elige cómo termina esta transferencia de prueba." }
+        div class="account" {
+            span class="account-name" { "Cuenta corriente" }
+            span class="account-number" { "•••• 4444" }
+            span class="account-owner" { "Persona de prueba" }
+        }
+        form method="post" action=(action("authorize")) {
+            button class="button primary" { "Autorizar el pago" }
+        }
+        form method="post" action=(action("second-signature")) {
+            button class="button" aria-describedby="second-signature" {
+                "Autorizar, falta una segunda firma"
+            }
+            p id="second-signature" class="hint" {
+                "Queda en verificación: otra persona debe firmar antes de que llegue."
+            }
+        }
+        form method="post" action=(action("cancel")) {
+            button class="button quiet" { "Cancelar" }
+        }
+    }
+}
+
+fn told_notice(notice: &Notice) -> Markup {
+    html! {
+        div class={ "mark " (notice.tone) } aria-hidden="true" { (notice.mark) }
+        h1 { (notice.title) }
+        p class="lead" { (notice.text) }
+    }
+}
+
+fn way_back(return_url: &str) -> Markup {
+    html! {
+        @if return_url.is_empty() {
+            p class="hint" { "Ya puedes cerrar esta página y volver al comercio." }
+        } @else {
+            a class="button" href=(return_url) { "Volver al comercio" }
+        }
+    }
+}
+
+fn page(status: StatusCode, title: &str, content: &Markup) -> Response {
+    let markup = html! {
+        (DOCTYPE)
+        html lang="es-CL" {
+            head {
+                meta charset="utf-8";
+                meta name="viewport" content="width=device-width, initial-scale=1";
+                meta name="color-scheme" content="light dark";
+                meta name="robots" content="noindex";
+                title { (title) " · Banco Demo" }
+                link rel="icon" href="/assets/bank.svg" type="image/svg+xml";
+                link rel="stylesheet" href="/assets/bank.css";
+            }
+            body {
+                header {
+                    img src="/assets/bank.svg" alt="" width="36" height="36";
+                    p class="brand" { "Banco Demo" }
+                    p class="ribbon" { "Simulador" }
+                }
+                main { (content) }
+                footer {
+                    p {
+                        strong { "Banco Demo · simulador, ningún dinero se mueve." }
+                        " No es un banco real y no pide claves."
+                    }
+                }
+            }
+        }
+    };
+    let headers = [
+        (CONTENT_TYPE, "text/html; charset=utf-8"),
+        (CONTENT_SECURITY_POLICY, POLICY),
+        (X_CONTENT_TYPE_OPTIONS, "nosniff"),
+        (REFERRER_POLICY, "no-referrer"),
+        // The back button must show how the payment stands now, not the buttons again.
+        (CACHE_CONTROL, "no-store"),
+    ];
+    (status, headers, markup.into_string()).into_response()
+}

@@ -1,0 +1,267 @@
+//! What goes wrong, and how often: the knobs of `PUT /sandbox/behaviour`, and the seeded dice that decide.
+
+use std::time::Duration;
+
+use rand::{RngExt, SeedableRng, rngs::StdRng};
+use serde::{Deserialize, Serialize};
+
+/// No knob waits longer than this; a larger number is refused.
+const LONGEST_WAIT_MS: u64 = 24 * 60 * 60 * 1000;
+
+/// How the simulated Khipu behaves. Absent fields of a PUT take these defaults: nothing goes wrong, and a
+/// payment authorised on the bank page is conciliated four seconds later.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields, default)]
+pub(crate) struct Behaviour {
+    /// From "authorise" on the bank page to conciliation; `null` = never by itself.
+    pub(crate) conciliation_delay_ms: Option<u64>,
+    pub(crate) notify: NotifyBehaviour,
+    pub(crate) api: ApiBehaviour,
+}
+
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields, default)]
+pub(crate) struct NotifyBehaviour {
+    /// Probability that an attempt is never sent. The sandbox then retries, as after any failure.
+    pub(crate) drop: f64,
+    /// Probability that an attempt is sent twice at once, with the same bytes and signature.
+    pub(crate) duplicate: f64,
+    /// From conciliation to the first attempt.
+    pub(crate) delay_ms: u64,
+    /// Probability that a notification waits until a later one has overtaken it.
+    pub(crate) reorder: f64,
+    /// Probability that an attempt carries a signature that does not verify.
+    pub(crate) corrupt_signature: f64,
+}
+
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields, default)]
+pub(crate) struct ApiBehaviour {
+    /// Before each answer of `/v3`.
+    pub(crate) latency_ms: u64,
+    /// Probability that a call is answered with `status` and has no effect.
+    pub(crate) error_rate: f64,
+    /// The status code of those errors.
+    pub(crate) status: u16,
+    /// Probability that a call that succeeded is answered 500 all the same.
+    pub(crate) fail_after_effect: f64,
+}
+
+impl Default for Behaviour {
+    fn default() -> Self {
+        Self {
+            conciliation_delay_ms: Some(4000),
+            notify: NotifyBehaviour::default(),
+            api: ApiBehaviour::default(),
+        }
+    }
+}
+
+impl Default for ApiBehaviour {
+    fn default() -> Self {
+        Self {
+            latency_ms: 0,
+            error_rate: 0.0,
+            status: 500,
+            fail_after_effect: 0.0,
+        }
+    }
+}
+
+impl Behaviour {
+    /// Reads a PUT. The error names the field and says what it may be.
+    pub(crate) fn read(body: &[u8]) -> Result<Self, String> {
+        let behaviour: Self = serde_json::from_slice(body).map_err(|error| error.to_string())?;
+        for (field, probability) in [
+            ("notify.drop", behaviour.notify.drop),
+            ("notify.duplicate", behaviour.notify.duplicate),
+            ("notify.reorder", behaviour.notify.reorder),
+            (
+                "notify.corrupt_signature",
+                behaviour.notify.corrupt_signature,
+            ),
+            ("api.error_rate", behaviour.api.error_rate),
+            ("api.fail_after_effect", behaviour.api.fail_after_effect),
+        ] {
+            if !(0.0..=1.0).contains(&probability) {
+                return Err(format!("{field} is a probability: use 0 to 1"));
+            }
+        }
+        for (field, wait) in [
+            (
+                "conciliation_delay_ms",
+                behaviour.conciliation_delay_ms.unwrap_or(0),
+            ),
+            ("notify.delay_ms", behaviour.notify.delay_ms),
+            ("api.latency_ms", behaviour.api.latency_ms),
+        ] {
+            if wait > LONGEST_WAIT_MS {
+                return Err(format!(
+                    "{field} is too long: use at most {LONGEST_WAIT_MS}"
+                ));
+            }
+        }
+        if !(400..=599).contains(&behaviour.api.status) {
+            return Err("api.status is the code of an error: use 400 to 599".to_owned());
+        }
+        Ok(behaviour)
+    }
+
+    pub(crate) fn conciliation_delay(&self) -> Option<Duration> {
+        self.conciliation_delay_ms.map(Duration::from_millis)
+    }
+}
+
+/// What happens to one attempt to notify.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) struct AttemptFate {
+    pub(crate) dropped: bool,
+    pub(crate) duplicated: bool,
+    pub(crate) corrupted: bool,
+}
+
+/// What happens to one call of the API.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) struct CallFate {
+    pub(crate) latency: Duration,
+    /// Answer this without doing anything.
+    pub(crate) refused_with: Option<u16>,
+    /// Do it, then answer 500.
+    pub(crate) fails_after_effect: bool,
+}
+
+/// The behaviour in force and the dice. Calls and notifications have dice of their own, each thrown a fixed
+/// number of times, so that what one of them does never changes what happens to the other, and turning one
+/// knob leaves the decisions of the rest alone. Same seed, same order of events: same decisions.
+#[derive(Debug)]
+pub(crate) struct Fates {
+    seed: u64,
+    behaviour: Behaviour,
+    calls: StdRng,
+    attempts: StdRng,
+    holds: StdRng,
+}
+
+impl Fates {
+    pub(crate) fn new(seed: u64, behaviour: Behaviour) -> Self {
+        Self {
+            seed,
+            behaviour,
+            calls: StdRng::seed_from_u64(seed),
+            attempts: StdRng::seed_from_u64(seed.wrapping_add(1)),
+            holds: StdRng::seed_from_u64(seed.wrapping_add(2)),
+        }
+    }
+
+    /// Replaces the behaviour and begins the dice again, so that a scenario does not depend on what was
+    /// thrown before it.
+    pub(crate) fn replace(&mut self, behaviour: Behaviour) {
+        *self = Self::new(self.seed, behaviour);
+    }
+
+    pub(crate) fn behaviour(&self) -> &Behaviour {
+        &self.behaviour
+    }
+
+    pub(crate) fn of_call(&mut self) -> CallFate {
+        let api = &self.behaviour.api;
+        let (refused, fails_after_effect) = (
+            hit(&mut self.calls, api.error_rate),
+            hit(&mut self.calls, api.fail_after_effect),
+        );
+        CallFate {
+            latency: Duration::from_millis(api.latency_ms),
+            refused_with: refused.then_some(api.status),
+            fails_after_effect,
+        }
+    }
+
+    pub(crate) fn of_attempt(&mut self) -> AttemptFate {
+        let notify = &self.behaviour.notify;
+        AttemptFate {
+            dropped: hit(&mut self.attempts, notify.drop),
+            duplicated: hit(&mut self.attempts, notify.duplicate),
+            corrupted: hit(&mut self.attempts, notify.corrupt_signature),
+        }
+    }
+
+    /// Whether a notification should let a later one overtake it.
+    pub(crate) fn holds_notification(&mut self) -> bool {
+        hit(&mut self.holds, self.behaviour.notify.reorder)
+    }
+}
+
+/// Throws exactly once, whatever the probability.
+fn hit(dice: &mut StdRng, probability: f64) -> bool {
+    dice.random::<f64>() < probability
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn half() -> Behaviour {
+        Behaviour::read(
+            br#"{"notify":{"drop":0.5,"corrupt_signature":0.5},"api":{"error_rate":0.5}}"#,
+        )
+        .expect("a behaviour")
+    }
+
+    fn drops(fates: &mut Fates) -> Vec<bool> {
+        (0..64).map(|_| fates.of_attempt().dropped).collect()
+    }
+
+    #[test]
+    fn the_same_seed_decides_the_same() {
+        let first = drops(&mut Fates::new(7, half()));
+        assert_eq!(first, drops(&mut Fates::new(7, half())));
+        assert_ne!(first, drops(&mut Fates::new(8, half())));
+        assert!(first.contains(&true) && first.contains(&false));
+    }
+
+    #[test]
+    fn calls_do_not_change_what_happens_to_notifications() {
+        let mut fates = Fates::new(7, half());
+        let alone = drops(&mut Fates::new(7, half()));
+        for _ in 0..10 {
+            fates.of_call();
+        }
+        assert_eq!(alone, drops(&mut fates));
+    }
+
+    #[test]
+    fn certain_and_impossible_are_exact() {
+        let mut fates = Fates::new(
+            1,
+            Behaviour::read(br#"{"notify":{"drop":1}}"#).expect("a behaviour"),
+        );
+        for _ in 0..1000 {
+            let fate = fates.of_attempt();
+            assert!(fate.dropped && !fate.duplicated && !fate.corrupted);
+        }
+    }
+
+    #[test]
+    fn null_conciliation_delay_is_never_and_absent_is_the_default() {
+        let never = Behaviour::read(br#"{"conciliation_delay_ms":null}"#).expect("a behaviour");
+        assert_eq!(never.conciliation_delay(), None);
+        let absent = Behaviour::read(b"{}").expect("a behaviour");
+        assert_eq!(absent, Behaviour::default());
+        assert_eq!(absent.conciliation_delay(), Some(Duration::from_secs(4)));
+    }
+
+    #[test]
+    fn mistakes_name_their_field() {
+        for (body, field) in [
+            (r#"{"notify":{"dorp":1}}"#, "dorp"),
+            (r#"{"delay":1}"#, "delay"),
+            (r#"{"notify":{"drop":1.5}}"#, "notify.drop"),
+            (r#"{"api":{"error_rate":-0.1}}"#, "api.error_rate"),
+            (r#"{"api":{"status":200}}"#, "api.status"),
+            (r#"{"api":{"latency_ms":99999999999}}"#, "api.latency_ms"),
+        ] {
+            let error = Behaviour::read(body.as_bytes()).expect_err(body);
+            assert!(error.contains(field), "{body}: {error}");
+        }
+    }
+}

@@ -1,0 +1,153 @@
+//! The control API under `/sandbox`: what a test or a demo uses to make things happen. It needs no key.
+
+use axum::{
+    Json, Router,
+    body::Bytes,
+    extract::{Path, Query, State},
+    http::StatusCode,
+    response::{IntoResponse, Response},
+    routing::{get, post},
+};
+use serde::Deserialize;
+use serde_json::{Value, json};
+
+use crate::{
+    answers::PaymentAnswer,
+    api_error::ApiError,
+    behaviour::Behaviour,
+    notifier::Attempt,
+    payment::{Action, Method, Status},
+    simulator::{Refusal, Simulator},
+};
+
+pub(crate) fn routes() -> Router<Simulator> {
+    Router::new()
+        .route("/sandbox/payments", get(list_payments))
+        .route("/sandbox/payments/{id}/actions", post(act))
+        .route("/sandbox/behaviour", get(show_behaviour).put(put_behaviour))
+        .route("/sandbox/notifications", get(list_notifications))
+        .route("/sandbox/reset", post(reset))
+}
+
+async fn list_payments(State(simulator): State<Simulator>) -> Json<Vec<PaymentAnswer>> {
+    Json(
+        simulator
+            .payments()
+            .iter()
+            .map(|payment| PaymentAnswer::new(payment, simulator.base_url()))
+            .collect(),
+    )
+}
+
+#[derive(Deserialize)]
+#[serde(deny_unknown_fields)]
+struct ActionRequest {
+    action: ActionName,
+}
+
+#[derive(Clone, Copy, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+enum ActionName {
+    Authorize,
+    Conciliate,
+    Reject,
+    Abuse,
+    Reverse,
+    MarkPaid,
+    Expire,
+}
+
+impl ActionName {
+    fn name(self) -> &'static str {
+        match self {
+            Self::Authorize => "authorize",
+            Self::Conciliate => "conciliate",
+            Self::Reject => "reject",
+            Self::Abuse => "abuse",
+            Self::Reverse => "reverse",
+            Self::MarkPaid => "mark-paid",
+            Self::Expire => "expire",
+        }
+    }
+}
+
+impl From<ActionName> for Action {
+    fn from(name: ActionName) -> Self {
+        match name {
+            ActionName::Authorize => Self::Authorize(Method::Simplified),
+            ActionName::Conciliate => Self::Conciliate,
+            ActionName::Reject => Self::Reject,
+            ActionName::Abuse => Self::Abuse,
+            ActionName::Reverse => Self::Reverse,
+            ActionName::MarkPaid => Self::MarkPaid,
+            ActionName::Expire => Self::Expire,
+        }
+    }
+}
+
+/// Answers the payment as GET would show it.
+async fn act(
+    State(simulator): State<Simulator>,
+    Path(id): Path<String>,
+    body: Bytes,
+) -> Result<Json<PaymentAnswer>, ApiError> {
+    let request: ActionRequest =
+        serde_json::from_slice(&body).map_err(|error| ApiError::bad_request(error.to_string()))?;
+    let payment = simulator
+        .act(&id, request.action.into())
+        .map_err(|refusal| refuse(refusal, request.action))?;
+    Ok(Json(PaymentAnswer::new(&payment, simulator.base_url())))
+}
+
+fn refuse(refusal: Refusal, action: ActionName) -> ApiError {
+    match refusal {
+        Refusal::UnknownPayment => ApiError::not_found("no such payment"),
+        Refusal::Impossible { status } => {
+            let state = match status {
+                Status::Done(_) => format!("done ({})", status.detail()),
+                _ => status.name().to_owned(),
+            };
+            ApiError::new(
+                StatusCode::CONFLICT,
+                format!("cannot {}: the payment is {state}", action.name()),
+            )
+        }
+        other => other.into(),
+    }
+}
+
+async fn show_behaviour(State(simulator): State<Simulator>) -> Json<Behaviour> {
+    Json(simulator.behaviour())
+}
+
+/// Replaces all of it, and begins the dice again. Answers what is now in force.
+async fn put_behaviour(
+    State(simulator): State<Simulator>,
+    body: Bytes,
+) -> Result<Json<Behaviour>, ApiError> {
+    let behaviour = Behaviour::read(&body).map_err(ApiError::bad_request)?;
+    simulator.behave(behaviour);
+    Ok(Json(simulator.behaviour()))
+}
+
+#[derive(Deserialize)]
+struct NotificationsQuery {
+    payment_id: Option<String>,
+}
+
+async fn list_notifications(
+    State(simulator): State<Simulator>,
+    Query(query): Query<NotificationsQuery>,
+) -> Json<Vec<Attempt>> {
+    let mut attempts = simulator.notifier().attempts();
+    if let Some(id) = query.payment_id {
+        attempts.retain(|attempt| attempt.payment_id == id);
+    }
+    Json(attempts)
+}
+
+async fn reset(State(simulator): State<Simulator>) -> Response {
+    simulator.reset();
+    let answer: Json<Value> = Json(json!({ "message": "the sandbox is empty" }));
+    answer.into_response()
+}

@@ -1,0 +1,301 @@
+//! Carries notifications to merchants: concurrent, bounded, retried until a 200 for up to two days, and
+//! disturbed as the behaviour asks. Keeps the log that `GET /sandbox/notifications` shows.
+//!
+//! A retry sends the same body. Whether Khipu signs a retry anew is not known; this signs each attempt with
+//! a fresh `t`, as a receiver that refuses old timestamps needs in order to take a late retry.
+
+use std::{
+    collections::VecDeque,
+    io,
+    sync::{
+        Arc, Mutex, MutexGuard, PoisonError,
+        atomic::{AtomicBool, AtomicU64, Ordering},
+    },
+    time::Duration,
+};
+
+use jiff::Timestamp;
+use reqwest::{StatusCode, header::CONTENT_TYPE, redirect::Policy};
+use serde::{Serialize, Serializer};
+use tokio::{
+    sync::{Semaphore, watch},
+    time::Instant,
+};
+
+use crate::{
+    answers::date,
+    signature::{SIGNATURE_HEADER, corrupt_signature, signature},
+    simulator::Simulator,
+};
+
+/// Attempts on the wire at once; the rest wait their turn. A receiver that hangs holds a place for
+/// [`ANSWER_WITHIN`] and so slows the others down.
+const MAX_SENDS_IN_FLIGHT: usize = 256;
+
+/// Khipu waits this long for its 200.
+const ANSWER_WITHIN: Duration = Duration::from_secs(30);
+
+/// After this long without a 200 Khipu gives up.
+const RETRY_FOR: Duration = Duration::from_secs(2 * 24 * 3600);
+
+/// The pause between attempts doubles up to this.
+const RETRY_PAUSE_CAP: Duration = Duration::from_secs(60);
+
+/// A notification that is to be overtaken waits this long at most, in case no later one comes.
+const REORDER_HOLD_CAP: Duration = Duration::from_secs(2);
+
+/// Attempts kept; then the oldest is forgotten.
+const MAX_LOGGED_ATTEMPTS: usize = 200_000;
+
+/// An answer is read this far, so that its connection can be used again; beyond that it is cut off.
+const MAX_ANSWER_BYTES: usize = 64 * 1024;
+
+/// One notification to carry.
+#[derive(Clone, Debug)]
+pub(crate) struct Notice {
+    pub(crate) payment_id: String,
+    pub(crate) url: String,
+    pub(crate) body: Arc<str>,
+}
+
+/// When a notification's turn is, and whether it lets another pass first.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Turn {
+    number: u64,
+    held: bool,
+}
+
+/// One try of a notification, as it went.
+#[derive(Clone, Debug, Serialize)]
+pub(crate) struct Attempt {
+    pub(crate) payment_id: String,
+    url: String,
+    /// From 1. A duplicate has the number of the attempt that it doubles.
+    attempt: u32,
+    /// When it was sent.
+    at: String,
+    /// The receiver's answer; null when there was none.
+    status: Option<u16>,
+    /// Why there was no answer.
+    error: Option<String>,
+    /// The header as sent.
+    signature: String,
+    /// What the behaviour did to it.
+    injected: Vec<&'static str>,
+    /// Shared by all attempts of one notification: a retry sends the same bytes.
+    #[serde(serialize_with = "as_text")]
+    body: Arc<str>,
+}
+
+pub(crate) struct Notifier {
+    client: reqwest::Client,
+    places: Semaphore,
+    log: Mutex<VecDeque<Attempt>>,
+    next_turn: AtomicU64,
+    /// Whether a notification is being held: one at a time. If all waited for a later one, none would come.
+    holding: AtomicBool,
+    /// The latest turn that got its 200.
+    arrived: watch::Sender<u64>,
+}
+
+impl Notifier {
+    pub(crate) fn new() -> io::Result<Self> {
+        Ok(Self {
+            client: client().map_err(io::Error::other)?,
+            places: Semaphore::new(MAX_SENDS_IN_FLIGHT),
+            log: Mutex::new(VecDeque::new()),
+            next_turn: AtomicU64::new(1),
+            holding: AtomicBool::new(false),
+            arrived: watch::Sender::new(0),
+        })
+    }
+
+    /// The place of a notification in the order of conciliation; `hold` asks that a later one overtake it.
+    pub(crate) fn turn(&self, hold: bool) -> Turn {
+        Turn {
+            number: self.next_turn.fetch_add(1, Ordering::Relaxed),
+            held: hold && !self.holding.swap(true, Ordering::AcqRel),
+        }
+    }
+
+    /// Every attempt that ended, in that order.
+    pub(crate) fn attempts(&self) -> Vec<Attempt> {
+        self.log().iter().cloned().collect()
+    }
+
+    pub(crate) fn forget(&self) {
+        self.log().clear();
+    }
+
+    fn record(&self, attempt: Attempt) {
+        let mut log = self.log();
+        if log.len() >= MAX_LOGGED_ATTEMPTS {
+            log.pop_front();
+        }
+        log.push_back(attempt);
+    }
+
+    fn log(&self) -> MutexGuard<'_, VecDeque<Attempt>> {
+        self.log.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    async fn post(&self, notice: &Notice, signature: &str) -> reqwest::Result<StatusCode> {
+        let mut answer = self
+            .client
+            .post(&notice.url)
+            .header(CONTENT_TYPE, "application/json")
+            .header(SIGNATURE_HEADER, signature)
+            .body(notice.body.to_string())
+            .send()
+            .await?;
+        let mut read = 0;
+        while let Ok(Some(chunk)) = answer.chunk().await {
+            read += chunk.len();
+            if read > MAX_ANSWER_BYTES {
+                break;
+            }
+        }
+        Ok(answer.status())
+    }
+}
+
+/// Carries one notification to its end: a 200, two days, or a reset.
+pub(crate) async fn deliver(simulator: Simulator, notice: Notice, turn: Turn) {
+    tokio::time::sleep(simulator.notification_delay()).await;
+    be_overtaken(simulator.notifier(), turn).await;
+    let begun = Instant::now();
+    let mut pause = simulator.options().retry_first_delay;
+    for number in 1.. {
+        if !simulator.knows(&notice.payment_id) {
+            return;
+        }
+        let arrived = attempt(&simulator, &notice, number).await;
+        if arrived {
+            let latest = &simulator.notifier().arrived;
+            latest.send_modify(|latest| *latest = turn.number.max(*latest));
+        }
+        if arrived || begun.elapsed() + pause > RETRY_FOR {
+            return;
+        }
+        tokio::time::sleep(pause).await;
+        pause = (pause * 2).min(RETRY_PAUSE_CAP);
+    }
+}
+
+/// Waits, when held, until a later notification has arrived.
+async fn be_overtaken(notifier: &Notifier, turn: Turn) {
+    if turn.held {
+        let mut arrived = notifier.arrived.subscribe();
+        let overtaken = arrived.wait_for(|&latest| latest > turn.number);
+        let _ = tokio::time::timeout(REORDER_HOLD_CAP, overtaken).await;
+        notifier.holding.store(false, Ordering::Release);
+    }
+}
+
+/// One attempt, disturbed or not. True when Khipu got its 200.
+async fn attempt(simulator: &Simulator, notice: &Notice, number: u32) -> bool {
+    let fate = simulator.fate_of_attempt();
+    let notifier = simulator.notifier();
+    let Ok(_place) = notifier.places.acquire().await else {
+        return false;
+    };
+    let now = Timestamp::now();
+    let secret = &simulator.options().secret;
+    let header = if fate.corrupted {
+        corrupt_signature(secret, now, &notice.body)
+    } else {
+        signature(secret, now, &notice.body)
+    };
+    let mut entry = Attempt {
+        payment_id: notice.payment_id.clone(),
+        url: notice.url.clone(),
+        attempt: number,
+        at: date(now),
+        status: None,
+        error: None,
+        signature: header,
+        injected: Vec::new(),
+        body: Arc::clone(&notice.body),
+    };
+    if fate.corrupted {
+        entry.injected.push("corrupt_signature");
+    }
+    if fate.dropped {
+        entry.injected.push("drop");
+        entry.error = Some("dropped by notify.drop, never sent".to_owned());
+        return conclude(simulator, entry);
+    }
+    if fate.duplicated {
+        let mut twin = entry.clone();
+        twin.injected.push("duplicate");
+        let (first, second) = tokio::join!(
+            send(simulator, notice, entry),
+            send(simulator, notice, twin)
+        );
+        first || second
+    } else {
+        send(simulator, notice, entry).await
+    }
+}
+
+async fn send(simulator: &Simulator, notice: &Notice, mut entry: Attempt) -> bool {
+    match simulator.notifier().post(notice, &entry.signature).await {
+        Ok(status) => entry.status = Some(status.as_u16()),
+        Err(error) => entry.error = Some(reason(&error)),
+    }
+    conclude(simulator, entry)
+}
+
+fn conclude(simulator: &Simulator, entry: Attempt) -> bool {
+    let arrived = entry.status == Some(200);
+    if !arrived {
+        tracing::debug!(
+            payment_id = entry.payment_id,
+            attempt = entry.attempt,
+            status = entry.status,
+            "notification without a 200"
+        );
+    }
+    // After a reset the log begins anew, without what was under way before it.
+    if simulator.knows(&entry.payment_id) {
+        simulator.notifier().record(entry);
+    }
+    arrived
+}
+
+fn as_text<S: Serializer>(body: &Arc<str>, serializer: S) -> Result<S::Ok, S::Error> {
+    serializer.serialize_str(body)
+}
+
+/// The innermost cause says what happened; the outer ones only that sending failed.
+fn reason(error: &reqwest::Error) -> String {
+    if error.is_timeout() {
+        return format!("no answer within {} s", ANSWER_WITHIN.as_secs());
+    }
+    let mut cause: &dyn std::error::Error = error;
+    while let Some(inner) = cause.source() {
+        cause = inner;
+    }
+    cause.to_string()
+}
+
+/// Ignores proxy variables: what the sandbox notifies is on this machine or in this test. A machine without
+/// CA certificates still notifies over http; over https it then trusts nobody.
+fn client() -> reqwest::Result<reqwest::Client> {
+    let builder = || {
+        reqwest::Client::builder()
+            .no_proxy()
+            .redirect(Policy::none())
+            .timeout(ANSWER_WITHIN)
+            .pool_max_idle_per_host(MAX_SENDS_IN_FLIGHT)
+            .tcp_nodelay(true)
+            .user_agent("khipu-sandbox")
+    };
+    builder().build().or_else(|error| {
+        tracing::warn!(
+            error = reason(&error),
+            "no CA certificates: notify_url over https will fail, http works"
+        );
+        builder().tls_certs_only([]).build()
+    })
+}

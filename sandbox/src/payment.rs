@@ -1,0 +1,328 @@
+//! One payment and every way in which it may change. Pure: `now` is an argument, nothing is sent from here.
+//! How it looks on the wire is in `answers` and `notification`.
+
+use jiff::{SignedDuration, Timestamp};
+
+use crate::{
+    catalogue::{Bank, DEMO_BANK},
+    identifiers::{new_payment_id, new_refund_id, new_token},
+    money::Amount,
+};
+
+/// Khipu's default when the merchant names no expires_date.
+const DEFAULT_TERM: SignedDuration = SignedDuration::from_hours(24);
+
+/// How far into the past "expire" puts expires_date: more than the three hours that each single attempt
+/// to pay may last, so that no attempt can still be running.
+const EXPIRED_BY: SignedDuration = SignedDuration::from_secs(3 * 3600 + 60);
+
+/// What the merchant asked for, validated. Unset text is empty, as Khipu answers it.
+#[derive(Clone, Debug)]
+pub(crate) struct Order {
+    pub(crate) amount: Amount,
+    pub(crate) currency: String,
+    pub(crate) subject: String,
+    pub(crate) transaction_id: String,
+    pub(crate) custom: String,
+    pub(crate) body: String,
+    pub(crate) bank_id: String,
+    pub(crate) return_url: String,
+    pub(crate) cancel_url: String,
+    pub(crate) picture_url: String,
+    pub(crate) notify_url: String,
+    pub(crate) notify_api_version: String,
+    pub(crate) expires_at: Option<Timestamp>,
+    pub(crate) send_email: bool,
+    pub(crate) send_reminders: bool,
+    pub(crate) payer_name: String,
+    pub(crate) payer_email: String,
+    pub(crate) responsible_user_email: String,
+    pub(crate) fixed_payer_personal_identifier: String,
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Status {
+    Pending,
+    /// The payer authorised the transfer at the bank; the money has not been seen yet.
+    Verifying,
+    Done(Outcome),
+    Deleted,
+}
+
+/// Why a payment is done.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Outcome {
+    Normal,
+    MarkedPaidByReceiver,
+    RejectedByPayer,
+    MarkedAsAbuse,
+    PartiallyRefunded,
+    FullyRefunded,
+    Reversed,
+}
+
+/// How the payer reached the bank.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Method {
+    Simplified,
+    Regular,
+}
+
+/// The bank's side of a payment, known once the payer authorised it.
+#[derive(Clone, Debug)]
+pub(crate) struct Transfer {
+    pub(crate) bank: &'static Bank,
+    pub(crate) method: Method,
+    pub(crate) payer_name: String,
+    pub(crate) payer_email: String,
+    pub(crate) personal_identifier: String,
+    pub(crate) account_number: &'static str,
+}
+
+#[derive(Clone, Debug)]
+pub(crate) struct Refund {
+    pub(crate) id: String,
+    pub(crate) amount: Amount,
+    pub(crate) requested_at: Timestamp,
+}
+
+#[derive(Clone, Debug)]
+pub(crate) struct Payment {
+    pub(crate) id: String,
+    pub(crate) notification_token: String,
+    pub(crate) receiver_id: u64,
+    pub(crate) order: Order,
+    pub(crate) created_at: Timestamp,
+    pub(crate) expires_at: Timestamp,
+    pub(crate) status: Status,
+    pub(crate) transfer: Option<Transfer>,
+    pub(crate) conciliated_at: Option<Timestamp>,
+    pub(crate) operation_code: Option<String>,
+    pub(crate) refunds: Vec<Refund>,
+}
+
+/// What can happen to a payment that the merchant did not ask for through Khipu's API.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Action {
+    Authorize(Method),
+    Conciliate,
+    Reject,
+    Abuse,
+    Reverse,
+    MarkPaid,
+    Expire,
+}
+
+/// What the world must be told after a change.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Effect {
+    Nothing,
+    /// Khipu notifies the merchant: only ever because the payment was conciliated.
+    Notify,
+}
+
+/// The change is not possible from the status in which the payment is.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) struct Impossible;
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum RefundError {
+    NotPaid,
+    MoreThanRemains,
+}
+
+impl Payment {
+    pub(crate) fn new(order: Order, receiver_id: u64, now: Timestamp) -> Self {
+        Self {
+            id: new_payment_id(),
+            notification_token: new_token(),
+            receiver_id,
+            created_at: now,
+            expires_at: order
+                .expires_at
+                .or_else(|| now.checked_add(DEFAULT_TERM).ok())
+                .unwrap_or(Timestamp::MAX),
+            status: Status::Pending,
+            transfer: None,
+            conciliated_at: None,
+            operation_code: None,
+            refunds: Vec::new(),
+            order,
+        }
+    }
+
+    /// Applies `action`, or leaves everything as it was.
+    ///
+    /// A late confirmation is possible on purpose: conciliate works after expires_date, after a rejection
+    /// (the payer may resume) and after a deletion (the transfer was already under way).
+    pub(crate) fn act(&mut self, action: Action, now: Timestamp) -> Result<Effect, Impossible> {
+        use Outcome::{MarkedAsAbuse, RejectedByPayer};
+        use Status::{Deleted, Done, Pending, Verifying};
+        match (action, self.status) {
+            (Action::Authorize(method), Pending) => {
+                self.status = Verifying;
+                self.transfer = Some(self.transfer_by(method));
+                Ok(Effect::Nothing)
+            }
+            (
+                Action::Conciliate,
+                Pending | Verifying | Deleted | Done(RejectedByPayer | MarkedAsAbuse),
+            ) => {
+                if self.transfer.is_none() {
+                    self.transfer = Some(self.transfer_by(Method::Simplified));
+                }
+                self.operation_code = self.operation_code_at(now);
+                Ok(self.conciliated(Outcome::Normal, now))
+            }
+            (Action::MarkPaid, Pending | Verifying | Done(RejectedByPayer | MarkedAsAbuse)) => {
+                Ok(self.conciliated(Outcome::MarkedPaidByReceiver, now))
+            }
+            (Action::Reject, Pending | Verifying) => {
+                self.status = Done(RejectedByPayer);
+                Ok(Effect::Nothing)
+            }
+            (Action::Abuse, Pending | Verifying) => {
+                self.status = Done(MarkedAsAbuse);
+                Ok(Effect::Nothing)
+            }
+            (
+                Action::Reverse,
+                Done(Outcome::Normal | Outcome::MarkedPaidByReceiver | Outcome::PartiallyRefunded),
+            ) => {
+                self.status = Done(Outcome::Reversed);
+                Ok(Effect::Nothing)
+            }
+            (Action::Expire, Pending | Verifying) => {
+                let past = now.checked_sub(EXPIRED_BY).unwrap_or(Timestamp::MIN);
+                self.expires_at = self.expires_at.min(past);
+                Ok(Effect::Nothing)
+            }
+            _ => Err(Impossible),
+        }
+    }
+
+    /// Only a payment that nobody has begun to pay can be deleted.
+    pub(crate) fn delete(&mut self) -> Result<(), Impossible> {
+        if self.status != Status::Pending {
+            return Err(Impossible);
+        }
+        self.status = Status::Deleted;
+        Ok(())
+    }
+
+    /// Gives money back. `None` means all that remains. Calling twice gives back twice.
+    pub(crate) fn refund(
+        &mut self,
+        amount: Option<Amount>,
+        now: Timestamp,
+    ) -> Result<Refund, RefundError> {
+        let (Status::Done(Outcome::Normal | Outcome::PartiallyRefunded), remaining) =
+            (self.status, self.remaining())
+        else {
+            return Err(RefundError::NotPaid);
+        };
+        let amount = amount.unwrap_or(remaining);
+        if amount > remaining {
+            return Err(RefundError::MoreThanRemains);
+        }
+        let refund = Refund {
+            id: new_refund_id(),
+            amount,
+            requested_at: now,
+        };
+        self.refunds.push(refund.clone());
+        self.status = Status::Done(if self.remaining() == Amount::ZERO {
+            Outcome::FullyRefunded
+        } else {
+            Outcome::PartiallyRefunded
+        });
+        Ok(refund)
+    }
+
+    pub(crate) fn total_refunded(&self) -> Amount {
+        self.refunds
+            .iter()
+            .fold(Amount::ZERO, |total, refund| total.plus(refund.amount))
+    }
+
+    /// What a refund can still give back.
+    pub(crate) fn remaining(&self) -> Amount {
+        self.order.amount.minus(self.total_refunded())
+    }
+
+    pub(crate) fn is_expired(&self, now: Timestamp) -> bool {
+        now > self.expires_at
+    }
+
+    pub(crate) fn out_of_date_conciliation(&self) -> bool {
+        self.conciliated_at.is_some_and(|at| self.is_expired(at))
+    }
+
+    fn conciliated(&mut self, outcome: Outcome, now: Timestamp) -> Effect {
+        self.status = Status::Done(outcome);
+        self.conciliated_at = Some(now);
+        Effect::Notify
+    }
+
+    fn transfer_by(&self, method: Method) -> Transfer {
+        let or = |given: &str, demo: &str| if given.is_empty() { demo } else { given }.to_owned();
+        Transfer {
+            bank: Bank::find(&self.order.bank_id).unwrap_or(DEMO_BANK),
+            method,
+            payer_name: or(&self.order.payer_name, "Pagador de prueba"),
+            payer_email: or(&self.order.payer_email, "pagador@example.com"),
+            personal_identifier: or(&self.order.fixed_payer_personal_identifier, "44.444.444-4"),
+            account_number: "000000000000444444444",
+        }
+    }
+
+    fn operation_code_at(&self, now: Timestamp) -> Option<String> {
+        let bank = self.transfer.as_ref()?.bank;
+        bank.gives_operation_codes.then(|| {
+            let day: String = now
+                .to_string()
+                .chars()
+                .take(10)
+                .filter(char::is_ascii_digit)
+                .collect();
+            format!("AUT-{day}-{}", self.id)
+        })
+    }
+}
+
+impl Status {
+    /// Khipu's words: `status`.
+    pub(crate) fn name(self) -> &'static str {
+        match self {
+            Self::Pending => "pending",
+            Self::Verifying => "verifying",
+            Self::Done(_) => "done",
+            Self::Deleted => "deleted",
+        }
+    }
+
+    /// Khipu's words: `status_detail`.
+    pub(crate) fn detail(self) -> &'static str {
+        match self {
+            Self::Pending | Self::Verifying | Self::Deleted => "pending",
+            Self::Done(outcome) => match outcome {
+                Outcome::Normal => "normal",
+                Outcome::MarkedPaidByReceiver => "marked-paid-by-receiver",
+                Outcome::RejectedByPayer => "rejected-by-payer",
+                Outcome::MarkedAsAbuse => "marked-as-abuse",
+                Outcome::PartiallyRefunded => "partially-refunded",
+                Outcome::FullyRefunded => "fully-refunded",
+                Outcome::Reversed => "reversed",
+            },
+        }
+    }
+}
+
+impl Method {
+    pub(crate) fn name(self) -> &'static str {
+        match self {
+            Self::Simplified => "simplified_transfer",
+            Self::Regular => "regular_transfer",
+        }
+    }
+}

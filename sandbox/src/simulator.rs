@@ -1,0 +1,276 @@
+//! The simulated Khipu itself: the one door through which payments change. Knows no HTTP; the routes of
+//! `api`, `control` and `bank_page` parse, call this, and render.
+
+use std::{
+    collections::HashMap,
+    sync::{Arc, Mutex, MutexGuard, PoisonError},
+    time::Duration,
+};
+
+use jiff::Timestamp;
+use tokio::sync::watch;
+
+use crate::{
+    Options,
+    behaviour::{AttemptFate, Behaviour, CallFate, Fates},
+    money::Amount,
+    notification,
+    notifier::{Notice, Notifier, deliver},
+    payment::{Action, Effect, Impossible, Method, Order, Payment, Refund, RefundError, Status},
+};
+
+/// At this many payments a create is refused with 503 until a reset, rather than forgetting one that a
+/// gateway still asks about.
+pub(crate) const MAX_PAYMENTS: usize = 200_000;
+
+/// What the refund wallet holds after a start or reset, in pesos.
+const WALLET_START_CLP: i64 = 1_000_000_000;
+
+/// The currency of the refund wallet; refunds in another currency do not touch it.
+pub(crate) const WALLET_CURRENCY: &str = "CLP";
+
+/// Cheap to clone: every route and every task holds one.
+#[derive(Clone)]
+pub(crate) struct Simulator(Arc<Inner>);
+
+struct Inner {
+    options: Options,
+    base_url: String,
+    books: Mutex<Books>,
+    fates: Mutex<Fates>,
+    notifier: Notifier,
+    /// Closed when the sandbox stops: tasks that wait end then.
+    running: watch::Receiver<()>,
+}
+
+/// What a reset empties.
+struct Books {
+    payments: HashMap<String, Payment>,
+    wallet: Amount,
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Refusal {
+    UnknownPayment,
+    Impossible { status: Status },
+    Refund(RefundError),
+    EmptyWallet,
+    Full,
+}
+
+/// Whose money a refund takes.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum RefundFrom {
+    /// What was collected and not yet paid out: the route under the payment.
+    Collected,
+    /// The merchant's refund wallet: the newer route.
+    Wallet,
+}
+
+impl Simulator {
+    pub(crate) fn new(
+        options: Options,
+        base_url: String,
+        notifier: Notifier,
+        running: watch::Receiver<()>,
+    ) -> Self {
+        let fates = Fates::new(options.seed, Behaviour::default());
+        Self(Arc::new(Inner {
+            options,
+            base_url,
+            books: Mutex::new(Books::empty()),
+            fates: Mutex::new(fates),
+            notifier,
+            running,
+        }))
+    }
+
+    pub(crate) fn options(&self) -> &Options {
+        &self.0.options
+    }
+
+    /// Where payers and clients reach this sandbox, without a slash at the end.
+    pub(crate) fn base_url(&self) -> &str {
+        &self.0.base_url
+    }
+
+    pub(crate) fn notifier(&self) -> &Notifier {
+        &self.0.notifier
+    }
+
+    pub(crate) fn create(&self, order: Order) -> Result<Payment, Refusal> {
+        let payment = Payment::new(order, self.options().receiver_id, Timestamp::now());
+        let mut books = self.books();
+        if books.payments.len() >= MAX_PAYMENTS {
+            return Err(Refusal::Full);
+        }
+        books.payments.insert(payment.id.clone(), payment.clone());
+        Ok(payment)
+    }
+
+    pub(crate) fn payment(&self, id: &str) -> Result<Payment, Refusal> {
+        self.books().find(id).cloned()
+    }
+
+    /// All payments, oldest first.
+    pub(crate) fn payments(&self) -> Vec<Payment> {
+        let mut payments: Vec<_> = self.books().payments.values().cloned().collect();
+        payments.sort_by(|a, b| (a.created_at, &a.id).cmp(&(b.created_at, &b.id)));
+        payments
+    }
+
+    pub(crate) fn knows(&self, id: &str) -> bool {
+        self.books().payments.contains_key(id)
+    }
+
+    /// Applies an action and, when it conciliated the payment, begins to notify.
+    pub(crate) fn act(&self, id: &str, action: Action) -> Result<Payment, Refusal> {
+        let (payment, effect) = {
+            let mut books = self.books();
+            let payment = books.find(id)?;
+            let effect = payment
+                .act(action, Timestamp::now())
+                .map_err(|Impossible| Refusal::Impossible {
+                    status: payment.status,
+                })?;
+            (payment.clone(), effect)
+        };
+        if effect == Effect::Notify {
+            self.notify(&payment);
+        }
+        Ok(payment)
+    }
+
+    /// What the bank page's main button does: authorise, then conciliate after the delay of the behaviour.
+    pub(crate) fn pay(&self, id: &str, method: Method) -> Result<Payment, Refusal> {
+        let payment = self.act(id, Action::Authorize(method))?;
+        if let Some(delay) = self.fates().behaviour().conciliation_delay() {
+            let simulator = self.clone();
+            let id = payment.id.clone();
+            self.spawn(async move {
+                tokio::time::sleep(delay).await;
+                // A test may have rejected, conciliated or reset it meanwhile: then there is nothing to do.
+                if simulator
+                    .payment(&id)
+                    .is_ok_and(|payment| payment.status == Status::Verifying)
+                {
+                    let _ = simulator.act(&id, Action::Conciliate);
+                }
+            });
+        }
+        Ok(payment)
+    }
+
+    pub(crate) fn delete(&self, id: &str) -> Result<(), Refusal> {
+        let mut books = self.books();
+        let payment = books.find(id)?;
+        payment.delete().map_err(|Impossible| Refusal::Impossible {
+            status: payment.status,
+        })
+    }
+
+    pub(crate) fn refund(
+        &self,
+        id: &str,
+        amount: Option<Amount>,
+        from: RefundFrom,
+    ) -> Result<(Payment, Refund), Refusal> {
+        let mut books = self.books();
+        let wallet = books.wallet;
+        let payment = books.find(id)?;
+        let currency = &payment.order.currency;
+        let amount = amount.map(|amount| amount.charged_in(currency));
+        let charged = from == RefundFrom::Wallet && currency == WALLET_CURRENCY;
+        if charged && amount.unwrap_or(payment.remaining()) > wallet {
+            return Err(Refusal::EmptyWallet);
+        }
+        let refund = payment
+            .refund(amount, Timestamp::now())
+            .map_err(Refusal::Refund)?;
+        let answer = (payment.clone(), refund.clone());
+        if charged {
+            books.wallet = wallet.minus(refund.amount);
+        }
+        Ok(answer)
+    }
+
+    pub(crate) fn wallet_balance(&self) -> Amount {
+        self.books().wallet
+    }
+
+    pub(crate) fn behaviour(&self) -> Behaviour {
+        self.fates().behaviour().clone()
+    }
+
+    pub(crate) fn behave(&self, behaviour: Behaviour) {
+        self.fates().replace(behaviour);
+    }
+
+    pub(crate) fn fate_of_call(&self) -> CallFate {
+        self.fates().of_call()
+    }
+
+    pub(crate) fn fate_of_attempt(&self) -> AttemptFate {
+        self.fates().of_attempt()
+    }
+
+    pub(crate) fn notification_delay(&self) -> Duration {
+        Duration::from_millis(self.fates().behaviour().notify.delay_ms)
+    }
+
+    /// Forgets every payment and attempt and goes back to the default behaviour. Work under way finds its
+    /// payment gone and ends; an attempt already on the wire still arrives, but is not recorded.
+    pub(crate) fn reset(&self) {
+        *self.books() = Books::empty();
+        self.0.notifier.forget();
+        self.behave(Behaviour::default());
+    }
+
+    /// Runs `work` in the background for as long as the sandbox runs.
+    pub(crate) fn spawn(&self, work: impl Future<Output = ()> + Send + 'static) {
+        let mut running = self.0.running.clone();
+        tokio::spawn(async move {
+            tokio::select! {
+                () = work => {}
+                _ = running.changed() => {}
+            }
+        });
+    }
+
+    fn notify(&self, payment: &Payment) {
+        let order = &payment.order;
+        if order.notify_url.is_empty() || order.notify_api_version != "3.0" {
+            return;
+        }
+        if let Some(body) = notification::body(payment, self.base_url()) {
+            let notice = Notice {
+                payment_id: payment.id.clone(),
+                url: order.notify_url.clone(),
+                body: body.into(),
+            };
+            let turn = self.notifier().turn(self.fates().holds_notification());
+            self.spawn(deliver(self.clone(), notice, turn));
+        }
+    }
+
+    fn books(&self) -> MutexGuard<'_, Books> {
+        self.0.books.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    fn fates(&self) -> MutexGuard<'_, Fates> {
+        self.0.fates.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+impl Books {
+    fn empty() -> Self {
+        Self {
+            payments: HashMap::new(),
+            wallet: Amount::whole(WALLET_START_CLP),
+        }
+    }
+
+    fn find(&mut self, id: &str) -> Result<&mut Payment, Refusal> {
+        self.payments.get_mut(id).ok_or(Refusal::UnknownPayment)
+    }
+}

@@ -1,0 +1,327 @@
+//! Every route of Khipu's API.
+
+use reqwest::Method;
+use serde_json::{Value, json};
+
+use crate::harness::{Sandbox, send};
+use khipu_sandbox::Options;
+
+#[tokio::test]
+async fn create_answers_exactly_the_six_fields() {
+    let sandbox = Sandbox::start().await;
+    let body = json!({ "amount": "1000.00", "currency": "CLP", "subject": "Test" });
+    let answer = sandbox.post("/v3/payments", body).await;
+    assert_eq!(answer.status, 200);
+    let created = answer.json();
+    let fields: Vec<_> = created.as_object().unwrap().keys().cloned().collect();
+    let mut expected = [
+        "payment_id",
+        "payment_url",
+        "simplified_transfer_url",
+        "transfer_url",
+        "app_url",
+        "ready_for_terminal",
+    ];
+    expected.sort_unstable();
+    let mut sorted = fields;
+    sorted.sort();
+    assert_eq!(sorted, expected);
+    let id = created["payment_id"].as_str().unwrap();
+    assert_eq!(id.len(), 12);
+    assert!(
+        id.bytes()
+            .all(|byte| byte.is_ascii_lowercase() || byte.is_ascii_digit())
+    );
+    assert_eq!(
+        created["payment_url"],
+        format!("{}/payment/info/{id}", sandbox.url)
+    );
+    assert_eq!(created["app_url"], format!("khipu:///pos/{id}"));
+}
+
+#[tokio::test]
+async fn a_new_payment_reads_as_khipu_shows_it() {
+    let sandbox = Sandbox::start().await;
+    let id = sandbox
+        .create(json!({
+            "transaction_id": "A-1", "custom": "<x/>", "return_url": "https://shop.example/ok?a=1#b",
+            "notify_url": "https://shop.example/hook", "notify_api_version": "3.0",
+            "unknown_to_khipu": { "kept": "quiet" },
+        }))
+        .await;
+    let payment = sandbox.payment(&id).await;
+    for (field, value) in [
+        ("status", json!("pending")),
+        ("status_detail", json!("pending")),
+        ("amount", json!("24990.0000")),
+        ("discount", json!("0.0000")),
+        ("receiver_id", json!(990_939)),
+        ("conciliation_date", Value::Null),
+        ("body", json!("")),
+        ("picture_url", json!("")),
+        ("receipt_url", json!("")),
+        ("cancel_url", json!("")),
+        ("bank", json!("")),
+        ("bank_account_number", json!("")),
+        ("personal_identifier", json!("")),
+        ("attachment_urls", json!([])),
+        ("out_of_date_conciliation", json!(false)),
+        ("send_email", json!(false)),
+        ("send_reminders", json!(false)),
+        ("payment_method", json!("not_available")),
+        ("funds_source", json!("")),
+        ("transaction_id", json!("A-1")),
+        ("custom", json!("<x/>")),
+        ("return_url", json!("https://shop.example/ok?a=1#b")),
+        ("notify_url", json!("https://shop.example/hook")),
+        ("notify_api_version", json!("3.0")),
+    ] {
+        assert_eq!(payment.get(field), Some(&value), "{field}");
+    }
+    assert_eq!(payment["notification_token"].as_str().unwrap().len(), 64);
+    let expires = payment["expires_date"].as_str().unwrap();
+    assert!(expires.ends_with('Z') && expires.len() == "2024-04-18T13:56:54.859Z".len());
+    assert!(payment.get("refunds").is_none());
+}
+
+#[tokio::test]
+async fn pesos_come_back_rounded_and_dates_in_utc() {
+    let sandbox = Sandbox::start().await;
+    let id = sandbox
+        .create(json!({ "amount": 11900.5, "expires_date": "2099-12-31T15:45:00-04:00" }))
+        .await;
+    let payment = sandbox.payment(&id).await;
+    assert_eq!(payment["amount"], "11901.0000");
+    assert_eq!(payment["expires_date"], "2099-12-31T19:45:00.000Z");
+}
+
+#[tokio::test]
+async fn a_missing_or_wrong_key_is_refused_on_every_route() {
+    let sandbox = Sandbox::start().await;
+    for (method, path) in [
+        (Method::GET, "/v3/banks"),
+        (Method::POST, "/v3/payments"),
+        (Method::GET, "/v3/payments/abc"),
+        (Method::DELETE, "/v3/payments/abc"),
+        (Method::POST, "/v3/payments/abc/confirm"),
+        (Method::POST, "/v3/payments/abc/refunds"),
+        (Method::POST, "/v3/refunds"),
+        (Method::GET, "/v3/refund-wallet/balance"),
+        (Method::GET, "/v3/predict"),
+        (Method::POST, "/v3/receivers"),
+        (Method::GET, "/v3/merchants/990939/paymentMethods"),
+    ] {
+        let missing = send(sandbox.request(method.clone(), path)).await;
+        assert_eq!(missing.status, 401, "{path}");
+        assert_eq!(missing.json()["status"], 401);
+        assert!(missing.json()["message"].is_string());
+        let wrong = send(sandbox.request(method, path).header("x-api-key", "nope")).await;
+        assert_eq!(wrong.status, 401, "{path}");
+    }
+}
+
+#[tokio::test]
+async fn the_key_and_the_account_are_those_of_the_options() {
+    let sandbox = Sandbox::start_with(Options {
+        api_key: "other-key".to_owned(),
+        receiver_id: 77,
+        public_url: Some("https://khipu.example/".to_owned()),
+        ..Options::default()
+    })
+    .await;
+    let id = sandbox.create(json!({})).await;
+    let payment = sandbox.payment(&id).await;
+    assert_eq!(payment["receiver_id"], 77);
+    assert_eq!(
+        payment["payment_url"],
+        format!("https://khipu.example/payment/info/{id}")
+    );
+}
+
+#[tokio::test]
+async fn what_does_not_exist_is_404_in_khipus_shape() {
+    let sandbox = Sandbox::start().await;
+    for path in [
+        "/v3/payments/aaaaaaaaaaaa",
+        "/v3/nothing",
+        "/v3/merchants/1/paymentMethods",
+    ] {
+        let answer = sandbox.get(path).await;
+        assert_eq!(
+            (answer.status, answer.json()["status"].as_u64()),
+            (404, Some(404)),
+            "{path}"
+        );
+    }
+    let refund = json!({ "type": "full", "payment_id": "aaaaaaaaaaaa" });
+    assert_eq!(sandbox.post("/v3/refunds", refund).await.status, 404);
+    assert_eq!(sandbox.put("/v3/banks", json!({})).await.status, 405);
+}
+
+#[tokio::test]
+async fn a_pending_payment_is_deleted_once() {
+    let sandbox = Sandbox::start().await;
+    let id = sandbox.create(json!({})).await;
+    let path = format!("/v3/payments/{id}");
+    let deleted = sandbox.call(Method::DELETE, &path, None).await;
+    assert_eq!(deleted.status, 200);
+    assert!(deleted.json()["message"].is_string());
+    assert_eq!(sandbox.status(&id).await.0, "deleted");
+    assert_eq!(sandbox.call(Method::DELETE, &path, None).await.status, 400);
+}
+
+#[tokio::test]
+async fn a_payment_under_way_or_done_cannot_be_deleted() {
+    let sandbox = Sandbox::start().await;
+    let id = sandbox.create(json!({})).await;
+    let path = format!("/v3/payments/{id}");
+    for action in ["authorize", "conciliate"] {
+        sandbox.done(&id, action).await;
+        assert_eq!(sandbox.call(Method::DELETE, &path, None).await.status, 400);
+    }
+    assert_eq!(sandbox.status(&id).await.0, "done");
+}
+
+#[tokio::test]
+async fn only_a_conciliated_payment_is_confirmed() {
+    let sandbox = Sandbox::start().await;
+    let id = sandbox.create(json!({})).await;
+    let path = format!("/v3/payments/{id}/confirm");
+    assert_eq!(sandbox.call(Method::POST, &path, None).await.status, 400);
+    sandbox.done(&id, "conciliate").await;
+    let confirmed = sandbox.call(Method::POST, &path, None).await;
+    assert_eq!(confirmed.status, 200);
+    assert!(confirmed.json()["message"].is_string());
+}
+
+#[tokio::test]
+async fn two_partial_refunds_are_two_and_no_more_than_remains_is_given_back() {
+    let sandbox = Sandbox::start().await;
+    let id = sandbox.create(json!({})).await;
+    let path = format!("/v3/payments/{id}/refunds");
+    let part = || json!({ "amount": 10_000 });
+    assert_eq!(sandbox.post(&path, part()).await.status, 400, "not paid");
+    sandbox.done(&id, "conciliate").await;
+    for _ in 0..2 {
+        assert_eq!(sandbox.post(&path, part()).await.status, 200);
+    }
+    let payment = sandbox.payment(&id).await;
+    assert_eq!(payment["status_detail"], "partially-refunded");
+    assert_eq!(payment["total_refunded"], "20000.0000");
+    let refunds = payment["refunds"].as_array().unwrap();
+    assert_eq!(refunds.len(), 2);
+    assert_eq!(refunds[0]["amount"], "10000.0000");
+    assert_eq!(refunds[0]["currency"], "CLP");
+    assert_ne!(refunds[0]["id"], refunds[1]["id"]);
+
+    let too_much = sandbox.post(&path, part()).await;
+    assert_eq!(too_much.status, 400);
+    assert_eq!(too_much.json()["errors"][0]["field"], "amount");
+    let rest = sandbox.call(Method::POST, &path, None).await;
+    assert_eq!(rest.status, 200, "an empty body gives back the rest");
+    assert_eq!(sandbox.status(&id).await.1, "fully-refunded");
+    assert_eq!(sandbox.post(&path, json!({})).await.status, 400);
+}
+
+#[tokio::test]
+async fn refunds_from_the_wallet_answer_what_remains_and_lower_the_balance() {
+    let sandbox = Sandbox::start().await;
+    let id = sandbox.create(json!({})).await;
+    sandbox.done(&id, "conciliate").await;
+    let before = sandbox.get("/v3/refund-wallet/balance").await.json();
+    assert_eq!(before["currency"], "CLP");
+    assert!(before["add_funds_url"].is_string());
+    let part = json!({ "type": "partial", "payment_id": id, "amount": "990" });
+    let refund = sandbox.post("/v3/refunds", part).await.json();
+    assert!(refund["id"].is_string());
+    assert_eq!(refund["payment_id"], id);
+    assert_eq!(refund["refunded_amount"], "990.0000");
+    assert_eq!(refund["total_refunded"], "990.0000");
+    assert_eq!(refund["remaining"], "24000.0000");
+    assert_eq!(refund["currency"], "CLP");
+    let after = sandbox.get("/v3/refund-wallet/balance").await.json();
+    let balance = |answer: &Value| answer["balance"].as_str().unwrap().parse::<f64>().unwrap();
+    assert!((balance(&before) - balance(&after) - 990.0).abs() < 1e-6);
+    let full = json!({ "type": "full", "payment_id": id });
+    let refund = sandbox.post("/v3/refunds", full).await.json();
+    assert_eq!(refund["remaining"], "0.0000");
+    assert_eq!(sandbox.status(&id).await.1, "fully-refunded");
+}
+
+#[tokio::test]
+async fn banks_write_their_minimum_as_a_string() {
+    let sandbox = Sandbox::start().await;
+    let banks = sandbox.get("/v3/banks").await.json();
+    let demo = &banks["banks"][0];
+    assert_eq!(
+        (&demo["bank_id"], &demo["name"]),
+        (&json!("Bawdf"), &json!("DemoBank"))
+    );
+    assert_eq!(demo["min_amount"], "1.0000");
+    assert_eq!(demo["type"], "Persona");
+    for field in ["message", "parent", "logo_url"] {
+        assert!(demo[field].is_string(), "{field}");
+    }
+}
+
+#[tokio::test]
+async fn payment_methods_are_listed_for_the_account() {
+    let sandbox = Sandbox::start().await;
+    let path = "/v3/merchants/990939/paymentMethods";
+    let methods = sandbox.get(path).await.json();
+    assert_eq!(methods["paymentMethods"][0]["id"], "simplified_transfer");
+    assert!(methods["paymentMethods"][0]["logo_url"].is_string());
+    assert_eq!(
+        sandbox.get("/v3/merchants/x/paymentMethods").await.status,
+        400
+    );
+}
+
+#[tokio::test]
+async fn predictions_follow_the_amount_or_the_wish_in_the_email() {
+    let sandbox = Sandbox::start().await;
+    for (email, amount, result) in [
+        ("ana@example.com", "1000", "ok"),
+        ("ana@example.com", "5000001", "max_amount_exceeded"),
+        (
+            "not_available_account@example.com",
+            "1000",
+            "not_available_account",
+        ),
+    ] {
+        let path =
+            format!("/v3/predict?payer_email={email}&bank_id=Bawdf&amount={amount}&currency=CLP");
+        let prediction = sandbox.get(&path).await.json();
+        assert_eq!(prediction["result"], result, "{email} {amount}");
+        assert!(prediction["max_amount"].is_number());
+        assert!(prediction["new_destinatary_max_amount"].is_number());
+        assert!(prediction["cool_down_date"].is_string());
+    }
+}
+
+#[tokio::test]
+async fn a_receiver_gets_an_id_and_a_secret() {
+    let sandbox = Sandbox::start().await;
+    let receiver = json!({
+        "admin_first_name": "Ana", "admin_last_name": "Soto", "admin_email": "ana@example.com",
+        "country_code": "CL", "business_identifier": "99.999.999-9", "business_category": "Frutas",
+        "business_name": "Frutas Ana", "business_phone": "+56900000000",
+        "business_address_line_1": "Calle 1111", "business_address_line_2": "Oficina 3",
+        "business_address_line_3": "Santiago", "contact_full_name": "Ana Soto",
+        "contact_job_title": "Tesorera", "contact_email": "ana@example.com",
+        "contact_phone": "+56900000000",
+    });
+    let answer = sandbox.post("/v3/receivers", receiver).await;
+    assert_eq!(answer.status, 200, "{}", answer.text);
+    assert!(answer.json()["receiver_id"].is_string());
+    assert!(answer.json()["secret"].is_string());
+}
+
+#[tokio::test]
+async fn a_stopped_sandbox_ends_and_frees_its_port() {
+    let sandbox = Sandbox::start().await;
+    sandbox.create(json!({})).await;
+    let address = sandbox.url.trim_start_matches("http://").to_owned();
+    sandbox.stop().await;
+    assert!(tokio::net::TcpStream::connect(address).await.is_err());
+}

@@ -1,0 +1,15 @@
+//! The sandbox over real HTTP, as a client, a merchant's receiver and a payer's browser meet it.
+
+#![expect(
+    clippy::unwrap_used,
+    reason = "a test that meets something unexpected has failed; the panic says where"
+)]
+
+mod actions;
+mod api;
+mod bank_page;
+mod behaviour;
+mod command_line;
+mod harness;
+mod notifications;
+mod validation;
