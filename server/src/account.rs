@@ -42,7 +42,7 @@ pub struct Account {
     pub allowed_origins: Vec<String>,
     /// Where confirmations go when a payment names no notify_url of its own.
     pub notify_url: Option<String>,
-    /// Standard Webhooks secrets, decoded from `whsec_…`; every one signs while one is being replaced.
+    /// Standard Webhooks secrets, as their `whsec_…` text; every one signs while one is being replaced.
     pub webhook_secrets: Vec<Secret>,
     pub return_hop: bool,
     /// Private networks that a notify_url may lead to; none unless listed.

@@ -6,6 +6,7 @@ use url::Url;
 use super::problem::Problems;
 use super::{check_networks, check_public_url};
 use crate::account::{Account, Accounts, Secret};
+use crate::outbox::WebhookSecret;
 use crate::payment::AccountName;
 
 /// A secret as written: the value, or where to find it.
@@ -145,6 +146,11 @@ impl RawAccount {
         }
         let webhook_secrets =
             check_secrets(&key("webhook_secrets"), &self.webhook_secrets, problems);
+        for (i, secret) in webhook_secrets.iter().flatten().enumerate() {
+            if let Err(error) = WebhookSecret::parse(secret) {
+                problems.add(key(&format!("webhook_secrets[{i}]")), error.to_string());
+            }
+        }
         let networks = check_networks(
             &key("allow_private_destinations"),
             &self.allow_private_destinations,

@@ -322,6 +322,15 @@ fn is_late(fields: &Fields, expires_at: Option<Timestamp>) -> bool {
         || matches!((conciliated, expires_at), (Some(at), Some(expiry)) if at > expiry)
 }
 
+/// What to tell whoever sends a notification of the older kind.
+pub const FORM_NOTIFICATION: &str =
+    "this is a notification 1.3; create payments with notify_api_version 3.0, as API 3.0 requires";
+
+/// Whether a body is a notification 1.3: a form, where 3.0 is JSON.
+pub fn is_form_notification(body: &[u8]) -> bool {
+    body.starts_with(b"notification_token=") || body.starts_with(b"api_version=")
+}
+
 /// The body of a notification 3.0. It has no status and no event type: an authentic one says "conciliated".
 #[derive(Debug)]
 pub struct NotificationBody {
@@ -332,8 +341,8 @@ pub struct NotificationBody {
 impl NotificationBody {
     pub fn parse(body: &[u8]) -> Result<Self, String> {
         let fields = Fields::parse(body).map_err(|error| {
-            if body.starts_with(b"notification_token=") || body.starts_with(b"api_version=") {
-                "this is a notification 1.3; create payments with notify_api_version 3.0, as API 3.0 requires".to_owned()
+            if is_form_notification(body) {
+                FORM_NOTIFICATION.to_owned()
             } else {
                 error.to_string()
             }
