@@ -1,0 +1,153 @@
+//! Asks Khipu about payments whose notification could not be believed by itself: the agenda's checks.
+//!
+//! A check survives a crash, for it is an errand in the ledger. It is repeated until Khipu's answer is final, Khipu knows
+//! no such payment, or the schedule has run out. Payments that somebody is watching are asked about elsewhere, much more
+//! often.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use tokio::sync::Notify;
+use tokio::task::JoinSet;
+
+use crate::clock;
+use crate::gateway::{AskError, Gateway};
+use crate::ledger::{Attempt, Leased, Ledger, LedgerError, Settlement};
+use crate::payment::{ErrandKind, PaymentId};
+
+/// How long after each check without a final answer the next one follows; after the last the check is given up, and the
+/// next notification or watcher begins anew.
+const INTERVALS: [Duration; 9] = [
+    Duration::from_secs(5),
+    Duration::from_secs(30),
+    Duration::from_secs(2 * 60),
+    Duration::from_secs(10 * 60),
+    Duration::from_secs(3600),
+    Duration::from_secs(6 * 3600),
+    Duration::from_secs(12 * 3600),
+    Duration::from_secs(24 * 3600),
+    Duration::from_secs(24 * 3600),
+];
+
+/// Checks taken at once. Questions are limited per account besides.
+const BATCH: usize = 32;
+
+/// Longer than a question to Khipu may take, with its wait for a turn.
+const LEASE: Duration = Duration::from_secs(120);
+
+/// The agenda is looked at no less often: another instance's lease runs out without a sound.
+const IDLE: Duration = Duration::from_secs(5);
+
+#[derive(Debug)]
+pub struct Reconciler {
+    gateway: Arc<Gateway>,
+    ledger: Arc<dyn Ledger>,
+    wake: Arc<Notify>,
+}
+
+impl Reconciler {
+    pub fn new(gateway: Arc<Gateway>, ledger: Arc<dyn Ledger>, wake: Arc<Notify>) -> Self {
+        Self {
+            gateway,
+            ledger,
+            wake,
+        }
+    }
+
+    /// Works until it is dropped. What was claimed and not settled is taken up again when its lease has run out.
+    pub async fn run(self) {
+        let this = Arc::new(self);
+        loop {
+            match Arc::clone(&this).round().await {
+                // A full batch: there may be more.
+                Ok(BATCH) => {}
+                Ok(_) => this.rest().await,
+                Err(error) => {
+                    tracing::warn!(%error, "the agenda of checks cannot be read");
+                    tokio::time::sleep(IDLE).await;
+                }
+            }
+        }
+    }
+
+    async fn round(self: Arc<Self>) -> Result<usize, LedgerError> {
+        let claimed = self
+            .ledger
+            .claim(ErrandKind::Check, clock::now(), BATCH, LEASE)
+            .await?;
+        let count = claimed.len();
+        let mut checks = JoinSet::new();
+        for leased in claimed {
+            checks.spawn(Arc::clone(&self).check(leased));
+        }
+        checks.join_all().await;
+        Ok(count)
+    }
+
+    async fn rest(&self) {
+        let until_due = match self.ledger.next_due(ErrandKind::Check).await {
+            Ok(Some(due)) => due.since(clock::now()),
+            _ => IDLE,
+        };
+        let _ = tokio::time::timeout(until_due.min(IDLE), self.wake.notified()).await;
+    }
+
+    async fn check(self: Arc<Self>, leased: Leased) {
+        let started = clock::now();
+        let (result, settlement) = self.ask(&leased.payment_id, leased.attempts).await;
+        let attempt = Attempt {
+            at: started,
+            duration: clock::now().since(started),
+            result,
+        };
+        match self
+            .ledger
+            .settle(&leased, &settlement, Some(&attempt))
+            .await
+        {
+            Ok(true) => {}
+            Ok(false) => {
+                tracing::debug!(payment_id = %leased.payment_id, "a check took longer than its lease")
+            }
+            Err(error) => {
+                tracing::warn!(payment_id = %leased.payment_id, %error, "a check could not be settled")
+            }
+        }
+    }
+
+    async fn ask(&self, id: &PaymentId, attempts: u32) -> (String, Settlement) {
+        let payment = match self.ledger.payment(id).await {
+            Ok(Some(payment)) => payment,
+            Ok(None) => return ("the payment is gone".into(), Settlement::Done),
+            Err(error) => return (error.to_string(), again(attempts)),
+        };
+        let Some(account) = self.gateway.accounts.named(&payment.account) else {
+            return (
+                "its account is no longer configured".into(),
+                again(attempts),
+            );
+        };
+        match self.gateway.ask(account, id).await {
+            Ok(_) => match self.ledger.read(std::slice::from_ref(id)).await {
+                Ok(states) if states[0].is_some_and(|state| state.status.is_final()) => {
+                    ("khipu answered: final".into(), Settlement::Done)
+                }
+                _ => ("khipu answered: not final yet".into(), again(attempts)),
+            },
+            Err(AskError::Khipu(error)) if error.is_not_found() => {
+                tracing::warn!(payment_id = %id, "khipu knows no payment of which it seemed to notify");
+                ("khipu knows no such payment".into(), Settlement::Done)
+            }
+            Err(error) => (error.to_string(), again(attempts)),
+        }
+    }
+}
+
+fn again(attempts: u32) -> Settlement {
+    match INTERVALS.get(attempts as usize) {
+        Some(interval) => Settlement::Again {
+            due_at: clock::now().plus(*interval),
+        },
+        None => Settlement::Dead,
+    }
+}
