@@ -1,0 +1,78 @@
+//! The browser client, embedded in the binary, and what the hosted page needs.
+
+use axum::extract::Path;
+use axum::http::{StatusCode, header};
+use axum::response::{IntoResponse, Response};
+
+use super::problem::Problem;
+
+struct Asset {
+    name: &'static str,
+    content_type: &'static str,
+    body: &'static [u8],
+}
+
+const JAVASCRIPT: &str = "text/javascript; charset=utf-8";
+
+const SCRIPTS: [Asset; 2] = [
+    Asset {
+        name: "chasqui.js",
+        content_type: JAVASCRIPT,
+        body: include_bytes!("../../../js-client/dist/chasqui.js"),
+    },
+    Asset {
+        name: "chasqui.iife.js",
+        content_type: JAVASCRIPT,
+        body: include_bytes!("../../../js-client/dist/chasqui.iife.js"),
+    },
+];
+
+const PAGE_ASSETS: [Asset; 1] = [Asset {
+    name: "page.css",
+    content_type: "text/css; charset=utf-8",
+    body: include_bytes!("return_page/page.css"),
+}];
+
+/// Minutes, so that a fix reaches every shop the same day; a page that wants certainty pins a version.
+const NEWEST_CACHE: &str = "public, max-age=300";
+const PINNED_CACHE: &str = "public, max-age=31536000, immutable";
+
+pub(super) async fn newest(Path(file): Path<String>) -> Result<Response, Problem> {
+    asset(&SCRIPTS, &file, NEWEST_CACHE)
+}
+
+pub(super) async fn pinned(
+    Path((version, file)): Path<(String, String)>,
+) -> Result<Response, Problem> {
+    if version != env!("CARGO_PKG_VERSION") {
+        return Err(missing());
+    }
+    asset(&SCRIPTS, &file, PINNED_CACHE)
+}
+
+pub(super) async fn page_asset(Path(file): Path<String>) -> Result<Response, Problem> {
+    asset(&PAGE_ASSETS, &file, NEWEST_CACHE)
+}
+
+fn asset(assets: &[Asset], name: &str, cache: &'static str) -> Result<Response, Problem> {
+    let asset = assets
+        .iter()
+        .find(|asset| asset.name == name)
+        .ok_or_else(missing)?;
+    let headers = [
+        (header::CONTENT_TYPE, asset.content_type),
+        (header::CACHE_CONTROL, cache),
+        // A script of public content, meant for every shop's page; SRI needs CORS.
+        (header::ACCESS_CONTROL_ALLOW_ORIGIN, "*"),
+        (header::X_CONTENT_TYPE_OPTIONS, "nosniff"),
+    ];
+    Ok((headers, asset.body).into_response())
+}
+
+fn missing() -> Problem {
+    let detail = concat!(
+        "there is no such file; this gateway serves version ",
+        env!("CARGO_PKG_VERSION")
+    );
+    Problem::new(StatusCode::NOT_FOUND, "unknown_file", detail)
+}

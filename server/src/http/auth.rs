@@ -1,0 +1,84 @@
+//! Who is asking: a merchant's back end by its key, or a browser by its status token. No secret is ever read from a
+//! query string.
+
+use std::sync::Arc;
+
+use axum::extract::FromRequestParts;
+use axum::http::HeaderMap;
+use axum::http::header::AUTHORIZATION;
+use axum::http::request::Parts;
+
+use super::Site;
+use super::problem::Problem;
+use crate::account::Account;
+use crate::api_key;
+use crate::payment::PaymentId;
+
+/// The account whose key came in `x-api-key`.
+#[derive(Debug)]
+pub(super) struct Merchant(pub(super) Arc<Account>);
+
+impl FromRequestParts<Arc<Site>> for Merchant {
+    type Rejection = Problem;
+
+    async fn from_request_parts(parts: &mut Parts, site: &Arc<Site>) -> Result<Self, Problem> {
+        merchant(site, &parts.headers).unwrap_or_else(|| {
+            Err(Problem::unauthorized(
+                "missing_api_key",
+                "send the account's Chasqui key in the header x-api-key",
+            ))
+        })
+    }
+}
+
+/// `None`: no key was sent.
+fn merchant(site: &Site, headers: &HeaderMap) -> Option<Result<Merchant, Problem>> {
+    let key = headers.get("x-api-key")?.to_str().unwrap_or_default();
+    let account = site.gateway.accounts.holding_key(&api_key::hash(key));
+    Some(account.map(|account| Merchant(Arc::clone(account))).ok_or_else(|| {
+        Problem::unauthorized(
+            "invalid_api_key",
+            if api_key::is_well_formed(key) {
+                "this key is no account's; `chasqui keys new` makes one, and its hash goes into the account's api_keys"
+            } else {
+                "this is not a Chasqui key (chq_…), or it was cut short or mistyped; Khipu's own key does not work here"
+            },
+        )
+    }))
+}
+
+/// Who may watch a payment: whoever holds its token, or its merchant.
+pub(super) fn watcher(
+    site: &Site,
+    headers: &HeaderMap,
+    subprotocol_token: Option<&str>,
+    payment_id: &PaymentId,
+) -> Result<Arc<Account>, Problem> {
+    if let Some(merchant) = merchant(site, headers) {
+        return merchant.map(|merchant| merchant.0);
+    }
+    let bearer = headers
+        .get(AUTHORIZATION)
+        .and_then(|value| value.to_str().ok())
+        .and_then(|value| value.split_once(' '))
+        .filter(|(scheme, _)| scheme.eq_ignore_ascii_case("bearer"))
+        .map(|(_, token)| token.trim());
+    let token = subprotocol_token.or(bearer).ok_or_else(|| {
+        Problem::unauthorized(
+            "missing_token",
+            "send the payment's status token: Authorization: Bearer <token>",
+        )
+    })?;
+    let invalid = |detail: &str| Problem::unauthorized("invalid_token", detail);
+    let capability = site
+        .tokens
+        .verify(token)
+        .map_err(|error| invalid(&error.to_string()))?;
+    if capability.payment_id != *payment_id {
+        return Err(invalid("the status token is another payment's"));
+    }
+    let account = site.gateway.accounts.named(&capability.account);
+    account
+        .cloned()
+        .ok_or_else(|| invalid("the status token's account is no longer configured"))
+}

@@ -1,0 +1,118 @@
+//! The merchant's back end: Khipu's own API 3.0, drop-in, and a little of ours.
+
+use axum::body::Bytes;
+use axum::extract::{Path, State};
+use axum::http::{HeaderMap, StatusCode, header};
+use axum::response::{IntoResponse, Response};
+use serde::Serialize;
+
+use super::Shared;
+use super::auth::Merchant;
+use super::problem::Problem;
+use crate::clock;
+use crate::khipu::{Answer, Fields};
+use crate::payment::{PaymentId, Timestamp};
+
+pub(super) async fn banks(
+    State(site): Shared,
+    Merchant(account): Merchant,
+) -> Result<Response, Problem> {
+    Ok(passed_on(site.gateway.banks(&account).await?))
+}
+
+pub(super) async fn create(
+    State(site): Shared,
+    Merchant(account): Merchant,
+    headers: HeaderMap,
+    body: Result<Bytes, axum::extract::rejection::BytesRejection>,
+) -> Result<Response, Problem> {
+    let fields = Fields::parse(&read(body)?)
+        .map_err(|error| Problem::bad_request("invalid_json", format!("the body is {error}")))?;
+    let hop = !headers
+        .get("chasqui-return-hop")
+        .is_some_and(|value| value.as_bytes().eq_ignore_ascii_case(b"off"));
+    let created = site.gateway.create(&account, fields, hop).await?;
+    let token = site
+        .tokens
+        .mint(&created.payment_id, &account.name, clock::now());
+    let mut fields = created.fields;
+    fields.set("status_token", &token.text);
+    fields.set(
+        "status_url",
+        &site
+            .server
+            .public(&format!("/v1/payments/{}/status", created.payment_id)),
+    );
+    Ok(json(fields.to_json()))
+}
+
+pub(super) async fn payment(
+    State(site): Shared,
+    Merchant(account): Merchant,
+    Path(id): Path<String>,
+) -> Result<Response, Problem> {
+    let fields = site.gateway.payment(&account, &payment_id(&id)?).await?;
+    Ok(json(fields.to_json()))
+}
+
+pub(super) async fn delete(
+    State(site): Shared,
+    Merchant(account): Merchant,
+    Path(id): Path<String>,
+) -> Result<Response, Problem> {
+    Ok(passed_on(
+        site.gateway.delete(&account, &payment_id(&id)?).await?,
+    ))
+}
+
+#[derive(Serialize)]
+struct MintedToken {
+    status_token: String,
+    expires_at: Timestamp,
+}
+
+pub(super) async fn status_token(
+    State(site): Shared,
+    Merchant(account): Merchant,
+    Path(id): Path<String>,
+) -> Result<Response, Problem> {
+    let id = payment_id(&id)?;
+    site.gateway.require_payment(&account, &id).await?;
+    let token = site.tokens.mint(&id, &account.name, clock::now());
+    let minted = MintedToken {
+        status_token: token.text,
+        expires_at: token.expires_at,
+    };
+    Ok(json(serde_json::to_vec(&minted).unwrap_or_default()))
+}
+
+/// What cannot be a payment's id is nobody's payment.
+pub(super) fn payment_id(text: &str) -> Result<PaymentId, Problem> {
+    PaymentId::parse(text).map_err(|_| Problem::unknown_payment())
+}
+
+/// A body within its limit.
+pub(super) fn read(
+    body: Result<Bytes, axum::extract::rejection::BytesRejection>,
+) -> Result<Bytes, Problem> {
+    body.map_err(|rejection| match rejection.status() {
+        StatusCode::PAYLOAD_TOO_LARGE => Problem::new(
+            StatusCode::PAYLOAD_TOO_LARGE,
+            "too_large",
+            "the body is larger than this URL takes",
+        ),
+        _ => Problem::bad_request("unreadable_body", "the body did not arrive whole"),
+    })
+}
+
+fn passed_on(answer: Answer) -> Response {
+    json(answer.body)
+}
+
+pub(super) fn json(body: impl Into<axum::body::Body>) -> Response {
+    let headers = [
+        (header::CONTENT_TYPE, "application/json"),
+        (header::CACHE_CONTROL, "no-store"),
+    ];
+    (headers, body.into()).into_response()
+}

@@ -1,0 +1,135 @@
+//! HTTP: parse, call the gateway, render. Touches neither ledger nor relay nor Khipu.
+//!
+//! [`public`] is the whole URL map, grouped by caller.
+
+mod assets;
+mod auth;
+mod facade;
+mod listener;
+mod notification;
+mod operations;
+mod origin;
+mod peer;
+mod polling;
+mod problem;
+mod request_id;
+mod return_page;
+mod status;
+mod websocket;
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use axum::Router;
+use axum::extract::{DefaultBodyLimit, Request, State};
+use axum::middleware::{self, Next};
+use axum::response::{IntoResponse, Response};
+use axum::routing::{get, post};
+
+use crate::config::Server;
+use crate::gateway::Gateway;
+use crate::token::StatusTokens;
+
+pub(crate) use listener::{Grant, serve};
+pub use operations::Readiness;
+
+use problem::Problem;
+
+/// What handlers work with.
+#[derive(Debug)]
+pub struct Site {
+    pub gateway: Arc<Gateway>,
+    pub tokens: StatusTokens,
+    pub server: Server,
+    pub readiness: Arc<Readiness>,
+    pub metrics: metrics_exporter_prometheus::PrometheusHandle,
+}
+
+type Shared = State<Arc<Site>>;
+
+/// What the world may call.
+pub fn public(site: Arc<Site>) -> Router {
+    let limits = site.gateway.limits.clone();
+
+    let merchant = Router::new()
+        .route("/v3/banks", get(facade::banks))
+        .route("/v3/payments", post(facade::create))
+        .route(
+            "/v3/payments/{id}",
+            get(facade::payment).delete(facade::delete),
+        )
+        .route("/v1/payments/{id}/status-token", post(facade::status_token))
+        .layer(DefaultBodyLimit::max(limits.facade_bytes));
+
+    let khipu = Router::new()
+        .route("/webhooks/khipu/{account}", post(notification::receive))
+        .layer(DefaultBodyLimit::max(limits.notification_bytes));
+
+    let payer = Router::new()
+        .route("/return/{ref}", get(return_page::returned))
+        .route("/return/{ref}/cancel", get(return_page::gave_up))
+        .route("/js/{file}", get(assets::newest))
+        .route("/js/{version}/{file}", get(assets::pinned))
+        .route("/assets/{file}", get(assets::page_asset));
+
+    let watcher = Router::new().route(
+        "/v1/payments/{id}/status",
+        get(status::follow).options(origin::preflight),
+    );
+
+    merchant
+        .merge(khipu)
+        .merge(payer)
+        .merge(operations::probes())
+        .layer(middleware::from_fn_with_state(
+            limits.request_timeout,
+            give_up_after,
+        ))
+        // A watcher's request has limits of its own: it is meant to take long.
+        .merge(watcher)
+        .finish(site)
+}
+
+/// What only the operator may call.
+pub fn admin(site: Arc<Site>) -> Router {
+    operations::probes()
+        .route("/metrics", get(operations::metrics))
+        .finish(site)
+}
+
+trait Finish {
+    fn finish(self, site: Arc<Site>) -> Router;
+}
+
+impl Finish for Router<Arc<Site>> {
+    /// What every request meets, on either listener.
+    fn finish(self, site: Arc<Site>) -> Router {
+        self.fallback(no_such_url)
+            .method_not_allowed_fallback(no_such_method)
+            .layer(middleware::from_fn(request_id::identify))
+            .with_state(site)
+    }
+}
+
+async fn give_up_after(State(limit): State<Duration>, request: Request, next: Next) -> Response {
+    match tokio::time::timeout(limit, next.run(request)).await {
+        Ok(response) => response,
+        Err(_) => Problem::unavailable("this took too long; try again").into_response(),
+    }
+}
+
+async fn no_such_url() -> Problem {
+    Problem::new(
+        axum::http::StatusCode::NOT_FOUND,
+        "unknown_url",
+        "there is nothing at this URL",
+    )
+}
+
+async fn no_such_method() -> Problem {
+    Problem::new(
+        axum::http::StatusCode::METHOD_NOT_ALLOWED,
+        "unknown_method",
+        "this URL does not know that method",
+    )
+}

@@ -1,0 +1,109 @@
+//! The operator's side: is the process alive, should it get traffic, how is it doing.
+
+use std::sync::Arc;
+use std::sync::atomic::{AtomicI64, AtomicU8, Ordering};
+use std::time::Duration;
+
+use axum::Router;
+use axum::extract::State;
+use axum::http::{StatusCode, header};
+use axum::response::{IntoResponse, Response};
+use axum::routing::get;
+
+use super::{Shared, Site};
+use crate::clock;
+use crate::payment::Timestamp;
+
+/// A loop that has not turned for so long is stuck.
+const STUCK_AFTER: Duration = Duration::from_secs(5);
+
+/// Whether this instance wants traffic. A shared store's outage is no reason not to: it would take every instance out of
+/// the balancer at once.
+#[derive(Debug, Default)]
+pub struct Readiness {
+    state: AtomicU8,
+    last_turn: AtomicI64,
+}
+
+const READY: u8 = 1;
+const DRAINING: u8 = 2;
+
+impl Readiness {
+    pub fn set_ready(&self) {
+        self.turned(clock::now());
+        self.state.store(READY, Ordering::Release);
+    }
+
+    pub fn set_draining(&self) {
+        self.state.store(DRAINING, Ordering::Release);
+    }
+
+    /// The runtime's own loop came round.
+    pub fn turned(&self, now: Timestamp) {
+        self.last_turn.store(now.unix_ms(), Ordering::Relaxed);
+    }
+
+    fn why_not(&self) -> Option<&'static str> {
+        let last_turn = Timestamp::from_unix_ms(self.last_turn.load(Ordering::Relaxed));
+        match self.state.load(Ordering::Acquire) {
+            DRAINING => Some("draining"),
+            READY if clock::now().since(last_turn) > STUCK_AFTER => Some("stuck"),
+            READY => None,
+            _ => Some("starting"),
+        }
+    }
+}
+
+/// On both listeners.
+pub(super) fn probes() -> Router<Arc<Site>> {
+    Router::new()
+        .route("/livez", get(alive))
+        .route("/readyz", get(ready))
+        .route("/healthz", get(healthy))
+}
+
+/// The process answers.
+async fn alive() -> &'static str {
+    "alive\n"
+}
+
+async fn ready(State(site): Shared) -> (StatusCode, String) {
+    match site.readiness.why_not() {
+        None => (StatusCode::OK, "ready\n".to_owned()),
+        Some(reason) => (StatusCode::SERVICE_UNAVAILABLE, format!("{reason}\n")),
+    }
+}
+
+/// By part, for monitors: 503 when something that payers or merchants notice does not work.
+async fn healthy(State(site): Shared) -> Response {
+    let instance = site.readiness.why_not().unwrap_or("ok");
+    let ledger = match site.gateway.ready().await {
+        Ok(()) => "ok".to_owned(),
+        Err(error) => error.to_string(),
+    };
+    let healthy = instance == "ok" && ledger == "ok";
+    let body = serde_json::json!({
+        "status": if healthy { "ok" } else { "degraded" },
+        "parts": { "instance": instance, "ledger": ledger },
+        "version": env!("CARGO_PKG_VERSION"),
+    });
+    let status = if healthy {
+        StatusCode::OK
+    } else {
+        StatusCode::SERVICE_UNAVAILABLE
+    };
+    (
+        status,
+        [(header::CACHE_CONTROL, "no-store")],
+        axum::Json(body),
+    )
+        .into_response()
+}
+
+pub(super) async fn metrics(State(site): Shared) -> Response {
+    (
+        [(header::CONTENT_TYPE, "text/plain; version=0.0.4")],
+        site.metrics.render(),
+    )
+        .into_response()
+}

@@ -1,0 +1,99 @@
+//! Which pages may watch: exact origins, because the shop's page and the gateway are two origins in the browser.
+
+use std::sync::Arc;
+
+use axum::extract::State;
+use axum::http::header::{
+    ACCESS_CONTROL_ALLOW_HEADERS, ACCESS_CONTROL_ALLOW_METHODS, ACCESS_CONTROL_ALLOW_ORIGIN,
+    ACCESS_CONTROL_EXPOSE_HEADERS, ACCESS_CONTROL_MAX_AGE, ORIGIN, VARY,
+};
+use axum::http::{HeaderMap, HeaderValue, StatusCode};
+use axum::response::{IntoResponse, Response};
+
+use super::problem::Problem;
+use super::{Shared, Site};
+use crate::account::Account;
+
+/// A browser asks beforehand, without a token: answered if any account lists the origin.
+pub(super) async fn preflight(State(site): Shared, headers: HeaderMap) -> Response {
+    let mut response = StatusCode::NO_CONTENT.into_response();
+    let answer = response.headers_mut();
+    answer.insert(VARY, HeaderValue::from_static("Origin"));
+    if let Some(origin) = headers.get(ORIGIN)
+        && (is_own(&site, origin)
+            || site
+                .gateway
+                .accounts
+                .iter()
+                .any(|account| lists(account, origin)))
+    {
+        answer.insert(ACCESS_CONTROL_ALLOW_ORIGIN, origin.clone());
+        answer.insert(
+            ACCESS_CONTROL_ALLOW_METHODS,
+            HeaderValue::from_static("GET"),
+        );
+        answer.insert(
+            ACCESS_CONTROL_ALLOW_HEADERS,
+            HeaderValue::from_static("authorization, if-none-match, last-event-id"),
+        );
+        answer.insert(ACCESS_CONTROL_MAX_AGE, HeaderValue::from_static("600"));
+    }
+    response
+}
+
+/// A request without an origin is no browser's, and its token speaks for it.
+pub(super) fn check(site: &Site, account: &Account, headers: &HeaderMap) -> Result<(), Problem> {
+    match headers.get(ORIGIN) {
+        Some(origin) if !is_own(site, origin) && !lists(account, origin) => Err(Problem::new(
+            StatusCode::FORBIDDEN,
+            "foreign_origin",
+            format!(
+                "this page's origin is not among the allowed_origins of account {}",
+                account.name
+            ),
+        )),
+        _ => Ok(()),
+    }
+}
+
+/// Lets the page read the answer. Whether it was allowed to ask has been decided; an answer that says no must be
+/// readable too, or the page could not tell a bad token from a broken network.
+pub(super) fn expose(headers: &HeaderMap, answer: &mut HeaderMap) {
+    answer.append(VARY, HeaderValue::from_static("Origin"));
+    if let Some(origin) = headers.get(ORIGIN) {
+        answer.insert(ACCESS_CONTROL_ALLOW_ORIGIN, origin.clone());
+        answer.insert(
+            ACCESS_CONTROL_EXPOSE_HEADERS,
+            HeaderValue::from_static("ETag, Retry-After"),
+        );
+    }
+}
+
+fn is_own(site: &Site, origin: &HeaderValue) -> bool {
+    origin.as_bytes()
+        == site
+            .server
+            .public_url
+            .origin()
+            .ascii_serialization()
+            .as_bytes()
+}
+
+fn lists(account: &Account, origin: &HeaderValue) -> bool {
+    account
+        .allowed_origins
+        .iter()
+        .any(|allowed| allowed.as_bytes() == origin.as_bytes())
+}
+
+/// Whether any account, or the gateway itself, knows the request's origin.
+pub(super) fn is_known(site: &Arc<Site>, headers: &HeaderMap) -> bool {
+    headers.get(ORIGIN).is_none_or(|origin| {
+        is_own(site, origin)
+            || site
+                .gateway
+                .accounts
+                .iter()
+                .any(|account| lists(account, origin))
+    })
+}

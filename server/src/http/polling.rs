@@ -1,0 +1,105 @@
+//! The status as JSON: asked once, or held until there is something newer.
+
+use std::net::IpAddr;
+use std::sync::Arc;
+use std::time::Duration;
+
+use axum::http::{HeaderMap, HeaderValue, StatusCode, header};
+use axum::response::{IntoResponse, Response};
+
+use super::Site;
+use super::facade::json;
+use super::problem::Problem;
+use super::status::Asker;
+use crate::account::Account;
+use crate::payment::PaymentId;
+use crate::push::Message;
+
+pub(super) async fn answer(
+    site: &Arc<Site>,
+    account: &Arc<Account>,
+    id: &PaymentId,
+    wait: Option<&str>,
+    asker: &Asker<'_>,
+) -> Result<Response, Problem> {
+    let wait = wait
+        .map(|text| parse_wait(text, site.gateway.limits.poll_wait))
+        .transpose()?;
+    let known = known_version(asker.headers);
+    let message = match wait {
+        Some(wait) if !wait.is_zero() => {
+            held(site, account, id, known, wait, asker.address).await?
+        }
+        _ => site.gateway.status(account, id).await?,
+    };
+    Ok(render(&message, known))
+}
+
+/// Waits for something newer than what the caller knows, and answers with what there is when the time is up.
+async fn held(
+    site: &Arc<Site>,
+    account: &Arc<Account>,
+    id: &PaymentId,
+    known: u8,
+    wait: Duration,
+    address: IpAddr,
+) -> Result<Message, Problem> {
+    let deadline = tokio::time::Instant::now() + wait;
+    let _permit = site.gateway.admission.admit(address)?;
+    let watch = site.gateway.watch(account, id).await?;
+    let watcher = watch.watcher();
+    // The first message is there already: watching begins with it.
+    let mut message = watcher.next().await;
+    while message.status.version() <= known {
+        tokio::select! {
+            newer = watcher.next() => message = newer,
+            () = watcher.going_away() => break,
+            () = tokio::time::sleep_until(deadline) => break,
+        }
+    }
+    Ok(message)
+}
+
+fn render(message: &Message, known: u8) -> Response {
+    let version = message.status.version();
+    let mut response = if version <= known {
+        (
+            StatusCode::NOT_MODIFIED,
+            [(header::CACHE_CONTROL, "no-store")],
+        )
+            .into_response()
+    } else {
+        json(message.json.clone())
+    };
+    if let Ok(etag) = HeaderValue::from_str(&format!("\"{version}\"")) {
+        response.headers_mut().insert(header::ETAG, etag);
+    }
+    response
+}
+
+/// Whole seconds, up to the limit.
+fn parse_wait(text: &str, limit: Duration) -> Result<Duration, Problem> {
+    let refused = || {
+        Problem::bad_request(
+            "invalid_wait",
+            format!("wait must be whole seconds from 0 to {}", limit.as_secs()),
+        )
+    };
+    let seconds: u64 = text.parse().map_err(|_| refused())?;
+    let wait = Duration::from_secs(seconds);
+    if wait > limit {
+        Err(refused())
+    } else {
+        Ok(wait)
+    }
+}
+
+/// The version in `If-None-Match`; 0, which is below every version, if there is none that we could have sent.
+fn known_version(headers: &HeaderMap) -> u8 {
+    headers
+        .get(header::IF_NONE_MATCH)
+        .and_then(|value| value.to_str().ok())
+        .map(|text| text.trim().trim_start_matches("W/").trim_matches('"'))
+        .and_then(|text| text.parse().ok())
+        .unwrap_or(0)
+}

@@ -1,0 +1,253 @@
+//! Errors as the world sees them: `application/problem+json` that is also Khipu's own error shape, so that an
+//! integration written for Khipu reads them unchanged.
+
+use std::time::Duration;
+
+use axum::http::{HeaderMap, HeaderValue, StatusCode, header};
+use axum::response::{IntoResponse, Response};
+use serde::Serialize;
+use serde_json::value::RawValue;
+
+use crate::gateway::{GatewayError, NotificationError, WatchError};
+use crate::khipu::{Fields, KhipuError};
+use crate::push::Refusal;
+
+/// How long somebody should wait before asking again, where nothing better is known.
+const RETRY_AFTER: Duration = Duration::from_secs(5);
+
+/// Something that went wrong, and what to do about it.
+#[derive(Debug, Clone)]
+pub(super) struct Problem {
+    pub(super) status: StatusCode,
+    /// Stable, for programs: `invalid_token`.
+    pub(super) code: &'static str,
+    /// For people: short, lower case, then what to do.
+    pub(super) detail: String,
+    errors: Vec<FieldProblem>,
+    /// Khipu's own list of field errors, as it came.
+    khipu_errors: Option<Box<RawValue>>,
+    retry_after: Option<Duration>,
+}
+
+#[derive(Debug, Clone, Serialize)]
+struct FieldProblem {
+    field: String,
+    message: String,
+}
+
+#[derive(Serialize)]
+struct Body<'a> {
+    r#type: String,
+    title: &'a str,
+    status: u16,
+    detail: &'a str,
+    code: &'a str,
+    request_id: &'a str,
+    message: &'a str,
+    errors: serde_json::Value,
+}
+
+impl Problem {
+    pub(super) fn new(status: StatusCode, code: &'static str, detail: impl Into<String>) -> Self {
+        Self {
+            status,
+            code,
+            detail: detail.into(),
+            errors: Vec::new(),
+            khipu_errors: None,
+            retry_after: None,
+        }
+    }
+
+    pub(super) fn bad_request(code: &'static str, detail: impl Into<String>) -> Self {
+        Self::new(StatusCode::BAD_REQUEST, code, detail)
+    }
+
+    pub(super) fn unauthorized(code: &'static str, detail: impl Into<String>) -> Self {
+        Self::new(StatusCode::UNAUTHORIZED, code, detail)
+    }
+
+    pub(super) fn unknown_payment() -> Self {
+        Self::new(
+            StatusCode::NOT_FOUND,
+            "unknown_payment",
+            "there is no such payment in this account",
+        )
+    }
+
+    pub(super) fn unavailable(detail: impl Into<String>) -> Self {
+        Self::new(StatusCode::SERVICE_UNAVAILABLE, "unavailable", detail).retry_after(RETRY_AFTER)
+    }
+
+    pub(super) fn retry_after(self, wait: Duration) -> Self {
+        Self {
+            retry_after: Some(wait),
+            ..self
+        }
+    }
+
+    /// The response's headers and body; rendered when the request's id is known.
+    pub(super) fn render(&self, request_id: &str) -> Response {
+        let errors = match &self.khipu_errors {
+            Some(raw) => serde_json::from_str(raw.get()).unwrap_or_default(),
+            None => serde_json::to_value(&self.errors).unwrap_or_default(),
+        };
+        let body = Body {
+            r#type: format!("urn:chasqui:problem:{}", self.code),
+            title: self.status.canonical_reason().unwrap_or("Error"),
+            status: self.status.as_u16(),
+            detail: &self.detail,
+            code: self.code,
+            request_id,
+            message: &self.detail,
+            errors,
+        };
+        let mut headers = HeaderMap::new();
+        headers.insert(
+            header::CONTENT_TYPE,
+            HeaderValue::from_static("application/problem+json"),
+        );
+        headers.insert(header::CACHE_CONTROL, HeaderValue::from_static("no-store"));
+        if let Some(wait) = self.retry_after {
+            // Rounded up: nobody should come back a moment too soon.
+            headers.insert(
+                header::RETRY_AFTER,
+                HeaderValue::from(wait.as_millis().div_ceil(1000) as u64),
+            );
+        }
+        if self.status == StatusCode::UNAUTHORIZED {
+            headers.insert(header::WWW_AUTHENTICATE, HeaderValue::from_static("Bearer"));
+        }
+        (
+            self.status,
+            headers,
+            serde_json::to_vec(&body).unwrap_or_default(),
+        )
+            .into_response()
+    }
+}
+
+/// Carried in the response's extensions until the outermost layer renders it with the request's id.
+impl IntoResponse for Problem {
+    fn into_response(self) -> Response {
+        let mut response = self.status.into_response();
+        response.extensions_mut().insert(self);
+        response
+    }
+}
+
+impl From<GatewayError> for Problem {
+    fn from(error: GatewayError) -> Self {
+        match error {
+            GatewayError::Fields(errors) => Self {
+                errors: errors
+                    .into_iter()
+                    .map(|error| FieldProblem {
+                        field: error.field.to_owned(),
+                        message: error.message,
+                    })
+                    .collect(),
+                ..Self::bad_request("invalid_fields", "Error de validación")
+            },
+            GatewayError::UnknownPayment => Self::unknown_payment(),
+            GatewayError::Khipu(error) => error.into(),
+            GatewayError::Ledger(_) => {
+                Self::unavailable("payments cannot be read or written now; try again")
+            }
+        }
+    }
+}
+
+impl From<KhipuError> for Problem {
+    fn from(error: KhipuError) -> Self {
+        let gateway_timeout = |detail: &str| {
+            Self::new(StatusCode::GATEWAY_TIMEOUT, "khipu_timed_out", detail)
+                .retry_after(RETRY_AFTER)
+        };
+        let bad_gateway = |code, detail: String| {
+            Self::new(StatusCode::BAD_GATEWAY, code, detail).retry_after(RETRY_AFTER)
+        };
+        match error {
+            KhipuError::Refused {
+                status,
+                message,
+                body,
+                retry_after,
+            } => Self {
+                khipu_errors: Fields::parse(&body)
+                    .ok()
+                    .and_then(|fields| fields.get("errors").map(ToOwned::to_owned)),
+                retry_after,
+                ..Self::new(
+                    StatusCode::from_u16(status).unwrap_or(StatusCode::BAD_GATEWAY),
+                    match status {
+                        // Not the merchant's key but the one that the operator configured for this account.
+                        401 | 403 => "khipu_credentials_refused",
+                        404 => "unknown_payment",
+                        _ => "khipu_refused",
+                    },
+                    message,
+                )
+            },
+            KhipuError::Failed { retry_after, .. } => {
+                bad_gateway("khipu_failed", error_detail(&error))
+                    .retry_after(retry_after.unwrap_or(RETRY_AFTER))
+            }
+            KhipuError::Unreachable(_) => bad_gateway(
+                "khipu_unreachable",
+                "khipu cannot be reached; nothing was done".into(),
+            ),
+            KhipuError::Malformed(_) => bad_gateway("khipu_malformed", error_detail(&error)),
+            KhipuError::TimedOut => {
+                gateway_timeout("khipu did not answer in time; it may have done what was asked")
+            }
+        }
+    }
+}
+
+fn error_detail(error: &KhipuError) -> String {
+    format!("{error}; it may have done what was asked")
+}
+
+impl From<WatchError> for Problem {
+    fn from(error: WatchError) -> Self {
+        match error {
+            WatchError::Refused(Refusal::PaymentFull | Refusal::AddressFull) => Self::new(
+                StatusCode::TOO_MANY_REQUESTS,
+                "too_many_watchers",
+                "too many are watching from here; try again later",
+            )
+            .retry_after(RETRY_AFTER),
+            WatchError::Refused(Refusal::InstanceFull | Refusal::GoingAway) => {
+                Self::unavailable("this instance takes nobody more; try again")
+            }
+            WatchError::Relay => Self::unavailable("changes cannot be followed now; try again"),
+            WatchError::Gateway(error) => error.into(),
+        }
+    }
+}
+
+impl From<Refusal> for Problem {
+    fn from(refusal: Refusal) -> Self {
+        WatchError::Refused(refusal).into()
+    }
+}
+
+impl From<NotificationError> for Problem {
+    fn from(error: NotificationError) -> Self {
+        match &error {
+            NotificationError::UnknownAccount => Self::new(
+                StatusCode::NOT_FOUND,
+                "unknown_account",
+                "there is no such account; the URL ends in an account's name",
+            ),
+            NotificationError::Signature(_) => {
+                Self::unauthorized("invalid_signature", error.to_string())
+            }
+            NotificationError::Body(_) => {
+                Self::bad_request("invalid_notification", error.to_string())
+            }
+            NotificationError::NotDurable => Self::unavailable(error.to_string()),
+        }
+    }
+}

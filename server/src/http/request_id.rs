@@ -1,0 +1,65 @@
+//! Names each request, in the answer, in errors and in the log.
+
+use axum::extract::Request;
+use axum::http::{HeaderName, HeaderValue};
+use axum::middleware::Next;
+use axum::response::Response;
+use tracing::Instrument;
+
+use super::problem::Problem;
+
+const X_REQUEST_ID: HeaderName = HeaderName::from_static("x-request-id");
+
+/// A caller's own id is kept if it is short and plain; a log line must not be somebody else's to write.
+const MAX_LENGTH: usize = 128;
+
+/// The outermost layer: accepts or makes the request's id, echoes it, and renders what went wrong.
+pub(super) async fn identify(request: Request, next: Next) -> Response {
+    let id = request
+        .headers()
+        .get(&X_REQUEST_ID)
+        .and_then(|value| value.to_str().ok())
+        .filter(|id| is_plain(id))
+        .map_or_else(|| format!("{:032x}", rand::random::<u128>()), str::to_owned);
+    // The path holds a payment's or an account's name at most; the query, which is anybody's, is left out.
+    let span = tracing::info_span!("request", request_id = %id, method = %request.method(), path = request.uri().path());
+    let mut response = next.run(request).instrument(span.clone()).await;
+    if let Some(problem) = response.extensions_mut().remove::<Problem>() {
+        let _entered = span.enter();
+        if problem.status.is_server_error() {
+            tracing::warn!(
+                status = problem.status.as_u16(),
+                code = problem.code,
+                detail = problem.detail,
+                "answered"
+            );
+        } else {
+            tracing::debug!(
+                status = problem.status.as_u16(),
+                code = problem.code,
+                detail = problem.detail,
+                "answered"
+            );
+        }
+        let rendered = problem.render(&id);
+        // Headers that other layers added (CORS) stay.
+        let (mut parts, body) = rendered.into_parts();
+        for (name, value) in response.headers() {
+            if !parts.headers.contains_key(name) && name != axum::http::header::CONTENT_LENGTH {
+                parts.headers.append(name.clone(), value.clone());
+            }
+        }
+        response = Response::from_parts(parts, body);
+    }
+    if let Ok(value) = HeaderValue::from_str(&id) {
+        response.headers_mut().insert(X_REQUEST_ID, value);
+    }
+    response
+}
+
+fn is_plain(id: &str) -> bool {
+    (1..=MAX_LENGTH).contains(&id.len())
+        && id
+            .bytes()
+            .all(|b| b.is_ascii_alphanumeric() || b"-_.:".contains(&b))
+}

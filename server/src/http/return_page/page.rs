@@ -1,0 +1,91 @@
+//! The hosted page: the status rendered here, live with the script, reloading itself without it.
+
+use maud::{DOCTYPE, Markup, html};
+
+use super::texts::Language;
+use crate::payment::Status;
+
+pub(super) struct Page {
+    pub(super) language: Language,
+    pub(super) status: Status,
+    /// With it the page is live.
+    pub(super) token: Option<String>,
+    /// Where a payer who has not paid yet can go on.
+    pub(super) resume_url: Option<String>,
+    /// Whether the page has more to wait for.
+    pub(super) reload: bool,
+}
+
+impl Page {
+    pub(super) fn render(&self) -> Markup {
+        let words = self.language.words(self.status);
+        let reload = html! { meta http-equiv="refresh" content="10"; };
+        let head = html! {
+            @if let Some(_) = self.token {
+                script type="module" src="/js/chasqui.js" {}
+                @if self.reload { noscript { (reload) } }
+            } @else if self.reload {
+                // Nothing live to wait for, so everybody's page reloads.
+                (reload)
+            }
+        };
+        let body = html! {
+            @match &self.token {
+                Some(token) => {
+                    // Upgraded by the script; until then, and without it, what stands inside is the page.
+                    chasqui-status token=(token) lang=(self.language.tag()) { (card(self.status, words.title, words.text)) }
+                }
+                None => { (card(self.status, words.title, words.text)) }
+            }
+            @if let Some(url) = &self.resume_url {
+                a.action href=(url) { (self.language.resume()) }
+            }
+            p.note { (self.language.closing()) }
+            @if self.reload {
+                @if self.token.is_some() {
+                    noscript { p.note { (self.language.reloading()) } }
+                } @else {
+                    p.note { (self.language.reloading()) }
+                }
+            }
+        };
+        document(self.language, &head, &body)
+    }
+}
+
+pub(super) fn unknown(language: Language) -> Markup {
+    let words = language.unknown();
+    document(
+        language,
+        &html! {},
+        &card(Status::Pending, words.title, words.text),
+    )
+}
+
+fn card(status: Status, title: &str, text: &str) -> Markup {
+    html! {
+        div.card data-status=(status.as_str()) {
+            span.mark aria-hidden="true" {}
+            h1 { (title) }
+            p { (text) }
+        }
+    }
+}
+
+fn document(language: Language, head: &Markup, body: &Markup) -> Markup {
+    html! {
+        (DOCTYPE)
+        html lang=(language.tag()) {
+            head {
+                meta charset="utf-8";
+                meta name="viewport" content="width=device-width, initial-scale=1";
+                meta name="robots" content="noindex";
+                meta name="color-scheme" content="light dark";
+                title { (language.page_title()) }
+                link rel="stylesheet" href="/assets/page.css";
+                (head)
+            }
+            body { main { (body) } }
+        }
+    }
+}
