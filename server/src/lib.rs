@@ -1,11 +1,27 @@
 //! Chasqui: the real-time payment-status gateway for Khipu.
+//!
+//! The modules in reading order. Arrows point down only: `http` calls the gateway, the gateway commits to the ledger and
+//! tells the relay, the hub hands it to watchers, the outbox to merchants. ARCHITECTURE.md walks through it.
+
+pub mod app;
+pub mod config;
+pub mod telemetry;
+
+pub mod payment;
+
+pub mod gateway;
+pub mod reconciler;
 
 pub mod account;
+pub mod api_key;
+pub mod checkup;
 pub mod clock;
-pub mod config;
+pub mod token;
+
 pub mod khipu;
 pub mod ledger;
 pub mod outbox;
-pub mod payment;
 pub mod push;
 pub mod relay;
+
+pub mod http;

@@ -1,1 +1,171 @@
-fn main() {}
+//! The command line: flags, configuration, listeners, and then [`chasqui::app::run`].
+
+#![expect(
+    clippy::print_stdout,
+    clippy::print_stderr,
+    reason = "a command speaks to its terminal"
+)]
+
+use std::path::PathBuf;
+use std::process::ExitCode;
+
+use chasqui::app::{self, Listeners};
+use chasqui::config::Config;
+use chasqui::payment::PaymentId;
+use chasqui::token::StatusTokens;
+use chasqui::{api_key, checkup, clock, telemetry};
+use clap::{Parser, Subcommand};
+use tokio::signal::unix::{SignalKind, signal};
+
+// Measured under nineteen thousand watchers (tests/load/RESULTS.md).
+
+/// Real-time payment-status gateway for Khipu.
+#[derive(Debug, Parser)]
+#[command(version, about)]
+struct Arguments {
+    #[command(subcommand)]
+    command: Command,
+}
+
+#[derive(Debug, Subcommand)]
+enum Command {
+    /// Run the gateway.
+    Serve {
+        /// The configuration; every key can also come from the environment (CHASQUI_SERVER__LISTEN=…).
+        #[arg(long, value_name = "FILE")]
+        config: Option<PathBuf>,
+    },
+    /// Check the configuration, the storage and that Khipu can be reached; tell every problem at once.
+    Check {
+        #[arg(long, value_name = "FILE")]
+        config: Option<PathBuf>,
+    },
+    /// Keys for merchants' back ends.
+    Keys {
+        #[command(subcommand)]
+        command: Keys,
+    },
+    /// Print a status token for a payment.
+    Token {
+        payment_id: String,
+        /// The account whose payment it is; needed where there are several.
+        #[arg(long)]
+        account: Option<String>,
+        #[arg(long, value_name = "FILE")]
+        config: Option<PathBuf>,
+    },
+}
+
+#[derive(Debug, Subcommand)]
+enum Keys {
+    /// Make a key. The key goes to the merchant's back end, its hash into the account's api_keys.
+    New,
+}
+
+#[tokio::main]
+async fn main() -> ExitCode {
+    let result = match Arguments::parse().command {
+        Command::Serve { config } => serve(config).await,
+        Command::Check { config } => check(config).await,
+        Command::Keys { command: Keys::New } => {
+            let key = api_key::generate();
+            println!("key   {key}\nhash  {}", api_key::hash_text(&key));
+            Ok(())
+        }
+        Command::Token {
+            payment_id,
+            account,
+            config,
+        } => token(&payment_id, account.as_deref(), config),
+    };
+    match result {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(message) => {
+            eprintln!("{message}");
+            ExitCode::FAILURE
+        }
+    }
+}
+
+async fn serve(file: Option<PathBuf>) -> Result<(), String> {
+    let config = load(file)?;
+    telemetry::start_logging(&config.log)?;
+    for warning in &config.warnings {
+        tracing::warn!("{warning}");
+    }
+    let shutdown =
+        first_signal().map_err(|error| format!("signals cannot be received: {error}"))?;
+    let listeners = Listeners::bind(&config)
+        .await
+        .map_err(|error| error.to_string())?;
+    if let (Ok(public), Ok(admin)) = (listeners.public.local_addr(), listeners.admin.local_addr()) {
+        println!("chasqui listening on http://{public}, admin on http://{admin}");
+    }
+    app::run(config, listeners, shutdown)
+        .await
+        .map_err(|error| error.to_string())
+}
+
+/// Done at the first SIGTERM or SIGINT. At a second one the process ends at once: what it holds is durable already.
+fn first_signal() -> std::io::Result<impl Future<Output = ()>> {
+    let mut terminate = signal(SignalKind::terminate())?;
+    let mut interrupt = signal(SignalKind::interrupt())?;
+    Ok(async move {
+        tokio::select! {
+            _ = terminate.recv() => {}
+            _ = interrupt.recv() => {}
+        }
+        tokio::spawn(async move {
+            tokio::select! {
+                _ = terminate.recv() => {}
+                _ = interrupt.recv() => {}
+            }
+            std::process::exit(0);
+        });
+    })
+}
+
+async fn check(file: Option<PathBuf>) -> Result<(), String> {
+    let config = load(file)?;
+    for warning in &config.warnings {
+        println!("warning: {warning}");
+    }
+    let findings = checkup::examine(&config).await;
+    let mut problems = Vec::new();
+    for finding in findings {
+        match finding {
+            Ok(fine) => println!("ok: {fine}"),
+            Err(problem) => problems.push(problem),
+        }
+    }
+    if problems.is_empty() {
+        Ok(())
+    } else {
+        Err(problems.join("\n"))
+    }
+}
+
+fn token(payment_id: &str, account: Option<&str>, file: Option<PathBuf>) -> Result<(), String> {
+    let config = load(file)?;
+    let id = PaymentId::parse(payment_id).map_err(|error| error.to_string())?;
+    let mut accounts = config
+        .accounts
+        .iter()
+        .filter(|known| account.is_none_or(|name| name == known.name.as_str()));
+    let account = match (accounts.next(), accounts.next()) {
+        (Some(account), None) => account,
+        (None, _) => return Err("--account names no account of the configuration".into()),
+        (Some(_), Some(_)) => {
+            return Err("there are several accounts; name one with --account".into());
+        }
+    };
+    let keys = app::signing_keys(&config).map_err(|error| error.to_string())?;
+    let tokens = StatusTokens::new(&keys, config.server.status_token_ttl)
+        .ok_or("there is no signing key")?;
+    println!("{}", tokens.mint(&id, &account.name, clock::now()).text);
+    Ok(())
+}
+
+fn load(file: Option<PathBuf>) -> Result<Config, String> {
+    Config::load(file.as_deref()).map_err(|error| error.to_string())
+}

@@ -1,0 +1,266 @@
+//! The composition root: the only file that knows every part.
+
+use std::future::Future;
+use std::io;
+use std::net::SocketAddr;
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+use std::time::Duration;
+
+use futures_util::FutureExt;
+use rand::RngExt;
+use tokio::net::TcpListener;
+use tokio::task::JoinSet;
+
+use crate::account::Secret;
+use crate::config::{Config, Storage};
+use crate::gateway::{Gateway, Parts, Wake};
+use crate::http::{self, Readiness, Site};
+use crate::ledger::sqlite::{Location, SqliteLedger};
+use crate::ledger::{Ledger, LedgerError};
+use crate::outbox::Outbox;
+use crate::push::Hub;
+use crate::reconciler::Reconciler;
+use crate::relay::{Listener, LocalRelay, Relay};
+use crate::token::StatusTokens;
+use crate::{clock, khipu, telemetry};
+
+/// What the two listeners are bound to; port 0 is decided by then.
+#[derive(Debug)]
+pub struct Listeners {
+    pub public: TcpListener,
+    /// Metrics and probes.
+    pub admin: TcpListener,
+}
+
+#[derive(Debug, thiserror::Error)]
+pub enum AppError {
+    #[error("{address} cannot be listened on: {error}")]
+    Listen {
+        address: SocketAddr,
+        error: io::Error,
+    },
+    #[error("storage.url cannot be opened: {0}")]
+    Ledger(LedgerError),
+    #[error("the signing key beside the database ({path}) cannot be read or made: {error}")]
+    SigningKey { path: PathBuf, error: io::Error },
+    #[error("the http client cannot be set up: {0}")]
+    HttpClient(#[from] reqwest::Error),
+    #[error("the outbox cannot be set up: {0}")]
+    Outbox(String),
+}
+
+impl Listeners {
+    pub async fn bind(config: &Config) -> Result<Self, AppError> {
+        Ok(Self {
+            public: bind(config.server.listen).await?,
+            admin: bind(config.server.admin_listen).await?,
+        })
+    }
+}
+
+async fn bind(address: SocketAddr) -> Result<TcpListener, AppError> {
+    TcpListener::bind(address)
+        .await
+        .map_err(|error| AppError::Listen { address, error })
+}
+
+/// Runs a gateway until `shutdown`, then drains: watchers are sent away over the drain window, requests under way finish,
+/// and what is on the agenda stays there for whoever comes next.
+pub async fn run(
+    config: Config,
+    listeners: Listeners,
+    shutdown: impl Future<Output = ()>,
+) -> Result<(), AppError> {
+    let metrics = telemetry::metrics();
+    let ledger = open_ledger(&config.storage)?;
+    let signing_keys = signing_keys(&config)?;
+    let limits = &config.limits;
+
+    let hub = Arc::new(Hub::new(
+        limits.watchers_per_payment,
+        limits.ping_interval,
+        limits.connection_lifetime,
+    ));
+    let relay: Arc<dyn Relay> = Arc::new(LocalRelay::new(Arc::clone(&hub) as Arc<dyn Listener>));
+    let khipu = khipu::Client::new(&config.khipu, limits.khipu_answer_bytes)?;
+    let wake = Wake::default();
+    let parts = Parts {
+        ledger: Arc::clone(&ledger),
+        relay,
+        hub: Arc::clone(&hub),
+        khipu,
+        wake: wake.clone(),
+    };
+    let gateway = Arc::new(Gateway::new(&config, parts));
+    let readiness = Arc::new(Readiness::default());
+    let site = Arc::new(Site {
+        gateway: Arc::clone(&gateway),
+        tokens: StatusTokens::new(&signing_keys, config.server.status_token_ttl).ok_or_else(
+            || AppError::SigningKey {
+                path: PathBuf::new(),
+                error: io::Error::other("there is no signing key"),
+            },
+        )?,
+        server: config.server.clone(),
+        readiness: Arc::clone(&readiness),
+        metrics,
+    });
+
+    let (stop_serving, serving_stops) = tokio::sync::watch::channel(false);
+    let stopped = || {
+        let mut stops = serving_stops.clone();
+        async move {
+            let _ = stops.wait_for(|stop| *stop).await;
+        }
+    };
+
+    let mut loops = JoinSet::new();
+    loops.spawn({
+        let hub = Arc::clone(&hub);
+        async move { hub.turn_wheel().await }
+    });
+    loops.spawn(heartbeat(Arc::clone(&readiness)));
+    loops.spawn(Arc::clone(&gateway).follow_watched());
+    loops.spawn(
+        Reconciler::new(
+            Arc::clone(&gateway),
+            Arc::clone(&ledger),
+            Arc::clone(&wake.checks),
+        )
+        .run(),
+    );
+    let outbox = outbox(&gateway, &ledger)?;
+    let deliveries = tokio::spawn(outbox.run(wake.deliveries, stopped()));
+
+    let grant = http::Grant {
+        connections: limits.connections,
+        head_timeout: limits.handshake_timeout,
+    };
+    let public = tokio::spawn(http::serve(
+        listeners.public,
+        http::public(Arc::clone(&site)),
+        grant,
+        stopped(),
+    ));
+    let admin = tokio::spawn(http::serve(
+        listeners.admin,
+        http::admin(site),
+        grant,
+        stopped(),
+    ));
+    readiness.set_ready();
+    tracing::info!(public_url = %config.server.public_url, "ready");
+
+    shutdown.await;
+    tracing::info!(watchers = hub.watchers(), "stopping");
+    readiness.set_draining();
+    let window = config.server.drain_window;
+    let deadline = tokio::time::Instant::now() + window;
+    hub.drain(window).await;
+    let _ = stop_serving.send(true);
+    let finished = async { tokio::join!(public, admin, deliveries) };
+    if tokio::time::timeout_at(
+        deadline.max(tokio::time::Instant::now() + LAST_REQUESTS),
+        finished,
+    )
+    .await
+    .is_err()
+    {
+        tracing::warn!("some requests or deliveries were cut off; deliveries will be tried again");
+    }
+    loops.abort_all();
+    tracing::info!("stopped");
+    Ok(())
+}
+
+/// What requests under way are granted even when the drain window is used up.
+const LAST_REQUESTS: Duration = Duration::from_secs(1);
+
+/// How often the runtime shows that it turns.
+const HEARTBEAT: Duration = Duration::from_secs(1);
+
+async fn heartbeat(readiness: Arc<Readiness>) {
+    let mut beats = tokio::time::interval(HEARTBEAT);
+    loop {
+        beats.tick().await;
+        readiness.turned(clock::now());
+    }
+}
+
+pub(crate) fn open_ledger(storage: &Storage) -> Result<Arc<dyn Ledger>, AppError> {
+    let location = match storage {
+        Storage::Memory => Location::Memory,
+        Storage::File(path) => Location::File(path.clone()),
+    };
+    let ledger = SqliteLedger::open(&location, &Default::default()).map_err(AppError::Ledger)?;
+    Ok(Arc::new(ledger))
+}
+
+fn outbox(gateway: &Arc<Gateway>, ledger: &Arc<dyn Ledger>) -> Result<Outbox, AppError> {
+    let asking = Arc::clone(gateway);
+    let rebuild = Arc::new(move |id, account| {
+        let gateway = Arc::clone(&asking);
+        async move { gateway.rebuild_notification(&account, &id).await }.boxed()
+    });
+    Outbox::new(
+        Arc::clone(ledger),
+        &gateway.accounts,
+        rebuild,
+        Default::default(),
+    )
+    .map_err(|error| AppError::Outbox(error.to_string()))
+}
+
+/// The configured keys; or one that is made once and kept beside the database, so that tokens outlive a restart.
+pub fn signing_keys(config: &Config) -> Result<Vec<Secret>, AppError> {
+    if !config.server.signing_keys.is_empty() {
+        return Ok(config.server.signing_keys.clone());
+    }
+    match &config.storage {
+        Storage::Memory => Ok(vec![fresh_key()]),
+        Storage::File(database) => {
+            let path = beside(database);
+            let key = kept_key(&path).map_err(|error| AppError::SigningKey { path, error })?;
+            Ok(vec![key])
+        }
+    }
+}
+
+fn beside(database: &Path) -> PathBuf {
+    let mut path = database.as_os_str().to_owned();
+    path.push(".key");
+    path.into()
+}
+
+fn kept_key(path: &Path) -> io::Result<Secret> {
+    use std::io::Write;
+    match std::fs::read_to_string(path) {
+        Ok(text) if text.trim().len() >= 32 => return Ok(Secret::new(text.trim())),
+        Ok(_) => {
+            return Err(io::Error::other(
+                "it is too short to be a key; remove it and a new one is made",
+            ));
+        }
+        Err(error) if error.kind() == io::ErrorKind::NotFound => {}
+        Err(error) => return Err(error),
+    }
+    let key = fresh_key();
+    let mut options = std::fs::OpenOptions::new();
+    options.write(true).create_new(true);
+    #[cfg(unix)]
+    std::os::unix::fs::OpenOptionsExt::mode(&mut options, 0o600);
+    let mut file = options.open(path)?;
+    writeln!(file, "{}", key.expose())?;
+    file.sync_all()?;
+    Ok(key)
+}
+
+fn fresh_key() -> Secret {
+    let mut random = rand::rng();
+    Secret::new(
+        (0..64)
+            .map(|_| char::from(b"0123456789abcdef"[random.random_range(0..16)]))
+            .collect::<String>(),
+    )
+}
