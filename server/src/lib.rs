@@ -2,6 +2,7 @@
 
 pub mod account;
 pub mod clock;
+pub mod khipu;
 pub mod ledger;
 pub mod outbox;
 pub mod payment;

@@ -1,0 +1,3 @@
+//! Khipu's words stop here.
+
+pub mod signature;
