@@ -1,1 +1,6 @@
 //! Deliveries to merchants.
+
+mod schedule;
+mod signature;
+
+pub use signature::{InvalidWebhookSecret, WebhookSecret};

@@ -1,0 +1,189 @@
+//! When a delivery is tried again, and when it is given up. Pure: the time and a random number are arguments.
+//!
+//! The waits are those that the Standard Webhooks specification recommends: ten attempts over about three days.
+
+use std::time::Duration;
+
+use crate::ledger::Settlement;
+use crate::payment::Timestamp;
+
+const MINUTE: u64 = 60;
+const HOUR: u64 = 60 * MINUTE;
+
+/// The wait after the first failed attempt, after the second, and so on. Once they are used up the delivery is dead.
+pub(super) const WAITS: [Duration; 9] = [
+    Duration::from_secs(5),
+    Duration::from_secs(5 * MINUTE),
+    Duration::from_secs(30 * MINUTE),
+    Duration::from_secs(2 * HOUR),
+    Duration::from_secs(5 * HOUR),
+    Duration::from_secs(10 * HOUR),
+    Duration::from_secs(14 * HOUR),
+    Duration::from_secs(20 * HOUR),
+    Duration::from_secs(24 * HOUR),
+];
+
+/// Each wait is up to this much shorter or longer, so that what failed together does not come back together.
+pub(super) const JITTER: f64 = 0.2;
+
+/// `Retry-After` is believed up to here: a typing error of the merchant's must not silence a delivery for a year.
+pub(super) const RETRY_AFTER_LIMIT: Duration = Duration::from_secs(24 * HOUR);
+
+/// What an attempt means for the next one.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Answer {
+    /// The merchant has it: 2xx.
+    Accepted,
+    /// The merchant asked that it stop (410), or there is nowhere to send it.
+    Stop,
+    /// Everything else. `not_before` is what `Retry-After` asked for.
+    NotNow { not_before: Option<Timestamp> },
+}
+
+/// What becomes of a delivery.
+///
+/// `attempts_made` counts the one that has just ended: 1 after the first. `random` is in `0.0..1.0`. `Retry-After` can put
+/// the next attempt later than the schedule has it, never earlier, and adds no attempt after the last.
+pub(super) fn after_attempt(
+    attempts_made: u32,
+    answer: Answer,
+    now: Timestamp,
+    random: f64,
+) -> Settlement {
+    let not_before = match answer {
+        Answer::Accepted => return Settlement::Done,
+        Answer::Stop => return Settlement::Dead,
+        Answer::NotNow { not_before } => not_before,
+    };
+    let wait = usize::try_from(attempts_made.saturating_sub(1))
+        .ok()
+        .and_then(|index| WAITS.get(index));
+    let Some(wait) = wait else {
+        return Settlement::Dead;
+    };
+    let random = if (0.0..=1.0).contains(&random) {
+        random
+    } else {
+        0.5
+    };
+    let scheduled = now.plus(wait.mul_f64(1.0 - JITTER + 2.0 * JITTER * random));
+    let asked = not_before.map_or(scheduled, |at| at.min(now.plus(RETRY_AFTER_LIMIT)));
+    Settlement::Again {
+        due_at: scheduled.max(asked),
+    }
+}
+
+/// The point in time that a `Retry-After` value means: seconds from now, or an HTTP date. `None` for anything else.
+pub(super) fn retry_after(value: &str, now: Timestamp) -> Option<Timestamp> {
+    let value = value.trim();
+    if !value.is_empty() && value.bytes().all(|b| b.is_ascii_digit()) {
+        // More digits than fit mean "very long"; the limit deals with it.
+        let seconds = value.parse().unwrap_or(u64::MAX / 1000);
+        return Some(now.plus(Duration::from_secs(seconds)));
+    }
+    jiff::fmt::rfc2822::DateTimeParser::new()
+        .parse_timestamp(value)
+        .ok()
+        .map(|at| Timestamp::from_unix_ms(at.as_millisecond()))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use proptest::prelude::*;
+
+    const NOW: Timestamp = Timestamp::from_unix_ms(1_800_000_000_000);
+    const FAILED: Answer = Answer::NotNow { not_before: None };
+
+    fn wait(attempts_made: u32, answer: Answer, random: f64) -> Option<Duration> {
+        match after_attempt(attempts_made, answer, NOW, random) {
+            Settlement::Again { due_at } => Some(due_at.since(NOW)),
+            Settlement::Done | Settlement::Dead => None,
+        }
+    }
+
+    fn asked(after: Duration) -> Answer {
+        Answer::NotNow {
+            not_before: Some(NOW.plus(after)),
+        }
+    }
+
+    #[test]
+    fn an_accepted_delivery_is_done_and_a_stopped_one_dead_whatever_the_attempt() {
+        for made in 1..=12 {
+            assert_eq!(
+                after_attempt(made, Answer::Accepted, NOW, 0.5),
+                Settlement::Done
+            );
+            assert_eq!(
+                after_attempt(made, Answer::Stop, NOW, 0.5),
+                Settlement::Dead
+            );
+        }
+    }
+
+    #[test]
+    fn ten_attempts_over_three_days_then_dead() {
+        let waits = (1..=9).map(|made| wait(made, FAILED, 0.5).expect("again"));
+        let seconds = waits.map(|wait| wait.as_secs()).collect::<Vec<_>>();
+        let expected = [5, 300, 1800, 7200, 18_000, 36_000, 50_400, 72_000, 86_400];
+        assert_eq!(seconds, expected);
+        for made in [10, 11, u32::MAX] {
+            assert_eq!(after_attempt(made, FAILED, NOW, 0.5), Settlement::Dead);
+            assert_eq!(
+                after_attempt(made, asked(Duration::from_secs(1)), NOW, 0.5),
+                Settlement::Dead
+            );
+        }
+    }
+
+    #[test]
+    fn retry_after_puts_an_attempt_later_but_never_earlier() {
+        let later = Duration::from_secs(10 * MINUTE);
+        assert_eq!(wait(1, asked(later), 0.5), Some(later));
+        assert_eq!(wait(3, asked(later), 0.5), Some(WAITS[2]));
+        assert_eq!(
+            wait(1, asked(Duration::ZERO), 0.5),
+            Some(Duration::from_secs(5))
+        );
+    }
+
+    #[test]
+    fn retry_after_is_believed_up_to_its_limit() {
+        let year = Duration::from_secs(365 * 24 * HOUR);
+        assert_eq!(wait(1, asked(year), 0.5), Some(RETRY_AFTER_LIMIT));
+    }
+
+    #[test]
+    fn retry_after_is_read_as_seconds_or_as_a_date() {
+        assert_eq!(
+            retry_after(" 120 ", NOW),
+            Some(NOW.plus(Duration::from_secs(2 * MINUTE)))
+        );
+        let at = Timestamp::parse("1994-11-06T08:49:37Z").expect("date");
+        assert_eq!(retry_after("Sun, 06 Nov 1994 08:49:37 GMT", NOW), Some(at));
+        assert!(retry_after("99999999999999999999999", NOW).is_some_and(|at| at > NOW));
+        for unreadable in ["", "soon", "-5", "1.5", "1994-11-06"] {
+            assert_eq!(retry_after(unreadable, NOW), None, "{unreadable:?}");
+        }
+    }
+
+    proptest! {
+        #[test]
+        fn jitter_stays_within_a_fifth(made in 1u32..=9, random in 0.0f64..1.0) {
+            let wait = wait(made, FAILED, random).expect("again").as_secs_f64();
+            let planned = WAITS[made as usize - 1].as_secs_f64();
+            prop_assert!((planned * 0.799..=planned * 1.201).contains(&wait));
+        }
+
+        #[test]
+        fn any_answer_at_any_time_settles_without_panic(
+            made in any::<u32>(), now in any::<i64>(), asked in any::<i64>(), random in any::<f64>(), text in ".{0,40}"
+        ) {
+            let now = Timestamp::from_unix_ms(now);
+            let answer = Answer::NotNow { not_before: Some(Timestamp::from_unix_ms(asked)) };
+            let _ = after_attempt(made, answer, now, random);
+            let _ = retry_after(&text, now);
+        }
+    }
+}
