@@ -1,0 +1,264 @@
+//! One errand from claim to settlement: read what is to be sent, write the letter, post it, record what came of it.
+//!
+//! Sends only what was verified or what Khipu answered, and only of a payment that stands at confirmed. Never decides when
+//! to run (see the module above) nor when to try again (see [`schedule`](super::schedule)).
+
+use std::collections::HashMap;
+use std::fmt::Debug;
+use std::sync::Arc;
+use std::time::Duration;
+
+use tokio::sync::watch;
+use tokio::time::{Instant, sleep, timeout};
+use url::Url;
+
+use super::letter::{Content, Letter};
+use super::merchant::{Class, Merchant, Tried};
+use super::schedule;
+use super::{Limits, Rebuild};
+use crate::clock;
+use crate::ledger::{Attempt, Leased, Ledger, LedgerError, Settlement};
+use crate::payment::{AccountName, Payment, Status, Timestamp};
+
+/// First wait between two tries to record a settlement; doubles.
+const SETTLE_PAUSE: Duration = Duration::from_millis(100);
+
+pub(super) struct Courier {
+    pub(super) ledger: Arc<dyn Ledger>,
+    pub(super) merchants: HashMap<AccountName, Merchant>,
+    pub(super) rebuild: Rebuild,
+    pub(super) limits: Limits,
+}
+
+/// An attempt that was made, with what the logs and metrics say of it.
+struct Report {
+    tried: Tried,
+    at: Timestamp,
+    duration: Duration,
+    account: Option<AccountName>,
+    host: Option<String>,
+}
+
+impl Courier {
+    /// Makes one attempt and settles it. Once `cut` is true (or its sender gone) an attempt that is still under way is
+    /// given up, and the errand put back at once.
+    pub(super) async fn carry(self: Arc<Self>, leased: Leased, cut: watch::Receiver<bool>) {
+        let lease_ends = Instant::now() + self.limits.lease;
+        let report = match self.attempt(&leased, cut).await {
+            Ok(Some(report)) => report,
+            // Nothing was tried, so no attempt is counted: the errand comes back when its lease has run out.
+            Ok(None) => {
+                tracing::info!(payment_id = %leased.payment_id, "a delivery waits: its account has its share in flight");
+                return;
+            }
+            Err(error) => {
+                tracing::warn!(payment_id = %leased.payment_id, %error, "a delivery waits for the ledger");
+                return;
+            }
+        };
+        let now = clock::now();
+        let settlement = if report.tried.class == Class::Interrupted {
+            Settlement::Again { due_at: now }
+        } else {
+            let made = leased.attempts.saturating_add(1);
+            schedule::after_attempt(made, report.tried.answer, now, rand::random::<f64>())
+        };
+        report.tell(&leased, &settlement);
+        self.settle(&leased, &settlement, report, lease_ends).await;
+    }
+
+    /// `None`: nothing was tried because the account has its share of attempts in flight.
+    async fn attempt(
+        &self,
+        leased: &Leased,
+        mut cut: watch::Receiver<bool>,
+    ) -> Result<Option<Report>, LedgerError> {
+        let Some(payment) = self.asked(self.ledger.payment(&leased.payment_id)).await? else {
+            let tried = Tried::stopped("not sent: the payment is not in the ledger");
+            return Ok(Some(Report::without_merchant(tried, None)));
+        };
+        let Some(merchant) = self.merchants.get(&payment.account) else {
+            let result = format!("not sent: account {} is not configured", payment.account);
+            let tried = Tried::not_now(Class::NotSent, result);
+            return Ok(Some(Report::without_merchant(tried, Some(payment.account))));
+        };
+        let Ok(Ok(_share)) = timeout(self.limits.patience, merchant.share.acquire()).await else {
+            return Ok(None);
+        };
+        // Only from here: the wait for the share is not the merchant's slowness.
+        let (at, began) = (clock::now(), Instant::now());
+        let url = payment
+            .urls
+            .notify_url
+            .as_deref()
+            .or(merchant.account.notify_url.as_deref());
+        let tried = tokio::select! {
+            biased;
+            _ = cut.wait_for(|cut| *cut) => {
+                Tried::not_now(Class::Interrupted, "interrupted: this instance stopped")
+            }
+            tried = self.tried(&payment, merchant, url) => tried?,
+        };
+        Ok(Some(Report {
+            tried,
+            at,
+            duration: began.elapsed(),
+            host: url.and_then(host_of),
+            account: Some(payment.account),
+        }))
+    }
+
+    async fn tried(
+        &self,
+        payment: &Payment,
+        merchant: &Merchant,
+        url: Option<&str>,
+    ) -> Result<Tried, LedgerError> {
+        // A letter in Khipu's form means "paid" to whoever reads it; money that went back is not paid.
+        if payment.state.status != Status::Confirmed {
+            let status = payment.state.status.as_str();
+            return Ok(Tried::stopped(format!("not sent: the payment is {status}")));
+        }
+        let Some(url) = url else {
+            return Ok(Tried::stopped(
+                "no notify_url: neither the payment nor its account has one",
+            ));
+        };
+        let content = match self.asked(self.ledger.notification(&payment.id)).await? {
+            Some(kept) => Content::Notification(kept),
+            None => match self.rebuilt(payment, merchant).await {
+                Ok(content) => content,
+                Err(why) => return Ok(Tried::not_now(Class::NotSent, why)),
+            },
+        };
+        let (account, secrets) = (&merchant.account, &merchant.webhook_secrets);
+        let now = clock::now();
+        Ok(
+            match Letter::write(&payment.id, content, account, secrets, now) {
+                Ok(letter) => merchant.post(url, letter, now).await,
+                Err(unsigned) => Tried::not_now(Class::NotSent, format!("not sent: {unsigned}")),
+            },
+        )
+    }
+
+    /// Khipu's notification never came: its answer is asked for, in a notification's form.
+    async fn rebuilt(&self, payment: &Payment, merchant: &Merchant) -> Result<Content, String> {
+        let asked = (self.rebuild)(payment.id.clone(), Arc::clone(&merchant.account));
+        match timeout(self.limits.rebuild_timeout, asked).await {
+            Ok(Ok(body)) => Ok(Content::Answer(body)),
+            Ok(Err(why)) => Err(format!("not sent: khipu was asked for its content: {why}")),
+            Err(_) => Err("not sent: khipu did not answer what to send in time".to_owned()),
+        }
+    }
+
+    /// Tries until it is recorded or the lease is over: a delivery that is not settled is made again.
+    async fn settle(
+        &self,
+        leased: &Leased,
+        settlement: &Settlement,
+        report: Report,
+        lease_ends: Instant,
+    ) {
+        let attempt = Attempt {
+            at: report.at,
+            duration: report.duration,
+            result: report.tried.result,
+        };
+        let mut pause = SETTLE_PAUSE;
+        loop {
+            let settled = self.ledger.settle(leased, settlement, Some(&attempt));
+            match self.asked(settled).await {
+                Ok(true) => return,
+                Ok(false) => {
+                    tracing::warn!(payment_id = %leased.payment_id, "the lease was lost: another instance may deliver it again");
+                    return;
+                }
+                Err(error) => {
+                    tracing::warn!(payment_id = %leased.payment_id, %error, "a delivery cannot be settled yet");
+                }
+            }
+            pause = pause.mul_f64(1.0 + rand::random::<f64>());
+            if Instant::now() + pause >= lease_ends {
+                tracing::error!(payment_id = %leased.payment_id, "a delivery was not settled: it will be made again");
+                return;
+            }
+            sleep(pause).await;
+        }
+    }
+
+    async fn asked<T>(
+        &self,
+        question: impl Future<Output = Result<T, LedgerError>>,
+    ) -> Result<T, LedgerError> {
+        super::within(self.limits.ledger_timeout, question).await
+    }
+}
+
+impl Report {
+    fn without_merchant(tried: Tried, account: Option<AccountName>) -> Self {
+        Self {
+            tried,
+            at: clock::now(),
+            duration: Duration::ZERO,
+            account,
+            host: None,
+        }
+    }
+
+    fn tell(&self, leased: &Leased, settlement: &Settlement) {
+        let account = self.account.as_ref().map_or("", AccountName::as_str);
+        let class = self.tried.class.as_str();
+        metrics::counter!("chasqui_deliveries_total", "account" => account.to_owned(), "result" => class).increment(1);
+        metrics::histogram!("chasqui_delivery_duration_seconds", "account" => account.to_owned())
+            .record(self.duration.as_secs_f64());
+
+        let payment_id = leased.payment_id.as_str();
+        let attempt = leased.attempts.saturating_add(1);
+        let host = self.host.as_deref().unwrap_or_default();
+        let result = self.tried.result.as_str();
+        let duration_ms = u64::try_from(self.duration.as_millis()).unwrap_or(u64::MAX);
+        match settlement {
+            Settlement::Done => {
+                tracing::info!(
+                    payment_id,
+                    account,
+                    host,
+                    attempt,
+                    duration_ms,
+                    result,
+                    "delivered"
+                );
+            }
+            Settlement::Again { due_at } => {
+                tracing::warn!(payment_id, account, host, attempt, duration_ms, result, %due_at, "not delivered yet");
+            }
+            Settlement::Dead => {
+                metrics::counter!("chasqui_dead_letters_total", "account" => account.to_owned())
+                    .increment(1);
+                tracing::warn!(
+                    payment_id,
+                    account,
+                    host,
+                    attempt,
+                    duration_ms,
+                    result,
+                    "not delivered, given up: redeliver it by hand"
+                );
+            }
+        }
+    }
+}
+
+impl Debug for Courier {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("Courier")
+            .field("ledger", &self.ledger)
+            .field("limits", &self.limits)
+            .finish_non_exhaustive()
+    }
+}
+
+/// All that a log shows of a URL: paths and queries can hold secrets.
+fn host_of(url: &str) -> Option<String> {
+    Url::parse(url).ok()?.host_str().map(str::to_owned)
+}

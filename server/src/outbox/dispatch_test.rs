@@ -1,0 +1,355 @@
+//! The dispatcher from claim to settlement, against a merchant's server that really listens.
+
+use std::sync::atomic::Ordering;
+use std::sync::{Arc, Mutex};
+use std::time::Duration;
+
+use tokio::time::timeout;
+
+use super::fixture::{self, DEADLINE};
+use super::receiver::Receiver;
+use super::running::Running;
+use super::{Limits, Rebuild, SetupError, schedule, signature};
+use crate::clock;
+use crate::khipu::signature as khipu;
+use crate::ledger::{Attempt, Settlement};
+use crate::payment::Status;
+
+/// How long after the attempt the next one is due.
+fn wait(settlement: Settlement, attempt: &Attempt) -> Duration {
+    match settlement {
+        Settlement::Again { due_at } => due_at.since(attempt.at),
+        other => panic!("{other:?}: {}", attempt.result),
+    }
+}
+
+#[tokio::test]
+async fn a_2xx_ends_the_delivery() {
+    let mut receiver = Receiver::start().await;
+    let mut outbox = Running::start(fixture::account(), fixture::limits());
+    outbox.schedule(0, fixture::notified("p1", &receiver.url("/answer/200")));
+    let (settlement, attempt) = outbox.settled().await;
+    assert_eq!(settlement, Settlement::Done);
+    assert_eq!(attempt.result, "200");
+    assert_eq!(receiver.next().await.body, fixture::BODY);
+    outbox.stop().await;
+}
+
+#[tokio::test]
+async fn a_failure_is_put_back_as_scheduled_and_the_last_one_is_dead() {
+    let receiver = Receiver::start().await;
+    let mut outbox = Running::start(fixture::account(), fixture::limits());
+    let failing = || fixture::notified("p1", &receiver.url("/answer/500"));
+    for (made, planned) in (0u32..).zip(schedule::WAITS) {
+        outbox.schedule(made, failing());
+        let (settlement, attempt) = outbox.settled().await;
+        let wait = wait(settlement, &attempt);
+        let most = planned.mul_f64(1.0 + schedule::JITTER) + DEADLINE;
+        assert!(
+            (planned.mul_f64(1.0 - schedule::JITTER)..most).contains(&wait),
+            "{made}: {wait:?}"
+        );
+        assert_eq!(attempt.result, "500");
+    }
+    outbox.schedule(9, failing());
+    assert_eq!(outbox.settled().await.0, Settlement::Dead);
+    outbox.stop().await;
+}
+
+#[tokio::test]
+async fn a_410_is_the_end_and_retry_after_a_delay() {
+    let receiver = Receiver::start().await;
+    let mut outbox = Running::start(fixture::account(), fixture::limits());
+    outbox.schedule(0, fixture::notified("p1", &receiver.url("/answer/410")));
+    assert_eq!(outbox.settled().await.0, Settlement::Dead);
+    outbox.schedule(
+        0,
+        fixture::notified("p2", &receiver.url("/answer/503/3600")),
+    );
+    let (settlement, attempt) = outbox.settled().await;
+    let wait = wait(settlement, &attempt);
+    assert!(
+        wait >= Duration::from_secs(3600) && wait < Duration::from_secs(61 * 60),
+        "{wait:?}"
+    );
+    outbox.stop().await;
+}
+
+#[tokio::test]
+async fn every_attempt_has_the_same_webhook_id() {
+    let mut receiver = Receiver::start().await;
+    let mut outbox = Running::start(fixture::account(), fixture::limits());
+    for made in 0..3 {
+        let url = receiver.url("/answer/500");
+        outbox.schedule(made, fixture::notified("p1", &url));
+        outbox.settled().await;
+        let received = receiver.next().await;
+        assert_eq!(received.header(signature::ID_HEADER), "msg_p1_confirmed");
+    }
+    outbox.stop().await;
+}
+
+#[tokio::test]
+async fn without_a_notification_the_body_is_built_from_khipus_answer_and_signed() {
+    let mut receiver = Receiver::start().await;
+    let mut outbox = Running::start(fixture::account(), fixture::limits());
+    let payment = fixture::confirmed("p1", Some(receiver.url("/answer/200")));
+    outbox.schedule(0, (payment, None));
+    let received = receiver.next().await;
+    assert_eq!(&received.body[..], b"{}");
+    assert_eq!(received.header("chasqui-source"), "reconciliation");
+    let signature = received.header(khipu::HEADER);
+    let secrets = fixture::account().khipu_secrets;
+    assert!(khipu::verify(Some(signature), &received.body, &secrets).is_ok());
+    assert_eq!(outbox.settled().await.0, Settlement::Done);
+    outbox.stop().await;
+}
+
+#[tokio::test]
+async fn khipus_silence_about_the_content_is_tried_again() {
+    let receiver = Receiver::start().await;
+    let silent: Rebuild = Arc::new(|_, _| Box::pin(async { Err("khipu is away".to_owned()) }));
+    let mut outbox = Running::start_with(fixture::account(), fixture::limits(), silent);
+    let payment = fixture::confirmed("p1", Some(receiver.url("/answer/200")));
+    outbox.schedule(0, (payment, None));
+    let (settlement, attempt) = outbox.settled().await;
+    assert!(wait(settlement, &attempt) > Duration::ZERO);
+    assert!(attempt.result.contains("khipu is away"), "{attempt:?}");
+    assert!(receiver.is_empty());
+    outbox.stop().await;
+}
+
+#[tokio::test]
+async fn an_attempt_that_panics_does_not_stop_the_dispatcher() {
+    let receiver = Receiver::start().await;
+    let broken: Rebuild = Arc::new(|_, _| panic!("a bug, on purpose"));
+    let mut outbox = Running::start_with(fixture::account(), fixture::limits(), broken);
+    let url = receiver.url("/answer/200");
+    outbox.schedule(0, (fixture::confirmed("p1", Some(url.clone())), None));
+    outbox.schedule(0, fixture::notified("p2", &url));
+    assert_eq!(outbox.settled().await.0, Settlement::Done);
+    outbox.stop().await;
+}
+
+#[tokio::test]
+async fn an_old_notification_arrives_with_a_fresh_signature_over_the_same_bytes() {
+    let mut receiver = Receiver::start().await;
+    let outbox = Running::start(fixture::account(), fixture::limits());
+    let (payment, _) = fixture::notified("p1", &receiver.url("/answer/200"));
+    let day_old = clock::now().minus(Duration::from_secs(24 * 3600));
+    let kept = fixture::notification(&fixture::account(), day_old);
+    outbox.schedule(0, (payment, Some(kept)));
+    let received = receiver.next().await;
+    assert_eq!(received.body, fixture::BODY);
+    let secrets = fixture::account().khipu_secrets;
+    let signature = received.header(khipu::HEADER);
+    let verified = khipu::verify(Some(signature), &received.body, &secrets).expect("signed");
+    assert!(khipu::is_within_tolerance(
+        verified.t,
+        clock::now(),
+        DEADLINE
+    ));
+    outbox.stop().await;
+}
+
+#[tokio::test]
+async fn the_accounts_notify_url_serves_payments_without_their_own() {
+    let mut receiver = Receiver::start().await;
+    let mut account = fixture::account();
+    account.notify_url = Some(receiver.url("/answer/201"));
+    let mut outbox = Running::start(account, fixture::limits());
+    let own = receiver.url("/answer/202");
+    outbox.schedule(0, (fixture::confirmed("p1", None), None));
+    assert_eq!(receiver.next().await.path, "/answer/201");
+    outbox.schedule(0, (fixture::confirmed("p2", Some(own)), None));
+    assert_eq!(receiver.next().await.path, "/answer/202");
+    outbox.settled().await;
+    outbox.stop().await;
+}
+
+#[tokio::test]
+async fn what_cannot_or_must_not_be_sent_is_dead_and_says_why() {
+    let receiver = Receiver::start().await;
+    let mut outbox = Running::start(fixture::account(), fixture::limits());
+    outbox.schedule(0, (fixture::confirmed("p1", None), None));
+    let (settlement, attempt) = outbox.settled().await;
+    assert_eq!(settlement, Settlement::Dead);
+    assert!(attempt.result.starts_with("no notify_url"), "{attempt:?}");
+
+    for status in [Status::Verifying, Status::Reversed] {
+        let (mut payment, kept) = fixture::notified("p2", &receiver.url("/answer/200"));
+        payment.state.status = status;
+        outbox.schedule(0, (payment, kept));
+        let (settlement, attempt) = outbox.settled().await;
+        assert_eq!(settlement, Settlement::Dead);
+        assert!(attempt.result.contains(status.as_str()), "{attempt:?}");
+    }
+    assert!(receiver.is_empty());
+    outbox.stop().await;
+}
+
+#[tokio::test]
+async fn a_slow_merchant_does_not_stop_other_deliveries() {
+    let receiver = Receiver::start().await;
+    let mut outbox = Running::start(fixture::account(), fixture::limits());
+    for slow in 0..20 {
+        let id = format!("slow{slow}");
+        outbox.schedule(0, fixture::notified(&id, &receiver.url("/hang")));
+    }
+    outbox.schedule(0, fixture::notified("quick", &receiver.url("/answer/200")));
+    assert_eq!(outbox.settled().await.0, Settlement::Done);
+    outbox.stop().await;
+}
+
+/// The share is full, so the third is neither tried nor counted: its lease brings it back.
+#[tokio::test]
+async fn an_account_has_no_more_than_its_share_in_flight() {
+    let mut receiver = Receiver::start().await;
+    let limits = Limits {
+        in_flight_per_account: 2,
+        patience: Duration::from_millis(50),
+        attempt_timeout: Duration::from_secs(1),
+        ..fixture::limits()
+    };
+    let mut outbox = Running::start(fixture::account(), limits);
+    for id in ["p1", "p2", "p3"] {
+        outbox.schedule(0, fixture::notified(id, &receiver.url("/hang")));
+    }
+    for _ in 0..2 {
+        let (_, attempt) = outbox.settled().await;
+        assert_eq!(attempt.result, "no answer within 1 s");
+        receiver.next().await;
+    }
+    assert!(receiver.is_empty());
+    assert!(outbox.settled.is_empty());
+    outbox.stop().await;
+}
+
+#[tokio::test]
+async fn a_full_instance_claims_again_as_soon_as_one_attempt_ends() {
+    let receiver = Receiver::start().await;
+    let limits = Limits {
+        in_flight: 1,
+        ..fixture::limits()
+    };
+    let mut outbox = Running::start(fixture::account(), limits);
+    for id in ["p1", "p2", "p3", "p4"] {
+        let url = receiver.url("/answer/200");
+        outbox.schedule(0, fixture::notified(id, &url));
+    }
+    for _ in 0..4 {
+        assert_eq!(outbox.settled().await.0, Settlement::Done);
+    }
+    outbox.stop().await;
+}
+
+#[tokio::test]
+async fn a_ledger_that_was_away_is_asked_again() {
+    let receiver = Receiver::start().await;
+    let mut outbox = Running::start(fixture::account(), fixture::limits());
+    outbox.shelf.failures.store(3, Ordering::SeqCst);
+    let url = receiver.url("/answer/200");
+    outbox.schedule(0, fixture::notified("p1", &url));
+    assert_eq!(outbox.settled().await.0, Settlement::Done);
+    outbox.stop().await;
+}
+
+#[tokio::test]
+async fn a_shutdown_lets_attempts_end_that_are_about_to() {
+    let mut receiver = Receiver::start().await;
+    let limits = Limits {
+        attempt_timeout: Duration::from_millis(200),
+        drain: DEADLINE,
+        ..fixture::limits()
+    };
+    let mut outbox = Running::start(fixture::account(), limits);
+    outbox.schedule(0, fixture::notified("p1", &receiver.url("/hang")));
+    receiver.next().await;
+    let Running { stop, task, .. } = outbox;
+    let _ = stop.send(());
+    timeout(DEADLINE, task).await.expect("in time").expect("ok");
+    let (_, _, attempt) = outbox.settled.recv().await.expect("settled");
+    assert_eq!(attempt.result, "no answer within 0.2 s");
+}
+
+#[tokio::test]
+async fn a_shutdown_puts_back_what_takes_too_long() {
+    let mut receiver = Receiver::start().await;
+    let mut outbox = Running::start(fixture::account(), fixture::limits());
+    outbox.schedule(4, fixture::notified("p1", &receiver.url("/hang")));
+    receiver.next().await;
+    let Running { stop, task, .. } = outbox;
+    let _ = stop.send(());
+    timeout(DEADLINE, task).await.expect("in time").expect("ok");
+    let (_, settlement, attempt) = outbox.settled.recv().await.expect("settled");
+    assert!(matches!(settlement, Settlement::Again { due_at } if due_at <= clock::now()));
+    assert!(attempt.result.starts_with("interrupted"), "{attempt:?}");
+}
+
+#[tokio::test]
+async fn logs_and_metrics_show_no_secret_body_or_path() {
+    let receiver = Receiver::start().await;
+    let logs = Arc::new(Mutex::new(Vec::new()));
+    let writer = Arc::clone(&logs);
+    let subscriber = tracing_subscriber::fmt()
+        .with_max_level(tracing::Level::TRACE)
+        .with_writer(move || LogWriter(Arc::clone(&writer)))
+        .finish();
+    let _guard = tracing::subscriber::set_default(subscriber);
+    let recorder = metrics_exporter_prometheus::PrometheusBuilder::new().build_recorder();
+    let _recorded_here = metrics::set_default_local_recorder(&recorder);
+    let mut outbox = Running::start(fixture::account(), fixture::limits());
+    for path in ["/answer/200?key=hidden", "/answer/500?key=hidden"] {
+        let url = receiver.url(path);
+        outbox.schedule(9, fixture::notified("p1", &url));
+        outbox.settled().await;
+    }
+    outbox.stop().await;
+    let logs = String::from_utf8(logs.lock().expect("logs").clone()).expect("text");
+    assert!(logs.contains("127.0.0.1") && logs.contains("p1"), "{logs}");
+    let metrics = recorder.handle().render();
+    for counted in [
+        r#"chasqui_deliveries_total{account="shop",result="delivered"} 1"#,
+        r#"chasqui_deliveries_total{account="shop",result="refused"} 1"#,
+        r#"chasqui_dead_letters_total{account="shop"} 1"#,
+    ] {
+        assert!(metrics.contains(counted), "{metrics}");
+    }
+    for hidden in [
+        "hidden",
+        "answer",
+        "receipt_url",
+        "khipu-secret",
+        "whsec",
+        "v1,",
+    ] {
+        assert!(!logs.contains(hidden), "{hidden}: {logs}");
+        assert!(!metrics.contains(hidden), "{hidden}: {metrics}");
+    }
+}
+
+struct LogWriter(Arc<Mutex<Vec<u8>>>);
+
+impl std::io::Write for LogWriter {
+    fn write(&mut self, bytes: &[u8]) -> std::io::Result<usize> {
+        self.0.lock().expect("logs").extend_from_slice(bytes);
+        Ok(bytes.len())
+    }
+
+    fn flush(&mut self) -> std::io::Result<()> {
+        Ok(())
+    }
+}
+
+#[test]
+fn a_lease_shorter_than_an_attempt_is_refused() {
+    assert!(Limits::default().check().is_ok());
+    let limits = Limits {
+        lease: Duration::from_secs(20),
+        ..Limits::default()
+    };
+    assert!(matches!(
+        limits.check(),
+        Err(SetupError::LeaseTooShort { .. })
+    ));
+}

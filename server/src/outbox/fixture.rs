@@ -1,0 +1,85 @@
+//! What the outbox's tests share: an account, its payment and Khipu's notification of it.
+
+use std::time::Duration;
+
+use bytes::Bytes;
+
+use super::Limits;
+use crate::account::{Account, Secret};
+use crate::clock;
+use crate::khipu::signature as khipu;
+use crate::ledger::KeptNotification;
+use crate::payment::{AccountName, MerchantUrls, Payment, PaymentId, State, Status, Timestamp};
+
+/// Escapes, odd spaces and no order: bytes that no JSON writer would make again.
+pub(super) const BODY: &[u8] =
+    br#"{ "receipt_url":"https:\/\/khipu.example\/r.pdf","payment_id":"zfxnocsow6mz" ,"amount":"1000.0000"}"#;
+
+/// No test waits longer than this for what it expects.
+pub(super) const DEADLINE: Duration = Duration::from_secs(10);
+
+pub(super) fn payment_id() -> PaymentId {
+    PaymentId::parse("zfxnocsow6mz").expect("id")
+}
+
+/// Delivers to this machine, as in development.
+pub(super) fn account() -> Account {
+    Account {
+        name: AccountName::parse("shop").expect("name"),
+        receiver_id: 990_939,
+        khipu_api_key: Secret::new("khipu-api-key"),
+        khipu_secrets: vec![Secret::new("khipu-secret")],
+        api_keys: vec![],
+        allowed_origins: vec![],
+        notify_url: None,
+        webhook_secrets: vec![Secret::new(
+            "whsec_AAECAwQFBgcICQoLDA0ODxAREhMUFRYXGBkaGxwdHh8=",
+        )],
+        return_hop: true,
+        allow_private_destinations: vec![
+            "127.0.0.0/8".parse().expect("net"),
+            "::1/128".parse().expect("net"),
+        ],
+    }
+}
+
+pub(super) fn notification(account: &Account, signed_at: Timestamp) -> KeptNotification {
+    KeptNotification {
+        body: Bytes::from_static(BODY),
+        signature: khipu::sign(&account.khipu_secrets[0], signed_at, BODY),
+        received_at: signed_at,
+    }
+}
+
+pub(super) fn confirmed(id: &str, notify_url: Option<String>) -> Payment {
+    let at = Timestamp::default();
+    let mut state = State::pending(at);
+    state.status = Status::Confirmed;
+    Payment {
+        id: PaymentId::parse(id).expect("id"),
+        account: account().name,
+        terms: None,
+        urls: MerchantUrls {
+            notify_url,
+            ..MerchantUrls::default()
+        },
+        reference: None,
+        payment_url: None,
+        expires_at: None,
+        created_at: at,
+        state,
+    }
+}
+
+pub(super) fn limits() -> Limits {
+    Limits {
+        drain: Duration::from_millis(100),
+        ..Limits::default()
+    }
+}
+
+/// A payment that Khipu has notified just now.
+pub(super) fn notified(id: &str, url: &str) -> (Payment, Option<KeptNotification>) {
+    let kept = notification(&account(), clock::now());
+    (confirmed(id, Some(url.to_owned())), Some(kept))
+}

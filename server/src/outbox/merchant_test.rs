@@ -1,0 +1,275 @@
+//! One attempt against a server that really listens.
+
+use std::process::Command;
+use std::sync::Arc;
+use std::sync::atomic::Ordering;
+use std::time::{Duration, Instant};
+
+use super::fixture;
+use super::letter::{Content, Letter};
+use super::merchant::{Class, Merchant, Tried};
+use super::receiver::Receiver;
+use super::schedule::Answer;
+use super::signature::{self, WebhookSecret};
+use super::{Limits, SetupError};
+use crate::account::{Account, Secret};
+use crate::clock;
+use crate::khipu::signature as khipu;
+use crate::payment::Timestamp;
+
+fn merchant(account: Account, attempt_timeout: Duration) -> Merchant {
+    let limits = Limits {
+        attempt_timeout,
+        ..fixture::limits()
+    };
+    Merchant::new(&Arc::new(account), &limits).expect("merchant")
+}
+
+/// One attempt at `now` with Khipu's own notification, signed at that moment.
+async fn post_at(merchant: &Merchant, url: &str, now: Timestamp) -> Tried {
+    let kept = fixture::notification(&merchant.account, now);
+    let letter = Letter::write(
+        &fixture::payment_id(),
+        Content::Notification(kept),
+        &merchant.account,
+        &merchant.webhook_secrets,
+        now,
+    );
+    merchant.post(url, letter.expect("letter"), now).await
+}
+
+async fn post(url: &str) -> Tried {
+    let merchant = merchant(fixture::account(), fixture::DEADLINE);
+    post_at(&merchant, url, clock::now()).await
+}
+
+/// Refuses whatever is not public, as unless configured otherwise.
+async fn post_from_outside(url: &str) -> Tried {
+    let mut account = fixture::account();
+    account.allow_private_destinations.clear();
+    let merchant = merchant(account, fixture::DEADLINE);
+    post_at(&merchant, url, clock::now()).await
+}
+
+#[tokio::test]
+async fn khipus_bytes_and_signature_arrive_byte_for_byte() {
+    let mut receiver = Receiver::start().await;
+    let merchant = merchant(fixture::account(), fixture::DEADLINE);
+    let now = clock::now();
+    let tried = post_at(&merchant, &receiver.url("/answer/200"), now).await;
+    assert_eq!(tried.answer, Answer::Accepted);
+    assert_eq!(tried.result, "200");
+
+    let received = receiver.next().await;
+    assert_eq!(received.body, fixture::BODY);
+    let kept = fixture::notification(&merchant.account, now);
+    assert_eq!(received.header(khipu::HEADER), kept.signature);
+    assert_eq!(received.header("content-type"), "application/json");
+    let expected = concat!("chasqui/", env!("CARGO_PKG_VERSION"));
+    assert_eq!(received.header("user-agent"), expected);
+    assert_eq!(received.header("chasqui-status"), "confirmed");
+    assert_eq!(received.header("chasqui-source"), "notification");
+}
+
+#[tokio::test]
+async fn the_webhook_signature_that_arrives_verifies() {
+    let mut receiver = Receiver::start().await;
+    post(&receiver.url("/answer/200")).await;
+    let received = receiver.next().await;
+    let account = fixture::account();
+    let secret = WebhookSecret::parse(&account.webhook_secrets[0]).expect("secret");
+    let seconds: i64 = received
+        .header(signature::TIMESTAMP_HEADER)
+        .parse()
+        .expect("seconds");
+    let expected = signature::sign(
+        &[secret],
+        received.header(signature::ID_HEADER),
+        Timestamp::from_unix_ms(seconds * 1000),
+        &received.body,
+    );
+    assert_eq!(
+        expected.as_deref(),
+        Some(received.header(signature::SIGNATURE_HEADER))
+    );
+}
+
+#[tokio::test]
+async fn any_2xx_is_accepted_and_nothing_else() {
+    let receiver = Receiver::start().await;
+    for (status, class) in [
+        (200, Class::Delivered),
+        (202, Class::Delivered),
+        (204, Class::Delivered),
+        (304, Class::Redirected),
+        (400, Class::Refused),
+        (404, Class::Refused),
+        (410, Class::Gone),
+        (500, Class::Refused),
+        (503, Class::Refused),
+    ] {
+        let tried = post(&receiver.url(&format!("/answer/{status}"))).await;
+        assert_eq!(tried.class, class, "{status}");
+        assert!(tried.result.starts_with(&status.to_string()), "{tried:?}");
+        assert_eq!(tried.answer == Answer::Accepted, class == Class::Delivered);
+        assert_eq!(tried.answer == Answer::Stop, class == Class::Gone);
+    }
+}
+
+#[tokio::test]
+async fn a_redirect_is_not_followed_and_counts_as_a_failure() {
+    let mut receiver = Receiver::start().await;
+    for status in [301, 302, 303, 307, 308] {
+        let path = format!("/answer/{status}");
+        let tried = post(&receiver.url(&path)).await;
+        assert_eq!(tried.class, Class::Redirected);
+        assert_eq!(tried.answer, Answer::NotNow { not_before: None });
+        assert_eq!(receiver.next().await.path, path);
+        assert!(receiver.is_empty());
+    }
+}
+
+#[tokio::test]
+async fn retry_after_is_read_from_any_failure() {
+    let receiver = Receiver::start().await;
+    let now = Timestamp::from_unix_ms(1_800_000_000_000);
+    let merchant = merchant(fixture::account(), fixture::DEADLINE);
+    for status in [301, 429, 503] {
+        let url = receiver.url(&format!("/answer/{status}/120"));
+        let not_before = Some(now.plus(Duration::from_secs(2 * 60)));
+        let tried = post_at(&merchant, &url, now).await;
+        assert_eq!(tried.answer, Answer::NotNow { not_before }, "{status}");
+    }
+}
+
+#[tokio::test]
+async fn an_attempt_is_given_up_when_its_time_is_over() {
+    let mut receiver = Receiver::start().await;
+    let merchant = merchant(fixture::account(), Duration::from_millis(200));
+    let tried = post_at(&merchant, &receiver.url("/hang"), clock::now()).await;
+    assert_eq!(tried.class, Class::Timeout);
+    assert_eq!(tried.result, "no answer within 0.2 s");
+    receiver.next().await;
+}
+
+#[tokio::test]
+async fn a_merchant_that_is_down_is_named_without_its_url() {
+    let listener = tokio::net::TcpListener::bind("127.0.0.1:0")
+        .await
+        .expect("bind");
+    let address = listener.local_addr().expect("address");
+    drop(listener);
+    let tried = post(&format!("http://{address}/khipu?key=hidden")).await;
+    assert_eq!(tried.class, Class::Unreachable);
+    assert_eq!(tried.result, "connection refused");
+}
+
+#[tokio::test]
+async fn a_huge_answer_is_not_read_and_still_counts() {
+    let receiver = Receiver::start().await;
+    let began = Instant::now();
+    let tried = post(&receiver.url("/huge")).await;
+    assert_eq!(tried.answer, Answer::Accepted);
+    assert!(began.elapsed() < fixture::DEADLINE);
+    // What fits into the sockets' buffers was made, no more.
+    let answered = receiver.bytes_answered.load(Ordering::Relaxed);
+    assert!(answered < 32 << 20, "{answered}");
+}
+
+#[tokio::test]
+async fn loopback_is_refused_by_default_and_the_result_says_how_to_allow_it() {
+    let receiver = Receiver::start().await;
+    let tried = post_from_outside(&receiver.url("/answer/200")).await;
+    assert_eq!(tried.class, Class::DestinationRefused);
+    assert_eq!(tried.answer, Answer::NotNow { not_before: None });
+    assert!(
+        tried
+            .result
+            .contains("accounts.shop.allow_private_destinations"),
+        "{tried:?}"
+    );
+    assert!(receiver.is_empty());
+}
+
+#[tokio::test]
+async fn a_name_that_leads_to_loopback_is_refused_when_connecting() {
+    let receiver = Receiver::start().await;
+    let url = format!("http://localhost:{}/answer/200", receiver.address.port());
+    let tried = post_from_outside(&url).await;
+    assert_eq!(tried.class, Class::DestinationRefused, "{tried:?}");
+    assert!(
+        tried.result.contains("allow_private_destinations"),
+        "{tried:?}"
+    );
+    assert!(receiver.is_empty());
+}
+
+#[tokio::test]
+async fn the_allow_list_opens_names_and_every_spelling() {
+    let mut receiver = Receiver::start().await;
+    let port = receiver.address.port();
+    for host in ["localhost", "127.0.0.1", "127.1", "0x7f.1", "2130706433"] {
+        let tried = post(&format!("http://{host}:{port}/answer/200")).await;
+        assert_eq!(tried.class, Class::Delivered, "{host}: {tried:?}");
+        receiver.next().await;
+    }
+}
+
+#[test]
+fn a_bad_webhook_secret_stops_the_start_and_names_the_key() {
+    let mut account = fixture::account();
+    account.webhook_secrets = vec![Secret::new("c2VjcmV0")];
+    let refused = Merchant::new(&Arc::new(account), &fixture::limits()).expect_err("refused");
+    assert!(matches!(refused, SetupError::WebhookSecret { .. }));
+    assert_eq!(
+        refused.to_string(),
+        "accounts.shop.webhook_secrets: a webhook secret begins with whsec_"
+    );
+}
+
+/// Runs one test of this file again in a process with another environment, which is the only way to have one.
+fn passes_with(test: &str, environment: &[(&str, &str)]) {
+    let output = Command::new(std::env::current_exe().expect("this test"))
+        .args([
+            &format!("outbox::merchant_test::{test}"),
+            "--exact",
+            "--nocapture",
+        ])
+        .envs(environment.iter().copied())
+        .output()
+        .expect("run");
+    let said = String::from_utf8_lossy(&output.stdout);
+    assert!(
+        output.status.success() && said.contains("1 passed"),
+        "{said}{}",
+        String::from_utf8_lossy(&output.stderr)
+    );
+}
+
+#[test]
+fn proxy_variables_are_ignored() {
+    // Nothing listens on port 1: whoever believes these delivers nothing.
+    let nowhere = "http://127.0.0.1:1";
+    passes_with(
+        "khipus_bytes_and_signature_arrive_byte_for_byte",
+        &[
+            ("HTTP_PROXY", nowhere),
+            ("http_proxy", nowhere),
+            ("ALL_PROXY", nowhere),
+            ("all_proxy", nowhere),
+            ("NO_PROXY", ""),
+            ("no_proxy", ""),
+        ],
+    );
+}
+
+#[test]
+fn a_machine_without_ca_certificates_still_delivers_over_http() {
+    passes_with(
+        "khipus_bytes_and_signature_arrive_byte_for_byte",
+        &[
+            ("SSL_CERT_FILE", "/nonexistent"),
+            ("SSL_CERT_DIR", "/nonexistent"),
+        ],
+    );
+}

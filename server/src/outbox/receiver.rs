@@ -1,0 +1,135 @@
+//! A merchant's server for the outbox's tests: it really listens, and says what it got.
+
+use std::convert::Infallible;
+use std::net::SocketAddr;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicUsize, Ordering};
+
+use axum::Router;
+use axum::body::Body;
+use axum::extract::{Path, Request, State};
+use axum::http::{HeaderMap, StatusCode};
+use axum::response::{IntoResponse, Response};
+use axum::routing::post;
+use bytes::Bytes;
+use tokio::net::TcpListener;
+use tokio::sync::mpsc;
+use tokio::time::timeout;
+
+use super::fixture::DEADLINE;
+
+#[derive(Debug)]
+pub(super) struct Received {
+    pub(super) path: String,
+    pub(super) headers: HeaderMap,
+    pub(super) body: Bytes,
+}
+
+impl Received {
+    pub(super) fn header(&self, name: &str) -> &str {
+        self.headers
+            .get(name)
+            .map_or("", |value| value.to_str().expect("text"))
+    }
+}
+
+/// A merchant's server: what it answers is in the path, what it got comes out of [`Receiver::next`].
+#[derive(Debug)]
+pub(super) struct Receiver {
+    pub(super) address: SocketAddr,
+    pub(super) bytes_answered: Arc<AtomicUsize>,
+    received: mpsc::UnboundedReceiver<Received>,
+}
+
+#[derive(Clone)]
+struct Desk {
+    received: mpsc::UnboundedSender<Received>,
+    bytes_answered: Arc<AtomicUsize>,
+}
+
+impl Receiver {
+    pub(super) async fn start() -> Self {
+        let listener = TcpListener::bind("127.0.0.1:0").await.expect("bind");
+        let address = listener.local_addr().expect("address");
+        let (sender, received) = mpsc::unbounded_channel();
+        let bytes_answered = Arc::new(AtomicUsize::new(0));
+        let desk = Desk {
+            received: sender,
+            bytes_answered: Arc::clone(&bytes_answered),
+        };
+        let router = Router::new()
+            .route("/answer/{status}", post(answer))
+            .route("/answer/{status}/{retry_after}", post(answer_later))
+            .route("/hang", post(hang))
+            .route("/huge", post(huge))
+            .with_state(desk);
+        tokio::spawn(axum::serve(listener, router).into_future());
+        Self {
+            address,
+            bytes_answered,
+            received,
+        }
+    }
+
+    pub(super) fn url(&self, path: &str) -> String {
+        format!("http://{}{path}", self.address)
+    }
+
+    pub(super) async fn next(&mut self) -> Received {
+        timeout(DEADLINE, self.received.recv())
+            .await
+            .expect("in time")
+            .expect("a request")
+    }
+
+    pub(super) fn is_empty(&self) -> bool {
+        self.received.is_empty()
+    }
+}
+
+impl Desk {
+    async fn take(&self, request: Request) {
+        let (parts, body) = request.into_parts();
+        let body = axum::body::to_bytes(body, 1 << 20).await.expect("body");
+        let received = Received {
+            path: parts.uri.path().to_owned(),
+            headers: parts.headers,
+            body,
+        };
+        // A test that has seen enough may be gone.
+        let _ = self.received.send(received);
+    }
+}
+
+async fn answer(State(desk): State<Desk>, Path(status): Path<u16>, request: Request) -> Response {
+    desk.take(request).await;
+    let status = StatusCode::from_u16(status).expect("status");
+    (status, [("location", "/answer/200")]).into_response()
+}
+
+async fn answer_later(
+    State(desk): State<Desk>,
+    Path((status, retry_after)): Path<(u16, String)>,
+    request: Request,
+) -> Response {
+    desk.take(request).await;
+    let status = StatusCode::from_u16(status).expect("status");
+    (status, [("retry-after", retry_after)]).into_response()
+}
+
+async fn hang(State(desk): State<Desk>, request: Request) -> Response {
+    desk.take(request).await;
+    std::future::pending().await
+}
+
+/// 200 and then more than anybody should read.
+async fn huge(State(desk): State<Desk>, request: Request) -> Response {
+    const CHUNK: &[u8] = &[b'x'; 64 * 1024];
+    let counter = Arc::clone(&desk.bytes_answered);
+    desk.take(request).await;
+    let endless = futures_util::stream::repeat_with(move || {
+        counter.fetch_add(CHUNK.len(), Ordering::Relaxed);
+        Ok::<_, Infallible>(Bytes::from_static(CHUNK))
+    });
+    Body::from_stream(endless).into_response()
+}
