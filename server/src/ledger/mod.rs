@@ -22,26 +22,29 @@ use crate::payment::{
 #[async_trait]
 pub trait Ledger: Send + Sync + std::fmt::Debug + 'static {
     /// Keeps what is needed to adopt a payment, before Khipu is asked to make it. Repeating it with the same reference
-    /// changes nothing.
+    /// changes nothing. A reference of another account is left alone: `Err(Foreign)`.
     async fn intend(&self, intent: &Intent) -> Result<(), LedgerError>;
 
     async fn intent(&self, reference: &Ref) -> Result<Option<Intent>, LedgerError>;
 
     /// Records a payment and binds its reference's intent to it. Where something is known of the payment already (a
     /// notification came first) what was unknown is filled in (terms, URLs, reference, dates) and what is known stays;
-    /// the state is merged, never lowered. A payment of another account is left alone: `Err(Foreign)`.
+    /// of two dates of creation the earlier stays; the state is merged, never lowered. A payment or an intent of another
+    /// account is left alone: `Err(Foreign)`.
     async fn create(&self, payment: &Payment) -> Result<Outcome, LedgerError>;
 
     /// Applies an observation in one atomic step: merges the claim (max on the version), keeps the notification and the
     /// record of it all, schedules the errands. A payment that is not known is begun as pending, with no terms. One of
     /// another account is left alone: `Err(Foreign)`.
     ///
-    /// A notification whose bytes are known already is counted, not kept again; its verdict becomes `Agrees` if either
-    /// was. A claim that changes nothing and carries neither a notification nor an errand leaves no trace.
+    /// A notification whose bytes are known already is counted, not kept again, and a claim that it repeats to no effect
+    /// is not recorded again; its verdict becomes `Agrees` if either was, with the signature of the first that agreed. A
+    /// claim that changes nothing and carries neither a notification nor an errand leaves no trace.
     ///
     /// Errands: one of kind `Delivery` is scheduled only if the payment stands at `Confirmed` afterwards, and at most
     /// once a payment, ever. Scheduling one that is open brings it forward if it has not been attempted, and never puts
-    /// it off. A `Check` that was settled can be scheduled again.
+    /// it off. A `Check` that was settled can be scheduled again. One that is scheduled while another is under a lease is
+    /// not lost: it is due after `Done` or `Dead` ends that lease, as a new one; `Again` takes it in.
     async fn observe(
         &self,
         id: &PaymentId,
@@ -56,7 +59,8 @@ pub trait Ledger: Send + Sync + std::fmt::Debug + 'static {
     /// The first notification about the payment with verdict `Agrees`: what its merchant is to be sent.
     async fn notification(&self, id: &PaymentId) -> Result<Option<KeptNotification>, LedgerError>;
 
-    /// Everything recorded about the payment, oldest first, at most [`TIMELINE_LIMIT`] entries (the oldest).
+    /// Everything recorded about the payment, oldest first (of one moment: in the order recorded), at most
+    /// [`TIMELINE_LIMIT`] entries (the oldest).
     async fn timeline(&self, id: &PaymentId) -> Result<Vec<TimelineEntry>, LedgerError>;
 
     /// Takes up to `limit` open errands of a kind that are due at `now`, the longest due first, each under a lease that
@@ -69,11 +73,13 @@ pub trait Ledger: Send + Sync + std::fmt::Debug + 'static {
         lease: Duration,
     ) -> Result<Vec<Leased>, LedgerError>;
 
-    /// When the earliest open, unleased (or lease-expired) errand of a kind is due; `None` if there is none.
+    /// When there is something to claim: the earliest moment at which an open errand of a kind is due and under no lease
+    /// any more; `None` if there is none.
     async fn next_due(&self, kind: ErrandKind) -> Result<Option<Timestamp>, LedgerError>;
 
-    /// Ends a lease and records the attempt, if one is given. `false`: the lease was lost meanwhile (it had run out and
-    /// another holder took the errand), and only the attempt was recorded.
+    /// Ends a lease and records the attempt, if one is given. A delivery that is `Done` or `Dead` is never scheduled
+    /// again; a check can be. `false`: the lease was lost meanwhile (it had run out and another holder took the errand),
+    /// and only the attempt was recorded.
     async fn settle(
         &self,
         leased: &Leased,
@@ -137,6 +143,7 @@ pub enum Settlement {
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Attempt {
     pub at: Timestamp,
+    /// Kept in milliseconds.
     pub duration: Duration,
     /// Short and for people: `200`, `connection refused`.
     pub result: String,

@@ -1,0 +1,103 @@
+//! The schema, version by version, forward only. `PRAGMA user_version` holds how many steps a file has been through.
+
+use rusqlite::{Connection, TransactionBehavior};
+
+use crate::ledger::LedgerError;
+
+/// A step that has shipped is never edited: a change is a further step.
+pub(super) const STEPS: &[&str] = &[include_str!("schema.sql")];
+
+/// Takes the file through the steps that it lacks, each in its own transaction.
+pub(super) fn migrate(connection: &mut Connection, steps: &[&str]) -> Result<(), LedgerError> {
+    let found: i64 = connection.pragma_query_value(None, "user_version", |row| row.get(0))?;
+    let applied = usize::try_from(found).unwrap_or(usize::MAX);
+    if applied > steps.len() {
+        return Err(LedgerError::Unavailable(format!(
+            "the file has schema version {found}, this chasqui knows versions up to {}: use a newer chasqui",
+            steps.len()
+        )));
+    }
+    for (version, step) in (1i64..).zip(steps).skip(applied) {
+        let transaction = connection.transaction_with_behavior(TransactionBehavior::Immediate)?;
+        transaction.execute_batch(step)?;
+        transaction.pragma_update(None, "user_version", version)?;
+        transaction.commit()?;
+    }
+    Ok(())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn version(connection: &Connection) -> i64 {
+        connection
+            .pragma_query_value(None, "user_version", |row| row.get(0))
+            .expect("pragma")
+    }
+
+    fn canary(connection: &Connection) -> i64 {
+        connection
+            .query_row("SELECT count FROM canary", [], |row| row.get(0))
+            .expect("canary")
+    }
+
+    #[test]
+    fn a_fresh_file_reaches_the_current_version_and_migrating_again_changes_nothing() {
+        let mut connection = Connection::open_in_memory().expect("memory");
+        migrate(&mut connection, STEPS).expect("first");
+        connection
+            .execute("UPDATE canary SET count = 7", [])
+            .expect("write");
+        migrate(&mut connection, STEPS).expect("second");
+        assert_eq!(
+            version(&connection),
+            i64::try_from(STEPS.len()).expect("small")
+        );
+        assert_eq!(canary(&connection), 7);
+    }
+
+    #[test]
+    fn an_older_file_is_taken_through_the_steps_that_it_lacks() {
+        let mut connection = Connection::open_in_memory().expect("memory");
+        migrate(&mut connection, STEPS).expect("old");
+        connection
+            .execute("UPDATE canary SET count = 7", [])
+            .expect("write");
+        let mut steps = STEPS.to_vec();
+        steps.push("ALTER TABLE canary ADD COLUMN colour TEXT NOT NULL DEFAULT 'yellow'");
+        migrate(&mut connection, &steps).expect("new");
+        assert_eq!(
+            version(&connection),
+            i64::try_from(steps.len()).expect("small")
+        );
+        let colour: String = connection
+            .query_row("SELECT colour FROM canary", [], |row| row.get(0))
+            .expect("new column");
+        assert_eq!((canary(&connection), colour.as_str()), (7, "yellow"));
+    }
+
+    #[test]
+    fn a_step_that_fails_leaves_the_file_at_the_version_before() {
+        let mut connection = Connection::open_in_memory().expect("memory");
+        let mut steps = STEPS.to_vec();
+        steps.push("CREATE TABLE half (x); SELECT * FROM nowhere");
+        assert!(migrate(&mut connection, &steps).is_err());
+        assert_eq!(
+            version(&connection),
+            i64::try_from(STEPS.len()).expect("small")
+        );
+        assert!(connection.prepare("SELECT * FROM half").is_err());
+    }
+
+    #[test]
+    fn a_newer_file_is_refused_naming_both_versions() {
+        let mut connection = Connection::open_in_memory().expect("memory");
+        connection
+            .pragma_update(None, "user_version", 99)
+            .expect("pragma");
+        let error = migrate(&mut connection, &["SELECT 1"]).expect_err("newer");
+        let text = error.to_string();
+        assert!(text.contains("99") && text.contains("up to 1"), "{text}");
+    }
+}

@@ -1,0 +1,244 @@
+//! The embedded ledger: one SQLite file, one process, nothing else to run.
+//!
+//! [`writer`] is the one thread that writes and groups what waits into one commit; [`reader`] the threads beside it;
+//! [`file`] opens the file and demands durability of it; [`migration`] brings it to today's schema (`schema.sql`). What
+//! an operation does to the tables is in [`intents`], [`payments`], [`notifications`], [`timeline`] and [`agenda`].
+
+mod agenda;
+mod columns;
+mod error;
+mod file;
+mod intents;
+mod migration;
+mod notifications;
+mod payments;
+mod queue;
+mod reader;
+mod store;
+#[cfg(test)]
+mod tests;
+mod timeline;
+mod writer;
+
+use std::path::PathBuf;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::time::Duration;
+
+use async_trait::async_trait;
+use rusqlite::Connection;
+
+use self::file::LedgerFile;
+use self::queue::Crew;
+use self::store::Store;
+use super::{
+    Attempt, KeptNotification, Leased, Ledger, LedgerError, Outcome, Settlement, TimelineEntry,
+};
+use crate::payment::{ErrandKind, Intent, Observation, Payment, PaymentId, Ref, State, Timestamp};
+
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Location {
+    File(PathBuf),
+    /// Gone with the process: for trying things out and for tests.
+    Memory,
+}
+
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Limits {
+    /// Writes that may wait. One more is refused: `Unavailable`.
+    pub write_queue: usize,
+    /// The most writes in one commit. What is beyond it waits for the next.
+    pub group: usize,
+    /// Reads at the same time.
+    pub readers: usize,
+    /// Reads that may wait. One more is refused: `Unavailable`.
+    pub read_queue: usize,
+    /// How long another process, such as a sqlite3 shell, may lock the file before a group of writes fails.
+    pub busy_wait: Duration,
+    /// How long a caller waits, queueing included. Then it hears `Unavailable`, and what it asked for may still happen.
+    pub answer_wait: Duration,
+}
+
+impl Default for Limits {
+    fn default() -> Self {
+        Self {
+            write_queue: 4096,
+            group: 256,
+            readers: 4,
+            read_queue: 4096,
+            busy_wait: Duration::from_secs(5),
+            answer_wait: Duration::from_secs(10),
+        }
+    }
+}
+
+/// Dropping it finishes what is queued and closes the file; it blocks for as long as that takes.
+#[derive(Debug)]
+pub struct SqliteLedger {
+    /// `None` in memory, where the writer's connection is the only one there can be: a second connection to `:memory:`
+    /// is a second database, and a shared cache lets readers see what is not committed yet. Reads then queue with the
+    /// writes and are answered with their group.
+    readers: Option<Crew>,
+    writer: Crew,
+    commits: Arc<AtomicU64>,
+    /// Last, so that it is given up after the connections are closed.
+    _file: Option<LedgerFile>,
+}
+
+impl SqliteLedger {
+    /// Opens the ledger, making and migrating the file as needed. Blocks; for the start of a process.
+    pub fn open(location: &Location, limits: &Limits) -> Result<Self, LedgerError> {
+        match location {
+            Location::File(path) => {
+                let file = LedgerFile::take(path)?;
+                let mut connection = file.open_writer(limits.busy_wait)?;
+                migration::migrate(&mut connection, migration::STEPS)?;
+                let readers = (0..limits.readers.max(1))
+                    .map(|_| file.open_reader(limits.busy_wait))
+                    .collect::<Result<_, _>>()?;
+                let readers = reader::start(readers, limits)?;
+                Self::start(connection, Some(readers), Some(file), limits)
+            }
+            Location::Memory => {
+                let mut connection = Connection::open_in_memory()?;
+                connection.pragma_update(None, "foreign_keys", true)?;
+                migration::migrate(&mut connection, migration::STEPS)?;
+                Self::start(connection, None, None, limits)
+            }
+        }
+    }
+
+    /// How many groups were committed since it was opened: how well grouping works.
+    pub fn commits(&self) -> u64 {
+        self.commits.load(Ordering::Relaxed)
+    }
+
+    fn start(
+        connection: Connection,
+        readers: Option<Crew>,
+        file: Option<LedgerFile>,
+        limits: &Limits,
+    ) -> Result<Self, LedgerError> {
+        let commits = Arc::new(AtomicU64::new(0));
+        Ok(Self {
+            readers,
+            writer: writer::start(connection, limits, Arc::clone(&commits))?,
+            commits,
+            _file: file,
+        })
+    }
+
+    async fn write<T, W>(&self, work: W) -> Result<T, LedgerError>
+    where
+        T: Send + 'static,
+        W: FnOnce(&mut Store<'_>) -> Result<T, LedgerError> + Send + 'static,
+    {
+        self.writer.run(work).await
+    }
+
+    async fn look<T, W>(&self, work: W) -> Result<T, LedgerError>
+    where
+        T: Send + 'static,
+        W: FnOnce(&mut Store<'_>) -> Result<T, LedgerError> + Send + 'static,
+    {
+        self.readers
+            .as_ref()
+            .unwrap_or(&self.writer)
+            .run(work)
+            .await
+    }
+}
+
+#[async_trait]
+impl Ledger for SqliteLedger {
+    async fn intend(&self, intent: &Intent) -> Result<(), LedgerError> {
+        let intent = intent.clone();
+        self.write(move |store| intents::keep(store, &intent)).await
+    }
+
+    async fn intent(&self, reference: &Ref) -> Result<Option<Intent>, LedgerError> {
+        let reference = reference.clone();
+        self.look(move |store| intents::find(store, &reference))
+            .await
+    }
+
+    async fn create(&self, payment: &Payment) -> Result<Outcome, LedgerError> {
+        let payment = payment.clone();
+        self.write(move |store| payments::create(store, &payment))
+            .await
+    }
+
+    async fn observe(
+        &self,
+        id: &PaymentId,
+        observation: &Observation,
+    ) -> Result<Outcome, LedgerError> {
+        let (id, observation) = (id.clone(), observation.clone());
+        self.write(move |store| payments::observe(store, &id, &observation))
+            .await
+    }
+
+    async fn read(&self, ids: &[PaymentId]) -> Result<Vec<Option<State>>, LedgerError> {
+        let ids = ids.to_vec();
+        self.look(move |store| ids.iter().map(|id| payments::state(store, id)).collect())
+            .await
+    }
+
+    async fn payment(&self, id: &PaymentId) -> Result<Option<Payment>, LedgerError> {
+        let id = id.clone();
+        self.look(move |store| payments::find(store, &id)).await
+    }
+
+    async fn notification(&self, id: &PaymentId) -> Result<Option<KeptNotification>, LedgerError> {
+        let id = id.clone();
+        self.look(move |store| notifications::first_agreeing(store, &id))
+            .await
+    }
+
+    async fn timeline(&self, id: &PaymentId) -> Result<Vec<TimelineEntry>, LedgerError> {
+        let id = id.clone();
+        self.look(move |store| timeline::read(store, &id)).await
+    }
+
+    async fn claim(
+        &self,
+        kind: ErrandKind,
+        now: Timestamp,
+        limit: usize,
+        lease: Duration,
+    ) -> Result<Vec<Leased>, LedgerError> {
+        self.write(move |store| agenda::claim(store, kind, now, limit, now.plus(lease)))
+            .await
+    }
+
+    async fn next_due(&self, kind: ErrandKind) -> Result<Option<Timestamp>, LedgerError> {
+        self.look(move |store| agenda::next_due(store, kind)).await
+    }
+
+    async fn settle(
+        &self,
+        leased: &Leased,
+        settlement: &Settlement,
+        attempt: Option<&Attempt>,
+    ) -> Result<bool, LedgerError> {
+        let (leased, settlement, attempt) = (leased.clone(), *settlement, attempt.cloned());
+        self.write(move |store| {
+            if let Some(attempt) = &attempt {
+                timeline::attempted(store, &leased, attempt)?;
+            }
+            agenda::settle(store, &leased, settlement)
+        })
+        .await
+    }
+
+    /// Really writes: a full disk lets an empty transaction pass.
+    async fn ready(&self) -> Result<(), LedgerError> {
+        self.write(|store| {
+            store
+                .statement("UPDATE canary SET count = count + 1")?
+                .execute([])?;
+            Ok(())
+        })
+        .await
+    }
+}

@@ -1,0 +1,70 @@
+//! What Khipu sent, kept once however often it came.
+
+use rusqlite::OptionalExtension;
+use sha2::{Digest, Sha256};
+
+use super::store::Store;
+use super::timeline;
+use crate::ledger::{KeptNotification, LedgerError};
+use crate::payment::{Notification, PaymentId, Timestamp, Verdict};
+
+/// Whether its bytes are new. A copy is counted; the first one that agrees makes it agree, by its own signature.
+pub(super) fn keep(
+    store: &mut Store<'_>,
+    id: &PaymentId,
+    notification: &Notification,
+    at: Timestamp,
+) -> Result<bool, LedgerError> {
+    let digest: [u8; 32] = Sha256::digest(&notification.body).into();
+    let known: Option<(i64, Verdict)> = store
+        .statement("SELECT id, verdict FROM notification WHERE payment_id = ?1 AND digest = ?2")?
+        .query_row((id, digest), |row| Ok((row.get(0)?, row.get(1)?)))
+        .optional()?;
+    let Some((key, verdict)) = known else {
+        let key = store
+            .statement(
+                "INSERT INTO notification
+                 (payment_id, digest, body, signature, verdict, received_at, copies)
+                 VALUES (?1, ?2, ?3, ?4, ?5, ?6, 1)",
+            )?
+            .insert((
+                id,
+                digest,
+                notification.body.as_ref(),
+                &notification.signature,
+                notification.verdict,
+                at,
+            ))?;
+        timeline::notified(store, id, at, key)?;
+        return Ok(true);
+    };
+    store
+        .statement("UPDATE notification SET copies = copies + 1 WHERE id = ?1")?
+        .execute([key])?;
+    if verdict != Verdict::Agrees && notification.verdict == Verdict::Agrees {
+        store
+            .statement("UPDATE notification SET verdict = ?2, signature = ?3 WHERE id = ?1")?
+            .execute((key, Verdict::Agrees, &notification.signature))?;
+    }
+    Ok(false)
+}
+
+pub(super) fn first_agreeing(
+    store: &mut Store<'_>,
+    id: &PaymentId,
+) -> Result<Option<KeptNotification>, LedgerError> {
+    let kept = store
+        .statement(
+            "SELECT body, signature, received_at FROM notification
+             WHERE payment_id = ?1 AND verdict = ?2 ORDER BY id LIMIT 1",
+        )?
+        .query_row((id, Verdict::Agrees), |row| {
+            Ok(KeptNotification {
+                body: row.get::<_, Vec<u8>>(0)?.into(),
+                signature: row.get(1)?,
+                received_at: row.get(2)?,
+            })
+        })
+        .optional()?;
+    Ok(kept)
+}

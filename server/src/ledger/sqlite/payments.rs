@@ -1,0 +1,245 @@
+//! Payments: created, observed, read.
+
+use rusqlite::{OptionalExtension, Row};
+
+use super::store::Store;
+use super::{agenda, intents, notifications, timeline};
+use crate::ledger::{LedgerError, Outcome};
+use crate::payment::{
+    AccountName, Claim, ErrandKind, MerchantUrls, Observation, Payment, PaymentId, State, Status,
+    Terms,
+};
+
+pub(super) fn create(store: &mut Store<'_>, payment: &Payment) -> Result<Outcome, LedgerError> {
+    let known = find(store, &payment.id)?;
+    if known
+        .as_ref()
+        .is_some_and(|known| known.account != payment.account)
+    {
+        return Err(LedgerError::Foreign);
+    }
+    if let Some(reference) = &payment.reference {
+        intents::check_account(store, reference, &payment.account)?;
+    }
+    let before = known.as_ref().map(|known| known.state);
+    let merged = match &known {
+        Some(known) => filled_in(known, payment),
+        None => payment.clone(),
+    };
+    if known.as_ref() != Some(&merged) {
+        save(store, &merged)?;
+    }
+    timeline::created(store, &payment.id, payment.created_at)?;
+    if let Some(reference) = &payment.reference {
+        intents::bind(store, reference, &payment.id)?;
+    }
+    Ok(Outcome {
+        before,
+        after: merged.state,
+    })
+}
+
+pub(super) fn observe(
+    store: &mut Store<'_>,
+    id: &PaymentId,
+    observation: &Observation,
+) -> Result<Outcome, LedgerError> {
+    let before = owned_state(store, id, &observation.account)?;
+    let start = before.unwrap_or(State::pending(observation.at));
+    let after = match &observation.claim {
+        Some(claim) => start.merged(claim, observation.at),
+        None => start,
+    };
+    let outcome = Outcome { before, after };
+
+    if before.is_none() {
+        save(store, &begun(id, observation, after))?;
+    } else if outcome.changed() {
+        move_on(store, id, &after)?;
+    }
+    let is_copy = match &observation.notification {
+        Some(notification) => !notifications::keep(store, id, notification, observation.at)?,
+        None => false,
+    };
+    if let Some(claim) = &observation.claim {
+        let is_carried =
+            !is_copy && (observation.notification.is_some() || !observation.errands.is_empty());
+        if outcome.changed() || is_carried {
+            timeline::observed(store, id, observation, claim.status, outcome.changed())?;
+        }
+    }
+    for errand in &observation.errands {
+        match errand.kind {
+            ErrandKind::Check => agenda::schedule_check(store, id, errand.due_at)?,
+            ErrandKind::Delivery if after.status == Status::Confirmed => {
+                agenda::schedule_delivery(store, id, errand.due_at)?;
+            }
+            ErrandKind::Delivery => {}
+        }
+    }
+    Ok(outcome)
+}
+
+pub(super) fn state(store: &mut Store<'_>, id: &PaymentId) -> Result<Option<State>, LedgerError> {
+    let state = store
+        .statement("SELECT status, status_at, late, reason FROM payment WHERE id = ?1")?
+        .query_row([id], |row| state_from(row, 0))
+        .optional()?;
+    Ok(state)
+}
+
+pub(super) fn find(store: &mut Store<'_>, id: &PaymentId) -> Result<Option<Payment>, LedgerError> {
+    let payment = store
+        .statement(
+            "SELECT status, status_at, late, reason, id, account, amount, currency, transaction_id,
+                    return_url, cancel_url, notify_url, reference, payment_url, expires_at, created_at
+             FROM payment WHERE id = ?1",
+        )?
+        .query_row([id], from_row)
+        .optional()?;
+    Ok(payment)
+}
+
+/// What is known stays, what was unknown comes from the newcomer, the state is merged.
+fn filled_in(known: &Payment, new: &Payment) -> Payment {
+    fn either<T: Clone>(known: &Option<T>, new: &Option<T>) -> Option<T> {
+        known.as_ref().or(new.as_ref()).cloned()
+    }
+    let claim = Claim {
+        status: new.state.status,
+        late: new.state.late,
+        reason: new.state.reason,
+    };
+    Payment {
+        id: known.id.clone(),
+        account: known.account.clone(),
+        terms: either(&known.terms, &new.terms),
+        urls: MerchantUrls {
+            return_url: either(&known.urls.return_url, &new.urls.return_url),
+            cancel_url: either(&known.urls.cancel_url, &new.urls.cancel_url),
+            notify_url: either(&known.urls.notify_url, &new.urls.notify_url),
+        },
+        reference: either(&known.reference, &new.reference),
+        payment_url: either(&known.payment_url, &new.payment_url),
+        expires_at: either(&known.expires_at, &new.expires_at),
+        // A payment that began with a notification was created before that.
+        created_at: known.created_at.min(new.created_at),
+        state: known.state.merged(&claim, new.state.at),
+    }
+}
+
+fn begun(id: &PaymentId, observation: &Observation, state: State) -> Payment {
+    Payment {
+        id: id.clone(),
+        account: observation.account.clone(),
+        terms: None,
+        urls: MerchantUrls::default(),
+        reference: None,
+        payment_url: None,
+        expires_at: None,
+        created_at: observation.at,
+        state,
+    }
+}
+
+/// `Foreign` if the payment is another account's.
+fn owned_state(
+    store: &mut Store<'_>,
+    id: &PaymentId,
+    account: &AccountName,
+) -> Result<Option<State>, LedgerError> {
+    let found = store
+        .statement("SELECT account, status, status_at, late, reason FROM payment WHERE id = ?1")?
+        .query_row([id], |row| {
+            Ok((row.get::<_, AccountName>(0)?, state_from(row, 1)?))
+        })
+        .optional()?;
+    match found {
+        Some((owner, _)) if owner != *account => Err(LedgerError::Foreign),
+        Some((_, state)) => Ok(Some(state)),
+        None => Ok(None),
+    }
+}
+
+fn move_on(store: &mut Store<'_>, id: &PaymentId, state: &State) -> Result<(), LedgerError> {
+    store
+        .statement(
+            "UPDATE payment SET status = ?2, status_at = ?3, late = ?4, reason = ?5 WHERE id = ?1",
+        )?
+        .execute((id, state.status, state.at, state.late, state.reason))?;
+    Ok(())
+}
+
+fn save(store: &mut Store<'_>, payment: &Payment) -> Result<(), LedgerError> {
+    let terms = payment.terms.as_ref();
+    store
+        .statement(
+            "INSERT INTO payment
+             (id, account, amount, currency, transaction_id, return_url, cancel_url, notify_url,
+              reference, payment_url, expires_at, created_at, status, status_at, late, reason)
+             VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10, ?11, ?12, ?13, ?14, ?15, ?16)
+             ON CONFLICT (id) DO UPDATE SET
+              amount = excluded.amount, currency = excluded.currency,
+              transaction_id = excluded.transaction_id, return_url = excluded.return_url,
+              cancel_url = excluded.cancel_url, notify_url = excluded.notify_url,
+              reference = excluded.reference, payment_url = excluded.payment_url,
+              expires_at = excluded.expires_at, created_at = excluded.created_at,
+              status = excluded.status, status_at = excluded.status_at,
+              late = excluded.late, reason = excluded.reason",
+        )?
+        .execute((
+            &payment.id,
+            &payment.account,
+            terms.map(|terms| terms.amount),
+            terms.map(|terms| terms.currency),
+            terms.and_then(|terms| terms.transaction_id.as_deref()),
+            &payment.urls.return_url,
+            &payment.urls.cancel_url,
+            &payment.urls.notify_url,
+            &payment.reference,
+            &payment.payment_url,
+            payment.expires_at,
+            payment.created_at,
+            payment.state.status,
+            payment.state.at,
+            payment.state.late,
+            payment.state.reason,
+        ))?;
+    Ok(())
+}
+
+fn from_row(row: &Row<'_>) -> rusqlite::Result<Payment> {
+    let terms = match (row.get("amount")?, row.get("currency")?) {
+        (Some(amount), Some(currency)) => Some(Terms {
+            amount,
+            currency,
+            transaction_id: row.get("transaction_id")?,
+        }),
+        _ => None,
+    };
+    Ok(Payment {
+        id: row.get("id")?,
+        account: row.get("account")?,
+        terms,
+        urls: MerchantUrls {
+            return_url: row.get("return_url")?,
+            cancel_url: row.get("cancel_url")?,
+            notify_url: row.get("notify_url")?,
+        },
+        reference: row.get("reference")?,
+        payment_url: row.get("payment_url")?,
+        expires_at: row.get("expires_at")?,
+        created_at: row.get("created_at")?,
+        state: state_from(row, 0)?,
+    })
+}
+
+/// From the four columns that begin at `first`.
+fn state_from(row: &Row<'_>, first: usize) -> rusqlite::Result<State> {
+    Ok(State {
+        status: row.get(first)?,
+        at: row.get(first + 1)?,
+        late: row.get(first + 2)?,
+        reason: row.get(first + 3)?,
+    })
+}

@@ -1,0 +1,260 @@
+//! The file: durable, private, one process's, readable with other tools.
+
+use std::fs;
+use std::path::Path;
+
+use super::*;
+use crate::ledger::suite::{confirming, id, saying, scheduling, status};
+use crate::payment::Status;
+
+fn refused(path: &Path) -> String {
+    match SqliteLedger::open(&Location::File(path.to_owned()), &Limits::default()) {
+        Err(LedgerError::Unavailable(text)) => text,
+        other => panic!("not refused: {other:?}"),
+    }
+}
+
+fn open_file(path: &Path) -> SqliteLedger {
+    open(&Location::File(path.to_owned()), &Limits::default())
+}
+
+/// What a sqlite3 shell sees beside a running ledger.
+fn shell(path: &Path) -> Connection {
+    Connection::open(path).expect("shell")
+}
+
+#[tokio::test]
+async fn the_writer_is_durable_and_the_readers_only_read() {
+    let directory = tempfile::tempdir().expect("directory");
+    let ledger = open_file(&directory.path().join("chasqui.db"));
+    let pragma = |name: &'static str| {
+        move |store: &mut Store<'_>| {
+            let value = store
+                .connection()
+                .pragma_query_value(None, name, |row| row.get::<_, rusqlite::types::Value>(0))?;
+            Ok(value)
+        }
+    };
+    for (name, expected) in [
+        (
+            "journal_mode",
+            rusqlite::types::Value::from("wal".to_owned()),
+        ),
+        ("synchronous", 2.into()),
+        ("foreign_keys", 1.into()),
+        ("busy_timeout", 5000.into()),
+    ] {
+        assert_eq!(
+            ledger.write(pragma(name)).await.expect(name),
+            expected,
+            "{name}"
+        );
+    }
+    let written = ledger
+        .look(|store| {
+            store
+                .statement("UPDATE canary SET count = 0")?
+                .execute([])?;
+            Ok(())
+        })
+        .await;
+    assert!(written.is_err());
+}
+
+#[tokio::test]
+async fn what_was_answered_survives_a_process_that_never_closed() {
+    let directory = tempfile::tempdir().expect("directory");
+    let (path, left) = (
+        directory.path().join("chasqui.db"),
+        directory.path().join("left.db"),
+    );
+    let ledger = open_file(&path);
+    ledger
+        .observe(&id("p1"), &confirming("{}", 1))
+        .await
+        .expect("observe");
+    // The files as they are in this moment: what a process that is killed leaves behind.
+    for suffix in ["", "-wal"] {
+        let name = |path: &Path| format!("{}{suffix}", path.display());
+        fs::copy(name(&path), name(&left)).expect("copy");
+    }
+    let after = open_file(&left);
+    assert_eq!(status(&after, "p1").await, Some(Status::Confirmed));
+    assert!(after.notification(&id("p1")).await.expect("kept").is_some());
+    assert!(
+        after
+            .next_due(ErrandKind::Delivery)
+            .await
+            .expect("due")
+            .is_some()
+    );
+}
+
+#[tokio::test]
+async fn an_observation_that_changes_nothing_writes_nothing() {
+    let directory = tempfile::tempdir().expect("directory");
+    let path = directory.path().join("chasqui.db");
+    let ledger = open_file(&path);
+    let log_length = || {
+        fs::metadata(directory.path().join("chasqui.db-wal"))
+            .expect("log")
+            .len()
+    };
+    ledger
+        .observe(&id("p1"), &saying(Status::Verifying, 1))
+        .await
+        .expect("observe");
+    let before = log_length();
+    for claimed in [Status::Verifying, Status::Pending] {
+        ledger
+            .observe(&id("p1"), &saying(claimed, 2))
+            .await
+            .expect("observe");
+    }
+    assert_eq!(
+        ledger
+            .claim(
+                ErrandKind::Check,
+                Timestamp::from_unix_ms(9),
+                9,
+                Duration::ZERO
+            )
+            .await
+            .expect("claim"),
+        []
+    );
+    assert_eq!(log_length(), before);
+    ledger.ready().await.expect("ready");
+    assert!(log_length() > before, "ready writes");
+}
+
+#[tokio::test]
+async fn it_can_be_read_beside_the_running_ledger() {
+    let directory = tempfile::tempdir().expect("directory");
+    let path = directory.path().join("chasqui.db");
+    let ledger = open_file(&path);
+    ledger
+        .observe(&id("p1"), &confirming("{\"a\":1}", 77))
+        .await
+        .expect("observe");
+    let shell = shell(&path);
+    for (sql, expected) in [
+        (
+            "SELECT concat_ws('|', id, account, status, status_at, late) FROM payment",
+            "p1|shop|6|77|0",
+        ),
+        (
+            "SELECT concat_ws('|', event, source, status, accepted) FROM record ORDER BY id DESC",
+            "observed|notification|6|1",
+        ),
+        (
+            "SELECT concat_ws('|', verdict, copies, cast(body AS TEXT)) FROM notification",
+            "agrees|1|{\"a\":1}",
+        ),
+        (
+            "SELECT concat_ws('|', kind, standing, due_at, attempts) FROM errand",
+            "delivery|open|77|0",
+        ),
+    ] {
+        let line: String = shell.query_row(sql, [], |row| row.get(0)).expect(sql);
+        assert_eq!(line, expected);
+    }
+}
+
+#[tokio::test]
+async fn a_shell_that_holds_a_transaction_is_named_as_the_reason() {
+    let directory = tempfile::tempdir().expect("directory");
+    let path = directory.path().join("chasqui.db");
+    let limits = Limits {
+        busy_wait: Duration::from_millis(10),
+        ..Limits::default()
+    };
+    let ledger = open(&Location::File(path.clone()), &limits);
+    let shell = shell(&path);
+    shell.execute_batch("BEGIN IMMEDIATE").expect("begin");
+    match ledger.ready().await {
+        Err(LedgerError::Unavailable(text)) => {
+            assert!(text.contains("locked by another process"), "{text}");
+        }
+        other => panic!("not unavailable: {other:?}"),
+    }
+    shell.execute_batch("ROLLBACK").expect("end");
+    ledger.ready().await.expect("again");
+}
+
+#[test]
+fn a_second_ledger_on_the_same_file_is_refused() {
+    let directory = tempfile::tempdir().expect("directory");
+    let path = directory.path().join("chasqui.db");
+    let first = open_file(&path);
+    let text = refused(&path);
+    assert!(text.contains("another chasqui is using"), "{text}");
+    #[cfg(unix)]
+    {
+        let link = directory.path().join("link.db");
+        std::os::unix::fs::symlink(&path, &link).expect("link");
+        let text = refused(&link);
+        assert!(text.contains("another chasqui is using"), "{text}");
+    }
+    drop(first);
+    open_file(&path);
+}
+
+#[cfg(unix)]
+#[test]
+fn nobody_else_can_read_it() {
+    use std::os::unix::fs::PermissionsExt;
+
+    let directory = tempfile::tempdir().expect("directory");
+    let _ledger = open_file(&directory.path().join("chasqui.db"));
+    for name in [
+        "chasqui.db",
+        "chasqui.db-wal",
+        "chasqui.db-shm",
+        "chasqui.db.lock",
+    ] {
+        let metadata = fs::metadata(directory.path().join(name)).expect(name);
+        assert_eq!(metadata.permissions().mode() & 0o777, 0o600, "{name}");
+    }
+}
+
+#[tokio::test]
+async fn a_newer_schema_is_refused_and_left_as_it_is() {
+    let directory = tempfile::tempdir().expect("directory");
+    let path = directory.path().join("chasqui.db");
+    open_file(&path)
+        .observe(&id("p1"), &scheduling(ErrandKind::Check, 1))
+        .await
+        .expect("observe");
+    let current = migration::STEPS.len();
+    let set = |version: usize| {
+        shell(&path)
+            .pragma_update(None, "user_version", i64::try_from(version).expect("small"))
+            .expect("pragma");
+    };
+    set(current + 1);
+    let text = refused(&path);
+    assert!(
+        text.contains(&format!("schema version {}", current + 1))
+            && text.contains(&format!("up to {current}")),
+        "{text}"
+    );
+    set(current);
+    assert_eq!(status(&open_file(&path), "p1").await, Some(Status::Pending));
+}
+
+#[test]
+fn what_cannot_be_a_ledger_is_refused_with_the_reason() {
+    let directory = tempfile::tempdir().expect("directory");
+    let garbage = directory.path().join("garbage.db");
+    fs::write(
+        &garbage,
+        "no database, but long enough to look like a file. ".repeat(100),
+    )
+    .expect("write");
+    assert!(refused(&garbage).contains("damaged or not a database"));
+    assert!(refused(&directory.path().join("absent/chasqui.db")).contains("check its path"));
+    let text = refused(directory.path());
+    assert!(text.contains("cannot be opened"), "{text}");
+    assert!(refused(Path::new("")).contains("not a file's path"));
+}

@@ -1,0 +1,246 @@
+//! The contract of [`Ledger`], as tests that run on every implementation.
+//!
+//! An implementation hands its [`Factory`] to [`ledger_suite!`] and gets one named test a behaviour. Times are small
+//! numbers that the tests choose: nothing here waits.
+
+pub(super) mod agenda;
+pub(super) mod creating;
+pub(super) mod notifications;
+pub(super) mod observing;
+pub(super) mod timeline;
+
+use std::sync::Arc;
+
+use async_trait::async_trait;
+use bytes::Bytes;
+
+use super::{Attempt, Event, Ledger};
+use crate::payment::{
+    AccountName, Amount, Claim, Currency, Errand, ErrandKind, Intent, MerchantUrls, Notification,
+    Observation, Payment, PaymentId, Ref, Source, State, Status, Terms, Timestamp, Verdict,
+};
+
+/// Where the suite gets its ledgers from.
+#[async_trait]
+pub(super) trait Factory: Sync {
+    /// A ledger with nothing in it.
+    async fn fresh(&self) -> Arc<dyn Ledger>;
+
+    /// The newest fresh ledger's data through a new handle, the old one being given up. `None`: this kind keeps nothing
+    /// beyond its handle.
+    async fn reopened(&self, ledger: Arc<dyn Ledger>) -> Option<Arc<dyn Ledger>>;
+}
+
+/// `ledger_suite!(module_name, factory)`: the whole suite as tests in a module of that name.
+macro_rules! ledger_suite {
+    ($module:ident, $factory:expr) => {
+        mod $module {
+            use super::*;
+
+            $crate::ledger::suite::ledger_suite! { @tests $factory;
+                creating {
+                    an_intent_is_kept_and_repeating_it_changes_nothing
+                    an_intent_of_another_account_is_left_alone
+                    an_unknown_reference_has_no_intent
+                    creating_keeps_the_payment_and_binds_its_intent
+                    creating_again_changes_nothing
+                    creating_after_a_notification_fills_in_and_never_lowers
+                    creating_keeps_what_is_known
+                    creating_merges_a_higher_state
+                    creating_for_another_account_is_refused
+                    creating_with_another_accounts_reference_is_refused
+                }
+                observing {
+                    an_unknown_payment_is_begun_as_pending_without_terms
+                    an_observation_without_a_claim_begins_a_payment_too
+                    the_accepted_claim_brings_its_time_lateness_and_reason
+                    observing_is_max_whatever_the_order
+                    sixty_four_observers_at_once_end_at_the_highest_status
+                    an_observation_for_another_account_is_refused_and_touches_nothing
+                    a_refusal_among_a_thousand_at_once_harms_no_other
+                    many_are_read_in_the_order_asked_with_none_for_the_unknown
+                    what_is_written_is_there_after_reopening
+                    it_is_ready
+                }
+                notifications {
+                    a_notification_keeps_its_bytes_signature_and_arrival
+                    a_copy_is_counted_and_not_kept_again
+                    copies_that_come_at_once_are_one_notification
+                    a_copy_that_agrees_makes_it_agree
+                    a_copy_that_does_not_agree_takes_nothing_back
+                    the_same_bytes_about_another_payment_are_another_notification
+                    the_first_agreeing_notification_is_returned
+                    without_an_agreeing_notification_there_is_none
+                }
+                agenda {
+                    a_delivery_is_scheduled_once_in_spite_of_everything
+                    a_delivery_that_is_done_or_dead_is_never_scheduled_again
+                    a_delivery_needs_a_payment_that_stands_at_confirmed
+                    no_delivery_where_the_payment_stands_at_reversed
+                    a_delivery_may_come_after_the_confirmation
+                    scheduling_brings_forward_and_never_puts_off
+                    what_was_attempted_is_not_brought_forward
+                    a_settled_check_can_be_scheduled_again
+                    a_check_scheduled_while_leased_is_not_lost
+                    again_takes_in_a_check_scheduled_while_leased
+                    only_what_is_due_is_claimed_the_longest_due_first
+                    a_claim_takes_one_kind_and_at_most_its_limit
+                    thirty_two_claimants_never_share_an_errand
+                    a_lease_that_ran_out_gives_the_errand_to_another
+                    a_lease_that_ran_out_untaken_can_still_be_settled
+                    again_puts_back_and_counts
+                    dead_stays_and_is_not_claimed
+                    next_due_is_the_earliest_that_can_be_claimed
+                }
+                timeline {
+                    it_tells_everything_in_order
+                    what_is_of_one_moment_stays_in_the_order_recorded
+                    a_claim_that_changes_nothing_leaves_no_trace
+                    a_claim_that_changes_nothing_but_carries_something_is_recorded
+                    a_copys_claim_is_not_recorded_again
+                    an_attempt_is_recorded_even_if_the_lease_was_lost
+                    it_shows_the_oldest_up_to_its_limit
+                    an_unknown_payment_has_none
+                }
+            }
+        }
+    };
+    (@tests $factory:expr; $($topic:ident { $($behaviour:ident)* })*) => {$($(
+        #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+        async fn $behaviour() {
+            $crate::ledger::suite::$topic::$behaviour(&$factory).await;
+        }
+    )*)*};
+}
+pub(in crate::ledger) use ledger_suite;
+
+pub(super) fn at(ms: i64) -> Timestamp {
+    Timestamp::from_unix_ms(ms)
+}
+
+pub(super) fn id(text: &str) -> PaymentId {
+    PaymentId::parse(text).expect("payment id")
+}
+
+pub(super) fn shop() -> AccountName {
+    AccountName::parse("shop").expect("account")
+}
+
+pub(super) fn other_shop() -> AccountName {
+    AccountName::parse("other-shop").expect("account")
+}
+
+pub(super) fn intent(reference: u128) -> Intent {
+    Intent {
+        reference: Ref::from_random(reference),
+        account: shop(),
+        urls: urls(),
+        created_at: at(5),
+        payment_id: None,
+    }
+}
+
+pub(super) fn urls() -> MerchantUrls {
+    MerchantUrls {
+        return_url: Some("https://shop.example/back?a=1&b=ñ".to_owned()),
+        cancel_url: None,
+        notify_url: Some("https://shop.example/khipu".to_owned()),
+    }
+}
+
+pub(super) fn payment(name: &str) -> Payment {
+    Payment {
+        id: id(name),
+        account: shop(),
+        terms: Some(Terms {
+            amount: Amount::parse("11900.5").expect("amount"),
+            currency: Currency::parse("CLP").expect("currency"),
+            transaction_id: Some("order 77".to_owned()),
+        }),
+        urls: urls(),
+        reference: Some(Ref::from_random(9)),
+        payment_url: Some("https://khipu.example/payment/info/x".to_owned()),
+        expires_at: Some(at(90_000)),
+        created_at: at(10),
+        state: State::pending(at(10)),
+    }
+}
+
+/// A claim and nothing else.
+pub(super) fn saying(status: Status, ms: i64) -> Observation {
+    Observation {
+        account: shop(),
+        source: Source::Khipu,
+        at: at(ms),
+        claim: Some(Claim::of(status)),
+        notification: None,
+        errands: Vec::new(),
+    }
+}
+
+/// A notification and nothing else.
+pub(super) fn notified(body: &str, verdict: Verdict, ms: i64) -> Observation {
+    Observation {
+        source: Source::Notification,
+        claim: None,
+        notification: Some(Notification {
+            body: Bytes::copy_from_slice(body.as_bytes()),
+            signature: format!("t={ms},s=c2lnbmF0dXJl"),
+            verdict,
+        }),
+        ..saying(Status::Pending, ms)
+    }
+}
+
+/// An errand and nothing else.
+pub(super) fn scheduling(kind: ErrandKind, due_ms: i64) -> Observation {
+    Observation {
+        claim: None,
+        errands: vec![Errand {
+            kind,
+            due_at: at(due_ms),
+        }],
+        ..saying(Status::Pending, 1)
+    }
+}
+
+/// A confirmation as it usually comes: by a notification that agrees, with a delivery to schedule.
+pub(super) fn confirming(body: &str, ms: i64) -> Observation {
+    Observation {
+        claim: Some(Claim::of(Status::Confirmed)),
+        errands: scheduling(ErrandKind::Delivery, ms).errands,
+        ..notified(body, Verdict::Agrees, ms)
+    }
+}
+
+pub(super) fn attempt(ms: i64, result: &str) -> Attempt {
+    Attempt {
+        at: at(ms),
+        duration: std::time::Duration::from_millis(250),
+        result: result.to_owned(),
+    }
+}
+
+pub(super) async fn status(ledger: &dyn Ledger, name: &str) -> Option<Status> {
+    let states = ledger.read(&[id(name)]).await.expect("read");
+    states[0].map(|state| state.status)
+}
+
+pub(super) async fn events(ledger: &dyn Ledger, name: &str) -> Vec<Event> {
+    let timeline = ledger.timeline(&id(name)).await.expect("timeline");
+    timeline.into_iter().map(|entry| entry.event).collect()
+}
+
+/// Every task is started before any is waited for; the results come in the order of the numbers.
+pub(super) async fn at_once<T, F>(count: usize, mut task: impl FnMut(usize) -> F) -> Vec<T>
+where
+    T: Send + 'static,
+    F: Future<Output = T> + Send + 'static,
+{
+    let tasks: Vec<_> = (0..count).map(|n| tokio::spawn(task(n))).collect();
+    let mut results = Vec::with_capacity(count);
+    for task in tasks {
+        results.push(task.await.expect("no panic"));
+    }
+    results
+}

@@ -1,0 +1,231 @@
+//! What happened, in order, with nothing that did not.
+
+use std::time::Duration;
+
+use super::*;
+use crate::ledger::{Settlement, TIMELINE_LIMIT, TimelineEntry};
+
+pub(in crate::ledger) async fn it_tells_everything_in_order(factory: &impl Factory) {
+    let ledger = factory.fresh().await;
+    let p1 = id("p1");
+    ledger.create(&payment("p1")).await.expect("create");
+    let returned = Observation {
+        source: Source::Payer,
+        ..saying(Status::Verifying, 20)
+    };
+    ledger.observe(&p1, &returned).await.expect("observe");
+    ledger
+        .observe(&p1, &confirming("{}", 30))
+        .await
+        .expect("observe");
+    let leased = ledger
+        .claim(ErrandKind::Delivery, at(30), 1, Duration::from_secs(1))
+        .await
+        .expect("claim");
+    let again = Settlement::Again { due_at: at(60) };
+    ledger
+        .settle(&leased[0], &again, Some(&attempt(50, "connection refused")))
+        .await
+        .expect("settle");
+    let leased = ledger
+        .claim(ErrandKind::Delivery, at(60), 1, Duration::from_secs(1))
+        .await
+        .expect("claim");
+    // Recorded after the attempt below began, and shown where it belongs.
+    ledger
+        .observe(&p1, &saying(Status::Reversed, 65))
+        .await
+        .expect("observe");
+    ledger
+        .settle(&leased[0], &Settlement::Done, Some(&attempt(60, "200")))
+        .await
+        .expect("settle");
+
+    let observed = |source, status| Event::Observed {
+        source,
+        status,
+        accepted: true,
+    };
+    let attempted = |number, result: &str| Event::Attempted {
+        kind: ErrandKind::Delivery,
+        number,
+        result: result.to_owned(),
+        duration: Duration::from_millis(250),
+    };
+    let notified = Event::Notified {
+        verdict: Verdict::Agrees,
+        copies: 1,
+    };
+    let expected = [
+        (10, Event::Created),
+        (20, observed(Source::Payer, Status::Verifying)),
+        (30, notified),
+        (30, observed(Source::Notification, Status::Confirmed)),
+        (50, attempted(1, "connection refused")),
+        (60, attempted(2, "200")),
+        (65, observed(Source::Khipu, Status::Reversed)),
+    ]
+    .map(|(ms, event)| TimelineEntry { at: at(ms), event });
+    assert_eq!(ledger.timeline(&p1).await.expect("timeline"), expected);
+}
+
+pub(in crate::ledger) async fn what_is_of_one_moment_stays_in_the_order_recorded(
+    factory: &impl Factory,
+) {
+    let ledger = factory.fresh().await;
+    for claimed in Status::ALL {
+        ledger
+            .observe(&id("p1"), &saying(claimed, 5))
+            .await
+            .expect("observe");
+    }
+    let expected = Status::ALL.map(|status| Event::Observed {
+        source: Source::Khipu,
+        status,
+        accepted: true,
+    });
+    assert_eq!(events(&*ledger, "p1").await, expected);
+}
+
+pub(in crate::ledger) async fn a_claim_that_changes_nothing_leaves_no_trace(
+    factory: &impl Factory,
+) {
+    let ledger = factory.fresh().await;
+    ledger.create(&payment("p1")).await.expect("create");
+    for claimed in [Status::Pending, Status::Pending] {
+        let outcome = ledger
+            .observe(&id("p1"), &saying(claimed, 99))
+            .await
+            .expect("observe");
+        assert!(!outcome.changed());
+    }
+    assert_eq!(events(&*ledger, "p1").await, [Event::Created]);
+    assert_eq!(
+        ledger.payment(&id("p1")).await.expect("payment"),
+        Some(payment("p1"))
+    );
+}
+
+pub(in crate::ledger) async fn a_claim_that_changes_nothing_but_carries_something_is_recorded(
+    factory: &impl Factory,
+) {
+    let ledger = factory.fresh().await;
+    ledger.create(&payment("p1")).await.expect("create");
+    let with_errand = Observation {
+        claim: Some(Claim::of(Status::Pending)),
+        ..scheduling(ErrandKind::Check, 20)
+    };
+    let with_notification = Observation {
+        claim: Some(Claim::of(Status::Pending)),
+        ..notified("{}", Verdict::Agrees, 30)
+    };
+    for observation in [
+        Observation {
+            at: at(20),
+            ..with_errand
+        },
+        with_notification,
+    ] {
+        ledger
+            .observe(&id("p1"), &observation)
+            .await
+            .expect("observe");
+    }
+    let observed = |source| Event::Observed {
+        source,
+        status: Status::Pending,
+        accepted: false,
+    };
+    let notified = Event::Notified {
+        verdict: Verdict::Agrees,
+        copies: 1,
+    };
+    assert_eq!(
+        events(&*ledger, "p1").await,
+        [
+            Event::Created,
+            observed(Source::Khipu),
+            notified,
+            observed(Source::Notification)
+        ]
+    );
+}
+
+pub(in crate::ledger) async fn a_copys_claim_is_not_recorded_again(factory: &impl Factory) {
+    let ledger = factory.fresh().await;
+    for ms in [30, 40, 50] {
+        ledger
+            .observe(&id("p1"), &confirming("{}", ms))
+            .await
+            .expect("observe");
+    }
+    let notified = Event::Notified {
+        verdict: Verdict::Agrees,
+        copies: 3,
+    };
+    let observed = Event::Observed {
+        source: Source::Notification,
+        status: Status::Confirmed,
+        accepted: true,
+    };
+    assert_eq!(events(&*ledger, "p1").await, [notified, observed]);
+}
+
+pub(in crate::ledger) async fn an_attempt_is_recorded_even_if_the_lease_was_lost(
+    factory: &impl Factory,
+) {
+    let ledger = factory.fresh().await;
+    ledger
+        .observe(&id("p1"), &scheduling(ErrandKind::Check, 10))
+        .await
+        .expect("observe");
+    let mut holders = Vec::new();
+    for now in [10, 20] {
+        let leased = ledger
+            .claim(ErrandKind::Check, at(now), 1, Duration::from_millis(10))
+            .await
+            .expect("claim");
+        holders.extend(leased);
+    }
+    for (leased, ms, holds) in [(&holders[0], 25, false), (&holders[1], 26, true)] {
+        let settled = ledger
+            .settle(leased, &Settlement::Done, Some(&attempt(ms, "200")))
+            .await
+            .expect("settle");
+        assert_eq!(settled, holds);
+    }
+    let attempted = Event::Attempted {
+        kind: ErrandKind::Check,
+        number: 1,
+        result: "200".to_owned(),
+        duration: Duration::from_millis(250),
+    };
+    assert_eq!(events(&*ledger, "p1").await, [attempted.clone(), attempted]);
+}
+
+pub(in crate::ledger) async fn it_shows_the_oldest_up_to_its_limit(factory: &impl Factory) {
+    let ledger = factory.fresh().await;
+    let count = TIMELINE_LIMIT + 5;
+    at_once(count, |n| {
+        let ledger = Arc::clone(&ledger);
+        let ms = i64::try_from(n).expect("small");
+        let observation = notified(&n.to_string(), Verdict::Stale, ms);
+        async move {
+            ledger
+                .observe(&id("p1"), &observation)
+                .await
+                .expect("observe")
+        }
+    })
+    .await;
+    let timeline = ledger.timeline(&id("p1")).await.expect("timeline");
+    assert_eq!(timeline.len(), TIMELINE_LIMIT);
+    let times: Vec<_> = timeline.iter().map(|entry| entry.at.unix_ms()).collect();
+    let last = i64::try_from(TIMELINE_LIMIT).expect("small");
+    assert_eq!(times, (0..last).collect::<Vec<_>>());
+}
+
+pub(in crate::ledger) async fn an_unknown_payment_has_none(factory: &impl Factory) {
+    let ledger = factory.fresh().await;
+    assert_eq!(ledger.timeline(&id("p1")).await.expect("timeline"), []);
+}
