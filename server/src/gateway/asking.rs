@@ -1,18 +1,17 @@
 //! What is asked of Khipu: one question however many want to know, and again and again while somebody is watching.
 //!
-//! The schedule of watched payments lives in memory: an instance asks for its own watchers only, and one that dies takes
-//! its watchers with it. What must survive a crash is an errand in the ledger instead.
+//! [`super::desk`] says when.
 
-use std::cmp::Reverse;
-use std::collections::{BinaryHeap, HashMap};
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::Arc;
 use std::time::Duration;
 
 use bytes::Bytes;
+use dashmap::DashMap;
 use dashmap::mapref::entry::Entry;
 use futures_util::FutureExt;
 use futures_util::future::{BoxFuture, Shared};
-use tokio::sync::{Notify, Semaphore};
+use tokio::sync::Semaphore;
+use tokio::task::JoinSet;
 use tokio::time::Instant;
 
 use super::{DELIVERY_GRACE, Gateway, GatewayError, delivery};
@@ -21,10 +20,12 @@ use crate::clock;
 use crate::khipu::KhipuError;
 use crate::khipu::wire::PaymentAnswer;
 use crate::ledger::LedgerError;
-use crate::payment::{Claim, Observation, Payment, PaymentId, Source, State, Status, Terms};
+use crate::payment::{
+    AccountName, Claim, Observation, Payment, PaymentId, Source, State, Status, Terms,
+};
 
-/// Seconds between two questions about a watched payment: quick while the payer has just come back, then patient.
-const INTERVALS: [u64; 8] = [1, 2, 3, 5, 8, 13, 20, 30];
+/// However long Khipu asks us to leave it alone, watchers are not left without an answer for longer.
+const LONGEST_PAUSE: Duration = Duration::from_secs(60);
 
 /// Why a question has no answer. Shared by everybody who asked it.
 #[derive(Debug, Clone, thiserror::Error)]
@@ -59,22 +60,25 @@ impl From<LedgerError> for AskError {
 
 type Answered = Result<Arc<PaymentAnswer>, AskError>;
 
-/// A question under way.
-pub(super) type Question = Shared<BoxFuture<'static, Answered>>;
+/// A question under way, and on whose behalf: one account's answer is not another's to hear.
+pub(super) type Questions = DashMap<(AccountName, PaymentId), Shared<BoxFuture<'static, Answered>>>;
 
 impl Gateway {
     /// Asks Khipu what it knows of a payment and applies the answer. Whoever asks while the question is under way gets
     /// the same answer. A payment that is not known here is adopted.
     pub async fn ask(self: &Arc<Self>, account: &Arc<Account>, id: &PaymentId) -> Answered {
-        let question = match self.questions.entry(id.clone()) {
+        let key = (account.name.clone(), id.clone());
+        let question = match self.questions.entry(key.clone()) {
             Entry::Occupied(question) => question.get().clone(),
             Entry::Vacant(vacant) => {
-                let (gateway, account, id) = (Arc::clone(self), Arc::clone(account), id.clone());
+                let (gateway, account) = (Arc::clone(self), Arc::clone(account));
                 // A task of its own: should everybody who asked go away, the answer is applied all the same.
                 let task = tokio::spawn(async move {
-                    let answered = gateway.ask_and_apply(&account, &id).await;
-                    gateway.questions.remove(&id);
-                    answered
+                    let under_way = UnderWay { gateway, key };
+                    under_way
+                        .gateway
+                        .ask_and_apply(&account, &under_way.key.1)
+                        .await
                 });
                 let question = async move {
                     task.await.unwrap_or_else(|error| {
@@ -87,14 +91,7 @@ impl Gateway {
         question.await
     }
 
-    async fn ask_and_apply(&self, account: &Arc<Account>, id: &PaymentId) -> Answered {
-        let limiter = self
-            .limiters
-            .get(&account.name)
-            .map(|limiter| Arc::clone(&limiter));
-        if let Some(limiter) = &limiter {
-            limiter.turn().await;
-        }
+    async fn ask_and_apply(self: &Arc<Self>, account: &Arc<Account>, id: &PaymentId) -> Answered {
         let answer = match self.khipu.payment(account, id).await {
             Ok(answer) if answer.payment_id == *id => answer,
             Ok(_) => {
@@ -112,8 +109,9 @@ impl Gateway {
                     KhipuError::Failed { retry_after, .. } => *retry_after,
                     _ => None,
                 };
-                if let (Some(limiter), Some(pause)) = (limiter, retry_after) {
-                    limiter.pause_until(Instant::now() + pause.min(Duration::from_secs(60)));
+                if let (Some(desk), Some(pause)) = (self.desks.get(&account.name), retry_after) {
+                    desk.limiter
+                        .pause_until(Instant::now() + pause.min(LONGEST_PAUSE));
                 }
                 return Err(AskError::Khipu(error));
             }
@@ -124,7 +122,7 @@ impl Gateway {
     }
 
     async fn apply_answer(
-        &self,
+        self: &Arc<Self>,
         account: &Arc<Account>,
         id: &PaymentId,
         answer: &PaymentAnswer,
@@ -170,7 +168,7 @@ impl Gateway {
             notification: None,
             errands,
         };
-        if let Err(error) = self.apply(id, &observation).await {
+        if let Err(error) = self.apply(id, observation).await {
             self.publish_uncommitted(id, &claim);
             return Err(error.into());
         }
@@ -257,21 +255,30 @@ impl Gateway {
     }
 
     /// Asks as soon as it is this payment's turn, and keeps asking while it is watched.
-    pub(super) fn follow(&self, account: &Arc<Account>, id: &PaymentId) {
-        self.watched.add(account, id);
+    pub(super) fn follow(&self, account: &Account, id: &PaymentId) {
+        if let Some(desk) = self.desks.get(&account.name) {
+            desk.want(id);
+        }
     }
 
-    /// Asks Khipu about everything that is watched here, for ever.
+    /// Asks Khipu about everything that somebody here wants to know, for ever.
     pub async fn follow_watched(self: Arc<Self>) {
+        let mut accounts = JoinSet::new();
+        for account in self.accounts.iter() {
+            accounts.spawn(Arc::clone(&self).follow_account(Arc::clone(account)));
+        }
+        accounts.join_all().await;
+    }
+
+    async fn follow_account(self: Arc<Self>, account: Arc<Account>) {
+        let Some(desk) = self.desks.get(&account.name) else {
+            return;
+        };
         let slots = Arc::new(Semaphore::new(self.limits.questions_in_flight));
-        loop {
-            let (account, id) = self.watched.next().await;
-            // The limiter is asked inside the question; holding a slot while waiting for it makes this loop, and so the
-            // whole schedule, stretch instead of piling up.
-            let Ok(slot) = Arc::clone(&slots).acquire_owned().await else {
-                return;
-            };
-            let gateway = Arc::clone(&self);
+        // The semaphore is never closed.
+        while let Ok(slot) = Arc::clone(&slots).acquire_owned().await {
+            let id = desk.next(|id| self.hub.is_watched(id)).await;
+            let (gateway, account) = (Arc::clone(&self), Arc::clone(&account));
             tokio::spawn(async move {
                 gateway.ask_for_watchers(&account, &id).await;
                 drop(slot);
@@ -280,14 +287,33 @@ impl Gateway {
     }
 
     async fn ask_for_watchers(self: &Arc<Self>, account: &Arc<Account>, id: &PaymentId) {
-        if let Err(error) = self.ask(account, id).await {
-            tracing::debug!(payment_id = %id, %error, "khipu could not be asked");
-        }
-        let over = match self.ledger.read(std::slice::from_ref(id)).await {
+        let unknown = match self.ask(account, id).await {
+            Ok(_) => false,
+            Err(AskError::Khipu(error)) if error.is_not_found() => true,
+            Err(error) => {
+                tracing::debug!(payment_id = %id, %error, "khipu could not be asked");
+                false
+            }
+        };
+        let settled = match self.ledger.read(std::slice::from_ref(id)).await {
             Ok(states) => states[0].is_some_and(|state| state.status.is_final()),
             Err(_) => false,
         };
-        self.watched.settle(id, !over && self.hub.is_watched(id));
+        if let Some(desk) = self.desks.get(&account.name) {
+            desk.settle(id, unknown || settled);
+        }
+    }
+}
+
+/// Takes the question off the list when it has been answered, whatever became of it.
+struct UnderWay {
+    gateway: Arc<Gateway>,
+    key: (AccountName, PaymentId),
+}
+
+impl Drop for UnderWay {
+    fn drop(&mut self) {
+        self.gateway.questions.remove(&self.key);
     }
 }
 
@@ -299,95 +325,5 @@ fn agrees(ours: &Option<Terms>, khipus: &Option<Terms>) -> bool {
                 && ours.amount.agrees_with(khipus.amount, ours.currency)
         }
         _ => false,
-    }
-}
-
-/// When to ask about which watched payment. Only what is watched here is on it, so the cap on watchers bounds it.
-#[derive(Debug, Default)]
-pub(super) struct Agenda {
-    plan: Mutex<Plan>,
-    changed: Notify,
-}
-
-#[derive(Debug, Default)]
-struct Plan {
-    due: BinaryHeap<Reverse<(Instant, PaymentId)>>,
-    entries: HashMap<PaymentId, Entrant>,
-}
-
-#[derive(Debug)]
-struct Entrant {
-    account: Arc<Account>,
-    /// How many questions were asked.
-    asked: u8,
-    /// Somebody new came while the question was under way.
-    again: bool,
-    under_way: bool,
-}
-
-impl Agenda {
-    /// Due at once, unless it is on the agenda already: then the next question answers the newcomer too.
-    fn add(&self, account: &Arc<Account>, id: &PaymentId) {
-        let mut plan = self.plan.lock().unwrap_or_else(PoisonError::into_inner);
-        if let Some(entrant) = plan.entries.get_mut(id) {
-            entrant.again = entrant.under_way;
-            return;
-        }
-        let entrant = Entrant {
-            account: Arc::clone(account),
-            asked: 0,
-            again: false,
-            under_way: false,
-        };
-        plan.entries.insert(id.clone(), entrant);
-        plan.due.push(Reverse((Instant::now(), id.clone())));
-        drop(plan);
-        self.changed.notify_one();
-    }
-
-    /// The next payment to ask about, when it is due.
-    async fn next(&self) -> (Arc<Account>, PaymentId) {
-        loop {
-            let due = {
-                let mut plan = self.plan.lock().unwrap_or_else(PoisonError::into_inner);
-                let due = plan.due.peek().map(|Reverse((at, _))| *at);
-                if due.is_some_and(|at| at <= Instant::now())
-                    && let Some(Reverse((_, id))) = plan.due.pop()
-                    && let Some(entrant) = plan.entries.get_mut(&id)
-                {
-                    entrant.under_way = true;
-                    return (Arc::clone(&entrant.account), id);
-                }
-                due
-            };
-            match due {
-                Some(at) => {
-                    let _ = tokio::time::timeout_at(at, self.changed.notified()).await;
-                }
-                None => self.changed.notified().await,
-            }
-        }
-    }
-
-    /// The question was answered, or not: asked again later if anybody still wants to know.
-    fn settle(&self, id: &PaymentId, wanted: bool) {
-        let mut plan = self.plan.lock().unwrap_or_else(PoisonError::into_inner);
-        let Some(entrant) = plan.entries.get_mut(id) else {
-            return;
-        };
-        if !wanted && !entrant.again {
-            plan.entries.remove(id);
-            return;
-        }
-        let interval = INTERVALS[usize::from(entrant.asked).min(INTERVALS.len() - 1)];
-        entrant.asked = entrant.asked.saturating_add(1);
-        entrant.again = false;
-        entrant.under_way = false;
-        plan.due.push(Reverse((
-            Instant::now() + Duration::from_secs(interval),
-            id.clone(),
-        )));
-        drop(plan);
-        self.changed.notify_one();
     }
 }

@@ -6,14 +6,15 @@
 //! Khipu.
 
 mod asking;
+mod desk;
 mod limiter;
 mod notifications;
 mod watching;
 
+use std::collections::HashMap;
 use std::sync::Arc;
 use std::time::Duration;
 
-use dashmap::DashMap;
 use tokio::sync::Notify;
 
 use crate::account::{Account, Accounts};
@@ -33,7 +34,8 @@ pub use asking::AskError;
 pub use notifications::{NotificationError, Received};
 pub use watching::{Watch, WatchError};
 
-use asking::{Agenda, Question};
+use asking::Questions;
+use desk::Desk;
 use limiter::Limiter;
 
 /// A confirmation found by asking waits so long for Khipu's own notification, whose bytes the merchant prefers.
@@ -53,9 +55,9 @@ pub struct Gateway {
     khipu: khipu::Client,
     /// Where the world reaches us; see [`Gateway::public`].
     public_url: String,
-    questions: DashMap<PaymentId, Question>,
-    limiters: DashMap<AccountName, Arc<Limiter>>,
-    watched: Agenda,
+    questions: Questions,
+    /// One for each account, made once.
+    desks: HashMap<AccountName, Desk>,
     wake: Wake,
 }
 
@@ -107,15 +109,11 @@ impl From<LedgerError> for GatewayError {
 
 impl Gateway {
     pub fn new(config: &Config, parts: Parts) -> Self {
-        let limiters = config
+        let desk = || Desk::new(Limiter::new(config.limits.questions_per_second));
+        let desks = config
             .accounts
             .iter()
-            .map(|account| {
-                (
-                    account.name.clone(),
-                    Arc::new(Limiter::new(config.limits.questions_per_second)),
-                )
-            })
+            .map(|account| (account.name.clone(), desk()))
             .collect();
         Self {
             accounts: Arc::new(config.accounts.clone()),
@@ -129,16 +127,33 @@ impl Gateway {
             hub: parts.hub,
             khipu: parts.khipu,
             public_url: config.server.public(""),
-            questions: DashMap::new(),
-            limiters,
-            watched: Agenda::default(),
+            questions: Questions::new(),
+            desks,
             wake: parts.wake,
         }
     }
 
     /// Makes a payment at Khipu on the merchant's behalf. What is needed to find it again is durable before Khipu is
     /// asked, so that a crash at any point leaves nothing that cannot be adopted.
+    ///
+    /// A task of its own: a merchant who hangs up meanwhile may come back for the payment.
     pub async fn create(
+        self: &Arc<Self>,
+        account: &Arc<Account>,
+        fields: Fields,
+        hop: bool,
+    ) -> Result<Created, GatewayError> {
+        let (gateway, account) = (Arc::clone(self), Arc::clone(account));
+        let task =
+            tokio::spawn(async move { gateway.create_and_record(&account, fields, hop).await });
+        task.await.unwrap_or_else(|error| {
+            Err(GatewayError::Ledger(LedgerError::Unavailable(format!(
+                "the operation failed: {error}"
+            ))))
+        })
+    }
+
+    async fn create_and_record(
         &self,
         account: &Account,
         fields: Fields,
@@ -210,14 +225,18 @@ impl Gateway {
     }
 
     /// Deletes an unpaid payment at Khipu.
-    pub async fn delete(&self, account: &Account, id: &PaymentId) -> Result<Answer, GatewayError> {
+    pub async fn delete(
+        self: &Arc<Self>,
+        account: &Account,
+        id: &PaymentId,
+    ) -> Result<Answer, GatewayError> {
         if self.is_foreign(account, id).await? {
             return Err(GatewayError::UnknownPayment);
         }
         let answer = self.khipu.delete(account, id).await?;
         self.apply(
             id,
-            &Observation {
+            Observation {
                 account: account.name.clone(),
                 source: Source::Merchant,
                 at: clock::now(),
@@ -273,20 +292,36 @@ impl Gateway {
         format!("{}/webhooks/khipu/{}", self.public_url, account.name)
     }
 
-    /// THE door: commits an observation, then tells everybody who watches.
+    /// THE door: commits an observation, then tells everybody who watches. A task of its own: a caller who hangs up in
+    /// between must not leave something committed that nobody is told of.
     async fn apply(
+        self: &Arc<Self>,
+        id: &PaymentId,
+        observation: Observation,
+    ) -> Result<Outcome, LedgerError> {
+        let (gateway, id) = (Arc::clone(self), id.clone());
+        let task =
+            tokio::spawn(async move { gateway.commit_and_announce(&id, &observation).await });
+        task.await.unwrap_or_else(|error| {
+            Err(LedgerError::Unavailable(format!(
+                "the operation failed: {error}"
+            )))
+        })
+    }
+
+    async fn commit_and_announce(
         &self,
         id: &PaymentId,
         observation: &Observation,
     ) -> Result<Outcome, LedgerError> {
         let outcome = self.ledger.observe(id, observation).await?;
-        self.announce(id, observation.source, outcome).await;
         for errand in &observation.errands {
             match errand.kind {
                 ErrandKind::Delivery => self.wake.deliveries.notify_one(),
                 ErrandKind::Check => self.wake.checks.notify_one(),
             }
         }
+        self.announce(id, observation.source, outcome).await;
         Ok(outcome)
     }
 

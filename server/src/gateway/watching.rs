@@ -114,7 +114,7 @@ impl Gateway {
             notification: None,
             errands: Vec::new(),
         };
-        let outcome = self.apply(&payment.id, &observation).await?;
+        let outcome = self.apply(&payment.id, observation).await?;
         self.ask_soon(payment, outcome.after);
         Ok(outcome.after)
     }

@@ -1,6 +1,6 @@
 //! Names each request, in the answer, in errors and in the log.
 
-use axum::extract::Request;
+use axum::extract::{MatchedPath, Request};
 use axum::http::{HeaderName, HeaderValue};
 use axum::middleware::Next;
 use axum::response::Response;
@@ -21,8 +21,12 @@ pub(super) async fn identify(request: Request, next: Next) -> Response {
         .and_then(|value| value.to_str().ok())
         .filter(|id| is_plain(id))
         .map_or_else(|| format!("{:032x}", rand::random::<u128>()), str::to_owned);
-    // The path holds a payment's or an account's name at most; the query, which is anybody's, is left out.
-    let span = tracing::info_span!("request", request_id = %id, method = %request.method(), path = request.uri().path());
+    // The URL's pattern and not its path: a reference in it is a payer's, and no log's to keep.
+    let pattern = request
+        .extensions()
+        .get::<MatchedPath>()
+        .map_or("unknown", MatchedPath::as_str);
+    let span = tracing::info_span!("request", request_id = %id, method = %request.method(), path = pattern);
     let mut response = next.run(request).instrument(span.clone()).await;
     if let Some(problem) = response.extensions_mut().remove::<Problem>() {
         let _entered = span.enter();
