@@ -18,6 +18,7 @@ use tokio::{
     net::TcpListener,
     signal::unix::{SignalKind, signal},
 };
+use tracing_subscriber::EnvFilter;
 
 /// Gateway, sandbox and a small shop in one process. No money moves.
 #[derive(Parser)]
@@ -37,6 +38,12 @@ struct Flags {
 #[tokio::main]
 async fn main() -> Result<(), Box<dyn Error>> {
     let flags = Flags::parse();
+    // Standard output is for the welcome. RUST_LOG=info shows the gateway at work.
+    let filter = EnvFilter::try_from_default_env().unwrap_or_else(|_| EnvFilter::new("warn"));
+    tracing_subscriber::fmt()
+        .with_env_filter(filter)
+        .with_writer(std::io::stderr)
+        .init();
     let listeners = composition::Listeners {
         gateway: bind(flags.listen, "--listen").await?,
         sandbox: bind(flags.sandbox_listen, "--sandbox-listen").await?,

@@ -59,8 +59,10 @@ pub(super) async fn place(
 pub(super) async fn pay(
     State(shop): State<Arc<Shop>>,
     Path(id): Path<String>,
-    visit: Visit,
+    mut visit: Visit,
 ) -> Response {
+    // This address answers to a form only; the links of a page that follows it lead to the order.
+    visit.path = format!("/orders/{id}");
     match shop.orders.find(&id) {
         Some(order) => lead_to_bank(&shop, &visit, order).await,
         None => pages::missing(State(shop), visit).await,

@@ -84,10 +84,13 @@ impl Order {
 
     /// Written down once, however often it happens: a page is reloaded, a notification repeated.
     pub(super) fn note(&mut self, what: Happening, at: Timestamp) {
-        let known = self.events.iter().any(|event| event.what == what);
-        if !known && self.events.len() < MOST_EVENTS {
+        if !self.knows(&what) && self.events.len() < MOST_EVENTS {
             self.events.push(Event { at, what });
         }
+    }
+
+    pub(super) fn knows(&self, what: &Happening) -> bool {
+        self.events.iter().any(|event| event.what == *what)
     }
 
     /// Idempotent: the second time changes nothing that matters.

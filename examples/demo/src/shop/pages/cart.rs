@@ -52,17 +52,17 @@ fn row(visit: &Visit, line: &Line) -> Markup {
             div.words {
                 h2 { a href={ "/products/" (product.slug) } { (name) } }
                 p.material { (pesos(product.price)) " " (t("c/u", "each")) }
-                form method="post" action="/cart" {
-                    input type="hidden" name="product" value=(product.slug);
-                    label.unseen for=(field) { (t("Cantidad de", "Quantity of")) " " (name) }
-                    select id=(field) name="quantity" {
-                        option value="0" { (t("0 (quitar)", "0 (remove)")) }
-                        @for n in 1..=LARGEST_QUANTITY { option value=(n) selected[n == *quantity] { (n) } }
-                    }
-                    button.small { (t("Cambiar", "Update")) }
-                }
             }
             p.price { (pesos(line.total())) }
+            form method="post" action="/cart" {
+                input type="hidden" name="product" value=(product.slug);
+                label.unseen for=(field) { (t("Cantidad de", "Quantity of")) " " (name) }
+                select id=(field) name="quantity" {
+                    option value="0" { (t("0 (quitar)", "0 (remove)")) }
+                    @for n in 1..=LARGEST_QUANTITY { option value=(n) selected[n == *quantity] { (n) } }
+                }
+                button.small { (t("Cambiar", "Update")) }
+            }
         }
     }
 }

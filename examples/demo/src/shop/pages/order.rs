@@ -84,6 +84,8 @@ fn state(visit: &Visit, order: &Order) -> Markup {
                     (REFRESH_S) " s."
                 }
                 @match &order.payment {
+                    // Whoever came back may have paid: no door to a second time.
+                    Some(_) if order.knows(&Happening::PayerReturned) => p { strong { (t("Si ya transferiste, no pagues de nuevo.", "If you already transferred, do not pay again.")) } },
                     Some(payment) => p { a href=(payment.url) { (t("Retomar el pago en el banco", "Resume the payment at the bank")) } },
                     None => form method="post" action={ "/orders/" (order.id) "/pay" } {
                         button.small { (t("Ir a pagar", "Go and pay")) }
@@ -129,11 +131,12 @@ fn happening(visit: &Visit, event: &Event, start: Timestamp) -> Markup {
             t("no cambia nada", "nothing changes"),
         ),
     };
-    let since = event.at.duration_since(start).as_secs_f64();
+    let since = format!("{:.1}", event.at.duration_since(start).as_secs_f64());
+    let since = since.replace('.', t(",", "."));
     html! {
         li.good[event.what == Happening::Paid] {
             p { strong { (text) } " " span.detail { (detail) } }
-            p.when { (clock(event.at)) " · +" (format!("{since:.1}")) " s" }
+            p.when { (clock(event.at)) " · +" (since) " s" }
         }
     }
 }

@@ -37,6 +37,10 @@ pub(in crate::shop) async fn returned(
         div.wrap.narrow {
             h1.calm { (t("Gracias por tu compra", "Thank you for your order")) }
             chasqui-status { (without_script(&visit, &order)) }
+            p.actions #order-link hidden {
+                a.button href={ "/orders/" (order.id) } { (t("Ver tu pedido", "See your order")) }
+            }
+            noscript { p { a href={ "/orders/" (order.id) } { (t("Ver tu pedido", "See your order")) } } }
             section.panel aria-labelledby="paid-title" {
                 h2 #paid-title { (t("Lo que pagaste", "What you paid for")) }
                 dl.facts {
@@ -45,10 +49,6 @@ pub(in crate::shop) async fn returned(
                     div { dt { (t("Medio", "Method")) } dd { (t("Transferencia con Khipu", "Bank transfer with Khipu")) } }
                 }
                 (receipt(&visit, &order.lines, order.total))
-            }
-            p.actions {
-                a.button #order-link href={ "/orders/" (order.id) } hidden { (t("Ver tu pedido", "See your order")) }
-                noscript { a.quiet href={ "/orders/" (order.id) } { (t("Ver tu pedido", "See your order")) } }
             }
         }
     };
