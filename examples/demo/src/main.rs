@@ -11,6 +11,7 @@ use std::{
     error::Error,
     io::Write,
     net::{Ipv4Addr, Ipv6Addr, SocketAddr},
+    process::ExitCode,
 };
 
 use clap::Parser;
@@ -36,7 +37,7 @@ struct Flags {
 }
 
 #[tokio::main]
-async fn main() -> Result<(), Box<dyn Error>> {
+async fn main() -> ExitCode {
     let flags = Flags::parse();
     // Standard output is for the welcome. RUST_LOG=info shows the gateway at work.
     let filter = EnvFilter::try_from_default_env().unwrap_or_else(|_| EnvFilter::new("warn"));
@@ -44,6 +45,17 @@ async fn main() -> Result<(), Box<dyn Error>> {
         .with_env_filter(filter)
         .with_writer(std::io::stderr)
         .init();
+    match demo(&flags).await {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(error) => {
+            // Nobody is left to be told that even this could not be written.
+            let _ = writeln!(std::io::stderr(), "demo: {error}");
+            ExitCode::FAILURE
+        }
+    }
+}
+
+async fn demo(flags: &Flags) -> Result<(), Box<dyn Error>> {
     let listeners = composition::Listeners {
         gateway: bind(flags.listen, "--listen").await?,
         sandbox: bind(flags.sandbox_listen, "--sandbox-listen").await?,
