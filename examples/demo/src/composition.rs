@@ -1,15 +1,12 @@
 //! Gateway, sandbox and shop, each with what it has to know about the others and with nothing else: they meet over
 //! HTTP on three ports, as they would on three machines. All keys are made anew at every start.
 
-use std::{error::Error, fmt::Write, pin::pin};
+use std::{error::Error, pin::pin};
 
 use rand::distr::{Alphanumeric, SampleString};
-use sha2::{Digest, Sha256};
 use tokio::{net::TcpListener, sync::watch};
 
 use crate::shop::{self, ShopConfig};
-// Goes away with `unmerged.rs`, when the crates of these names have what it stands for.
-use crate::unmerged::{chasqui, khipu_sandbox};
 
 const RECEIVER_ID: u64 = 990_939;
 const SECRET_LENGTH: usize = 40;
@@ -41,7 +38,7 @@ impl Keys {
     fn fresh() -> Self {
         let random = || Alphanumeric.sample_string(&mut rand::rng(), SECRET_LENGTH);
         Self {
-            merchant_key: format!("chq_{}", random()),
+            merchant_key: chasqui::api_key::generate(),
             khipu_api_key: random(),
             khipu_secret: random(),
         }
@@ -119,7 +116,7 @@ fn gateway_toml(urls: &Urls, keys: &Keys) -> String {
         khipu_secret,
         ..
     } = keys;
-    let merchant_key_hash = sha256_hex(&keys.merchant_key);
+    let merchant_key_hash = chasqui::api_key::hash_text(&keys.merchant_key);
     format!(
         r#"
 [server]
@@ -136,21 +133,11 @@ name = "shop"
 receiver_id = {RECEIVER_ID}
 khipu_api_key = "{khipu_api_key}"
 khipu_secrets = ["{khipu_secret}"]
-api_keys = ["sha256:{merchant_key_hash}"]
+api_keys = ["{merchant_key_hash}"]
 allowed_origins = ["{shop}"]
 allow_private_destinations = ["127.0.0.0/8", "::1/128"]
 "#
     )
-}
-
-fn sha256_hex(text: &str) -> String {
-    Sha256::digest(text)
-        .iter()
-        .fold(String::new(), |mut hex, byte| {
-            // Writing to a String cannot fail.
-            let _ = write!(hex, "{byte:02x}");
-            hex
-        })
 }
 
 #[cfg(test)]

@@ -5,7 +5,6 @@
 
 mod composition;
 mod shop;
-mod unmerged;
 
 use std::{
     error::Error,

@@ -119,7 +119,6 @@ fn what_happens(visit: &Visit, config: &ShopConfig) -> Markup {
                     li { a href="/orders" { strong { (t("Pedidos", "Orders")) } span { (t("lo que sabe la tienda", "what the shop knows")) } } }
                     li { a href={ (bank_url) "/sandbox/notifications" } { strong { (t("Avisos del sandbox", "Sandbox notifications")) } span { (t("cada intento, con su respuesta", "every attempt and its answer")) } } }
                     li { a href={ (gateway_url) "/healthz" } { strong { (t("Salud de Chasqui", "Chasqui's health")) } span { (t("parte por parte", "part by part")) } } }
-                    li { a href={ (gateway_url) "/openapi.json" } { strong { "OpenAPI" } span { (t("la interfaz de Chasqui", "Chasqui's interface")) } } }
                 }
             }
         }
