@@ -160,6 +160,8 @@ async fn only_the_notification_makes_an_order_paid() {
     shop.order("AAAAAAAAAA").await;
     let returned = shop.page("/orders/AAAAAAAAAA/return").await;
     assert!(returned.contains("Estamos verificando"));
+    // Without the address, a page that was opened with a fragment would never load again.
+    assert!(returned.contains(r#"content="10; url=/orders/AAAAAAAAAA/return""#));
     assert!(
         shop.page("/orders/AAAAAAAAAA")
             .await

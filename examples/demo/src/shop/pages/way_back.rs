@@ -56,7 +56,11 @@ pub(in crate::shop) async fn returned(
         script src="/assets/return.js" defer {}
         script type="module" src={ (shop.config.gateway_url) "/js/chasqui.js" } {}
         // Without scripts the page asks again by itself, as Khipu's guide proposes.
-        @if order.paid_at.is_none() { noscript { meta http-equiv="refresh" content="10"; } }
+        // The address is written out: while the token's fragment is in it, browsers take a refresh for a step
+        // within the page, and load nothing.
+        @if order.paid_at.is_none() {
+            noscript { meta http-equiv="refresh" content={ "10; url=/orders/" (order.id) "/return" }; }
+        }
     };
     let page = Page {
         title: t("Tu pago", "Your payment"),
