@@ -90,13 +90,13 @@ describe("a payer", () => {
     await until("confirmed", () => page.seen.includes("confirmed"));
     assert.deepEqual(page.seen, ["verifying", "confirmed"]);
     assert.ok(loads <= 1, `the page loaded ${loads} times more`);
-    await page.locator("chasqui-status").getByText(/confirmado/i).first().waitFor();
+    await page.locator("chasqui-status").getByText(/confirmado/i).filter({ visible: true }).first().waitFor();
     assert.ok(!page.url().includes("chasqui="), "the token has left the address bar");
     assert.deepEqual(page.errors, []);
 
     // The shop's own back end was told too.
     await page.locator("a.button[href^='/orders/']").click();
-    await page.getByText(/Pagado/).first().waitFor();
+    await page.getByText(/Pagado/).filter({ visible: true }).first().waitFor();
   });
 
   test("who loses the connection while it is verified sees confirmed all the same", async () => {
@@ -117,7 +117,7 @@ describe("a payer", () => {
     proxy.restore();
     await until("confirmed", () => page.seen.includes("confirmed"));
     assert.deepEqual(page.seen, ["verifying", "confirmed"]);
-    await page.locator("chasqui-status").getByText(/confirmado/i).first().waitFor();
+    await page.locator("chasqui-status").getByText(/confirmado/i).filter({ visible: true }).first().waitFor();
   });
 
   test("who reloads the page is still told", async () => {
@@ -143,7 +143,7 @@ describe("a payer", () => {
     await press(page, "second-signature");
     await page.waitForURL(`${demo.shop}/orders/**`);
     await until("verifying", () => page.seen.includes("verifying"));
-    await page.locator("chasqui-status").getByText(/no pagues de nuevo/i).first().waitFor();
+    await page.locator("chasqui-status").getByText(/no pagues de nuevo/i).filter({ visible: true }).first().waitFor();
     await act(id, "conciliate");
     await until("confirmed", () => page.seen.includes("confirmed"));
   });
@@ -168,7 +168,7 @@ describe("a payer", () => {
     await buy(page);
     await press(page, "authorize");
     await until("confirmed", () => page.seen.includes("confirmed"));
-    await page.locator("chasqui-status").getByText(/confirmed/i).first().waitFor();
+    await page.locator("chasqui-status").getByText(/confirmed/i).filter({ visible: true }).first().waitFor();
     const overflow = await page.evaluate(() => document.documentElement.scrollWidth - innerWidth);
     assert.ok(overflow <= 0, `the page is ${overflow}px too wide`);
   });
