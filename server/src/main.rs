@@ -6,7 +6,7 @@
     reason = "a command speaks to its terminal"
 )]
 
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 
 use chasqui::app::{self, Listeners};
@@ -16,8 +16,6 @@ use chasqui::token::StatusTokens;
 use chasqui::{api_key, checkup, clock, telemetry};
 use clap::{Parser, Subcommand};
 use tokio::signal::unix::{SignalKind, signal};
-
-// Measured under nineteen thousand watchers (tests/load/RESULTS.md).
 
 /// Real-time payment-status gateway for Khipu.
 #[derive(Debug, Parser)]
@@ -88,7 +86,7 @@ async fn main() -> ExitCode {
 }
 
 async fn serve(file: Option<PathBuf>) -> Result<(), String> {
-    let config = load(file)?;
+    let config = load(file.as_deref())?;
     telemetry::start_logging(&config.log)?;
     for warning in &config.warnings {
         tracing::warn!("{warning}");
@@ -126,7 +124,7 @@ fn first_signal() -> std::io::Result<impl Future<Output = ()>> {
 }
 
 async fn check(file: Option<PathBuf>) -> Result<(), String> {
-    let config = load(file)?;
+    let config = load(file.as_deref())?;
     for warning in &config.warnings {
         println!("warning: {warning}");
     }
@@ -146,7 +144,7 @@ async fn check(file: Option<PathBuf>) -> Result<(), String> {
 }
 
 fn token(payment_id: &str, account: Option<&str>, file: Option<PathBuf>) -> Result<(), String> {
-    let config = load(file)?;
+    let config = load(file.as_deref())?;
     let id = PaymentId::parse(payment_id).map_err(|error| error.to_string())?;
     let mut accounts = config
         .accounts
@@ -166,6 +164,6 @@ fn token(payment_id: &str, account: Option<&str>, file: Option<PathBuf>) -> Resu
     Ok(())
 }
 
-fn load(file: Option<PathBuf>) -> Result<Config, String> {
-    Config::load(file.as_deref()).map_err(|error| error.to_string())
+fn load(file: Option<&Path>) -> Result<Config, String> {
+    Config::load(file).map_err(|error| error.to_string())
 }

@@ -112,7 +112,7 @@ impl Problem {
             // Rounded up: nobody should come back a moment too soon.
             headers.insert(
                 header::RETRY_AFTER,
-                HeaderValue::from(wait.as_millis().div_ceil(1000) as u64),
+                HeaderValue::from(wait.as_secs() + u64::from(wait.subsec_nanos() > 0)),
             );
         }
         if self.status == StatusCode::UNAUTHORIZED {
