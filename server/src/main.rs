@@ -63,8 +63,8 @@ enum Keys {
 #[tokio::main]
 async fn main() -> ExitCode {
     let result = match Arguments::parse().command {
-        Command::Serve { config } => serve(config).await,
-        Command::Check { config } => check(config).await,
+        Command::Serve { config } => serve(config.as_deref()).await,
+        Command::Check { config } => check(config.as_deref()).await,
         Command::Keys { command: Keys::New } => {
             let key = api_key::generate();
             println!("key   {key}\nhash  {}", api_key::hash_text(&key));
@@ -74,7 +74,7 @@ async fn main() -> ExitCode {
             payment_id,
             account,
             config,
-        } => token(&payment_id, account.as_deref(), config),
+        } => token(&payment_id, account.as_deref(), config.as_deref()),
     };
     match result {
         Ok(()) => ExitCode::SUCCESS,
@@ -85,8 +85,8 @@ async fn main() -> ExitCode {
     }
 }
 
-async fn serve(file: Option<PathBuf>) -> Result<(), String> {
-    let config = load(file.as_deref())?;
+async fn serve(file: Option<&Path>) -> Result<(), String> {
+    let config = load(file)?;
     telemetry::start_logging(&config.log)?;
     for warning in &config.warnings {
         tracing::warn!("{warning}");
@@ -123,8 +123,8 @@ fn first_signal() -> std::io::Result<impl Future<Output = ()>> {
     })
 }
 
-async fn check(file: Option<PathBuf>) -> Result<(), String> {
-    let config = load(file.as_deref())?;
+async fn check(file: Option<&Path>) -> Result<(), String> {
+    let config = load(file)?;
     for warning in &config.warnings {
         println!("warning: {warning}");
     }
@@ -143,8 +143,8 @@ async fn check(file: Option<PathBuf>) -> Result<(), String> {
     }
 }
 
-fn token(payment_id: &str, account: Option<&str>, file: Option<PathBuf>) -> Result<(), String> {
-    let config = load(file.as_deref())?;
+fn token(payment_id: &str, account: Option<&str>, file: Option<&Path>) -> Result<(), String> {
+    let config = load(file)?;
     let id = PaymentId::parse(payment_id).map_err(|error| error.to_string())?;
     let mut accounts = config
         .accounts
