@@ -153,3 +153,18 @@ fn limits_that_contradict_each_other_are_refused() {
         "{text}"
     );
 }
+
+#[test]
+fn a_bad_webhook_secret_is_told_with_its_key() {
+    for (secret, why) in [
+        ("c2VjcmV0", "must begin with whsec_"),
+        ("whsec_???", "must be whsec_ and then base64"),
+        ("whsec_c2VjcmV0", "must hold 24 to 64 bytes"),
+    ] {
+        let text = problems(&format!("{ACCOUNT}\nwebhook_secrets = [\"{secret}\"]\n"));
+        assert!(
+            text.contains(&format!("accounts[0].webhook_secrets[0] {why}")),
+            "{text}"
+        );
+    }
+}
