@@ -2,11 +2,12 @@
 //!
 //! Whatever is learnt of a payment, from whomever, ends in [`Gateway::apply`]: committed to the ledger first, announced
 //! to the watchers after. `http` calls in from above; nothing below knows of this module. In reading order: this file
-//! for the merchant's calls, [`notifications`] for Khipu's, [`watching`] for the payer's, [`asking`] for what is asked of
-//! Khipu.
+//! for the merchant's calls, [`idempotency`] for those that may come twice, [`notifications`] for Khipu's, [`watching`] for the
+//! payer's, [`asking`] for what is asked of Khipu.
 
 mod asking;
 mod desk;
+mod idempotency;
 mod limiter;
 mod notifications;
 mod watching;
@@ -30,7 +31,9 @@ use crate::payment::{
 use crate::push::{Admission, Hub};
 use crate::relay::{Change, Relay};
 
+pub use crate::ledger::{IdempotencyKey, KeptAnswer};
 pub use asking::AskError;
+pub use idempotency::{Once, OnceError};
 pub use notifications::{NotificationError, Received};
 pub use watching::{Watch, WatchError};
 
@@ -85,7 +88,7 @@ pub struct Created {
     pub fields: Fields,
 }
 
-#[derive(Debug, thiserror::Error)]
+#[derive(Debug, Clone, thiserror::Error)]
 pub enum GatewayError {
     #[error("the request has fields that cannot be accepted")]
     Fields(Vec<FieldError>),
@@ -95,6 +98,9 @@ pub enum GatewayError {
     Khipu(#[from] KhipuError),
     #[error(transparent)]
     Ledger(LedgerError),
+    /// It broke off in the middle: what was asked may have been done.
+    #[error("the operation broke off: {0}")]
+    BrokeOff(String),
 }
 
 impl From<LedgerError> for GatewayError {
@@ -146,11 +152,8 @@ impl Gateway {
         let (gateway, account) = (Arc::clone(self), Arc::clone(account));
         let task =
             tokio::spawn(async move { gateway.create_and_record(&account, fields, hop).await });
-        task.await.unwrap_or_else(|error| {
-            Err(GatewayError::Ledger(LedgerError::Unavailable(format!(
-                "the operation failed: {error}"
-            ))))
-        })
+        task.await
+            .unwrap_or_else(|error| Err(GatewayError::BrokeOff(error.to_string())))
     }
 
     async fn create_and_record(

@@ -5,6 +5,7 @@
 mod assets;
 mod auth;
 mod facade;
+mod idempotency;
 mod listener;
 mod notification;
 mod operations;

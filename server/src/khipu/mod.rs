@@ -70,6 +70,16 @@ impl KhipuError {
     pub fn outcome_is_unknown(&self) -> bool {
         !matches!(self, Self::Refused { .. } | Self::Unreachable(_))
     }
+
+    /// Nothing was done, and for a reason that is not in the request: our credentials, too many requests, one that did
+    /// not arrive whole, no connection. The same request may be taken another time.
+    pub fn is_passing(&self) -> bool {
+        match self {
+            Self::Refused { status, .. } => matches!(status, 401 | 403 | 408 | 425 | 429),
+            Self::Unreachable(_) => true,
+            Self::Failed { .. } | Self::TimedOut | Self::Malformed(_) => false,
+        }
+    }
 }
 
 impl Client {
