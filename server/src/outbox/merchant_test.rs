@@ -5,13 +5,13 @@ use std::sync::Arc;
 use std::sync::atomic::Ordering;
 use std::time::{Duration, Instant};
 
+use super::Limits;
 use super::fixture;
 use super::letter::{Content, Letter};
 use super::merchant::{Class, Merchant, Tried};
 use super::receiver::Receiver;
 use super::schedule::Answer;
 use super::signature;
-use super::Limits;
 use crate::account::Account;
 use crate::clock;
 use crate::khipu::signature as khipu;

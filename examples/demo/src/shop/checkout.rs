@@ -1,7 +1,7 @@
 //! From a cart to a bank page. The order is saved before the payment is created, so that no notification can be
 //! earlier than its order; the order's id is the idempotency key, so that a double click is one payment.
 
-use std::sync::Arc;
+use std::{sync::Arc, time::Duration};
 
 use axum::{
     Form,
@@ -10,6 +10,7 @@ use axum::{
     response::{IntoResponse, Redirect, Response},
 };
 use jiff::Timestamp;
+use reqwest::RequestBuilder;
 use serde::Deserialize;
 use serde_json::json;
 
@@ -21,6 +22,10 @@ use super::{
 };
 
 pub(super) const LONGEST_FIELD: usize = 100;
+
+/// How often, and at the longest how long after each time, a request that is still under way is asked for again.
+const MAX_TRIES: u32 = 5;
+const LONGEST_WAIT: Duration = Duration::from_secs(5);
 
 #[derive(Deserialize)]
 pub(super) struct Buyer {
@@ -111,15 +116,13 @@ async fn create_payment(shop: &Shop, order: &Order) -> Result<Payment, String> {
         "payer_name": order.name,
         "payer_email": order.email,
     });
-    let answer = http
+    let request = http
         .post(format!("{}/v3/payments", config.gateway_url))
         .header("x-api-key", &config.api_key)
         .header("idempotency-key", &order.id)
         .header(header::CONTENT_TYPE, "application/json")
-        .body(body.to_string())
-        .send()
-        .await
-        .map_err(|error| format!("gateway not reached: {error}"))?;
+        .body(body.to_string());
+    let answer = send_patiently(request).await?;
     let status = answer.status();
     let bytes = answer
         .bytes()
@@ -141,4 +144,30 @@ async fn create_payment(shop: &Shop, order: &Order) -> Result<Payment, String> {
         id: created.payment_id,
         url: created.payment_url,
     })
+}
+
+/// A double click asks for the same payment while the first request is still under way; the gateway then says when to
+/// ask again, and answers as it answered the first.
+async fn send_patiently(request: RequestBuilder) -> Result<reqwest::Response, String> {
+    let mut tries = 0;
+    loop {
+        let once = request
+            .try_clone()
+            .ok_or("a request that cannot be repeated")?;
+        let answer = once
+            .send()
+            .await
+            .map_err(|error| format!("gateway not reached: {error}"))?;
+        let wait = answer
+            .headers()
+            .get(header::RETRY_AFTER)
+            .and_then(|wait| wait.to_str().ok()?.parse().ok());
+        match wait {
+            Some(seconds) if answer.status() == StatusCode::CONFLICT && tries < MAX_TRIES => {
+                tries += 1;
+                tokio::time::sleep(Duration::from_secs(seconds).min(LONGEST_WAIT)).await;
+            }
+            _ => return Ok(answer),
+        }
+    }
 }
