@@ -16,8 +16,14 @@ use crate::payment::AccountName;
 )]
 pub(super) enum RawSecret {
     Value(String),
-    Env { env: String },
-    File { file: String },
+    /// From the environment, where a text of digits alone looks like a number.
+    Digits(u64),
+    Env {
+        env: String,
+    },
+    File {
+        file: String,
+    },
 }
 
 #[derive(Debug, Deserialize)]
@@ -97,6 +103,7 @@ impl RawSecret {
     fn check(&self, key: &str, problems: &mut Problems) -> Option<Secret> {
         let found = match self {
             Self::Value(value) => Ok(value.clone()),
+            Self::Digits(digits) => Ok(digits.to_string()),
             Self::Env { env } => std::env::var(env)
                 .map_err(|_| format!("names the environment variable {env}, which is not set")),
             Self::File { file } => std::fs::read_to_string(file)

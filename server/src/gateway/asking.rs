@@ -11,7 +11,6 @@ use dashmap::mapref::entry::Entry;
 use futures_util::FutureExt;
 use futures_util::future::{BoxFuture, Shared};
 use tokio::sync::Semaphore;
-use tokio::task::JoinSet;
 use tokio::time::Instant;
 
 use super::{DELIVERY_GRACE, Gateway, GatewayError, delivery};
@@ -21,7 +20,7 @@ use crate::khipu::KhipuError;
 use crate::khipu::wire::PaymentAnswer;
 use crate::ledger::LedgerError;
 use crate::payment::{
-    AccountName, Claim, Observation, Payment, PaymentId, Source, State, Status, Terms,
+    AccountName, Claim, Observation, Payment, PaymentId, Source, State, Status, Terms, Timestamp,
 };
 
 /// However long Khipu asks us to leave it alone, watchers are not left without an answer for longer.
@@ -71,27 +70,38 @@ impl Gateway {
         let question = match self.questions.entry(key.clone()) {
             Entry::Occupied(question) => question.get().clone(),
             Entry::Vacant(vacant) => {
-                let (gateway, account) = (Arc::clone(self), Arc::clone(account));
-                // A task of its own: should everybody who asked go away, the answer is applied all the same.
-                let task = tokio::spawn(async move {
-                    let under_way = UnderWay { gateway, key };
-                    under_way
-                        .gateway
-                        .ask_and_apply(&account, &under_way.key.1)
-                        .await
-                });
-                let question = async move {
-                    task.await.unwrap_or_else(|error| {
-                        Err(AskError::Ledger(format!("the question failed: {error}")))
-                    })
+                let under_way = UnderWay {
+                    gateway: Arc::clone(self),
+                    key,
                 };
-                vacant.insert(question.boxed().shared()).clone()
+                let (gateway, account, id) = (Arc::clone(self), Arc::clone(account), id.clone());
+                let question = async move {
+                    let _until_answered = under_way;
+                    gateway.ask_anew(&account, &id).await
+                };
+                vacant.insert(detached(question).boxed().shared()).clone()
             }
         };
         question.await
     }
 
+    /// Asks, and never takes the answer to a question that was put before: for whoever knows that something has just
+    /// happened.
+    pub async fn ask_anew(self: &Arc<Self>, account: &Arc<Account>, id: &PaymentId) -> Answered {
+        let (gateway, account, id) = (Arc::clone(self), Arc::clone(account), id.clone());
+        detached(async move { gateway.ask_and_apply(&account, &id).await }).await
+    }
+
+    /// Asks anew, when it is the account's turn.
+    pub async fn ask_in_turn(self: &Arc<Self>, account: &Arc<Account>, id: &PaymentId) -> Answered {
+        if let Some(desk) = self.desks.get(&account.name) {
+            desk.limiter.turn().await;
+        }
+        self.ask_anew(account, id).await
+    }
+
     async fn ask_and_apply(self: &Arc<Self>, account: &Arc<Account>, id: &PaymentId) -> Answered {
+        let asked_at = clock::now();
         let answer = match self.khipu.payment(account, id).await {
             Ok(answer) if answer.payment_id == *id => answer,
             Ok(_) => {
@@ -117,7 +127,7 @@ impl Gateway {
             }
         };
         let answer = Arc::new(answer);
-        self.apply_answer(account, id, &answer).await?;
+        self.apply_answer(account, id, &answer, asked_at).await?;
         Ok(answer)
     }
 
@@ -126,6 +136,7 @@ impl Gateway {
         account: &Arc<Account>,
         id: &PaymentId,
         answer: &PaymentAnswer,
+        asked_at: Timestamp,
     ) -> Result<(), AskError> {
         let known = match self.ledger.payment(id).await {
             Ok(known) => known,
@@ -145,11 +156,13 @@ impl Gateway {
         let Some(claim) = answer.claim(clock::now()) else {
             return Ok(());
         };
-        self.compare(&payment, &claim);
         if claim.status <= payment.state.status {
+            compare(&payment, &claim, asked_at);
             return Ok(());
         }
-        if claim.status == Status::Confirmed && !agrees(&payment.terms, &answer.terms()) {
+        if claim.status == Status::Confirmed
+            && !agrees(payment.terms.as_ref(), answer.terms().as_ref())
+        {
             metrics::counter!("chasqui_mismatches_total", "source" => Source::Khipu.as_str())
                 .increment(1);
             tracing::error!(payment_id = %id, "khipu's answer disagrees with the payment in amount or currency; it is not confirmed");
@@ -184,6 +197,13 @@ impl Gateway {
         answer: &PaymentAnswer,
         known: Option<Payment>,
     ) -> Result<Payment, AskError> {
+        if answer
+            .receiver_id
+            .is_some_and(|receiver| receiver != account.receiver_id)
+        {
+            tracing::error!(payment_id = %id, account = %account.name, "a payment of another receiver is not adopted; is receiver_id right?");
+            return Err(AskError::Foreign);
+        }
         let ours = self.notify_url(account);
         let reference = answer.reference(&ours);
         let intent = match &reference {
@@ -225,18 +245,6 @@ impl Gateway {
         })
     }
 
-    /// A notification said confirmed and Khipu's own answer does not: never lowered, but somebody must look.
-    fn compare(&self, payment: &Payment, claim: &Claim) {
-        if payment.state.status == Status::Confirmed && claim.status < Status::Confirmed {
-            metrics::counter!("chasqui_confirmation_disputed_total").increment(1);
-            tracing::error!(
-                payment_id = %payment.id,
-                khipu_says = claim.status.as_str(),
-                "confirmation_disputed: the payment stands at confirmed but khipu's answer does not say so"
-            );
-        }
-    }
-
     /// The notification that Khipu would have sent for a confirmed payment, from Khipu's own answer.
     pub async fn rebuild_notification(
         self: &Arc<Self>,
@@ -244,7 +252,7 @@ impl Gateway {
         id: &PaymentId,
     ) -> Result<Bytes, String> {
         let answer = self
-            .ask(account, id)
+            .ask_anew(account, id)
             .await
             .map_err(|error| error.to_string())?;
         match answer.claim(clock::now()) {
@@ -263,11 +271,11 @@ impl Gateway {
 
     /// Asks Khipu about everything that somebody here wants to know, for ever.
     pub async fn follow_watched(self: Arc<Self>) {
-        let mut accounts = JoinSet::new();
-        for account in self.accounts.iter() {
-            accounts.spawn(Arc::clone(&self).follow_account(Arc::clone(account)));
-        }
-        accounts.join_all().await;
+        let accounts = self
+            .accounts
+            .iter()
+            .map(|account| Arc::clone(&self).follow_account(Arc::clone(account)));
+        futures_util::future::join_all(accounts).await;
     }
 
     async fn follow_account(self: Arc<Self>, account: Arc<Account>) {
@@ -287,7 +295,7 @@ impl Gateway {
     }
 
     async fn ask_for_watchers(self: &Arc<Self>, account: &Arc<Account>, id: &PaymentId) {
-        let unknown = match self.ask(account, id).await {
+        let not_found = match self.ask(account, id).await {
             Ok(_) => false,
             Err(AskError::Khipu(error)) if error.is_not_found() => true,
             Err(error) => {
@@ -295,13 +303,41 @@ impl Gateway {
                 false
             }
         };
-        let settled = match self.ledger.read(std::slice::from_ref(id)).await {
-            Ok(states) => states[0].is_some_and(|state| state.status.is_final()),
+        let over = match self.ledger.payment(id).await {
+            Ok(Some(payment)) => {
+                // A change that was committed late, or on a path that could not announce it, is told at the latest now.
+                self.hub.refresh(id, &payment.state);
+                payment.state.status.is_final()
+            }
+            // Nothing here and nothing at Khipu. One that was made here and that Khipu does not find just now is asked
+            // about again.
+            Ok(None) => not_found,
             Err(_) => false,
         };
         if let Some(desk) = self.desks.get(&account.name) {
-            desk.settle(id, unknown || settled);
+            desk.settle(id, over);
         }
+    }
+}
+
+/// Runs to its end even if everybody who waits for it goes away.
+async fn detached(question: impl Future<Output = Answered> + Send + 'static) -> Answered {
+    let task = tokio::spawn(question);
+    task.await
+        .unwrap_or_else(|error| Err(AskError::Ledger(format!("the question failed: {error}"))))
+}
+
+/// A notification said confirmed and Khipu's own answer does not: never lowered, but somebody must look. An answer to a
+/// question that was put before the confirmation says nothing about it.
+fn compare(payment: &Payment, claim: &Claim, asked_at: Timestamp) {
+    let State { status, at, .. } = payment.state;
+    if status == Status::Confirmed && claim.status < Status::Confirmed && at < asked_at {
+        metrics::counter!("chasqui_confirmation_disputed_total").increment(1);
+        tracing::error!(
+            payment_id = %payment.id,
+            khipu_says = claim.status.as_str(),
+            "confirmation_disputed: the payment stands at confirmed but khipu's answer does not say so"
+        );
     }
 }
 
@@ -318,12 +354,9 @@ impl Drop for UnderWay {
 }
 
 /// Amount at the currency's precision and currency; both sides must say them.
-fn agrees(ours: &Option<Terms>, khipus: &Option<Terms>) -> bool {
-    match (ours, khipus) {
-        (Some(ours), Some(khipus)) => {
-            ours.currency == khipus.currency
-                && ours.amount.agrees_with(khipus.amount, ours.currency)
-        }
-        _ => false,
-    }
+fn agrees(ours: Option<&Terms>, khipus: Option<&Terms>) -> bool {
+    let (Some(ours), Some(khipus)) = (ours, khipus) else {
+        return false;
+    };
+    ours.currency == khipus.currency && ours.amount.agrees_with(khipus.amount, ours.currency)
 }

@@ -9,6 +9,7 @@ mod asking;
 mod desk;
 mod idempotency;
 mod limiter;
+mod merchant;
 mod notifications;
 mod watching;
 
@@ -19,14 +20,12 @@ use std::time::Duration;
 use tokio::sync::Notify;
 
 use crate::account::{Account, Accounts};
-use crate::clock;
 use crate::config::{Config, Limits};
-use crate::khipu::wire::{CreateRequest, FieldError, ReturnHop};
-use crate::khipu::{self, Answer, Fields, KhipuError};
+use crate::khipu::wire::FieldError;
+use crate::khipu::{self, Fields, KhipuError};
 use crate::ledger::{Ledger, LedgerError, Outcome};
 use crate::payment::{
-    AccountName, Claim, Errand, ErrandKind, Intent, MerchantUrls, Observation, Payment, PaymentId,
-    Ref, Source, State, Status, Timestamp,
+    AccountName, Errand, ErrandKind, Observation, PaymentId, Source, Status, Timestamp,
 };
 use crate::push::{Admission, Hub};
 use crate::relay::{Change, Relay};
@@ -139,155 +138,9 @@ impl Gateway {
         }
     }
 
-    /// Makes a payment at Khipu on the merchant's behalf. What is needed to find it again is durable before Khipu is
-    /// asked, so that a crash at any point leaves nothing that cannot be adopted.
-    ///
-    /// A task of its own: a merchant who hangs up meanwhile may come back for the payment.
-    pub async fn create(
-        self: &Arc<Self>,
-        account: &Arc<Account>,
-        fields: Fields,
-        hop: bool,
-    ) -> Result<Created, GatewayError> {
-        let (gateway, account) = (Arc::clone(self), Arc::clone(account));
-        let task =
-            tokio::spawn(async move { gateway.create_and_record(&account, fields, hop).await });
-        task.await
-            .unwrap_or_else(|error| Err(GatewayError::BrokeOff(error.to_string())))
-    }
-
-    async fn create_and_record(
-        &self,
-        account: &Account,
-        fields: Fields,
-        hop: bool,
-    ) -> Result<Created, GatewayError> {
-        let request = CreateRequest::parse(fields).map_err(GatewayError::Fields)?;
-        let intent = Intent {
-            reference: Ref::from_random(rand::random()),
-            account: account.name.clone(),
-            urls: request.urls.clone(),
-            created_at: clock::now(),
-            payment_id: None,
-        };
-        self.ledger.intend(&intent).await?;
-
-        let (terms, expires_at) = (request.terms.clone(), request.expires_at);
-        let notify_url = format!("{}?ref={}", self.notify_url(account), intent.reference);
-        let hop = (hop && account.return_hop).then(|| {
-            let return_url = format!("{}/return/{}", self.public_url, intent.reference);
-            ReturnHop {
-                cancel_url: format!("{return_url}/cancel"),
-                return_url,
-            }
-        });
-        let answer = self
-            .khipu
-            .create(account, request.for_khipu(&notify_url, hop.as_ref()))
-            .await?;
-
-        let payment = Payment {
-            id: answer.payment_id.clone(),
-            account: account.name.clone(),
-            terms: Some(terms),
-            urls: intent.urls,
-            reference: Some(intent.reference),
-            payment_url: answer.payment_url,
-            expires_at,
-            created_at: intent.created_at,
-            state: State::pending(intent.created_at),
-        };
-        // Should this fail, the payment exists at Khipu and is adopted as soon as anybody asks for it or Khipu notifies:
-        // the merchant must not be told that it does not exist, for it would make another.
-        if let Err(error) = self.ledger.create(&payment).await {
-            tracing::error!(payment_id = %payment.id, %error, "a payment was made but could not be recorded; it will be adopted");
-        }
-        metrics::counter!("chasqui_payments_created_total", "account" => account.name.to_string())
-            .increment(1);
-        Ok(Created {
-            payment_id: answer.payment_id,
-            fields: answer.fields,
-        })
-    }
-
-    /// Khipu's own answer, with the merchant's URLs in the places of ours; what it says is an observation too.
-    pub async fn payment(
-        self: &Arc<Self>,
-        account: &Arc<Account>,
-        id: &PaymentId,
-    ) -> Result<Fields, GatewayError> {
-        if self.is_foreign(account, id).await? {
-            return Err(GatewayError::UnknownPayment);
-        }
-        let answer = self.ask(account, id).await?;
-        let urls = match self.ledger.payment(id).await? {
-            Some(payment) => payment.urls,
-            None => MerchantUrls::default(),
-        };
-        Ok(answer.as_ref().clone().with_urls(&urls))
-    }
-
-    /// Deletes an unpaid payment at Khipu.
-    pub async fn delete(
-        self: &Arc<Self>,
-        account: &Account,
-        id: &PaymentId,
-    ) -> Result<Answer, GatewayError> {
-        if self.is_foreign(account, id).await? {
-            return Err(GatewayError::UnknownPayment);
-        }
-        let answer = self.khipu.delete(account, id).await?;
-        self.apply(
-            id,
-            Observation {
-                account: account.name.clone(),
-                source: Source::Merchant,
-                at: clock::now(),
-                claim: Some(Claim::of(Status::Cancelled)),
-                notification: None,
-                errands: Vec::new(),
-            },
-        )
-        .await?;
-        Ok(answer)
-    }
-
-    pub async fn banks(&self, account: &Account) -> Result<Answer, GatewayError> {
-        Ok(self.khipu.banks(account).await?)
-    }
-
-    /// Whether the payment is known to be this account's; where it is unknown, Khipu is asked.
-    pub async fn require_payment(
-        self: &Arc<Self>,
-        account: &Arc<Account>,
-        id: &PaymentId,
-    ) -> Result<State, GatewayError> {
-        match self.ledger.payment(id).await? {
-            Some(payment) if payment.account != account.name => Err(GatewayError::UnknownPayment),
-            Some(payment) if payment.terms.is_some() => Ok(payment.state),
-            _ => {
-                self.ask(account, id).await?;
-                let payment = self
-                    .ledger
-                    .payment(id)
-                    .await?
-                    .ok_or(GatewayError::UnknownPayment)?;
-                Ok(payment.state)
-            }
-        }
-    }
-
     /// Whether this instance can do its work: the ledger can be written to.
     pub async fn ready(&self) -> Result<(), LedgerError> {
         self.ledger.ready().await
-    }
-
-    async fn is_foreign(&self, account: &Account, id: &PaymentId) -> Result<bool, GatewayError> {
-        Ok(self
-            .ledger
-            .payment(id)
-            .await?
-            .is_some_and(|payment| payment.account != account.name))
     }
 
     /// Where Khipu notifies an account; a payment's own reference is appended.
@@ -333,6 +186,8 @@ impl Gateway {
     async fn announce(&self, id: &PaymentId, source: Source, outcome: Outcome) {
         let Outcome { before, after } = outcome;
         if !outcome.changed() {
+            // It may have been committed on a path that could not tell, such as one that gave up waiting.
+            self.hub.refresh(id, &after);
             return;
         }
         tracing::info!(

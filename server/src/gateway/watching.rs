@@ -72,7 +72,7 @@ impl Gateway {
         self: &Arc<Self>,
         account: &Arc<Account>,
         id: &PaymentId,
-    ) -> Result<Message, GatewayError> {
+    ) -> Result<Message, WatchError> {
         let state = self.require_payment(account, id).await?;
         if !state.status.is_final() {
             self.follow(account, id);

@@ -252,6 +252,11 @@ impl From<WatchError> for Problem {
                 Self::unavailable("this instance takes nobody more; try again")
             }
             WatchError::Relay => Self::unavailable("changes cannot be followed now; try again"),
+            // Whatever is wrong between us and Khipu, its key refused included, is not the watcher's fault and may pass: a
+            // browser that was told 401 would never come back.
+            WatchError::Gateway(GatewayError::Khipu(_)) => {
+                Self::unavailable("khipu cannot be asked about this payment now; try again")
+            }
             WatchError::Gateway(error) => error.into(),
         }
     }
