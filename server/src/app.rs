@@ -10,12 +10,12 @@ use std::time::Duration;
 use futures_util::FutureExt;
 use rand::RngExt;
 use tokio::net::TcpListener;
-use tokio::task::JoinSet;
+use tokio::task::{JoinError, JoinSet};
 
 use crate::account::Secret;
 use crate::config::{Config, Storage};
 use crate::gateway::{Gateway, Parts, Wake};
-use crate::http::{self, Readiness, Site};
+use crate::http::{self, Canary, Readiness, Site};
 use crate::ledger::sqlite::{Location, SqliteLedger};
 use crate::ledger::{Ledger, LedgerError};
 use crate::outbox::Outbox;
@@ -48,6 +48,8 @@ pub enum AppError {
     HttpClient(#[from] reqwest::Error),
     #[error("the outbox cannot be set up: {0}")]
     Outbox(String),
+    #[error("a part that must run for ever ended: {0}")]
+    Broken(String),
 }
 
 impl Listeners {
@@ -104,6 +106,7 @@ pub async fn run(
         )?,
         server: config.server.clone(),
         readiness: Arc::clone(&readiness),
+        canary: Canary::default(),
         metrics,
     });
 
@@ -115,12 +118,12 @@ pub async fn run(
         }
     };
 
+    // None of these ever ends by itself.
     let mut loops = JoinSet::new();
     loops.spawn({
-        let hub = Arc::clone(&hub);
-        async move { hub.turn_wheel().await }
+        let (hub, readiness) = (Arc::clone(&hub), Arc::clone(&readiness));
+        async move { hub.turn_wheel(|| readiness.turned(clock::now())).await }
     });
-    loops.spawn(heartbeat(Arc::clone(&readiness)));
     loops.spawn(Arc::clone(&gateway).follow_watched());
     loops.spawn(
         Reconciler::new(
@@ -130,17 +133,18 @@ pub async fn run(
         )
         .run(),
     );
-    let outbox = outbox(&gateway, &ledger)?;
-    let deliveries = tokio::spawn(outbox.run(wake.deliveries, stopped()));
+    let mut deliveries = tokio::spawn(outbox(&gateway, &ledger)?.run(wake.deliveries, stopped()));
 
     let grant = http::Grant {
         connections: limits.connections,
+        connections_per_address: limits.connections_per_address,
+        trusted_proxies: config.server.trusted_proxies.clone(),
         head_timeout: limits.handshake_timeout,
     };
     let public = tokio::spawn(http::serve(
         listeners.public,
         http::public(Arc::clone(&site)),
-        grant,
+        grant.clone(),
         stopped(),
     ));
     let admin = tokio::spawn(http::serve(
@@ -152,14 +156,27 @@ pub async fn run(
     readiness.set_ready();
     tracing::info!(public_url = %config.server.public_url, "ready");
 
-    shutdown.await;
-    tracing::info!(watchers = hub.watchers(), "stopping");
+    let broken = tokio::select! {
+        () = shutdown => None,
+        ended = loops.join_next() => Some(why(ended.unwrap_or(Ok(())))),
+        ended = &mut deliveries => Some(why(ended)),
+    };
+    match &broken {
+        None => tracing::info!(watchers = hub.watchers(), "stopping"),
+        // Whatever it held is durable. A process that starts anew does the work; one that goes on without it does not.
+        Some(reason) => tracing::error!(reason, "a loop that never ends has ended; stopping"),
+    }
     readiness.set_draining();
     let window = config.server.drain_window;
     let deadline = tokio::time::Instant::now() + window;
     hub.drain(window).await;
     let _ = stop_serving.send(true);
-    let finished = async { tokio::join!(public, admin, deliveries) };
+    let finished = async {
+        let _ = tokio::join!(public, admin);
+        if !deliveries.is_finished() {
+            let _ = deliveries.await;
+        }
+    };
     if tokio::time::timeout_at(
         deadline.max(tokio::time::Instant::now() + LAST_REQUESTS),
         finished,
@@ -171,22 +188,17 @@ pub async fn run(
     }
     loops.abort_all();
     tracing::info!("stopped");
-    Ok(())
+    broken.map_or(Ok(()), |reason| Err(AppError::Broken(reason)))
+}
+
+fn why(ended: Result<(), JoinError>) -> String {
+    ended
+        .err()
+        .map_or_else(|| "it returned".to_owned(), |error| error.to_string())
 }
 
 /// What requests under way are granted even when the drain window is used up.
 const LAST_REQUESTS: Duration = Duration::from_secs(1);
-
-/// How often the runtime shows that it turns.
-const HEARTBEAT: Duration = Duration::from_secs(1);
-
-async fn heartbeat(readiness: Arc<Readiness>) {
-    let mut beats = tokio::time::interval(HEARTBEAT);
-    loop {
-        beats.tick().await;
-        readiness.turned(clock::now());
-    }
-}
 
 pub(crate) fn open_ledger(storage: &Storage) -> Result<Arc<dyn Ledger>, AppError> {
     let location = match storage {
@@ -253,6 +265,12 @@ fn kept_key(path: &Path) -> io::Result<Secret> {
     let mut file = options.open(path)?;
     writeln!(file, "{}", key.expose())?;
     file.sync_all()?;
+    // The name must last as long as what it names.
+    let directory = path
+        .parent()
+        .filter(|parent| !parent.as_os_str().is_empty())
+        .unwrap_or(Path::new("."));
+    std::fs::File::open(directory)?.sync_all()?;
     Ok(key)
 }
 

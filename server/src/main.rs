@@ -10,7 +10,7 @@ use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 
 use chasqui::app::{self, Listeners};
-use chasqui::config::Config;
+use chasqui::config::{Config, Storage};
 use chasqui::payment::PaymentId;
 use chasqui::token::StatusTokens;
 use chasqui::{api_key, checkup, clock, telemetry};
@@ -157,6 +157,9 @@ fn token(payment_id: &str, account: Option<&str>, file: Option<&Path>) -> Result
             return Err("there are several accounts; name one with --account".into());
         }
     };
+    if config.storage == Storage::Memory && config.server.signing_keys.is_empty() {
+        return Err("with sqlite::memory: each process has a signing key of its own; set server.signing_keys".into());
+    }
     let keys = app::signing_keys(&config).map_err(|error| error.to_string())?;
     let tokens = StatusTokens::new(&keys, config.server.status_token_ttl)
         .ok_or("there is no signing key")?;

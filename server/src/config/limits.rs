@@ -18,6 +18,8 @@ pub struct Limits {
     /// Connections that speak HTTP with the public listener, watchers not counted; further ones wait in the kernel's
     /// queue.
     pub connections: usize,
+    /// Of these, from one address, trusted proxies excepted; a further one is closed.
+    pub connections_per_address: usize,
     /// From accept to the end of the request's head; then the connection is closed.
     pub handshake_timeout: Duration,
     /// From request to answer, for all but a held poll; then 503.
@@ -49,6 +51,7 @@ impl Default for Limits {
             watchers_per_payment: 32,
             watchers_per_address: 2_000,
             connections: 10_000,
+            connections_per_address: 1_000,
             handshake_timeout: Duration::from_secs(10),
             request_timeout: Duration::from_secs(60),
             notification_bytes: 64 * 1024,
@@ -97,7 +100,7 @@ macro_rules! raw_limits {
 
 raw_limits! {
     counts:
-        watchers: usize, watchers_per_payment: usize, watchers_per_address: usize, connections: usize,
+        watchers: usize, watchers_per_payment: usize, watchers_per_address: usize, connections: usize, connections_per_address: usize,
         notification_bytes: usize, facade_bytes: usize, khipu_answer_bytes: usize,
         questions_per_second: u32, questions_in_flight: usize;
     spans:

@@ -46,10 +46,17 @@ const DELIVERY_GRACE: Duration = Duration::from_secs(10);
 /// How long after a confirmation by notification Khipu is asked whether it agrees.
 const CROSS_CHECK_DELAY: Duration = Duration::from_secs(2);
 
+/// Connections that are being told why they are refused, in all and from one address. One more is told over HTTP, which a
+/// browser cannot read.
+const REFUSALS: usize = 1024;
+const REFUSALS_PER_ADDRESS: usize = 64;
+
 #[derive(Debug)]
 pub struct Gateway {
     pub accounts: Arc<Accounts>,
     pub admission: Arc<Admission>,
+    /// For connections that are kept only to be told why they are refused.
+    pub refusals: Arc<Admission>,
     pub limits: Limits,
     ledger: Arc<dyn Ledger>,
     relay: Arc<dyn Relay>,
@@ -126,6 +133,7 @@ impl Gateway {
                 config.limits.watchers,
                 config.limits.watchers_per_address,
             )),
+            refusals: Arc::new(Admission::new(REFUSALS, REFUSALS_PER_ADDRESS)),
             limits: config.limits.clone(),
             ledger: parts.ledger,
             relay: parts.relay,

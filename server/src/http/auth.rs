@@ -8,8 +8,8 @@ use axum::http::HeaderMap;
 use axum::http::header::AUTHORIZATION;
 use axum::http::request::Parts;
 
-use super::Site;
 use super::problem::Problem;
+use super::{Site, origin};
 use crate::account::Account;
 use crate::api_key;
 use crate::payment::PaymentId;
@@ -47,8 +47,25 @@ fn merchant(site: &Site, headers: &HeaderMap) -> Option<Result<Merchant, Problem
     }))
 }
 
-/// Who may watch a payment: whoever holds its token, or its merchant.
-pub(super) fn watcher(
+/// Who may watch a payment, and whose it is: whoever holds its token, from a page of its account's, or its merchant.
+pub(super) fn admit(
+    site: &Site,
+    headers: &HeaderMap,
+    subprotocol_token: Option<&str>,
+    id: &str,
+) -> Result<(Arc<Account>, PaymentId), Problem> {
+    let id = payment_id(id)?;
+    let account = watcher(site, headers, subprotocol_token, &id)?;
+    origin::check(site, &account, headers)?;
+    Ok((account, id))
+}
+
+/// What cannot be a payment's id is nobody's payment.
+pub(super) fn payment_id(text: &str) -> Result<PaymentId, Problem> {
+    PaymentId::parse(text).map_err(|_| Problem::unknown_payment())
+}
+
+fn watcher(
     site: &Site,
     headers: &HeaderMap,
     subprotocol_token: Option<&str>,

@@ -8,7 +8,7 @@ use axum::http::{HeaderMap, StatusCode, header};
 use axum::response::{IntoResponse, Response};
 use serde::Serialize;
 
-use super::auth::Merchant;
+use super::auth::{Merchant, payment_id};
 use super::idempotency::{self, Keyed};
 use super::problem::Problem;
 use super::request_id::RequestId;
@@ -17,7 +17,7 @@ use crate::account::Account;
 use crate::clock;
 use crate::gateway::GatewayError;
 use crate::khipu::{Answer, Fields};
-use crate::payment::{PaymentId, Timestamp};
+use crate::payment::Timestamp;
 
 pub(super) async fn banks(
     State(site): Shared,
@@ -116,11 +116,6 @@ pub(super) async fn status_token(
         expires_at: token.expires_at,
     };
     Ok(json(serde_json::to_vec(&minted).unwrap_or_default()))
-}
-
-/// What cannot be a payment's id is nobody's payment.
-pub(super) fn payment_id(text: &str) -> Result<PaymentId, Problem> {
-    PaymentId::parse(text).map_err(|_| Problem::unknown_payment())
 }
 
 /// A body within its limit.

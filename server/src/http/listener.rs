@@ -10,12 +10,14 @@ use axum::extract::Request;
 use hyper::server::conn::http1;
 use hyper_util::rt::{TokioIo, TokioTimer};
 use hyper_util::service::TowerToHyperService;
+use ipnet::IpNet;
 use tokio::net::{TcpListener, TcpStream};
 use tokio::sync::{Semaphore, watch};
 use tokio_util::task::TaskTracker;
 use tower::ServiceExt;
 
 use super::peer::Peer;
+use crate::push::Admission;
 
 /// What a request's head may take; hyper answers 431 beyond it.
 const MAX_HEAD_BYTES: usize = 16 * 1024;
@@ -23,11 +25,18 @@ const MAX_HEAD_BYTES: usize = 16 * 1024;
 /// After an error that will pass (too many open files), rather than spinning on it.
 const ACCEPT_PAUSE: Duration = Duration::from_millis(50);
 
+/// How long the other end may take nothing of what it is sent, as long as the connection lives and whatever it speaks.
+/// The kernel watches over it, so that it costs no timer here; a WebSocket whose phone is gone ends by it too.
+const STALLED_AFTER: Duration = Duration::from_secs(30);
+
 /// What one listener grants.
-#[derive(Debug, Clone, Copy)]
+#[derive(Debug, Clone)]
 pub(crate) struct Grant {
     /// Connections that speak HTTP at once; one that became a WebSocket no longer counts.
     pub(crate) connections: usize,
+    /// Of these, from one address; a further one is closed. Proxies that are trusted speak for many.
+    pub(crate) connections_per_address: usize,
+    pub(crate) trusted_proxies: Vec<IpNet>,
     /// From accept, or from the last answer, to the end of a request's head.
     pub(crate) head_timeout: Duration,
 }
@@ -42,6 +51,10 @@ pub(crate) async fn serve(
     let (stopping, stopped) = watch::channel(());
     let connections = TaskTracker::new();
     let places = Arc::new(Semaphore::new(grant.connections));
+    let addresses = Arc::new(Admission::new(
+        grant.connections,
+        grant.connections_per_address,
+    ));
     tokio::pin!(stop);
     loop {
         let accepted = tokio::select! {
@@ -49,6 +62,19 @@ pub(crate) async fn serve(
             accepted = accept(&listener, &places) => accepted,
         };
         let (stream, peer, place) = accepted;
+        let is_trusted = grant
+            .trusted_proxies
+            .iter()
+            .any(|network| network.contains(&peer.ip().to_canonical()));
+        let permit = if is_trusted {
+            None
+        } else {
+            Some(addresses.admit(peer.ip()))
+        };
+        if let Some(Err(_)) = permit {
+            metrics::counter!("chasqui_connections_refused_total").increment(1);
+            continue;
+        }
         let connection = speak(
             stream,
             peer,
@@ -58,7 +84,7 @@ pub(crate) async fn serve(
         );
         connections.spawn(async move {
             connection.await;
-            drop(place);
+            drop((place, permit));
         });
     }
     drop(listener);
@@ -97,6 +123,7 @@ async fn speak(
 ) {
     // A frame is small and must not wait for another.
     let _ = stream.set_nodelay(true);
+    let _ = socket2::SockRef::from(&stream).set_tcp_user_timeout(Some(STALLED_AFTER));
     let service = TowerToHyperService::new(router.map_request(
         move |mut request: hyper::Request<hyper::body::Incoming>| {
             request.extensions_mut().insert(Peer(peer));

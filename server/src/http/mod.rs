@@ -32,7 +32,7 @@ use crate::gateway::Gateway;
 use crate::token::StatusTokens;
 
 pub(crate) use listener::{Grant, serve};
-pub use operations::Readiness;
+pub use operations::{Canary, Readiness};
 
 use problem::Problem;
 
@@ -43,6 +43,7 @@ pub struct Site {
     pub tokens: StatusTokens,
     pub server: Server,
     pub readiness: Arc<Readiness>,
+    pub canary: Canary,
     pub metrics: metrics_exporter_prometheus::PrometheusHandle,
 }
 

@@ -38,7 +38,11 @@ fn address(peer: Peer, headers: &HeaderMap, trusted: &[IpNet]) -> IpAddr {
         if !is_trusted(address) {
             break;
         }
-        let Ok(next) = hop.parse::<IpAddr>() else {
+        // Some proxies write the port too.
+        let Ok(next) = hop
+            .parse::<IpAddr>()
+            .or_else(|_| hop.parse::<SocketAddr>().map(|hop| hop.ip()))
+        else {
             break;
         };
         address = next.to_canonical();

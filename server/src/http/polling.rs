@@ -10,7 +10,6 @@ use axum::response::{IntoResponse, Response};
 use super::Site;
 use super::facade::json;
 use super::problem::Problem;
-use super::status::Asker;
 use crate::account::Account;
 use crate::payment::PaymentId;
 use crate::push::Message;
@@ -20,16 +19,15 @@ pub(super) async fn answer(
     account: &Arc<Account>,
     id: &PaymentId,
     wait: Option<&str>,
-    asker: &Asker<'_>,
+    headers: &HeaderMap,
+    address: IpAddr,
 ) -> Result<Response, Problem> {
     let wait = wait
         .map(|text| parse_wait(text, site.gateway.limits.poll_wait))
         .transpose()?;
-    let known = known_version(asker.headers);
+    let known = known_version(headers);
     let message = match wait {
-        Some(wait) if !wait.is_zero() => {
-            held(site, account, id, known, wait, asker.address).await?
-        }
+        Some(wait) if !wait.is_zero() => held(site, account, id, known, wait, address).await?,
         _ => site.gateway.status(account, id).await?,
     };
     Ok(render(&message, known))

@@ -61,10 +61,6 @@ impl Fields {
         }
     }
 
-    pub fn remove(&mut self, name: &str) {
-        self.0.retain(|(field, _)| field != name);
-    }
-
     pub fn to_json(&self) -> Vec<u8> {
         // Text and raw JSON serialise always.
         serde_json::to_vec(self).unwrap_or_default()
@@ -137,8 +133,10 @@ mod tests {
         let mut fields = Fields::parse(br#"{"a":1,"b":2}"#).expect("object");
         fields.set("a", "é");
         fields.set("c", "3");
-        fields.remove("b");
-        assert_eq!(fields.to_json(), "{\"a\":\"é\",\"c\":\"3\"}".as_bytes());
+        assert_eq!(
+            fields.to_json(),
+            "{\"a\":\"é\",\"b\":2,\"c\":\"3\"}".as_bytes()
+        );
     }
 
     #[test]

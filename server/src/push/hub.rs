@@ -109,8 +109,8 @@ impl Hub {
             .add(watcher, &mut rand::rng());
     }
 
-    /// Turns the wheel, once a second, for ever.
-    pub async fn turn_wheel(&self) {
+    /// Turns the wheel, once a second, for ever. `turned` is called each time.
+    pub async fn turn_wheel(&self, turned: impl Fn()) {
         let mut ticks = tokio::time::interval(Duration::from_secs(1));
         ticks.set_missed_tick_behavior(tokio::time::MissedTickBehavior::Skip);
         loop {
@@ -120,6 +120,7 @@ impl Hub {
                 .unwrap_or_else(PoisonError::into_inner)
                 .turn(&mut rand::rng());
             metrics::gauge!("chasqui_watchers").set(self.watchers() as f64);
+            turned();
         }
     }
 

@@ -1,0 +1,116 @@
+//! How a connection is ended: a code that tells the client whether to come back, and a reason.
+
+use std::time::Duration;
+
+use tokio_tungstenite::tungstenite::Utf8Bytes;
+use tokio_tungstenite::tungstenite::protocol::CloseFrame;
+use tokio_tungstenite::tungstenite::protocol::frame::coding::CloseCode;
+
+use crate::gateway::WatchError;
+use crate::http::problem::Problem;
+use crate::push::Refusal;
+
+/// A close code and its reason.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(super) struct Farewell {
+    code: u16,
+    reason: Utf8Bytes,
+}
+
+impl Farewell {
+    /// There is nothing more to wait for.
+    pub(super) fn settled() -> Self {
+        Self::new(1000, "final")
+    }
+
+    pub(super) fn frame(&self) -> CloseFrame {
+        CloseFrame {
+            code: CloseCode::from(self.code),
+            reason: self.reason.clone(),
+        }
+    }
+
+    pub(super) fn new(code: u16, reason: impl Into<Utf8Bytes>) -> Self {
+        Self {
+            code,
+            reason: reason.into(),
+        }
+    }
+
+    fn retry(code: u16, wait: Duration) -> Self {
+        Self::new(code, format!("retry_after_ms={}", wait.as_millis()))
+    }
+
+    pub(super) fn going_away(retry_after_ms: u32) -> Self {
+        Self::retry(1012, Duration::from_millis(retry_after_ms.into()))
+    }
+}
+
+/// Codes are 4000 and the HTTP status: 44xx never retry, 45xx retry.
+impl From<Problem> for Farewell {
+    fn from(problem: Problem) -> Self {
+        let code = match problem.status.as_u16() {
+            status @ (401 | 403 | 404 | 429) => 4000 + status,
+            // Whatever else failed may pass, and a browser must not give up because of it.
+            _ => 4503,
+        };
+        if code == 4429 {
+            Self::retry(code, Duration::from_secs(5))
+        } else {
+            Self::new(code, problem.code)
+        }
+    }
+}
+
+impl From<Refusal> for Farewell {
+    fn from(refusal: Refusal) -> Self {
+        match refusal {
+            Refusal::GoingAway => Self::going_away(1000),
+            refusal => Problem::from(refusal).into(),
+        }
+    }
+}
+
+impl From<WatchError> for Farewell {
+    fn from(error: WatchError) -> Self {
+        match error {
+            WatchError::Refused(refusal) => refusal.into(),
+            error => Problem::from(error).into(),
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use axum::http::StatusCode;
+
+    #[test]
+    fn close_codes_tell_a_client_whether_to_come_back() {
+        for (status, code) in [
+            (401, 4401),
+            (404, 4404),
+            (403, 4403),
+            (429, 4429),
+            (500, 4503),
+            (502, 4503),
+            (503, 4503),
+        ] {
+            let problem = Problem::new(
+                StatusCode::from_u16(status).expect("status"),
+                "code",
+                "detail",
+            );
+            assert_eq!(Farewell::from(problem).code, code);
+        }
+        assert_eq!(
+            Farewell::from(Refusal::GoingAway),
+            Farewell::new(1012, "retry_after_ms=1000")
+        );
+        assert_eq!(
+            Farewell::from(Refusal::AddressFull),
+            Farewell::new(4429, "retry_after_ms=5000")
+        );
+        assert_eq!(Farewell::from(Refusal::InstanceFull).code, 4503);
+    }
+}

@@ -1,0 +1,183 @@
+//! The status over WebSocket: the handshake. What follows it is a [`session`]; how it ends, a [`farewell`].
+
+mod farewell;
+mod session;
+
+use std::net::IpAddr;
+use std::sync::Arc;
+
+use axum::extract::Request;
+use axum::http::header::{CONNECTION, SEC_WEBSOCKET_ACCEPT, SEC_WEBSOCKET_PROTOCOL, UPGRADE};
+use axum::http::{HeaderMap, HeaderValue, Method, StatusCode};
+use axum::response::{IntoResponse, Response};
+use hyper::upgrade::{OnUpgrade, Upgraded};
+use hyper_util::rt::TokioIo;
+use tokio::net::TcpStream;
+use tokio_tungstenite::WebSocketStream;
+use tokio_tungstenite::tungstenite::handshake::derive_accept_key;
+use tokio_tungstenite::tungstenite::protocol::{Role, WebSocketConfig};
+
+use super::problem::Problem;
+use super::{Site, auth};
+use crate::account::Account;
+use crate::payment::PaymentId;
+use crate::push::Permit;
+use farewell::Farewell;
+use session::{Session, Socket};
+
+const SUBPROTOCOL: &str = "chasqui.v1";
+const TOKEN_SUBPROTOCOL: &str = "chasqui.token.";
+
+/// What a watcher may send at once: a receipt is a dozen bytes. More closes 1009.
+const MAX_CLIENT_MESSAGE: usize = 1024;
+
+/// Allocated and touched for every watcher, so small: clients send next to nothing.
+const READ_BUFFER: usize = 128;
+
+/// A status object is under 200 bytes. What does not fit waits in the watcher's slot, where newer replaces older.
+const MAX_WRITE_BUFFER: usize = 4096;
+
+pub(super) fn is_upgrade(headers: &HeaderMap) -> bool {
+    headers
+        .get(UPGRADE)
+        .is_some_and(|value| value.as_bytes().eq_ignore_ascii_case(b"websocket"))
+}
+
+/// Completes the handshake, or refuses it. A bad token and an unknown payment are told by a close code after it, because
+/// a browser cannot read why a handshake failed.
+pub(super) fn follow(
+    site: Arc<Site>,
+    id: &str,
+    address: IpAddr,
+    mut request: Request,
+) -> Result<Response, Problem> {
+    let headers = request.headers();
+    let accept = accept_key(&request)?;
+    let offered = Offered::read(headers);
+    let place = auth::admit(&site, headers, offered.token, id).and_then(|(account, id)| {
+        let permit = site.gateway.admission.admit(address)?;
+        Ok((account, id, permit))
+    });
+    let admitted = match place {
+        Ok(admitted) => Ok(admitted),
+        // Whose page it is can be told without reading a close code.
+        Err(problem) if problem.status == StatusCode::FORBIDDEN => return Err(problem),
+        // Telling somebody why costs a connection too; when too many are being told, HTTP has to do.
+        Err(problem) => match site.gateway.refusals.admit(address) {
+            Ok(permit) => Err((Farewell::from(problem), permit)),
+            Err(_) => return Err(problem),
+        },
+    };
+    let echo_subprotocol = offered.speaks_ours;
+    let Some(upgrade) = request.extensions_mut().remove::<OnUpgrade>() else {
+        return Err(Problem::bad_request(
+            "no_upgrade",
+            "this connection cannot become a WebSocket",
+        ));
+    };
+    let limit = site.gateway.limits.handshake_timeout;
+    tokio::spawn(async move {
+        let Ok(Ok(upgraded)) = tokio::time::timeout(limit, upgrade).await else {
+            return;
+        };
+        let Some(socket) = socket(upgraded).await else {
+            return;
+        };
+        match admitted {
+            Ok((account, id, permit)) => begin(site, account, id, permit, socket).await,
+            Err((farewell, permit)) => Session::parting(socket, farewell, permit).await,
+        }
+    });
+    let mut response = StatusCode::SWITCHING_PROTOCOLS.into_response();
+    let answer = response.headers_mut();
+    answer.insert(UPGRADE, HeaderValue::from_static("websocket"));
+    answer.insert(CONNECTION, HeaderValue::from_static("Upgrade"));
+    answer.insert(SEC_WEBSOCKET_ACCEPT, accept);
+    if echo_subprotocol {
+        answer.insert(
+            SEC_WEBSOCKET_PROTOCOL,
+            HeaderValue::from_static(SUBPROTOCOL),
+        );
+    }
+    Ok(response)
+}
+
+/// What the client offers in `Sec-WebSocket-Protocol`.
+struct Offered<'a> {
+    speaks_ours: bool,
+    token: Option<&'a str>,
+}
+
+impl<'a> Offered<'a> {
+    fn read(headers: &'a HeaderMap) -> Self {
+        let mut offered = Self {
+            speaks_ours: false,
+            token: None,
+        };
+        let values = headers
+            .get_all(SEC_WEBSOCKET_PROTOCOL)
+            .iter()
+            .filter_map(|value| value.to_str().ok());
+        for protocol in values.flat_map(|value| value.split(',')).map(str::trim) {
+            match protocol.strip_prefix(TOKEN_SUBPROTOCOL) {
+                Some(token) => offered.token = Some(token),
+                None => offered.speaks_ours |= protocol == SUBPROTOCOL,
+            }
+        }
+        offered
+    }
+}
+
+fn accept_key(request: &Request) -> Result<HeaderValue, Problem> {
+    let headers = request.headers();
+    let refused = |detail: &str| Problem::bad_request("invalid_handshake", detail);
+    if request.method() != Method::GET
+        || headers
+            .get("sec-websocket-version")
+            .is_none_or(|version| version != "13")
+    {
+        return Err(refused(
+            "a WebSocket begins with GET and Sec-WebSocket-Version: 13",
+        ));
+    }
+    let key = headers
+        .get("sec-websocket-key")
+        .ok_or_else(|| refused("Sec-WebSocket-Key is missing"))?;
+    HeaderValue::from_str(&derive_accept_key(key.as_bytes()))
+        .map_err(|_| refused("Sec-WebSocket-Key is not readable"))
+}
+
+/// The bare TCP connection under the upgrade: hyper's own wrapping would be kept, and paid for, as long as the socket.
+async fn socket(upgraded: Upgraded) -> Option<Socket> {
+    let parts = upgraded.downcast::<TokioIo<TcpStream>>().ok()?;
+    let config = WebSocketConfig::default()
+        .read_buffer_size(READ_BUFFER)
+        .write_buffer_size(0)
+        .max_write_buffer_size(MAX_WRITE_BUFFER)
+        .max_message_size(Some(MAX_CLIENT_MESSAGE))
+        .max_frame_size(Some(MAX_CLIENT_MESSAGE));
+    let early = parts.read_buf.to_vec();
+    let stream = parts.io.into_inner();
+    Some(if early.is_empty() {
+        WebSocketStream::from_raw_socket(stream, Role::Server, Some(config)).await
+    } else {
+        WebSocketStream::from_partially_read(stream, early, Role::Server, Some(config)).await
+    })
+}
+
+async fn begin(
+    site: Arc<Site>,
+    account: Arc<Account>,
+    id: PaymentId,
+    permit: Permit,
+    socket: Socket,
+) {
+    match site.gateway.watch(&account, &id).await {
+        Ok(watch) => {
+            site.gateway.keep_alive(&watch);
+            // A task of its own, so that what was needed to begin is not kept as long as the connection.
+            tokio::spawn(Session::following(socket, watch, permit));
+        }
+        Err(error) => Session::parting(socket, error.into(), permit).await,
+    }
+}

@@ -1,0 +1,287 @@
+//! One connection, as a small state machine.
+//!
+//! The machine is written as a future by hand, because a task is as large as its largest await point and there is one for
+//! every payer who waits. It owns no timer while it idles (the hub's wheel signals pings and lifetimes) and no queue (the
+//! watcher's slot holds the newest message only).
+
+use std::future::Future;
+use std::pin::Pin;
+use std::task::{Context, Poll, ready};
+use std::time::Duration;
+
+use futures_util::{SinkExt, StreamExt};
+use serde::Deserialize;
+use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
+use tokio::net::TcpStream;
+use tokio::time::Sleep;
+use tokio_tungstenite::WebSocketStream;
+use tokio_tungstenite::tungstenite::{Bytes, Error as SocketError, Message as Frame, Utf8Bytes};
+
+use super::farewell::Farewell;
+use crate::gateway::Watch;
+use crate::payment::Status;
+use crate::push::{Message, Permit, Signal};
+
+pub(super) type Socket = WebSocketStream<TcpStream>;
+
+/// Client messages between two pings; one more closes 1008. A receipt for each status is seven.
+const MAX_CLIENT_MESSAGES: u8 = 32;
+
+/// Two pings may be unanswered; at the third the other end is taken for gone.
+const MAX_UNANSWERED_PINGS: u8 = 2;
+
+/// After a final status the page may say that the payer saw it, or close by itself; then we close.
+const RECEIPT_GRACE: Duration = Duration::from_secs(1);
+
+/// How long the other end may take to answer a close.
+const CLOSE_GRACE: Duration = Duration::from_secs(5);
+
+/// What an oversized sender may still push at us while it reads why it was closed.
+const MAX_DISCARDED: usize = 256 * 1024;
+
+/// One connection, from the end of the handshake to the end.
+pub(super) struct Session {
+    socket: Socket,
+    /// Only with one who was let in.
+    watch: Option<Watch>,
+    _permit: Permit,
+    phase: Phase,
+    unanswered_pings: u8,
+    client_messages: u8,
+    /// Only while parting; boxed, so that the many who wait do not carry it.
+    deadline: Option<Pin<Box<Sleep>>>,
+}
+
+enum Phase {
+    Following,
+    /// A final status was sent; the page may still say that it was seen.
+    Settled,
+    /// To be said as soon as there is room.
+    Parting(Farewell),
+    /// Said; the other end has to answer.
+    Parted,
+    /// The other end sent more than it may: what it sends is no longer understood, only thrown away.
+    Discarding(usize),
+}
+
+impl Session {
+    pub(super) fn following(socket: Socket, watch: Watch, permit: Permit) -> Self {
+        Self {
+            socket,
+            watch: Some(watch),
+            _permit: permit,
+            phase: Phase::Following,
+            unanswered_pings: 0,
+            client_messages: 0,
+            deadline: None,
+        }
+    }
+
+    pub(super) fn parting(socket: Socket, farewell: Farewell, permit: Permit) -> Self {
+        Self {
+            socket,
+            watch: None,
+            _permit: permit,
+            phase: Phase::Parting(farewell),
+            unanswered_pings: 0,
+            client_messages: 0,
+            deadline: Some(Box::pin(tokio::time::sleep(CLOSE_GRACE))),
+        }
+    }
+
+    fn part(&mut self, farewell: Farewell) {
+        self.phase = Phase::Parting(farewell);
+        self.deadline = Some(Box::pin(tokio::time::sleep(CLOSE_GRACE)));
+    }
+
+    /// Ready when the connection is over.
+    fn poll_read(&mut self, context: &mut Context<'_>) -> Poll<()> {
+        while !matches!(self.phase, Phase::Discarding(_)) {
+            match ready!(self.socket.poll_next_unpin(context)) {
+                Some(Ok(Frame::Pong(_))) => self.unanswered_pings = 0,
+                Some(Ok(Frame::Text(text))) => self.heard(text.as_str()),
+                Some(Ok(Frame::Binary(_))) => self.heard(""),
+                Some(Ok(_)) => {}
+                Some(Err(SocketError::Capacity(_))) => {
+                    let farewell = Farewell::new(1009, "a message is at most 1024 bytes").frame();
+                    // It is queued even if it cannot be written now; flushing goes on below.
+                    let _ = self.socket.start_send_unpin(Frame::Close(Some(farewell)));
+                    self.deadline = Some(Box::pin(tokio::time::sleep(CLOSE_GRACE)));
+                    self.phase = Phase::Discarding(0);
+                }
+                Some(Err(_)) | None => return Poll::Ready(()),
+            }
+        }
+        self.poll_discard(context)
+    }
+
+    /// Closing at once would reset the connection and take the close frame with it, so the rest is read and forgotten.
+    fn poll_discard(&mut self, context: &mut Context<'_>) -> Poll<()> {
+        let mut scratch = [0; 1024];
+        while let Phase::Discarding(total) = &mut self.phase {
+            let mut buffer = ReadBuf::new(&mut scratch);
+            match ready!(Pin::new(self.socket.get_mut()).poll_read(context, &mut buffer)) {
+                Ok(()) if !buffer.filled().is_empty() && *total < MAX_DISCARDED => {
+                    *total += buffer.filled().len()
+                }
+                _ => return Poll::Ready(()),
+            }
+        }
+        Poll::Pending
+    }
+
+    /// A client need say nothing. It may say which version its payer has seen.
+    fn heard(&mut self, text: &str) {
+        #[derive(Deserialize)]
+        struct Receipt {
+            seen: u8,
+        }
+        let (Some(watch), Phase::Following | Phase::Settled) = (&self.watch, &self.phase) else {
+            return;
+        };
+        self.client_messages = self.client_messages.saturating_add(1);
+        if self.client_messages > MAX_CLIENT_MESSAGES {
+            return self.part(Farewell::new(1008, "too many messages"));
+        }
+        let Ok(Receipt { seen }) = serde_json::from_str(text) else {
+            return;
+        };
+        let Some(status) = Status::from_version(seen) else {
+            return;
+        };
+        metrics::counter!("chasqui_receipts_total", "status" => status.as_str()).increment(1);
+        tracing::debug!(payment_id = %watch.payment_id(), status = status.as_str(), "the payer saw it");
+        if matches!(self.phase, Phase::Settled) && status.is_final() {
+            self.part(Farewell::settled());
+        }
+    }
+
+    /// Ready when the other end has to be given up.
+    fn poll_signals(&mut self) -> Poll<()> {
+        let Some(watch) = &self.watch else {
+            return Poll::Pending;
+        };
+        match watch.watcher().take_signal() {
+            Some(Signal::Ping) => {
+                if self.unanswered_pings >= MAX_UNANSWERED_PINGS {
+                    return Poll::Ready(());
+                }
+                self.unanswered_pings += 1;
+                self.client_messages = 0;
+                // Should there be no room for it, the other end has not read for long, and goes without.
+                let _ = self.socket.start_send_unpin(Frame::Ping(Bytes::new()));
+            }
+            Some(Signal::Lifetime) if matches!(self.phase, Phase::Following) => {
+                self.part(Farewell::new(4508, "lifetime"));
+            }
+            Some(Signal::GoingAway { retry_after_ms })
+                if matches!(self.phase, Phase::Following) =>
+            {
+                self.part(Farewell::going_away(retry_after_ms));
+            }
+            _ => {}
+        }
+        Poll::Pending
+    }
+
+    /// Ready when the connection is over.
+    fn poll_write(&mut self, context: &mut Context<'_>) -> Poll<()> {
+        loop {
+            let room = match self.socket.poll_ready_unpin(context) {
+                Poll::Ready(Ok(())) => true,
+                Poll::Ready(Err(_)) => return Poll::Ready(()),
+                Poll::Pending => false,
+            };
+            let frame = if room { self.next_frame() } else { None };
+            if let Some(frame) = frame {
+                if self.socket.start_send_unpin(frame).is_err() {
+                    return Poll::Ready(());
+                }
+                continue;
+            }
+            return match self.socket.poll_flush_unpin(context) {
+                Poll::Ready(Err(_)) => Poll::Ready(()),
+                _ => Poll::Pending,
+            };
+        }
+    }
+
+    fn next_frame(&mut self) -> Option<Frame> {
+        match &self.phase {
+            Phase::Following => {
+                let message = self.watch.as_ref()?.watcher().take()?;
+                if message.status.is_final() {
+                    self.phase = Phase::Settled;
+                    self.deadline = Some(Box::pin(tokio::time::sleep(RECEIPT_GRACE)));
+                }
+                Some(text_frame(message))
+            }
+            Phase::Parting(farewell) => {
+                // Nobody is sent away without the newest status.
+                if let Some(message) = self.watch.as_ref().and_then(|watch| watch.watcher().take())
+                {
+                    return Some(text_frame(message));
+                }
+                let frame = Frame::Close(Some(farewell.frame()));
+                self.phase = Phase::Parted;
+                Some(frame)
+            }
+            Phase::Settled | Phase::Parted | Phase::Discarding(_) => None,
+        }
+    }
+
+    /// Ready when the other end was waited for long enough.
+    fn poll_deadline(&mut self, context: &mut Context<'_>) -> Poll<()> {
+        let Some(deadline) = &mut self.deadline else {
+            return Poll::Pending;
+        };
+        ready!(deadline.as_mut().poll(context));
+        if matches!(self.phase, Phase::Settled) {
+            self.part(Farewell::settled());
+            context.waker().wake_by_ref();
+            return Poll::Pending;
+        }
+        Poll::Ready(())
+    }
+}
+
+impl Future for Session {
+    type Output = ();
+
+    fn poll(self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<()> {
+        let this = self.get_mut();
+        if let Some(watch) = &this.watch {
+            // Before looking at anything, so that nothing that comes meanwhile is missed.
+            watch.watcher().wake_me(context);
+        }
+        let over = this.poll_read(context).is_ready()
+            || this.poll_signals().is_ready()
+            || this.poll_write(context).is_ready()
+            || this.poll_deadline(context).is_ready();
+        if over {
+            // Said even to one that is gone; there is nobody to tell if it fails.
+            let _ = Pin::new(this.socket.get_mut()).poll_shutdown(context);
+            return Poll::Ready(());
+        }
+        Poll::Pending
+    }
+}
+
+fn text_frame(message: Message) -> Frame {
+    // serde_json writes UTF-8.
+    Frame::Text(Utf8Bytes::try_from(message.json).unwrap_or_default())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_watcher_costs_little() {
+        let size = size_of::<Session>();
+        assert!(
+            size <= 512,
+            "a session has grown to {size} bytes: there is one for every payer who waits"
+        );
+    }
+}
