@@ -61,12 +61,16 @@ pub(crate) struct MemoryByPhase {
     pub(crate) connected: Memory,
     /// At the end of the hold.
     pub(crate) held: Memory,
-    /// Everybody gone.
+    /// Everybody gone, and the rest over.
     pub(crate) after: Memory,
+    /// As many connected anew, to the same payments.
+    pub(crate) again: Memory,
     /// (connected − before) / watchers: socket, task, hub, schedule and allocator, everything in the process.
     pub(crate) rss_bytes_per_watcher: f64,
     /// The same at the end of the hold.
     pub(crate) rss_bytes_per_watcher_held: f64,
+    /// The same with the second wave: much more than the first would be a leak.
+    pub(crate) rss_bytes_per_watcher_again: f64,
     /// Of what the watchers had taken, what came back, in percent.
     pub(crate) rss_returned_percent: f64,
 }
