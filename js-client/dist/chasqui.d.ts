@@ -42,6 +42,8 @@ export declare class ChasquiStatusElement extends Base {
 	private watch;
 	private token;
 	private unavailable;
+	/** Not isConnected: an element that the script finds in the page is told of its attributes first. */
+	private started;
 	private waitingSince;
 	private timer;
 	constructor();

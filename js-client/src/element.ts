@@ -37,6 +37,8 @@ export class ChasquiStatusElement extends Base {
   private watch: Watch | undefined;
   private token: string | undefined;
   private unavailable = false;
+  /** Not isConnected: an element that the script finds in the page is told of its attributes first. */
+  private started = false;
   private waitingSince = 0;
   private timer: ReturnType<typeof setTimeout> | undefined;
 
@@ -65,17 +67,19 @@ export class ChasquiStatusElement extends Base {
   connectedCallback(): void {
     addEventListener('online', this.render);
     addEventListener('offline', this.render);
+    this.started = true;
     this.start();
   }
 
   disconnectedCallback(): void {
     removeEventListener('online', this.render);
     removeEventListener('offline', this.render);
+    this.started = false;
     this.stop();
   }
 
   attributeChangedCallback(name: string, before: string | null, after: string | null): void {
-    if (!this.isConnected || before === after) return;
+    if (!this.started || before === after) return;
     if (name === 'lang') this.render();
     else this.start();
   }

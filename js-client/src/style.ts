@@ -57,9 +57,10 @@ export const darkColours: typeof lightColours = {
   calm: '#b3bbc9',
 };
 
+/** The underscore keeps them apart from a page's own: `--chasqui-accent: var(--accent)` means the page's accent. */
 const variables = (colours: Record<string, string>): string =>
   Object.entries(colours)
-    .map(([name, colour]) => `--${name}:${colour};`)
+    .map(([name, colour]) => `--_${name}:${colour};`)
     .join('');
 
 const both = Object.fromEntries(
@@ -75,22 +76,22 @@ const css = `
 :host([hidden]){display:none}
 @media(prefers-color-scheme:dark){:host{${variables(darkColours)}}}
 @supports(color:light-dark(red,red)){:host{${variables(both)}}}
-.card{--tone:var(--chasqui-accent,var(--accent));display:flex;gap:1rem;align-items:flex-start;box-sizing:border-box;min-height:6.25rem;padding:1.25rem;border:1px solid var(--chasqui-border,var(--border));border-radius:var(--chasqui-radius,1rem);background:var(--chasqui-surface,var(--surface));color:var(--chasqui-text,var(--text));font:1rem/1.45 var(--chasqui-font,system-ui,-apple-system,"Segoe UI",Roboto,sans-serif);text-align:start;overflow-wrap:anywhere}
-.good{--tone:var(--chasqui-good,var(--good))}
-.care{--tone:var(--chasqui-care,var(--care))}
-.calm{--tone:var(--chasqui-muted,var(--muted))}
+.card{--tone:var(--chasqui-accent,var(--_accent));display:flex;gap:1rem;align-items:flex-start;box-sizing:border-box;min-height:6.25rem;padding:1.25rem;border:1px solid var(--chasqui-border,var(--_border));border-radius:var(--chasqui-radius,1rem);background:var(--chasqui-surface,var(--_surface));color:var(--chasqui-text,var(--_text));font:1rem/1.45 var(--chasqui-font,system-ui,-apple-system,"Segoe UI",Roboto,sans-serif);text-align:start;overflow-wrap:anywhere}
+.good{--tone:var(--chasqui-good,var(--_good))}
+.care{--tone:var(--chasqui-care,var(--_care))}
+.calm{--tone:var(--chasqui-muted,var(--_muted))}
 .icon{position:relative;flex:none;width:2.75rem;height:2.75rem;color:var(--tone)}
 .icon::before{content:"";position:absolute;inset:0;border-radius:50%;background:currentColor;opacity:.12}
 svg{position:absolute;inset:.625rem;width:1.5rem;height:1.5rem;fill:none;stroke:currentColor;stroke-width:2;stroke-linecap:round;stroke-linejoin:round}
 .bank .icon::after{content:"";position:absolute;inset:0;border:.15625rem solid transparent;border-color:color-mix(in srgb,currentColor 16%,transparent);border-top-color:currentColor;border-radius:50%}
 .bank svg{inset:.75rem;width:1.25rem;height:1.25rem}
 .good .icon::before{opacity:1}
-.good svg{color:var(--chasqui-surface,var(--surface));stroke-width:2.5}
+.good svg{color:var(--chasqui-surface,var(--_surface));stroke-width:2.5}
 .body{flex:1;min-width:0}
 p{margin:0}
 .title{padding-top:.0625rem;font-size:1.125rem;font-weight:650;line-height:1.3;letter-spacing:-.01em;text-wrap:balance}
-strong:not(:empty){display:block;color:var(--chasqui-text,var(--text));font-weight:600}
-.text{margin-top:.3125rem;color:var(--chasqui-muted,var(--muted));text-wrap:pretty}
+strong:not(:empty){display:block;color:var(--chasqui-text,var(--_text));font-weight:600}
+.text{margin-top:.3125rem;color:var(--chasqui-muted,var(--_muted));text-wrap:pretty}
 @media(prefers-reduced-motion:no-preference){
 .bank .icon::after{animation:turn 1.4s linear infinite}
 .check svg{stroke-dasharray:24;animation:draw .45s .1s ease-out backwards}

@@ -3,8 +3,11 @@
  * sessionStorage, because a phone discards tabs. Never verifies it; the gateway does.
  */
 
-/** One key: a newer token replaces an older one. */
-const STORAGE_KEY = 'chasqui.token';
+/**
+ * A page's own: the page of a later order, opened in the same tab without a token, must not show an earlier payment. A
+ * newer token of the same page replaces an older one.
+ */
+const storageKey = (): string => `chasqui:${location.pathname}`;
 
 /** For browsers that refuse storage: it lasts as long as the page. */
 let captured: string | undefined;
@@ -34,7 +37,7 @@ export function captureToken(): void {
   const [whole, before, token, after] = part;
   captured = token;
   try {
-    sessionStorage.setItem(STORAGE_KEY, token!);
+    sessionStorage.setItem(storageKey(), token!);
   } catch {
     // Refused: `captured` has it.
   }
@@ -52,7 +55,7 @@ export function captureToken(): void {
 export function keptToken(): string | undefined {
   captureToken();
   try {
-    return captured ?? sessionStorage.getItem(STORAGE_KEY) ?? undefined;
+    return captured ?? sessionStorage.getItem(storageKey()) ?? undefined;
   } catch {
     return captured;
   }

@@ -30,7 +30,7 @@ test('classic_script_captures_the_token_at_load_and_defines_the_element', () => 
   const chasqui: unknown = new Function(`${read('chasqui.iife.js')};return chasqui`)();
   expect(location.hash).toBe('#/done');
   expect(history.state).toEqual({ cart: 7 });
-  expect(sessionStorage.getItem('chasqui.token')).toBe(token);
+  expect(sessionStorage.getItem('chasqui:/order')).toBe(token);
   expect(customElements.get('chasqui-status')).toBeDefined();
   expect(Object.keys(chasqui as object).sort()).toEqual(['ChasquiStatusElement', 'UnavailableError', 'watchPayment']);
   // A second copy, such as the module beside it, does no harm.

@@ -61,6 +61,18 @@ test('payer_sees_connecting_then_verifying_then_confirmed', async () => {
   expect(element.status).toEqual(statusOf('confirmed'));
 });
 
+test('element_that_the_script_finds_in_the_page_opens_one_socket', async () => {
+  // An upgrade tells the attributes of an element that is in the document before it says that it is connected.
+  const element = document.createElement('chasqui-status') as ChasquiStatusElement;
+  Object.defineProperty(element, 'isConnected', { configurable: true, value: true });
+  element.setAttribute('token', token);
+  element.setAttribute('lang', 'en');
+  element.connectedCallback();
+  await Promise.resolve();
+  expect(FakeSocket.opened).toHaveLength(1);
+  element.disconnectedCallback();
+});
+
 test('events_bubble_out_with_the_status_and_final_comes_once', async () => {
   const element = await show();
   FakeSocket.newest.say(message('verifying'));

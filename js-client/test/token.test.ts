@@ -4,7 +4,7 @@ import { beforeEach, expect, test, vi } from 'vitest';
 import { token as first, tokenOf } from './payment.ts';
 
 const second = tokenOf('abcdefghijkl');
-const key = 'chasqui.token';
+const key = 'chasqui:/order/7';
 
 /** A page load: the module's memory is new, sessionStorage and history are not. */
 async function load(): Promise<typeof import('../src/token.ts')> {
@@ -56,10 +56,17 @@ test('reload_keeps_the_token', async () => {
   expect((await load()).keptToken()).toBe(first);
 });
 
+test('another_page_in_the_same_tab_does_not_show_an_earlier_payment', async () => {
+  history.replaceState(null, '', `/order/7#chasqui=${first}`);
+  (await load()).captureToken();
+  history.replaceState(null, '', '/order/8');
+  expect((await load()).keptToken()).toBeUndefined();
+});
+
 test('newer_token_replaces_the_older_one', async () => {
   history.replaceState(null, '', `/order/7#chasqui=${first}`);
   (await load()).captureToken();
-  history.replaceState(null, '', `/order/8#chasqui=${second}`);
+  history.replaceState(null, '', `/order/7#chasqui=${second}`);
   expect((await load()).keptToken()).toBe(second);
   expect(sessionStorage).toHaveLength(1);
   expect((await load()).keptToken()).toBe(second);

@@ -2,7 +2,11 @@
 
 use std::collections::HashMap;
 use std::fmt;
+use std::ops::RangeInclusive;
 use std::sync::Arc;
+
+use base64::Engine;
+use base64::engine::general_purpose::STANDARD;
 
 use crate::payment::AccountName;
 
@@ -27,6 +31,53 @@ impl fmt::Debug for Secret {
     }
 }
 
+/// Key sizes that Standard Webhooks allows, in bytes.
+const WEBHOOK_KEY_SIZES: RangeInclusive<usize> = 24..=64;
+
+/// A key that signs deliveries, out of its text form `whsec_<base64>`.
+#[derive(Clone)]
+pub struct WebhookSecret(Box<[u8]>);
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
+pub enum InvalidWebhookSecret {
+    #[error("must begin with whsec_")]
+    Prefix,
+    #[error("must be whsec_ and then base64")]
+    NotBase64,
+    #[error("must hold 24 to 64 bytes: make one with `echo whsec_$(openssl rand -base64 32)`")]
+    Size,
+}
+
+impl WebhookSecret {
+    /// From the whole text, `whsec_` included.
+    pub fn parse(text: &Secret) -> Result<Self, InvalidWebhookSecret> {
+        let encoded = text
+            .expose()
+            .trim()
+            .strip_prefix("whsec_")
+            .ok_or(InvalidWebhookSecret::Prefix)?;
+        let key = STANDARD
+            .decode(encoded)
+            .map_err(|_| InvalidWebhookSecret::NotBase64)?;
+        if WEBHOOK_KEY_SIZES.contains(&key.len()) {
+            Ok(Self(key.into()))
+        } else {
+            Err(InvalidWebhookSecret::Size)
+        }
+    }
+
+    /// The key itself. Whoever calls this answers for where it goes.
+    pub fn expose(&self) -> &[u8] {
+        &self.0
+    }
+}
+
+impl fmt::Debug for WebhookSecret {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("[secret]")
+    }
+}
+
 /// One Khipu collection account.
 #[derive(Debug, Clone)]
 pub struct Account {
@@ -42,8 +93,8 @@ pub struct Account {
     pub allowed_origins: Vec<String>,
     /// Where confirmations go when a payment names no notify_url of its own.
     pub notify_url: Option<String>,
-    /// Standard Webhooks secrets, as their `whsec_…` text; every one signs while one is being replaced.
-    pub webhook_secrets: Vec<Secret>,
+    /// Every one signs, while one is being replaced.
+    pub webhook_secrets: Vec<WebhookSecret>,
     pub return_hop: bool,
     /// Private networks that a notify_url may lead to; none unless listed.
     pub allow_private_destinations: Vec<ipnet::IpNet>,
@@ -82,5 +133,36 @@ impl Accounts {
 
     pub fn iter(&self) -> impl Iterator<Item = &Arc<Account>> {
         self.by_name.values()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const KEY: &str = "whsec_AAECAwQFBgcICQoLDA0ODxAREhMUFRYXGBkaGxwdHh8=";
+
+    #[test]
+    fn a_bad_secret_is_refused_by_its_mistake() {
+        let refused =
+            |text: &str| WebhookSecret::parse(&Secret::new(text)).expect_err("must be refused");
+        assert_eq!(
+            refused(KEY.trim_start_matches("whsec_")),
+            InvalidWebhookSecret::Prefix
+        );
+        assert_eq!(refused("whsec_not base64"), InvalidWebhookSecret::NotBase64);
+        assert_eq!(refused("whsec_c2hvcnQ="), InvalidWebhookSecret::Size);
+        assert_eq!(refused("whsec_"), InvalidWebhookSecret::Size);
+    }
+
+    #[test]
+    fn a_secret_is_not_shown() {
+        assert_eq!(
+            format!(
+                "{:?}",
+                WebhookSecret::parse(&Secret::new(KEY)).expect("secret")
+            ),
+            "[secret]"
+        );
     }
 }

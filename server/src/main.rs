@@ -6,7 +6,7 @@
     reason = "a command speaks to its terminal"
 )]
 
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 
 use chasqui::app::{self, Listeners};
@@ -68,8 +68,8 @@ enum Keys {
 #[tokio::main]
 async fn main() -> ExitCode {
     let result = match Arguments::parse().command {
-        Command::Serve { config } => serve(config).await,
-        Command::Check { config } => check(config).await,
+        Command::Serve { config } => serve(config.as_deref()).await,
+        Command::Check { config } => check(config.as_deref()).await,
         Command::Keys { command: Keys::New } => {
             let key = api_key::generate();
             println!("key   {key}\nhash  {}", api_key::hash_text(&key));
@@ -79,7 +79,7 @@ async fn main() -> ExitCode {
             payment_id,
             account,
             config,
-        } => token(&payment_id, account.as_deref(), config),
+        } => token(&payment_id, account.as_deref(), config.as_deref()),
     };
     match result {
         Ok(()) => ExitCode::SUCCESS,
@@ -90,7 +90,7 @@ async fn main() -> ExitCode {
     }
 }
 
-async fn serve(file: Option<PathBuf>) -> Result<(), String> {
+async fn serve(file: Option<&Path>) -> Result<(), String> {
     let config = load(file)?;
     telemetry::start_logging(&config.log)?;
     for warning in &config.warnings {
@@ -128,7 +128,7 @@ fn first_signal() -> std::io::Result<impl Future<Output = ()>> {
     })
 }
 
-async fn check(file: Option<PathBuf>) -> Result<(), String> {
+async fn check(file: Option<&Path>) -> Result<(), String> {
     let config = load(file)?;
     for warning in &config.warnings {
         println!("warning: {warning}");
@@ -148,7 +148,7 @@ async fn check(file: Option<PathBuf>) -> Result<(), String> {
     }
 }
 
-fn token(payment_id: &str, account: Option<&str>, file: Option<PathBuf>) -> Result<(), String> {
+fn token(payment_id: &str, account: Option<&str>, file: Option<&Path>) -> Result<(), String> {
     let config = load(file)?;
     let id = PaymentId::parse(payment_id).map_err(|error| error.to_string())?;
     let mut accounts = config
@@ -169,6 +169,6 @@ fn token(payment_id: &str, account: Option<&str>, file: Option<PathBuf>) -> Resu
     Ok(())
 }
 
-fn load(file: Option<PathBuf>) -> Result<Config, String> {
-    Config::load(file.as_deref()).map_err(|error| error.to_string())
+fn load(file: Option<&Path>) -> Result<Config, String> {
+    Config::load(file).map_err(|error| error.to_string())
 }

@@ -7,12 +7,11 @@
 use std::sync::Arc;
 use std::time::Duration;
 
-use tokio::sync::Notify;
-use tokio::task::JoinSet;
+use tokio::sync::{Notify, Semaphore};
 
 use crate::clock;
 use crate::gateway::{AskError, Gateway};
-use crate::ledger::{Attempt, Leased, Ledger, LedgerError, Settlement};
+use crate::ledger::{Attempt, Leased, Ledger, Settlement};
 use crate::payment::{ErrandKind, PaymentId};
 
 /// How long after each check without a final answer the next one follows; after the last the check is given up, and the
@@ -29,11 +28,18 @@ const INTERVALS: [Duration; 9] = [
     Duration::from_secs(24 * 3600),
 ];
 
-/// Checks taken at once. Questions are limited per account besides.
-const BATCH: usize = 32;
+/// Checks in hand at once; more wait in the ledger.
+const IN_HAND: usize = 32;
 
-/// Longer than a question to Khipu may take, with its wait for a turn.
-const LEASE: Duration = Duration::from_secs(120);
+/// Longer than a check may take: its wait for the account's turn behind the others in hand, a pause that Khipu asked for
+/// (a minute at most), the question (`khipu.timeout`, 30 s at most) and the ledger.
+const LEASE: Duration = Duration::from_secs(180);
+
+/// Khipu's side that answers may lag behind its side that notifies: only so many times "unknown" are believed.
+const TIMES_NOT_FOUND: u32 = 4;
+
+/// The agenda is not asked again at once for what is due and in somebody's hands.
+const SHORTEST_REST: Duration = Duration::from_millis(50);
 
 /// The agenda is looked at no less often: another instance's lease runs out without a sound.
 const IDLE: Duration = Duration::from_secs(5);
@@ -57,11 +63,36 @@ impl Reconciler {
     /// Works until it is dropped. What was claimed and not settled is taken up again when its lease has run out.
     pub async fn run(self) {
         let this = Arc::new(self);
+        let hands = Arc::new(Semaphore::new(IN_HAND));
         loop {
-            match Arc::clone(&this).round().await {
-                // A full batch: there may be more.
-                Ok(BATCH) => {}
-                Ok(_) => this.rest().await,
+            // At least one hand is free when something is claimed; the semaphore is never closed.
+            let Ok(free) = hands.acquire().await else {
+                return;
+            };
+            drop(free);
+            match this
+                .ledger
+                .claim(
+                    ErrandKind::Check,
+                    clock::now(),
+                    hands.available_permits(),
+                    LEASE,
+                )
+                .await
+            {
+                Ok(claimed) if claimed.is_empty() => this.rest().await,
+                Ok(claimed) => {
+                    for leased in claimed {
+                        let Ok(hand) = Arc::clone(&hands).acquire_owned().await else {
+                            return;
+                        };
+                        let this = Arc::clone(&this);
+                        tokio::spawn(async move {
+                            this.check(leased).await;
+                            drop(hand);
+                        });
+                    }
+                }
                 Err(error) => {
                     tracing::warn!(%error, "the agenda of checks cannot be read");
                     tokio::time::sleep(IDLE).await;
@@ -70,29 +101,17 @@ impl Reconciler {
         }
     }
 
-    async fn round(self: Arc<Self>) -> Result<usize, LedgerError> {
-        let claimed = self
-            .ledger
-            .claim(ErrandKind::Check, clock::now(), BATCH, LEASE)
-            .await?;
-        let count = claimed.len();
-        let mut checks = JoinSet::new();
-        for leased in claimed {
-            checks.spawn(Arc::clone(&self).check(leased));
-        }
-        checks.join_all().await;
-        Ok(count)
-    }
-
     async fn rest(&self) {
         let until_due = match self.ledger.next_due(ErrandKind::Check).await {
             Ok(Some(due)) => due.since(clock::now()),
             _ => IDLE,
         };
-        let _ = tokio::time::timeout(until_due.min(IDLE), self.wake.notified()).await;
+        // What is due and cannot be claimed is in somebody's hands.
+        let _ =
+            tokio::time::timeout(until_due.clamp(SHORTEST_REST, IDLE), self.wake.notified()).await;
     }
 
-    async fn check(self: Arc<Self>, leased: Leased) {
+    async fn check(&self, leased: Leased) {
         let started = clock::now();
         let (result, settlement) = self.ask(&leased.payment_id, leased.attempts).await;
         let attempt = Attempt {
@@ -127,14 +146,16 @@ impl Reconciler {
                 again(attempts),
             );
         };
-        match self.gateway.ask(account, id).await {
+        match self.gateway.ask_in_turn(account, id).await {
             Ok(_) => match self.ledger.read(std::slice::from_ref(id)).await {
                 Ok(states) if states[0].is_some_and(|state| state.status.is_final()) => {
                     ("khipu answered: final".into(), Settlement::Done)
                 }
                 _ => ("khipu answered: not final yet".into(), again(attempts)),
             },
-            Err(AskError::Khipu(error)) if error.is_not_found() => {
+            Err(AskError::Khipu(error))
+                if error.is_not_found() && attempts + 1 >= TIMES_NOT_FOUND =>
+            {
                 tracing::warn!(payment_id = %id, "khipu knows no payment of which it seemed to notify");
                 ("khipu knows no such payment".into(), Settlement::Done)
             }

@@ -1,1 +1,131 @@
-fn main() {}
+//! The whole of Chasqui on one machine, to be tried with a browser: the gateway, the sandbox that plays Khipu and
+//! its bank, and a small shop that sells through them. `cargo run --release -p demo`, then follow what it prints.
+//!
+//! `composition` puts the three together; `shop` is what a merchant would write.
+
+mod composition;
+mod shop;
+
+use std::{
+    error::Error,
+    io::Write,
+    net::{Ipv4Addr, Ipv6Addr, SocketAddr},
+    process::ExitCode,
+};
+
+use clap::Parser;
+use tokio::{
+    net::TcpListener,
+    signal::unix::{SignalKind, signal},
+};
+use tracing_subscriber::EnvFilter;
+
+/// Gateway, sandbox and a small shop in one process. No money moves.
+#[derive(Parser)]
+#[command(version)]
+struct Flags {
+    /// Where the gateway (Chasqui) listens.
+    #[arg(long, value_name = "ADDRESS", default_value = "127.0.0.1:8080")]
+    listen: SocketAddr,
+    /// Where the sandbox (it plays Khipu and the bank) listens.
+    #[arg(long, value_name = "ADDRESS", default_value = "127.0.0.1:9090")]
+    sandbox_listen: SocketAddr,
+    /// Where the shop listens.
+    #[arg(long, value_name = "ADDRESS", default_value = "127.0.0.1:8000")]
+    shop_listen: SocketAddr,
+}
+
+#[tokio::main]
+async fn main() -> ExitCode {
+    let flags = Flags::parse();
+    // Standard output is for the welcome. RUST_LOG=info shows the gateway at work.
+    let filter = EnvFilter::try_from_default_env().unwrap_or_else(|_| EnvFilter::new("warn"));
+    tracing_subscriber::fmt()
+        .with_env_filter(filter)
+        .with_writer(std::io::stderr)
+        .init();
+    match demo(&flags).await {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(error) => {
+            // Nobody is left to be told that even this could not be written.
+            let _ = writeln!(std::io::stderr(), "demo: {error}");
+            ExitCode::FAILURE
+        }
+    }
+}
+
+async fn demo(flags: &Flags) -> Result<(), Box<dyn Error>> {
+    let listeners = composition::Listeners {
+        gateway: bind(flags.listen, "--listen").await?,
+        sandbox: bind(flags.sandbox_listen, "--sandbox-listen").await?,
+        shop: bind(flags.shop_listen, "--shop-listen").await?,
+        // Nobody needs to know it; the metrics of a demo are for those who look.
+        admin: bind((Ipv4Addr::LOCALHOST, 0).into(), "the admin port").await?,
+    };
+    let urls = composition::Urls {
+        gateway: url(&listeners.gateway)?,
+        sandbox: url(&listeners.sandbox)?,
+        shop: url(&listeners.shop)?,
+        admin: url(&listeners.admin)?,
+    };
+    welcome(&urls)?;
+
+    let mut terminate = signal(SignalKind::terminate())?;
+    let shutdown = async move {
+        tokio::select! {
+            _ = tokio::signal::ctrl_c() => (),
+            _ = terminate.recv() => (),
+        }
+    };
+    composition::run(&urls, listeners, shutdown).await
+}
+
+async fn bind(address: SocketAddr, flag: &str) -> Result<TcpListener, String> {
+    TcpListener::bind(address)
+        .await
+        .map_err(|error| format!("{address}: {error}; choose another with {flag}"))
+}
+
+/// Where a browser on this machine finds the listener.
+fn url(listener: &TcpListener) -> std::io::Result<String> {
+    let mut address = listener.local_addr()?;
+    if address.ip().is_unspecified() {
+        address.set_ip(match address {
+            SocketAddr::V4(_) => Ipv4Addr::LOCALHOST.into(),
+            SocketAddr::V6(_) => Ipv6Addr::LOCALHOST.into(),
+        });
+    }
+    Ok(format!("http://{address}"))
+}
+
+/// People read it, and so do scripts: a line that begins with a name and a URL keeps its form.
+fn welcome(urls: &composition::Urls) -> std::io::Result<()> {
+    let composition::Urls {
+        gateway,
+        sandbox,
+        shop,
+        admin,
+    } = urls;
+    let mut out = std::io::stdout().lock();
+    write!(
+        out,
+        "
+  Chasqui demo: no money moves, everything is on this machine and in memory.
+
+shop     {shop}
+gateway  {gateway}
+sandbox  {sandbox}
+metrics  {admin}/metrics
+
+  1. Open the shop, put something into the cart, and press \"Pagar con Khipu (demo)\".
+  2. Authorise at the make-believe bank. You come back to a page that says \"verificando\".
+  3. A few seconds later the page turns to \"confirmado\" by itself; keep it open in two tabs.
+  4. {shop}/orders shows what the shop's back end was told.
+     {sandbox}/sandbox/notifications shows every notification that \"Khipu\" sent.
+
+  English: {shop}/?lang=en          Ctrl-C stops it.
+
+"
+    )?;
+    out.flush()
+}

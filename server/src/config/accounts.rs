@@ -5,8 +5,7 @@ use url::Url;
 
 use super::problem::Problems;
 use super::{check_networks, check_public_url};
-use crate::account::{Account, Accounts, Secret};
-use crate::outbox::WebhookSecret;
+use crate::account::{Account, Accounts, Secret, WebhookSecret};
 use crate::payment::AccountName;
 
 /// A secret as written: the value, or where to find it.
@@ -17,8 +16,14 @@ use crate::payment::AccountName;
 )]
 pub(super) enum RawSecret {
     Value(String),
-    Env { env: String },
-    File { file: String },
+    /// From the environment, where a text of digits alone looks like a number.
+    Digits(u64),
+    Env {
+        env: String,
+    },
+    File {
+        file: String,
+    },
 }
 
 #[derive(Debug, Deserialize)]
@@ -98,6 +103,7 @@ impl RawSecret {
     fn check(&self, key: &str, problems: &mut Problems) -> Option<Secret> {
         let found = match self {
             Self::Value(value) => Ok(value.clone()),
+            Self::Digits(digits) => Ok(digits.to_string()),
             Self::Env { env } => std::env::var(env)
                 .map_err(|_| format!("names the environment variable {env}, which is not set")),
             Self::File { file } => std::fs::read_to_string(file)
@@ -144,13 +150,7 @@ impl RawAccount {
                 _ => problems.add(key("notify_url"), "must be an http or https URL"),
             }
         }
-        let webhook_secrets =
-            check_secrets(&key("webhook_secrets"), &self.webhook_secrets, problems);
-        for (i, secret) in webhook_secrets.iter().flatten().enumerate() {
-            if let Err(error) = WebhookSecret::parse(secret) {
-                problems.add(key(&format!("webhook_secrets[{i}]")), error.to_string());
-            }
-        }
+        let webhook_secrets = self.check_webhook_secrets(&key("webhook_secrets"), problems);
         let networks = check_networks(
             &key("allow_private_destinations"),
             &self.allow_private_destinations,
@@ -168,6 +168,24 @@ impl RawAccount {
             return_hop: self.return_hop,
             allow_private_destinations: networks?,
         })
+    }
+
+    fn check_webhook_secrets(
+        &self,
+        key: &str,
+        problems: &mut Problems,
+    ) -> Option<Vec<WebhookSecret>> {
+        let texts = check_secrets(key, &self.webhook_secrets, problems)?;
+        let secrets: Vec<Option<WebhookSecret>> = texts
+            .iter()
+            .enumerate()
+            .map(|(i, text)| {
+                WebhookSecret::parse(text)
+                    .map_err(|error| problems.add(format!("{key}[{i}]"), error.to_string()))
+                    .ok()
+            })
+            .collect();
+        secrets.into_iter().collect()
     }
 
     fn check_api_keys(&self, key: &str, problems: &mut Problems) -> Option<Vec<[u8; 32]>> {

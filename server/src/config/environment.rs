@@ -32,7 +32,7 @@ fn value(text: &str) -> Value {
         .ok()
         .and_then(|mut table| table.remove("value"));
     match parsed {
-        Some(Value::Datetime(_)) | None => Value::String(text.to_owned()),
+        Some(Value::Datetime(_) | Value::Float(_)) | None => Value::String(text.to_owned()),
         Some(value) => value,
     }
 }

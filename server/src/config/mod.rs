@@ -102,7 +102,11 @@ impl Config {
             })?,
             None => String::new(),
         };
-        Self::from_parts(&text, std::env::vars())
+        // A variable that is not text is nobody's setting.
+        let variables = std::env::vars_os().filter_map(|(name, value)| {
+            Some((name.into_string().ok()?, value.into_string().ok()?))
+        });
+        Self::from_parts(&text, variables)
     }
 
     /// From TOML alone; the environment is not looked at.
@@ -114,8 +118,8 @@ impl Config {
         text: &str,
         variables: impl Iterator<Item = (String, String)>,
     ) -> Result<Self, ConfigError> {
-        let mut table: toml::Table = toml::from_str(text)
-            .map_err(|error| ConfigError::from(Problem::new("configuration", error.to_string())))?;
+        let mut table: toml::Table =
+            toml::from_str(text).map_err(|error| syntax_problem(text, &error))?;
         environment::overlay(&mut table, variables)?;
 
         let mut problems = Problems::default();
@@ -130,12 +134,35 @@ impl Config {
             serde_path_to_error::deserialize(ignored).map_err(|error| {
                 ConfigError::from(Problem::new(
                     error.path().to_string(),
-                    error.inner().to_string(),
+                    without_value(&error.inner().to_string()),
                 ))
             })?
         };
         let config = raw.check(&mut problems);
         problems.into_result(config)
+    }
+}
+
+/// Where the file cannot be read, and why; the line itself may hold a secret.
+fn syntax_problem(text: &str, error: &toml::de::Error) -> ConfigError {
+    let line = error.span().map_or(1, |span| {
+        text[..span.start.min(text.len())].matches('\n').count() + 1
+    });
+    Problem::new(
+        format!("line {line}"),
+        format!("is not TOML: {}", error.message()),
+    )
+    .into()
+}
+
+/// What serde says of a wrong type or word, without the value, which may be a secret in a wrong place.
+fn without_value(message: &str) -> String {
+    match message.split_once(", expected ") {
+        Some((_, expected)) => format!("must be {expected}"),
+        None if message.starts_with("must be ") || message.starts_with("missing field ") => {
+            message.to_owned()
+        }
+        None => "cannot be read".to_owned(),
     }
 }
 
@@ -220,6 +247,14 @@ impl Raw {
         let khipu = self.khipu.check(problems);
         let accounts = accounts::check(&self.accounts, problems);
         let limits = self.limits.check(problems);
+        if let (Some(limits), Some(khipu)) = (&limits, &khipu)
+            && limits.request_timeout <= khipu.timeout
+        {
+            problems.add(
+                "limits.request_timeout",
+                "must be longer than khipu.timeout: a merchant's request waits for khipu",
+            );
+        }
         let (server, khipu) = (server?, khipu?);
 
         let mut warnings = Vec::new();
@@ -303,8 +338,8 @@ impl RawServer {
 impl RawKhipu {
     fn check(&self, problems: &mut Problems) -> Option<Khipu> {
         let base_url = check_public_url("khipu.base_url", &self.base_url, problems);
-        if self.timeout.0.is_zero() || self.timeout.0 > Duration::from_secs(120) {
-            problems.add("khipu.timeout", "must be between 1ms and 120s");
+        if self.timeout.0.is_zero() || self.timeout.0 > Duration::from_secs(30) {
+            problems.add("khipu.timeout", "must be between 1ms and 30s");
         }
         Some(Khipu {
             base_url: base_url?,

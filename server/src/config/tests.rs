@@ -153,3 +153,72 @@ fn limits_that_contradict_each_other_are_refused() {
         "{text}"
     );
 }
+
+#[test]
+fn a_bad_webhook_secret_is_told_with_its_key() {
+    for (secret, why) in [
+        ("c2VjcmV0", "must begin with whsec_"),
+        ("whsec_???", "must be whsec_ and then base64"),
+        ("whsec_c2VjcmV0", "must hold 24 to 64 bytes"),
+    ] {
+        let text = problems(&format!("{ACCOUNT}\nwebhook_secrets = [\"{secret}\"]\n"));
+        assert!(
+            text.contains(&format!("accounts[0].webhook_secrets[0] {why}")),
+            "{text}"
+        );
+    }
+}
+
+#[test]
+fn a_secret_in_the_wrong_place_is_not_printed() {
+    let misplaced = [
+        "khipu_secrets = \"TOPSECRET\"",
+        "api_keys = \"chq_TOPSECRET\"",
+        "receiver_id = \"TOPSECRET\"",
+    ];
+    for line in misplaced {
+        let text = problems(&format!(
+            "[[accounts]]\nname = \"shop\"\nkhipu_api_key = \"x\"\n{line}\n"
+        ));
+        assert!(
+            text.contains("must be") && !text.contains("TOPSECRET"),
+            "{text}"
+        );
+    }
+    for broken in [
+        "khipu_secrets = [\"TOPSECRET\"",
+        "khipu_api_key = TOPSECRET",
+        "TOPSECRET",
+    ] {
+        let text = problems(&format!("[[accounts]]\nname = \"shop\"\n{broken}\n"));
+        assert!(
+            text.starts_with("line ") && !text.contains("TOPSECRET"),
+            "{text}"
+        );
+    }
+    let variable = [("CHASQUI_ACCOUNTS__0__KHIPU_SECRETS", "TOPSECRET")];
+    let text = with_environment(ACCOUNT, &variable)
+        .expect_err("a text and not a list")
+        .to_string();
+    assert!(
+        text.contains("accounts[0].khipu_secrets must be") && !text.contains("TOPSECRET"),
+        "{text}"
+    );
+}
+
+#[test]
+fn a_secret_of_digits_alone_is_a_secret() {
+    let config = with_environment(
+        ACCOUNT,
+        &[
+            ("CHASQUI_ACCOUNTS__0__KHIPU_API_KEY", "1234567890"),
+            ("CHASQUI_ACCOUNTS__0__KHIPU_SECRETS__0", "0012"),
+        ],
+    )
+    .expect("valid");
+    let shop = config.accounts.iter().next().expect("account");
+    assert_eq!(
+        (shop.khipu_api_key.expose(), shop.khipu_secrets[0].expose()),
+        ("1234567890", "0012")
+    );
+}

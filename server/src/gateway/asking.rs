@@ -1,18 +1,16 @@
 //! What is asked of Khipu: one question however many want to know, and again and again while somebody is watching.
 //!
-//! The schedule of watched payments lives in memory: an instance asks for its own watchers only, and one that dies takes
-//! its watchers with it. What must survive a crash is an errand in the ledger instead.
+//! [`super::desk`] says when.
 
-use std::cmp::Reverse;
-use std::collections::{BinaryHeap, HashMap};
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::Arc;
 use std::time::Duration;
 
 use bytes::Bytes;
+use dashmap::DashMap;
 use dashmap::mapref::entry::Entry;
 use futures_util::FutureExt;
 use futures_util::future::{BoxFuture, Shared};
-use tokio::sync::{Notify, Semaphore};
+use tokio::sync::Semaphore;
 use tokio::time::Instant;
 
 use super::{DELIVERY_GRACE, Gateway, GatewayError, delivery};
@@ -21,10 +19,12 @@ use crate::clock;
 use crate::khipu::KhipuError;
 use crate::khipu::wire::PaymentAnswer;
 use crate::ledger::LedgerError;
-use crate::payment::{Claim, Observation, Payment, PaymentId, Source, State, Status, Terms};
+use crate::payment::{
+    AccountName, Claim, Observation, Payment, PaymentId, Source, State, Status, Terms, Timestamp,
+};
 
-/// Seconds between two questions about a watched payment: quick while the payer has just come back, then patient.
-const INTERVALS: [u64; 8] = [1, 2, 3, 5, 8, 13, 20, 30];
+/// However long Khipu asks us to leave it alone, watchers are not left without an answer for longer.
+const LONGEST_PAUSE: Duration = Duration::from_secs(60);
 
 /// Why a question has no answer. Shared by everybody who asked it.
 #[derive(Debug, Clone, thiserror::Error)]
@@ -59,42 +59,49 @@ impl From<LedgerError> for AskError {
 
 type Answered = Result<Arc<PaymentAnswer>, AskError>;
 
-/// A question under way.
-pub(super) type Question = Shared<BoxFuture<'static, Answered>>;
+/// A question under way, and on whose behalf: one account's answer is not another's to hear.
+pub(super) type Questions = DashMap<(AccountName, PaymentId), Shared<BoxFuture<'static, Answered>>>;
 
 impl Gateway {
     /// Asks Khipu what it knows of a payment and applies the answer. Whoever asks while the question is under way gets
     /// the same answer. A payment that is not known here is adopted.
     pub async fn ask(self: &Arc<Self>, account: &Arc<Account>, id: &PaymentId) -> Answered {
-        let question = match self.questions.entry(id.clone()) {
+        let key = (account.name.clone(), id.clone());
+        let question = match self.questions.entry(key.clone()) {
             Entry::Occupied(question) => question.get().clone(),
             Entry::Vacant(vacant) => {
-                let (gateway, account, id) = (Arc::clone(self), Arc::clone(account), id.clone());
-                // A task of its own: should everybody who asked go away, the answer is applied all the same.
-                let task = tokio::spawn(async move {
-                    let answered = gateway.ask_and_apply(&account, &id).await;
-                    gateway.questions.remove(&id);
-                    answered
-                });
-                let question = async move {
-                    task.await.unwrap_or_else(|error| {
-                        Err(AskError::Ledger(format!("the question failed: {error}")))
-                    })
+                let under_way = UnderWay {
+                    gateway: Arc::clone(self),
+                    key,
                 };
-                vacant.insert(question.boxed().shared()).clone()
+                let (gateway, account, id) = (Arc::clone(self), Arc::clone(account), id.clone());
+                let question = async move {
+                    let _until_answered = under_way;
+                    gateway.ask_anew(&account, &id).await
+                };
+                vacant.insert(detached(question).boxed().shared()).clone()
             }
         };
         question.await
     }
 
-    async fn ask_and_apply(&self, account: &Arc<Account>, id: &PaymentId) -> Answered {
-        let limiter = self
-            .limiters
-            .get(&account.name)
-            .map(|limiter| Arc::clone(&limiter));
-        if let Some(limiter) = &limiter {
-            limiter.turn().await;
+    /// Asks, and never takes the answer to a question that was put before: for whoever knows that something has just
+    /// happened.
+    pub async fn ask_anew(self: &Arc<Self>, account: &Arc<Account>, id: &PaymentId) -> Answered {
+        let (gateway, account, id) = (Arc::clone(self), Arc::clone(account), id.clone());
+        detached(async move { gateway.ask_and_apply(&account, &id).await }).await
+    }
+
+    /// Asks anew, when it is the account's turn.
+    pub async fn ask_in_turn(self: &Arc<Self>, account: &Arc<Account>, id: &PaymentId) -> Answered {
+        if let Some(desk) = self.desks.get(&account.name) {
+            desk.limiter.turn().await;
         }
+        self.ask_anew(account, id).await
+    }
+
+    async fn ask_and_apply(self: &Arc<Self>, account: &Arc<Account>, id: &PaymentId) -> Answered {
+        let asked_at = clock::now();
         let answer = match self.khipu.payment(account, id).await {
             Ok(answer) if answer.payment_id == *id => answer,
             Ok(_) => {
@@ -112,22 +119,24 @@ impl Gateway {
                     KhipuError::Failed { retry_after, .. } => *retry_after,
                     _ => None,
                 };
-                if let (Some(limiter), Some(pause)) = (limiter, retry_after) {
-                    limiter.pause_until(Instant::now() + pause.min(Duration::from_secs(60)));
+                if let (Some(desk), Some(pause)) = (self.desks.get(&account.name), retry_after) {
+                    desk.limiter
+                        .pause_until(Instant::now() + pause.min(LONGEST_PAUSE));
                 }
                 return Err(AskError::Khipu(error));
             }
         };
         let answer = Arc::new(answer);
-        self.apply_answer(account, id, &answer).await?;
+        self.apply_answer(account, id, &answer, asked_at).await?;
         Ok(answer)
     }
 
     async fn apply_answer(
-        &self,
+        self: &Arc<Self>,
         account: &Arc<Account>,
         id: &PaymentId,
         answer: &PaymentAnswer,
+        asked_at: Timestamp,
     ) -> Result<(), AskError> {
         let known = match self.ledger.payment(id).await {
             Ok(known) => known,
@@ -147,11 +156,13 @@ impl Gateway {
         let Some(claim) = answer.claim(clock::now()) else {
             return Ok(());
         };
-        self.compare(&payment, &claim);
         if claim.status <= payment.state.status {
+            compare(&payment, &claim, asked_at);
             return Ok(());
         }
-        if claim.status == Status::Confirmed && !agrees(&payment.terms, &answer.terms()) {
+        if claim.status == Status::Confirmed
+            && !agrees(payment.terms.as_ref(), answer.terms().as_ref())
+        {
             metrics::counter!("chasqui_mismatches_total", "source" => Source::Khipu.as_str())
                 .increment(1);
             tracing::error!(payment_id = %id, "khipu's answer disagrees with the payment in amount or currency; it is not confirmed");
@@ -170,7 +181,7 @@ impl Gateway {
             notification: None,
             errands,
         };
-        if let Err(error) = self.apply(id, &observation).await {
+        if let Err(error) = self.apply(id, observation).await {
             self.publish_uncommitted(id, &claim);
             return Err(error.into());
         }
@@ -186,6 +197,13 @@ impl Gateway {
         answer: &PaymentAnswer,
         known: Option<Payment>,
     ) -> Result<Payment, AskError> {
+        if answer
+            .receiver_id
+            .is_some_and(|receiver| receiver != account.receiver_id)
+        {
+            tracing::error!(payment_id = %id, account = %account.name, "a payment of another receiver is not adopted; is receiver_id right?");
+            return Err(AskError::Foreign);
+        }
         let ours = self.notify_url(account);
         let reference = answer.reference(&ours);
         let intent = match &reference {
@@ -227,18 +245,6 @@ impl Gateway {
         })
     }
 
-    /// A notification said confirmed and Khipu's own answer does not: never lowered, but somebody must look.
-    fn compare(&self, payment: &Payment, claim: &Claim) {
-        if payment.state.status == Status::Confirmed && claim.status < Status::Confirmed {
-            metrics::counter!("chasqui_confirmation_disputed_total").increment(1);
-            tracing::error!(
-                payment_id = %payment.id,
-                khipu_says = claim.status.as_str(),
-                "confirmation_disputed: the payment stands at confirmed but khipu's answer does not say so"
-            );
-        }
-    }
-
     /// The notification that Khipu would have sent for a confirmed payment, from Khipu's own answer.
     pub async fn rebuild_notification(
         self: &Arc<Self>,
@@ -246,7 +252,7 @@ impl Gateway {
         id: &PaymentId,
     ) -> Result<Bytes, String> {
         let answer = self
-            .ask(account, id)
+            .ask_anew(account, id)
             .await
             .map_err(|error| error.to_string())?;
         match answer.claim(clock::now()) {
@@ -257,21 +263,30 @@ impl Gateway {
     }
 
     /// Asks as soon as it is this payment's turn, and keeps asking while it is watched.
-    pub(super) fn follow(&self, account: &Arc<Account>, id: &PaymentId) {
-        self.watched.add(account, id);
+    pub(super) fn follow(&self, account: &Account, id: &PaymentId) {
+        if let Some(desk) = self.desks.get(&account.name) {
+            desk.want(id);
+        }
     }
 
-    /// Asks Khipu about everything that is watched here, for ever.
+    /// Asks Khipu about everything that somebody here wants to know, for ever.
     pub async fn follow_watched(self: Arc<Self>) {
+        let accounts = self
+            .accounts
+            .iter()
+            .map(|account| Arc::clone(&self).follow_account(Arc::clone(account)));
+        futures_util::future::join_all(accounts).await;
+    }
+
+    async fn follow_account(self: Arc<Self>, account: Arc<Account>) {
+        let Some(desk) = self.desks.get(&account.name) else {
+            return;
+        };
         let slots = Arc::new(Semaphore::new(self.limits.questions_in_flight));
-        loop {
-            let (account, id) = self.watched.next().await;
-            // The limiter is asked inside the question; holding a slot while waiting for it makes this loop, and so the
-            // whole schedule, stretch instead of piling up.
-            let Ok(slot) = Arc::clone(&slots).acquire_owned().await else {
-                return;
-            };
-            let gateway = Arc::clone(&self);
+        // The semaphore is never closed.
+        while let Ok(slot) = Arc::clone(&slots).acquire_owned().await {
+            let id = desk.next(|id| self.hub.is_watched(id)).await;
+            let (gateway, account) = (Arc::clone(&self), Arc::clone(&account));
             tokio::spawn(async move {
                 gateway.ask_for_watchers(&account, &id).await;
                 drop(slot);
@@ -280,114 +295,68 @@ impl Gateway {
     }
 
     async fn ask_for_watchers(self: &Arc<Self>, account: &Arc<Account>, id: &PaymentId) {
-        if let Err(error) = self.ask(account, id).await {
-            tracing::debug!(payment_id = %id, %error, "khipu could not be asked");
-        }
-        let over = match self.ledger.read(std::slice::from_ref(id)).await {
-            Ok(states) => states[0].is_some_and(|state| state.status.is_final()),
+        let not_found = match self.ask(account, id).await {
+            Ok(_) => false,
+            Err(AskError::Khipu(error)) if error.is_not_found() => true,
+            Err(error) => {
+                tracing::debug!(payment_id = %id, %error, "khipu could not be asked");
+                false
+            }
+        };
+        let over = match self.ledger.payment(id).await {
+            Ok(Some(payment)) => {
+                // A change that was committed late, or on a path that could not announce it, is told at the latest now.
+                self.hub.refresh(id, &payment.state);
+                payment.state.status.is_final()
+            }
+            // Nothing here and nothing at Khipu. One that was made here and that Khipu does not find just now is asked
+            // about again.
+            Ok(None) => not_found,
             Err(_) => false,
         };
-        self.watched.settle(id, !over && self.hub.is_watched(id));
+        if let Some(desk) = self.desks.get(&account.name) {
+            desk.settle(id, over);
+        }
+    }
+}
+
+/// Runs to its end even if everybody who waits for it goes away.
+async fn detached(question: impl Future<Output = Answered> + Send + 'static) -> Answered {
+    let task = tokio::spawn(question);
+    task.await
+        .unwrap_or_else(|error| Err(AskError::Ledger(format!("the question failed: {error}"))))
+}
+
+/// A notification said confirmed and Khipu's own answer does not: never lowered, but somebody must look. An answer to a
+/// question that was put before the confirmation says nothing about it.
+fn compare(payment: &Payment, claim: &Claim, asked_at: Timestamp) {
+    let State { status, at, .. } = payment.state;
+    if status == Status::Confirmed && claim.status < Status::Confirmed && at < asked_at {
+        metrics::counter!("chasqui_confirmation_disputed_total").increment(1);
+        tracing::error!(
+            payment_id = %payment.id,
+            khipu_says = claim.status.as_str(),
+            "confirmation_disputed: the payment stands at confirmed but khipu's answer does not say so"
+        );
+    }
+}
+
+/// Takes the question off the list when it has been answered, whatever became of it.
+struct UnderWay {
+    gateway: Arc<Gateway>,
+    key: (AccountName, PaymentId),
+}
+
+impl Drop for UnderWay {
+    fn drop(&mut self) {
+        self.gateway.questions.remove(&self.key);
     }
 }
 
 /// Amount at the currency's precision and currency; both sides must say them.
-fn agrees(ours: &Option<Terms>, khipus: &Option<Terms>) -> bool {
-    match (ours, khipus) {
-        (Some(ours), Some(khipus)) => {
-            ours.currency == khipus.currency
-                && ours.amount.agrees_with(khipus.amount, ours.currency)
-        }
-        _ => false,
-    }
-}
-
-/// When to ask about which watched payment. Only what is watched here is on it, so the cap on watchers bounds it.
-#[derive(Debug, Default)]
-pub(super) struct Agenda {
-    plan: Mutex<Plan>,
-    changed: Notify,
-}
-
-#[derive(Debug, Default)]
-struct Plan {
-    due: BinaryHeap<Reverse<(Instant, PaymentId)>>,
-    entries: HashMap<PaymentId, Entrant>,
-}
-
-#[derive(Debug)]
-struct Entrant {
-    account: Arc<Account>,
-    /// How many questions were asked.
-    asked: u8,
-    /// Somebody new came while the question was under way.
-    again: bool,
-    under_way: bool,
-}
-
-impl Agenda {
-    /// Due at once, unless it is on the agenda already: then the next question answers the newcomer too.
-    fn add(&self, account: &Arc<Account>, id: &PaymentId) {
-        let mut plan = self.plan.lock().unwrap_or_else(PoisonError::into_inner);
-        if let Some(entrant) = plan.entries.get_mut(id) {
-            entrant.again = entrant.under_way;
-            return;
-        }
-        let entrant = Entrant {
-            account: Arc::clone(account),
-            asked: 0,
-            again: false,
-            under_way: false,
-        };
-        plan.entries.insert(id.clone(), entrant);
-        plan.due.push(Reverse((Instant::now(), id.clone())));
-        drop(plan);
-        self.changed.notify_one();
-    }
-
-    /// The next payment to ask about, when it is due.
-    async fn next(&self) -> (Arc<Account>, PaymentId) {
-        loop {
-            let due = {
-                let mut plan = self.plan.lock().unwrap_or_else(PoisonError::into_inner);
-                let due = plan.due.peek().map(|Reverse((at, _))| *at);
-                if due.is_some_and(|at| at <= Instant::now())
-                    && let Some(Reverse((_, id))) = plan.due.pop()
-                    && let Some(entrant) = plan.entries.get_mut(&id)
-                {
-                    entrant.under_way = true;
-                    return (Arc::clone(&entrant.account), id);
-                }
-                due
-            };
-            match due {
-                Some(at) => {
-                    let _ = tokio::time::timeout_at(at, self.changed.notified()).await;
-                }
-                None => self.changed.notified().await,
-            }
-        }
-    }
-
-    /// The question was answered, or not: asked again later if anybody still wants to know.
-    fn settle(&self, id: &PaymentId, wanted: bool) {
-        let mut plan = self.plan.lock().unwrap_or_else(PoisonError::into_inner);
-        let Some(entrant) = plan.entries.get_mut(id) else {
-            return;
-        };
-        if !wanted && !entrant.again {
-            plan.entries.remove(id);
-            return;
-        }
-        let interval = INTERVALS[usize::from(entrant.asked).min(INTERVALS.len() - 1)];
-        entrant.asked = entrant.asked.saturating_add(1);
-        entrant.again = false;
-        entrant.under_way = false;
-        plan.due.push(Reverse((
-            Instant::now() + Duration::from_secs(interval),
-            id.clone(),
-        )));
-        drop(plan);
-        self.changed.notify_one();
-    }
+fn agrees(ours: Option<&Terms>, khipus: Option<&Terms>) -> bool {
+    let (Some(ours), Some(khipus)) = (ours, khipus) else {
+        return false;
+    };
+    ours.currency == khipus.currency && ours.amount.agrees_with(khipus.amount, ours.currency)
 }

@@ -2,38 +2,42 @@
 //!
 //! Whatever is learnt of a payment, from whomever, ends in [`Gateway::apply`]: committed to the ledger first, announced
 //! to the watchers after. `http` calls in from above; nothing below knows of this module. In reading order: this file
-//! for the merchant's calls, [`notifications`] for Khipu's, [`watching`] for the payer's, [`asking`] for what is asked of
-//! Khipu.
+//! for the merchant's calls, [`idempotency`] for those that may come twice, [`notifications`] for Khipu's, [`watching`] for the
+//! payer's, [`asking`] for what is asked of Khipu.
 
 mod asking;
+mod desk;
+mod idempotency;
 mod limiter;
+mod merchant;
 mod notifications;
 mod watching;
 
+use std::collections::HashMap;
 use std::sync::Arc;
 use std::time::Duration;
 
-use dashmap::DashMap;
 use tokio::sync::Notify;
 
 use crate::account::{Account, Accounts};
-use crate::clock;
 use crate::config::{Config, Limits};
-use crate::khipu::wire::{CreateRequest, FieldError, ReturnHop};
-use crate::khipu::{self, Answer, Fields, KhipuError};
+use crate::khipu::wire::FieldError;
+use crate::khipu::{self, Fields, KhipuError};
 use crate::ledger::{Ledger, LedgerError, Outcome};
 use crate::payment::{
-    AccountName, Claim, Errand, ErrandKind, Intent, MerchantUrls, Observation, Payment, PaymentId,
-    Ref, Source, State, Status, Timestamp,
+    AccountName, Errand, ErrandKind, Observation, PaymentId, Source, Status, Timestamp,
 };
 use crate::push::{Admission, Hub};
 use crate::relay::{Change, Relay};
 
+pub use crate::ledger::{IdempotencyKey, KeptAnswer};
 pub use asking::AskError;
+pub use idempotency::{Once, OnceError};
 pub use notifications::{NotificationError, Received};
 pub use watching::{Watch, WatchError};
 
-use asking::{Agenda, Question};
+use asking::Questions;
+use desk::Desk;
 use limiter::Limiter;
 
 /// A confirmation found by asking waits so long for Khipu's own notification, whose bytes the merchant prefers.
@@ -53,9 +57,9 @@ pub struct Gateway {
     khipu: khipu::Client,
     /// Where the world reaches us; see [`Gateway::public`].
     public_url: String,
-    questions: DashMap<PaymentId, Question>,
-    limiters: DashMap<AccountName, Arc<Limiter>>,
-    watched: Agenda,
+    questions: Questions,
+    /// One for each account, made once.
+    desks: HashMap<AccountName, Desk>,
     wake: Wake,
 }
 
@@ -83,7 +87,7 @@ pub struct Created {
     pub fields: Fields,
 }
 
-#[derive(Debug, thiserror::Error)]
+#[derive(Debug, Clone, thiserror::Error)]
 pub enum GatewayError {
     #[error("the request has fields that cannot be accepted")]
     Fields(Vec<FieldError>),
@@ -93,6 +97,9 @@ pub enum GatewayError {
     Khipu(#[from] KhipuError),
     #[error(transparent)]
     Ledger(LedgerError),
+    /// It broke off in the middle: what was asked may have been done.
+    #[error("the operation broke off: {0}")]
+    BrokeOff(String),
 }
 
 impl From<LedgerError> for GatewayError {
@@ -107,15 +114,11 @@ impl From<LedgerError> for GatewayError {
 
 impl Gateway {
     pub fn new(config: &Config, parts: Parts) -> Self {
-        let limiters = config
+        let desk = || Desk::new(Limiter::new(config.limits.questions_per_second));
+        let desks = config
             .accounts
             .iter()
-            .map(|account| {
-                (
-                    account.name.clone(),
-                    Arc::new(Limiter::new(config.limits.questions_per_second)),
-                )
-            })
+            .map(|account| (account.name.clone(), desk()))
             .collect();
         Self {
             accounts: Arc::new(config.accounts.clone()),
@@ -129,129 +132,9 @@ impl Gateway {
             hub: parts.hub,
             khipu: parts.khipu,
             public_url: config.server.public(""),
-            questions: DashMap::new(),
-            limiters,
-            watched: Agenda::default(),
+            questions: Questions::new(),
+            desks,
             wake: parts.wake,
-        }
-    }
-
-    /// Makes a payment at Khipu on the merchant's behalf. What is needed to find it again is durable before Khipu is
-    /// asked, so that a crash at any point leaves nothing that cannot be adopted.
-    pub async fn create(
-        &self,
-        account: &Account,
-        fields: Fields,
-        hop: bool,
-    ) -> Result<Created, GatewayError> {
-        let request = CreateRequest::parse(fields).map_err(GatewayError::Fields)?;
-        let intent = Intent {
-            reference: Ref::from_random(rand::random()),
-            account: account.name.clone(),
-            urls: request.urls.clone(),
-            created_at: clock::now(),
-            payment_id: None,
-        };
-        self.ledger.intend(&intent).await?;
-
-        let (terms, expires_at) = (request.terms.clone(), request.expires_at);
-        let notify_url = format!("{}?ref={}", self.notify_url(account), intent.reference);
-        let hop = (hop && account.return_hop).then(|| {
-            let return_url = format!("{}/return/{}", self.public_url, intent.reference);
-            ReturnHop {
-                cancel_url: format!("{return_url}/cancel"),
-                return_url,
-            }
-        });
-        let answer = self
-            .khipu
-            .create(account, request.for_khipu(&notify_url, hop.as_ref()))
-            .await?;
-
-        let payment = Payment {
-            id: answer.payment_id.clone(),
-            account: account.name.clone(),
-            terms: Some(terms),
-            urls: intent.urls,
-            reference: Some(intent.reference),
-            payment_url: answer.payment_url,
-            expires_at,
-            created_at: intent.created_at,
-            state: State::pending(intent.created_at),
-        };
-        // Should this fail, the payment exists at Khipu and is adopted as soon as anybody asks for it or Khipu notifies:
-        // the merchant must not be told that it does not exist, for it would make another.
-        if let Err(error) = self.ledger.create(&payment).await {
-            tracing::error!(payment_id = %payment.id, %error, "a payment was made but could not be recorded; it will be adopted");
-        }
-        metrics::counter!("chasqui_payments_created_total", "account" => account.name.to_string())
-            .increment(1);
-        Ok(Created {
-            payment_id: answer.payment_id,
-            fields: answer.fields,
-        })
-    }
-
-    /// Khipu's own answer, with the merchant's URLs in the places of ours; what it says is an observation too.
-    pub async fn payment(
-        self: &Arc<Self>,
-        account: &Arc<Account>,
-        id: &PaymentId,
-    ) -> Result<Fields, GatewayError> {
-        if self.is_foreign(account, id).await? {
-            return Err(GatewayError::UnknownPayment);
-        }
-        let answer = self.ask(account, id).await?;
-        let urls = match self.ledger.payment(id).await? {
-            Some(payment) => payment.urls,
-            None => MerchantUrls::default(),
-        };
-        Ok(answer.as_ref().clone().with_urls(&urls))
-    }
-
-    /// Deletes an unpaid payment at Khipu.
-    pub async fn delete(&self, account: &Account, id: &PaymentId) -> Result<Answer, GatewayError> {
-        if self.is_foreign(account, id).await? {
-            return Err(GatewayError::UnknownPayment);
-        }
-        let answer = self.khipu.delete(account, id).await?;
-        self.apply(
-            id,
-            &Observation {
-                account: account.name.clone(),
-                source: Source::Merchant,
-                at: clock::now(),
-                claim: Some(Claim::of(Status::Cancelled)),
-                notification: None,
-                errands: Vec::new(),
-            },
-        )
-        .await?;
-        Ok(answer)
-    }
-
-    pub async fn banks(&self, account: &Account) -> Result<Answer, GatewayError> {
-        Ok(self.khipu.banks(account).await?)
-    }
-
-    /// Whether the payment is known to be this account's; where it is unknown, Khipu is asked.
-    pub async fn require_payment(
-        self: &Arc<Self>,
-        account: &Arc<Account>,
-        id: &PaymentId,
-    ) -> Result<State, GatewayError> {
-        match self.ledger.payment(id).await? {
-            Some(payment) if payment.account != account.name => Err(GatewayError::UnknownPayment),
-            Some(payment) if payment.terms.is_some() => Ok(payment.state),
-            _ => {
-                self.ask(account, id).await?;
-                let payment = self
-                    .ledger
-                    .payment(id)
-                    .await?
-                    .ok_or(GatewayError::UnknownPayment)?;
-                Ok(payment.state)
-            }
         }
     }
 
@@ -260,33 +143,41 @@ impl Gateway {
         self.ledger.ready().await
     }
 
-    async fn is_foreign(&self, account: &Account, id: &PaymentId) -> Result<bool, GatewayError> {
-        Ok(self
-            .ledger
-            .payment(id)
-            .await?
-            .is_some_and(|payment| payment.account != account.name))
-    }
-
     /// Where Khipu notifies an account; a payment's own reference is appended.
     fn notify_url(&self, account: &Account) -> String {
         format!("{}/webhooks/khipu/{}", self.public_url, account.name)
     }
 
-    /// THE door: commits an observation, then tells everybody who watches.
+    /// THE door: commits an observation, then tells everybody who watches. A task of its own: a caller who hangs up in
+    /// between must not leave something committed that nobody is told of.
     async fn apply(
+        self: &Arc<Self>,
+        id: &PaymentId,
+        observation: Observation,
+    ) -> Result<Outcome, LedgerError> {
+        let (gateway, id) = (Arc::clone(self), id.clone());
+        let task =
+            tokio::spawn(async move { gateway.commit_and_announce(&id, &observation).await });
+        task.await.unwrap_or_else(|error| {
+            Err(LedgerError::Unavailable(format!(
+                "the operation failed: {error}"
+            )))
+        })
+    }
+
+    async fn commit_and_announce(
         &self,
         id: &PaymentId,
         observation: &Observation,
     ) -> Result<Outcome, LedgerError> {
         let outcome = self.ledger.observe(id, observation).await?;
-        self.announce(id, observation.source, outcome).await;
         for errand in &observation.errands {
             match errand.kind {
                 ErrandKind::Delivery => self.wake.deliveries.notify_one(),
                 ErrandKind::Check => self.wake.checks.notify_one(),
             }
         }
+        self.announce(id, observation.source, outcome).await;
         Ok(outcome)
     }
 
@@ -295,6 +186,8 @@ impl Gateway {
     async fn announce(&self, id: &PaymentId, source: Source, outcome: Outcome) {
         let Outcome { before, after } = outcome;
         if !outcome.changed() {
+            // It may have been committed on a path that could not tell, such as one that gave up waiting.
+            self.hub.refresh(id, &after);
             return;
         }
         tracing::info!(

@@ -72,7 +72,7 @@ impl Gateway {
             verdict,
         };
         let observation = observation(account, known.as_ref(), &body, notification, now);
-        let changed = match self.apply(&id, &observation).await {
+        let changed = match self.apply(&id, observation).await {
             Ok(outcome) => outcome.changed(),
             // Signed by one account, about a payment of another's: a mismatch that no record of that payment may hold.
             Err(LedgerError::Foreign) => false,

@@ -72,7 +72,7 @@ impl Gateway {
         self: &Arc<Self>,
         account: &Arc<Account>,
         id: &PaymentId,
-    ) -> Result<Message, GatewayError> {
+    ) -> Result<Message, WatchError> {
         let state = self.require_payment(account, id).await?;
         if !state.status.is_final() {
             self.follow(account, id);
@@ -114,7 +114,7 @@ impl Gateway {
             notification: None,
             errands: Vec::new(),
         };
-        let outcome = self.apply(&payment.id, &observation).await?;
+        let outcome = self.apply(&payment.id, observation).await?;
         self.ask_soon(payment, outcome.after);
         Ok(outcome.after)
     }

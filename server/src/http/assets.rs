@@ -76,3 +76,36 @@ fn missing() -> Problem {
     );
     Problem::new(StatusCode::NOT_FOUND, "unknown_file", detail)
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use base64::Engine as _;
+    use base64::engine::general_purpose::STANDARD;
+    use sha2::{Digest, Sha384};
+
+    #[test]
+    fn the_readme_prints_the_integrity_of_what_is_served() {
+        let readme = include_str!("../../../README.md");
+        for script in &SCRIPTS {
+            let integrity = format!("sha384-{}", STANDARD.encode(Sha384::digest(script.body)));
+            assert!(
+                readme.contains(&integrity),
+                "README.md must say integrity=\"{integrity}\" for {}",
+                script.name
+            );
+            let url = format!("/js/{}/{}", env!("CARGO_PKG_VERSION"), script.name);
+            assert!(readme.contains(&url), "README.md must name {url}");
+        }
+    }
+
+    #[test]
+    fn the_client_has_the_servers_version() {
+        let package = include_str!("../../../js-client/package.json");
+        let version = format!("\"version\": \"{}\"", env!("CARGO_PKG_VERSION"));
+        assert!(
+            package.contains(&version),
+            "js-client/package.json must have {version}"
+        );
+    }
+}

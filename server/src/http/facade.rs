@@ -1,15 +1,21 @@
 //! The merchant's back end: Khipu's own API 3.0, drop-in, and a little of ours.
 
+use std::sync::Arc;
+
 use axum::body::Bytes;
 use axum::extract::{Path, State};
 use axum::http::{HeaderMap, StatusCode, header};
 use axum::response::{IntoResponse, Response};
 use serde::Serialize;
 
-use super::Shared;
 use super::auth::Merchant;
+use super::idempotency::{self, Keyed};
 use super::problem::Problem;
+use super::request_id::RequestId;
+use super::{Shared, Site};
+use crate::account::Account;
 use crate::clock;
+use crate::gateway::GatewayError;
 use crate::khipu::{Answer, Fields};
 use crate::payment::{PaymentId, Timestamp};
 
@@ -23,14 +29,40 @@ pub(super) async fn banks(
 pub(super) async fn create(
     State(site): Shared,
     Merchant(account): Merchant,
+    request_id: RequestId,
     headers: HeaderMap,
     body: Result<Bytes, axum::extract::rejection::BytesRejection>,
 ) -> Result<Response, Problem> {
-    let fields = Fields::parse(&read(body)?)
+    let key = idempotency::key(&headers)?;
+    let body = read(body)?;
+    let fields = Fields::parse(&body)
         .map_err(|error| Problem::bad_request("invalid_json", format!("the body is {error}")))?;
     let hop = !headers
         .get("chasqui-return-hop")
         .is_some_and(|value| value.as_bytes().eq_ignore_ascii_case(b"off"));
+    let work = create_and_render(Arc::clone(&site), Arc::clone(&account), fields, hop);
+    match key {
+        None => Ok(json(work.await?)),
+        Some(key) => {
+            let keyed = Keyed {
+                account: &account,
+                route: "POST /v3/payments",
+                key,
+                body: &body,
+                request_id,
+            };
+            keyed.once(&site, work).await
+        }
+    }
+}
+
+/// Khipu's own fields, and what a browser needs to watch the payment.
+async fn create_and_render(
+    site: Arc<Site>,
+    account: Arc<Account>,
+    fields: Fields,
+    hop: bool,
+) -> Result<Bytes, GatewayError> {
     let created = site.gateway.create(&account, fields, hop).await?;
     let token = site
         .tokens
@@ -43,7 +75,7 @@ pub(super) async fn create(
             .server
             .public(&format!("/v1/payments/{}/status", created.payment_id)),
     );
-    Ok(json(fields.to_json()))
+    Ok(fields.to_json().into())
 }
 
 pub(super) async fn payment(

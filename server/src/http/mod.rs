@@ -5,6 +5,7 @@
 mod assets;
 mod auth;
 mod facade;
+mod idempotency;
 mod listener;
 mod notification;
 mod operations;
@@ -114,7 +115,8 @@ impl Finish for Router<Arc<Site>> {
 async fn give_up_after(State(limit): State<Duration>, request: Request, next: Next) -> Response {
     match tokio::time::timeout(limit, next.run(request)).await {
         Ok(response) => response,
-        Err(_) => Problem::unavailable("this took too long; try again").into_response(),
+        Err(_) => Problem::unavailable("this took too long; it may have been done all the same")
+            .into_response(),
     }
 }
 

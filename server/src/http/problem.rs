@@ -3,12 +3,13 @@
 
 use std::time::Duration;
 
+use axum::body::Bytes;
 use axum::http::{HeaderMap, HeaderValue, StatusCode, header};
 use axum::response::{IntoResponse, Response};
 use serde::Serialize;
 use serde_json::value::RawValue;
 
-use crate::gateway::{GatewayError, NotificationError, WatchError};
+use crate::gateway::{GatewayError, NotificationError, OnceError, WatchError};
 use crate::khipu::{Fields, KhipuError};
 use crate::push::Refusal;
 
@@ -48,6 +49,9 @@ struct Body<'a> {
 }
 
 impl Problem {
+    pub(super) const CONTENT_TYPE: HeaderValue =
+        HeaderValue::from_static("application/problem+json");
+
     pub(super) fn new(status: StatusCode, code: &'static str, detail: impl Into<String>) -> Self {
         Self {
             status,
@@ -86,8 +90,8 @@ impl Problem {
         }
     }
 
-    /// The response's headers and body; rendered when the request's id is known.
-    pub(super) fn render(&self, request_id: &str) -> Response {
+    /// The same bytes whenever it is rendered for the same request.
+    pub(super) fn body(&self, request_id: &str) -> Bytes {
         let errors = match &self.khipu_errors {
             Some(raw) => serde_json::from_str(raw.get()).unwrap_or_default(),
             None => serde_json::to_value(&self.errors).unwrap_or_default(),
@@ -102,28 +106,25 @@ impl Problem {
             message: &self.detail,
             errors,
         };
+        serde_json::to_vec(&body).unwrap_or_default().into()
+    }
+
+    /// The response's headers and body; rendered when the request's id is known.
+    pub(super) fn render(&self, request_id: &str) -> Response {
         let mut headers = HeaderMap::new();
-        headers.insert(
-            header::CONTENT_TYPE,
-            HeaderValue::from_static("application/problem+json"),
-        );
+        headers.insert(header::CONTENT_TYPE, Self::CONTENT_TYPE);
         headers.insert(header::CACHE_CONTROL, HeaderValue::from_static("no-store"));
         if let Some(wait) = self.retry_after {
             // Rounded up: nobody should come back a moment too soon.
             headers.insert(
                 header::RETRY_AFTER,
-                HeaderValue::from(wait.as_millis().div_ceil(1000) as u64),
+                HeaderValue::from(wait.as_secs() + u64::from(wait.subsec_nanos() > 0)),
             );
         }
         if self.status == StatusCode::UNAUTHORIZED {
             headers.insert(header::WWW_AUTHENTICATE, HeaderValue::from_static("Bearer"));
         }
-        (
-            self.status,
-            headers,
-            serde_json::to_vec(&body).unwrap_or_default(),
-        )
-            .into_response()
+        (self.status, headers, self.body(request_id)).into_response()
     }
 }
 
@@ -154,6 +155,35 @@ impl From<GatewayError> for Problem {
             GatewayError::Ledger(_) => {
                 Self::unavailable("payments cannot be read or written now; try again")
             }
+            GatewayError::BrokeOff(_) => Self::new(
+                StatusCode::INTERNAL_SERVER_ERROR,
+                "broke_off",
+                "this broke off in the middle; it may have been done",
+            ),
+        }
+    }
+}
+
+impl From<OnceError> for Problem {
+    fn from(error: OnceError) -> Self {
+        let conflict = |code, detail: &str| Self::new(StatusCode::CONFLICT, code, detail);
+        match error {
+            OnceError::UnderWay => conflict(
+                "in_flight",
+                "a request with this Idempotency-Key is being done; repeat it to have its answer",
+            )
+            .retry_after(RETRY_AFTER),
+            OnceError::OtherBody => Self::new(
+                StatusCode::UNPROCESSABLE_ENTITY,
+                "idempotency_key_reused",
+                "this Idempotency-Key came with another body before; use a new key for a new request",
+            ),
+            OnceError::Unknown => conflict(
+                "outcome_unknown",
+                "the first request with this Idempotency-Key may or may not have been done, and it is not done again: \
+                 look for its transaction_id at khipu, or wait for its notification; if there is none, use a new key",
+            ),
+            OnceError::Gateway(error) => error.into(),
         }
     }
 }
@@ -222,6 +252,11 @@ impl From<WatchError> for Problem {
                 Self::unavailable("this instance takes nobody more; try again")
             }
             WatchError::Relay => Self::unavailable("changes cannot be followed now; try again"),
+            // Whatever is wrong between us and Khipu, its key refused included, is not the watcher's fault and may pass: a
+            // browser that was told 401 would never come back.
+            WatchError::Gateway(GatewayError::Khipu(_)) => {
+                Self::unavailable("khipu cannot be asked about this payment now; try again")
+            }
             WatchError::Gateway(error) => error.into(),
         }
     }

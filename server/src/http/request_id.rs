@@ -1,6 +1,10 @@
 //! Names each request, in the answer, in errors and in the log.
 
-use axum::extract::Request;
+use std::convert::Infallible;
+use std::sync::Arc;
+
+use axum::extract::{FromRequestParts, MatchedPath, Request};
+use axum::http::request::Parts;
 use axum::http::{HeaderName, HeaderValue};
 use axum::middleware::Next;
 use axum::response::Response;
@@ -13,16 +17,43 @@ const X_REQUEST_ID: HeaderName = HeaderName::from_static("x-request-id");
 /// A caller's own id is kept if it is short and plain; a log line must not be somebody else's to write.
 const MAX_LENGTH: usize = 128;
 
+/// For a handler that must know how its own problem will read.
+#[derive(Debug, Clone)]
+pub(super) struct RequestId(Arc<str>);
+
+impl RequestId {
+    pub(super) fn as_str(&self) -> &str {
+        &self.0
+    }
+}
+
+impl<S: Sync> FromRequestParts<S> for RequestId {
+    type Rejection = Infallible;
+
+    /// Every request has been through [`identify`].
+    async fn from_request_parts(parts: &mut Parts, _: &S) -> Result<Self, Infallible> {
+        let id = parts.extensions.get::<Self>().cloned();
+        Ok(id.unwrap_or_else(|| Self("".into())))
+    }
+}
+
 /// The outermost layer: accepts or makes the request's id, echoes it, and renders what went wrong.
-pub(super) async fn identify(request: Request, next: Next) -> Response {
+pub(super) async fn identify(mut request: Request, next: Next) -> Response {
     let id = request
         .headers()
         .get(&X_REQUEST_ID)
         .and_then(|value| value.to_str().ok())
         .filter(|id| is_plain(id))
         .map_or_else(|| format!("{:032x}", rand::random::<u128>()), str::to_owned);
-    // The path holds a payment's or an account's name at most; the query, which is anybody's, is left out.
-    let span = tracing::info_span!("request", request_id = %id, method = %request.method(), path = request.uri().path());
+    // The URL's pattern and not its path: a reference in it is a payer's, and no log's to keep.
+    let pattern = request
+        .extensions()
+        .get::<MatchedPath>()
+        .map_or("unknown", MatchedPath::as_str);
+    let span = tracing::info_span!("request", request_id = %id, method = %request.method(), path = pattern);
+    request
+        .extensions_mut()
+        .insert(RequestId(id.as_str().into()));
     let mut response = next.run(request).instrument(span.clone()).await;
     if let Some(problem) = response.extensions_mut().remove::<Problem>() {
         let _entered = span.enter();

@@ -70,6 +70,16 @@ impl KhipuError {
     pub fn outcome_is_unknown(&self) -> bool {
         !matches!(self, Self::Refused { .. } | Self::Unreachable(_))
     }
+
+    /// Nothing was done, and for a reason that is not in the request: our credentials, too many requests, one that did
+    /// not arrive whole, no connection. The same request may be taken another time.
+    pub fn is_passing(&self) -> bool {
+        match self {
+            Self::Refused { status, .. } => matches!(status, 401 | 403 | 408 | 425 | 429),
+            Self::Unreachable(_) => true,
+            Self::Failed { .. } | Self::TimedOut | Self::Malformed(_) => false,
+        }
+    }
 }
 
 impl Client {
@@ -166,11 +176,18 @@ impl Client {
                 .header("content-type", "application/json")
                 .body(body);
         }
-        let mut response = request.send().await.map_err(transport_error)?;
+        let mut response = request
+            .send()
+            .await
+            .map_err(|error| transport_error(&error))?;
         let status = response.status();
         let retry_after = retry_after(&response);
         let mut body = BytesMut::new();
-        while let Some(chunk) = response.chunk().await.map_err(transport_error)? {
+        while let Some(chunk) = response
+            .chunk()
+            .await
+            .map_err(|error| transport_error(&error))?
+        {
             if body.len() + chunk.len() > self.answer_limit {
                 return Err(KhipuError::Malformed(format!(
                     "it is longer than {} bytes",
@@ -217,7 +234,7 @@ fn retry_after(response: &reqwest::Response) -> Option<Duration> {
     Some(Duration::from_secs(seconds))
 }
 
-fn transport_error(error: reqwest::Error) -> KhipuError {
+fn transport_error(error: &reqwest::Error) -> KhipuError {
     if error.is_timeout() {
         return if error.is_connect() {
             KhipuError::Unreachable("connecting took too long".into())
@@ -226,10 +243,10 @@ fn transport_error(error: reqwest::Error) -> KhipuError {
         };
     }
     if error.is_connect() {
-        return KhipuError::Unreachable(innermost(&error));
+        return KhipuError::Unreachable(innermost(error));
     }
     // The connection broke after the request may have been sent: as uncertain as silence.
-    tracing::debug!(error = %innermost(&error), "the connection to khipu broke");
+    tracing::debug!(error = %innermost(error), "the connection to khipu broke");
     KhipuError::TimedOut
 }
 

@@ -5,6 +5,7 @@
 //! of HTTP, of Khipu's field names or of watchers. The contract below is tested by one suite, [`suite`], that runs on
 //! every implementation.
 
+mod idempotency;
 pub mod sqlite;
 #[cfg(test)]
 mod suite;
@@ -17,6 +18,11 @@ use bytes::Bytes;
 use crate::payment::{
     ErrandKind, Intent, Observation, Payment, PaymentId, Ref, Source, State, Status, Timestamp,
     Verdict,
+};
+
+pub use idempotency::{
+    Begun, EXPIRED_PER_BEGIN, Finished, IDEMPOTENCY_TERM, IdempotencyKey, IdempotentRequest,
+    KeptAnswer, UNDER_WAY_LIMIT,
 };
 
 #[async_trait]
@@ -86,6 +92,22 @@ pub trait Ledger: Send + Sync + std::fmt::Debug + 'static {
         settlement: &Settlement,
         attempt: Option<&Attempt>,
     ) -> Result<bool, LedgerError>;
+
+    /// Takes an idempotency key for a request, in one atomic step: of any that begin at once exactly one is `Fresh`.
+    /// The same arrival stays `Fresh` until it is finished, so that it can be repeated after an error. Another request
+    /// under a key that is taken is `OtherBody`, whatever became of the first. One that is under way for
+    /// [`UNDER_WAY_LIMIT`] is `Unknown`. [`IDEMPOTENCY_TERM`] after it began a key is free again; up to
+    /// [`EXPIRED_PER_BEGIN`] such records are removed whenever one is made.
+    async fn begin(&self, request: &IdempotentRequest) -> Result<Begun, LedgerError>;
+
+    /// Records what became of a request that was `Fresh`. The first end stands; an arrival that does not hold the key
+    /// (it never did, or it let it go or came to its end before) changes nothing. Late is not too late: an answer is
+    /// kept even if others were told `Unknown` meanwhile.
+    async fn finish(
+        &self,
+        request: &IdempotentRequest,
+        finished: &Finished,
+    ) -> Result<(), LedgerError>;
 
     /// Whether the store can be written to now.
     async fn ready(&self) -> Result<(), LedgerError>;
@@ -177,7 +199,7 @@ pub enum Event {
     },
 }
 
-#[derive(Debug, thiserror::Error)]
+#[derive(Debug, Clone, thiserror::Error)]
 pub enum LedgerError {
     /// The payment or reference belongs to another account.
     #[error("it belongs to another account")]

@@ -131,14 +131,12 @@ impl Courier {
                 Err(why) => return Ok(Tried::not_now(Class::NotSent, why)),
             },
         };
-        let (account, secrets) = (&merchant.account, &merchant.webhook_secrets);
+        let account = &merchant.account;
         let now = clock::now();
-        Ok(
-            match Letter::write(&payment.id, content, account, secrets, now) {
-                Ok(letter) => merchant.post(url, letter, now).await,
-                Err(unsigned) => Tried::not_now(Class::NotSent, format!("not sent: {unsigned}")),
-            },
-        )
+        Ok(match Letter::write(&payment.id, content, account, now) {
+            Ok(letter) => merchant.post(url, letter, now).await,
+            Err(unsigned) => Tried::not_now(Class::NotSent, format!("not sent: {unsigned}")),
+        })
     }
 
     /// Khipu's notification never came: its answer is asked for, in a notification's form.

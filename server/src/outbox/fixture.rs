@@ -5,7 +5,7 @@ use std::time::Duration;
 use bytes::Bytes;
 
 use super::Limits;
-use crate::account::{Account, Secret};
+use crate::account::{Account, Secret, WebhookSecret};
 use crate::clock;
 use crate::khipu::signature as khipu;
 use crate::ledger::KeptNotification;
@@ -23,6 +23,11 @@ pub(super) fn payment_id() -> PaymentId {
 }
 
 /// Delivers to this machine, as in development.
+fn webhook_secret() -> WebhookSecret {
+    let text = "whsec_AAECAwQFBgcICQoLDA0ODxAREhMUFRYXGBkaGxwdHh8=";
+    WebhookSecret::parse(&Secret::new(text)).expect("secret")
+}
+
 pub(super) fn account() -> Account {
     Account {
         name: AccountName::parse("shop").expect("name"),
@@ -32,9 +37,7 @@ pub(super) fn account() -> Account {
         api_keys: vec![],
         allowed_origins: vec![],
         notify_url: None,
-        webhook_secrets: vec![Secret::new(
-            "whsec_AAECAwQFBgcICQoLDA0ODxAREhMUFRYXGBkaGxwdHh8=",
-        )],
+        webhook_secrets: vec![webhook_secret()],
         return_hop: true,
         allow_private_destinations: vec![
             "127.0.0.0/8".parse().expect("net"),

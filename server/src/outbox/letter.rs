@@ -9,7 +9,7 @@ use std::time::Duration;
 use bytes::Bytes;
 use reqwest::header::{CONTENT_TYPE, HeaderMap, HeaderValue};
 
-use super::signature::{self, WebhookSecret};
+use super::signature;
 use crate::account::Account;
 use crate::khipu::signature as khipu;
 use crate::ledger::KeptNotification;
@@ -47,7 +47,6 @@ impl Letter {
         payment: &PaymentId,
         content: Content,
         account: &Account,
-        webhook_secrets: &[WebhookSecret],
         now: Timestamp,
     ) -> Result<Self, Unsigned> {
         let (body, kept_signature, source) = match content {
@@ -69,7 +68,7 @@ impl Letter {
         headers.insert(STATUS_HEADER, HeaderValue::from_static("confirmed"));
         headers.insert(SOURCE_HEADER, source);
         headers.insert(signature::TIMESTAMP_HEADER, now.unix_seconds().into());
-        if let Some(signature) = signature::sign(webhook_secrets, &id, now, &body) {
+        if let Some(signature) = signature::sign(&account.webhook_secrets, &id, now, &body) {
             headers.insert(signature::SIGNATURE_HEADER, plain(signature));
         }
         headers.insert(signature::ID_HEADER, plain(id));
@@ -110,12 +109,7 @@ mod tests {
     const NOW: Timestamp = Timestamp::from_unix_ms(1_800_000_000_000);
 
     fn letter(content: Content, account: &Account) -> Result<Letter, Unsigned> {
-        let secrets = account
-            .webhook_secrets
-            .iter()
-            .map(|secret| WebhookSecret::parse(secret).expect("secret"))
-            .collect::<Vec<_>>();
-        Letter::write(&fixture::payment_id(), content, account, &secrets, NOW)
+        Letter::write(&fixture::payment_id(), content, account, NOW)
     }
 
     fn kept(age: Duration, account: &Account) -> KeptNotification {

@@ -16,7 +16,6 @@ use tokio::time::timeout;
 use super::destination::{DestinationError, Destinations};
 use super::letter::Letter;
 use super::schedule::{self, Answer};
-use super::signature::WebhookSecret;
 use super::{Limits, SetupError};
 use crate::account::Account;
 use crate::payment::Timestamp;
@@ -36,7 +35,6 @@ const RESULT_LIMIT: usize = 300;
 #[derive(Debug)]
 pub(super) struct Merchant {
     pub(super) account: Arc<Account>,
-    pub(super) webhook_secrets: Vec<WebhookSecret>,
     /// This account's share of the attempts in flight.
     pub(super) share: Semaphore,
     destinations: Destinations,
@@ -89,21 +87,11 @@ impl Class {
 
 impl Merchant {
     pub(super) fn new(account: &Arc<Account>, limits: &Limits) -> Result<Self, SetupError> {
-        let webhook_secrets = account
-            .webhook_secrets
-            .iter()
-            .map(WebhookSecret::parse)
-            .collect::<Result<_, _>>()
-            .map_err(|source| SetupError::WebhookSecret {
-                account: account.name.clone(),
-                source,
-            })?;
         let destinations = Destinations::of(account);
         let (client, has_authorities) =
             client(&destinations, limits.attempt_timeout).map_err(SetupError::Client)?;
         Ok(Self {
             account: Arc::clone(account),
-            webhook_secrets,
             share: Semaphore::new(limits.in_flight_per_account),
             destinations,
             client,

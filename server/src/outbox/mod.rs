@@ -35,14 +35,13 @@ use tokio::task::{JoinError, JoinSet};
 use tokio::time::{sleep, timeout};
 
 pub use destination::{DestinationError, Destinations};
-pub use signature::{InvalidWebhookSecret, WebhookSecret};
 
 use self::courier::Courier;
 use self::merchant::Merchant;
 use crate::account::{Account, Accounts};
 use crate::clock;
 use crate::ledger::{Ledger, LedgerError};
-use crate::payment::{AccountName, ErrandKind, PaymentId};
+use crate::payment::{ErrandKind, PaymentId};
 
 /// Asks Khipu about a confirmed payment and answers with the body of a notification 3.0; an error is a short text for
 /// people, without payer data. Used when a confirmation was found by asking and no notification came.
@@ -116,11 +115,6 @@ impl Limits {
 /// Why the outbox cannot start.
 #[derive(Debug, thiserror::Error)]
 pub enum SetupError {
-    #[error("accounts.{account}.webhook_secrets: {source}")]
-    WebhookSecret {
-        account: AccountName,
-        source: InvalidWebhookSecret,
-    },
     #[error("the http client for deliveries cannot be made: {0}")]
     Client(reqwest::Error),
     #[error("deliveries in flight, in all and per account, must be at least 1")]

@@ -15,7 +15,8 @@ use super::fixture::DEADLINE;
 use super::{Limits, Outbox, Rebuild};
 use crate::account::{Account, Accounts};
 use crate::ledger::{
-    Attempt, KeptNotification, Leased, Ledger, LedgerError, Outcome, Settlement, TimelineEntry,
+    Attempt, Begun, Finished, IdempotentRequest, KeptNotification, Leased, Ledger, LedgerError,
+    Outcome, Settlement, TimelineEntry,
 };
 use crate::payment::{ErrandKind, Intent, Observation, Payment, PaymentId, Ref, State, Timestamp};
 
@@ -109,6 +110,14 @@ impl Ledger for Shelf {
 
     async fn timeline(&self, _: &PaymentId) -> Result<Vec<TimelineEntry>, LedgerError> {
         unreachable!("the outbox writes timelines only")
+    }
+
+    async fn begin(&self, _: &IdempotentRequest) -> Result<Begun, LedgerError> {
+        unreachable!("the outbox answers no merchant")
+    }
+
+    async fn finish(&self, _: &IdempotentRequest, _: &Finished) -> Result<(), LedgerError> {
+        unreachable!("the outbox answers no merchant")
     }
 
     async fn ready(&self) -> Result<(), LedgerError> {

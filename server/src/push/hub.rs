@@ -12,7 +12,7 @@ use tokio::sync::Notify;
 
 use super::wheel::Wheel;
 use super::{Message, Refusal, Signal, Watcher};
-use crate::payment::PaymentId;
+use crate::payment::{PaymentId, State};
 use crate::relay::{Change, Listener};
 
 /// Into how many parts a drain is spread.
@@ -67,11 +67,16 @@ impl Hub {
             }
         }
         self.watchers.fetch_add(1, Ordering::Relaxed);
-        Ok(Registration {
+        let registration = Registration {
             watcher,
             id: id.clone(),
             hub: Arc::clone(self),
-        })
+        };
+        // A drain that began meanwhile may have passed this payment already.
+        if self.draining.load(Ordering::Acquire) {
+            return Err(Refusal::GoingAway);
+        }
+        Ok(registration)
     }
 
     pub fn is_watched(&self, id: &PaymentId) -> bool {
@@ -86,6 +91,13 @@ impl Hub {
     pub fn publish(&self, id: &PaymentId, message: &Message) {
         if let Some(topic) = self.topics.get(id) {
             topic.iter().for_each(|watcher| watcher.offer(message));
+        }
+    }
+
+    /// Hands a state to whoever watches the payment here; those who know it already see nothing.
+    pub fn refresh(&self, id: &PaymentId, state: &State) {
+        if self.is_watched(id) {
+            self.publish(id, &Message::new(id, state));
         }
     }
 
@@ -157,10 +169,7 @@ impl Hub {
 
 impl Listener for Hub {
     fn heard(&self, change: Change) {
-        self.publish(
-            &change.payment_id,
-            &Message::new(&change.payment_id, &change.state),
-        );
+        self.refresh(&change.payment_id, &change.state);
     }
 }
 

@@ -40,8 +40,8 @@ impl Page {
             @if let Some(url) = &self.resume_url {
                 a.action href=(url) { (self.language.resume()) }
             }
-            p.note { (self.language.closing()) }
             @if self.reload {
+                p.note { (self.language.closing()) }
                 @if self.token.is_some() {
                     noscript { p.note { (self.language.reloading()) } }
                 } @else {

@@ -5,7 +5,10 @@ use rusqlite::{Connection, TransactionBehavior};
 use crate::ledger::LedgerError;
 
 /// A step that has shipped is never edited: a change is a further step.
-pub(super) const STEPS: &[&str] = &[include_str!("schema.sql")];
+pub(super) const STEPS: &[&str] = &[
+    include_str!("schema.sql"),
+    include_str!("schema_2_idempotency.sql"),
+];
 
 /// Takes the file through the steps that it lacks, each in its own transaction.
 pub(super) fn migrate(connection: &mut Connection, steps: &[&str]) -> Result<(), LedgerError> {
@@ -75,6 +78,15 @@ mod tests {
             .query_row("SELECT colour FROM canary", [], |row| row.get(0))
             .expect("new column");
         assert_eq!((canary(&connection), colour.as_str()), (7, "yellow"));
+    }
+
+    #[test]
+    fn a_file_from_before_idempotency_keys_gets_a_place_for_them() {
+        let mut connection = Connection::open_in_memory().expect("memory");
+        migrate(&mut connection, &STEPS[..1]).expect("old");
+        assert!(connection.prepare("SELECT * FROM idempotency").is_err());
+        migrate(&mut connection, STEPS).expect("new");
+        assert!(connection.prepare("SELECT * FROM idempotency").is_ok());
     }
 
     #[test]

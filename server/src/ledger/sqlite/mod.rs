@@ -1,13 +1,15 @@
 //! The embedded ledger: one SQLite file, one process, nothing else to run.
 //!
 //! [`writer`] is the one thread that writes and groups what waits into one commit; [`reader`] the threads beside it;
-//! [`file`] opens the file and demands durability of it; [`migration`] brings it to today's schema (`schema.sql`). What
-//! an operation does to the tables is in [`intents`], [`payments`], [`notifications`], [`timeline`] and [`agenda`].
+//! [`file`] opens the file and demands durability of it; [`migration`] brings it to today's schema (`schema*.sql`). What
+//! an operation does to the tables is in [`intents`], [`payments`], [`notifications`], [`timeline`], [`agenda`] and
+//! [`idempotency`].
 
 mod agenda;
 mod columns;
 mod error;
 mod file;
+mod idempotency;
 mod intents;
 mod migration;
 mod notifications;
@@ -32,7 +34,8 @@ use self::file::LedgerFile;
 use self::queue::Crew;
 use self::store::Store;
 use super::{
-    Attempt, KeptNotification, Leased, Ledger, LedgerError, Outcome, Settlement, TimelineEntry,
+    Attempt, Begun, Finished, IdempotentRequest, KeptNotification, Leased, Ledger, LedgerError,
+    Outcome, Settlement, TimelineEntry,
 };
 use crate::payment::{ErrandKind, Intent, Observation, Payment, PaymentId, Ref, State, Timestamp};
 
@@ -229,6 +232,22 @@ impl Ledger for SqliteLedger {
             agenda::settle(store, &leased, settlement)
         })
         .await
+    }
+
+    async fn begin(&self, request: &IdempotentRequest) -> Result<Begun, LedgerError> {
+        let request = request.clone();
+        self.write(move |store| idempotency::begin(store, &request))
+            .await
+    }
+
+    async fn finish(
+        &self,
+        request: &IdempotentRequest,
+        finished: &Finished,
+    ) -> Result<(), LedgerError> {
+        let (request, finished) = (request.clone(), finished.clone());
+        self.write(move |store| idempotency::finish(store, &request, &finished))
+            .await
     }
 
     /// Really writes: a full disk lets an empty transaction pass.

@@ -5,6 +5,7 @@
 
 pub(super) mod agenda;
 pub(super) mod creating;
+pub(super) mod idempotency;
 pub(super) mod notifications;
 pub(super) mod observing;
 pub(super) mod timeline;
@@ -101,6 +102,20 @@ macro_rules! ledger_suite {
                     an_attempt_is_recorded_even_if_the_lease_was_lost
                     it_shows_the_oldest_up_to_its_limit
                     an_unknown_payment_has_none
+                }
+                idempotency {
+                    exactly_one_of_many_that_begin_at_once_is_fresh
+                    the_same_arrival_stays_fresh_until_it_is_finished
+                    an_answer_is_given_again_byte_for_byte
+                    an_answer_may_be_empty
+                    a_key_stands_for_one_body_whatever_became_of_it
+                    another_account_or_route_or_key_is_another_request
+                    a_key_let_go_is_fresh_again_for_any_body
+                    unknown_stays_unknown
+                    only_the_arrival_that_holds_a_key_can_finish_it_and_only_once
+                    under_way_too_long_is_unknown_until_it_is_finished
+                    a_key_is_free_again_when_its_term_is_over
+                    what_a_key_stands_for_survives_reopening
                 }
             }
         }

@@ -2,6 +2,7 @@
 
 mod file;
 mod grouping;
+mod idempotency;
 mod register;
 
 use std::path::PathBuf;

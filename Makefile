@@ -1,0 +1,37 @@
+# `make test` is the whole proof and what CI runs. It needs cargo, node and git, and installs or asks for the rest.
+
+.PHONY: test prepare lint client rust browser deny demo load
+
+test: prepare lint client rust browser
+
+# Chromium, strace and npm packages: installed where that is possible without asking, asked for otherwise.
+prepare:
+	tests/prepare.sh
+
+lint:
+	cargo fmt --all --check
+	cargo clippy --workspace --all-targets -- -D warnings
+
+# The browser client: types, tests, and that the committed bundles are what the sources make.
+client:
+	cd js-client && npm run typecheck && npm test && npm run check-dist
+
+rust:
+	cargo test --workspace
+
+# A person's way through the demo, in a real Chromium.
+browser:
+	cargo build -p demo
+	cd tests/browser && npm test
+
+# Licences, advisories, sources. Needs cargo-deny and the network.
+deny:
+	cargo deny check
+
+demo:
+	cargo run --release -p demo
+
+# The figures of tests/load/RESULTS.md.
+load:
+	cargo build --release -p chasqui -p khipu-sandbox -p chasqui-tests
+	target/release/load idle --watchers 19000

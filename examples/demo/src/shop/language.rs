@@ -1,0 +1,40 @@
+//! The two languages of the shop. Each text stands where it is used, in both.
+
+use axum::http::{HeaderMap, header};
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Language {
+    Spanish,
+    English,
+}
+
+impl Language {
+    /// From `es`, `en-GB`, …: `None` if it is neither.
+    pub(super) fn parse(tag: &str) -> Option<Self> {
+        match tag.trim().split(['-', ';']).next()? {
+            "es" => Some(Self::Spanish),
+            "en" => Some(Self::English),
+            _ => None,
+        }
+    }
+
+    /// The first that the browser asks for and that we speak; else the Spanish of Chile.
+    pub(super) fn accepted(headers: &HeaderMap) -> Self {
+        headers
+            .get(header::ACCEPT_LANGUAGE)
+            .and_then(|value| value.to_str().ok())
+            .and_then(|wishes| wishes.split(',').find_map(Self::parse))
+            .unwrap_or(Self::Spanish)
+    }
+
+    pub(super) fn tag(self) -> &'static str {
+        self.pick("es-CL", "en")
+    }
+
+    pub(super) fn pick<T>(self, spanish: T, english: T) -> T {
+        match self {
+            Self::Spanish => spanish,
+            Self::English => english,
+        }
+    }
+}

@@ -1,0 +1,237 @@
+//! When to ask Khipu about which payment that somebody here wants to know of: one desk per account.
+//!
+//! It lives in memory: an instance asks for its own watchers only, and one that dies takes its watchers with it. What
+//! must survive a crash is an errand in the ledger instead.
+
+use std::cmp::Reverse;
+use std::collections::{BinaryHeap, HashMap};
+use std::sync::{Mutex, MutexGuard, PoisonError};
+use std::time::Duration;
+
+use tokio::sync::Notify;
+use tokio::time::Instant;
+
+use super::limiter::Limiter;
+use crate::payment::PaymentId;
+
+/// Seconds between two questions about a watched payment: quick while the payer has just come back, then patient.
+const INTERVALS: [u64; 8] = [1, 2, 3, 5, 8, 13, 20, 30];
+
+#[derive(Debug)]
+pub(super) struct Desk {
+    pub(super) limiter: Limiter,
+    plan: Mutex<Plan>,
+    changed: Notify,
+}
+
+/// Each payment is in `entries` once, and in one of the heaps unless its question is under way. The caps on watchers
+/// bound them; one that nobody watches leaves at its next turn.
+#[derive(Debug, Default)]
+struct Plan {
+    /// By time.
+    later: BinaryHeap<Reverse<(Instant, PaymentId)>>,
+    /// Those whose time has come: the least asked first, so that a payer who has just come back does not queue behind
+    /// everybody who has been waiting for an hour. When more is due than may be asked, it is their intervals that stretch.
+    due: BinaryHeap<Reverse<(u8, Instant, PaymentId)>>,
+    entries: HashMap<PaymentId, Entry>,
+}
+
+#[derive(Debug, Clone, Copy, Default)]
+struct Entry {
+    /// How many questions were asked.
+    asked: u8,
+    /// Somebody came since the last question.
+    wanted: bool,
+}
+
+impl Desk {
+    pub(super) fn new(limiter: Limiter) -> Self {
+        Self {
+            limiter,
+            plan: Mutex::default(),
+            changed: Notify::new(),
+        }
+    }
+
+    /// Somebody wants to know: asked at once, or, if it was asked a moment ago, at its next turn.
+    pub(super) fn want(&self, id: &PaymentId) {
+        let mut plan = self.plan();
+        if let Some(entry) = plan.entries.get_mut(id) {
+            entry.wanted = true;
+            return;
+        }
+        plan.entries.insert(
+            id.clone(),
+            Entry {
+                asked: 0,
+                wanted: true,
+            },
+        );
+        plan.due.push(Reverse((0, Instant::now(), id.clone())));
+        drop(plan);
+        self.changed.notify_one();
+    }
+
+    /// The next payment to ask about, when it is due and it is this account's turn. `is_watched` tells whether anybody
+    /// still follows a payment.
+    pub(super) async fn next(&self, is_watched: impl Fn(&PaymentId) -> bool) -> PaymentId {
+        loop {
+            self.something_due().await;
+            // First the turn, then the choice: whoever came while we waited for it may be more pressing.
+            self.limiter.turn().await;
+            let mut plan = self.plan();
+            plan.sort_out(Instant::now());
+            while let Some(Reverse((_, _, id))) = plan.due.pop() {
+                let wanted = plan
+                    .entries
+                    .get_mut(&id)
+                    .is_some_and(|entry| std::mem::take(&mut entry.wanted));
+                if wanted || is_watched(&id) {
+                    return id;
+                }
+                plan.entries.remove(&id);
+            }
+        }
+    }
+
+    /// The question was answered, or failed. `over`: there is nothing more to ask.
+    pub(super) fn settle(&self, id: &PaymentId, over: bool) {
+        let mut plan = self.plan();
+        let Some(entry) = plan.entries.get_mut(id) else {
+            return;
+        };
+        if over {
+            plan.entries.remove(id);
+            return;
+        }
+        let interval = INTERVALS[usize::from(entry.asked).min(INTERVALS.len() - 1)];
+        entry.asked = entry.asked.saturating_add(1);
+        plan.later.push(Reverse((
+            Instant::now() + Duration::from_secs(interval),
+            id.clone(),
+        )));
+        drop(plan);
+        self.changed.notify_one();
+    }
+
+    async fn something_due(&self) {
+        loop {
+            let next = {
+                let mut plan = self.plan();
+                plan.sort_out(Instant::now());
+                if !plan.due.is_empty() {
+                    return;
+                }
+                plan.later.peek().map(|Reverse((at, _))| *at)
+            };
+            let changed = self.changed.notified();
+            match next {
+                Some(at) => {
+                    let _ = tokio::time::timeout_at(at, changed).await;
+                }
+                None => changed.await,
+            }
+        }
+    }
+
+    fn plan(&self) -> MutexGuard<'_, Plan> {
+        self.plan.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+impl Plan {
+    fn sort_out(&mut self, now: Instant) {
+        while self.later.peek().is_some_and(|Reverse((at, _))| *at <= now) {
+            let Some(Reverse((at, id))) = self.later.pop() else {
+                return;
+            };
+            let asked = self.entries.get(&id).map_or(0, |entry| entry.asked);
+            self.due.push(Reverse((asked, at, id)));
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn id(text: &str) -> PaymentId {
+        PaymentId::parse(text).expect("id")
+    }
+
+    fn desk() -> Desk {
+        Desk::new(Limiter::new(1000))
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn a_watched_payment_is_asked_about_at_growing_intervals() {
+        let desk = desk();
+        desk.want(&id("a"));
+        let started = Instant::now();
+        let mut seconds = Vec::new();
+        for _ in 0..11 {
+            let asked = desk.next(|_| true).await;
+            seconds.push(started.elapsed().as_secs());
+            desk.settle(&asked, false);
+        }
+        assert_eq!(seconds, [0, 1, 3, 6, 11, 19, 32, 52, 82, 112, 142]);
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn one_that_nobody_watches_is_asked_about_once() {
+        let desk = desk();
+        desk.want(&id("a"));
+        let asked = desk.next(|_| false).await;
+        desk.settle(&asked, false);
+        let next = tokio::time::timeout(Duration::from_secs(60), desk.next(|_| false)).await;
+        assert!(next.is_err(), "{next:?}");
+        assert!(desk.plan().entries.is_empty());
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn many_who_want_to_know_at_once_are_one_question() {
+        let desk = desk();
+        for _ in 0..100 {
+            desk.want(&id("a"));
+        }
+        let asked = desk.next(|_| false).await;
+        desk.want(&id("a"));
+        desk.settle(&asked, false);
+        let started = Instant::now();
+        assert_eq!(desk.next(|_| false).await, id("a"));
+        assert_eq!(
+            started.elapsed().as_secs(),
+            1,
+            "a newcomer is answered at the next turn, not at once again"
+        );
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn a_newcomer_does_not_queue_behind_those_who_were_asked_about_before() {
+        let desk = desk();
+        for i in 0..50 {
+            desk.want(&id(&format!("old{i}")));
+        }
+        for _ in 0..50 {
+            let asked = desk.next(|_| true).await;
+            desk.settle(&asked, false);
+        }
+        tokio::time::sleep(Duration::from_secs(5)).await;
+        desk.want(&id("new"));
+        assert_eq!(desk.next(|_| true).await, id("new"));
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn a_settled_payment_is_forgotten() {
+        let desk = desk();
+        desk.want(&id("a"));
+        let asked = desk.next(|_| true).await;
+        desk.settle(&asked, true);
+        assert!(desk.plan().entries.is_empty());
+        assert!(
+            tokio::time::timeout(Duration::from_secs(60), desk.next(|_| true))
+                .await
+                .is_err()
+        );
+    }
+}

@@ -1,0 +1,148 @@
+//! A merchant's request that may come twice, done once.
+//!
+//! Its key is durable before anything is done, and its answer before the merchant is told. What may have been done is
+//! never done again under the same key: that is for the merchant to look into.
+
+use std::panic::AssertUnwindSafe;
+use std::sync::Arc;
+
+use futures_util::FutureExt;
+
+use super::{Gateway, GatewayError};
+use crate::clock;
+use crate::ledger::{
+    Begun, Finished, IdempotencyKey, IdempotentRequest, KeptAnswer, Ledger, LedgerError,
+};
+
+/// What a request came to.
+#[derive(Debug, PartialEq, Eq)]
+pub enum Once<T> {
+    First(T),
+    /// It was done before; this was its answer.
+    Again(KeptAnswer),
+}
+
+#[derive(Debug, Clone, thiserror::Error)]
+pub enum OnceError {
+    #[error("the same request is being done now")]
+    UnderWay,
+    #[error("the idempotency key stands for another request")]
+    OtherBody,
+    #[error("the request was made before and may have been done")]
+    Unknown,
+    #[error(transparent)]
+    Gateway(#[from] GatewayError),
+}
+
+impl Gateway {
+    /// Does the work unless it was done before under this key. `fingerprint`: see [`IdempotentRequest`]. `render` is
+    /// asked for the answer that the merchant is about to be given, if that is to be kept.
+    ///
+    /// The work must answer `Ledger`, `Fields` or `UnknownPayment` only while nothing has been done: the key is let go
+    /// then. Once begun it is brought to its end even if the merchant hangs up.
+    pub async fn once<T>(
+        &self,
+        key: IdempotencyKey,
+        fingerprint: [u8; 32],
+        work: impl Future<Output = Result<T, GatewayError>> + Send + 'static,
+        render: impl FnOnce(&Result<T, GatewayError>) -> KeptAnswer + Send + 'static,
+    ) -> Result<Once<T>, OnceError>
+    where
+        T: Send + Sync + 'static,
+    {
+        let request = IdempotentRequest {
+            key,
+            fingerprint,
+            arrival: rand::random(),
+            at: clock::now(),
+        };
+        once(Arc::clone(&self.ledger), request, work, render).await
+    }
+}
+
+/// A task of its own: a key that is begun must come to its end.
+async fn once<T>(
+    ledger: Arc<dyn Ledger>,
+    request: IdempotentRequest,
+    work: impl Future<Output = Result<T, GatewayError>> + Send + 'static,
+    render: impl FnOnce(&Result<T, GatewayError>) -> KeptAnswer + Send + 'static,
+) -> Result<Once<T>, OnceError>
+where
+    T: Send + Sync + 'static,
+{
+    let task = tokio::spawn(async move { begin_and_end(&*ledger, &request, work, render).await });
+    task.await
+        .unwrap_or_else(|error| Err(GatewayError::BrokeOff(error.to_string()).into()))
+}
+
+async fn begin_and_end<T>(
+    ledger: &dyn Ledger,
+    request: &IdempotentRequest,
+    work: impl Future<Output = Result<T, GatewayError>> + Send,
+    render: impl FnOnce(&Result<T, GatewayError>) -> KeptAnswer + Send,
+) -> Result<Once<T>, OnceError> {
+    let begun = begin(ledger, request).await.map_err(GatewayError::from)?;
+    let outcome = match begun {
+        Begun::Fresh => "first",
+        Begun::Answered(_) => "again",
+        Begun::UnderWay => "under_way",
+        Begun::OtherBody => "other_body",
+        Begun::Unknown => "unknown",
+    };
+    metrics::counter!("chasqui_idempotent_requests_total", "outcome" => outcome).increment(1);
+    match begun {
+        Begun::Fresh => {}
+        Begun::Answered(answer) => return Ok(Once::Again(answer)),
+        Begun::UnderWay => return Err(OnceError::UnderWay),
+        Begun::OtherBody => return Err(OnceError::OtherBody),
+        Begun::Unknown => return Err(OnceError::Unknown),
+    }
+    // Nothing that the work has half done is looked at after a panic.
+    let result = AssertUnwindSafe(work)
+        .catch_unwind()
+        .await
+        .unwrap_or_else(|_| Err(GatewayError::BrokeOff("it panicked".to_owned())));
+    let finished = match leaves(&result) {
+        Left::Answer => Finished::Answered(render(&result)),
+        Left::Nothing => Finished::NothingDone,
+        Left::Doubt => Finished::Unknown,
+    };
+    if let Err(error) = ledger.finish(request, &finished).await {
+        // The merchant is told all the same. A repeat will hear that it is under way, and in time that nobody knows.
+        tracing::error!(account = %request.key.account, route = request.key.route, %error, "the end of an idempotent request could not be recorded");
+    }
+    Ok(Once::First(result?))
+}
+
+async fn begin(ledger: &dyn Ledger, request: &IdempotentRequest) -> Result<Begun, LedgerError> {
+    let begun = ledger.begin(request).await;
+    if begun.is_err() {
+        // It may have been begun after all, or be begun yet: then a repeat would find it under way with nobody at it.
+        let _ = ledger.finish(request, &Finished::NothingDone).await;
+    }
+    begun
+}
+
+/// What a piece of work leaves behind for those who ask again.
+#[derive(Debug, PartialEq, Eq)]
+enum Left {
+    Answer,
+    Nothing,
+    Doubt,
+}
+
+fn leaves<T>(result: &Result<T, GatewayError>) -> Left {
+    match result {
+        Ok(_) => Left::Answer,
+        Err(GatewayError::Khipu(error)) if error.is_passing() => Left::Nothing,
+        Err(GatewayError::Khipu(error)) if error.outcome_is_unknown() => Left::Doubt,
+        Err(GatewayError::Khipu(_)) => Left::Answer,
+        Err(GatewayError::Fields(_) | GatewayError::UnknownPayment | GatewayError::Ledger(_)) => {
+            Left::Nothing
+        }
+        Err(GatewayError::BrokeOff(_)) => Left::Doubt,
+    }
+}
+
+#[cfg(test)]
+mod tests;

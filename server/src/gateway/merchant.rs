@@ -1,0 +1,187 @@
+//! The merchant's calls: a payment made, read, deleted.
+
+use std::sync::Arc;
+
+use super::{AskError, Created, Gateway, GatewayError};
+use crate::account::Account;
+use crate::clock;
+use crate::khipu::wire::{CreateRequest, ReturnHop};
+use crate::khipu::{Answer, Fields};
+use crate::payment::{
+    Claim, Intent, MerchantUrls, Observation, Payment, PaymentId, Ref, Source, State, Status,
+};
+
+impl Gateway {
+    /// Makes a payment at Khipu on the merchant's behalf. What is needed to find it again is durable before Khipu is
+    /// asked, so that a crash at any point leaves nothing that cannot be adopted.
+    ///
+    /// A task of its own: a merchant who hangs up meanwhile may come back for the payment.
+    pub async fn create(
+        self: &Arc<Self>,
+        account: &Arc<Account>,
+        fields: Fields,
+        hop: bool,
+    ) -> Result<Created, GatewayError> {
+        let (gateway, account) = (Arc::clone(self), Arc::clone(account));
+        let task =
+            tokio::spawn(async move { gateway.create_and_record(&account, fields, hop).await });
+        task.await
+            .unwrap_or_else(|error| Err(GatewayError::BrokeOff(error.to_string())))
+    }
+
+    async fn create_and_record(
+        &self,
+        account: &Account,
+        fields: Fields,
+        hop: bool,
+    ) -> Result<Created, GatewayError> {
+        let request = CreateRequest::parse(fields).map_err(GatewayError::Fields)?;
+        let intent = Intent {
+            reference: Ref::from_random(rand::random()),
+            account: account.name.clone(),
+            urls: request.urls.clone(),
+            created_at: clock::now(),
+            payment_id: None,
+        };
+        self.ledger.intend(&intent).await?;
+
+        let (terms, expires_at) = (request.terms.clone(), request.expires_at);
+        let notify_url = format!("{}?ref={}", self.notify_url(account), intent.reference);
+        let hop = (hop && account.return_hop).then(|| {
+            let return_url = format!("{}/return/{}", self.public_url, intent.reference);
+            ReturnHop {
+                cancel_url: format!("{return_url}/cancel"),
+                return_url,
+            }
+        });
+        let answer = self
+            .khipu
+            .create(account, request.for_khipu(&notify_url, hop.as_ref()))
+            .await?;
+
+        let payment = Payment {
+            id: answer.payment_id.clone(),
+            account: account.name.clone(),
+            terms: Some(terms),
+            urls: intent.urls,
+            reference: Some(intent.reference),
+            payment_url: answer.payment_url,
+            expires_at,
+            created_at: intent.created_at,
+            state: State::pending(intent.created_at),
+        };
+        // Should this fail, the payment exists at Khipu and is adopted as soon as anybody asks for it or Khipu notifies:
+        // the merchant must not be told that it does not exist, for it would make another.
+        if let Err(error) = self.ledger.create(&payment).await {
+            tracing::error!(payment_id = %payment.id, %error, "a payment was made but could not be recorded; it will be adopted");
+        }
+        metrics::counter!("chasqui_payments_created_total", "account" => account.name.to_string())
+            .increment(1);
+        Ok(Created {
+            payment_id: answer.payment_id,
+            fields: answer.fields,
+        })
+    }
+
+    /// Khipu's own answer, with the merchant's URLs in the places of ours; what it says is an observation too.
+    pub async fn payment(
+        self: &Arc<Self>,
+        account: &Arc<Account>,
+        id: &PaymentId,
+    ) -> Result<Fields, GatewayError> {
+        if self.is_foreign(account, id).await? {
+            return Err(GatewayError::UnknownPayment);
+        }
+        // Anew: who asks because something has just happened must not be given an older answer.
+        let answer = self
+            .ask_anew(account, id)
+            .await
+            .map_err(|error| match error {
+                AskError::Khipu(error) => GatewayError::Khipu(error),
+                error => error.into(),
+            })?;
+        let urls = match self.ledger.payment(id).await? {
+            Some(payment) => payment.urls,
+            None => MerchantUrls::default(),
+        };
+        Ok(answer.as_ref().clone().with_urls(&urls))
+    }
+
+    /// Deletes an unpaid payment at Khipu. A task of its own: what Khipu has done is recorded even if the merchant hangs
+    /// up meanwhile.
+    pub async fn delete(
+        self: &Arc<Self>,
+        account: &Arc<Account>,
+        id: &PaymentId,
+    ) -> Result<Answer, GatewayError> {
+        if self.is_foreign(account, id).await? {
+            return Err(GatewayError::UnknownPayment);
+        }
+        let (gateway, account, id) = (Arc::clone(self), Arc::clone(account), id.clone());
+        let task = tokio::spawn(async move { gateway.delete_and_record(&account, &id).await });
+        task.await
+            .unwrap_or_else(|error| Err(GatewayError::BrokeOff(error.to_string())))
+    }
+
+    async fn delete_and_record(
+        self: &Arc<Self>,
+        account: &Arc<Account>,
+        id: &PaymentId,
+    ) -> Result<Answer, GatewayError> {
+        let answer = match self.khipu.delete(account, id).await {
+            Ok(answer) => answer,
+            Err(error) => {
+                if error.outcome_is_unknown() {
+                    self.follow(account, id);
+                }
+                return Err(error.into());
+            }
+        };
+        let cancelled = Observation {
+            account: account.name.clone(),
+            source: Source::Merchant,
+            at: clock::now(),
+            claim: Some(Claim::of(Status::Cancelled)),
+            notification: None,
+            errands: Vec::new(),
+        };
+        if let Err(error) = self.apply(id, cancelled).await {
+            tracing::warn!(payment_id = %id, %error, "a payment was deleted and could not be recorded as cancelled; khipu will be asked");
+            self.follow(account, id);
+        }
+        Ok(answer)
+    }
+
+    pub async fn banks(&self, account: &Account) -> Result<Answer, GatewayError> {
+        Ok(self.khipu.banks(account).await?)
+    }
+
+    /// Whether the payment is known to be this account's; where it is unknown, Khipu is asked.
+    pub async fn require_payment(
+        self: &Arc<Self>,
+        account: &Arc<Account>,
+        id: &PaymentId,
+    ) -> Result<State, GatewayError> {
+        match self.ledger.payment(id).await? {
+            Some(payment) if payment.account != account.name => Err(GatewayError::UnknownPayment),
+            Some(payment) if payment.terms.is_some() => Ok(payment.state),
+            _ => {
+                self.ask(account, id).await?;
+                let payment = self
+                    .ledger
+                    .payment(id)
+                    .await?
+                    .ok_or(GatewayError::UnknownPayment)?;
+                Ok(payment.state)
+            }
+        }
+    }
+
+    async fn is_foreign(&self, account: &Account, id: &PaymentId) -> Result<bool, GatewayError> {
+        Ok(self
+            .ledger
+            .payment(id)
+            .await?
+            .is_some_and(|payment| payment.account != account.name))
+    }
+}

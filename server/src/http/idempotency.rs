@@ -1,0 +1,129 @@
+//! `Idempotency-Key`: a merchant may send a request twice, and it is done once.
+
+use axum::body::Bytes;
+use axum::http::{HeaderMap, HeaderName, HeaderValue, StatusCode, header};
+use axum::response::Response;
+use sha2::{Digest, Sha256};
+
+use super::Site;
+use super::facade::json;
+use super::problem::Problem;
+use super::request_id::RequestId;
+use crate::account::Account;
+use crate::gateway::{GatewayError, IdempotencyKey, KeptAnswer, Once};
+
+const IDEMPOTENCY_KEY: HeaderName = HeaderName::from_static("idempotency-key");
+
+/// Tells a merchant's log that nothing was done this time.
+const IDEMPOTENCY_REPLAYED: HeaderName = HeaderName::from_static("idempotency-replayed");
+
+const MAX_LENGTH: usize = 255;
+
+/// A request under the merchant's own name for it.
+pub(super) struct Keyed<'a> {
+    pub(super) account: &'a Account,
+    /// Method and pattern.
+    pub(super) route: &'static str,
+    pub(super) key: String,
+    /// As it came. A route with parameters would need them in the fingerprint too.
+    pub(super) body: &'a Bytes,
+    /// It stands in a problem's body, and that is kept as it was sent.
+    pub(super) request_id: RequestId,
+}
+
+/// The key, if one was sent.
+pub(super) fn key(headers: &HeaderMap) -> Result<Option<String>, Problem> {
+    let mut values = headers.get_all(IDEMPOTENCY_KEY).iter();
+    let Some(value) = values.next() else {
+        return Ok(None);
+    };
+    value
+        .to_str()
+        .ok()
+        .filter(|key| is_well_formed(key) && values.next().is_none())
+        .map(|key| Some(key.to_owned()))
+        .ok_or_else(|| {
+            Problem::bad_request(
+                "invalid_idempotency_key",
+                "send one Idempotency-Key of 1 to 255 visible ASCII characters, such as a UUID",
+            )
+        })
+}
+
+fn is_well_formed(key: &str) -> bool {
+    (1..=MAX_LENGTH).contains(&key.len()) && key.bytes().all(|b| b.is_ascii_graphic())
+}
+
+impl Keyed<'_> {
+    /// The work's answer with status 200, or the answer of the time when it was done.
+    pub(super) async fn once(
+        self,
+        site: &Site,
+        work: impl Future<Output = Result<Bytes, GatewayError>> + Send + 'static,
+    ) -> Result<Response, Problem> {
+        let key = IdempotencyKey {
+            account: self.account.name.clone(),
+            route: self.route,
+            key: self.key,
+        };
+        let fingerprint = Sha256::digest(self.body).into();
+        let request_id = self.request_id;
+        let render = move |result: &Result<Bytes, GatewayError>| match result {
+            Ok(body) => KeptAnswer {
+                status: StatusCode::OK.as_u16(),
+                body: body.clone(),
+            },
+            Err(error) => {
+                let problem = Problem::from(error.clone());
+                KeptAnswer {
+                    status: problem.status.as_u16(),
+                    body: problem.body(request_id.as_str()),
+                }
+            }
+        };
+        match site.gateway.once(key, fingerprint, work, render).await? {
+            Once::First(body) => Ok(json(body)),
+            Once::Again(answer) => Ok(replayed(answer)),
+        }
+    }
+}
+
+fn replayed(answer: KeptAnswer) -> Response {
+    let status = StatusCode::from_u16(answer.status).unwrap_or(StatusCode::OK);
+    let mut response = json(answer.body);
+    *response.status_mut() = status;
+    let headers = response.headers_mut();
+    if !status.is_success() {
+        headers.insert(header::CONTENT_TYPE, Problem::CONTENT_TYPE);
+    }
+    headers.insert(IDEMPOTENCY_REPLAYED, HeaderValue::from_static("true"));
+    response
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn sent(values: &[&str]) -> Result<Option<String>, &'static str> {
+        let mut headers = HeaderMap::new();
+        for value in values {
+            let value = HeaderValue::from_bytes(value.as_bytes()).expect("header");
+            headers.append(IDEMPOTENCY_KEY, value);
+        }
+        key(&headers).map_err(|problem| problem.code)
+    }
+
+    #[test]
+    fn a_key_is_one_header_of_1_to_255_visible_characters() {
+        assert_eq!(sent(&[]), Ok(None));
+        let longest = "~".repeat(255);
+        for good in ["k", "\"8e03978e-40d5-43dd-bc93-6894a57f9324\"", &longest] {
+            assert_eq!(sent(&[good]), Ok(Some(good.to_owned())));
+        }
+        let too_long = "k".repeat(256);
+        for bad in ["", " ", "two words", "tab\t", "ñ", &too_long] {
+            assert_eq!(sent(&[bad]), Err("invalid_idempotency_key"), "{bad:?}");
+        }
+        assert_eq!(sent(&["a", "a"]), Err("invalid_idempotency_key"));
+    }
+}

@@ -1,0 +1,24 @@
+// Debian's Chromium, without any of the services it would look for.
+import { execFileSync } from "node:child_process";
+import { chromium } from "playwright-core";
+
+const executablePath = execFileSync("sh", ["-c", "command -v chromium"], { encoding: "utf8" }).trim();
+
+const FLAGS = [
+  "--headless",
+  "--no-sandbox",
+  "--disable-gpu",
+  "--disable-background-networking",
+  "--disable-component-update",
+  "--disable-sync",
+];
+
+/** @param {{proxy?: string}} [options] */
+export function launch({ proxy } = {}) {
+  return chromium.launch({
+    executablePath,
+    args: FLAGS,
+    // Loopback too: what is to be cut must come through it.
+    ...(proxy && { proxy: { server: proxy, bypass: "<-loopback>" } }),
+  });
+}

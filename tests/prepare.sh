@@ -1,0 +1,45 @@
+#!/bin/sh
+# Makes sure that everything `make test` needs is here: installs what it can, and says how to get the rest.
+set -eu
+cd "$(dirname "$0")"
+
+missing=""
+need() { # command, Debian package
+  command -v "$1" >/dev/null 2>&1 || missing="$missing $2"
+}
+need chromium chromium
+need strace strace
+need cc gcc
+
+if [ -n "$missing" ]; then
+  if [ "$(id -u)" = 0 ] && command -v apt-get >/dev/null 2>&1; then
+    echo "installing:$missing"
+    export DEBIAN_FRONTEND=noninteractive
+    # shellcheck disable=SC2086 # one word per package
+    apt-get install -y --no-install-recommends $missing >/dev/null 2>&1 ||
+      { apt-get update >/dev/null && apt-get install -y --no-install-recommends $missing >/dev/null; }
+  else
+    echo "the tests need these Debian packages:$missing" >&2
+    echo "install them with: sudo apt-get install$missing" >&2
+    exit 1
+  fi
+fi
+
+for tool in cargo-fmt cargo-clippy; do
+  command -v "$tool" >/dev/null 2>&1 || {
+    echo "the tests need $tool; install it with: rustup component add rustfmt clippy" >&2
+    exit 1
+  }
+done
+command -v npm >/dev/null 2>&1 || {
+  echo "the tests need node 20 or newer with npm: https://nodejs.org" >&2
+  exit 1
+}
+
+for package in ../js-client browser; do
+  # Installed anew only when the lock file has changed since.
+  if [ ! -e "$package/node_modules/.package-lock.json" ] ||
+    [ "$package/package-lock.json" -nt "$package/node_modules/.package-lock.json" ]; then
+    (cd "$package" && npm ci --no-audit --no-fund)
+  fi
+done
