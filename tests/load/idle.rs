@@ -1,0 +1,196 @@
+//! What an idle watcher costs.
+//!
+//! Payments are created, the gateway settles, watchers connect, it settles again; then nobody does anything for a while.
+//! They leave, and come back once more: what was not given back must at least be used again, or it leaks. Each phase ends with a look at what the gateway takes, so that the difference is the watchers' and nobody else's.
+
+use std::time::{Duration, Instant};
+
+use clap::Args;
+
+use crate::Failure;
+use crate::fleet::Fleet;
+use crate::installation::{Installation, Programs};
+use crate::process::{self, Memory, Process};
+use crate::report::{self, Connecting, Holding, Machine, MemoryByPhase, percentile_ms, rounded};
+
+/// Files that a process has open beside its watchers.
+const OTHER_FILES: u64 = 500;
+
+/// Memory is looked at this often while it settles…
+const LOOK: Duration = Duration::from_millis(500);
+/// …until so many looks in a row agree…
+const STEADY_LOOKS: u32 = 4;
+/// …within this…
+const STEADY_BYTES: u64 = 256 * 1024;
+/// …or it has taken too long, and is taken as it is.
+const SETTLE_DEADLINE: Duration = Duration::from_secs(30);
+
+/// After everybody left, their connections should be closed by then.
+const LEAVE_DEADLINE: Duration = Duration::from_secs(30);
+
+#[derive(Debug, Args)]
+pub(crate) struct Options {
+    /// How many watchers.
+    #[arg(long, value_name = "N")]
+    watchers: usize,
+    /// How many payments they watch; by default one each, the most that they can cost.
+    #[arg(long, value_name = "N")]
+    payments: Option<usize>,
+    /// How long they are held; pings come every 25 s.
+    #[arg(long, value_parser = crate::span, default_value = "30s")]
+    hold: Duration,
+    /// How long after everybody left memory is looked at. The wheel of pings forgets a watcher within 28 s, allocators
+    /// return what is free after some seconds.
+    #[arg(long, value_parser = crate::span, default_value = "30s")]
+    rest: Duration,
+    #[command(flatten)]
+    programs: Programs,
+}
+
+pub(crate) async fn measure(options: &Options) -> Result<report::Idle, Failure> {
+    let machine = Machine::here();
+    let watchers = options.watchers;
+    let payments = options.payments.unwrap_or(watchers);
+    check(watchers, payments)?;
+    let installation =
+        Installation::start(&options.programs, watchers, watchers.div_ceil(payments)).await?;
+    let gateway = &installation.gateway;
+
+    progress(format_args!("creating {payments} payments"));
+    let started = Instant::now();
+    let created = installation.create_payments(payments).await?;
+    let creating = started.elapsed();
+    let before = settled(gateway).await?;
+    let files_before = gateway.open_files()?;
+
+    progress(format_args!("connecting {watchers} watchers"));
+    let cpu_before = gateway.cpu_seconds()?;
+    let fleet = Fleet::connect(installation.address, &created, watchers).await;
+    let cpu_connecting = gateway.cpu_seconds()? - cpu_before;
+    let connected = settled(gateway).await?;
+
+    progress(format_args!("holding them for {:?}", options.hold));
+    let cpu_before = gateway.cpu_seconds()?;
+    let started = Instant::now();
+    tokio::time::sleep(options.hold).await;
+    let cpu_seconds = gateway.cpu_seconds()? - cpu_before;
+    let seconds = started.elapsed().as_secs_f64();
+    let held = gateway.memory()?;
+
+    let connecting = connecting(&fleet, cpu_connecting);
+    let holding = Holding {
+        seconds: rounded(seconds, 1),
+        pings_answered: fleet.pings_answered(),
+        further_messages: fleet.further_messages(),
+        lost: fleet.lost(),
+        cpu_seconds: rounded(cpu_seconds, 2),
+        cpu_percent_of_a_core: rounded(cpu_seconds / seconds * 100.0, 2),
+        cpu_seconds_per_watcher_hour: rounded(cpu_seconds / seconds * 3600.0 / watchers as f64, 6),
+    };
+
+    progress(format_args!("sending them away"));
+    drop(fleet);
+    wait_until_closed(gateway, files_before).await?;
+    tokio::time::sleep(options.rest).await;
+    let after = settled(gateway).await?;
+
+    progress(format_args!("connecting as many once more"));
+    let fleet = Fleet::connect(installation.address, &created, watchers).await;
+    let again = settled(gateway).await?;
+    if fleet.connected() < watchers {
+        let trouble = fleet.first_trouble().unwrap_or_default();
+        return Err(format!("not everybody could come back: {trouble}").into());
+    }
+
+    let each = |memory: Memory| {
+        let grown = memory.rss_bytes as f64 - before.rss_bytes as f64;
+        grown / watchers as f64
+    };
+    Ok(report::Idle {
+        gateway: installation.version.clone(),
+        measured_at: jiff::Timestamp::now().to_string(),
+        machine,
+        watchers,
+        payments,
+        payments_created_per_second: rounded(payments as f64 / creating.as_secs_f64(), 1),
+        connecting,
+        memory: MemoryByPhase {
+            before,
+            connected,
+            held,
+            after,
+            again,
+            rss_bytes_per_watcher: rounded(each(connected), 1),
+            rss_bytes_per_watcher_held: rounded(each(held), 1),
+            rss_bytes_per_watcher_again: rounded(each(again), 1),
+            rss_returned_percent: rounded((1.0 - each(after) / each(held)) * 100.0, 1),
+        },
+        holding,
+    })
+}
+
+fn check(watchers: usize, payments: usize) -> Result<(), Failure> {
+    if watchers == 0 || payments == 0 || payments > watchers {
+        return Err("--watchers must be at least 1, and --payments between 1 and that".into());
+    }
+    let needed = u64::try_from(watchers)?.saturating_add(OTHER_FILES);
+    let limit = process::open_files_limit()?;
+    if needed > limit {
+        return Err(format!(
+            "{watchers} watchers need {needed} open files in each process, and {limit} are allowed here; \
+             raise that with `ulimit -n {needed}` or connect fewer"
+        )
+        .into());
+    }
+    Ok(())
+}
+
+fn connecting(fleet: &Fleet, cpu_seconds: f64) -> Connecting {
+    let times = &fleet.times_to_first_message;
+    let connected = fleet.connected() as f64;
+    Connecting {
+        connected: fleet.connected(),
+        connects_per_second: rounded(connected / fleet.connect_time.as_secs_f64(), 1),
+        first_message_ms_p50: percentile_ms(times, 50),
+        first_message_ms_p99: percentile_ms(times, 99),
+        first_message_ms_max: percentile_ms(times, 100),
+        cpu_microseconds_per_connect: rounded(cpu_seconds * 1e6 / connected.max(1.0), 1),
+        first_trouble: fleet.first_trouble(),
+    }
+}
+
+/// Looks until nothing moves any more.
+async fn settled(process: &Process) -> Result<Memory, Failure> {
+    let deadline = Instant::now() + SETTLE_DEADLINE;
+    let mut reference = process.memory()?;
+    let mut steady = 0;
+    loop {
+        tokio::time::sleep(LOOK).await;
+        let memory = process.memory()?;
+        if memory.rss_bytes.abs_diff(reference.rss_bytes) <= STEADY_BYTES {
+            steady += 1;
+        } else {
+            reference = memory;
+            steady = 0;
+        }
+        if steady >= STEADY_LOOKS || Instant::now() >= deadline {
+            return Ok(memory);
+        }
+    }
+}
+
+async fn wait_until_closed(process: &Process, files: usize) -> Result<(), Failure> {
+    let deadline = Instant::now() + LEAVE_DEADLINE;
+    // Connections to Khipu come and go meanwhile.
+    while process.open_files()? > files + 64 {
+        if Instant::now() >= deadline {
+            return Err("the gateway still holds connections of watchers that left".into());
+        }
+        tokio::time::sleep(LOOK).await;
+    }
+    Ok(())
+}
+
+fn progress(what: std::fmt::Arguments<'_>) {
+    eprintln!("{what}");
+}

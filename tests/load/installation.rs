@@ -1,0 +1,198 @@
+//! What is measured: a gateway with a sandbox behind it, both as processes, in a directory that goes with them.
+
+use std::net::{Ipv4Addr, SocketAddr, TcpListener};
+use std::path::{Path, PathBuf};
+use std::process::Command;
+
+use clap::Args;
+use futures_util::stream::{self, StreamExt, TryStreamExt};
+use serde::Deserialize;
+use serde_json::json;
+use tempfile::TempDir;
+
+use crate::Failure;
+use crate::process::Process;
+
+const KHIPU_KEY: &str = "sandbox-api-key-not-real";
+const KHIPU_SECRET: &str = "sandbox-secret-not-real";
+const RECEIVER_ID: u64 = 990_939;
+
+/// Payments that are being created at once.
+const CREATING: usize = 64;
+
+/// Which programs.
+#[derive(Debug, Args)]
+pub(crate) struct Programs {
+    /// The gateway; by default the one beside this program.
+    #[arg(long, value_name = "PATH")]
+    gateway_bin: Option<PathBuf>,
+    /// The sandbox; by default the one beside this program.
+    #[arg(long, value_name = "PATH")]
+    sandbox_bin: Option<PathBuf>,
+}
+
+#[derive(Debug)]
+pub(crate) struct Installation {
+    // Fields are dropped in order: first who asks, then who answers, then the files.
+    pub(crate) gateway: Process,
+    _sandbox: Process,
+    _directory: TempDir,
+    /// Where the gateway listens.
+    pub(crate) address: SocketAddr,
+    /// As it calls itself.
+    pub(crate) version: String,
+    key: String,
+}
+
+/// A payment, as a payer's page knows it.
+#[derive(Debug, Deserialize)]
+pub(crate) struct Payment {
+    #[serde(rename = "payment_id")]
+    pub(crate) id: String,
+    #[serde(rename = "status_token")]
+    pub(crate) token: String,
+}
+
+impl Installation {
+    /// Starts both. The gateway's limits on watchers are raised to what will come, from one address: ours.
+    pub(crate) async fn start(
+        programs: &Programs,
+        watchers: usize,
+        per_payment: usize,
+    ) -> Result<Self, Failure> {
+        let gateway_bin = program(programs.gateway_bin.as_deref(), "chasqui")?;
+        let sandbox_bin = program(programs.sandbox_bin.as_deref(), "khipu-sandbox")?;
+        let directory = tempfile::Builder::new().prefix("chasqui-load-").tempdir()?;
+        let (key, hash) = merchant_key(&gateway_bin)?;
+
+        let sandbox = Process::start(&sandbox_bin, &["--listen", "127.0.0.1:0"]).await?;
+        let khipu_url = listening_at(&sandbox.greeting)?;
+        // The gateway tells Khipu where to notify it, so it has to know its port before it listens.
+        let address = free_address()?;
+        let database = directory.path().join("chasqui.db");
+        let config = format!(
+            r#"
+[server]
+listen = "{address}"
+admin_listen = "127.0.0.1:0"
+public_url = "http://{address}"
+[storage]
+url = "sqlite:{database}"
+[khipu]
+base_url = "{khipu_url}"
+[[accounts]]
+name = "shop"
+receiver_id = {RECEIVER_ID}
+khipu_api_key = "{KHIPU_KEY}"
+khipu_secrets = ["{KHIPU_SECRET}"]
+api_keys = ["{hash}"]
+[limits]
+watchers = {watchers}
+watchers_per_address = {watchers}
+watchers_per_payment = {per_payment}
+[log]
+filter = "warn"
+"#,
+            database = database.display(),
+            watchers = watchers + 1,
+            per_payment = per_payment.min(watchers),
+        );
+        let file = directory.path().join("chasqui.toml");
+        std::fs::write(&file, config)?;
+        let gateway = Process::start(
+            &gateway_bin,
+            &["serve", "--config", &file.display().to_string()],
+        )
+        .await?;
+        Ok(Self {
+            gateway,
+            _sandbox: sandbox,
+            _directory: directory,
+            address,
+            version: output(&gateway_bin, &["--version"])?.trim().to_owned(),
+            key,
+        })
+    }
+
+    /// Creates payments as a merchant would. Its connections are closed afterwards.
+    pub(crate) async fn create_payments(&self, count: usize) -> Result<Vec<Payment>, Failure> {
+        let client = reqwest::Client::builder().no_proxy().build()?;
+        let url = format!("http://{}/v3/payments", self.address);
+        stream::iter(0..count)
+            .map(|i| {
+                let request = client
+                    .post(&url)
+                    .header("x-api-key", &self.key)
+                    .header("content-type", "application/json")
+                    .body(
+                        json!({
+                            "subject": "Pedido",
+                            "amount": 1000,
+                            "currency": "CLP",
+                            "transaction_id": format!("load-{i}"),
+                            "return_url": "https://shop.example/gracias",
+                        })
+                        .to_string(),
+                    );
+                async move {
+                    let response = request.send().await?;
+                    let status = response.status();
+                    let body = response.text().await?;
+                    if !status.is_success() {
+                        return Err(format!("a payment was not created: {status} {body}").into());
+                    }
+                    Ok::<Payment, Failure>(serde_json::from_str(&body)?)
+                }
+            })
+            .buffer_unordered(CREATING)
+            .try_collect()
+            .await
+    }
+}
+
+fn program(given: Option<&Path>, name: &str) -> Result<PathBuf, Failure> {
+    let path = match given {
+        Some(path) => path.to_owned(),
+        None => std::env::current_exe()?.with_file_name(name),
+    };
+    if path.is_file() {
+        return Ok(path);
+    }
+    Err(format!(
+        "there is no {}; build it: cargo build --release -p chasqui -p khipu-sandbox -p chasqui-tests --bins",
+        path.display()
+    )
+    .into())
+}
+
+/// A key for the merchant's back end, and its hash for the configuration.
+fn merchant_key(gateway: &Path) -> Result<(String, String), Failure> {
+    let text = output(gateway, &["keys", "new"])?;
+    let field = |name: &str| {
+        text.lines()
+            .find_map(|line| line.strip_prefix(name))
+            .map(|value| value.trim().to_owned())
+    };
+    field("key")
+        .zip(field("hash"))
+        .ok_or_else(|| "`chasqui keys new` has another form than expected".into())
+}
+
+fn output(program: &Path, arguments: &[&str]) -> Result<String, Failure> {
+    let output = Command::new(program).args(arguments).output()?;
+    Ok(String::from_utf8(output.stdout)?)
+}
+
+/// The first URL of a line like `khipu-sandbox listening on http://127.0.0.1:9090`.
+fn listening_at(greeting: &str) -> Result<&str, Failure> {
+    greeting
+        .split_ascii_whitespace()
+        .find(|word| word.starts_with("http://"))
+        .map(|url| url.trim_end_matches(','))
+        .ok_or_else(|| format!("no address in: {greeting}").into())
+}
+
+/// Free a moment ago: the system gives such ports out at random, so that it still is.
+fn free_address() -> Result<SocketAddr, Failure> {
+    Ok(TcpListener::bind((Ipv4Addr::LOCALHOST, 0))?.local_addr()?)
+}

@@ -1,0 +1,98 @@
+//! The load tool: what a gateway costs, measured from outside.
+//!
+//! It starts the real binaries as processes of their own, speaks HTTP and WebSocket with them as anybody would, and reads
+//! from `/proc` what they take. It never looks inside: nothing here depends on the gateway's code. [`idle`] is the
+//! measurement; `installation` is what is measured, `fleet` the watchers, `process` children and `/proc`, `report` the
+//! answer. Figures, and how to make them again: RESULTS.md beside this file.
+
+#![expect(clippy::print_stderr, reason = "a command speaks to its terminal")]
+
+mod fleet;
+mod idle;
+mod installation;
+mod process;
+mod report;
+
+use std::path::PathBuf;
+use std::process::ExitCode;
+use std::time::Duration;
+
+use clap::{Parser, Subcommand};
+use tokio::signal::unix::{SignalKind, signal};
+
+/// What went wrong, for a person.
+type Failure = Box<dyn std::error::Error + Send + Sync>;
+
+/// Puts load on a gateway and measures what it takes. JSON goes to stdout, progress to stderr.
+#[derive(Debug, Parser)]
+#[command(version, about)]
+struct Arguments {
+    #[command(subcommand)]
+    command: Command,
+}
+
+#[derive(Debug, Subcommand)]
+enum Command {
+    /// What an idle watcher costs: memory, processor time, and how fast watchers connect.
+    Idle {
+        #[command(flatten)]
+        options: idle::Options,
+        /// Where the report goes; - is stdout.
+        #[arg(long, value_name = "FILE", default_value = "-")]
+        json: PathBuf,
+        /// The whole measurement is given up after this long, and its processes are ended.
+        #[arg(long, value_parser = span, default_value = "10m")]
+        timeout: Duration,
+    },
+}
+
+#[tokio::main]
+async fn main() -> ExitCode {
+    let Command::Idle {
+        options,
+        json,
+        timeout,
+    } = Arguments::parse().command;
+    // Whichever way this ends, what was started is dropped with the future, and so ended.
+    let result = tokio::select! {
+        result = tokio::time::timeout(timeout, idle::measure(&options)) => {
+            result.unwrap_or_else(|_| Err(format!("not done after {timeout:?}; allow more with --timeout").into()))
+        }
+        () = interrupted() => Err("interrupted".into()),
+    };
+    match result.and_then(|report| report.write(&json)) {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(failure) => {
+            eprintln!("{failure}");
+            ExitCode::FAILURE
+        }
+    }
+}
+
+async fn interrupted() {
+    let (Ok(mut terminate), Ok(mut interrupt)) = (
+        signal(SignalKind::terminate()),
+        signal(SignalKind::interrupt()),
+    ) else {
+        // Then nobody can interrupt politely.
+        return std::future::pending().await;
+    };
+    tokio::select! {
+        _ = terminate.recv() => {}
+        _ = interrupt.recv() => {}
+    }
+}
+
+/// `30s`, `5m`, `500ms`; a bare number is seconds.
+fn span(text: &str) -> Result<Duration, String> {
+    let digits = text.trim_end_matches(|c: char| c.is_ascii_alphabetic());
+    let number: u64 = digits
+        .parse()
+        .map_err(|_| format!("{text} is not a time like 30s, 5m or 500ms"))?;
+    match &text[digits.len()..] {
+        "" | "s" => Ok(Duration::from_secs(number)),
+        "ms" => Ok(Duration::from_millis(number)),
+        "m" => Ok(Duration::from_secs(number.saturating_mul(60))),
+        _ => Err(format!("{text} is not a time like 30s, 5m or 500ms")),
+    }
+}

@@ -1,0 +1,145 @@
+//! Processes: children that end with us, and what `/proc` says of them. Linux only.
+
+use std::io::{self, BufRead, BufReader};
+use std::path::{Path, PathBuf};
+use std::process::{Child, ChildStdout, Command, Stdio};
+use std::time::Duration;
+
+use serde::Serialize;
+
+use crate::Failure;
+
+/// How long a child may take to say that it listens.
+const START_DEADLINE: Duration = Duration::from_secs(20);
+
+/// Processor time in `/proc` is counted in this many ticks a second, on every machine that Linux has run on in this century.
+const TICKS_PER_SECOND: f64 = 100.0;
+
+/// A child that is ended, by its own handle, when this is dropped.
+#[derive(Debug)]
+pub(crate) struct Process {
+    child: Child,
+    /// Held open: a child whose reader is gone may end because of it.
+    _stdout: Option<BufReader<ChildStdout>>,
+    /// The first line that it wrote: where it listens.
+    pub(crate) greeting: String,
+}
+
+/// What a process holds of the machine's memory.
+#[derive(Debug, Clone, Copy, Serialize)]
+pub(crate) struct Memory {
+    /// Everything resident (VmRSS).
+    pub(crate) rss_bytes: u64,
+    /// Its own: heap and stacks (RssAnon).
+    pub(crate) anonymous_bytes: u64,
+    /// With what is shared divided among those who share it.
+    pub(crate) pss_bytes: u64,
+}
+
+impl Process {
+    /// Starts a program and waits for its first line.
+    pub(crate) async fn start(program: &Path, arguments: &[&str]) -> Result<Self, Failure> {
+        let mut child = Command::new(program)
+            .args(arguments)
+            .stdin(Stdio::null())
+            .stdout(Stdio::piped())
+            .spawn()
+            .map_err(|error| format!("{} cannot be started: {error}", program.display()))?;
+        let stdout = child.stdout.take();
+        // From here on the child is ended if anything fails, and with it the read below.
+        let mut process = Self {
+            child,
+            _stdout: None,
+            greeting: String::new(),
+        };
+        let mut stdout = BufReader::new(stdout.ok_or("a child without stdout")?);
+        // On a thread of its own, because a child that says nothing would hold this one.
+        let reading = tokio::task::spawn_blocking(move || {
+            let mut line = String::new();
+            stdout.read_line(&mut line).map(|_| (stdout, line))
+        });
+        let name = program.display();
+        match tokio::time::timeout(START_DEADLINE, reading).await {
+            Ok(Ok(Ok((stdout, line)))) if !line.is_empty() => {
+                process._stdout = Some(stdout);
+                process.greeting = line;
+                Ok(process)
+            }
+            Ok(_) => Err(format!("{name} ended before it listened; its reason is above").into()),
+            Err(_) => Err(format!("{name} did not say where it listens").into()),
+        }
+    }
+
+    pub(crate) fn id(&self) -> u32 {
+        self.child.id()
+    }
+
+    pub(crate) fn memory(&self) -> io::Result<Memory> {
+        let status = self.read("status")?;
+        let shares = self.read("smaps_rollup")?;
+        Ok(Memory {
+            rss_bytes: kilobytes(&status, "VmRSS:")?,
+            anonymous_bytes: kilobytes(&status, "RssAnon:")?,
+            pss_bytes: kilobytes(&shares, "Pss:")?,
+        })
+    }
+
+    /// Seconds of processor time since it started, its own and the kernel's on its behalf.
+    pub(crate) fn cpu_seconds(&self) -> io::Result<f64> {
+        let stat = self.read("stat")?;
+        // The name, second in line, may hold blanks and brackets; everything after its last bracket is regular.
+        let fields = stat.rsplit_once(')').map_or("", |(_, fields)| fields);
+        let ticks: Option<Vec<u32>> = fields
+            .split_ascii_whitespace()
+            .skip(11)
+            .take(2)
+            .map(|ticks| ticks.parse().ok())
+            .collect();
+        match ticks.as_deref() {
+            Some([user, kernel]) => Ok((f64::from(*user) + f64::from(*kernel)) / TICKS_PER_SECOND),
+            _ => Err(io::Error::other(
+                "/proc/PID/stat has another form than expected",
+            )),
+        }
+    }
+
+    pub(crate) fn open_files(&self) -> io::Result<usize> {
+        Ok(std::fs::read_dir(self.proc("fd"))?.count())
+    }
+
+    fn proc(&self, file: &str) -> PathBuf {
+        format!("/proc/{}/{file}", self.id()).into()
+    }
+
+    fn read(&self, file: &str) -> io::Result<String> {
+        std::fs::read_to_string(self.proc(file))
+    }
+}
+
+impl Drop for Process {
+    fn drop(&mut self) {
+        // It may have ended by itself.
+        let _ = self.child.kill();
+        let _ = self.child.wait();
+    }
+}
+
+fn kilobytes(text: &str, field: &str) -> io::Result<u64> {
+    text.lines()
+        .find_map(|line| line.strip_prefix(field))
+        .and_then(|rest| rest.trim().strip_suffix("kB"))
+        .and_then(|number| number.trim().parse::<u64>().ok())
+        .map(|kilobytes| kilobytes * 1024)
+        .ok_or_else(|| io::Error::other(format!("/proc says nothing of {field}")))
+}
+
+/// How many files a process started from here may have open.
+pub(crate) fn open_files_limit() -> io::Result<u64> {
+    let limits = std::fs::read_to_string("/proc/self/limits")?;
+    limits
+        .lines()
+        .find_map(|line| line.strip_prefix("Max open files"))
+        .and_then(|rest| rest.split_ascii_whitespace().next())
+        .map(|soft| soft.parse().unwrap_or(u64::MAX))
+        .ok_or_else(|| io::Error::other("/proc/self/limits says nothing of open files"))
+}

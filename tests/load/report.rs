@@ -1,0 +1,146 @@
+//! The answer, as JSON: every figure with its unit in its name, and on what it was measured.
+
+use std::io::Write;
+use std::path::Path;
+use std::time::Duration;
+
+use serde::Serialize;
+
+use crate::Failure;
+use crate::process::Memory;
+
+/// What `load idle` found.
+#[derive(Debug, Serialize)]
+pub(crate) struct Idle {
+    /// As the gateway calls itself.
+    pub(crate) gateway: String,
+    /// RFC 3339, when it was over.
+    pub(crate) measured_at: String,
+    pub(crate) machine: Machine,
+    /// Asked for.
+    pub(crate) watchers: usize,
+    /// That the watchers were spread over.
+    pub(crate) payments: usize,
+    pub(crate) payments_created_per_second: f64,
+    pub(crate) connecting: Connecting,
+    pub(crate) memory: MemoryByPhase,
+    pub(crate) holding: Holding,
+}
+
+#[derive(Debug, Serialize)]
+pub(crate) struct Machine {
+    pub(crate) cpu_model: String,
+    pub(crate) cores: usize,
+    pub(crate) memory_bytes: u64,
+    pub(crate) kernel: String,
+    /// When it began: above zero, others used the machine too.
+    pub(crate) load_average_1m: f64,
+}
+
+/// TCP connect, handshake, and the first message; client and gateway share the machine.
+#[derive(Debug, Serialize)]
+pub(crate) struct Connecting {
+    /// Who got the first message.
+    pub(crate) connected: usize,
+    pub(crate) connects_per_second: f64,
+    pub(crate) first_message_ms_p50: f64,
+    pub(crate) first_message_ms_p99: f64,
+    pub(crate) first_message_ms_max: f64,
+    /// The gateway's processor time for one of them, in microseconds.
+    pub(crate) cpu_microseconds_per_connect: f64,
+    /// What went wrong first, if anything did.
+    pub(crate) first_trouble: Option<String>,
+}
+
+/// The gateway's, each after it had settled.
+#[derive(Debug, Serialize)]
+pub(crate) struct MemoryByPhase {
+    /// Payments created, nobody connected.
+    pub(crate) before: Memory,
+    /// Everybody connected.
+    pub(crate) connected: Memory,
+    /// At the end of the hold.
+    pub(crate) held: Memory,
+    /// Everybody gone, and the rest over.
+    pub(crate) after: Memory,
+    /// As many connected anew, to the same payments.
+    pub(crate) again: Memory,
+    /// (connected − before) / watchers: socket, task, hub, schedule and allocator, everything in the process.
+    pub(crate) rss_bytes_per_watcher: f64,
+    /// The same at the end of the hold.
+    pub(crate) rss_bytes_per_watcher_held: f64,
+    /// The same with the second wave: much more than the first would be a leak.
+    pub(crate) rss_bytes_per_watcher_again: f64,
+    /// Of what the watchers had taken, what came back, in percent.
+    pub(crate) rss_returned_percent: f64,
+}
+
+/// While nobody does anything but answer pings. The gateway asks Khipu about what is watched all the while, as it does in
+/// life, at its limit for one account.
+#[derive(Debug, Serialize)]
+pub(crate) struct Holding {
+    pub(crate) seconds: f64,
+    pub(crate) pings_answered: usize,
+    pub(crate) further_messages: usize,
+    /// Closed by the gateway.
+    pub(crate) lost: usize,
+    pub(crate) cpu_seconds: f64,
+    pub(crate) cpu_percent_of_a_core: f64,
+    pub(crate) cpu_seconds_per_watcher_hour: f64,
+}
+
+impl Idle {
+    pub(crate) fn write(&self, file: &Path) -> Result<(), Failure> {
+        let mut text = serde_json::to_string_pretty(self)?;
+        text.push('\n');
+        if file.as_os_str() == "-" {
+            std::io::stdout().write_all(text.as_bytes())?;
+        } else {
+            std::fs::write(file, text)?;
+        }
+        Ok(())
+    }
+}
+
+impl Machine {
+    pub(crate) fn here() -> Self {
+        let read = |file: &str| std::fs::read_to_string(file).unwrap_or_default();
+        let value = |text: &str, field: &str| {
+            text.lines()
+                .find(|line| line.starts_with(field))
+                .and_then(|line| line.split_once(':'))
+                .map(|(_, value)| value.trim().to_owned())
+                .unwrap_or_default()
+        };
+        let memory = value(&read("/proc/meminfo"), "MemTotal");
+        Self {
+            cpu_model: value(&read("/proc/cpuinfo"), "model name"),
+            cores: std::thread::available_parallelism().map_or(0, usize::from),
+            memory_bytes: memory
+                .trim_end_matches("kB")
+                .trim()
+                .parse::<u64>()
+                .map_or(0, |kilobytes| kilobytes * 1024),
+            kernel: read("/proc/sys/kernel/osrelease").trim().to_owned(),
+            load_average_1m: read("/proc/loadavg")
+                .split(' ')
+                .next()
+                .and_then(|average| average.parse().ok())
+                .unwrap_or_default(),
+        }
+    }
+}
+
+/// One decimal is what such measurements are good for; six for what is small.
+pub(crate) fn rounded(value: f64, decimals: i32) -> f64 {
+    let scale = 10f64.powi(decimals);
+    (value * scale).round() / scale
+}
+
+/// Of sorted times, the one below which so many percent are.
+pub(crate) fn percentile_ms(sorted: &[Duration], percent: usize) -> f64 {
+    let rank = (sorted.len() * percent).div_ceil(100).max(1) - 1;
+    sorted
+        .get(rank)
+        .map_or(0.0, |time| rounded(time.as_secs_f64() * 1000.0, 2))
+}
