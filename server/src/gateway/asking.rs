@@ -13,6 +13,7 @@ use futures_util::future::{BoxFuture, Shared};
 use tokio::sync::Semaphore;
 use tokio::time::Instant;
 
+use super::desk::Desk;
 use super::{DELIVERY_GRACE, Gateway, GatewayError, delivery};
 use crate::account::Account;
 use crate::clock;
@@ -94,9 +95,7 @@ impl Gateway {
 
     /// Asks anew, when it is the account's turn.
     pub async fn ask_in_turn(self: &Arc<Self>, account: &Arc<Account>, id: &PaymentId) -> Answered {
-        if let Some(desk) = self.desks.get(&account.name) {
-            desk.limiter.turn().await;
-        }
+        self.desk(account).limiter.turn().await;
         self.ask_anew(account, id).await
     }
 
@@ -119,8 +118,9 @@ impl Gateway {
                     KhipuError::Failed { retry_after, .. } => *retry_after,
                     _ => None,
                 };
-                if let (Some(desk), Some(pause)) = (self.desks.get(&account.name), retry_after) {
-                    desk.limiter
+                if let Some(pause) = retry_after {
+                    self.desk(account)
+                        .limiter
                         .pause_until(Instant::now() + pause.min(LONGEST_PAUSE));
                 }
                 return Err(AskError::Khipu(error));
@@ -262,11 +262,11 @@ impl Gateway {
         }
     }
 
-    /// Asks as soon as it is this payment's turn, and keeps asking while it is watched.
-    pub(super) fn follow(&self, account: &Account, id: &PaymentId) {
-        if let Some(desk) = self.desks.get(&account.name) {
-            desk.want(id);
-        }
+    /// When this account's payments are asked about.
+    ///
+    /// Accounts come from the configuration alone, and each was given a desk.
+    pub(super) fn desk(&self, account: &Account) -> &Desk {
+        &self.desks[&account.name]
     }
 
     /// Asks Khipu about everything that somebody here wants to know, for ever.
@@ -279,9 +279,7 @@ impl Gateway {
     }
 
     async fn follow_account(self: Arc<Self>, account: Arc<Account>) {
-        let Some(desk) = self.desks.get(&account.name) else {
-            return;
-        };
+        let desk = self.desk(account);
         let slots = Arc::new(Semaphore::new(self.limits.questions_in_flight));
         // The semaphore is never closed.
         while let Ok(slot) = Arc::clone(&slots).acquire_owned().await {
@@ -314,9 +312,7 @@ impl Gateway {
             Ok(None) => not_found,
             Err(_) => false,
         };
-        if let Some(desk) = self.desks.get(&account.name) {
-            desk.settle(id, over);
-        }
+        self.desk(account).settle(id, over);
     }
 }
 

@@ -24,8 +24,8 @@ pub(super) struct Desk {
     changed: Notify,
 }
 
-/// Each payment is in `entries` once, and in one of the heaps unless its question is under way. The caps on watchers
-/// bound them; one that nobody watches leaves at its next turn.
+/// Each payment is in `entries` once. The heaps may hold times of it that are no longer meant: what counts is the
+/// entry's. The caps on watchers bound all of it; a payment that nobody wants to know of leaves at its next turn.
 #[derive(Debug, Default)]
 struct Plan {
     /// By time.
@@ -36,12 +36,14 @@ struct Plan {
     entries: HashMap<PaymentId, Entry>,
 }
 
-#[derive(Debug, Clone, Copy, Default)]
+#[derive(Debug, Clone, Copy)]
 struct Entry {
+    due_at: Instant,
     /// How many questions were asked.
     asked: u8,
-    /// Somebody came since the last question.
+    /// Somebody who does not stay to watch wants to know.
     wanted: bool,
+    under_way: bool,
 }
 
 impl Desk {
@@ -53,21 +55,29 @@ impl Desk {
         }
     }
 
-    /// Somebody wants to know: asked at once, or, if it was asked a moment ago, at its next turn.
+    /// Somebody watches: asked soon, and again and again for as long as somebody does.
+    pub(super) fn follow(&self, id: &PaymentId) {
+        self.plan().entry(id);
+        self.changed.notify_one();
+    }
+
+    /// Somebody wants to know and does not stay: asked soon, or, if it was asked a moment ago, at its next turn.
     pub(super) fn want(&self, id: &PaymentId) {
+        self.plan().entry(id).wanted = true;
+        self.changed.notify_one();
+    }
+
+    /// Something has just happened to the payment: asked soon whatever the plan was, and often again from then on.
+    pub(super) fn urge(&self, id: &PaymentId) {
         let mut plan = self.plan();
-        if let Some(entry) = plan.entries.get_mut(id) {
-            entry.wanted = true;
-            return;
+        let entry = plan.entry(id);
+        entry.wanted = true;
+        entry.asked = 0;
+        if !entry.under_way {
+            entry.due_at = entry.due_at.min(Instant::now());
+            let due_at = entry.due_at;
+            plan.due.push(Reverse((0, due_at, id.clone())));
         }
-        plan.entries.insert(
-            id.clone(),
-            Entry {
-                asked: 0,
-                wanted: true,
-            },
-        );
-        plan.due.push(Reverse((0, Instant::now(), id.clone())));
         drop(plan);
         self.changed.notify_one();
     }
@@ -81,12 +91,13 @@ impl Desk {
             self.limiter.turn().await;
             let mut plan = self.plan();
             plan.sort_out(Instant::now());
-            while let Some(Reverse((_, _, id))) = plan.due.pop() {
-                let wanted = plan
-                    .entries
-                    .get_mut(&id)
-                    .is_some_and(|entry| std::mem::take(&mut entry.wanted));
-                if wanted || is_watched(&id) {
+            while let Some(Reverse((_, at, id))) = plan.due.pop() {
+                let Some(entry) = plan.entries.get_mut(&id).filter(|entry| entry.is_meant(at))
+                else {
+                    continue;
+                };
+                if std::mem::take(&mut entry.wanted) || is_watched(&id) {
+                    entry.under_way = true;
                     return id;
                 }
                 plan.entries.remove(&id);
@@ -106,10 +117,10 @@ impl Desk {
         }
         let interval = INTERVALS[usize::from(entry.asked).min(INTERVALS.len() - 1)];
         entry.asked = entry.asked.saturating_add(1);
-        plan.later.push(Reverse((
-            Instant::now() + Duration::from_secs(interval),
-            id.clone(),
-        )));
+        entry.under_way = false;
+        entry.due_at = Instant::now() + Duration::from_secs(interval);
+        let due_at = entry.due_at;
+        plan.later.push(Reverse((due_at, id.clone())));
         drop(plan);
         self.changed.notify_one();
     }
@@ -140,14 +151,37 @@ impl Desk {
 }
 
 impl Plan {
+    /// The payment's entry; a new one is due now.
+    fn entry(&mut self, id: &PaymentId) -> &mut Entry {
+        let due = &mut self.due;
+        self.entries.entry(id.clone()).or_insert_with(|| {
+            let due_at = Instant::now();
+            due.push(Reverse((0, due_at, id.clone())));
+            Entry {
+                due_at,
+                asked: 0,
+                wanted: false,
+                under_way: false,
+            }
+        })
+    }
+
     fn sort_out(&mut self, now: Instant) {
         while self.later.peek().is_some_and(|Reverse((at, _))| *at <= now) {
             let Some(Reverse((at, id))) = self.later.pop() else {
                 return;
             };
-            let asked = self.entries.get(&id).map_or(0, |entry| entry.asked);
-            self.due.push(Reverse((asked, at, id)));
+            if let Some(entry) = self.entries.get(&id).filter(|entry| entry.is_meant(at)) {
+                self.due.push(Reverse((entry.asked, at, id)));
+            }
         }
+    }
+}
+
+impl Entry {
+    /// Whether a time found in a heap is still this entry's.
+    fn is_meant(&self, at: Instant) -> bool {
+        !self.under_way && self.due_at == at
     }
 }
 
@@ -166,7 +200,7 @@ mod tests {
     #[tokio::test(start_paused = true)]
     async fn a_watched_payment_is_asked_about_at_growing_intervals() {
         let desk = desk();
-        desk.want(&id("a"));
+        desk.follow(&id("a"));
         let started = Instant::now();
         let mut seconds = Vec::new();
         for _ in 0..11 {
@@ -210,7 +244,7 @@ mod tests {
     async fn a_newcomer_does_not_queue_behind_those_who_were_asked_about_before() {
         let desk = desk();
         for i in 0..50 {
-            desk.want(&id(&format!("old{i}")));
+            desk.follow(&id(&format!("old{i}")));
         }
         for _ in 0..50 {
             let asked = desk.next(|_| true).await;
@@ -233,5 +267,38 @@ mod tests {
                 .await
                 .is_err()
         );
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn a_crowd_that_has_left_is_not_asked_about() {
+        let desk = desk();
+        for i in 0..1000 {
+            desk.follow(&id(&format!("gone{i}")));
+        }
+        desk.follow(&id("stays"));
+        let started = Instant::now();
+        assert_eq!(desk.next(|id| id.as_str() == "stays").await, id("stays"));
+        assert_eq!(started.elapsed().as_secs(), 0);
+        assert_eq!(desk.plan().entries.len(), 1);
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn a_payment_to_which_something_happened_is_asked_about_at_once_and_often_again() {
+        let desk = desk();
+        desk.follow(&id("a"));
+        for _ in 0..10 {
+            let asked = desk.next(|_| true).await;
+            desk.settle(&asked, false);
+        }
+        let started = Instant::now();
+        desk.urge(&id("a"));
+        desk.urge(&id("a"));
+        let mut seconds = Vec::new();
+        for _ in 0..3 {
+            let asked = desk.next(|_| true).await;
+            seconds.push(started.elapsed().as_secs());
+            desk.settle(&asked, false);
+        }
+        assert_eq!(seconds, [0, 1, 3]);
     }
 }

@@ -132,7 +132,7 @@ impl Gateway {
             Ok(answer) => answer,
             Err(error) => {
                 if error.outcome_is_unknown() {
-                    self.follow(account, id);
+                    self.desk(account).urge(id);
                 }
                 return Err(error.into());
             }
@@ -147,7 +147,7 @@ impl Gateway {
         };
         if let Err(error) = self.apply(id, cancelled).await {
             tracing::warn!(payment_id = %id, %error, "a payment was deleted and could not be recorded as cancelled; khipu will be asked");
-            self.follow(account, id);
+            self.desk(account).urge(id);
         }
         Ok(answer)
     }

@@ -94,7 +94,7 @@ impl Gateway {
         metrics::counter!("chasqui_notifications_total", "account" => account.name.to_string(), "verdict" => "not_durable")
             .increment(1);
         if self.hub.is_watched(id) {
-            self.follow(account, id);
+            self.desk(account).urge(id);
         }
         NotificationError::NotDurable
     }

@@ -62,7 +62,7 @@ impl Gateway {
         let state = self.require_payment(account, id).await?;
         watch.watcher().offer(&Message::new(id, &state));
         if !state.status.is_final() {
-            self.follow(account, id);
+            self.desk(account).follow(id);
         }
         Ok(watch)
     }
@@ -75,7 +75,7 @@ impl Gateway {
     ) -> Result<Message, WatchError> {
         let state = self.require_payment(account, id).await?;
         if !state.status.is_final() {
-            self.follow(account, id);
+            self.desk(account).want(id);
         }
         Ok(Message::new(id, &state))
     }
@@ -128,7 +128,7 @@ impl Gateway {
         if let Some(account) = self.accounts.named(&payment.account)
             && !state.status.is_final()
         {
-            self.follow(account, &payment.id);
+            self.desk(account).urge(&payment.id);
         }
     }
 
