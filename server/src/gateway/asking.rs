@@ -279,7 +279,7 @@ impl Gateway {
     }
 
     async fn follow_account(self: Arc<Self>, account: Arc<Account>) {
-        let desk = self.desk(account);
+        let desk = self.desk(&account);
         let slots = Arc::new(Semaphore::new(self.limits.questions_in_flight));
         // The semaphore is never closed.
         while let Ok(slot) = Arc::clone(&slots).acquire_owned().await {

@@ -1,13 +1,17 @@
 //! The payer's side: watching a payment, and coming back from the bank.
 
 use std::sync::Arc;
+use std::time::Duration;
 
-use super::{Gateway, GatewayError};
+use super::{Gateway, GatewayError, check};
 use crate::account::Account;
 use crate::clock;
 use crate::payment::{Claim, Intent, Observation, Payment, PaymentId, Ref, Source, State, Status};
 use crate::push::{Message, Refusal, Registration, Watcher};
 use crate::relay::Relay;
+
+/// How long after the payer's return a check is due that does not depend on anybody watching.
+const RETURN_CHECK_DELAY: Duration = Duration::from_secs(60);
 
 /// Somebody follows a payment, until this is dropped.
 #[derive(Debug)]
@@ -106,13 +110,19 @@ impl Gateway {
         self: &Arc<Self>,
         payment: &Payment,
     ) -> Result<State, GatewayError> {
+        let now = clock::now();
+        // Should the page be closed and Khipu's notification be lost, somebody still asks.
+        let errands = match payment.state.status.is_final() {
+            true => Vec::new(),
+            false => vec![check(now.plus(RETURN_CHECK_DELAY))],
+        };
         let observation = Observation {
             account: payment.account.clone(),
             source: Source::Payer,
-            at: clock::now(),
+            at: now,
             claim: Some(Claim::of(Status::Verifying)),
             notification: None,
-            errands: Vec::new(),
+            errands,
         };
         let outcome = self.apply(&payment.id, observation).await?;
         self.ask_soon(payment, outcome.after);
