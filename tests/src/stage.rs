@@ -3,8 +3,9 @@
 use serde_json::{Value, json};
 
 use crate::api::{Api, Created};
+use crate::front::Front;
 use crate::gateway::Gateway;
-use crate::merchant::Merchant;
+use crate::merchant::{Delivery, Merchant};
 use crate::sandbox::Sandbox;
 use crate::settings::Settings;
 use crate::watcher::Watcher;
@@ -26,9 +27,22 @@ impl Stage {
     /// With settings that differ from the usual ones.
     pub async fn start_with(change: impl FnOnce(&mut Settings)) -> Self {
         let sandbox = Sandbox::start().await;
-        let merchant = Merchant::start().await;
         let mut settings = Settings::new(&sandbox.url);
         change(&mut settings);
+        Self::around(sandbox, settings).await
+    }
+
+    /// With a front between the gateway and Khipu.
+    pub async fn start_behind_front(change: impl FnOnce(&mut Settings)) -> (Self, Front) {
+        let sandbox = Sandbox::start().await;
+        let front = Front::start(&sandbox.url).await;
+        let mut settings = Settings::new(&front.url);
+        change(&mut settings);
+        (Self::around(sandbox, settings).await, front)
+    }
+
+    async fn around(sandbox: Sandbox, settings: Settings) -> Self {
+        let merchant = Merchant::start().await;
         let gateway = Gateway::start(&settings).await;
         let api = Api::new(&gateway.url, &settings.accounts[0].api_key);
         Self {
@@ -55,7 +69,7 @@ impl Stage {
 
     /// Everything that was to be delivered before now has been, and nothing more: another payment is confirmed, and its
     /// delivery, which is due later than all of them, has arrived. Answers what came before it.
-    pub async fn deliveries_so_far(&mut self) -> Vec<crate::merchant::Delivery> {
+    pub async fn deliveries_so_far(&mut self) -> Vec<Delivery> {
         let last = self.create(json!({})).await;
         self.sandbox.act(&last.id, "conciliate").await;
         let mut deliveries = Vec::new();
