@@ -261,6 +261,12 @@ impl Gateway {
         self.watched.add(account, id);
     }
 
+    /// The same, when something has just happened to the payment: asks at once, whatever the schedule says, and quickly
+    /// again from then on.
+    pub(super) fn follow_anew(&self, account: &Arc<Account>, id: &PaymentId) {
+        self.watched.urge(account, id);
+    }
+
     /// Asks Khipu about everything that is watched here, for ever.
     pub async fn follow_watched(self: Arc<Self>) {
         let slots = Arc::new(Semaphore::new(self.limits.questions_in_flight));
@@ -318,6 +324,8 @@ struct Plan {
 #[derive(Debug)]
 struct Entrant {
     account: Arc<Account>,
+    /// When the next question is due; what the heap has of other times is no longer meant.
+    due_at: Instant,
     /// How many questions were asked.
     asked: u8,
     /// Somebody new came while the question was under way.
@@ -333,14 +341,35 @@ impl Agenda {
             entrant.again = entrant.under_way;
             return;
         }
+        let now = Instant::now();
         let entrant = Entrant {
             account: Arc::clone(account),
+            due_at: now,
             asked: 0,
             again: false,
             under_way: false,
         };
         plan.entries.insert(id.clone(), entrant);
-        plan.due.push(Reverse((Instant::now(), id.clone())));
+        plan.due.push(Reverse((now, id.clone())));
+        drop(plan);
+        self.changed.notify_one();
+    }
+
+    /// Due at once, even if it is on the agenda for later.
+    fn urge(&self, account: &Arc<Account>, id: &PaymentId) {
+        let mut plan = self.plan.lock().unwrap_or_else(PoisonError::into_inner);
+        let Some(entrant) = plan.entries.get_mut(id) else {
+            drop(plan);
+            return self.add(account, id);
+        };
+        let now = Instant::now();
+        entrant.asked = 0;
+        entrant.again = entrant.under_way;
+        if entrant.under_way || entrant.due_at <= now {
+            return;
+        }
+        entrant.due_at = now;
+        plan.due.push(Reverse((now, id.clone())));
         drop(plan);
         self.changed.notify_one();
     }
@@ -352,8 +381,10 @@ impl Agenda {
                 let mut plan = self.plan.lock().unwrap_or_else(PoisonError::into_inner);
                 let due = plan.due.peek().map(|Reverse((at, _))| *at);
                 if due.is_some_and(|at| at <= Instant::now())
-                    && let Some(Reverse((_, id))) = plan.due.pop()
+                    && let Some(Reverse((at, id))) = plan.due.pop()
                     && let Some(entrant) = plan.entries.get_mut(&id)
+                    && entrant.due_at == at
+                    && !entrant.under_way
                 {
                     entrant.under_way = true;
                     return (Arc::clone(&entrant.account), id);
@@ -383,10 +414,9 @@ impl Agenda {
         entrant.asked = entrant.asked.saturating_add(1);
         entrant.again = false;
         entrant.under_way = false;
-        plan.due.push(Reverse((
-            Instant::now() + Duration::from_secs(interval),
-            id.clone(),
-        )));
+        entrant.due_at = Instant::now() + Duration::from_secs(interval);
+        let due_at = entrant.due_at;
+        plan.due.push(Reverse((due_at, id.clone())));
         drop(plan);
         self.changed.notify_one();
     }

@@ -128,7 +128,7 @@ impl Gateway {
         if let Some(account) = self.accounts.named(&payment.account)
             && !state.status.is_final()
         {
-            self.follow(account, &payment.id);
+            self.follow_anew(account, &payment.id);
         }
     }
 
