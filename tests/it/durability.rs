@@ -3,7 +3,7 @@
 use std::process::Command;
 use std::time::{Duration, Instant};
 
-use chasqui_tests::api::{Api, Created};
+use chasqui_tests::api::{Api, Created, order};
 use chasqui_tests::deadline::eventually;
 use chasqui_tests::notification::{body, signed};
 use chasqui_tests::process::Process;
@@ -35,10 +35,7 @@ impl Disk {
                 .args(["-p", &gateway.id().to_string()]),
             directory.path(),
         );
-        let mut disk = Self {
-            strace,
-            directory: directory,
-        };
+        let mut disk = Self { strace, directory };
         // From then on every thread's calls are met.
         eventually("strace is attached (it needs ptrace)", async || {
             assert!(
@@ -84,7 +81,7 @@ async fn notified(api: &Api, payment: &Created) -> Duration {
 
 #[tokio::test]
 async fn no_notification_is_answered_200_while_the_disk_fails() {
-    let (_sandbox, gateway, api) = start().await;
+    let (sandbox, gateway, api) = start().await;
     let mut payments = Vec::new();
     for _ in 0..5 {
         payments.push(api.create(json!({})).await);
@@ -97,6 +94,10 @@ async fn no_notification_is_answered_200_while_the_disk_fails() {
         assert!(!answer.header("retry-after").is_empty());
     }
     assert!(disk.syncs() >= payments.len(), "each was tried");
+    // Nor is a payment made of which nothing could be found again.
+    let answer = api.post("/v3/payments", order(json!({})).to_string()).await;
+    answer.expect_problem(503, "unavailable");
+    assert_eq!(sandbox.payments().await.len(), payments.len());
     disk.heal().await;
 
     for payment in &payments {
@@ -139,4 +140,30 @@ async fn what_was_refused_with_503_comes_again_and_is_accepted_once_the_disk_wor
     disk.heal().await;
     sandbox.notified(&payment.id, 200).await;
     assert_eq!(api.status(&payment).await["status"], "confirmed");
+}
+
+#[tokio::test]
+async fn a_payer_who_comes_back_while_the_disk_fails_meets_a_calm_page() {
+    let (sandbox, gateway, api) = start().await;
+    let payment = api
+        .create(json!({ "return_url": "https://shop.example/thanks" }))
+        .await;
+    let at_khipu = sandbox.payment(&payment.id).await;
+    let hop = at_khipu["return_url"].as_str().expect("a URL");
+    let path = hop.strip_prefix(&gateway.url).expect("ours");
+    let disk = Disk::with_fault(&gateway, "error=EIO").await;
+    let page = api.try_get(path).await.expect("an answer").expect(200);
+    let html = page.text();
+    assert!(html.contains("Estamos verificando tu pago"), "{html}");
+    assert!(
+        html.contains("http-equiv=\"refresh\" content=\"10\""),
+        "{html}"
+    );
+    disk.heal().await;
+    let onward = api.try_get(path).await.expect("an answer").expect(303);
+    let location = onward.header("location");
+    assert!(
+        location.starts_with("https://shop.example/thanks#chasqui="),
+        "{location}"
+    );
 }

@@ -7,6 +7,7 @@ mod durability;
 mod facade;
 mod khipu_trouble;
 mod notifications;
+mod notified_payments;
 mod outbox;
 mod races;
 mod return_hop;

@@ -1,5 +1,7 @@
 //! `/return/{ref}`: the payer's way back from the bank, and the page for shops that have none.
 
+use std::time::{Duration, Instant};
+
 use chasqui_tests::api::{Answer, Created, order, send};
 use chasqui_tests::deadline::eventually;
 use chasqui_tests::stage::Stage;
@@ -75,6 +77,31 @@ async fn khipu_is_asked_at_once_when_the_payer_comes_back() {
         (front.questions_about(&payment.id) > 0).then_some(())
     })
     .await;
+}
+
+#[tokio::test]
+async fn khipu_is_asked_at_once_even_if_somebody_has_been_watching_for_long() {
+    let (stage, front) = Stage::start_behind_front(|_| {}).await;
+    let payment = stage.create(json!({})).await;
+    let path = hop(&stage, &payment, "return_url").await;
+    let mut watcher = stage.watch(&payment).await;
+    watcher.status().await;
+    // Asked at 0, 1, 3 and 6 s; the next question is 5 s away.
+    eventually("the schedule has stretched", async || {
+        (front.questions_about(&payment.id) == 4).then_some(())
+    })
+    .await;
+    let returned = Instant::now();
+    visit(&stage, &path, "es").await.expect(200);
+    eventually("khipu is asked", async || {
+        (front.questions_about(&payment.id) > 4).then_some(())
+    })
+    .await;
+    assert!(
+        returned.elapsed() < Duration::from_secs(3),
+        "it was asked {:?} later",
+        returned.elapsed()
+    );
 }
 
 #[tokio::test]

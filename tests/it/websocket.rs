@@ -168,6 +168,32 @@ async fn many_watchers_of_a_payment_cost_khipu_one_question() {
 }
 
 #[tokio::test]
+async fn many_who_ask_for_an_unknown_payment_share_one_question() {
+    let (stage, front) = Stage::start_behind_front(|_| {}).await;
+    let direct = stage
+        .sandbox
+        .create(json!({ "amount": 500, "currency": "CLP", "subject": "direct" }))
+        .await;
+    stage.sandbox.act(&direct, "authorize").await;
+    front.hold_answers();
+    let token = token_for(&direct);
+    let mut watchers = Vec::new();
+    for _ in 0..10 {
+        watchers.push(stage.watch(&token).await);
+    }
+    front.holds(1).await;
+    for _ in 0..5 {
+        // The ledger answers in turn, so by then all ten have heard that it does not know the payment.
+        stage.api.get("/healthz").await.expect(200);
+    }
+    assert_eq!(front.questions_about(&direct), 1);
+    front.release_answers();
+    for watcher in &mut watchers {
+        assert_eq!(watcher.status().await["status"], "verifying");
+    }
+}
+
+#[tokio::test]
 async fn pings_come_and_whoever_answers_them_stays() {
     let stage =
         Stage::start_with(|settings| settings.limits.push("ping_interval = \"1s\"".into())).await;

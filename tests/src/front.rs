@@ -181,9 +181,8 @@ async fn ask_khipu(
             request = request.header(name, value);
         }
     }
-    let answer = match request.send().await {
-        Ok(answer) => answer,
-        Err(_) => return status(StatusCode::BAD_GATEWAY),
+    let Ok(answer) = request.send().await else {
+        return status(StatusCode::BAD_GATEWAY);
     };
     let mut response = Response::builder().status(answer.status());
     if let Some(value) = answer.headers().get("content-type") {
