@@ -1,1 +1,29 @@
-//! Skeleton.
+//! The harness of the scenario tests: the real gateway and the real sandbox over real sockets, and around them what the
+//! world does to both.
+//!
+//! Nothing here is a double of our own code. Every listener takes a port that is free, every wait has a deadline and says
+//! what it waited for, and nothing sleeps for luck. In reading order:
+//! - [`deadline`] how tests wait
+//! - [`settings`] a gateway's configuration; [`gateway`] runs it here, [`process`] as a program that can be killed
+//! - [`sandbox`] Khipu's simulator; [`front`] stands between it and the gateway, [`notification`] forges what it sends
+//! - [`api`] the merchant's back end; [`merchant`] where deliveries arrive; [`watcher`] a payer's browser
+//! - [`chaos_proxy`] a network that fails; [`stage`] all of it, connected
+
+#![expect(
+    clippy::missing_panics_doc,
+    reason = "a harness panics by design: that is how a test fails"
+)]
+
+pub mod api;
+pub mod chaos_proxy;
+pub mod deadline;
+pub mod front;
+pub mod gateway;
+pub mod merchant;
+pub mod notification;
+pub mod process;
+pub mod program;
+pub mod sandbox;
+pub mod settings;
+pub mod stage;
+pub mod watcher;

@@ -1,0 +1,202 @@
+//! kill -9 at the worst moments: what was answered 200 is kept, what was begun is found again.
+
+use chasqui_tests::api::{Api, Created, order, try_send};
+use chasqui_tests::chaos_proxy::ChaosProxy;
+use chasqui_tests::deadline::eventually;
+use chasqui_tests::front::Front;
+use chasqui_tests::gateway::Gateway;
+use chasqui_tests::merchant::Merchant;
+use chasqui_tests::notification::{body, is_signed, signed};
+use chasqui_tests::process::Process;
+use chasqui_tests::sandbox::Sandbox;
+use chasqui_tests::settings::{KHIPU_SECRET, Settings};
+use chasqui_tests::watcher::{Event, Watcher};
+use futures_util::StreamExt;
+use futures_util::stream;
+use reqwest::Method;
+use serde_json::json;
+use tokio::sync::watch;
+
+/// Connections that notify at once.
+const AT_ONCE: usize = 64;
+
+#[tokio::test]
+async fn a_change_that_was_answered_200_reaches_the_watcher_after_a_crash_before_the_push() {
+    let sandbox = Sandbox::start().await;
+    let settings = Settings::new(&sandbox.url);
+    let mut gateway = Process::start(&settings).await;
+    let api = Api::new(&gateway.url, &settings.accounts[0].api_key);
+    let network = ChaosProxy::start(&gateway.url).await;
+    let payment = api.create(json!({})).await;
+    let mut watcher = Watcher::open(&network.url, &payment).await;
+    assert_eq!(watcher.status().await["status"], "pending");
+
+    network.stall();
+    // Khipu itself would say pending: what is confirmed below was kept here.
+    let notification = body(&payment.id, &json!({}));
+    api.notify(Some(&signed(&notification)), notification)
+        .await
+        .expect(200);
+    gateway.kill();
+    network.restore();
+    assert_eq!(watcher.next().await, Event::Lost);
+
+    gateway.start_again().await;
+    let mut watcher = Watcher::open(&network.url, &payment).await;
+    assert_eq!(watcher.status().await["status"], "confirmed");
+    assert_eq!(watcher.closed().await.0, 1000);
+}
+
+#[tokio::test]
+async fn a_watcher_whose_connection_is_cut_gets_the_newest_status_when_it_reconnects() {
+    let sandbox = Sandbox::start().await;
+    let settings = Settings::new(&sandbox.url);
+    let gateway = Gateway::start(&settings).await;
+    let api = Api::new(&gateway.url, &settings.accounts[0].api_key);
+    let network = ChaosProxy::start(&gateway.url).await;
+    let payment = api.create(json!({})).await;
+    let mut watcher = Watcher::open(&network.url, &payment).await;
+    watcher.status().await;
+    network.cut();
+    assert_eq!(watcher.next().await, Event::Lost);
+    sandbox.act(&payment.id, "conciliate").await;
+    sandbox.notified(&payment.id, 200).await;
+    let mut watcher = Watcher::open(&network.url, &payment).await;
+    assert_eq!(watcher.status().await["status"], "confirmed");
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn of_ten_thousand_notifications_none_that_was_answered_200_is_lost_by_kills() {
+    const PAYMENTS: usize = 10_000;
+    const KILL_EVERY: usize = 2_500;
+    let sandbox = Sandbox::start().await;
+    let mut settings = Settings::new(&sandbox.url);
+    settings.log = vec!["filter = \"off\"".into()];
+    let mut gateway = Process::start(&settings).await;
+    let api = Api::new(&gateway.url, &settings.accounts[0].api_key);
+    let payments: Vec<Created> = stream::iter(0..PAYMENTS)
+        .map(|_| api.create(json!({})))
+        .buffer_unordered(AT_ONCE)
+        .collect()
+        .await;
+
+    // Khipu's behaviour: each is sent until it is answered 200, and never again.
+    let accepted = watch::Sender::new(0);
+    let sending = stream::iter(&payments).for_each_concurrent(AT_ONCE, |payment| {
+        notify_until_accepted(&api, &payment.id, &accepted)
+    });
+    let killing = async {
+        for kill in 1..=PAYMENTS / KILL_EVERY {
+            // The last one right after the last 200.
+            let mut count = accepted.subscribe();
+            let enough = count.wait_for(|&count| count >= kill * KILL_EVERY).await;
+            drop(enough.expect("the counter lives"));
+            assert!(!gateway.has_ended(), "the gateway died by itself");
+            gateway.kill();
+            gateway.start_again().await;
+        }
+    };
+    tokio::join!(sending, killing);
+
+    let lost: Vec<String> = stream::iter(&payments)
+        .map(async |payment| {
+            let status = api.status(payment).await;
+            (status["status"] != "confirmed").then(|| status.to_string())
+        })
+        .buffer_unordered(AT_ONCE)
+        .filter_map(async |lost| lost)
+        .collect()
+        .await;
+    assert!(
+        lost.is_empty(),
+        "{} were answered 200 and forgotten: {:?}",
+        lost.len(),
+        &lost[..lost.len().min(5)]
+    );
+}
+
+async fn notify_until_accepted(api: &Api, payment_id: &str, accepted: &watch::Sender<usize>) {
+    let notification = body(payment_id, &json!({}));
+    let signature = signed(&notification);
+    eventually("a notification is accepted", async || {
+        let request = api
+            .request(Method::POST, "/webhooks/khipu/shop")
+            .header("x-khipu-signature", &signature)
+            .body(notification.clone());
+        let answer = try_send(request).await?;
+        (answer.status == 200).then_some(())
+    })
+    .await;
+    accepted.send_modify(|count| *count += 1);
+}
+
+#[tokio::test]
+async fn a_payment_that_khipu_made_just_before_a_crash_is_adopted_and_delivered() {
+    let sandbox = Sandbox::start().await;
+    let front = Front::start(&sandbox.url).await;
+    let mut merchant = Merchant::start().await;
+    let settings = Settings::new(&front.url);
+    let mut gateway = Process::start(&settings).await;
+    let api = Api::new(&gateway.url, &settings.accounts[0].api_key);
+
+    front.hold_answers();
+    let urls = json!({
+        "notify_url": merchant.url,
+        "return_url": "https://shop.example/thanks",
+        "cancel_url": "https://shop.example/cart",
+    });
+    let request = api
+        .call(Method::POST, "/v3/payments")
+        .body(order(urls.clone()).to_string());
+    let creating = tokio::spawn(try_send(request));
+    front.holds(1).await;
+    gateway.kill();
+    assert!(
+        creating.await.expect("no panic").is_none(),
+        "nobody was told"
+    );
+    front.release_answers();
+    gateway.start_again().await;
+
+    let made = sandbox.payments().await;
+    assert_eq!(made.len(), 1, "{made:?}");
+    let id = made[0]["payment_id"].as_str().expect("an id");
+    sandbox.act(id, "conciliate").await;
+    sandbox.notified(id, 200).await;
+    let delivery = merchant.next().await;
+    assert_eq!(delivery.payment_id(), id);
+    let signature = delivery.header("x-khipu-signature");
+    assert!(is_signed(signature, KHIPU_SECRET, &delivery.body));
+    let status = api.get(&format!("/v1/payments/{id}/status")).await;
+    assert_eq!(status.expect(200).json()["status"], "confirmed");
+    let shown = api
+        .get(&format!("/v3/payments/{id}"))
+        .await
+        .expect(200)
+        .json();
+    for (name, url) in urls.as_object().expect("urls") {
+        assert_eq!(&shown[name], url, "{name}");
+    }
+}
+
+#[tokio::test]
+async fn a_gateway_that_lost_everything_adopts_what_tokens_still_ask_for() {
+    let sandbox = Sandbox::start().await;
+    let settings = Settings::new(&sandbox.url);
+    let mut gateway = Process::start(&settings).await;
+    let api = Api::new(&gateway.url, &settings.accounts[0].api_key);
+    let (known, forgotten) = (api.create(json!({})).await, api.create(json!({})).await);
+    gateway.kill();
+    gateway.lose_database();
+    gateway.start_again().await;
+
+    sandbox.act(&known.id, "authorize").await;
+    let mut watcher = Watcher::open(&gateway.url, &known).await;
+    assert_eq!(watcher.status().await["status"], "verifying");
+    sandbox.act(&known.id, "conciliate").await;
+    watcher.until("confirmed").await;
+
+    sandbox.reset().await;
+    let mut watcher = Watcher::open(&gateway.url, &forgotten).await;
+    assert_eq!(watcher.closed().await.0, 4404, "khipu knows it no longer");
+}

@@ -1,0 +1,169 @@
+//! A 200 to Khipu means durable: the disk is made to fail, and to be slow, under a running gateway.
+
+use std::process::Command;
+use std::time::{Duration, Instant};
+
+use chasqui_tests::api::{Api, Created, order};
+use chasqui_tests::deadline::eventually;
+use chasqui_tests::notification::{body, signed};
+use chasqui_tests::process::Process;
+use chasqui_tests::program::Running;
+use chasqui_tests::sandbox::Sandbox;
+use chasqui_tests::settings::Settings;
+use chasqui_tests::watcher::Watcher;
+use serde_json::json;
+use tempfile::TempDir;
+
+/// strace on a running gateway: what its disk answers is replaced while this lives.
+struct Disk {
+    strace: Running,
+    directory: TempDir,
+}
+
+impl Disk {
+    /// `fault` in strace's words: `error=EIO`, `delay_exit=1000000` (microseconds).
+    async fn with_fault(gateway: &Process, fault: &str) -> Self {
+        assert!(
+            Command::new("strace").arg("-V").output().is_ok(),
+            "strace is needed to make a disk fail: apt-get install strace"
+        );
+        let directory = tempfile::tempdir().expect("a directory");
+        let strace = Running::start(
+            Command::new("strace")
+                .args(["-f", "-o", "calls", "-e", "trace=fdatasync,fsync", "-e"])
+                .arg(format!("inject=fdatasync,fsync:{fault}"))
+                .args(["-p", &gateway.id().to_string()]),
+            directory.path(),
+        );
+        let mut disk = Self { strace, directory };
+        // From then on every thread's calls are met.
+        eventually("strace is attached (it needs ptrace)", async || {
+            assert!(
+                disk.strace.has_ended().is_none(),
+                "strace: {}",
+                disk.strace.log()
+            );
+            disk.strace.log().contains("attached").then_some(())
+        })
+        .await;
+        disk
+    }
+
+    /// Lets go of the gateway.
+    async fn heal(mut self) {
+        self.strace.terminate();
+        self.strace.ended().await;
+    }
+
+    /// How often the gateway asked the disk to make something durable.
+    fn syncs(&self) -> usize {
+        let calls = std::fs::read_to_string(self.directory.path().join("calls"));
+        calls.unwrap_or_default().matches("sync(").count()
+    }
+}
+
+async fn start() -> (Sandbox, Process, Api) {
+    let sandbox = Sandbox::start().await;
+    let settings = Settings::new(&sandbox.url);
+    let gateway = Process::start(&settings).await;
+    let api = Api::new(&gateway.url, &settings.accounts[0].api_key);
+    (sandbox, gateway, api)
+}
+
+/// How long the 200 took.
+async fn notified(api: &Api, payment: &Created) -> Duration {
+    let notification = body(&payment.id, &json!({}));
+    let signature = signed(&notification);
+    let sent = Instant::now();
+    api.notify(Some(&signature), notification).await.expect(200);
+    sent.elapsed()
+}
+
+#[tokio::test]
+async fn no_notification_is_answered_200_while_the_disk_fails() {
+    let (sandbox, gateway, api) = start().await;
+    let mut payments = Vec::new();
+    for _ in 0..5 {
+        payments.push(api.create(json!({})).await);
+    }
+    let disk = Disk::with_fault(&gateway, "error=EIO").await;
+    for payment in &payments {
+        let notification = body(&payment.id, &json!({}));
+        let answer = api.notify(Some(&signed(&notification)), notification).await;
+        let answer = answer.expect_problem(503, "unavailable");
+        assert!(!answer.header("retry-after").is_empty());
+    }
+    assert!(disk.syncs() >= payments.len(), "each was tried");
+    // Nor is a payment made of which nothing could be found again.
+    let answer = api.post("/v3/payments", order(json!({})).to_string()).await;
+    answer.expect_problem(503, "unavailable");
+    assert_eq!(sandbox.payments().await.len(), payments.len());
+    disk.heal().await;
+
+    for payment in &payments {
+        assert_eq!(api.status(payment).await["status"], "pending");
+        notified(&api, payment).await;
+        assert_eq!(api.status(payment).await["status"], "confirmed");
+    }
+}
+
+#[tokio::test]
+async fn a_200_waits_for_the_disk() {
+    const DELAY: Duration = Duration::from_secs(2);
+    let (_sandbox, gateway, api) = start().await;
+    let (quick, slow) = (api.create(json!({})).await, api.create(json!({})).await);
+    let usual = notified(&api, &quick).await;
+    assert!(usual < DELAY, "even a healthy disk took {usual:?}");
+
+    let fault = format!("delay_exit={}", DELAY.as_micros());
+    let disk = Disk::with_fault(&gateway, &fault).await;
+    let waited = notified(&api, &slow).await;
+    assert!(
+        waited >= DELAY,
+        "it was answered 200 after {waited:?}, before the disk had said so"
+    );
+    assert!(disk.syncs() > 0);
+    disk.heal().await;
+}
+
+#[tokio::test]
+async fn what_was_refused_with_503_comes_again_and_is_accepted_once_the_disk_works() {
+    let (sandbox, gateway, api) = start().await;
+    let payment = api.create(json!({})).await;
+    let mut watcher = Watcher::open(&gateway.url, &payment).await;
+    watcher.status().await;
+    let disk = Disk::with_fault(&gateway, "error=EIO").await;
+    sandbox.act(&payment.id, "conciliate").await;
+    sandbox.notified(&payment.id, 503).await;
+    // Nothing can be kept, but nobody here need wait for that: Khipu is asked, and its answer pushed.
+    watcher.until("confirmed").await;
+    disk.heal().await;
+    sandbox.notified(&payment.id, 200).await;
+    assert_eq!(api.status(&payment).await["status"], "confirmed");
+}
+
+#[tokio::test]
+async fn a_payer_who_comes_back_while_the_disk_fails_meets_a_calm_page() {
+    let (sandbox, gateway, api) = start().await;
+    let payment = api
+        .create(json!({ "return_url": "https://shop.example/thanks" }))
+        .await;
+    let at_khipu = sandbox.payment(&payment.id).await;
+    let hop = at_khipu["return_url"].as_str().expect("a URL");
+    let path = hop.strip_prefix(&gateway.url).expect("ours");
+    let disk = Disk::with_fault(&gateway, "error=EIO").await;
+    let page = api.try_get(path).await.expect("an answer").expect(200);
+    let html = page.text();
+    assert!(html.contains("Estamos verificando tu pago"), "{html}");
+    assert!(
+        html.contains("http-equiv=\"refresh\" content=\"10\""),
+        "{html}"
+    );
+    disk.heal().await;
+    let onward = api.try_get(path).await.expect("an answer").expect(303);
+    let location = onward.header("location");
+    assert!(
+        location.starts_with("https://shop.example/thanks#chasqui="),
+        "{location}"
+    );
+}

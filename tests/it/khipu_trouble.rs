@@ -1,0 +1,185 @@
+//! Khipu is silent, slow or down: what watchers and merchants get all the same.
+
+use std::time::{Duration, Instant};
+
+use chasqui_tests::notification::is_signed;
+use chasqui_tests::settings::KHIPU_SECRET;
+use chasqui_tests::stage::Stage;
+use serde_json::json;
+
+#[tokio::test]
+async fn when_the_webhook_never_comes_khipu_is_asked_and_the_merchant_gets_a_delivery() {
+    let mut stage = Stage::start().await;
+    stage
+        .sandbox
+        .behave(json!({ "notify": { "drop": 1 } }))
+        .await;
+    let payment = stage
+        .create(json!({ "transaction_id": "order-1", "custom": "a/b" }))
+        .await;
+    let mut watcher = stage.watch(&payment).await;
+    stage.sandbox.act(&payment.id, "conciliate").await;
+    let conciliated = Instant::now();
+    watcher.until("confirmed").await;
+    assert!(stage.merchant.arrived().is_empty());
+
+    let delivery = stage.merchant.next().await;
+    assert!(
+        conciliated.elapsed() >= Duration::from_secs(10),
+        "khipu's own bytes were not waited for: {:?}",
+        conciliated.elapsed()
+    );
+    assert_eq!(delivery.header("chasqui-source"), "reconciliation");
+    assert_eq!(delivery.header("chasqui-status"), "confirmed");
+    let signature = delivery.header("x-khipu-signature");
+    assert!(is_signed(signature, KHIPU_SECRET, &delivery.body));
+    let (told, at_khipu) = (delivery.json(), stage.sandbox.payment(&payment.id).await);
+    for name in [
+        "payment_id",
+        "receiver_id",
+        "subject",
+        "amount",
+        "currency",
+        "transaction_id",
+        "conciliation_date",
+        "custom",
+        "bank_id",
+        "payment_method",
+        "out_of_date_conciliation",
+    ] {
+        assert_eq!(told[name], at_khipu[name], "{name}");
+    }
+    assert!(told["amount"].is_string(), "{told}");
+    for name in ["status", "status_detail", "notify_url", "payment_url"] {
+        assert!(told.get(name).is_none(), "a notification has no {name}");
+    }
+}
+
+#[tokio::test]
+async fn khipus_own_bytes_are_delivered_if_they_come_after_all() {
+    let mut stage = Stage::start().await;
+    stage
+        .sandbox
+        .behave(json!({ "notify": { "drop": 1 } }))
+        .await;
+    let payment = stage.create(json!({})).await;
+    let mut watcher = stage.watch(&payment).await;
+    stage.sandbox.act(&payment.id, "conciliate").await;
+    watcher.until("confirmed").await;
+    stage.sandbox.behave(json!({})).await;
+
+    let delivery = stage.merchant.next().await;
+    let notified = stage.sandbox.notified(&payment.id, 200).await;
+    assert_eq!(delivery.header("chasqui-source"), "notification");
+    assert_eq!(delivery.body, notified["body"].as_str().expect("a body"));
+    assert!(stage.deliveries_so_far().await.is_empty());
+}
+
+#[tokio::test]
+async fn watchers_get_the_status_when_khipu_recovers() {
+    let stage = Stage::start().await;
+    let payment = stage.create(json!({})).await;
+    let trouble = json!({ "notify": { "drop": 1 }, "api": { "error_rate": 1 } });
+    stage.sandbox.behave(trouble).await;
+    let mut watcher = stage.watch(&payment).await;
+    assert_eq!(watcher.status().await["status"], "pending");
+    stage.sandbox.act(&payment.id, "conciliate").await;
+    stage
+        .sandbox
+        .behave(json!({ "notify": { "drop": 1 } }))
+        .await;
+    watcher.until("confirmed").await;
+}
+
+#[tokio::test]
+async fn corrupt_doubled_and_reordered_notifications_end_at_the_same_status() {
+    let mut stage = Stage::start().await;
+    let trouble = json!({ "notify": { "corrupt_signature": 0.3, "duplicate": 0.5, "reorder": 0.3, "drop": 0.2 } });
+    stage.sandbox.behave(trouble).await;
+    let mut watchers = Vec::new();
+    for _ in 0..10 {
+        let payment = stage.create(json!({})).await;
+        let watcher = stage.watch(&payment).await;
+        watchers.push((payment, watcher));
+    }
+    for (payment, _) in &watchers {
+        stage.sandbox.act(&payment.id, "conciliate").await;
+    }
+    for (payment, watcher) in &mut watchers {
+        watcher.until("confirmed").await;
+        stage.sandbox.notified(&payment.id, 200).await;
+    }
+    stage.sandbox.behave(json!({})).await;
+    let deliveries = stage.deliveries_so_far().await;
+    let mut delivered: Vec<_> = deliveries.iter().map(|one| one.payment_id()).collect();
+    delivered.sort();
+    let mut expected: Vec<_> = watchers
+        .iter()
+        .map(|(payment, _)| payment.id.clone())
+        .collect();
+    expected.sort();
+    assert_eq!(delivered, expected, "each once");
+}
+
+#[tokio::test]
+async fn an_amount_that_khipu_itself_answers_differently_is_never_confirmed() {
+    let (stage, front) = Stage::start_behind_front(|_| {}).await;
+    let payment = stage.create(json!({})).await;
+    let answer = json!({
+        "payment_id": payment.id, "amount": "24991.0000", "currency": "CLP", "status": "done", "status_detail": "normal"
+    });
+    front.answer_instead(200, &[], &answer.to_string());
+    let asked = stage.api.get(&format!("/v3/payments/{}", payment.id)).await;
+    assert_eq!(asked.expect(200).json()["status"], "done");
+    assert_eq!(stage.api.status(&payment).await["status"], "pending");
+}
+
+#[tokio::test]
+async fn done_is_read_by_its_detail() {
+    let (stage, front) = Stage::start_behind_front(|_| {}).await;
+    for (detail, expected) in [
+        ("normal", "confirmed"),
+        ("marked-paid-by-receiver", "confirmed"),
+        ("partially-refunded", "confirmed"),
+        ("rejected-by-payer", "rejected"),
+        ("marked-as-abuse", "rejected"),
+        ("reversed", "reversed"),
+        ("fully-refunded", "reversed"),
+        ("a-word-of-tomorrow", "verifying"),
+        ("", "verifying"),
+    ] {
+        front.stand_aside();
+        let payment = stage.create(json!({})).await;
+        let answer = json!({
+            "payment_id": payment.id, "amount": 24990, "currency": "CLP", "status": "done", "status_detail": detail
+        });
+        front.answer_instead(200, &[], &answer.to_string());
+        stage
+            .api
+            .get(&format!("/v3/payments/{}", payment.id))
+            .await
+            .expect(200);
+        assert_eq!(
+            stage.api.status(&payment).await["status"],
+            expected,
+            "{detail}"
+        );
+    }
+}
+
+#[tokio::test]
+async fn a_payment_whose_time_is_over_expires_and_can_still_be_confirmed_late() {
+    let stage = Stage::start().await;
+    let payment = stage.create(json!({})).await;
+    let mut watcher = stage.watch(&payment).await;
+    watcher.status().await;
+    stage.sandbox.act(&payment.id, "expire").await;
+    let status = watcher.until("expired").await;
+    assert_eq!(
+        (&status["version"], &status["final"]),
+        (&json!(3), &json!(false))
+    );
+    stage.sandbox.act(&payment.id, "conciliate").await;
+    let status = watcher.until("confirmed").await;
+    assert_eq!(status["late"], true, "{status}");
+}

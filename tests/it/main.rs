@@ -1,0 +1,17 @@
+//! Scenario tests: the real gateway against the real sandbox, over HTTP and WebSocket. One file for each part of the URL
+//! tree or each kind of trouble.
+
+mod command_line;
+mod crash;
+mod durability;
+mod facade;
+mod khipu_trouble;
+mod notifications;
+mod notified_payments;
+mod outbox;
+mod races;
+mod return_hop;
+mod status;
+mod stopping;
+mod websocket;
+mod whole_path;

@@ -1,0 +1,207 @@
+//! `/return/{ref}`: the payer's way back from the bank, and the page for shops that have none.
+
+use std::time::{Duration, Instant};
+
+use chasqui_tests::api::{Answer, Created, order, send};
+use chasqui_tests::deadline::eventually;
+use chasqui_tests::stage::Stage;
+use chasqui_tests::watcher::Watcher;
+use reqwest::Method;
+use serde_json::json;
+
+/// The path of our return hop, from the URL that Khipu was given.
+async fn hop(stage: &Stage, payment: &Created, field: &str) -> String {
+    let at_khipu = stage.sandbox.payment(&payment.id).await;
+    let url = at_khipu[field].as_str().expect("a URL");
+    url.strip_prefix(&stage.gateway.url)
+        .unwrap_or_else(|| panic!("khipu sends the payer to {url}"))
+        .to_owned()
+}
+
+async fn visit(stage: &Stage, path: &str, language: &str) -> Answer {
+    let request = stage.api.request(Method::GET, path);
+    let answer = send(request.header("accept-language", language)).await;
+    assert_eq!(answer.header("cache-control"), "no-store");
+    assert_eq!(answer.header("referrer-policy"), "no-referrer");
+    answer
+}
+
+#[tokio::test]
+async fn a_payer_who_comes_back_is_sent_on_with_a_token_and_the_payment_is_verifying() {
+    let stage = Stage::start().await;
+    let payment = stage
+        .create(json!({ "return_url": "https://shop.example/thanks?order=1" }))
+        .await;
+    let path = hop(&stage, &payment, "return_url").await;
+    let answer = visit(&stage, &path, "es").await.expect(303);
+    let token = answer
+        .header("location")
+        .strip_prefix("https://shop.example/thanks?order=1#chasqui=")
+        .expect("the token is in the fragment");
+
+    let page = Created {
+        token: token.into(),
+        ..payment
+    };
+    assert_eq!(stage.api.status(&page).await["status"], "verifying");
+    let first = Watcher::open(&stage.gateway.url, &page)
+        .await
+        .status()
+        .await;
+    assert_eq!(first["status"], "verifying");
+}
+
+#[tokio::test]
+async fn a_return_url_that_has_a_fragment_gets_the_token_behind_it() {
+    let stage = Stage::start().await;
+    let payment = stage
+        .create(json!({ "return_url": "https://shop.example/#/thanks" }))
+        .await;
+    let path = hop(&stage, &payment, "return_url").await;
+    let answer = visit(&stage, &path, "es").await.expect(303);
+    let location = answer.header("location");
+    assert!(
+        location.starts_with("https://shop.example/#/thanks&chasqui="),
+        "{location}"
+    );
+}
+
+#[tokio::test]
+async fn khipu_is_asked_at_once_when_the_payer_comes_back() {
+    let (stage, front) = Stage::start_behind_front(|_| {}).await;
+    let payment = stage.create(json!({})).await;
+    let path = hop(&stage, &payment, "return_url").await;
+    assert_eq!(front.questions_about(&payment.id), 0);
+    visit(&stage, &path, "es").await.expect(200);
+    eventually("khipu is asked", async || {
+        (front.questions_about(&payment.id) > 0).then_some(())
+    })
+    .await;
+}
+
+#[tokio::test]
+async fn khipu_is_asked_at_once_even_if_somebody_has_been_watching_for_long() {
+    let (stage, front) = Stage::start_behind_front(|_| {}).await;
+    let payment = stage.create(json!({})).await;
+    let path = hop(&stage, &payment, "return_url").await;
+    let mut watcher = stage.watch(&payment).await;
+    watcher.status().await;
+    // Asked at 0, 1, 3 and 6 s; the next question is 5 s away.
+    eventually("the schedule has stretched", async || {
+        (front.questions_about(&payment.id) == 4).then_some(())
+    })
+    .await;
+    let returned = Instant::now();
+    visit(&stage, &path, "es").await.expect(200);
+    eventually("khipu is asked", async || {
+        (front.questions_about(&payment.id) > 4).then_some(())
+    })
+    .await;
+    assert!(
+        returned.elapsed() < Duration::from_secs(3),
+        "it was asked {:?} later",
+        returned.elapsed()
+    );
+}
+
+#[tokio::test]
+async fn a_payer_who_gave_up_is_sent_on_and_the_payment_stays_pending() {
+    let stage = Stage::start().await;
+    let payment = stage
+        .create(json!({ "cancel_url": "https://shop.example/cart" }))
+        .await;
+    let path = hop(&stage, &payment, "cancel_url").await;
+    assert!(path.ends_with("/cancel"), "{path}");
+    let answer = visit(&stage, &path, "es").await.expect(303);
+    let location = answer.header("location");
+    assert!(
+        location.starts_with("https://shop.example/cart#chasqui="),
+        "{location}"
+    );
+    assert_eq!(stage.api.status(&payment).await["status"], "pending");
+}
+
+#[tokio::test]
+async fn the_hosted_page_shows_the_status_lives_by_script_and_reloads_without_it() {
+    let stage = Stage::start().await;
+    let payment = stage.create(json!({})).await;
+    let path = hop(&stage, &payment, "return_url").await;
+
+    let html = visit(&stage, &path, "es-CL,es;q=0.9")
+        .await
+        .expect(200)
+        .text();
+    for part in [
+        "<chasqui-status",
+        "token=",
+        "src=\"/js/chasqui.js\"",
+        "<noscript><meta http-equiv=\"refresh\" content=\"10\">",
+        "lang=\"es",
+        "data-status=\"verifying\"",
+        "Estamos verificando tu pago",
+    ] {
+        assert!(html.contains(part), "{part} is missing from {html}");
+    }
+    let html = visit(&stage, &path, "en-GB,es;q=0.5").await.text();
+    assert!(html.contains("We are verifying your payment"), "{html}");
+
+    stage.sandbox.act(&payment.id, "conciliate").await;
+    stage.api.until_status(&payment, "confirmed").await;
+    let html = visit(&stage, &path, "en").await.text();
+    assert!(html.contains("Payment confirmed"), "{html}");
+    assert!(!html.contains("http-equiv=\"refresh\""), "{html}");
+}
+
+#[tokio::test]
+async fn an_abandoned_payment_can_be_resumed_from_the_hosted_page() {
+    let stage = Stage::start().await;
+    let payment = stage.create(json!({})).await;
+    let path = hop(&stage, &payment, "cancel_url").await;
+    let html = visit(&stage, &path, "en").await.expect(200).text();
+    let payment_url = payment.fields["payment_url"].as_str().expect("a URL");
+    assert!(html.contains(payment_url), "{html}");
+    for word in ["failed", "error", "rejected"] {
+        assert!(!html.to_lowercase().contains(word), "{word} in {html}");
+    }
+}
+
+#[tokio::test]
+async fn an_unknown_reference_gets_a_calm_page() {
+    let stage = Stage::start().await;
+    for path in [
+        "/return/0123456789abcdef0123456789abcdef",
+        "/return/0123456789abcdef0123456789abcdef/cancel",
+        "/return/nonsense",
+    ] {
+        let answer = visit(&stage, path, "en").await.expect(404);
+        assert!(answer.header("content-type").starts_with("text/html"));
+        let html = answer.text();
+        assert!(html.contains("We could not find this payment"), "{html}");
+        assert!(html.contains("do not pay again"), "{html}");
+    }
+}
+
+#[tokio::test]
+async fn without_the_hop_khipu_gets_the_merchants_own_urls() {
+    let urls = json!({
+        "return_url": "https://shop.example/thanks",
+        "cancel_url": "https://shop.example/cart",
+    });
+    let stage = Stage::start().await;
+    let order = order(urls.clone()).to_string();
+    let request = stage.api.call(Method::POST, "/v3/payments").body(order);
+    let answer = send(request.header("chasqui-return-hop", "off")).await;
+    let payment = Created::from(answer.expect(200).json());
+    let at_khipu = stage.sandbox.payment(&payment.id).await;
+    assert_eq!(at_khipu["return_url"], urls["return_url"]);
+    assert_eq!(at_khipu["cancel_url"], urls["cancel_url"]);
+
+    let stage =
+        Stage::start_with(|settings| settings.account().more.push("return_hop = false".into()))
+            .await;
+    let payment = stage.create(urls.clone()).await;
+    let at_khipu = stage.sandbox.payment(&payment.id).await;
+    assert_eq!(at_khipu["return_url"], urls["return_url"]);
+    let notify_url = at_khipu["notify_url"].as_str().expect("a URL");
+    assert!(notify_url.starts_with(&stage.gateway.url), "{notify_url}");
+}

@@ -1,0 +1,124 @@
+//! SIGTERM: watchers are sent away politely, work under way ends, the process exits with 0.
+
+use std::time::{Duration, Instant};
+
+use chasqui_tests::api::{Api, Created};
+use chasqui_tests::deadline::eventually;
+use chasqui_tests::process::Process;
+use chasqui_tests::sandbox::Sandbox;
+use chasqui_tests::settings::Settings;
+use chasqui_tests::watcher::Watcher;
+use serde_json::json;
+
+/// `server.drain_window` by default, and what a slow machine needs beside it.
+const DRAIN_WINDOW: Duration = Duration::from_secs(8);
+
+async fn start() -> (Sandbox, Process, Api, Created) {
+    let sandbox = Sandbox::start().await;
+    let settings = Settings::new(&sandbox.url);
+    let gateway = Process::start(&settings).await;
+    let api = Api::new(&gateway.url, &settings.accounts[0].api_key);
+    let payment = api.create(json!({})).await;
+    (sandbox, gateway, api, payment)
+}
+
+#[tokio::test]
+async fn watchers_are_sent_away_with_1012_and_told_when_to_come_back() {
+    let (_sandbox, mut gateway, api, payment) = start().await;
+    let other = api.create(json!({})).await;
+    let mut watchers = Vec::new();
+    for payment in [&payment, &payment, &other, &other, &other] {
+        let mut watcher = Watcher::open(&gateway.url, payment).await;
+        watcher.status().await;
+        watchers.push(watcher);
+    }
+    let stopped = Instant::now();
+    gateway.terminate();
+    for watcher in &mut watchers {
+        let (code, reason) = watcher.closed().await;
+        assert_eq!(code, 1012);
+        let wait = reason.strip_prefix("retry_after_ms=").expect("a wait");
+        let wait = Duration::from_millis(wait.parse().expect("a number"));
+        assert!(wait < DRAIN_WINDOW, "{wait:?}");
+    }
+    assert_eq!(gateway.ended().await.code(), Some(0));
+    assert!(
+        stopped.elapsed() < DRAIN_WINDOW,
+        "it ended {:?} after the signal though everybody had left",
+        stopped.elapsed()
+    );
+}
+
+#[tokio::test]
+async fn without_watchers_it_ends_at_once() {
+    let (_sandbox, mut gateway, ..) = start().await;
+    let stopped = Instant::now();
+    gateway.terminate();
+    assert_eq!(gateway.ended().await.code(), Some(0));
+    assert!(
+        stopped.elapsed() < DRAIN_WINDOW / 2,
+        "{:?}",
+        stopped.elapsed()
+    );
+}
+
+#[tokio::test]
+async fn while_draining_it_wants_no_traffic_and_a_second_signal_ends_it_at_once() {
+    let (_sandbox, mut gateway, api, payment) = start().await;
+    let mut watcher = Watcher::open(&gateway.url, &payment).await;
+    watcher.status().await;
+    // Never answers a close, so the gateway has to wait for it.
+    let _mute = watcher.into_stream();
+    gateway.terminate();
+    let answer = eventually("/readyz says that it drains", async || {
+        let answer = api.try_get("/readyz").await?;
+        (answer.status == 503).then_some(answer)
+    })
+    .await;
+    assert_eq!(answer.text().trim(), "draining");
+    assert_eq!(api.try_get("/livez").await.expect("it lives").status, 200);
+    let mut newcomer = Watcher::open(&gateway.url, &payment).await;
+    assert_eq!(newcomer.closed().await.0, 1012);
+
+    let again = Instant::now();
+    gateway.terminate();
+    assert_eq!(gateway.ended().await.code(), Some(0));
+    assert!(
+        again.elapsed() < Duration::from_secs(2),
+        "{:?}",
+        again.elapsed()
+    );
+}
+
+#[tokio::test]
+async fn a_held_poll_is_answered_before_the_end() {
+    let (_sandbox, mut gateway, api, payment) = start().await;
+    let held = tokio::spawn({
+        let (api, payment) = (api.clone(), payment.clone());
+        async move { api.poll(&payment, "?wait=60", Some("\"1\"")).await }
+    });
+    let admin = Api::new(&gateway.admin_url().await, "");
+    eventually("the poll is being held", async || {
+        let metrics = admin.try_get("/metrics").await?.text();
+        metrics
+            .lines()
+            .any(|line| line == "chasqui_watchers 1")
+            .then_some(())
+    })
+    .await;
+    gateway.terminate();
+    held.await.expect("no panic").expect(304);
+    assert_eq!(gateway.ended().await.code(), Some(0));
+}
+
+#[tokio::test]
+async fn what_was_known_is_known_after_a_restart() {
+    let (sandbox, mut gateway, api, payment) = start().await;
+    sandbox.act(&payment.id, "conciliate").await;
+    sandbox.notified(&payment.id, 200).await;
+    gateway.terminate();
+    assert_eq!(gateway.ended().await.code(), Some(0));
+    gateway.start_again().await;
+    sandbox.reset().await;
+    assert_eq!(api.status(&payment).await["status"], "confirmed");
+}

@@ -1,0 +1,263 @@
+//! `/v1/payments/{id}/status` as WebSocket: the handshake, the caps, and every way in which a connection ends.
+
+use chasqui::account::Secret;
+use chasqui::payment::{AccountName, PaymentId};
+use chasqui::token::StatusTokens;
+use chasqui_tests::api::Created;
+use chasqui_tests::deadline::within;
+use chasqui_tests::settings::{ACCOUNT, SHOP_ORIGIN, SIGNING_KEY};
+use chasqui_tests::stage::Stage;
+use chasqui_tests::watcher::{Event, Watcher, from_origin, request};
+use serde_json::json;
+use std::time::Duration;
+use tokio::io::AsyncReadExt;
+
+/// A valid token for any payment, made with the gateway's own key.
+fn token_for(payment_id: &str) -> Created {
+    let tokens = StatusTokens::new(&[Secret::new(SIGNING_KEY)], Duration::from_secs(3600));
+    let id = PaymentId::parse(payment_id).expect("an id");
+    let account = AccountName::parse(ACCOUNT).expect("a name");
+    let token = tokens
+        .expect("a key")
+        .mint(&id, &account, chasqui::clock::now());
+    Created {
+        id: payment_id.into(),
+        token: token.text,
+        fields: json!({}),
+    }
+}
+
+fn retry_after_ms(reason: &str) -> u64 {
+    reason
+        .strip_prefix("retry_after_ms=")
+        .and_then(|text| text.parse().ok())
+        .unwrap_or_else(|| panic!("no retry_after_ms in {reason:?}"))
+}
+
+#[tokio::test]
+async fn only_our_own_subprotocol_is_echoed_never_the_token() {
+    let stage = Stage::start().await;
+    let payment = stage.create(json!({})).await;
+    let request = request(&stage.gateway.url, &payment.id, &payment.token);
+    let (mut watcher, response) = Watcher::handshake(request).await.expect("a handshake");
+    assert_eq!(response.headers()["sec-websocket-protocol"], "chasqui.v1");
+    assert!(!response.headers().contains_key("sec-websocket-extensions"));
+    assert_eq!(watcher.status().await["status"], "pending");
+}
+
+#[tokio::test]
+async fn a_bad_token_is_told_by_4401_after_the_handshake() {
+    let stage = Stage::start().await;
+    let (one, other) = (stage.create(json!({})).await, stage.create(json!({})).await);
+    for token in [other.token.as_str(), "nonsense", ""] {
+        let wrong = Created {
+            token: token.into(),
+            ..one.clone()
+        };
+        assert_eq!(stage.watch(&wrong).await.closed().await.0, 4401);
+    }
+}
+
+#[tokio::test]
+async fn a_payment_that_khipu_does_not_know_is_told_by_4404() {
+    let stage = Stage::start().await;
+    let mut watcher = stage.watch(&token_for("unknown00000")).await;
+    assert_eq!(watcher.closed().await.0, 4404);
+}
+
+#[tokio::test]
+async fn a_payment_that_is_unknown_here_is_adopted_from_khipu() {
+    let stage = Stage::start().await;
+    let direct = stage
+        .sandbox
+        .create(json!({ "amount": 500, "currency": "CLP", "subject": "direct" }))
+        .await;
+    stage.sandbox.act(&direct, "authorize").await;
+    let mut watcher = stage.watch(&token_for(&direct)).await;
+    assert_eq!(watcher.status().await["status"], "verifying");
+    stage.sandbox.act(&direct, "conciliate").await;
+    watcher.until("confirmed").await;
+}
+
+#[tokio::test]
+async fn a_foreign_origin_is_refused_before_the_handshake() {
+    let stage = Stage::start().await;
+    let payment = stage.create(json!({})).await;
+    let request = || request(&stage.gateway.url, &payment.id, &payment.token);
+    let refusal = Watcher::handshake(from_origin(request(), "https://evil.example"))
+        .await
+        .expect_err("refused");
+    assert_eq!(refusal.status(), 403);
+    for origin in [SHOP_ORIGIN, &stage.gateway.url] {
+        let (mut watcher, _) = Watcher::handshake(from_origin(request(), origin))
+            .await
+            .expect("a handshake");
+        assert_eq!(watcher.status().await["status"], "pending");
+    }
+}
+
+#[tokio::test]
+async fn an_oversized_message_closes_1009() {
+    let stage = Stage::start().await;
+    let payment = stage.create(json!({})).await;
+    let mut watcher = stage.watch(&payment).await;
+    watcher.status().await;
+    watcher.say(r#"{"seen":1}"#.to_owned()).await;
+    watcher.say("x".repeat(1024)).await;
+    watcher.say("x".repeat(1025)).await;
+    assert_eq!(watcher.closed().await.0, 1009);
+}
+
+#[tokio::test]
+async fn one_watcher_too_many_of_a_payment_is_told_4429_and_when_to_come_back() {
+    let stage =
+        Stage::start_with(|settings| settings.limits.push("watchers_per_payment = 2".into())).await;
+    let (one, other) = (stage.create(json!({})).await, stage.create(json!({})).await);
+    let mut first = stage.watch(&one).await;
+    let mut second = stage.watch(&one).await;
+    first.status().await;
+    second.status().await;
+    let (code, reason) = stage.watch(&one).await.closed().await;
+    assert_eq!(code, 4429);
+    assert!(retry_after_ms(&reason) > 0);
+    assert_eq!(stage.watch(&other).await.status().await["version"], 1);
+}
+
+#[tokio::test]
+async fn one_watcher_too_many_of_an_address_is_told_4429() {
+    let stage =
+        Stage::start_with(|settings| settings.limits.push("watchers_per_address = 1".into())).await;
+    let payment = stage.create(json!({})).await;
+    let mut first = stage.watch(&payment).await;
+    first.status().await;
+    assert_eq!(stage.watch(&payment).await.closed().await.0, 4429);
+}
+
+#[tokio::test]
+async fn one_watcher_too_many_of_an_instance_is_told_4503() {
+    let stage = Stage::start_with(|settings| {
+        settings
+            .limits
+            .extend(["watchers = 1".into(), "watchers_per_payment = 1".into()]);
+    })
+    .await;
+    let payment = stage.create(json!({})).await;
+    let mut first = stage.watch(&payment).await;
+    first.status().await;
+    assert_eq!(stage.watch(&payment).await.closed().await.0, 4503);
+}
+
+#[tokio::test]
+async fn many_watchers_of_a_payment_cost_khipu_one_question() {
+    let (stage, front) = Stage::start_behind_front(|_| {}).await;
+    let payment = stage.create(json!({})).await;
+    front.hold_answers();
+    let mut watchers = Vec::new();
+    for _ in 0..20 {
+        let mut watcher = stage.watch(&payment).await;
+        watcher.status().await;
+        watchers.push(watcher);
+    }
+    front.holds(1).await;
+    stage.sandbox.act(&payment.id, "conciliate").await;
+    for watcher in &mut watchers {
+        watcher.until("confirmed").await;
+    }
+    assert_eq!(front.questions_about(&payment.id), 1);
+    front.release_answers();
+}
+
+#[tokio::test]
+async fn many_who_ask_for_an_unknown_payment_share_one_question() {
+    let (stage, front) = Stage::start_behind_front(|_| {}).await;
+    let direct = stage
+        .sandbox
+        .create(json!({ "amount": 500, "currency": "CLP", "subject": "direct" }))
+        .await;
+    stage.sandbox.act(&direct, "authorize").await;
+    front.hold_answers();
+    let token = token_for(&direct);
+    let mut watchers = Vec::new();
+    for _ in 0..10 {
+        watchers.push(stage.watch(&token).await);
+    }
+    front.holds(1).await;
+    for _ in 0..5 {
+        // The ledger answers in turn, so by then all ten have heard that it does not know the payment.
+        stage.api.get("/healthz").await.expect(200);
+    }
+    assert_eq!(front.questions_about(&direct), 1);
+    front.release_answers();
+    for watcher in &mut watchers {
+        assert_eq!(watcher.status().await["status"], "verifying");
+    }
+}
+
+#[tokio::test]
+async fn pings_come_and_whoever_answers_them_stays() {
+    let stage =
+        Stage::start_with(|settings| settings.limits.push("ping_interval = \"1s\"".into())).await;
+    let payment = stage.create(json!({})).await;
+    let mut watcher = stage.watch(&payment).await;
+    for _ in 0..4 {
+        watcher.pinged().await;
+    }
+    stage.sandbox.act(&payment.id, "conciliate").await;
+    assert_eq!(watcher.until("confirmed").await["final"], true);
+}
+
+#[tokio::test]
+async fn whoever_answers_no_pings_is_given_up() {
+    let stage =
+        Stage::start_with(|settings| settings.limits.push("ping_interval = \"1s\"".into())).await;
+    let payment = stage.create(json!({})).await;
+    let mut watcher = stage.watch(&payment).await;
+    watcher.status().await;
+    let mut stream = watcher.into_stream();
+    let mut heard = Vec::new();
+    let ended = within("the gateway gives up", stream.read_to_end(&mut heard)).await;
+    // Two pings (0x89, no payload), then the end: an orderly one or a reset.
+    assert!(
+        heard.ends_with(&[0x89, 0, 0x89, 0]) || ended.is_err(),
+        "{heard:?}"
+    );
+}
+
+#[tokio::test]
+async fn a_connection_that_has_lived_long_enough_is_told_4508() {
+    let stage = Stage::start_with(|settings| {
+        settings.limits.extend([
+            "ping_interval = \"1s\"".into(),
+            "connection_lifetime = \"2s\"".into(),
+        ]);
+    })
+    .await;
+    let payment = stage.create(json!({})).await;
+    let mut watcher = stage.watch(&payment).await;
+    watcher.status().await;
+    assert_eq!(watcher.closed().await.0, 4508);
+}
+
+#[tokio::test]
+async fn a_payment_that_is_final_is_told_once_and_closed() {
+    let stage = Stage::start().await;
+    let payment = stage.create(json!({})).await;
+    stage.sandbox.act(&payment.id, "reject").await;
+    let status = stage.api.until_status(&payment, "rejected").await;
+    assert_eq!(status["reason"], "rejected-by-payer");
+    let mut watcher = stage.watch(&payment).await;
+    assert_eq!(watcher.status().await, status);
+    assert_eq!(watcher.next().await, Event::Closed(1000, "final".into()));
+}
+
+#[tokio::test]
+async fn the_receipt_of_a_payer_who_saw_it_ends_the_connection_at_once() {
+    let stage = Stage::start().await;
+    let payment = stage.create(json!({})).await;
+    stage.sandbox.act(&payment.id, "conciliate").await;
+    stage.api.until_status(&payment, "confirmed").await;
+    let mut watcher = stage.watch(&payment).await;
+    watcher.status().await;
+    watcher.say(r#"{"seen":6}"#.to_owned()).await;
+    assert_eq!(watcher.closed().await, (1000, "final".into()));
+}

@@ -1,0 +1,113 @@
+//! A network that fails on demand: a TCP proxy whose connections can be cut, or swallow what is sent.
+
+use std::sync::Arc;
+
+use tokio::io::{AsyncReadExt, AsyncWriteExt};
+use tokio::net::tcp::{ReadHalf, WriteHalf};
+use tokio::net::{TcpListener, TcpStream};
+use tokio::sync::watch;
+use tokio::task::JoinHandle;
+
+/// In front of one address. Whatever goes through it can be made to fail; what is connected later fails the same way
+/// until it is restored.
+#[derive(Debug)]
+pub struct ChaosProxy {
+    /// `http://…`, to be used in the target's place.
+    pub url: String,
+    state: watch::Sender<State>,
+    task: JoinHandle<()>,
+}
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+struct State {
+    stalled: bool,
+    /// Connections of an earlier generation are cut.
+    generation: u64,
+}
+
+impl ChaosProxy {
+    /// `target` is a URL without a path.
+    pub async fn start(target: &str) -> Self {
+        let target: Arc<str> = target.trim_start_matches("http://").into();
+        let listener = TcpListener::bind("127.0.0.1:0").await.expect("a free port");
+        let url = format!("http://{}", listener.local_addr().expect("bound"));
+        let state = watch::Sender::new(State {
+            stalled: false,
+            generation: 0,
+        });
+        let states = state.subscribe();
+        let task = tokio::spawn(async move {
+            while let Ok((client, _)) = listener.accept().await {
+                tokio::spawn(carry(client, Arc::clone(&target), states.clone()));
+            }
+        });
+        Self { url, state, task }
+    }
+
+    /// Resets every connection.
+    pub fn cut(&self) {
+        self.state.send_modify(|state| state.generation += 1);
+    }
+
+    /// From now on both sides' bytes are taken and never arrive.
+    pub fn stall(&self) {
+        self.state.send_modify(|state| state.stalled = true);
+    }
+
+    /// New connections work again. What was swallowed is lost, so those that were stalled are cut.
+    pub fn restore(&self) {
+        self.state.send_modify(|state| {
+            state.stalled = false;
+            state.generation += 1;
+        });
+    }
+}
+
+impl Drop for ChaosProxy {
+    fn drop(&mut self) {
+        self.task.abort();
+    }
+}
+
+async fn carry(mut client: TcpStream, target: Arc<str>, states: watch::Receiver<State>) {
+    let generation = states.borrow().generation;
+    let Ok(mut server) = TcpStream::connect(&*target).await else {
+        return;
+    };
+    for stream in [&client, &server] {
+        let _ = stream.set_nodelay(true);
+    }
+    let (from_client, to_client) = client.split();
+    let (from_server, to_server) = server.split();
+    let mut cuts = states.clone();
+    let both = async {
+        tokio::join!(
+            pump(from_client, to_server, &states),
+            pump(from_server, to_client, &states),
+        )
+    };
+    tokio::select! {
+        _ = both => {}
+        _ = cuts.wait_for(|state| state.generation != generation) => {
+            // Closing then resets: neither side must take it for a polite end.
+            for stream in [&client, &server] {
+                let _ = stream.set_zero_linger();
+            }
+        }
+    }
+}
+
+async fn pump(mut from: ReadHalf<'_>, mut to: WriteHalf<'_>, states: &watch::Receiver<State>) {
+    let mut buffer = [0; 8192];
+    loop {
+        let count = match from.read(&mut buffer).await {
+            Ok(0) | Err(_) => break,
+            Ok(count) => count,
+        };
+        let stalled = states.borrow().stalled;
+        if !stalled && to.write_all(&buffer[..count]).await.is_err() {
+            break;
+        }
+    }
+    let _ = to.shutdown().await;
+}

@@ -1,0 +1,206 @@
+//! Stands between the gateway and Khipu: counts what is asked, keeps what is sent, holds back or replaces what is answered.
+
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+
+use axum::Router;
+use axum::body::Body;
+use axum::extract::State;
+use axum::http::{HeaderMap, Method, StatusCode, Uri};
+use axum::response::Response;
+use bytes::Bytes;
+use reqwest::Client;
+use tokio::net::TcpListener;
+use tokio::sync::watch;
+use tokio::task::JoinHandle;
+
+use crate::api::client;
+use crate::deadline::within;
+
+/// Use [`Front::url`] as `khipu.base_url`.
+#[derive(Debug)]
+pub struct Front {
+    pub url: String,
+    desk: Arc<Desk>,
+    task: JoinHandle<()>,
+}
+
+/// A call of the gateway's.
+#[derive(Debug, Clone)]
+pub struct Call {
+    pub method: Method,
+    pub path: String,
+    pub headers: HeaderMap,
+    pub body: Bytes,
+}
+
+#[derive(Debug)]
+struct Desk {
+    khipu_url: String,
+    client: Client,
+    calls: Mutex<Vec<Call>>,
+    /// Said in place of Khipu's answer, without asking Khipu.
+    replacement: Mutex<Option<Replacement>>,
+    /// Whether answers are held back; Khipu has been asked by then.
+    holding: watch::Sender<bool>,
+    /// How many answers are being held.
+    held: watch::Sender<usize>,
+}
+
+#[derive(Debug, Clone)]
+struct Replacement {
+    status: u16,
+    headers: Vec<(String, String)>,
+    body: String,
+}
+
+impl Front {
+    pub async fn start(khipu_url: &str) -> Self {
+        let desk = Arc::new(Desk {
+            khipu_url: khipu_url.into(),
+            client: client(),
+            calls: Mutex::default(),
+            replacement: Mutex::default(),
+            holding: watch::Sender::new(false),
+            held: watch::Sender::new(0),
+        });
+        let listener = TcpListener::bind("127.0.0.1:0").await.expect("a free port");
+        let url = format!("http://{}", listener.local_addr().expect("bound"));
+        let router = Router::new()
+            .fallback(forward)
+            .with_state(Arc::clone(&desk));
+        let task = tokio::spawn(async move {
+            let _ = axum::serve(listener, router).await;
+        });
+        Self { url, desk, task }
+    }
+
+    /// Every call so far.
+    pub fn calls(&self) -> Vec<Call> {
+        lock(&self.desk.calls).clone()
+    }
+
+    /// How often Khipu was asked about a payment.
+    pub fn questions_about(&self, payment_id: &str) -> usize {
+        let path = format!("/v3/payments/{payment_id}");
+        lock(&self.desk.calls)
+            .iter()
+            .filter(|call| call.method == Method::GET && call.path == path)
+            .count()
+    }
+
+    /// From now on Khipu is not asked: this is what it is made to say.
+    pub fn answer_instead(&self, status: u16, headers: &[(&str, &str)], body: &str) {
+        *lock(&self.desk.replacement) = Some(Replacement {
+            status,
+            headers: headers
+                .iter()
+                .map(|(name, value)| ((*name).into(), (*value).into()))
+                .collect(),
+            body: body.into(),
+        });
+    }
+
+    /// From now on Khipu itself answers again.
+    pub fn stand_aside(&self) {
+        *lock(&self.desk.replacement) = None;
+    }
+
+    /// Khipu still does what it is asked, but its answers stay here.
+    pub fn hold_answers(&self) {
+        self.desk.holding.send_replace(true);
+    }
+
+    pub fn release_answers(&self) {
+        self.desk.holding.send_replace(false);
+    }
+
+    /// Waits until so many answers are being held.
+    pub async fn holds(&self, count: usize) {
+        let mut held = self.desk.held.subscribe();
+        within(
+            "khipu's answer is held back",
+            held.wait_for(|&held| held >= count),
+        )
+        .await
+        .expect("the front runs");
+    }
+}
+
+impl Drop for Front {
+    fn drop(&mut self) {
+        self.task.abort();
+    }
+}
+
+async fn forward(
+    State(desk): State<Arc<Desk>>,
+    method: Method,
+    uri: Uri,
+    headers: HeaderMap,
+    body: Bytes,
+) -> Response {
+    lock(&desk.calls).push(Call {
+        method: method.clone(),
+        path: uri.path().to_owned(),
+        headers: headers.clone(),
+        body: body.clone(),
+    });
+    let replacement = lock(&desk.replacement).clone();
+    let answer = match replacement {
+        Some(replacement) => {
+            let mut answer = Response::builder().status(replacement.status);
+            for (name, value) in &replacement.headers {
+                answer = answer.header(name, value);
+            }
+            answer
+                .body(Body::from(replacement.body))
+                .expect("a response")
+        }
+        None => ask_khipu(&desk, method, &uri, &headers, body).await,
+    };
+    desk.held.send_modify(|held| *held += 1);
+    let mut holding = desk.holding.subscribe();
+    let _ = holding.wait_for(|holding| !holding).await;
+    desk.held.send_modify(|held| *held -= 1);
+    answer
+}
+
+async fn ask_khipu(
+    desk: &Desk,
+    method: Method,
+    uri: &Uri,
+    headers: &HeaderMap,
+    body: Bytes,
+) -> Response {
+    let mut request = desk
+        .client
+        .request(method, format!("{}{uri}", desk.khipu_url))
+        .body(body);
+    for name in ["x-api-key", "content-type", "accept"] {
+        if let Some(value) = headers.get(name) {
+            request = request.header(name, value);
+        }
+    }
+    let Ok(answer) = request.send().await else {
+        return status(StatusCode::BAD_GATEWAY);
+    };
+    let mut response = Response::builder().status(answer.status());
+    if let Some(value) = answer.headers().get("content-type") {
+        response = response.header("content-type", value);
+    }
+    match answer.bytes().await {
+        Ok(body) => response.body(Body::from(body)).expect("a response"),
+        Err(_) => status(StatusCode::BAD_GATEWAY),
+    }
+}
+
+fn status(status: StatusCode) -> Response {
+    Response::builder()
+        .status(status)
+        .body(Body::empty())
+        .expect("a response")
+}
+
+fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
+    mutex.lock().unwrap_or_else(PoisonError::into_inner)
+}

@@ -1,0 +1,138 @@
+//! The gateway as a program of its own: it can be killed, stopped and started again on the same port and file.
+
+use std::fs;
+use std::net::SocketAddr;
+use std::path::PathBuf;
+use std::process::{Command, ExitStatus};
+
+use tempfile::TempDir;
+use tokio::net::TcpSocket;
+
+use crate::deadline::eventually;
+use crate::gateway::ready;
+use crate::program::{Running, chasqui};
+use crate::settings::Settings;
+
+#[derive(Debug)]
+pub struct Process {
+    pub url: String,
+    running: Running,
+    /// Before the directory: dropped in this order.
+    _port: HeldPort,
+    directory: TempDir,
+}
+
+impl Process {
+    /// `settings.storage` is replaced by a file of its own. Ready when this returns.
+    pub async fn start(settings: &Settings) -> Self {
+        let port = HeldPort::take();
+        let directory = tempfile::tempdir().expect("a directory for the test");
+        let settings = Settings {
+            storage: format!("sqlite:{}", directory.path().join("chasqui.db").display()),
+            ..settings.clone()
+        };
+        let admin = SocketAddr::from(([127, 0, 0, 1], 0));
+        fs::write(
+            directory.path().join("chasqui.toml"),
+            settings.to_toml(port.address, admin),
+        )
+        .expect("the configuration is written");
+        let process = Self {
+            url: format!("http://{}", port.address),
+            running: Running::start(&mut serve(), directory.path()),
+            _port: port,
+            directory,
+        };
+        ready(&process.url).await;
+        process
+    }
+
+    /// Again on the same port and file; ready when this returns.
+    pub async fn start_again(&mut self) {
+        self.start_again_by(&mut serve()).await;
+    }
+
+    /// The same with another command, such as one that puts a tracer before the program.
+    pub async fn start_again_by(&mut self, command: &mut Command) {
+        self.running.kill();
+        self.running = Running::start(command, self.directory.path());
+        ready(&self.url).await;
+    }
+
+    /// SIGKILL: nothing is finished, nothing flushed.
+    pub fn kill(&mut self) {
+        self.running.kill();
+    }
+
+    /// SIGTERM.
+    pub fn terminate(&self) {
+        self.running.terminate();
+    }
+
+    pub async fn ended(&mut self) -> ExitStatus {
+        self.running.ended().await
+    }
+
+    pub fn has_ended(&mut self) -> bool {
+        self.running.has_ended().is_some()
+    }
+
+    pub fn id(&self) -> u32 {
+        self.running.id()
+    }
+
+    /// Its log so far, over all its lives.
+    pub fn log(&self) -> String {
+        self.running.log()
+    }
+
+    /// Where metrics are, in this life.
+    pub async fn admin_url(&self) -> String {
+        eventually("the program says where it listens", async || {
+            let said = self.running.said();
+            let (_, admin) = said.lines().last()?.rsplit_once("admin on ")?;
+            Some(admin.trim().to_owned())
+        })
+        .await
+    }
+
+    pub fn database(&self) -> PathBuf {
+        self.directory.path().join("chasqui.db")
+    }
+
+    /// Everything that it keeps is gone, as after the loss of a disk. Only while it is not running.
+    pub fn lose_database(&self) {
+        for suffix in ["", "-wal", "-shm"] {
+            let _ = fs::remove_file(format!("{}{suffix}", self.database().display()));
+        }
+    }
+}
+
+/// `chasqui serve`, in the process's own directory.
+pub fn serve() -> Command {
+    let mut command = Command::new(chasqui());
+    command.args(["serve", "--config", "chasqui.toml"]);
+    command
+}
+
+/// A port that nobody else is given while this lives, although nothing listens here: bound, but not listening. A program
+/// whose configuration has to name its port can bind it beside us (both allow reuse), as often as it is restarted.
+#[derive(Debug)]
+struct HeldPort {
+    address: SocketAddr,
+    _socket: TcpSocket,
+}
+
+impl HeldPort {
+    fn take() -> Self {
+        let socket = TcpSocket::new_v4().expect("a socket");
+        socket.set_reuseaddr(true).expect("reuse");
+        socket
+            .bind(SocketAddr::from(([127, 0, 0, 1], 0)))
+            .expect("a free port");
+        Self {
+            address: socket.local_addr().expect("bound"),
+            _socket: socket,
+        }
+    }
+}

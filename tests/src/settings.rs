@@ -1,0 +1,127 @@
+//! A gateway's configuration, as the TOML that an operator would write.
+
+use std::fmt::Write;
+use std::net::SocketAddr;
+
+use chasqui::api_key;
+
+/// The account that every stage has.
+pub const ACCOUNT: &str = "shop";
+pub const RECEIVER_ID: u64 = 990_939;
+pub const KHIPU_API_KEY: &str = "khipu-api-key-not-real-5d1f";
+pub const KHIPU_SECRET: &str = "khipu-secret-not-real-77aa";
+pub const SIGNING_KEY: &str = "signing-key-not-real-0123456789abcdef";
+/// Standard Webhooks: `whsec_` and base64.
+pub const WEBHOOK_SECRET: &str = "whsec_bm90LWEtcmVhbC1zZWNyZXQtMDEyMzQ1Njc4OQ==";
+pub const SHOP_ORIGIN: &str = "https://shop.example";
+
+/// Everything but the addresses, which are known when the listeners are bound.
+#[derive(Debug, Clone)]
+pub struct Settings {
+    /// `storage.url`.
+    pub storage: String,
+    /// `khipu.base_url`.
+    pub khipu_url: String,
+    pub accounts: Vec<Account>,
+    /// Further lines of `[server]`, `[khipu]`, `[limits]` and `[log]`.
+    pub server: Vec<String>,
+    pub khipu: Vec<String>,
+    pub limits: Vec<String>,
+    pub log: Vec<String>,
+}
+
+#[derive(Debug, Clone)]
+pub struct Account {
+    pub name: String,
+    pub receiver_id: u64,
+    pub khipu_api_key: String,
+    pub khipu_secrets: Vec<String>,
+    /// The key itself; the configuration gets its hash.
+    pub api_key: String,
+    pub allowed_origins: Vec<String>,
+    pub webhook_secrets: Vec<String>,
+    pub allow_private_destinations: Vec<String>,
+    /// Further lines of the account.
+    pub more: Vec<String>,
+}
+
+impl Settings {
+    /// One account at a Khipu, everything in memory.
+    pub fn new(khipu_url: &str) -> Self {
+        Self {
+            storage: "sqlite::memory:".into(),
+            khipu_url: khipu_url.into(),
+            accounts: vec![Account::new(ACCOUNT)],
+            server: Vec::new(),
+            khipu: Vec::new(),
+            limits: Vec::new(),
+            log: vec!["filter = \"chasqui=debug\"".into()],
+        }
+    }
+
+    pub fn account(&mut self) -> &mut Account {
+        &mut self.accounts[0]
+    }
+
+    /// The file. `public_url` is how the world reaches the gateway: the address that is listened on.
+    pub fn to_toml(&self, listen: SocketAddr, admin_listen: SocketAddr) -> String {
+        let mut text = format!(
+            "[server]\nlisten = \"{listen}\"\nadmin_listen = \"{admin_listen}\"\npublic_url = \"http://{listen}\"\n\
+             signing_keys = [{SIGNING_KEY:?}]\n"
+        );
+        lines(&mut text, &self.server);
+        let _ = writeln!(text, "[storage]\nurl = {:?}", self.storage);
+        let _ = writeln!(text, "[khipu]\nbase_url = {:?}", self.khipu_url);
+        lines(&mut text, &self.khipu);
+        text.push_str("[limits]\n");
+        lines(&mut text, &self.limits);
+        text.push_str("[log]\n");
+        lines(&mut text, &self.log);
+        for account in &self.accounts {
+            account.write(&mut text);
+        }
+        text
+    }
+}
+
+impl Account {
+    /// The account of the sandbox that [`Sandbox::start`](crate::sandbox::Sandbox::start) makes, with a key of its own.
+    /// Deliveries to this machine are allowed, because that is where a test's merchant is.
+    pub fn new(name: &str) -> Self {
+        Self {
+            name: name.into(),
+            receiver_id: RECEIVER_ID,
+            khipu_api_key: KHIPU_API_KEY.into(),
+            khipu_secrets: vec![KHIPU_SECRET.into()],
+            api_key: api_key::generate(),
+            allowed_origins: vec![SHOP_ORIGIN.into()],
+            webhook_secrets: vec![WEBHOOK_SECRET.into()],
+            allow_private_destinations: vec!["127.0.0.0/8".into()],
+            more: Vec::new(),
+        }
+    }
+
+    fn write(&self, text: &mut String) {
+        let _ = write!(
+            text,
+            "[[accounts]]\nname = {:?}\nreceiver_id = {}\nkhipu_api_key = {:?}\nkhipu_secrets = {:?}\napi_keys = [{:?}]\n\
+             allowed_origins = {:?}\nwebhook_secrets = {:?}\nallow_private_destinations = {:?}\n",
+            self.name,
+            self.receiver_id,
+            self.khipu_api_key,
+            self.khipu_secrets,
+            api_key::hash_text(&self.api_key),
+            self.allowed_origins,
+            self.webhook_secrets,
+            self.allow_private_destinations,
+        );
+        lines(text, &self.more);
+    }
+}
+
+fn lines(text: &mut String, lines: &[String]) {
+    for line in lines {
+        text.push_str(line);
+        text.push('\n');
+    }
+}

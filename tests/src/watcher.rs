@@ -1,0 +1,184 @@
+//! A payer's browser: follows one payment over WebSocket.
+
+use futures_util::{SinkExt, StreamExt};
+use serde_json::Value;
+use tokio::net::TcpStream;
+use tokio_tungstenite::WebSocketStream;
+use tokio_tungstenite::tungstenite::client::IntoClientRequest;
+use tokio_tungstenite::tungstenite::handshake::client::{Request, Response};
+use tokio_tungstenite::tungstenite::http::HeaderValue;
+use tokio_tungstenite::tungstenite::{Error, Message};
+
+use crate::api::Created;
+use crate::deadline::within;
+
+/// What a browser offers beside its token.
+pub const SUBPROTOCOL: &str = "chasqui.v1";
+
+/// Fails the test when a version comes that is not higher than the one before: no watcher may ever see that.
+#[derive(Debug)]
+pub struct Watcher {
+    socket: WebSocketStream<TcpStream>,
+    version: u64,
+    /// Pings that came so far. They are answered by themselves.
+    pub pings: usize,
+}
+
+#[derive(Debug, Clone, PartialEq)]
+pub enum Event {
+    Status(Value),
+    /// A close code and its reason.
+    Closed(u16, String),
+    /// The connection is over without a word.
+    Lost,
+}
+
+impl Watcher {
+    /// Opens and expects the handshake to be completed.
+    pub async fn open(gateway_url: &str, payment: &Created) -> Self {
+        let request = request(gateway_url, &payment.id, &payment.token);
+        match Self::handshake(request).await {
+            Ok((watcher, _)) => watcher,
+            Err(refusal) => panic!("the handshake was refused: {}", refusal.status()),
+        }
+    }
+
+    /// `Err`: the gateway's answer that is no WebSocket.
+    pub async fn handshake(
+        request: Request,
+    ) -> Result<(Self, Response), Box<tokio_tungstenite::tungstenite::http::Response<Vec<u8>>>>
+    {
+        let host = request.uri().authority().expect("a host").to_string();
+        let stream = within("a connection", TcpStream::connect(host))
+            .await
+            .expect("the gateway accepts connections");
+        let handshake = tokio_tungstenite::client_async(request, stream);
+        match within("a handshake", handshake).await {
+            Ok((socket, response)) => Ok((
+                Self {
+                    socket,
+                    version: 0,
+                    pings: 0,
+                },
+                response,
+            )),
+            Err(Error::Http(response)) => Err(Box::new(response.map(Option::unwrap_or_default))),
+            Err(error) => panic!("the handshake broke: {error}"),
+        }
+    }
+
+    /// The next thing that is said, pings aside.
+    pub async fn next(&mut self) -> Event {
+        within("a watcher hears something", async {
+            loop {
+                match self.socket.next().await {
+                    Some(Ok(Message::Text(text))) => return self.heard(text.as_str()),
+                    Some(Ok(Message::Close(frame))) => {
+                        let (code, reason) = frame
+                            .map(|frame| (frame.code.into(), frame.reason.to_string()))
+                            .unwrap_or_default();
+                        // Reading on answers the close.
+                        while let Some(Ok(_)) = self.socket.next().await {}
+                        return Event::Closed(code, reason);
+                    }
+                    Some(Ok(Message::Ping(_))) => {
+                        self.pings += 1;
+                        // What is owed is sent with the next flush.
+                        let _ = self.socket.flush().await;
+                    }
+                    Some(Ok(_)) => {}
+                    Some(Err(_)) | None => return Event::Lost,
+                }
+            }
+        })
+        .await
+    }
+
+    fn heard(&mut self, text: &str) -> Event {
+        let status: Value = serde_json::from_str(text).expect("a message is JSON");
+        let version = status["version"].as_u64().expect("a version");
+        assert!(
+            version > self.version,
+            "after version {} came {status}",
+            self.version
+        );
+        self.version = version;
+        Event::Status(status)
+    }
+
+    /// The next thing must be a status; it is answered whole.
+    pub async fn status(&mut self) -> Value {
+        match self.next().await {
+            Event::Status(status) => status,
+            other => panic!("a status was due, but: {other:?}"),
+        }
+    }
+
+    /// Reads until the status is `expected`.
+    pub async fn until(&mut self, expected: &str) -> Value {
+        loop {
+            let status = self.status().await;
+            if status["status"] == expected {
+                return status;
+            }
+        }
+    }
+
+    /// The next thing must be the end; it is answered with its code and reason.
+    pub async fn closed(&mut self) -> (u16, String) {
+        match self.next().await {
+            Event::Closed(code, reason) => (code, reason),
+            other => panic!("a close was due, but: {other:?}"),
+        }
+    }
+
+    /// Waits for the next ping, whatever else comes.
+    pub async fn pinged(&mut self) {
+        let frame = within("a ping", async {
+            loop {
+                match self.socket.next().await {
+                    Some(Ok(Message::Ping(_))) => break true,
+                    Some(Ok(_)) => {}
+                    _ => break false,
+                }
+            }
+        });
+        assert!(frame.await, "the connection ended before a ping came");
+        self.pings += 1;
+        let _ = self.socket.flush().await;
+    }
+
+    pub async fn say(&mut self, text: String) {
+        self.socket
+            .send(Message::text(text))
+            .await
+            .expect("there is a connection");
+    }
+
+    /// The bare connection: whoever reads it answers nothing.
+    pub fn into_stream(self) -> TcpStream {
+        self.socket.into_inner()
+    }
+}
+
+/// What a browser sends to begin.
+pub fn request(gateway_url: &str, payment_id: &str, token: &str) -> Request {
+    let url = format!(
+        "{}/v1/payments/{payment_id}/status",
+        gateway_url.replacen("http", "ws", 1)
+    );
+    let mut request = url.into_client_request().expect("a URL");
+    let protocols = format!("{SUBPROTOCOL}, chasqui.token.{token}");
+    request.headers_mut().insert(
+        "sec-websocket-protocol",
+        HeaderValue::from_str(&protocols).expect("a header"),
+    );
+    request
+}
+
+/// The same, from a page of this origin.
+pub fn from_origin(mut request: Request, origin: &str) -> Request {
+    let origin = HeaderValue::from_str(origin).expect("a header");
+    request.headers_mut().insert("origin", origin);
+    request
+}
