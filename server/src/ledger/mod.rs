@@ -62,7 +62,8 @@ pub trait Ledger: Send + Sync + std::fmt::Debug + 'static {
 
     async fn payment(&self, id: &PaymentId) -> Result<Option<Payment>, LedgerError>;
 
-    /// The first notification about the payment with verdict `Agrees`: what its merchant is to be sent.
+    /// What the payment's merchant may be sent: the first notification with verdict `Agrees`; failing that the first whose
+    /// verdict is `Stale` or `UnknownPayment`, which the caller must compare with the payment's terms.
     async fn notification(&self, id: &PaymentId) -> Result<Option<KeptNotification>, LedgerError>;
 
     /// Everything recorded about the payment, oldest first (of one moment: in the order recorded), at most
@@ -137,6 +138,7 @@ pub struct KeptNotification {
     pub body: Bytes,
     /// The `x-khipu-signature` header as it came.
     pub signature: String,
+    pub verdict: Verdict,
     pub received_at: Timestamp,
 }
 

@@ -16,9 +16,11 @@ use super::letter::{Content, Letter};
 use super::merchant::{Class, Merchant, Tried};
 use super::schedule;
 use super::{Limits, Rebuild};
+use crate::account::Account;
 use crate::clock;
-use crate::ledger::{Attempt, Leased, Ledger, LedgerError, Settlement};
-use crate::payment::{AccountName, Payment, Status, Timestamp};
+use crate::khipu::wire::NotificationBody;
+use crate::ledger::{Attempt, KeptNotification, Leased, Ledger, LedgerError, Settlement};
+use crate::payment::{AccountName, Payment, Status, Timestamp, Verdict};
 
 /// First wait between two tries to record a settlement; doubles.
 const SETTLE_PAUSE: Duration = Duration::from_millis(100);
@@ -124,7 +126,8 @@ impl Courier {
                 "no notify_url: neither the payment nor its account has one",
             ));
         };
-        let content = match self.asked(self.ledger.notification(&payment.id)).await? {
+        let kept = self.asked(self.ledger.notification(&payment.id)).await?;
+        let content = match kept.filter(|kept| agrees(kept, payment, &merchant.account)) {
             Some(kept) => Content::Notification(kept),
             None => match self.rebuilt(payment, merchant).await {
                 Ok(content) => content,
@@ -139,7 +142,7 @@ impl Courier {
         })
     }
 
-    /// Khipu's notification never came: its answer is asked for, in a notification's form.
+    /// No notification of Khipu's can be passed on: its answer is asked for, in a notification's form.
     async fn rebuilt(&self, payment: &Payment, merchant: &Merchant) -> Result<Content, String> {
         let asked = (self.rebuild)(payment.id.clone(), Arc::clone(&merchant.account));
         match timeout(self.limits.rebuild_timeout, asked).await {
@@ -254,6 +257,18 @@ impl Debug for Courier {
             .field("limits", &self.limits)
             .finish_non_exhaustive()
     }
+}
+
+/// Whether a notification may be passed on. One that was not believed by itself has left it to Khipu's answer whether the
+/// payment is paid; whether it speaks of the same money was not looked at, or could not be.
+fn agrees(kept: &KeptNotification, payment: &Payment, account: &Account) -> bool {
+    if kept.verdict == Verdict::Agrees {
+        return true;
+    }
+    let (Some(terms), Ok(body)) = (&payment.terms, NotificationBody::parse(&kept.body)) else {
+        return false;
+    };
+    body.verdict(terms, account.receiver_id) == Verdict::Agrees
 }
 
 /// All that a log shows of a URL: paths and queries can hold secrets.

@@ -4,6 +4,7 @@ use std::sync::atomic::Ordering;
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
+use bytes::Bytes;
 use tokio::time::timeout;
 
 use super::fixture::{self, DEADLINE};
@@ -12,8 +13,8 @@ use super::running::Running;
 use super::{Limits, Rebuild, SetupError, schedule, signature};
 use crate::clock;
 use crate::khipu::signature as khipu;
-use crate::ledger::{Attempt, Settlement};
-use crate::payment::Status;
+use crate::ledger::{Attempt, KeptNotification, Settlement};
+use crate::payment::{Payment, Status, Verdict};
 
 /// How long after the attempt the next one is due.
 fn wait(settlement: Settlement, attempt: &Attempt) -> Duration {
@@ -102,6 +103,62 @@ async fn without_a_notification_the_body_is_built_from_khipus_answer_and_signed(
     let secrets = fixture::account().khipu_secrets;
     assert!(khipu::verify(Some(signature), &received.body, &secrets).is_ok());
     assert_eq!(outbox.settled().await.0, Settlement::Done);
+    outbox.stop().await;
+}
+
+/// It was too old, or came before the payment was known here: Khipu's answer confirmed the payment, its own bytes tell so.
+#[tokio::test]
+async fn khipus_bytes_arrive_even_if_they_were_not_believed_by_themselves() {
+    let mut receiver = Receiver::start().await;
+    let mut outbox = Running::start(fixture::account(), fixture::limits());
+    let hour = Duration::from_secs(3600);
+    let (now, url) = (clock::now(), receiver.url("/answer/200"));
+    for (verdict, signed_at) in [
+        (Verdict::Stale, now.minus(hour)),
+        (Verdict::Stale, now.plus(hour)),
+        (Verdict::UnknownPayment, now),
+    ] {
+        let (payment, kept) = fixture::sold(&url, verdict, signed_at);
+        outbox.schedule(0, (payment, Some(kept)));
+        let received = receiver.next().await;
+        assert_eq!(received.body, fixture::SOLD_BODY);
+        assert_eq!(received.header("chasqui-source"), "notification");
+        let secrets = fixture::account().khipu_secrets;
+        let signature = received.header(khipu::HEADER);
+        let verified = khipu::verify(Some(signature), &received.body, &secrets).expect("signed");
+        assert!(khipu::is_within_tolerance(
+            verified.t,
+            clock::now(),
+            DEADLINE
+        ));
+        assert_eq!(outbox.settled().await.0, Settlement::Done);
+    }
+    outbox.stop().await;
+}
+
+#[tokio::test]
+async fn unbelieved_bytes_that_cannot_be_compared_or_disagree_are_not_sent() {
+    type Change = fn(&mut Payment, &mut KeptNotification);
+    let mut receiver = Receiver::start().await;
+    let mut outbox = Running::start(fixture::account(), fixture::limits());
+    let changes: [Change; 3] = [
+        |payment, _| payment.terms = None,
+        |payment, _| {
+            let terms = payment.terms.as_mut().expect("terms");
+            terms.transaction_id = Some("order 78".to_owned());
+        },
+        |_, kept| kept.body = Bytes::from_static(b"no notification"),
+    ];
+    for change in changes {
+        let url = receiver.url("/answer/200");
+        let (mut payment, mut kept) = fixture::sold(&url, Verdict::UnknownPayment, clock::now());
+        change(&mut payment, &mut kept);
+        outbox.schedule(0, (payment, Some(kept)));
+        let received = receiver.next().await;
+        assert_eq!(&received.body[..], b"{}");
+        assert_eq!(received.header("chasqui-source"), "reconciliation");
+        assert_eq!(outbox.settled().await.0, Settlement::Done);
+    }
     outbox.stop().await;
 }
 

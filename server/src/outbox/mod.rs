@@ -44,7 +44,7 @@ use crate::ledger::{Ledger, LedgerError};
 use crate::payment::{ErrandKind, PaymentId};
 
 /// Asks Khipu about a confirmed payment and answers with the body of a notification 3.0; an error is a short text for
-/// people, without payer data. Used when a confirmation was found by asking and no notification came.
+/// people, without payer data. Used when a confirmation was found by asking and no notification came that agrees with it.
 pub type Rebuild =
     Arc<dyn Fn(PaymentId, Arc<Account>) -> BoxFuture<'static, Result<Bytes, String>> + Send + Sync>;
 

@@ -194,7 +194,7 @@ impl Ledger for SqliteLedger {
 
     async fn notification(&self, id: &PaymentId) -> Result<Option<KeptNotification>, LedgerError> {
         let id = id.clone();
-        self.look(move |store| notifications::first_agreeing(store, &id))
+        self.look(move |store| notifications::presentable(store, &id))
             .await
     }
 

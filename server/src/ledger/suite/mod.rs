@@ -71,7 +71,8 @@ macro_rules! ledger_suite {
                     a_copy_that_does_not_agree_takes_nothing_back
                     the_same_bytes_about_another_payment_are_another_notification
                     the_first_agreeing_notification_is_returned
-                    without_an_agreeing_notification_there_is_none
+                    without_an_agreeing_one_the_first_that_awaited_khipus_answer_is_returned
+                    a_mismatch_or_an_unconciliated_one_is_never_returned
                 }
                 agenda {
                     a_delivery_is_scheduled_once_in_spite_of_everything
