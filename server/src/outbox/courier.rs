@@ -117,12 +117,18 @@ impl Courier {
         url: Option<&str>,
     ) -> Result<Tried, LedgerError> {
         // A letter in Khipu's form means "paid" to whoever reads it; money that went back is not paid.
-        if payment.state.status != Status::Confirmed {
-            let status = payment.state.status.as_str();
-            return Ok(Tried::stopped(format!("not sent: the payment is {status}")));
+        match payment.state.status {
+            Status::Confirmed => {}
+            Status::Reversed => {
+                return Ok(Tried::unneeded("not sent: the payment was reversed"));
+            }
+            other => {
+                let result = format!("not sent: the payment is {}", other.as_str());
+                return Ok(Tried::stopped(result));
+            }
         }
         let Some(url) = url else {
-            return Ok(Tried::stopped(
+            return Ok(Tried::unneeded(
                 "no notify_url: neither the payment nor its account has one",
             ));
         };
@@ -219,6 +225,9 @@ impl Report {
         let result = self.tried.result.as_str();
         let duration_ms = u64::try_from(self.duration.as_millis()).unwrap_or(u64::MAX);
         match settlement {
+            Settlement::Done if self.tried.class == Class::Unneeded => {
+                tracing::info!(payment_id, account, result, "no delivery is needed");
+            }
             Settlement::Done => {
                 tracing::info!(
                     payment_id,

@@ -225,22 +225,44 @@ async fn the_accounts_notify_url_serves_payments_without_their_own() {
 }
 
 #[tokio::test]
-async fn what_cannot_or_must_not_be_sent_is_dead_and_says_why() {
+async fn what_nobody_asked_for_or_was_reversed_is_done_with_unsent_and_no_dead_letter() {
+    let logs = Arc::new(Mutex::new(Vec::new()));
+    let _guard = logging_to(&logs, tracing::Level::WARN);
+    let recorder = metrics_exporter_prometheus::PrometheusBuilder::new().build_recorder();
+    let _recorded_here = metrics::set_default_local_recorder(&recorder);
     let receiver = Receiver::start().await;
     let mut outbox = Running::start(fixture::account(), fixture::limits());
     outbox.schedule(0, (fixture::confirmed("p1", None), None));
     let (settlement, attempt) = outbox.settled().await;
-    assert_eq!(settlement, Settlement::Dead);
+    assert_eq!(settlement, Settlement::Done);
     assert!(attempt.result.starts_with("no notify_url"), "{attempt:?}");
 
-    for status in [Status::Verifying, Status::Reversed] {
-        let (mut payment, kept) = fixture::notified("p2", &receiver.url("/answer/200"));
-        payment.state.status = status;
-        outbox.schedule(0, (payment, kept));
-        let (settlement, attempt) = outbox.settled().await;
-        assert_eq!(settlement, Settlement::Dead);
-        assert!(attempt.result.contains(status.as_str()), "{attempt:?}");
-    }
+    let (mut payment, kept) = fixture::notified("p2", &receiver.url("/answer/200"));
+    payment.state.status = Status::Reversed;
+    outbox.schedule(0, (payment, kept));
+    let (settlement, attempt) = outbox.settled().await;
+    assert_eq!(settlement, Settlement::Done);
+    assert!(attempt.result.contains("reversed"), "{attempt:?}");
+
+    assert!(receiver.is_empty());
+    outbox.stop().await;
+    let metrics = recorder.handle().render();
+    let counted = r#"chasqui_deliveries_total{account="shop",result="unneeded"} 2"#;
+    assert!(metrics.contains(counted), "{metrics}");
+    assert!(!metrics.contains("chasqui_dead_letters_total"), "{metrics}");
+    assert_eq!(text(&logs), "");
+}
+
+#[tokio::test]
+async fn a_payment_that_is_not_confirmed_is_never_told_of() {
+    let receiver = Receiver::start().await;
+    let mut outbox = Running::start(fixture::account(), fixture::limits());
+    let (mut payment, kept) = fixture::notified("p1", &receiver.url("/answer/200"));
+    payment.state.status = Status::Verifying;
+    outbox.schedule(0, (payment, kept));
+    let (settlement, attempt) = outbox.settled().await;
+    assert_eq!(settlement, Settlement::Dead);
+    assert!(attempt.result.contains("verifying"), "{attempt:?}");
     assert!(receiver.is_empty());
     outbox.stop().await;
 }
@@ -347,12 +369,7 @@ async fn a_shutdown_puts_back_what_takes_too_long() {
 async fn logs_and_metrics_show_no_secret_body_or_path() {
     let receiver = Receiver::start().await;
     let logs = Arc::new(Mutex::new(Vec::new()));
-    let writer = Arc::clone(&logs);
-    let subscriber = tracing_subscriber::fmt()
-        .with_max_level(tracing::Level::TRACE)
-        .with_writer(move || LogWriter(Arc::clone(&writer)))
-        .finish();
-    let _guard = tracing::subscriber::set_default(subscriber);
+    let _guard = logging_to(&logs, tracing::Level::TRACE);
     let recorder = metrics_exporter_prometheus::PrometheusBuilder::new().build_recorder();
     let _recorded_here = metrics::set_default_local_recorder(&recorder);
     let mut outbox = Running::start(fixture::account(), fixture::limits());
@@ -362,7 +379,7 @@ async fn logs_and_metrics_show_no_secret_body_or_path() {
         outbox.settled().await;
     }
     outbox.stop().await;
-    let logs = String::from_utf8(logs.lock().expect("logs").clone()).expect("text");
+    let logs = text(&logs);
     assert!(logs.contains("127.0.0.1") && logs.contains("p1"), "{logs}");
     let metrics = recorder.handle().render();
     for counted in [
@@ -385,7 +402,22 @@ async fn logs_and_metrics_show_no_secret_body_or_path() {
     }
 }
 
-struct LogWriter(Arc<Mutex<Vec<u8>>>);
+type Logs = Arc<Mutex<Vec<u8>>>;
+
+fn logging_to(logs: &Logs, level: tracing::Level) -> tracing::subscriber::DefaultGuard {
+    let writer = Arc::clone(logs);
+    let subscriber = tracing_subscriber::fmt()
+        .with_max_level(level)
+        .with_writer(move || LogWriter(Arc::clone(&writer)))
+        .finish();
+    tracing::subscriber::set_default(subscriber)
+}
+
+fn text(logs: &Logs) -> String {
+    String::from_utf8(logs.lock().expect("logs").clone()).expect("text")
+}
+
+struct LogWriter(Logs);
 
 impl std::io::Write for LogWriter {
     fn write(&mut self, bytes: &[u8]) -> std::io::Result<usize> {

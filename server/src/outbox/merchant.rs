@@ -63,8 +63,10 @@ pub(super) enum Class {
     Timeout,
     Unreachable,
     DestinationRefused,
-    /// There was nothing to send or nowhere to send it.
+    /// Something that it takes was missing.
     NotSent,
+    /// Nobody asked to be told, or there is nothing to tell any more. No dead letter: redelivering would not help.
+    Unneeded,
     /// Cut off because this instance stops.
     Interrupted,
 }
@@ -80,6 +82,7 @@ impl Class {
             Self::Unreachable => "unreachable",
             Self::DestinationRefused => "destination_refused",
             Self::NotSent => "not_sent",
+            Self::Unneeded => "unneeded",
             Self::Interrupted => "interrupted",
         }
     }
@@ -152,6 +155,14 @@ impl Tried {
         Self {
             class: Class::NotSent,
             answer: Answer::Stop,
+            result: result.into(),
+        }
+    }
+
+    pub(super) fn unneeded(result: impl Into<String>) -> Self {
+        Self {
+            class: Class::Unneeded,
+            answer: Answer::NoneNeeded,
             result: result.into(),
         }
     }

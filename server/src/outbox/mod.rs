@@ -1,6 +1,7 @@
 //! Hands confirmations to merchants: claims the deliveries that are due, tries each, and puts back what failed.
 //!
-//! A merchant's 2xx is the only end of a delivery but the dead letter. Deliveries are at least once: an instance that dies
+//! A merchant's 2xx is the only end of a delivery but the dead letter, unless nobody asked for it or the money went back
+//! before. Deliveries are at least once: an instance that dies
 //! in the middle loses its lease, not the work. Nothing here changes a payment, and nothing unverified or unsigned is sent.
 //!
 //! In reading order: [`courier`] carries one delivery, [`letter`] is what it carries, [`merchant`] posts it,
