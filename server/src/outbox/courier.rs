@@ -32,6 +32,15 @@ pub(super) struct Courier {
     pub(super) limits: Limits,
 }
 
+/// What came of an errand in our hands.
+enum Carried {
+    Tried(Report),
+    /// Nothing was tried: its account has its share of attempts in flight.
+    PutBack {
+        due_at: Timestamp,
+    },
+}
+
 /// An attempt that was made, with what the logs and metrics say of it.
 struct Report {
     tried: Tried,
@@ -47,12 +56,13 @@ impl Courier {
     pub(super) async fn carry(self: Arc<Self>, leased: Leased, cut: watch::Receiver<bool>) {
         let lease_ends = Instant::now() + self.limits.lease;
         let report = match self.attempt(&leased, cut).await {
-            Ok(Some(report)) => report,
-            // Nothing was tried, so no attempt is counted: the errand comes back when its lease has run out.
-            Ok(None) => {
-                tracing::info!(payment_id = %leased.payment_id, "a delivery waits: its account has its share in flight");
+            Ok(Carried::Tried(report)) => report,
+            Ok(Carried::PutBack { due_at }) => {
+                let untried = Settlement::Untried { due_at };
+                self.settle(&leased, &untried, None, lease_ends).await;
                 return;
             }
+            // Nothing was tried, so no attempt is counted: the errand comes back when its lease has run out.
             Err(error) => {
                 tracing::warn!(payment_id = %leased.payment_id, %error, "a delivery waits for the ledger");
                 return;
@@ -66,28 +76,38 @@ impl Courier {
             schedule::after_attempt(made, report.tried.answer, now, rand::random::<f64>())
         };
         report.tell(&leased, &settlement);
-        self.settle(&leased, &settlement, report, lease_ends).await;
+        let attempt = Attempt {
+            at: report.at,
+            duration: report.duration,
+            result: report.tried.result,
+        };
+        self.settle(&leased, &settlement, Some(&attempt), lease_ends)
+            .await;
     }
 
-    /// `None`: nothing was tried because the account has its share of attempts in flight.
     async fn attempt(
         &self,
         leased: &Leased,
         mut cut: watch::Receiver<bool>,
-    ) -> Result<Option<Report>, LedgerError> {
+    ) -> Result<Carried, LedgerError> {
         let Some(payment) = self.asked(self.ledger.payment(&leased.payment_id)).await? else {
             let tried = Tried::stopped("not sent: the payment is not in the ledger");
-            return Ok(Some(Report::without_merchant(tried, None)));
+            return Ok(Carried::Tried(Report::without_merchant(tried, None)));
         };
         let Some(merchant) = self.merchants.get(&payment.account) else {
             let result = format!("not sent: account {} is not configured", payment.account);
             let tried = Tried::not_now(Class::NotSent, result);
-            return Ok(Some(Report::without_merchant(tried, Some(payment.account))));
+            let report = Report::without_merchant(tried, Some(payment.account));
+            return Ok(Carried::Tried(report));
         };
-        let Ok(Ok(_share)) = timeout(self.limits.patience, merchant.share.acquire()).await else {
-            return Ok(None);
+        let Ok(_share) = merchant.share.try_acquire() else {
+            let due_at = merchant.line_up();
+            let account = payment.account.as_str();
+            tracing::debug!(payment_id = %leased.payment_id, account, %due_at, "put back: its account has its share in flight");
+            metrics::counter!("chasqui_deliveries_put_back_total", "account" => account.to_owned())
+                .increment(1);
+            return Ok(Carried::PutBack { due_at });
         };
-        // Only from here: the wait for the share is not the merchant's slowness.
         let (at, began) = (clock::now(), Instant::now());
         let url = payment
             .urls
@@ -101,7 +121,7 @@ impl Courier {
             }
             tried = self.tried(&payment, merchant, url) => tried?,
         };
-        Ok(Some(Report {
+        Ok(Carried::Tried(Report {
             tried,
             at,
             duration: began.elapsed(),
@@ -163,17 +183,12 @@ impl Courier {
         &self,
         leased: &Leased,
         settlement: &Settlement,
-        report: Report,
+        attempt: Option<&Attempt>,
         lease_ends: Instant,
     ) {
-        let attempt = Attempt {
-            at: report.at,
-            duration: report.duration,
-            result: report.tried.result,
-        };
         let mut pause = SETTLE_PAUSE;
         loop {
-            let settled = self.ledger.settle(leased, settlement, Some(&attempt));
+            let settled = self.ledger.settle(leased, settlement, attempt);
             match self.asked(settled).await {
                 Ok(true) => return,
                 Ok(false) => {
@@ -239,7 +254,7 @@ impl Report {
                     "delivered"
                 );
             }
-            Settlement::Again { due_at } => {
+            Settlement::Again { due_at } | Settlement::Untried { due_at } => {
                 tracing::warn!(payment_id, account, host, attempt, duration_ms, result, %due_at, "not delivered yet");
             }
             Settlement::Dead => {

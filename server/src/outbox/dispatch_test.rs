@@ -5,16 +5,23 @@ use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
 use bytes::Bytes;
+use futures_util::future::try_join_all;
+use tokio::sync::{Notify, oneshot};
 use tokio::time::timeout;
 
 use super::fixture::{self, DEADLINE};
 use super::receiver::Receiver;
 use super::running::Running;
-use super::{Limits, Rebuild, SetupError, schedule, signature};
+use super::{Limits, Outbox, Rebuild, SetupError, schedule, signature};
+use crate::account::{Account, Accounts};
 use crate::clock;
 use crate::khipu::signature as khipu;
-use crate::ledger::{Attempt, KeptNotification, Settlement};
-use crate::payment::{Payment, Status, Verdict};
+use crate::ledger::sqlite::{Location, SqliteLedger};
+use crate::ledger::{Attempt, KeptNotification, Ledger, Settlement};
+use crate::payment::{
+    AccountName, Claim, Errand, ErrandKind, Observation, Payment, PaymentId, Source, Status,
+    Verdict,
+};
 
 /// How long after the attempt the next one is due.
 fn wait(settlement: Settlement, attempt: &Attempt) -> Duration {
@@ -280,13 +287,12 @@ async fn a_slow_merchant_does_not_stop_other_deliveries() {
     outbox.stop().await;
 }
 
-/// The share is full, so the third is neither tried nor counted: its lease brings it back.
+/// The share is full, so the third is put back, untried and uncounted, until one of the others has ended.
 #[tokio::test]
 async fn an_account_has_no_more_than_its_share_in_flight() {
     let mut receiver = Receiver::start().await;
     let limits = Limits {
         in_flight_per_account: 2,
-        patience: Duration::from_millis(50),
         attempt_timeout: Duration::from_secs(1),
         ..fixture::limits()
     };
@@ -294,14 +300,79 @@ async fn an_account_has_no_more_than_its_share_in_flight() {
     for id in ["p1", "p2", "p3"] {
         outbox.schedule(0, fixture::notified(id, &receiver.url("/hang")));
     }
-    for _ in 0..2 {
-        let (_, attempt) = outbox.settled().await;
-        assert_eq!(attempt.result, "no answer within 1 s");
+    let mut ended = Vec::new();
+    for _ in 0..3 {
         receiver.next().await;
+        let settled = timeout(DEADLINE, outbox.settled.recv()).await;
+        let (leased, _, attempt) = settled.expect("in time").expect("settled");
+        assert_eq!(leased.attempts, 0);
+        assert_eq!(attempt.result, "no answer within 1 s");
+        ended.push((attempt.at, attempt.at.plus(attempt.duration)));
     }
-    assert!(receiver.is_empty());
-    assert!(outbox.settled.is_empty());
+    ended.sort_unstable();
+    let first_end = ended[0].1.min(ended[1].1);
+    assert!(ended[2].0 >= first_end, "{ended:?}");
     outbox.stop().await;
+}
+
+/// More than one instance may hold at once, all due before the other account's.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn an_account_that_hangs_with_thousands_due_does_not_keep_another_waiting() {
+    const HANGING: usize = 2000;
+    let (hangs, mut answers) = (Receiver::start().await, Receiver::start().await);
+    let directory = tempfile::tempdir().expect("directory");
+    let location = Location::File(directory.path().join("chasqui.db"));
+    let ledger = SqliteLedger::open(&location, &Default::default()).expect("ledger");
+    let ledger: Arc<dyn Ledger> = Arc::new(ledger);
+    let named = |name: &str, url| Account {
+        name: AccountName::parse(name).expect("name"),
+        notify_url: Some(url),
+        ..fixture::account()
+    };
+    let busy = named("busy", hangs.url("/hang"));
+    let quick = named("quick", answers.url("/answer/200"));
+    let confirmed = |account: &Account| Observation {
+        account: account.name.clone(),
+        source: Source::Notification,
+        at: clock::now(),
+        claim: Some(Claim::of(Status::Confirmed)),
+        notification: None,
+        errands: vec![Errand {
+            kind: ErrandKind::Delivery,
+            due_at: clock::now(),
+        }],
+    };
+    let ids = (0..HANGING).map(|n| PaymentId::parse(&format!("busy{n}")).expect("id"));
+    let observed = ids.map(|id| {
+        let (ledger, observation) = (Arc::clone(&ledger), confirmed(&busy));
+        async move { ledger.observe(&id, &observation).await.map(|_| ()) }
+    });
+    try_join_all(observed).await.expect("observed");
+
+    let outbox = Outbox::new(
+        Arc::clone(&ledger),
+        &Accounts::new([busy, quick.clone()]),
+        Arc::new(|_, _| Box::pin(async { Ok(Bytes::from_static(b"{}")) })),
+        fixture::limits(),
+    );
+    let wake = Arc::new(Notify::new());
+    let (stop, stopped) = oneshot::channel::<()>();
+    let running = outbox.expect("outbox").run(Arc::clone(&wake), async {
+        let _ = stopped.await;
+    });
+    let task = tokio::spawn(running);
+    let share = fixture::limits().in_flight_per_account;
+    for round in 0..3 {
+        let id = PaymentId::parse(&format!("quick{round}")).expect("id");
+        let scheduled = ledger.observe(&id, &confirmed(&quick)).await;
+        scheduled.expect("scheduled");
+        wake.notify_one();
+        let received = timeout(Duration::from_secs(4), answers.next()).await;
+        assert_eq!(received.expect("in time").path, "/answer/200");
+        assert!(hangs.waiting() <= share, "{} at once", hangs.waiting());
+    }
+    let _ = stop.send(());
+    timeout(DEADLINE, task).await.expect("in time").expect("ok");
 }
 
 #[tokio::test]

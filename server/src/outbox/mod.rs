@@ -5,7 +5,8 @@
 //! in the middle loses its lease, not the work. Nothing here changes a payment, and nothing unverified or unsigned is sent.
 //!
 //! In reading order: [`courier`] carries one delivery, [`letter`] is what it carries, [`merchant`] posts it,
-//! [`destination`] says where it may go, [`schedule`] when it is tried again.
+//! [`destination`] says where it may go, [`schedule`] when it is tried again, [`line`] when one is that found its account
+//! busy.
 
 mod courier;
 mod destination;
@@ -14,6 +15,7 @@ mod dispatch_test;
 #[cfg(test)]
 mod fixture;
 mod letter;
+mod line;
 mod merchant;
 #[cfg(test)]
 mod merchant_test;
@@ -60,10 +62,9 @@ pub struct Outbox {
 pub struct Limits {
     /// Deliveries in this instance's hands at once.
     pub in_flight: usize,
-    /// Attempts at once for one account, so that a merchant who answers slowly does not hold all of them.
+    /// Attempts at once for one account, so that a merchant who answers slowly does not hold all of them. A delivery
+    /// beyond it is put back at once: none waits in this instance's hands.
     pub in_flight_per_account: usize,
-    /// How long a claimed delivery waits for its account's share; then it is left until its lease runs out.
-    pub patience: Duration,
     /// One attempt, from resolving the name to the end of the answer.
     pub attempt_timeout: Duration,
     /// One question to Khipu for what to send.
@@ -83,7 +84,6 @@ impl Default for Limits {
         Self {
             in_flight: 256,
             in_flight_per_account: 32,
-            patience: Duration::from_secs(3),
             attempt_timeout: Duration::from_secs(15),
             rebuild_timeout: Duration::from_secs(15),
             ledger_timeout: Duration::from_secs(5),
@@ -98,8 +98,7 @@ impl Limits {
     /// A lease that ends before its attempt would have the merchant told twice as a matter of course.
     fn check(&self) -> Result<(), SetupError> {
         // The ledger is asked for the payment and its notification, and told the settlement.
-        let longest =
-            self.patience + self.rebuild_timeout + self.attempt_timeout + 3 * self.ledger_timeout;
+        let longest = self.rebuild_timeout + self.attempt_timeout + 3 * self.ledger_timeout;
         if self.in_flight == 0 || self.in_flight_per_account == 0 {
             Err(SetupError::NothingInFlight)
         } else if longest >= self.lease {

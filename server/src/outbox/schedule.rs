@@ -100,7 +100,7 @@ mod tests {
     fn wait(attempts_made: u32, answer: Answer, random: f64) -> Option<Duration> {
         match after_attempt(attempts_made, answer, NOW, random) {
             Settlement::Again { due_at } => Some(due_at.since(NOW)),
-            Settlement::Done | Settlement::Dead => None,
+            _ => None,
         }
     }
 

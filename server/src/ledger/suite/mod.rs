@@ -84,13 +84,14 @@ macro_rules! ledger_suite {
                     what_was_attempted_is_not_brought_forward
                     a_settled_check_can_be_scheduled_again
                     a_check_scheduled_while_leased_is_not_lost
-                    again_takes_in_a_check_scheduled_while_leased
+                    what_is_put_back_takes_in_a_check_scheduled_while_leased
                     only_what_is_due_is_claimed_the_longest_due_first
                     a_claim_takes_one_kind_and_at_most_its_limit
                     thirty_two_claimants_never_share_an_errand
                     a_lease_that_ran_out_gives_the_errand_to_another
                     a_lease_that_ran_out_untaken_can_still_be_settled
                     again_puts_back_and_counts
+                    untried_puts_back_and_does_not_count
                     dead_stays_and_is_not_claimed
                     next_due_is_the_earliest_that_can_be_claimed
                 }
