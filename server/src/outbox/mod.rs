@@ -71,7 +71,8 @@ pub struct Limits {
     pub rebuild_timeout: Duration,
     /// One call of the ledger's.
     pub ledger_timeout: Duration,
-    /// How long a claimed delivery belongs to this instance.
+    /// How long a claimed delivery belongs to this instance; and how long one is left alone whose claim was answered too
+    /// late for this instance to know of it.
     pub lease: Duration,
     /// The agenda is looked at no less often than this: other instances' leases run out without a sound.
     pub idle: Duration,
@@ -201,6 +202,8 @@ impl Outbox {
             return Ok(limits.idle);
         }
         let kind = ErrandKind::Delivery;
+        // A claim whose answer comes too late may have been made all the same. Nobody knows of its leases then: what is
+        // under them comes back when they have run out.
         let claimed = ledger.claim(kind, clock::now(), room, limits.lease);
         let claimed = within(limits.ledger_timeout, claimed).await?;
         let found = claimed.len();
