@@ -8,7 +8,7 @@ use std::fmt::Debug;
 use std::sync::Arc;
 use std::time::Duration;
 
-use tokio::sync::watch;
+use tokio::sync::{Notify, watch};
 use tokio::time::{Instant, sleep, timeout};
 use url::Url;
 
@@ -30,6 +30,8 @@ pub(super) struct Courier {
     pub(super) merchants: HashMap<AccountName, Merchant>,
     pub(super) rebuild: Rebuild,
     pub(super) limits: Limits,
+    /// Something was put back: the agenda's next moment may be sooner than it was.
+    pub(super) put_back: Notify,
 }
 
 /// What came of an errand in our hands.
@@ -190,7 +192,12 @@ impl Courier {
         loop {
             let settled = self.ledger.settle(leased, settlement, attempt);
             match self.asked(settled).await {
-                Ok(true) => return,
+                Ok(true) => {
+                    if !matches!(settlement, Settlement::Done | Settlement::Dead) {
+                        self.put_back.notify_one();
+                    }
+                    return;
+                }
                 Ok(false) => {
                     tracing::warn!(payment_id = %leased.payment_id, "the lease was lost: another instance may deliver it again");
                     return;

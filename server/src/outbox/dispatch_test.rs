@@ -312,6 +312,8 @@ async fn an_account_has_no_more_than_its_share_in_flight() {
     ended.sort_unstable();
     let first_end = ended[0].1.min(ended[1].1);
     assert!(ended[2].0 >= first_end, "{ended:?}");
+    let soon = fixture::limits().idle / 2;
+    assert!(ended[2].0 < first_end.plus(soon), "{ended:?}");
     outbox.stop().await;
 }
 

@@ -148,6 +148,7 @@ impl Outbox {
             merchants,
             rebuild,
             limits,
+            put_back: Notify::new(),
         });
         Ok(Self { courier })
     }
@@ -172,6 +173,7 @@ impl Outbox {
                         () = &mut shutdown => break,
                         Some(ended) = attempts.join_next(), if full => report_panic(ended),
                         () = wake.notified(), if !full => {}
+                        () = self.courier.put_back.notified(), if !full => {}
                         () = sleep(pause), if !full => {}
                     }
                 }
