@@ -1,12 +1,16 @@
 //! `chasqui check`: whether an installation could work, part by part, before it has to.
 
 use crate::app;
-use crate::config::Config;
+use crate::config::{Config, Storage};
 use crate::khipu;
+use crate::ledger::sqlite::{Condition, Location, SqliteLedger};
 
 /// What is fine and what is not, each in one line for people. Never shows a secret.
 pub async fn examine(config: &Config) -> Vec<Result<String, String>> {
-    let mut findings = vec![Ok("configuration".to_owned()), storage(config).await];
+    let mut findings = vec![
+        Ok("configuration".to_owned()),
+        storage(&config.storage).await,
+    ];
     match khipu::Client::new(&config.khipu, config.limits.khipu_answer_bytes) {
         Err(error) => findings.push(Err(format!("the http client cannot be set up: {error}"))),
         Ok(client) => {
@@ -21,11 +25,83 @@ pub async fn examine(config: &Config) -> Vec<Result<String, String>> {
     findings
 }
 
-async fn storage(config: &Config) -> Result<String, String> {
-    let ledger = app::open_ledger(&config.storage).map_err(|error| error.to_string())?;
+/// A running installation is left alone, and an older file as it is: migrating it would lock out the chasqui that it is of.
+async fn storage(storage: &Storage) -> Result<String, String> {
+    if let Storage::File(path) = storage {
+        let location = Location::File(path.clone());
+        let condition = SqliteLedger::condition(&location, &Default::default())
+            .map_err(|error| format!("storage.url: {error}"))?;
+        match condition {
+            Condition::InUse => return Ok("storage is in use by a running chasqui".to_owned()),
+            Condition::Older { version, current } => {
+                return Ok(format!(
+                    "storage can be written to; its schema version is {version}, chasqui serve takes it to {current}"
+                ));
+            }
+            Condition::Ready => {}
+        }
+    }
+    let ledger = app::open_ledger(storage).map_err(|error| error.to_string())?;
     ledger
         .ready()
         .await
         .map_err(|error| format!("storage.url: {error}"))?;
     Ok("storage can be written to".to_owned())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn a_file() -> (tempfile::TempDir, Storage, Location) {
+        let directory = tempfile::tempdir().expect("directory");
+        let path = directory.path().join("chasqui.db");
+        (directory, Storage::File(path.clone()), Location::File(path))
+    }
+
+    #[tokio::test]
+    async fn storage_that_is_free_is_written_to() {
+        let (_directory, file, _) = a_file();
+        for free in [&file, &file, &Storage::Memory] {
+            let finding = storage(free).await;
+            assert_eq!(finding.as_deref(), Ok("storage can be written to"));
+        }
+    }
+
+    #[tokio::test]
+    async fn storage_of_a_running_installation_is_fine() {
+        let (_directory, file, location) = a_file();
+        let _running = SqliteLedger::open(&location, &Default::default()).expect("open");
+        let finding = storage(&file).await;
+        assert_eq!(
+            finding.as_deref(),
+            Ok("storage is in use by a running chasqui")
+        );
+    }
+
+    #[tokio::test]
+    async fn older_storage_is_told_and_not_migrated() {
+        let (_directory, file, location) = a_file();
+        drop(SqliteLedger::open(&location, &Default::default()).expect("open"));
+        let Storage::File(path) = &file else { return };
+        let version = || {
+            let shell = rusqlite::Connection::open(path).expect("shell");
+            shell.pragma_query_value(None, "user_version", |row| row.get::<_, i64>(0))
+        };
+        let shell = rusqlite::Connection::open(path).expect("shell");
+        shell
+            .pragma_update(None, "user_version", 1)
+            .expect("pragma");
+        drop(shell);
+        let finding = storage(&file).await.expect("fine");
+        assert!(finding.contains("schema version is 1"), "{finding}");
+        assert_eq!(version(), Ok(1));
+    }
+
+    #[tokio::test]
+    async fn storage_that_cannot_be_is_a_problem() {
+        let problem = storage(&Storage::File("absent/chasqui.db".into())).await;
+        let problem = problem.expect_err("no directory");
+        assert!(problem.starts_with("storage.url"), "{problem}");
+    }
 }

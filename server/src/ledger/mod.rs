@@ -50,7 +50,7 @@ pub trait Ledger: Send + Sync + std::fmt::Debug + 'static {
     /// Errands: one of kind `Delivery` is scheduled only if the payment stands at `Confirmed` afterwards, and at most
     /// once a payment, ever. Scheduling one that is open brings it forward if it has not been attempted, and never puts
     /// it off. A `Check` that was settled can be scheduled again. One that is scheduled while another is under a lease is
-    /// not lost: it is due after `Done` or `Dead` ends that lease, as a new one; `Again` takes it in.
+    /// not lost: it is due after `Done` or `Dead` ends that lease, as a new one; `Again` and `Untried` take it in.
     async fn observe(
         &self,
         id: &PaymentId,
@@ -62,7 +62,8 @@ pub trait Ledger: Send + Sync + std::fmt::Debug + 'static {
 
     async fn payment(&self, id: &PaymentId) -> Result<Option<Payment>, LedgerError>;
 
-    /// The first notification about the payment with verdict `Agrees`: what its merchant is to be sent.
+    /// What the payment's merchant may be sent: the first notification with verdict `Agrees`; failing that the first whose
+    /// verdict is `Stale` or `UnknownPayment`, which the caller must compare with the payment's terms.
     async fn notification(&self, id: &PaymentId) -> Result<Option<KeptNotification>, LedgerError>;
 
     /// Everything recorded about the payment, oldest first (of one moment: in the order recorded), at most
@@ -137,6 +138,7 @@ pub struct KeptNotification {
     pub body: Bytes,
     /// The `x-khipu-signature` header as it came.
     pub signature: String,
+    pub verdict: Verdict,
     pub received_at: Timestamp,
 }
 
@@ -157,6 +159,8 @@ pub enum Settlement {
     Done,
     /// Not yet: put back, one attempt counted, due then.
     Again { due_at: Timestamp },
+    /// Nothing was tried: put back as it was taken, no attempt counted, due then.
+    Untried { due_at: Timestamp },
     /// Given up; kept so that it can be looked at and taken up by hand.
     Dead,
 }

@@ -8,7 +8,7 @@ use std::fmt::Debug;
 use std::sync::Arc;
 use std::time::Duration;
 
-use tokio::sync::watch;
+use tokio::sync::{Notify, watch};
 use tokio::time::{Instant, sleep, timeout};
 use url::Url;
 
@@ -16,9 +16,11 @@ use super::letter::{Content, Letter};
 use super::merchant::{Class, Merchant, Tried};
 use super::schedule;
 use super::{Limits, Rebuild};
+use crate::account::Account;
 use crate::clock;
-use crate::ledger::{Attempt, Leased, Ledger, LedgerError, Settlement};
-use crate::payment::{AccountName, Payment, Status, Timestamp};
+use crate::khipu::wire::NotificationBody;
+use crate::ledger::{Attempt, KeptNotification, Leased, Ledger, LedgerError, Settlement};
+use crate::payment::{AccountName, Payment, Status, Timestamp, Verdict};
 
 /// First wait between two tries to record a settlement; doubles.
 const SETTLE_PAUSE: Duration = Duration::from_millis(100);
@@ -28,6 +30,17 @@ pub(super) struct Courier {
     pub(super) merchants: HashMap<AccountName, Merchant>,
     pub(super) rebuild: Rebuild,
     pub(super) limits: Limits,
+    /// Something was put back: the agenda's next moment may be sooner than it was.
+    pub(super) put_back: Notify,
+}
+
+/// What came of an errand in our hands.
+enum Carried {
+    Tried(Report),
+    /// Nothing was tried: its account has its share of attempts in flight.
+    PutBack {
+        due_at: Timestamp,
+    },
 }
 
 /// An attempt that was made, with what the logs and metrics say of it.
@@ -45,12 +58,13 @@ impl Courier {
     pub(super) async fn carry(self: Arc<Self>, leased: Leased, cut: watch::Receiver<bool>) {
         let lease_ends = Instant::now() + self.limits.lease;
         let report = match self.attempt(&leased, cut).await {
-            Ok(Some(report)) => report,
-            // Nothing was tried, so no attempt is counted: the errand comes back when its lease has run out.
-            Ok(None) => {
-                tracing::info!(payment_id = %leased.payment_id, "a delivery waits: its account has its share in flight");
+            Ok(Carried::Tried(report)) => report,
+            Ok(Carried::PutBack { due_at }) => {
+                let untried = Settlement::Untried { due_at };
+                self.settle(&leased, &untried, None, lease_ends).await;
                 return;
             }
+            // Nothing was tried, so no attempt is counted: the errand comes back when its lease has run out.
             Err(error) => {
                 tracing::warn!(payment_id = %leased.payment_id, %error, "a delivery waits for the ledger");
                 return;
@@ -64,28 +78,38 @@ impl Courier {
             schedule::after_attempt(made, report.tried.answer, now, rand::random::<f64>())
         };
         report.tell(&leased, &settlement);
-        self.settle(&leased, &settlement, report, lease_ends).await;
+        let attempt = Attempt {
+            at: report.at,
+            duration: report.duration,
+            result: report.tried.result,
+        };
+        self.settle(&leased, &settlement, Some(&attempt), lease_ends)
+            .await;
     }
 
-    /// `None`: nothing was tried because the account has its share of attempts in flight.
     async fn attempt(
         &self,
         leased: &Leased,
         mut cut: watch::Receiver<bool>,
-    ) -> Result<Option<Report>, LedgerError> {
+    ) -> Result<Carried, LedgerError> {
         let Some(payment) = self.asked(self.ledger.payment(&leased.payment_id)).await? else {
             let tried = Tried::stopped("not sent: the payment is not in the ledger");
-            return Ok(Some(Report::without_merchant(tried, None)));
+            return Ok(Carried::Tried(Report::without_merchant(tried, None)));
         };
         let Some(merchant) = self.merchants.get(&payment.account) else {
             let result = format!("not sent: account {} is not configured", payment.account);
             let tried = Tried::not_now(Class::NotSent, result);
-            return Ok(Some(Report::without_merchant(tried, Some(payment.account))));
+            let report = Report::without_merchant(tried, Some(payment.account));
+            return Ok(Carried::Tried(report));
         };
-        let Ok(Ok(_share)) = timeout(self.limits.patience, merchant.share.acquire()).await else {
-            return Ok(None);
+        let Ok(_share) = merchant.share.try_acquire() else {
+            let due_at = merchant.line_up();
+            let account = payment.account.as_str();
+            tracing::debug!(payment_id = %leased.payment_id, account, %due_at, "put back: its account has its share in flight");
+            metrics::counter!("chasqui_deliveries_put_back_total", "account" => account.to_owned())
+                .increment(1);
+            return Ok(Carried::PutBack { due_at });
         };
-        // Only from here: the wait for the share is not the merchant's slowness.
         let (at, began) = (clock::now(), Instant::now());
         let url = payment
             .urls
@@ -99,7 +123,7 @@ impl Courier {
             }
             tried = self.tried(&payment, merchant, url) => tried?,
         };
-        Ok(Some(Report {
+        Ok(Carried::Tried(Report {
             tried,
             at,
             duration: began.elapsed(),
@@ -115,16 +139,23 @@ impl Courier {
         url: Option<&str>,
     ) -> Result<Tried, LedgerError> {
         // A letter in Khipu's form means "paid" to whoever reads it; money that went back is not paid.
-        if payment.state.status != Status::Confirmed {
-            let status = payment.state.status.as_str();
-            return Ok(Tried::stopped(format!("not sent: the payment is {status}")));
+        match payment.state.status {
+            Status::Confirmed => {}
+            Status::Reversed => {
+                return Ok(Tried::unneeded("not sent: the payment was reversed"));
+            }
+            other => {
+                let result = format!("not sent: the payment is {}", other.as_str());
+                return Ok(Tried::stopped(result));
+            }
         }
         let Some(url) = url else {
-            return Ok(Tried::stopped(
+            return Ok(Tried::unneeded(
                 "no notify_url: neither the payment nor its account has one",
             ));
         };
-        let content = match self.asked(self.ledger.notification(&payment.id)).await? {
+        let kept = self.asked(self.ledger.notification(&payment.id)).await?;
+        let content = match kept.filter(|kept| agrees(kept, payment, &merchant.account)) {
             Some(kept) => Content::Notification(kept),
             None => match self.rebuilt(payment, merchant).await {
                 Ok(content) => content,
@@ -139,7 +170,7 @@ impl Courier {
         })
     }
 
-    /// Khipu's notification never came: its answer is asked for, in a notification's form.
+    /// No notification of Khipu's can be passed on: its answer is asked for, in a notification's form.
     async fn rebuilt(&self, payment: &Payment, merchant: &Merchant) -> Result<Content, String> {
         let asked = (self.rebuild)(payment.id.clone(), Arc::clone(&merchant.account));
         match timeout(self.limits.rebuild_timeout, asked).await {
@@ -154,19 +185,19 @@ impl Courier {
         &self,
         leased: &Leased,
         settlement: &Settlement,
-        report: Report,
+        attempt: Option<&Attempt>,
         lease_ends: Instant,
     ) {
-        let attempt = Attempt {
-            at: report.at,
-            duration: report.duration,
-            result: report.tried.result,
-        };
         let mut pause = SETTLE_PAUSE;
         loop {
-            let settled = self.ledger.settle(leased, settlement, Some(&attempt));
+            let settled = self.ledger.settle(leased, settlement, attempt);
             match self.asked(settled).await {
-                Ok(true) => return,
+                Ok(true) => {
+                    if !matches!(settlement, Settlement::Done | Settlement::Dead) {
+                        self.put_back.notify_one();
+                    }
+                    return;
+                }
                 Ok(false) => {
                     tracing::warn!(payment_id = %leased.payment_id, "the lease was lost: another instance may deliver it again");
                     return;
@@ -216,6 +247,9 @@ impl Report {
         let result = self.tried.result.as_str();
         let duration_ms = u64::try_from(self.duration.as_millis()).unwrap_or(u64::MAX);
         match settlement {
+            Settlement::Done if self.tried.class == Class::Unneeded => {
+                tracing::info!(payment_id, account, result, "no delivery is needed");
+            }
             Settlement::Done => {
                 tracing::info!(
                     payment_id,
@@ -227,7 +261,7 @@ impl Report {
                     "delivered"
                 );
             }
-            Settlement::Again { due_at } => {
+            Settlement::Again { due_at } | Settlement::Untried { due_at } => {
                 tracing::warn!(payment_id, account, host, attempt, duration_ms, result, %due_at, "not delivered yet");
             }
             Settlement::Dead => {
@@ -254,6 +288,18 @@ impl Debug for Courier {
             .field("limits", &self.limits)
             .finish_non_exhaustive()
     }
+}
+
+/// Whether a notification may be passed on. One that was not believed by itself has left it to Khipu's answer whether the
+/// payment is paid; whether it speaks of the same money was not looked at, or could not be.
+fn agrees(kept: &KeptNotification, payment: &Payment, account: &Account) -> bool {
+    if kept.verdict == Verdict::Agrees {
+        return true;
+    }
+    let (Some(terms), Ok(body)) = (&payment.terms, NotificationBody::parse(&kept.body)) else {
+        return false;
+    };
+    body.verdict(terms, account.receiver_id) == Verdict::Agrees
 }
 
 /// All that a log shows of a URL: paths and queries can hold secrets.

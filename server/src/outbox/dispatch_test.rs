@@ -4,16 +4,24 @@ use std::sync::atomic::Ordering;
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
+use bytes::Bytes;
+use futures_util::future::try_join_all;
+use tokio::sync::{Notify, oneshot};
 use tokio::time::timeout;
 
 use super::fixture::{self, DEADLINE};
 use super::receiver::Receiver;
 use super::running::Running;
-use super::{Limits, Rebuild, SetupError, schedule, signature};
+use super::{Limits, Outbox, Rebuild, SetupError, schedule, signature};
+use crate::account::{Account, Accounts};
 use crate::clock;
 use crate::khipu::signature as khipu;
-use crate::ledger::{Attempt, Settlement};
-use crate::payment::Status;
+use crate::ledger::sqlite::{Location, SqliteLedger};
+use crate::ledger::{Attempt, KeptNotification, Ledger, Settlement};
+use crate::payment::{
+    AccountName, Claim, Errand, ErrandKind, Observation, Payment, PaymentId, Source, Status,
+    Verdict,
+};
 
 /// How long after the attempt the next one is due.
 fn wait(settlement: Settlement, attempt: &Attempt) -> Duration {
@@ -105,6 +113,62 @@ async fn without_a_notification_the_body_is_built_from_khipus_answer_and_signed(
     outbox.stop().await;
 }
 
+/// It was too old, or came before the payment was known here: Khipu's answer confirmed the payment, its own bytes tell so.
+#[tokio::test]
+async fn khipus_bytes_arrive_even_if_they_were_not_believed_by_themselves() {
+    let mut receiver = Receiver::start().await;
+    let mut outbox = Running::start(fixture::account(), fixture::limits());
+    let hour = Duration::from_secs(3600);
+    let (now, url) = (clock::now(), receiver.url("/answer/200"));
+    for (verdict, signed_at) in [
+        (Verdict::Stale, now.minus(hour)),
+        (Verdict::Stale, now.plus(hour)),
+        (Verdict::UnknownPayment, now),
+    ] {
+        let (payment, kept) = fixture::sold(&url, verdict, signed_at);
+        outbox.schedule(0, (payment, Some(kept)));
+        let received = receiver.next().await;
+        assert_eq!(received.body, fixture::SOLD_BODY);
+        assert_eq!(received.header("chasqui-source"), "notification");
+        let secrets = fixture::account().khipu_secrets;
+        let signature = received.header(khipu::HEADER);
+        let verified = khipu::verify(Some(signature), &received.body, &secrets).expect("signed");
+        assert!(khipu::is_within_tolerance(
+            verified.t,
+            clock::now(),
+            DEADLINE
+        ));
+        assert_eq!(outbox.settled().await.0, Settlement::Done);
+    }
+    outbox.stop().await;
+}
+
+#[tokio::test]
+async fn unbelieved_bytes_that_cannot_be_compared_or_disagree_are_not_sent() {
+    type Change = fn(&mut Payment, &mut KeptNotification);
+    let mut receiver = Receiver::start().await;
+    let mut outbox = Running::start(fixture::account(), fixture::limits());
+    let changes: [Change; 3] = [
+        |payment, _| payment.terms = None,
+        |payment, _| {
+            let terms = payment.terms.as_mut().expect("terms");
+            terms.transaction_id = Some("order 78".to_owned());
+        },
+        |_, kept| kept.body = Bytes::from_static(b"no notification"),
+    ];
+    for change in changes {
+        let url = receiver.url("/answer/200");
+        let (mut payment, mut kept) = fixture::sold(&url, Verdict::UnknownPayment, clock::now());
+        change(&mut payment, &mut kept);
+        outbox.schedule(0, (payment, Some(kept)));
+        let received = receiver.next().await;
+        assert_eq!(&received.body[..], b"{}");
+        assert_eq!(received.header("chasqui-source"), "reconciliation");
+        assert_eq!(outbox.settled().await.0, Settlement::Done);
+    }
+    outbox.stop().await;
+}
+
 #[tokio::test]
 async fn khipus_silence_about_the_content_is_tried_again() {
     let receiver = Receiver::start().await;
@@ -168,22 +232,44 @@ async fn the_accounts_notify_url_serves_payments_without_their_own() {
 }
 
 #[tokio::test]
-async fn what_cannot_or_must_not_be_sent_is_dead_and_says_why() {
+async fn what_nobody_asked_for_or_was_reversed_is_done_with_unsent_and_no_dead_letter() {
+    let logs = Arc::new(Mutex::new(Vec::new()));
+    let _guard = logging_to(&logs, tracing::Level::WARN);
+    let recorder = metrics_exporter_prometheus::PrometheusBuilder::new().build_recorder();
+    let _recorded_here = metrics::set_default_local_recorder(&recorder);
     let receiver = Receiver::start().await;
     let mut outbox = Running::start(fixture::account(), fixture::limits());
     outbox.schedule(0, (fixture::confirmed("p1", None), None));
     let (settlement, attempt) = outbox.settled().await;
-    assert_eq!(settlement, Settlement::Dead);
+    assert_eq!(settlement, Settlement::Done);
     assert!(attempt.result.starts_with("no notify_url"), "{attempt:?}");
 
-    for status in [Status::Verifying, Status::Reversed] {
-        let (mut payment, kept) = fixture::notified("p2", &receiver.url("/answer/200"));
-        payment.state.status = status;
-        outbox.schedule(0, (payment, kept));
-        let (settlement, attempt) = outbox.settled().await;
-        assert_eq!(settlement, Settlement::Dead);
-        assert!(attempt.result.contains(status.as_str()), "{attempt:?}");
-    }
+    let (mut payment, kept) = fixture::notified("p2", &receiver.url("/answer/200"));
+    payment.state.status = Status::Reversed;
+    outbox.schedule(0, (payment, kept));
+    let (settlement, attempt) = outbox.settled().await;
+    assert_eq!(settlement, Settlement::Done);
+    assert!(attempt.result.contains("reversed"), "{attempt:?}");
+
+    assert!(receiver.is_empty());
+    outbox.stop().await;
+    let metrics = recorder.handle().render();
+    let counted = r#"chasqui_deliveries_total{account="shop",result="unneeded"} 2"#;
+    assert!(metrics.contains(counted), "{metrics}");
+    assert!(!metrics.contains("chasqui_dead_letters_total"), "{metrics}");
+    assert_eq!(text(&logs), "");
+}
+
+#[tokio::test]
+async fn a_payment_that_is_not_confirmed_is_never_told_of() {
+    let receiver = Receiver::start().await;
+    let mut outbox = Running::start(fixture::account(), fixture::limits());
+    let (mut payment, kept) = fixture::notified("p1", &receiver.url("/answer/200"));
+    payment.state.status = Status::Verifying;
+    outbox.schedule(0, (payment, kept));
+    let (settlement, attempt) = outbox.settled().await;
+    assert_eq!(settlement, Settlement::Dead);
+    assert!(attempt.result.contains("verifying"), "{attempt:?}");
     assert!(receiver.is_empty());
     outbox.stop().await;
 }
@@ -201,13 +287,12 @@ async fn a_slow_merchant_does_not_stop_other_deliveries() {
     outbox.stop().await;
 }
 
-/// The share is full, so the third is neither tried nor counted: its lease brings it back.
+/// The share is full, so the third is put back, untried and uncounted, until one of the others has ended.
 #[tokio::test]
 async fn an_account_has_no_more_than_its_share_in_flight() {
     let mut receiver = Receiver::start().await;
     let limits = Limits {
         in_flight_per_account: 2,
-        patience: Duration::from_millis(50),
         attempt_timeout: Duration::from_secs(1),
         ..fixture::limits()
     };
@@ -215,14 +300,81 @@ async fn an_account_has_no_more_than_its_share_in_flight() {
     for id in ["p1", "p2", "p3"] {
         outbox.schedule(0, fixture::notified(id, &receiver.url("/hang")));
     }
-    for _ in 0..2 {
-        let (_, attempt) = outbox.settled().await;
-        assert_eq!(attempt.result, "no answer within 1 s");
+    let mut ended = Vec::new();
+    for _ in 0..3 {
         receiver.next().await;
+        let settled = timeout(DEADLINE, outbox.settled.recv()).await;
+        let (leased, _, attempt) = settled.expect("in time").expect("settled");
+        assert_eq!(leased.attempts, 0);
+        assert_eq!(attempt.result, "no answer within 1 s");
+        ended.push((attempt.at, attempt.at.plus(attempt.duration)));
     }
-    assert!(receiver.is_empty());
-    assert!(outbox.settled.is_empty());
+    ended.sort_unstable();
+    let first_end = ended[0].1.min(ended[1].1);
+    assert!(ended[2].0 >= first_end, "{ended:?}");
+    let soon = fixture::limits().idle / 2;
+    assert!(ended[2].0 < first_end.plus(soon), "{ended:?}");
     outbox.stop().await;
+}
+
+/// More than one instance may hold at once, all due before the other account's.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn an_account_that_hangs_with_thousands_due_does_not_keep_another_waiting() {
+    const HANGING: usize = 2000;
+    let (hangs, mut answers) = (Receiver::start().await, Receiver::start().await);
+    let directory = tempfile::tempdir().expect("directory");
+    let location = Location::File(directory.path().join("chasqui.db"));
+    let ledger = SqliteLedger::open(&location, &Default::default()).expect("ledger");
+    let ledger: Arc<dyn Ledger> = Arc::new(ledger);
+    let named = |name: &str, url| Account {
+        name: AccountName::parse(name).expect("name"),
+        notify_url: Some(url),
+        ..fixture::account()
+    };
+    let busy = named("busy", hangs.url("/hang"));
+    let quick = named("quick", answers.url("/answer/200"));
+    let confirmed = |account: &Account| Observation {
+        account: account.name.clone(),
+        source: Source::Notification,
+        at: clock::now(),
+        claim: Some(Claim::of(Status::Confirmed)),
+        notification: None,
+        errands: vec![Errand {
+            kind: ErrandKind::Delivery,
+            due_at: clock::now(),
+        }],
+    };
+    let ids = (0..HANGING).map(|n| PaymentId::parse(&format!("busy{n}")).expect("id"));
+    let observed = ids.map(|id| {
+        let (ledger, observation) = (Arc::clone(&ledger), confirmed(&busy));
+        async move { ledger.observe(&id, &observation).await.map(|_| ()) }
+    });
+    try_join_all(observed).await.expect("observed");
+
+    let outbox = Outbox::new(
+        Arc::clone(&ledger),
+        &Accounts::new([busy, quick.clone()]),
+        Arc::new(|_, _| Box::pin(async { Ok(Bytes::from_static(b"{}")) })),
+        fixture::limits(),
+    );
+    let wake = Arc::new(Notify::new());
+    let (stop, stopped) = oneshot::channel::<()>();
+    let running = outbox.expect("outbox").run(Arc::clone(&wake), async {
+        let _ = stopped.await;
+    });
+    let task = tokio::spawn(running);
+    let share = fixture::limits().in_flight_per_account;
+    for round in 0..3 {
+        let id = PaymentId::parse(&format!("quick{round}")).expect("id");
+        let scheduled = ledger.observe(&id, &confirmed(&quick)).await;
+        scheduled.expect("scheduled");
+        wake.notify_one();
+        let received = timeout(Duration::from_secs(4), answers.next()).await;
+        assert_eq!(received.expect("in time").path, "/answer/200");
+        assert!(hangs.waiting() <= share, "{} at once", hangs.waiting());
+    }
+    let _ = stop.send(());
+    timeout(DEADLINE, task).await.expect("in time").expect("ok");
 }
 
 #[tokio::test]
@@ -290,12 +442,7 @@ async fn a_shutdown_puts_back_what_takes_too_long() {
 async fn logs_and_metrics_show_no_secret_body_or_path() {
     let receiver = Receiver::start().await;
     let logs = Arc::new(Mutex::new(Vec::new()));
-    let writer = Arc::clone(&logs);
-    let subscriber = tracing_subscriber::fmt()
-        .with_max_level(tracing::Level::TRACE)
-        .with_writer(move || LogWriter(Arc::clone(&writer)))
-        .finish();
-    let _guard = tracing::subscriber::set_default(subscriber);
+    let _guard = logging_to(&logs, tracing::Level::TRACE);
     let recorder = metrics_exporter_prometheus::PrometheusBuilder::new().build_recorder();
     let _recorded_here = metrics::set_default_local_recorder(&recorder);
     let mut outbox = Running::start(fixture::account(), fixture::limits());
@@ -305,7 +452,7 @@ async fn logs_and_metrics_show_no_secret_body_or_path() {
         outbox.settled().await;
     }
     outbox.stop().await;
-    let logs = String::from_utf8(logs.lock().expect("logs").clone()).expect("text");
+    let logs = text(&logs);
     assert!(logs.contains("127.0.0.1") && logs.contains("p1"), "{logs}");
     let metrics = recorder.handle().render();
     for counted in [
@@ -328,7 +475,22 @@ async fn logs_and_metrics_show_no_secret_body_or_path() {
     }
 }
 
-struct LogWriter(Arc<Mutex<Vec<u8>>>);
+type Logs = Arc<Mutex<Vec<u8>>>;
+
+fn logging_to(logs: &Logs, level: tracing::Level) -> tracing::subscriber::DefaultGuard {
+    let writer = Arc::clone(logs);
+    let subscriber = tracing_subscriber::fmt()
+        .with_max_level(level)
+        .with_writer(move || LogWriter(Arc::clone(&writer)))
+        .finish();
+    tracing::subscriber::set_default(subscriber)
+}
+
+fn text(logs: &Logs) -> String {
+    String::from_utf8(logs.lock().expect("logs").clone()).expect("text")
+}
+
+struct LogWriter(Logs);
 
 impl std::io::Write for LogWriter {
     fn write(&mut self, bytes: &[u8]) -> std::io::Result<usize> {

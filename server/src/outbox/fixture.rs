@@ -9,7 +9,10 @@ use crate::account::{Account, Secret, WebhookSecret};
 use crate::clock;
 use crate::khipu::signature as khipu;
 use crate::ledger::KeptNotification;
-use crate::payment::{AccountName, MerchantUrls, Payment, PaymentId, State, Status, Timestamp};
+use crate::payment::{
+    AccountName, Amount, Currency, MerchantUrls, Payment, PaymentId, State, Status, Terms,
+    Timestamp, Verdict,
+};
 
 /// Escapes, odd spaces and no order: bytes that no JSON writer would make again.
 pub(super) const BODY: &[u8] =
@@ -50,6 +53,7 @@ pub(super) fn notification(account: &Account, signed_at: Timestamp) -> KeptNotif
     KeptNotification {
         body: Bytes::from_static(BODY),
         signature: khipu::sign(&account.khipu_secrets[0], signed_at, BODY),
+        verdict: Verdict::Agrees,
         received_at: signed_at,
     }
 }
@@ -72,6 +76,30 @@ pub(super) fn confirmed(id: &str, notify_url: Option<String>) -> Payment {
         created_at: at,
         state,
     }
+}
+
+/// What Khipu says of [`sold`].
+pub(super) const SOLD_BODY: &[u8] = br#"{"payment_id":"sold","receiver_id":"990939","amount":"1000.0000",  "currency":"CLP","transaction_id":"order 77","conciliation_date":"2026-01-01T00:00:00.000Z"}"#;
+
+/// A payment whose terms are known, and a notification of it that was not believed by itself.
+pub(super) fn sold(
+    url: &str,
+    verdict: Verdict,
+    signed_at: Timestamp,
+) -> (Payment, KeptNotification) {
+    let mut payment = confirmed("sold", Some(url.to_owned()));
+    payment.terms = Some(Terms {
+        amount: Amount::parse("1000").expect("amount"),
+        currency: Currency::parse("CLP").expect("currency"),
+        transaction_id: Some("order 77".to_owned()),
+    });
+    let kept = KeptNotification {
+        body: Bytes::from_static(SOLD_BODY),
+        signature: khipu::sign(&account().khipu_secrets[0], signed_at, SOLD_BODY),
+        verdict,
+        received_at: clock::now(),
+    };
+    (payment, kept)
 }
 
 pub(super) fn limits() -> Limits {

@@ -18,14 +18,14 @@ use crate::payment::{PaymentId, Timestamp};
 pub(super) const STATUS_HEADER: &str = "chasqui-status";
 pub(super) const SOURCE_HEADER: &str = "chasqui-source";
 
-/// Khipu's own signature is passed on up to this age. Handlers may refuse an older one (five minutes is customary), so
-/// after that the same bytes are signed anew.
+/// Khipu's own signature is passed on while its time is no further than this from ours, either way. Handlers may refuse
+/// what is further off (five minutes is customary), so then the same bytes are signed anew.
 pub(super) const SIGNATURE_FRESH_FOR: Duration = Duration::from_secs(4 * 60);
 
 /// Where the words come from.
 #[derive(Debug)]
 pub(super) enum Content {
-    /// Khipu's notification, verified when it came.
+    /// Khipu's notification: its signature was verified when it came, and it agrees with the payment.
     Notification(KeptNotification),
     /// A body in the same form, built from Khipu's answer because its notification never came.
     Answer(Bytes),
@@ -79,7 +79,7 @@ impl Letter {
 /// Khipu's own signature, as it came, while a handler that checks its time would still take it.
 fn fresh(signature: &str, now: Timestamp) -> Option<HeaderValue> {
     let t = khipu::claimed_time(signature).ok()?;
-    if now.since(t) <= SIGNATURE_FRESH_FOR {
+    if khipu::is_within_tolerance(t, now, SIGNATURE_FRESH_FOR) {
         HeaderValue::from_str(signature).ok()
     } else {
         None
@@ -140,6 +140,22 @@ mod tests {
         assert_eq!(letter.body, kept.body);
         let signature = header(&letter, khipu::HEADER);
         assert_ne!(signature, kept.signature);
+        let verified = khipu::verify(Some(signature), &letter.body, &account.khipu_secrets);
+        assert_eq!(verified.map(|verified| verified.t), Ok(NOW));
+    }
+
+    #[test]
+    fn a_signature_from_a_clock_that_runs_ahead_is_made_anew_too() {
+        let account = fixture::account();
+        let ahead = |by| fixture::notification(&account, NOW.plus(by));
+        let slightly = ahead(SIGNATURE_FRESH_FOR);
+        let letter_slightly =
+            letter(Content::Notification(slightly.clone()), &account).expect("letter");
+        assert_eq!(header(&letter_slightly, khipu::HEADER), slightly.signature);
+        let far = ahead(SIGNATURE_FRESH_FOR + Duration::from_millis(1));
+        let letter = letter(Content::Notification(far.clone()), &account).expect("letter");
+        assert_eq!(letter.body, far.body);
+        let signature = header(&letter, khipu::HEADER);
         let verified = khipu::verify(Some(signature), &letter.body, &account.khipu_secrets);
         assert_eq!(verified.map(|verified| verified.t), Ok(NOW));
     }

@@ -5,19 +5,21 @@
 
 use std::error::Error;
 use std::io;
-use std::sync::Arc;
+use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
 use reqwest::header::{HeaderMap, RETRY_AFTER};
 use reqwest::{Client, ClientBuilder, Response, StatusCode, redirect};
 use tokio::sync::Semaphore;
-use tokio::time::timeout;
+use tokio::time::{Instant, timeout};
 
 use super::destination::{DestinationError, Destinations};
 use super::letter::Letter;
+use super::line::{self, Line};
 use super::schedule::{self, Answer};
 use super::{Limits, SetupError};
 use crate::account::Account;
+use crate::clock;
 use crate::payment::Timestamp;
 
 /// So much of an answer is read, and for so long, to leave the connection fit for the next delivery (and not to hang up on
@@ -37,6 +39,8 @@ pub(super) struct Merchant {
     pub(super) account: Arc<Account>,
     /// This account's share of the attempts in flight.
     pub(super) share: Semaphore,
+    /// Its deliveries that found the share taken.
+    line: Mutex<Line>,
     destinations: Destinations,
     client: Client,
     has_authorities: bool,
@@ -63,8 +67,10 @@ pub(super) enum Class {
     Timeout,
     Unreachable,
     DestinationRefused,
-    /// There was nothing to send or nowhere to send it.
+    /// Something that it takes was missing.
     NotSent,
+    /// Nobody asked to be told, or there is nothing to tell any more. No dead letter: redelivering would not help.
+    Unneeded,
     /// Cut off because this instance stops.
     Interrupted,
 }
@@ -80,6 +86,7 @@ impl Class {
             Self::Unreachable => "unreachable",
             Self::DestinationRefused => "destination_refused",
             Self::NotSent => "not_sent",
+            Self::Unneeded => "unneeded",
             Self::Interrupted => "interrupted",
         }
     }
@@ -93,11 +100,18 @@ impl Merchant {
         Ok(Self {
             account: Arc::clone(account),
             share: Semaphore::new(limits.in_flight_per_account),
+            line: Mutex::default(),
             destinations,
             client,
             has_authorities,
             attempt_timeout: limits.attempt_timeout,
         })
+    }
+
+    /// When a delivery comes back that found the share taken.
+    pub(super) fn line_up(&self) -> Timestamp {
+        let mut line = self.line.lock().unwrap_or_else(PoisonError::into_inner);
+        line::call(clock::now().plus(line.join(Instant::now())))
     }
 
     /// One attempt, bounded in time, in what it reads and in where it goes.
@@ -152,6 +166,14 @@ impl Tried {
         Self {
             class: Class::NotSent,
             answer: Answer::Stop,
+            result: result.into(),
+        }
+    }
+
+    pub(super) fn unneeded(result: impl Into<String>) -> Self {
+        Self {
+            class: Class::Unneeded,
+            answer: Answer::NoneNeeded,
             result: result.into(),
         }
     }

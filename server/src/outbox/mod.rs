@@ -1,10 +1,12 @@
 //! Hands confirmations to merchants: claims the deliveries that are due, tries each, and puts back what failed.
 //!
-//! A merchant's 2xx is the only end of a delivery but the dead letter. Deliveries are at least once: an instance that dies
+//! A merchant's 2xx is the only end of a delivery but the dead letter, unless nobody asked for it or the money went back
+//! before. Deliveries are at least once: an instance that dies
 //! in the middle loses its lease, not the work. Nothing here changes a payment, and nothing unverified or unsigned is sent.
 //!
 //! In reading order: [`courier`] carries one delivery, [`letter`] is what it carries, [`merchant`] posts it,
-//! [`destination`] says where it may go, [`schedule`] when it is tried again.
+//! [`destination`] says where it may go, [`schedule`] when it is tried again, [`line`] when one is that found its account
+//! busy.
 
 mod courier;
 mod destination;
@@ -13,6 +15,7 @@ mod dispatch_test;
 #[cfg(test)]
 mod fixture;
 mod letter;
+mod line;
 mod merchant;
 #[cfg(test)]
 mod merchant_test;
@@ -44,7 +47,7 @@ use crate::ledger::{Ledger, LedgerError};
 use crate::payment::{ErrandKind, PaymentId};
 
 /// Asks Khipu about a confirmed payment and answers with the body of a notification 3.0; an error is a short text for
-/// people, without payer data. Used when a confirmation was found by asking and no notification came.
+/// people, without payer data. Used when a confirmation was found by asking and no notification came that agrees with it.
 pub type Rebuild =
     Arc<dyn Fn(PaymentId, Arc<Account>) -> BoxFuture<'static, Result<Bytes, String>> + Send + Sync>;
 
@@ -59,17 +62,17 @@ pub struct Outbox {
 pub struct Limits {
     /// Deliveries in this instance's hands at once.
     pub in_flight: usize,
-    /// Attempts at once for one account, so that a merchant who answers slowly does not hold all of them.
+    /// Attempts at once for one account, so that a merchant who answers slowly does not hold all of them. A delivery
+    /// beyond it is put back at once: none waits in this instance's hands.
     pub in_flight_per_account: usize,
-    /// How long a claimed delivery waits for its account's share; then it is left until its lease runs out.
-    pub patience: Duration,
     /// One attempt, from resolving the name to the end of the answer.
     pub attempt_timeout: Duration,
     /// One question to Khipu for what to send.
     pub rebuild_timeout: Duration,
     /// One call of the ledger's.
     pub ledger_timeout: Duration,
-    /// How long a claimed delivery belongs to this instance.
+    /// How long a claimed delivery belongs to this instance; and how long one is left alone whose claim was answered too
+    /// late for this instance to know of it.
     pub lease: Duration,
     /// The agenda is looked at no less often than this: other instances' leases run out without a sound.
     pub idle: Duration,
@@ -82,7 +85,6 @@ impl Default for Limits {
         Self {
             in_flight: 256,
             in_flight_per_account: 32,
-            patience: Duration::from_secs(3),
             attempt_timeout: Duration::from_secs(15),
             rebuild_timeout: Duration::from_secs(15),
             ledger_timeout: Duration::from_secs(5),
@@ -97,8 +99,7 @@ impl Limits {
     /// A lease that ends before its attempt would have the merchant told twice as a matter of course.
     fn check(&self) -> Result<(), SetupError> {
         // The ledger is asked for the payment and its notification, and told the settlement.
-        let longest =
-            self.patience + self.rebuild_timeout + self.attempt_timeout + 3 * self.ledger_timeout;
+        let longest = self.rebuild_timeout + self.attempt_timeout + 3 * self.ledger_timeout;
         if self.in_flight == 0 || self.in_flight_per_account == 0 {
             Err(SetupError::NothingInFlight)
         } else if longest >= self.lease {
@@ -147,6 +148,7 @@ impl Outbox {
             merchants,
             rebuild,
             limits,
+            put_back: Notify::new(),
         });
         Ok(Self { courier })
     }
@@ -171,6 +173,7 @@ impl Outbox {
                         () = &mut shutdown => break,
                         Some(ended) = attempts.join_next(), if full => report_panic(ended),
                         () = wake.notified(), if !full => {}
+                        () = self.courier.put_back.notified(), if !full => {}
                         () = sleep(pause), if !full => {}
                     }
                 }
@@ -201,6 +204,8 @@ impl Outbox {
             return Ok(limits.idle);
         }
         let kind = ErrandKind::Delivery;
+        // A claim whose answer comes too late may have been made all the same. Nobody knows of its leases then: what is
+        // under them comes back when they have run out.
         let claimed = ledger.claim(kind, clock::now(), room, limits.lease);
         let claimed = within(limits.ledger_timeout, claimed).await?;
         let found = claimed.len();

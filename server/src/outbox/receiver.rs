@@ -82,6 +82,11 @@ impl Receiver {
             .expect("a request")
     }
 
+    /// How many requests came that nobody has looked at.
+    pub(super) fn waiting(&self) -> usize {
+        self.received.len()
+    }
+
     pub(super) fn is_empty(&self) -> bool {
         self.received.is_empty()
     }

@@ -22,10 +22,10 @@ use crate::payment::{ErrandKind, Intent, Observation, Payment, PaymentId, Ref, S
 
 pub(super) type Settled = (Leased, Settlement, Attempt);
 
-/// A ledger that is a list of errands: what a real one promises is tested by its own suite.
+/// A ledger that is a list of errands, each with its due time: what a real one promises is tested by its own suite.
 #[derive(Debug)]
 pub(super) struct Shelf {
-    errands: Mutex<Vec<Leased>>,
+    errands: Mutex<Vec<(Timestamp, Leased)>>,
     payments: Mutex<HashMap<PaymentId, (Payment, Option<KeptNotification>)>>,
     settled: mpsc::UnboundedSender<Settled>,
     /// So many calls fail before the ledger is there.
@@ -33,7 +33,7 @@ pub(super) struct Shelf {
 }
 
 impl Shelf {
-    fn errands(&self) -> MutexGuard<'_, Vec<Leased>> {
+    fn errands(&self) -> MutexGuard<'_, Vec<(Timestamp, Leased)>> {
         self.errands.lock().expect("errands")
     }
 
@@ -61,18 +61,18 @@ impl Ledger for Shelf {
     async fn claim(
         &self,
         _: ErrandKind,
-        _: Timestamp,
+        now: Timestamp,
         limit: usize,
         _: Duration,
     ) -> Result<Vec<Leased>, LedgerError> {
         self.fails()?;
         let mut errands = self.errands();
-        let taken = limit.min(errands.len());
-        Ok(errands.drain(..taken).collect())
+        let due = errands.extract_if(.., |(due_at, _)| *due_at <= now);
+        Ok(due.take(limit).map(|(_, leased)| leased).collect())
     }
 
     async fn next_due(&self, _: ErrandKind) -> Result<Option<Timestamp>, LedgerError> {
-        Ok(None)
+        Ok(self.errands().iter().map(|(due_at, _)| *due_at).min())
     }
 
     async fn settle(
@@ -82,7 +82,12 @@ impl Ledger for Shelf {
         attempt: Option<&Attempt>,
     ) -> Result<bool, LedgerError> {
         self.fails()?;
-        let attempt = attempt.expect("every settlement has its attempt").clone();
+        if let Settlement::Untried { due_at } = settlement {
+            assert_eq!(attempt, None);
+            self.errands().push((*due_at, leased.clone()));
+            return Ok(true);
+        }
+        let attempt = attempt.expect("what was tried has its attempt").clone();
         let settled = (leased.clone(), *settlement, attempt);
         let _ = self.settled.send(settled);
         Ok(true)
@@ -171,12 +176,15 @@ impl Running {
         let mut payments = self.shelf.payments.lock().expect("payments");
         payments.insert(id.clone(), what);
         drop(payments);
-        self.shelf.errands().push(Leased {
+        let leased = Leased {
             kind: ErrandKind::Delivery,
             payment_id: id,
             attempts,
             token: 1,
-        });
+        };
+        let mut errands = self.shelf.errands();
+        errands.push((Timestamp::default(), leased));
+        drop(errands);
         self.wake.notify_one();
     }
 

@@ -34,8 +34,10 @@ pub(super) const RETRY_AFTER_LIMIT: Duration = Duration::from_secs(24 * HOUR);
 pub(super) enum Answer {
     /// The merchant has it: 2xx.
     Accepted,
-    /// The merchant asked that it stop (410), or there is nowhere to send it.
+    /// The merchant asked that it stop (410), or it can never be sent.
     Stop,
+    /// There was nothing to ask the merchant.
+    NoneNeeded,
     /// Everything else. `not_before` is what `Retry-After` asked for.
     NotNow { not_before: Option<Timestamp> },
 }
@@ -51,7 +53,7 @@ pub(super) fn after_attempt(
     random: f64,
 ) -> Settlement {
     let not_before = match answer {
-        Answer::Accepted => return Settlement::Done,
+        Answer::Accepted | Answer::NoneNeeded => return Settlement::Done,
         Answer::Stop => return Settlement::Dead,
         Answer::NotNow { not_before } => not_before,
     };
@@ -98,7 +100,7 @@ mod tests {
     fn wait(attempts_made: u32, answer: Answer, random: f64) -> Option<Duration> {
         match after_attempt(attempts_made, answer, NOW, random) {
             Settlement::Again { due_at } => Some(due_at.since(NOW)),
-            Settlement::Done | Settlement::Dead => None,
+            _ => None,
         }
     }
 
@@ -109,12 +111,11 @@ mod tests {
     }
 
     #[test]
-    fn an_accepted_delivery_is_done_and_a_stopped_one_dead_whatever_the_attempt() {
+    fn what_was_accepted_or_unneeded_is_done_and_what_was_stopped_dead_whatever_the_attempt() {
         for made in 1..=12 {
-            assert_eq!(
-                after_attempt(made, Answer::Accepted, NOW, 0.5),
-                Settlement::Done
-            );
+            for answer in [Answer::Accepted, Answer::NoneNeeded] {
+                assert_eq!(after_attempt(made, answer, NOW, 0.5), Settlement::Done);
+            }
             assert_eq!(
                 after_attempt(made, Answer::Stop, NOW, 0.5),
                 Settlement::Dead

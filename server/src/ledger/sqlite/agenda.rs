@@ -126,6 +126,9 @@ pub(super) fn settle(
     match (settlement, again_at) {
         // It happens anyway, and its time is the holder's to choose: nothing hurries what has been attempted.
         (Settlement::Again { due_at }, _) => put(store, leased, "open", Some(due_at), attempts)?,
+        (Settlement::Untried { due_at }, _) => {
+            put(store, leased, "open", Some(due_at), leased.attempts)?;
+        }
         (_, Some(due_at)) => put(store, leased, "open", Some(due_at), 0)?,
         (Settlement::Dead, None) => put(store, leased, "dead", None, attempts)?,
         (Settlement::Done, None) if leased.kind == ErrandKind::Check => forget(store, leased)?,

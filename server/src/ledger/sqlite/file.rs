@@ -26,13 +26,30 @@ pub(super) struct LedgerFile {
 impl LedgerFile {
     /// Takes the file, making it if there is none.
     pub(super) fn take(path: &Path) -> Result<Self, LedgerError> {
+        Self::take_unless_in_use(path)?.ok_or_else(|| {
+            LedgerError::Unavailable(format!(
+                "another chasqui is using {}: stop it, or give this one a file of its own",
+                path.display()
+            ))
+        })
+    }
+
+    /// `None`: another process has it.
+    pub(super) fn take_unless_in_use(path: &Path) -> Result<Option<Self>, LedgerError> {
         // Two spellings of one file, or a link to it, must meet in one lock.
         let path = resolved(path).map_err(|error| unusable(path, &error))?;
         // The lock is a file of its own, taken before the ledger is touched: closing any handle on the ledger itself
         // would drop the locks that SQLite holds on it for this process.
-        let lock = lock(&path)?;
+        let Some(lock) = lock(&path)? else {
+            return Ok(None);
+        };
         create_private(&path).map_err(|error| unusable(&path, &error))?;
-        Ok(Self { path, _lock: lock })
+        Ok(Some(Self { path, _lock: lock }))
+    }
+
+    /// To look at the file as it is: demands nothing of it and changes nothing in it.
+    pub(super) fn open_as_it_is(&self, busy_wait: Duration) -> Result<Connection, LedgerError> {
+        self.open(OpenFlags::SQLITE_OPEN_READ_WRITE, busy_wait)
     }
 
     pub(super) fn open_writer(&self, busy_wait: Duration) -> Result<Connection, LedgerError> {
@@ -90,7 +107,7 @@ fn resolved(path: &Path) -> io::Result<PathBuf> {
     }
 }
 
-fn lock(path: &Path) -> Result<File, LedgerError> {
+fn lock(path: &Path) -> Result<Option<File>, LedgerError> {
     let mut lock_path = OsString::from(path);
     lock_path.push(".lock");
     let lock_path = PathBuf::from(lock_path);
@@ -101,11 +118,8 @@ fn lock(path: &Path) -> Result<File, LedgerError> {
         .open(&lock_path)
         .map_err(|error| unusable(&lock_path, &error))?;
     match lock.try_lock() {
-        Ok(()) => Ok(lock),
-        Err(TryLockError::WouldBlock) => Err(LedgerError::Unavailable(format!(
-            "another chasqui is using {}: stop it, or give this one a file of its own",
-            path.display()
-        ))),
+        Ok(()) => Ok(Some(lock)),
+        Err(TryLockError::WouldBlock) => Ok(None),
         Err(TryLockError::Error(error)) => Err(unusable(&lock_path, &error)),
     }
 }

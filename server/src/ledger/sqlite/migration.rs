@@ -12,6 +12,18 @@ pub(super) const STEPS: &[&str] = &[
 
 /// Takes the file through the steps that it lacks, each in its own transaction.
 pub(super) fn migrate(connection: &mut Connection, steps: &[&str]) -> Result<(), LedgerError> {
+    let applied = applied(connection, steps)?;
+    for (version, step) in (1i64..).zip(steps).skip(applied) {
+        let transaction = connection.transaction_with_behavior(TransactionBehavior::Immediate)?;
+        transaction.execute_batch(step)?;
+        transaction.pragma_update(None, "user_version", version)?;
+        transaction.commit()?;
+    }
+    Ok(())
+}
+
+/// How many of the steps the file has been through: its version.
+pub(super) fn applied(connection: &Connection, steps: &[&str]) -> Result<usize, LedgerError> {
     let found: i64 = connection.pragma_query_value(None, "user_version", |row| row.get(0))?;
     let applied = usize::try_from(found).unwrap_or(usize::MAX);
     if applied > steps.len() {
@@ -20,13 +32,7 @@ pub(super) fn migrate(connection: &mut Connection, steps: &[&str]) -> Result<(),
             steps.len()
         )));
     }
-    for (version, step) in (1i64..).zip(steps).skip(applied) {
-        let transaction = connection.transaction_with_behavior(TransactionBehavior::Immediate)?;
-        transaction.execute_batch(step)?;
-        transaction.pragma_update(None, "user_version", version)?;
-        transaction.commit()?;
-    }
-    Ok(())
+    Ok(applied)
 }
 
 #[cfg(test)]

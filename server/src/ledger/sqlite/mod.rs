@@ -75,6 +75,17 @@ impl Default for Limits {
     }
 }
 
+/// What is found at a location by looking.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Condition {
+    /// Another process has it open. Whether it is well is for that one to say.
+    InUse,
+    /// It lacks the last steps to today's schema; opening it takes them.
+    Older { version: usize, current: usize },
+    /// Of today's schema, or with nothing in it yet.
+    Ready,
+}
+
 /// Dropping it finishes what is queued and closes the file; it blocks for as long as that takes.
 #[derive(Debug)]
 pub struct SqliteLedger {
@@ -109,6 +120,26 @@ impl SqliteLedger {
                 Self::start(connection, None, None, limits)
             }
         }
+    }
+
+    /// Looks without opening: no file is migrated. One that is not there is made, empty. Blocks.
+    pub fn condition(location: &Location, limits: &Limits) -> Result<Condition, LedgerError> {
+        let Location::File(path) = location else {
+            return Ok(Condition::Ready);
+        };
+        let Some(file) = LedgerFile::take_unless_in_use(path)? else {
+            return Ok(Condition::InUse);
+        };
+        let connection = file.open_as_it_is(limits.busy_wait)?;
+        let version = migration::applied(&connection, migration::STEPS)?;
+        // Refused where the file cannot be written to.
+        connection.execute_batch("BEGIN IMMEDIATE; ROLLBACK")?;
+        let current = migration::STEPS.len();
+        Ok(if (1..current).contains(&version) {
+            Condition::Older { version, current }
+        } else {
+            Condition::Ready
+        })
     }
 
     /// How many groups were committed since it was opened: how well grouping works.
@@ -194,7 +225,7 @@ impl Ledger for SqliteLedger {
 
     async fn notification(&self, id: &PaymentId) -> Result<Option<KeptNotification>, LedgerError> {
         let id = id.clone();
-        self.look(move |store| notifications::first_agreeing(store, &id))
+        self.look(move |store| notifications::presentable(store, &id))
             .await
     }
 

@@ -49,22 +49,32 @@ pub(super) fn keep(
     Ok(false)
 }
 
-pub(super) fn first_agreeing(
+/// `Agrees` before the others, and of each the first.
+pub(super) fn presentable(
     store: &mut Store<'_>,
     id: &PaymentId,
 ) -> Result<Option<KeptNotification>, LedgerError> {
     let kept = store
         .statement(
-            "SELECT body, signature, received_at FROM notification
-             WHERE payment_id = ?1 AND verdict = ?2 ORDER BY id LIMIT 1",
+            "SELECT body, signature, verdict, received_at FROM notification
+             WHERE payment_id = ?1 AND verdict IN (?2, ?3, ?4) ORDER BY verdict = ?2 DESC, id LIMIT 1",
         )?
-        .query_row((id, Verdict::Agrees), |row| {
-            Ok(KeptNotification {
-                body: row.get::<_, Vec<u8>>(0)?.into(),
-                signature: row.get(1)?,
-                received_at: row.get(2)?,
-            })
-        })
+        .query_row(
+            (
+                id,
+                Verdict::Agrees,
+                Verdict::Stale,
+                Verdict::UnknownPayment,
+            ),
+            |row| {
+                Ok(KeptNotification {
+                    body: row.get::<_, Vec<u8>>(0)?.into(),
+                    signature: row.get(1)?,
+                    verdict: row.get(2)?,
+                    received_at: row.get(3)?,
+                })
+            },
+        )
         .optional()?;
     Ok(kept)
 }

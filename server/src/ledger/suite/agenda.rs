@@ -191,19 +191,25 @@ pub(in crate::ledger) async fn a_check_scheduled_while_leased_is_not_lost(factor
     }
 }
 
-pub(in crate::ledger) async fn again_takes_in_a_check_scheduled_while_leased(
+pub(in crate::ledger) async fn what_is_put_back_takes_in_a_check_scheduled_while_leased(
     factory: &impl Factory,
 ) {
     let ledger = factory.fresh().await;
-    observe(&*ledger, "p1", &scheduling(ErrandKind::Check, 10)).await;
-    let leased = claim_one(&*ledger, ErrandKind::Check, 10).await;
-    observe(&*ledger, "p1", &scheduling(ErrandKind::Check, 30)).await;
-    assert!(settle(&*ledger, &leased, Settlement::Again { due_at: at(200) }).await);
-    assert_eq!(next_due(&*ledger, ErrandKind::Check).await, Some(200));
-    let leased = claim_one(&*ledger, ErrandKind::Check, 200).await;
-    assert_eq!(leased.attempts, 1);
-    assert!(settle(&*ledger, &leased, Settlement::Done).await);
-    assert_eq!(next_due(&*ledger, ErrandKind::Check).await, None);
+    let due_at = at(200);
+    for (back, attempts) in [
+        (Settlement::Again { due_at }, 1),
+        (Settlement::Untried { due_at }, 0),
+    ] {
+        observe(&*ledger, "p1", &scheduling(ErrandKind::Check, 10)).await;
+        let leased = claim_one(&*ledger, ErrandKind::Check, 10).await;
+        observe(&*ledger, "p1", &scheduling(ErrandKind::Check, 30)).await;
+        assert!(settle(&*ledger, &leased, back).await);
+        assert_eq!(next_due(&*ledger, ErrandKind::Check).await, Some(200));
+        let leased = claim_one(&*ledger, ErrandKind::Check, 200).await;
+        assert_eq!(leased.attempts, attempts, "{back:?}");
+        assert!(settle(&*ledger, &leased, Settlement::Done).await);
+        assert_eq!(next_due(&*ledger, ErrandKind::Check).await, None);
+    }
 }
 
 pub(in crate::ledger) async fn only_what_is_due_is_claimed_the_longest_due_first(
@@ -306,6 +312,7 @@ pub(in crate::ledger) async fn a_lease_that_ran_out_gives_the_errand_to_another(
         Settlement::Done,
         Settlement::Dead,
         Settlement::Again { due_at: at(1) },
+        Settlement::Untried { due_at: at(1) },
     ] {
         assert!(!settle(&*ledger, &first, end).await, "lost: {end:?}");
     }
@@ -344,6 +351,29 @@ pub(in crate::ledger) async fn again_puts_back_and_counts(factory: &impl Factory
         let due_at = at(now + 100);
         assert!(settle(&*ledger, &leased, Settlement::Again { due_at }).await);
     }
+}
+
+pub(in crate::ledger) async fn untried_puts_back_and_does_not_count(factory: &impl Factory) {
+    let ledger = factory.fresh().await;
+    observe(&*ledger, "p1", &confirming("{}", 10)).await;
+    let due_at = at(100);
+    for attempts in [0, 1] {
+        let first = claim_one(&*ledger, ErrandKind::Delivery, 10 + 90 * attempts).await;
+        assert!(settle(&*ledger, &first, Settlement::Untried { due_at }).await);
+        assert!(!settle(&*ledger, &first, Settlement::Done).await, "ended");
+        assert_eq!(claim(&*ledger, ErrandKind::Delivery, 99).await, []);
+        assert_eq!(next_due(&*ledger, ErrandKind::Delivery).await, Some(100));
+        let second = claim_one(&*ledger, ErrandKind::Delivery, 100).await;
+        assert_eq!(i64::from(second.attempts), attempts);
+        assert!(settle(&*ledger, &second, Settlement::Again { due_at }).await);
+    }
+    assert!(
+        !events(&*ledger, "p1")
+            .await
+            .iter()
+            .any(|event| matches!(event, Event::Attempted { .. })),
+        "it is not in the timeline"
+    );
 }
 
 pub(in crate::ledger) async fn dead_stays_and_is_not_claimed(factory: &impl Factory) {

@@ -71,7 +71,8 @@ macro_rules! ledger_suite {
                     a_copy_that_does_not_agree_takes_nothing_back
                     the_same_bytes_about_another_payment_are_another_notification
                     the_first_agreeing_notification_is_returned
-                    without_an_agreeing_notification_there_is_none
+                    without_an_agreeing_one_the_first_that_awaited_khipus_answer_is_returned
+                    a_mismatch_or_an_unconciliated_one_is_never_returned
                 }
                 agenda {
                     a_delivery_is_scheduled_once_in_spite_of_everything
@@ -83,13 +84,14 @@ macro_rules! ledger_suite {
                     what_was_attempted_is_not_brought_forward
                     a_settled_check_can_be_scheduled_again
                     a_check_scheduled_while_leased_is_not_lost
-                    again_takes_in_a_check_scheduled_while_leased
+                    what_is_put_back_takes_in_a_check_scheduled_while_leased
                     only_what_is_due_is_claimed_the_longest_due_first
                     a_claim_takes_one_kind_and_at_most_its_limit
                     thirty_two_claimants_never_share_an_errand
                     a_lease_that_ran_out_gives_the_errand_to_another
                     a_lease_that_ran_out_untaken_can_still_be_settled
                     again_puts_back_and_counts
+                    untried_puts_back_and_does_not_count
                     dead_stays_and_is_not_claimed
                     next_due_is_the_earliest_that_can_be_claimed
                 }

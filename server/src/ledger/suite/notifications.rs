@@ -9,6 +9,7 @@ fn kept(body: &str, ms: i64) -> KeptNotification {
     KeptNotification {
         body: Bytes::copy_from_slice(body.as_bytes()),
         signature: format!("t={ms},s=c2lnbmF0dXJl"),
+        verdict: Verdict::Agrees,
         received_at: at(ms),
     }
 }
@@ -141,7 +142,8 @@ pub(in crate::ledger) async fn the_same_bytes_about_another_payment_are_another_
 pub(in crate::ledger) async fn the_first_agreeing_notification_is_returned(factory: &impl Factory) {
     let ledger = factory.fresh().await;
     for (body, verdict, ms) in [
-        ("{\"n\":1}", Verdict::Mismatch, 30),
+        ("{\"n\":0}", Verdict::Mismatch, 20),
+        ("{\"n\":1}", Verdict::Stale, 30),
         ("{\"n\":2}", Verdict::Agrees, 40),
         ("{\"n\":3}", Verdict::Agrees, 50),
     ] {
@@ -154,11 +156,40 @@ pub(in crate::ledger) async fn the_first_agreeing_notification_is_returned(facto
     assert_eq!(found, Some(kept("{\"n\":2}", 40)));
 }
 
-pub(in crate::ledger) async fn without_an_agreeing_notification_there_is_none(
+pub(in crate::ledger) async fn without_an_agreeing_one_the_first_that_awaited_khipus_answer_is_returned(
     factory: &impl Factory,
 ) {
     let ledger = factory.fresh().await;
-    for (n, verdict) in Verdict::ALL.into_iter().enumerate().skip(1) {
+    let (stale, unknown) = (Verdict::Stale, Verdict::UnknownPayment);
+    for (name, first, second) in [("p1", stale, unknown), ("p2", unknown, stale)] {
+        for (body, verdict, ms) in [
+            ("{\"n\":1}", Verdict::Mismatch, 30),
+            ("{\"n\":2}", Verdict::Unconciliated, 40),
+            ("{\"n\":3}", first, 50),
+            ("{\"n\":4}", second, 60),
+        ] {
+            ledger
+                .observe(&id(name), &notified(body, verdict, ms))
+                .await
+                .expect("observe");
+        }
+        let expected = KeptNotification {
+            verdict: first,
+            ..kept("{\"n\":3}", 50)
+        };
+        let found = ledger.notification(&id(name)).await.expect("notification");
+        assert_eq!(found, Some(expected));
+    }
+}
+
+pub(in crate::ledger) async fn a_mismatch_or_an_unconciliated_one_is_never_returned(
+    factory: &impl Factory,
+) {
+    let ledger = factory.fresh().await;
+    for (n, verdict) in [Verdict::Mismatch, Verdict::Unconciliated]
+        .into_iter()
+        .enumerate()
+    {
         let observation = notified(&format!("{{\"n\":{n}}}"), verdict, 30);
         ledger
             .observe(&id("p1"), &observation)

@@ -243,6 +243,53 @@ async fn a_newer_schema_is_refused_and_left_as_it_is() {
     assert_eq!(status(&open_file(&path), "p1").await, Some(Status::Pending));
 }
 
+fn condition(path: &Path) -> Result<Condition, LedgerError> {
+    SqliteLedger::condition(&Location::File(path.to_owned()), &Limits::default())
+}
+
+#[test]
+fn a_look_tells_a_file_in_use_from_one_that_is_free() {
+    let directory = tempfile::tempdir().expect("directory");
+    let path = directory.path().join("chasqui.db");
+    assert_eq!(condition(&path).expect("absent"), Condition::Ready);
+    let ledger = open_file(&path);
+    assert_eq!(condition(&path).expect("open"), Condition::InUse);
+    drop(ledger);
+    assert_eq!(condition(&path).expect("closed"), Condition::Ready);
+    open_file(&path);
+}
+
+#[test]
+fn a_look_tells_an_older_file_and_leaves_it_as_it_is() {
+    let directory = tempfile::tempdir().expect("directory");
+    let path = directory.path().join("chasqui.db");
+    migration::migrate(&mut shell(&path), &migration::STEPS[..1]).expect("old");
+    let before = fs::read(&path).expect("read");
+    let older = Condition::Older {
+        version: 1,
+        current: migration::STEPS.len(),
+    };
+    assert_eq!(condition(&path).expect("older"), older);
+    assert_eq!(fs::read(&path).expect("read"), before);
+    open_file(&path);
+    assert_eq!(condition(&path).expect("migrated"), Condition::Ready);
+}
+
+#[test]
+fn a_look_refuses_what_opening_would() {
+    let directory = tempfile::tempdir().expect("directory");
+    let path = directory.path().join("chasqui.db");
+    shell(&path)
+        .pragma_update(None, "user_version", 99)
+        .expect("pragma");
+    let newer = condition(&path).expect_err("newer").to_string();
+    assert!(newer.contains("99"), "{newer}");
+    fs::write(&path, "no database, but it looks like a file. ".repeat(100)).expect("write");
+    let garbage = condition(&path).expect_err("garbage").to_string();
+    assert!(garbage.contains("not a database"), "{garbage}");
+    assert!(condition(&directory.path().join("absent/chasqui.db")).is_err());
+}
+
 #[test]
 fn what_cannot_be_a_ledger_is_refused_with_the_reason() {
     let directory = tempfile::tempdir().expect("directory");
