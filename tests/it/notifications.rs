@@ -183,6 +183,32 @@ async fn a_confirmation_that_overtakes_verifying_is_never_taken_back() {
     assert_eq!(watcher.closed().await.0, 1000);
 }
 
+/// Integrations that took each notification for news moved an order back that had been shipped, or refunded, since.
+#[tokio::test]
+async fn a_retry_does_not_move_a_payment_back() {
+    let mut stage = Stage::start().await;
+    let payment = stage.create(json!({})).await;
+    stage.sandbox.act(&payment.id, "authorize").await;
+    stage.sandbox.act(&payment.id, "conciliate").await;
+    stage.merchant.next().await;
+    stage.sandbox.act(&payment.id, "reverse").await;
+    stage
+        .api
+        .get(&format!("/v3/payments/{}", payment.id))
+        .await
+        .expect(200);
+    assert_eq!(word(&stage, &payment).await, "reversed");
+
+    let first = stage.sandbox.notified(&payment.id, 200).await;
+    let notification = first["body"].as_str().expect("a body").to_owned();
+    accepted(&stage, &notification).await;
+    assert_eq!(word(&stage, &payment).await, "reversed");
+    assert!(
+        stage.deliveries_so_far().await.is_empty(),
+        "the merchant was told once already"
+    );
+}
+
 #[tokio::test]
 async fn an_oversized_one_is_refused_with_413() {
     let (stage, payment) = payment().await;

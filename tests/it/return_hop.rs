@@ -51,6 +51,29 @@ async fn a_payer_who_comes_back_is_sent_on_with_a_token_and_the_payment_is_verif
     assert_eq!(first["status"], "verifying");
 }
 
+/// Integrations that kept the order in the browser's session showed a stranger's page to whoever came back elsewhere: from
+/// the bank's app, say, which opens the phone's own browser.
+#[tokio::test]
+async fn a_guest_who_returns_in_another_browser_is_told_all_the_same() {
+    let stage = Stage::start().await;
+    let payment = stage
+        .create(json!({ "return_url": "https://shop.example/thanks" }))
+        .await;
+    let path = hop(&stage, &payment, "return_url").await;
+    for _ in 0..2 {
+        // Every request of this harness comes with nothing that an earlier one left behind.
+        let answer = visit(&stage, &path, "es").await.expect(303);
+        let token = answer.header("location").split("#chasqui=").last();
+        let page = Created {
+            id: payment.id.clone(),
+            token: token.expect("a token").into(),
+            ..payment.clone()
+        };
+        let mut watcher = Watcher::open(&stage.gateway.url, &page).await;
+        assert_eq!(watcher.status().await["status"], "verifying");
+    }
+}
+
 #[tokio::test]
 async fn a_return_url_that_has_a_fragment_gets_the_token_behind_it() {
     let stage = Stage::start().await;

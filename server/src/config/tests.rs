@@ -222,3 +222,14 @@ fn a_secret_of_digits_alone_is_a_secret() {
         ("1234567890", "0012")
     );
 }
+
+#[test]
+fn the_configuration_in_the_readme_works() {
+    let readme = include_str!("../../../README.md");
+    let (_, rest) = readme.split_once("```toml\n").expect("a configuration");
+    let (text, _) = rest.split_once("```").expect("its end");
+    let hash = format!("sha256:{}", "0".repeat(64));
+    let config = Config::from_toml(&text.replace("sha256:…", &hash)).expect("valid");
+    assert_eq!(config.accounts.iter().count(), 1);
+    assert!(config.warnings.is_empty(), "{:?}", config.warnings);
+}
