@@ -118,21 +118,7 @@ pub async fn run(
         }
     };
 
-    // None of these ever ends by itself.
-    let mut loops = JoinSet::new();
-    loops.spawn({
-        let (hub, readiness) = (Arc::clone(&hub), Arc::clone(&readiness));
-        async move { hub.turn_wheel(|| readiness.turned(clock::now())).await }
-    });
-    loops.spawn(Arc::clone(&gateway).follow_watched());
-    loops.spawn(
-        Reconciler::new(
-            Arc::clone(&gateway),
-            Arc::clone(&ledger),
-            Arc::clone(&wake.checks),
-        )
-        .run(),
-    );
+    let mut loops = start_loops(&hub, &gateway, &ledger, &wake, &readiness);
     let mut deliveries = tokio::spawn(outbox(&gateway, &ledger)?.run(wake.deliveries, stopped()));
 
     let grant = http::Grant {
@@ -189,6 +175,29 @@ pub async fn run(
     loops.abort_all();
     tracing::info!("stopped");
     broken.map_or(Ok(()), |reason| Err(AppError::Broken(reason)))
+}
+
+/// What goes on for ever; none of these ends by itself.
+fn start_loops(
+    hub: &Arc<Hub>,
+    gateway: &Arc<Gateway>,
+    ledger: &Arc<dyn Ledger>,
+    wake: &Wake,
+    readiness: &Arc<Readiness>,
+) -> JoinSet<()> {
+    let mut loops = JoinSet::new();
+    let (hub, readiness) = (Arc::clone(hub), Arc::clone(readiness));
+    loops.spawn(async move { hub.turn_wheel(|| readiness.turned(clock::now())).await });
+    loops.spawn(Arc::clone(gateway).follow_watched());
+    loops.spawn(
+        Reconciler::new(
+            Arc::clone(gateway),
+            Arc::clone(ledger),
+            Arc::clone(&wake.checks),
+        )
+        .run(),
+    );
+    loops
 }
 
 fn why(ended: Result<(), JoinError>) -> String {
