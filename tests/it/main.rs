@@ -5,6 +5,7 @@ mod command_line;
 mod crash;
 mod durability;
 mod facade;
+mod idempotency;
 mod khipu_trouble;
 mod notifications;
 mod notified_payments;
