@@ -5,6 +5,7 @@ use std::time::{Duration, Instant};
 
 use chasqui_tests::api::{Api, Created, order};
 use chasqui_tests::deadline::eventually;
+use chasqui_tests::merchant::Merchant;
 use chasqui_tests::notification::{body, signed};
 use chasqui_tests::process::Process;
 use chasqui_tests::program::Running;
@@ -124,6 +125,58 @@ async fn a_200_waits_for_the_disk() {
     );
     assert!(disk.syncs() > 0);
     disk.heal().await;
+}
+
+#[tokio::test]
+async fn a_commit_that_nobody_waited_for_any_more_is_announced_all_the_same() {
+    /// The ledger's callers wait 10 s.
+    const DELAY: Duration = Duration::from_secs(12);
+    let (_sandbox, gateway, api) = start().await;
+    let mut merchant = Merchant::start().await;
+    let payment = api.create(json!({ "notify_url": merchant.url })).await;
+    let mut watcher = Watcher::open(&gateway.url, &payment).await;
+    assert_eq!(watcher.status().await["status"], "pending");
+
+    let fault = format!("delay_enter={}:when=1", DELAY.as_micros());
+    let disk = Disk::with_fault(&gateway, &fault).await;
+    // Khipu itself says pending: what the watcher is told can only be what was committed.
+    let notification = body(&payment.id, &json!({}));
+    let answer = api.notify(Some(&signed(&notification)), notification).await;
+    answer.expect_problem(503, "unavailable");
+    watcher.until("confirmed").await;
+    assert_eq!(merchant.next().await.payment_id(), payment.id);
+    disk.heal().await;
+}
+
+#[tokio::test]
+async fn healthz_says_by_part_what_is_wrong_and_nothing_of_why() {
+    let (_sandbox, gateway, api) = start().await;
+    let healthz = async || api.try_get("/healthz").await.expect("an answer");
+    let well = healthz().await.expect(200);
+    assert_eq!(well.header("cache-control"), "no-store");
+    let well = well.json();
+    assert_eq!(well["status"], "ok");
+    assert_eq!(well["parts"], json!({ "instance": "ok", "ledger": "ok" }));
+    assert!(well["version"].is_string(), "{well}");
+
+    let disk = Disk::with_fault(&gateway, "error=EIO").await;
+    let ill = eventually("/healthz notices the disk", async || {
+        Some(healthz().await).filter(|answer| answer.status == 503)
+    })
+    .await;
+    let text = ill.text().to_lowercase();
+    for detail in ["i/o", "eio", "disk", "sql", "/tmp"] {
+        assert!(!text.contains(detail), "{text}");
+    }
+    let ill = ill.json();
+    assert_eq!(ill["status"], "degraded");
+    assert_eq!(ill["parts"]["instance"], "ok");
+    assert_ne!(ill["parts"]["ledger"], "ok");
+    disk.heal().await;
+    eventually("/healthz notices that it works again", async || {
+        (healthz().await.status == 200).then_some(())
+    })
+    .await;
 }
 
 #[tokio::test]

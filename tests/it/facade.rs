@@ -207,6 +207,39 @@ async fn a_deleted_payment_is_cancelled_and_a_late_confirmation_still_counts() {
 }
 
 #[tokio::test]
+async fn a_payment_whose_deletion_nobody_waited_for_is_cancelled_all_the_same() {
+    let (stage, front) = Stage::start_behind_front(|_| {}).await;
+    let payment = stage.create(json!({})).await;
+    front.hold_answers();
+    let path = format!("/v3/payments/{}", payment.id);
+    let hanging = tokio::spawn(send(stage.api.call(Method::DELETE, &path)));
+    front.holds(1).await;
+    hanging.abort();
+    assert!(hanging.await.is_err(), "it has hung up");
+    front.release_answers();
+    stage.api.until_status(&payment, "cancelled").await;
+}
+
+#[tokio::test]
+async fn whoever_was_told_of_a_confirmation_is_not_given_an_older_answer_of_khipus() {
+    let (mut stage, front) = Stage::start_behind_front(|_| {}).await;
+    let payment = stage.create(json!({})).await;
+    front.hold_answers();
+    let mut watcher = stage.watch(&payment).await;
+    watcher.status().await;
+    // Khipu has said pending, and that is still on its way.
+    front.holds(1).await;
+    stage.sandbox.act(&payment.id, "conciliate").await;
+    assert_eq!(stage.merchant.next().await.payment_id(), payment.id);
+    let path = format!("/v3/payments/{}", payment.id);
+    let (answer, ()) = tokio::join!(stage.api.get(&path), async {
+        front.holds(2).await;
+        front.release_answers();
+    });
+    assert_eq!(answer.expect(200).json()["status"], "done");
+}
+
+#[tokio::test]
 async fn the_requests_id_is_echoed_or_made() {
     let stage = Stage::start().await;
     let banks = || stage.api.call(Method::GET, "/v3/banks");

@@ -1,11 +1,14 @@
 //! Scenario tests: the real gateway against the real sandbox, over HTTP and WebSocket. One file for each part of the URL
 //! tree or each kind of trouble.
 
+mod closed_page;
 mod command_line;
 mod crash;
 mod durability;
 mod facade;
+mod idempotency;
 mod khipu_trouble;
+mod metrics;
 mod notifications;
 mod notified_payments;
 mod outbox;
@@ -13,5 +16,6 @@ mod races;
 mod return_hop;
 mod status;
 mod stopping;
+mod strangers;
 mod websocket;
 mod whole_path;

@@ -7,9 +7,10 @@ use base64::prelude::BASE64_STANDARD;
 use chasqui_tests::api::{Api, send};
 use chasqui_tests::deadline::eventually;
 use chasqui_tests::merchant::{Delivery, Merchant};
+use chasqui_tests::notification::{body, is_signed, now_ms, signature};
 use chasqui_tests::process::Process;
 use chasqui_tests::sandbox::Sandbox;
-use chasqui_tests::settings::{Settings, WEBHOOK_SECRET};
+use chasqui_tests::settings::{KHIPU_SECRET, Settings, WEBHOOK_SECRET};
 use chasqui_tests::stage::Stage;
 use hmac::{Hmac, KeyInit, Mac};
 use reqwest::Method;
@@ -90,6 +91,19 @@ async fn counted(stage: &Stage, line: &str) {
 }
 
 #[tokio::test]
+async fn a_merchant_that_points_elsewhere_has_failed_and_nobody_goes_there() {
+    let mut stage = Stage::start().await;
+    let mut elsewhere = Merchant::start().await;
+    stage.merchant.will_redirect(&elsewhere.url);
+    let payment = stage.create(json!({})).await;
+    stage.sandbox.act(&payment.id, "conciliate").await;
+    let first = stage.merchant.next().await;
+    let second = stage.merchant.next().await;
+    expect_same(&first, &second);
+    assert!(elsewhere.arrived().is_empty());
+}
+
+#[tokio::test]
 async fn a_private_destination_is_refused_unless_it_is_allowed() {
     let mut stage = Stage::start_with(|settings| {
         settings.account().name = "private".into();
@@ -150,4 +164,29 @@ async fn a_delivery_is_signed_by_standard_webhooks() {
     mac.update(&delivery.body);
     let expected = format!("v1,{}", BASE64_STANDARD.encode(mac.finalize().into_bytes()));
     assert_eq!(delivery.header("webhook-signature"), expected);
+}
+
+#[tokio::test]
+async fn a_notification_that_was_signed_minutes_ago_is_signed_anew_for_the_merchant() {
+    let mut stage = Stage::start().await;
+    let payment = stage.create(json!({})).await;
+    let notification = body(&payment.id, &json!({}));
+    let began = now_ms();
+    // Young enough to be believed, too old for a handler that checks it.
+    let t = (began - 5 * 60 * 1000).to_string();
+    let kept = signature(KHIPU_SECRET, &t, &notification);
+    let answer = stage.api.notify(Some(&kept), notification.clone()).await;
+    answer.expect(200);
+
+    let delivery = stage.merchant.next().await;
+    assert_eq!(delivery.body, notification);
+    assert_eq!(delivery.header("chasqui-source"), "notification");
+    let header = delivery.header("x-khipu-signature");
+    assert!(is_signed(header, KHIPU_SECRET, &delivery.body), "{header}");
+    let (t, _) = header
+        .strip_prefix("t=")
+        .and_then(|rest| rest.split_once(','))
+        .expect("a time");
+    let t: u128 = t.parse().expect("milliseconds");
+    assert!((began..=now_ms()).contains(&t), "{t} is not fresh");
 }

@@ -10,7 +10,7 @@ use reqwest::Method;
 use serde_json::json;
 
 /// The path of our return hop, from the URL that Khipu was given.
-async fn hop(stage: &Stage, payment: &Created, field: &str) -> String {
+pub(crate) async fn hop(stage: &Stage, payment: &Created, field: &str) -> String {
     let at_khipu = stage.sandbox.payment(&payment.id).await;
     let url = at_khipu[field].as_str().expect("a URL");
     url.strip_prefix(&stage.gateway.url)
@@ -18,7 +18,7 @@ async fn hop(stage: &Stage, payment: &Created, field: &str) -> String {
         .to_owned()
 }
 
-async fn visit(stage: &Stage, path: &str, language: &str) -> Answer {
+pub(crate) async fn visit(stage: &Stage, path: &str, language: &str) -> Answer {
     let request = stage.api.request(Method::GET, path);
     let answer = send(request.header("accept-language", language)).await;
     assert_eq!(answer.header("cache-control"), "no-store");

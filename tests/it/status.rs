@@ -83,6 +83,17 @@ async fn a_wait_that_is_too_long_or_no_number_is_refused() {
 }
 
 #[tokio::test]
+async fn a_wait_that_is_said_twice_is_refused() {
+    let stage = Stage::start().await;
+    let payment = stage.create(json!({})).await;
+    stage
+        .api
+        .poll(&payment, "?wait=1&wait=2", None)
+        .await
+        .expect_problem(400, "invalid_query");
+}
+
+#[tokio::test]
 async fn only_the_payments_own_token_opens_it() {
     let stage = Stage::start().await;
     let (one, other) = (stage.create(json!({})).await, stage.create(json!({})).await);

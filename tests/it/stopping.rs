@@ -4,10 +4,13 @@ use std::time::{Duration, Instant};
 
 use chasqui_tests::api::{Api, Created};
 use chasqui_tests::deadline::eventually;
+use chasqui_tests::notification::{body, signed};
 use chasqui_tests::process::Process;
 use chasqui_tests::sandbox::Sandbox;
 use chasqui_tests::settings::Settings;
+use chasqui_tests::stage::Stage;
 use chasqui_tests::watcher::Watcher;
+use futures_util::future::join_all;
 use serde_json::json;
 
 /// `server.drain_window` by default, and what a slow machine needs beside it.
@@ -47,6 +50,34 @@ async fn watchers_are_sent_away_with_1012_and_told_when_to_come_back() {
         "it ended {:?} after the signal though everybody had left",
         stopped.elapsed()
     );
+}
+
+#[tokio::test]
+async fn nobody_is_sent_away_without_the_newest_status() {
+    const PAYMENTS: usize = 30;
+    let mut stage = Stage::start().await;
+    let mut watched = Vec::new();
+    for _ in 0..PAYMENTS {
+        let payment = stage.create(json!({})).await;
+        let mut watcher = stage.watch(&payment).await;
+        watcher.status().await;
+        watched.push((payment, watcher));
+    }
+    let answers = watched.iter().map(async |(payment, _)| {
+        let notification = body(&payment.id, &json!({}));
+        let signature = signed(&notification);
+        stage.api.notify(Some(&signature), notification).await
+    });
+    // Khipu itself would say pending: what a watcher is told comes from here.
+    for answer in join_all(answers).await {
+        answer.expect(200);
+    }
+    stage.gateway.begin_to_stop();
+    for (_, watcher) in &mut watched {
+        assert_eq!(watcher.status().await["status"], "confirmed");
+        let (code, reason) = watcher.closed().await;
+        assert!(matches!(code, 1000 | 1012), "{code} {reason}");
+    }
 }
 
 #[tokio::test]

@@ -66,6 +66,20 @@ async fn a_payment_that_khipu_does_not_know_is_told_by_4404() {
 }
 
 #[tokio::test]
+async fn a_mistake_in_our_own_key_for_khipu_never_tells_a_browser_to_stay_away() {
+    let stage =
+        Stage::start_with(|settings| settings.account().khipu_api_key = "mistyped-not-real".into())
+            .await;
+    let token = token_for("unknown00000");
+    assert_eq!(stage.watch(&token).await.closed().await.0, 4503);
+    let answer = stage.api.poll(&token, "", None).await;
+    let answer = answer.expect_problem(503, "unavailable");
+    assert!(!answer.header("retry-after").is_empty());
+    let answer = stage.api.poll(&token, "?wait=1", None).await;
+    answer.expect_problem(503, "unavailable");
+}
+
+#[tokio::test]
 async fn a_payment_that_is_unknown_here_is_adopted_from_khipu() {
     let stage = Stage::start().await;
     let direct = stage

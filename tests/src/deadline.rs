@@ -11,9 +11,15 @@ const LOOK_AGAIN: Duration = Duration::from_millis(10);
 
 /// Waits for `future`, or fails with what was waited for.
 pub async fn within<T>(what: &str, future: impl Future<Output = T>) -> T {
-    match tokio::time::timeout(DEADLINE, future).await {
+    due_in(Duration::ZERO, what, future).await
+}
+
+/// The same for something that is only due in a while.
+pub async fn due_in<T>(wait: Duration, what: &str, future: impl Future<Output = T>) -> T {
+    let limit = wait + DEADLINE;
+    match tokio::time::timeout(limit, future).await {
         Ok(value) => value,
-        Err(_) => panic!("{what}: not within {DEADLINE:?}"),
+        Err(_) => panic!("{what}: not within {limit:?}"),
     }
 }
 

@@ -55,6 +55,12 @@ struct Replacement {
 
 impl Front {
     pub async fn start(khipu_url: &str) -> Self {
+        let listener = TcpListener::bind("127.0.0.1:0").await.expect("a free port");
+        Self::on(listener, khipu_url)
+    }
+
+    /// Where the test had it listen.
+    pub fn on(listener: TcpListener, khipu_url: &str) -> Self {
         let desk = Arc::new(Desk {
             khipu_url: khipu_url.into(),
             client: client(),
@@ -63,7 +69,6 @@ impl Front {
             holding: watch::Sender::new(false),
             held: watch::Sender::new(0),
         });
-        let listener = TcpListener::bind("127.0.0.1:0").await.expect("a free port");
         let url = format!("http://{}", listener.local_addr().expect("bound"));
         let router = Router::new()
             .fallback(forward)

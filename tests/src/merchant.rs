@@ -1,18 +1,20 @@
 //! A merchant's notify_url: a real receiver that keeps what arrives and answers as it is told.
 
 use std::collections::VecDeque;
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::time::Duration;
 
 use axum::Router;
 use axum::extract::State;
-use axum::http::{HeaderMap, StatusCode};
+use axum::http::{HeaderMap, StatusCode, header};
+use axum::response::{IntoResponse, Response};
 use bytes::Bytes;
 use serde_json::Value;
 use tokio::net::TcpListener;
 use tokio::sync::mpsc;
 use tokio::task::JoinHandle;
 
-use crate::deadline::within;
+use crate::deadline::{due_in, within};
 
 #[derive(Debug)]
 pub struct Merchant {
@@ -30,7 +32,14 @@ pub struct Delivery {
 }
 
 /// What is answered next; 200 when there is nothing left.
-type Answers = Arc<Mutex<VecDeque<u16>>>;
+type Answers = Arc<Mutex<VecDeque<Reply>>>;
+
+#[derive(Debug)]
+enum Reply {
+    Status(u16),
+    /// 302 to this URL.
+    Found(String),
+}
 
 impl Merchant {
     pub async fn start() -> Self {
@@ -54,15 +63,24 @@ impl Merchant {
 
     /// Answers the next attempts so.
     pub fn will_answer(&self, statuses: &[u16]) {
-        self.answers
-            .lock()
-            .unwrap_or_else(PoisonError::into_inner)
-            .extend(statuses);
+        lock(&self.answers).extend(statuses.iter().map(|status| Reply::Status(*status)));
+    }
+
+    /// Sends the next attempt elsewhere.
+    pub fn will_redirect(&self, url: &str) {
+        lock(&self.answers).push_back(Reply::Found(url.into()));
     }
 
     /// Waits for the next attempt.
     pub async fn next(&mut self) -> Delivery {
         within("a delivery arrives", self.arrivals.recv())
+            .await
+            .expect("the receiver runs")
+    }
+
+    /// Waits for the next attempt, which is only due in a while.
+    pub async fn next_due_in(&mut self, wait: Duration) -> Delivery {
+        due_in(wait, "a delivery arrives", self.arrivals.recv())
             .await
             .expect("the receiver runs")
     }
@@ -100,12 +118,17 @@ async fn receive(
     State((answers, sender)): State<(Answers, mpsc::UnboundedSender<Delivery>)>,
     headers: HeaderMap,
     body: Bytes,
-) -> StatusCode {
-    let status = answers
-        .lock()
-        .unwrap_or_else(PoisonError::into_inner)
-        .pop_front()
-        .unwrap_or(200);
+) -> Response {
+    let reply = lock(&answers).pop_front().unwrap_or(Reply::Status(200));
     let _ = sender.send(Delivery { headers, body });
-    StatusCode::from_u16(status).expect("a status")
+    match reply {
+        Reply::Status(status) => StatusCode::from_u16(status)
+            .expect("a status")
+            .into_response(),
+        Reply::Found(url) => (StatusCode::FOUND, [(header::LOCATION, url)]).into_response(),
+    }
+}
+
+fn lock(answers: &Answers) -> MutexGuard<'_, VecDeque<Reply>> {
+    answers.lock().unwrap_or_else(PoisonError::into_inner)
 }

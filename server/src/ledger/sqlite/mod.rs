@@ -241,8 +241,16 @@ impl Ledger for SqliteLedger {
         limit: usize,
         lease: Duration,
     ) -> Result<Vec<Leased>, LedgerError> {
-        self.write(move |store| agenda::claim(store, kind, now, limit, now.plus(lease)))
-            .await
+        // Whoever stopped waiting carries nothing: what was claimed for them would lie idle until its lease runs out.
+        let caller = Arc::new(());
+        let waiting = Arc::downgrade(&caller);
+        let claimed = self.write(move |store| match waiting.upgrade() {
+            Some(_) => agenda::claim(store, kind, now, limit, now.plus(lease)),
+            None => Ok(Vec::new()),
+        });
+        let claimed = claimed.await;
+        drop(caller);
+        claimed
     }
 
     async fn next_due(&self, kind: ErrandKind) -> Result<Option<Timestamp>, LedgerError> {

@@ -120,6 +120,20 @@ async fn who_waits_too_long_is_told_and_the_work_is_done_all_the_same() {
 }
 
 #[tokio::test]
+async fn nothing_is_claimed_for_somebody_who_stopped_waiting() {
+    let ledger = open(&Location::Memory, &Limits::default());
+    let check = scheduling(ErrandKind::Check, 1);
+    ledger.observe(&id("p1"), &check).await.expect("observe");
+    let held = hold(&ledger);
+    let lease = Duration::from_secs(60);
+    let claim = || ledger.claim(ErrandKind::Check, Timestamp::from_unix_ms(2), 1, lease);
+    drop(queued(claim()));
+    held.let_go().await;
+    let claimed = claim().await.expect("claim");
+    assert_eq!(claimed.len(), 1, "it is still there for somebody else");
+}
+
+#[tokio::test]
 async fn readers_on_a_file_do_not_wait_for_the_writer() {
     let directory = tempfile::tempdir().expect("directory");
     let ledger = open(&file(&directory), &Limits::default());

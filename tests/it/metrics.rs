@@ -1,0 +1,69 @@
+//! What an operator has to hear of: counted on the admin listener, and nowhere else.
+
+use chasqui_tests::api::{Api, send};
+use chasqui_tests::deadline::eventually;
+use chasqui_tests::notification::{body, signed};
+use chasqui_tests::process::Process;
+use chasqui_tests::sandbox::Sandbox;
+use chasqui_tests::settings::Settings;
+use reqwest::Method;
+use serde_json::json;
+
+/// A program of its own, because metrics are one set for all gateways in a process.
+async fn start() -> (Sandbox, Process, Api) {
+    let sandbox = Sandbox::start().await;
+    let settings = Settings::new(&sandbox.url);
+    let gateway = Process::start(&settings).await;
+    let api = Api::new(&gateway.url, &settings.accounts[0].api_key);
+    (sandbox, gateway, api)
+}
+
+async fn count(admin: &Api, name: &str) -> Option<u64> {
+    let metrics = admin.try_get("/metrics").await?.expect(200).text();
+    let line = metrics
+        .lines()
+        .find_map(|line| line.strip_prefix(name)?.strip_prefix(' '))?;
+    Some(line.parse().expect("a count"))
+}
+
+async fn counted(admin: &Api, name: &str) -> u64 {
+    eventually(name, async || count(admin, name).await).await
+}
+
+#[tokio::test]
+async fn a_payment_that_is_paid_after_it_was_cancelled_is_counted() {
+    const NAME: &str = "chasqui_paid_after_cancel_total";
+    let (sandbox, gateway, api) = start().await;
+    let admin = Api::new(&gateway.admin_url().await, "");
+    let paid = api.create(json!({})).await;
+    sandbox.act(&paid.id, "conciliate").await;
+    api.until_status(&paid, "confirmed").await;
+    assert_eq!(count(&admin, NAME).await, None, "nothing is wrong with it");
+
+    let cancelled = api.create(json!({})).await;
+    let path = format!("/v3/payments/{}", cancelled.id);
+    send(api.call(Method::DELETE, &path)).await.expect(200);
+    api.until_status(&cancelled, "cancelled").await;
+    sandbox.act(&cancelled.id, "conciliate").await;
+    api.until_status(&cancelled, "confirmed").await;
+    assert_eq!(counted(&admin, NAME).await, 1);
+}
+
+#[tokio::test]
+async fn a_confirmation_that_khipu_itself_denies_is_counted_and_stands() {
+    let (_sandbox, gateway, api) = start().await;
+    let admin = Api::new(&gateway.admin_url().await, "");
+    let payment = api.create(json!({})).await;
+    // By somebody who holds the secret; Khipu says pending.
+    let forged = body(&payment.id, &json!({}));
+    api.notify(Some(&signed(&forged)), forged).await.expect(200);
+    assert!(counted(&admin, "chasqui_confirmation_disputed_total").await >= 1);
+    assert_eq!(api.status(&payment).await["status"], "confirmed");
+    assert!(gateway.log().contains("confirmation_disputed"));
+}
+
+#[tokio::test]
+async fn the_public_listener_has_no_metrics() {
+    let (_sandbox, _gateway, api) = start().await;
+    api.get("/metrics").await.expect_problem(404, "unknown_url");
+}
