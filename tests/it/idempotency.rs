@@ -1,6 +1,7 @@
 //! `Idempotency-Key`: a merchant may send a creation twice, and there is one payment, whatever broke in between.
 
 use chasqui_tests::api::{Answer, Api, Created, order, send, try_send};
+use chasqui_tests::caller::Caller;
 use chasqui_tests::deadline::eventually;
 use chasqui_tests::front::Front;
 use chasqui_tests::process::Process;
@@ -236,10 +237,9 @@ async fn what_will_pass_by_itself_lets_the_key_go() {
 async fn a_merchant_that_hung_up_gets_the_answer_by_repeating() {
     let (stage, front) = Stage::start_behind_front(|_| {}).await;
     front.hold_answers();
-    let hanging = tokio::spawn(send(creation(&stage.api, KEY, &json!({}))));
+    let caller = Caller::send(creation(&stage.api, KEY, &json!({}))).await;
     front.holds(1).await;
-    hanging.abort();
-    assert!(hanging.await.is_err(), "it has hung up");
+    caller.hang_up().await;
     expect_under_way(create(&stage.api, &json!({})).await);
     front.release_answers();
     let answer = eventually("the answer is there", async || {

@@ -6,7 +6,7 @@
 //! - [`deadline`] how tests wait
 //! - [`settings`] a gateway's configuration; [`gateway`] runs it here, [`process`] as a program that can be killed
 //! - [`sandbox`] Khipu's simulator; [`front`] stands between it and the gateway, [`notification`] forges what it sends
-//! - [`api`] the merchant's back end; [`merchant`] where deliveries arrive; [`watcher`] a payer's browser
+//! - [`api`] the merchant's back end, [`caller`] one that hangs up; [`merchant`] where deliveries arrive; [`watcher`] a payer's browser
 //! - [`chaos_proxy`] a network that fails; [`stage`] all of it, connected
 
 #![expect(
@@ -15,6 +15,7 @@
 )]
 
 pub mod api;
+pub mod caller;
 pub mod chaos_proxy;
 pub mod deadline;
 pub mod front;
