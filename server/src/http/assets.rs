@@ -27,11 +27,18 @@ const SCRIPTS: [Asset; 2] = [
     },
 ];
 
-const PAGE_ASSETS: [Asset; 1] = [Asset {
-    name: "page.css",
-    content_type: "text/css; charset=utf-8",
-    body: include_bytes!("return_page/page.css"),
-}];
+const PAGE_ASSETS: [Asset; 2] = [
+    Asset {
+        name: "page.css",
+        content_type: "text/css; charset=utf-8",
+        body: include_bytes!("return_page/page.css"),
+    },
+    Asset {
+        name: "page.js",
+        content_type: JAVASCRIPT,
+        body: include_bytes!("return_page/page.js"),
+    },
+];
 
 /// Minutes, so that a fix reaches every shop the same day; a page that wants certainty pins a version.
 const NEWEST_CACHE: &str = "public, max-age=300";

@@ -22,6 +22,8 @@ impl Page {
         let reload = html! { meta http-equiv="refresh" content="10"; };
         let head = html! {
             @if let Some(_) = self.token {
+                // In this order: it has to listen before the first status comes.
+                @if self.resume_url.is_some() { script type="module" src="/assets/page.js" {} }
                 script type="module" src="/js/chasqui.js" {}
                 @if self.reload { noscript { (reload) } }
             } @else if self.reload {
@@ -87,5 +89,29 @@ fn document(language: Language, head: &Markup, body: &Markup) -> Markup {
             }
             body { main { (body) } }
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn who_can_resume_has_the_script_that_takes_the_link_away_again() {
+        let page = |resume_url: Option<&str>| {
+            let page = Page {
+                language: Language::Spanish,
+                status: Status::Pending,
+                token: Some("token".into()),
+                resume_url: resume_url.map(Into::into),
+                reload: true,
+            };
+            page.render().into_string()
+        };
+        let with = page(Some("https://khipu.example/pay"));
+        let script = with.find("/assets/page.js").expect("the script");
+        assert!(script < with.find("/js/chasqui.js").expect("the client"));
+        assert!(with.contains("href=\"https://khipu.example/pay\""));
+        assert!(!page(None).contains("page.js"));
     }
 }
