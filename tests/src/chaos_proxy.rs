@@ -82,8 +82,8 @@ async fn carry(mut client: TcpStream, target: Arc<str>, states: watch::Receiver<
     let mut cuts = states.clone();
     let both = async {
         tokio::join!(
-            pump(from_client, to_server, &states),
-            pump(from_server, to_client, &states),
+            pump(from_client, to_server, &states, generation),
+            pump(from_server, to_client, &states, generation),
         )
     };
     tokio::select! {
@@ -97,15 +97,22 @@ async fn carry(mut client: TcpStream, target: Arc<str>, states: watch::Receiver<
     }
 }
 
-async fn pump(mut from: ReadHalf<'_>, mut to: WriteHalf<'_>, states: &watch::Receiver<State>) {
+async fn pump(
+    mut from: ReadHalf<'_>,
+    mut to: WriteHalf<'_>,
+    states: &watch::Receiver<State>,
+    generation: u64,
+) {
     let mut buffer = [0; 8192];
     loop {
         let count = match from.read(&mut buffer).await {
             Ok(0) | Err(_) => break,
             Ok(count) => count,
         };
-        let stalled = states.borrow().stalled;
-        if !stalled && to.write_all(&buffer[..count]).await.is_err() {
+        let state = *states.borrow();
+        // What came while stalled may be read only after the restoring, and is lost all the same.
+        let swallowed = state.stalled || state.generation != generation;
+        if !swallowed && to.write_all(&buffer[..count]).await.is_err() {
             break;
         }
     }
