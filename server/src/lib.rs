@@ -22,6 +22,7 @@ pub mod khipu;
 pub mod ledger;
 pub mod outbox;
 pub mod push;
+pub mod redis;
 pub mod relay;
 
 pub mod http;
