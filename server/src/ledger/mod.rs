@@ -16,8 +16,8 @@ use async_trait::async_trait;
 use bytes::Bytes;
 
 use crate::payment::{
-    ErrandKind, Intent, Observation, Payment, PaymentId, Ref, Source, State, Status, Timestamp,
-    Verdict,
+    AccountName, ErrandKind, Intent, Observation, Payment, PaymentId, Ref, Source, State, Status,
+    Timestamp, Verdict,
 };
 
 pub use idempotency::{
@@ -61,6 +61,14 @@ pub trait Ledger: Send + Sync + std::fmt::Debug + 'static {
     async fn read(&self, ids: &[PaymentId]) -> Result<Vec<Option<State>>, LedgerError>;
 
     async fn payment(&self, id: &PaymentId) -> Result<Option<Payment>, LedgerError>;
+
+    /// The payments of an account that its merchant gave this transaction id, the newest first, at most
+    /// [`OF_TRANSACTION_LIMIT`] of them.
+    async fn of_transaction(
+        &self,
+        account: &AccountName,
+        transaction_id: &str,
+    ) -> Result<Vec<PaymentId>, LedgerError>;
 
     /// What the payment's merchant may be sent: the first notification with verdict `Agrees`; failing that the first whose
     /// verdict is `Stale` or `UnknownPayment`, which the caller must compare with the payment's terms.
@@ -116,6 +124,10 @@ pub trait Ledger: Send + Sync + std::fmt::Debug + 'static {
 
 /// The most entries that a timeline shows.
 pub const TIMELINE_LIMIT: usize = 1000;
+
+/// The most payments that one transaction id leads to. A merchant makes a new one each time a payer tries again, so a few
+/// are usual; whoever gives all payments one id gets the newest.
+pub const OF_TRANSACTION_LIMIT: usize = 100;
 
 /// What became of an observation.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]

@@ -18,7 +18,9 @@ use crate::ledger::{
     Attempt, Begun, Finished, IdempotentRequest, KeptNotification, Leased, Ledger, LedgerError,
     Outcome, Settlement, TimelineEntry,
 };
-use crate::payment::{ErrandKind, Intent, Observation, Payment, PaymentId, Ref, State, Timestamp};
+use crate::payment::{
+    AccountName, ErrandKind, Intent, Observation, Payment, PaymentId, Ref, State, Timestamp,
+};
 
 pub(super) type Settled = (Leased, Settlement, Attempt);
 
@@ -111,6 +113,14 @@ impl Ledger for Shelf {
 
     async fn read(&self, _: &[PaymentId]) -> Result<Vec<Option<State>>, LedgerError> {
         unreachable!("the outbox reads whole payments")
+    }
+
+    async fn of_transaction(
+        &self,
+        _: &AccountName,
+        _: &str,
+    ) -> Result<Vec<PaymentId>, LedgerError> {
+        unreachable!("the outbox looks nothing up")
     }
 
     async fn timeline(&self, _: &PaymentId) -> Result<Vec<TimelineEntry>, LedgerError> {

@@ -37,7 +37,9 @@ use super::{
     Attempt, Begun, Finished, IdempotentRequest, KeptNotification, Leased, Ledger, LedgerError,
     Outcome, Settlement, TimelineEntry,
 };
-use crate::payment::{ErrandKind, Intent, Observation, Payment, PaymentId, Ref, State, Timestamp};
+use crate::payment::{
+    AccountName, ErrandKind, Intent, Observation, Payment, PaymentId, Ref, State, Timestamp,
+};
 
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Location {
@@ -221,6 +223,16 @@ impl Ledger for SqliteLedger {
     async fn payment(&self, id: &PaymentId) -> Result<Option<Payment>, LedgerError> {
         let id = id.clone();
         self.look(move |store| payments::find(store, &id)).await
+    }
+
+    async fn of_transaction(
+        &self,
+        account: &AccountName,
+        transaction_id: &str,
+    ) -> Result<Vec<PaymentId>, LedgerError> {
+        let (account, transaction_id) = (account.clone(), transaction_id.to_owned());
+        self.look(move |store| payments::of_transaction(store, &account, &transaction_id))
+            .await
     }
 
     async fn notification(&self, id: &PaymentId) -> Result<Option<KeptNotification>, LedgerError> {
