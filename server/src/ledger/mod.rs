@@ -75,11 +75,14 @@ pub trait Ledger: Send + Sync + std::fmt::Debug + 'static {
     async fn notification(&self, id: &PaymentId) -> Result<Option<KeptNotification>, LedgerError>;
 
     /// Everything recorded about the payment, oldest first (of one moment: in the order recorded), at most
-    /// [`TIMELINE_LIMIT`] entries (the oldest).
+    /// [`TIMELINE_LIMIT`] entries (the oldest; a ledger may record no more than those that came first).
     async fn timeline(&self, id: &PaymentId) -> Result<Vec<TimelineEntry>, LedgerError>;
 
-    /// Takes up to `limit` open errands of a kind that are due at `now`, the longest due first, each under a lease that
-    /// nobody else can take before `now + lease` has passed.
+    /// Takes up to `limit` open errands of a kind that are due, the longest due first (one whose lease ran out may count
+    /// from that moment), each under a lease that nobody else can take before `lease` has passed.
+    ///
+    /// A ledger that belongs to one process measures by `now`. One that several instances share measures by its store's
+    /// clock: of two instances whose own clocks disagree, the one ahead would take what the other still holds.
     async fn claim(
         &self,
         kind: ErrandKind,
