@@ -121,6 +121,16 @@ pub trait Ledger: Send + Sync + std::fmt::Debug + 'static {
         finished: &Finished,
     ) -> Result<(), LedgerError>;
 
+    /// Whether Khipu may be asked about the payment now: `true`, and remembered, if nobody took a turn for it within
+    /// `gap`. Of many at once exactly one gets it. The payment need not be known. A gap beyond [`LONGEST_GAP`] counts as
+    /// that; a turn is forgotten when the store is. Time is measured as in [`claim`](Self::claim).
+    async fn take_turn(
+        &self,
+        id: &PaymentId,
+        now: Timestamp,
+        gap: Duration,
+    ) -> Result<bool, LedgerError>;
+
     /// Whether the store can be written to now.
     async fn ready(&self) -> Result<(), LedgerError>;
 }
@@ -131,6 +141,9 @@ pub const TIMELINE_LIMIT: usize = 1000;
 /// The most payments that one transaction id leads to. A merchant makes a new one each time a payer tries again, so a few
 /// are usual; whoever gives all payments one id gets the newest.
 pub const OF_TRANSACTION_LIMIT: usize = 100;
+
+/// How long a turn is remembered. Nobody spaces questions about a payment that is being watched wider than this.
+pub const LONGEST_GAP: Duration = Duration::from_secs(60);
 
 /// What became of an observation.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]

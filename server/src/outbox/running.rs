@@ -135,6 +135,15 @@ impl Ledger for Shelf {
         unreachable!("the outbox answers no merchant")
     }
 
+    async fn take_turn(
+        &self,
+        _: &PaymentId,
+        _: Timestamp,
+        _: Duration,
+    ) -> Result<bool, LedgerError> {
+        unreachable!("the outbox asks Khipu only through others")
+    }
+
     async fn ready(&self) -> Result<(), LedgerError> {
         unreachable!("the outbox finds out by itself")
     }

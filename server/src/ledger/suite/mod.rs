@@ -10,6 +10,7 @@ pub(super) mod notifications;
 pub(super) mod observing;
 pub(super) mod timeline;
 pub(super) mod transactions;
+pub(super) mod turns;
 
 use std::sync::Arc;
 
@@ -113,6 +114,14 @@ macro_rules! ledger_suite {
                     a_payment_that_was_filled_in_is_found_by_its_transaction
                     the_transaction_that_is_known_stays
                     the_newest_are_found_up_to_the_limit
+                }
+                turns {
+                    of_many_at_once_exactly_one_gets_the_turn
+                    the_next_turn_comes_after_the_gap
+                    a_turn_that_was_refused_puts_nothing_off
+                    each_payment_has_its_own_turns
+                    a_clock_that_was_put_back_far_keeps_nobody_waiting
+                    a_turn_makes_no_payment_known
                 }
                 idempotency {
                     exactly_one_of_many_that_begin_at_once_is_fresh
