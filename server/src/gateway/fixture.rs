@@ -13,12 +13,12 @@ use crate::config::Config;
 use crate::khipu;
 use crate::ledger::Ledger;
 use crate::ledger::sqlite::{Limits, Location, SqliteLedger};
-use crate::payment::{Claim, Observation, PaymentId, Source, Status};
+use crate::payment::{Claim, Errand, Observation, PaymentId, Source, Status};
 use crate::push::Hub;
 use crate::relay::{Listener, LocalRelay};
 
 /// No test waits longer than this for what it expects.
-pub(super) const DEADLINE: Duration = Duration::from_secs(20);
+pub(crate) const DEADLINE: Duration = Duration::from_secs(20);
 
 /// Nobody listens on port 9, and nobody is asked unless a loop runs.
 const CONFIGURATION: &str = r#"
@@ -31,20 +31,20 @@ khipu_api_key = "not-a-real-key"
 khipu_secrets = ["not-a-real-secret"]
 "#;
 
-pub(super) struct Stage {
-    pub(super) gateway: Arc<Gateway>,
-    pub(super) hub: Arc<Hub>,
-    pub(super) ledger: Arc<dyn Ledger>,
+pub(crate) struct Stage {
+    pub(crate) gateway: Arc<Gateway>,
+    pub(crate) hub: Arc<Hub>,
+    pub(crate) ledger: Arc<dyn Ledger>,
     file: Option<(TempDir, PathBuf)>,
 }
 
 impl Stage {
-    pub(super) fn in_memory() -> Self {
+    pub(crate) fn in_memory() -> Self {
         Self::over(&Location::Memory, None)
     }
 
     /// A ledger that can be broken.
-    pub(super) fn in_a_file() -> Self {
+    pub(crate) fn in_a_file() -> Self {
         let directory = tempfile::tempdir().expect("directory");
         let path = directory.path().join("chasqui.db");
         Self::over(&Location::File(path.clone()), Some((directory, path)))
@@ -76,31 +76,35 @@ impl Stage {
         }
     }
 
-    pub(super) fn account(&self) -> &Arc<Account> {
+    pub(crate) fn account(&self) -> &Arc<Account> {
         let mut accounts = self.gateway.accounts.iter();
         accounts.next().expect("an account")
     }
 
     /// Behind the gateway's back, as another instance would.
-    pub(super) async fn commit(&self, id: &PaymentId, status: Status) {
+    pub(crate) async fn commit(&self, id: &PaymentId, status: Status) {
+        self.commit_with(id, status, Vec::new()).await;
+    }
+
+    pub(crate) async fn commit_with(&self, id: &PaymentId, status: Status, errands: Vec<Errand>) {
         let observation = Observation {
             account: self.account().name.clone(),
             source: Source::Khipu,
             at: clock::now(),
             claim: Some(Claim::of(status)),
             notification: None,
-            errands: Vec::new(),
+            errands,
         };
         let observed = self.ledger.observe(id, &observation).await;
         observed.expect("committed");
     }
 
     /// Every look at a payment fails until it is mended.
-    pub(super) fn break_the_ledger(&self) {
+    pub(crate) fn break_the_ledger(&self) {
         self.shell("ALTER TABLE payment RENAME TO gone");
     }
 
-    pub(super) fn mend_the_ledger(&self) {
+    pub(crate) fn mend_the_ledger(&self) {
         self.shell("ALTER TABLE gone RENAME TO payment");
     }
 
@@ -114,6 +118,6 @@ impl Stage {
     }
 }
 
-pub(super) fn id(text: &str) -> PaymentId {
+pub(crate) fn id(text: &str) -> PaymentId {
     PaymentId::parse(text).expect("id")
 }

@@ -9,7 +9,7 @@ mod asking;
 mod catching_up;
 mod desk;
 #[cfg(test)]
-mod fixture;
+pub(crate) mod fixture;
 mod idempotency;
 mod limiter;
 mod merchant;
