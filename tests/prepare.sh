@@ -9,6 +9,8 @@ need() { # command, Debian package
 }
 need chromium chromium
 need strace strace
+need redis-server redis-server
+need openssl openssl
 need cc gcc
 
 if [ -n "$missing" ]; then
