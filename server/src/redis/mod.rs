@@ -6,13 +6,14 @@
 //! [`ANSWER_WAIT`]. The library encodes commands and keeps no more than one connection each; when to give one up is
 //! decided here, because a connection that looks well and says nothing is the failure that hurts most.
 
+pub(crate) mod change;
 mod client;
 pub mod condition;
 pub(crate) mod line;
 mod node;
 mod partition;
 mod quorum;
-mod resp;
+pub(crate) mod resp;
 mod routes;
 mod script;
 mod settings;
