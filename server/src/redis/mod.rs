@@ -9,6 +9,8 @@
 pub(crate) mod change;
 mod client;
 pub mod condition;
+#[cfg(test)]
+pub(crate) mod fixture;
 pub(crate) mod line;
 mod node;
 mod partition;
@@ -17,6 +19,8 @@ pub(crate) mod resp;
 mod routes;
 mod script;
 mod settings;
+#[cfg(test)]
+mod tests;
 mod trouble;
 
 use std::sync::Arc;
@@ -121,6 +125,16 @@ impl Redis {
             .iter()
             .map(|(partition, call)| self.run(*partition, call));
         futures_util::future::join_all(calls).await
+    }
+
+    /// One question to one server, whoever has the partitions. `None`: it will not answer that.
+    async fn ask(&self, address: &Address, question: &Cmd) -> Result<Option<Value>, Failure> {
+        let server = self.server(address.clone())?;
+        match server.node.send(question).await {
+            Ok(value) => Ok(Some(value)),
+            Err(Trouble::Refused(_)) => Ok(None),
+            Err(trouble) => Err(Failure(trouble.text())),
+        }
     }
 
     /// Every call may be repeated: whoever wrote its script saw to that.

@@ -119,9 +119,9 @@ async fn keep_ears(shared: Arc<Shared>) {
         });
         for (address, partitions) in masters {
             ears.entry(address.clone()).or_insert_with(|| {
-                shared
-                    .canaries
-                    .send_modify(|canaries| drop(canaries.insert(partitions[0], 0)));
+                shared.canaries.send_modify(|canaries| {
+                    canaries.insert(partitions[0], 0);
+                });
                 let ear = Ear::new(Arc::clone(&shared), address, partitions.clone());
                 (
                     partitions,

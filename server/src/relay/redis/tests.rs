@@ -7,7 +7,8 @@ use tokio::sync::mpsc;
 
 use super::*;
 use crate::payment::{State, Status, Timestamp};
-use crate::redis::{Settings, Topology, change};
+use crate::redis::fixture::{cluster, standalone};
+use crate::redis::{Settings, change};
 
 /// Only a failing test ever waits this long.
 const DEADLINE: Duration = Duration::from_secs(20);
@@ -38,8 +39,8 @@ struct Instance {
 }
 
 impl Instance {
-    async fn start(topology: Topology) -> Self {
-        let redis = Redis::open(&settings(topology)).await.expect("routes");
+    async fn start(settings: Settings) -> Self {
+        let redis = Redis::open(&settings).await.expect("routes");
         let (sender, heard) = mpsc::unbounded_channel();
         let relay = RedisRelay::new(Arc::clone(&redis), Arc::new(Ears(sender)));
         let instance = Self {
@@ -91,38 +92,6 @@ impl Instance {
             }
         }
     }
-}
-
-fn settings(topology: Topology) -> Settings {
-    Settings {
-        topology,
-        tls: false,
-        ca_file: None,
-        username: None,
-        password: None,
-        sentinel_password: None,
-        database: 0,
-        wait_replicas: 0,
-        wait_timeout: Duration::from_secs(1),
-        retention: Duration::from_secs(30 * 24 * 3600),
-        raw_retention: Duration::from_secs(7 * 24 * 3600),
-        accept_data_loss: true,
-    }
-}
-
-fn at(server: &RedisServer) -> Address {
-    Address {
-        host: server.address().ip().to_string(),
-        port: server.port(),
-    }
-}
-
-fn standalone(server: &RedisServer) -> Topology {
-    Topology::Standalone(at(server))
-}
-
-fn cluster(cluster: &RedisCluster) -> Topology {
-    Topology::Cluster(cluster.nodes.iter().map(at).collect())
 }
 
 fn id(name: &str) -> PaymentId {
