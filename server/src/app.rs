@@ -213,6 +213,11 @@ pub(crate) fn open_ledger(storage: &Storage) -> Result<Arc<dyn Ledger>, AppError
     let location = match storage {
         Storage::Memory => Location::Memory,
         Storage::File(path) => Location::File(path.clone()),
+        Storage::Redis(_) => {
+            return Err(AppError::Ledger(LedgerError::Unavailable(
+                "a Redis cannot be used yet".into(),
+            )));
+        }
     };
     let ledger = SqliteLedger::open(&location, &Default::default()).map_err(AppError::Ledger)?;
     Ok(Arc::new(ledger))
@@ -240,6 +245,11 @@ pub fn signing_keys(config: &Config) -> Result<Vec<Secret>, AppError> {
     }
     match &config.storage {
         Storage::Memory => Ok(vec![fresh_key()]),
+        // The configuration was refused without them.
+        Storage::Redis(_) => Err(AppError::SigningKey {
+            path: PathBuf::new(),
+            error: io::Error::other("server.signing_keys must be set"),
+        }),
         Storage::File(database) => {
             let path = beside(database);
             let key = kept_key(&path).map_err(|error| AppError::SigningKey { path, error })?;

@@ -27,6 +27,10 @@ pub async fn examine(config: &Config) -> Vec<Result<String, String>> {
 
 /// A running installation is left alone, and an older file as it is: migrating it would lock out the chasqui that it is of.
 async fn storage(storage: &Storage) -> Result<String, String> {
+    // The Redis arm: to be filled with the Redis's own condition, before anything is opened.
+    if let Storage::Redis(_) = storage {
+        return Err("storage.url: a Redis cannot be checked yet".to_owned());
+    }
     if let Storage::File(path) = storage {
         let location = Location::File(path.clone());
         let condition = SqliteLedger::condition(&location, &Default::default())

@@ -6,7 +6,7 @@ use std::time::Duration;
 use crate::account::Secret;
 
 /// Everything that `[storage]` says about a Redis, checked.
-#[derive(Debug, Clone)]
+#[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Settings {
     pub topology: Topology,
     /// `rediss://` and its kin.
