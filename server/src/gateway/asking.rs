@@ -13,7 +13,7 @@ use futures_util::future::{BoxFuture, Shared};
 use tokio::sync::Semaphore;
 use tokio::time::Instant;
 
-use super::desk::Desk;
+use super::desk::{Desk, Question, SHORTEST_GAP, Settled};
 use super::{DELIVERY_GRACE, Gateway, GatewayError, delivery};
 use crate::account::Account;
 use crate::clock;
@@ -26,6 +26,10 @@ use crate::payment::{
 
 /// However long Khipu asks us to leave it alone, watchers are not left without an answer for longer.
 const LONGEST_PAUSE: Duration = Duration::from_secs(60);
+
+/// How long the ledger may take to say whose turn it is. Then the question is put all the same: watchers are shown Khipu's
+/// answer also when the ledger is away.
+const TURN_PATIENCE: Duration = Duration::from_secs(1);
 
 /// Why a question has no answer. Shared by everybody who asked it.
 #[derive(Debug, Clone, thiserror::Error)]
@@ -93,10 +97,30 @@ impl Gateway {
         detached(async move { gateway.ask_and_apply(&account, &id).await }).await
     }
 
-    /// Asks anew, when it is the account's turn.
-    pub async fn ask_in_turn(self: &Arc<Self>, account: &Arc<Account>, id: &PaymentId) -> Answered {
+    /// Asks anew, when it is the account's turn. `None`: somebody has just asked about this payment.
+    pub async fn ask_in_turn(
+        self: &Arc<Self>,
+        account: &Arc<Account>,
+        id: &PaymentId,
+    ) -> Option<Answered> {
         self.desk(account).limiter.turn().await;
-        self.ask_anew(account, id).await
+        match self.take_turn(id, SHORTEST_GAP).await {
+            true => Some(self.ask_anew(account, id).await),
+            false => None,
+        }
+    }
+
+    /// Whether nobody has asked about the payment within `gap`, on whichever instance; then it is for us to ask.
+    async fn take_turn(&self, id: &PaymentId, gap: Duration) -> bool {
+        let turn = self.ledger.take_turn(id, clock::now(), gap);
+        match tokio::time::timeout(TURN_PATIENCE, turn).await {
+            Ok(Ok(taken)) => taken,
+            Ok(Err(error)) => {
+                tracing::debug!(payment_id = %id, %error, "khipu is asked without knowing whose turn it is");
+                true
+            }
+            Err(_) => true,
+        }
     }
 
     async fn ask_and_apply(self: &Arc<Self>, account: &Arc<Account>, id: &PaymentId) -> Answered {
@@ -283,22 +307,31 @@ impl Gateway {
         let slots = Arc::new(Semaphore::new(self.limits.questions_in_flight));
         // The semaphore is never closed.
         while let Ok(slot) = Arc::clone(&slots).acquire_owned().await {
-            let id = desk.next(|id| self.hub.is_watched(id)).await;
+            let question = desk.next(|id| self.hub.is_watched(id)).await;
             let (gateway, account) = (Arc::clone(&self), Arc::clone(&account));
             tokio::spawn(async move {
-                gateway.ask_for_watchers(&account, &id).await;
+                gateway.ask_for_watchers(&account, &question).await;
                 drop(slot);
             });
         }
     }
 
-    async fn ask_for_watchers(self: &Arc<Self>, account: &Arc<Account>, id: &PaymentId) {
-        let not_found = match self.ask(account, id).await {
-            Ok(_) => false,
-            Err(AskError::Khipu(error)) if error.is_not_found() => true,
-            Err(error) => {
+    async fn ask_for_watchers(self: &Arc<Self>, account: &Arc<Account>, question: &Question) {
+        let id = &question.id;
+        let asked = match self.take_turn(id, question.gap).await {
+            true => Some(self.ask(account, id).await),
+            false => None,
+        };
+        let (settled, not_found) = match &asked {
+            Some(Ok(_)) => (Settled::Asked, false),
+            Some(Err(error)) => {
                 tracing::debug!(payment_id = %id, %error, "khipu could not be asked");
-                false
+                let not_found = matches!(error, AskError::Khipu(error) if error.is_not_found());
+                (Settled::Asked, not_found)
+            }
+            None => {
+                metrics::counter!("chasqui_questions_left_to_another_total").increment(1);
+                (Settled::LeftToAnother, false)
             }
         };
         let over = match self.ledger.payment(id).await {
@@ -312,7 +345,8 @@ impl Gateway {
             Ok(None) => not_found,
             Err(_) => false,
         };
-        self.desk(account).settle(id, over);
+        let settled = if over { Settled::Over } else { settled };
+        self.desk(account).settle(question, settled);
     }
 }
 

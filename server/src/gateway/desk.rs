@@ -17,6 +17,9 @@ use crate::payment::PaymentId;
 /// Seconds between two questions about a watched payment: quick while the payer has just come back, then patient.
 const INTERVALS: [u64; 8] = [1, 2, 3, 5, 8, 13, 20, 30];
 
+/// Who asks because something has just happened: whoever asked longer ago cannot know of it.
+pub(super) const SHORTEST_GAP: Duration = gap(0);
+
 #[derive(Debug)]
 pub(super) struct Desk {
     pub(super) limiter: Limiter,
@@ -44,6 +47,27 @@ struct Entry {
     /// Somebody who does not stay to watch wants to know.
     wanted: bool,
     under_way: bool,
+}
+
+/// A payment to ask about now.
+#[derive(Debug)]
+pub(super) struct Question {
+    pub(super) id: PaymentId,
+    /// Whoever asked about it within so long, on whichever instance, has asked this question.
+    pub(super) gap: Duration,
+    wanted: bool,
+}
+
+/// What became of a question.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Settled {
+    /// There is nothing more to ask.
+    Over,
+    /// Answered, or it failed.
+    Asked,
+    /// Not asked, because another instance just has. Its answer comes by the relay; but one who wanted to know because of
+    /// what has happened since is still owed an answer.
+    LeftToAnother,
 }
 
 impl Desk {
@@ -84,7 +108,7 @@ impl Desk {
 
     /// The next payment to ask about, when it is due and it is this account's turn. `is_watched` tells whether anybody
     /// still follows a payment.
-    pub(super) async fn next(&self, is_watched: impl Fn(&PaymentId) -> bool) -> PaymentId {
+    pub(super) async fn next(&self, is_watched: impl Fn(&PaymentId) -> bool) -> Question {
         loop {
             self.something_due().await;
             // First the turn, then the choice: whoever came while we waited for it may be more pressing.
@@ -96,29 +120,34 @@ impl Desk {
                 else {
                     continue;
                 };
-                if std::mem::take(&mut entry.wanted) || is_watched(&id) {
+                let (gap, wanted) = (entry.gap(), std::mem::take(&mut entry.wanted));
+                if wanted || is_watched(&id) {
                     entry.under_way = true;
-                    return id;
+                    return Question { id, gap, wanted };
                 }
                 plan.entries.remove(&id);
             }
         }
     }
 
-    /// The question was answered, or failed. `over`: there is nothing more to ask.
-    pub(super) fn settle(&self, id: &PaymentId, over: bool) {
+    pub(super) fn settle(&self, question: &Question, settled: Settled) {
+        let id = &question.id;
         let mut plan = self.plan();
         let Some(entry) = plan.entries.get_mut(id) else {
             return;
         };
-        if over {
-            plan.entries.remove(id);
-            return;
+        match settled {
+            Settled::Over => {
+                plan.entries.remove(id);
+                return;
+            }
+            Settled::Asked => {}
+            Settled::LeftToAnother => entry.wanted |= question.wanted,
         }
-        let interval = INTERVALS[usize::from(entry.asked).min(INTERVALS.len() - 1)];
+        let interval = interval(entry.asked.into());
         entry.asked = entry.asked.saturating_add(1);
         entry.under_way = false;
-        entry.due_at = Instant::now() + Duration::from_secs(interval);
+        entry.due_at = Instant::now() + interval;
         let due_at = entry.due_at;
         plan.later.push(Reverse((due_at, id.clone())));
         drop(plan);
@@ -179,10 +208,29 @@ impl Plan {
 }
 
 impl Entry {
+    /// The interval that lies behind its next question.
+    fn gap(&self) -> Duration {
+        match self.wanted {
+            true => SHORTEST_GAP,
+            false => gap(usize::from(self.asked).saturating_sub(1)),
+        }
+    }
+
     /// Whether a time found in a heap is still this entry's.
     fn is_meant(&self, at: Instant) -> bool {
         !self.under_way && self.due_at == at
     }
+}
+
+/// Between the question with this number, from 0, and the next.
+const fn interval(number: usize) -> Duration {
+    let last = INTERVALS.len() - 1;
+    Duration::from_secs(INTERVALS[if number < last { number } else { last }])
+}
+
+/// A little less than the interval: nobody is to be put off by its own last question.
+const fn gap(number: usize) -> Duration {
+    Duration::from_millis(interval(number).as_secs() * 900)
 }
 
 #[cfg(test)]
@@ -206,7 +254,7 @@ mod tests {
         for _ in 0..11 {
             let asked = desk.next(|_| true).await;
             seconds.push(started.elapsed().as_secs());
-            desk.settle(&asked, false);
+            desk.settle(&asked, Settled::Asked);
         }
         assert_eq!(seconds, [0, 1, 3, 6, 11, 19, 32, 52, 82, 112, 142]);
     }
@@ -216,7 +264,7 @@ mod tests {
         let desk = desk();
         desk.want(&id("a"));
         let asked = desk.next(|_| false).await;
-        desk.settle(&asked, false);
+        desk.settle(&asked, Settled::Asked);
         let next = tokio::time::timeout(Duration::from_secs(60), desk.next(|_| false)).await;
         assert!(next.is_err(), "{next:?}");
         assert!(desk.plan().entries.is_empty());
@@ -230,9 +278,9 @@ mod tests {
         }
         let asked = desk.next(|_| false).await;
         desk.want(&id("a"));
-        desk.settle(&asked, false);
+        desk.settle(&asked, Settled::Asked);
         let started = Instant::now();
-        assert_eq!(desk.next(|_| false).await, id("a"));
+        assert_eq!(desk.next(|_| false).await.id, id("a"));
         assert_eq!(
             started.elapsed().as_secs(),
             1,
@@ -248,11 +296,11 @@ mod tests {
         }
         for _ in 0..50 {
             let asked = desk.next(|_| true).await;
-            desk.settle(&asked, false);
+            desk.settle(&asked, Settled::Asked);
         }
         tokio::time::sleep(Duration::from_secs(5)).await;
         desk.want(&id("new"));
-        assert_eq!(desk.next(|_| true).await, id("new"));
+        assert_eq!(desk.next(|_| true).await.id, id("new"));
     }
 
     #[tokio::test(start_paused = true)]
@@ -260,7 +308,7 @@ mod tests {
         let desk = desk();
         desk.want(&id("a"));
         let asked = desk.next(|_| true).await;
-        desk.settle(&asked, true);
+        desk.settle(&asked, Settled::Over);
         assert!(desk.plan().entries.is_empty());
         assert!(
             tokio::time::timeout(Duration::from_secs(60), desk.next(|_| true))
@@ -277,7 +325,7 @@ mod tests {
         }
         desk.follow(&id("stays"));
         let started = Instant::now();
-        assert_eq!(desk.next(|id| id.as_str() == "stays").await, id("stays"));
+        assert_eq!(desk.next(|id| id.as_str() == "stays").await.id, id("stays"));
         assert_eq!(started.elapsed().as_secs(), 0);
         assert_eq!(desk.plan().entries.len(), 1);
     }
@@ -288,7 +336,7 @@ mod tests {
         desk.follow(&id("a"));
         for _ in 0..10 {
             let asked = desk.next(|_| true).await;
-            desk.settle(&asked, false);
+            desk.settle(&asked, Settled::Asked);
         }
         let started = Instant::now();
         desk.urge(&id("a"));
@@ -297,8 +345,42 @@ mod tests {
         for _ in 0..3 {
             let asked = desk.next(|_| true).await;
             seconds.push(started.elapsed().as_secs());
-            desk.settle(&asked, false);
+            desk.settle(&asked, Settled::Asked);
         }
         assert_eq!(seconds, [0, 1, 3]);
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn a_question_is_left_to_whoever_asked_since_the_one_before() {
+        let desk = desk();
+        desk.follow(&id("a"));
+        let mut gaps = Vec::new();
+        for _ in 0..10 {
+            let question = desk.next(|_| true).await;
+            gaps.push(question.gap.as_millis());
+            desk.settle(&question, Settled::LeftToAnother);
+        }
+        let expected = [900, 900, 1800, 2700, 4500, 7200, 11700, 18000, 27000, 27000];
+        assert_eq!(gaps, expected);
+        for wanted in [Desk::urge, Desk::want] {
+            wanted(&desk, &id("a"));
+            let question = desk.next(|_| true).await;
+            assert_eq!(question.gap, SHORTEST_GAP);
+            desk.settle(&question, Settled::Asked);
+        }
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn what_was_urged_and_left_to_another_is_asked_a_second_later_though_nobody_watches() {
+        let desk = desk();
+        let started = Instant::now();
+        desk.urge(&id("a"));
+        let question = desk.next(|_| false).await;
+        desk.settle(&question, Settled::LeftToAnother);
+        let question = desk.next(|_| false).await;
+        assert_eq!(started.elapsed().as_secs(), 1);
+        desk.settle(&question, Settled::Asked);
+        let next = tokio::time::timeout(Duration::from_secs(60), desk.next(|_| false)).await;
+        assert!(next.is_err(), "{next:?}");
     }
 }
