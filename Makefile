@@ -4,7 +4,8 @@
 
 test: prepare lint client rust browser
 
-# Chromium, strace and npm packages: installed where that is possible without asking, asked for otherwise.
+# Chromium, strace, Redis (tests start their own, as many as they need, on free ports), openssl and npm packages: installed
+# where that is possible without asking, asked for otherwise.
 prepare:
 	tests/prepare.sh
 

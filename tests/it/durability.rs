@@ -8,10 +8,10 @@ use chasqui_tests::deadline::eventually;
 use chasqui_tests::merchant::Merchant;
 use chasqui_tests::notification::{body, signed};
 use chasqui_tests::process::Process;
-use chasqui_tests::program::Running;
 use chasqui_tests::sandbox::Sandbox;
 use chasqui_tests::settings::Settings;
 use chasqui_tests::watcher::Watcher;
+use redis_processes::running::Running;
 use serde_json::json;
 use tempfile::TempDir;
 

@@ -17,7 +17,6 @@
 pub mod api;
 pub mod caller;
 pub mod chaos_proxy;
-pub mod deadline;
 pub mod front;
 pub mod gateway;
 pub mod merchant;
@@ -28,3 +27,5 @@ pub mod sandbox;
 pub mod settings;
 pub mod stage;
 pub mod watcher;
+
+pub use redis_processes::deadline;

@@ -5,12 +5,13 @@ use std::net::SocketAddr;
 use std::path::PathBuf;
 use std::process::{Command, ExitStatus};
 
+use redis_processes::port::HeldPort;
+use redis_processes::running::Running;
 use tempfile::TempDir;
-use tokio::net::TcpSocket;
 
 use crate::deadline::eventually;
 use crate::gateway::ready;
-use crate::program::{Running, chasqui};
+use crate::program::chasqui;
 use crate::settings::Settings;
 
 #[derive(Debug)]
@@ -113,26 +114,4 @@ pub fn serve() -> Command {
     let mut command = Command::new(chasqui());
     command.args(["serve", "--config", "chasqui.toml"]);
     command
-}
-
-/// A port that nobody else is given while this lives, although nothing listens here: bound, but not listening. A program
-/// whose configuration has to name its port can bind it beside us (both allow reuse), as often as it is restarted.
-#[derive(Debug)]
-struct HeldPort {
-    address: SocketAddr,
-    _socket: TcpSocket,
-}
-
-impl HeldPort {
-    fn take() -> Self {
-        let socket = TcpSocket::new_v4().expect("a socket");
-        socket.set_reuseaddr(true).expect("reuse");
-        socket
-            .bind(SocketAddr::from(([127, 0, 0, 1], 0)))
-            .expect("a free port");
-        Self {
-            address: socket.local_addr().expect("bound"),
-            _socket: socket,
-        }
-    }
 }

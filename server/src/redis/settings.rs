@@ -51,6 +51,21 @@ pub struct Address {
     pub port: u16,
 }
 
+impl Address {
+    /// As a cluster's redirection names a node: `host:port`, where an empty host means the one that was asked.
+    pub(super) fn announced(text: &str, asked: &Self) -> Option<Self> {
+        let (host, port) = text.rsplit_once(':')?;
+        let host = match host.trim_start_matches('[').trim_end_matches(']') {
+            "" | "?" => asked.host.clone(),
+            host => host.to_owned(),
+        };
+        Some(Self {
+            host,
+            port: port.parse().ok()?,
+        })
+    }
+}
+
 impl std::fmt::Display for Address {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         match self.host.contains(':') {

@@ -5,6 +5,7 @@
 //! arrive twice or out of order, which the max-register makes harmless.
 
 mod local;
+pub mod redis;
 #[cfg(test)]
 mod suite;
 

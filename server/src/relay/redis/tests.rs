@@ -1,0 +1,273 @@
+//! What only a relay with a network beneath it can get wrong.
+
+use std::any::Any;
+
+use futures_util::FutureExt;
+use redis_processes::{Options, RedisCluster, RedisServer};
+
+use super::*;
+use crate::redis::fixture::{cluster, standalone};
+use crate::redis::{Settings, change};
+use crate::relay::suite::{self, DEADLINE, Heard, Stage, listener, relay_suite};
+
+struct Instance {
+    redis: Arc<Redis>,
+    relay: Arc<RedisRelay>,
+    heard: Heard,
+}
+
+impl Instance {
+    async fn start(settings: Settings) -> Self {
+        let redis = Redis::open(&settings).await.expect("routes");
+        let (listener, heard) = listener();
+        let instance = Self {
+            relay: Arc::new(RedisRelay::new(Arc::clone(&redis), listener)),
+            redis,
+            heard,
+        };
+        instance.listens().await;
+        instance
+    }
+
+    async fn listens(&self) {
+        eventually("the relay listens", async || self.relay.ready().await.ok()).await;
+    }
+
+    async fn subscribe(&self, name: &str) {
+        self.relay.subscribe(&id(name)).await.expect("subscribed");
+    }
+
+    async fn tell(&self, name: &str) {
+        tell(Arc::clone(&self.redis), confirmed(name)).await;
+    }
+
+    async fn hears(&mut self, name: &str) {
+        assert_eq!(self.next().await, confirmed(name));
+    }
+
+    async fn next(&mut self) -> Change {
+        timeout(DEADLINE, self.heard.changes.recv())
+            .await
+            .expect("heard in time")
+            .expect("the relay is alive")
+    }
+
+    /// However often a connection is made anew until then.
+    async fn has_missed(&mut self, name: &str) {
+        let missed = async {
+            while let Some(ids) = self.heard.missed.recv().await {
+                if ids.contains(&id(name)) {
+                    return;
+                }
+            }
+        };
+        timeout(DEADLINE, missed).await.expect("missed in time");
+    }
+}
+
+/// As the ledger's scripts do it.
+async fn tell(redis: Arc<Redis>, change: Change) {
+    let call = TELL
+        .call()
+        .key(change::channel(&change.payment_id))
+        .arg(redis.publish_command())
+        .arg(format!(
+            "{} {} 0 ",
+            change.state.status.version(),
+            change.state.at.unix_ms()
+        ));
+    let partition = Partition::of(change.payment_id.as_str());
+    redis.run(partition, &call).await.expect("told");
+}
+
+/// Three instances of what the suite asks for, on a medium of their own.
+async fn stage(settings: Settings, medium: impl Any + Send) -> Stage {
+    let mut instances = Vec::new();
+    for _ in 0..3 {
+        let Instance {
+            redis,
+            relay,
+            heard,
+        } = Instance::start(settings.clone()).await;
+        instances.push(suite::Instance {
+            relay,
+            heard,
+            tell: Box::new(move |change| tell(Arc::clone(&redis), change).boxed()),
+        });
+    }
+    Stage {
+        instances,
+        medium: Box::new(medium),
+    }
+}
+
+async fn a_server() -> Stage {
+    let server = RedisServer::start(&Options::default()).await;
+    stage(standalone(&server), server).await
+}
+
+async fn a_cluster() -> Stage {
+    let nodes = RedisCluster::start(&Options::default()).await;
+    stage(cluster(&nodes), nodes).await
+}
+
+relay_suite!(on_a_server, a_server());
+relay_suite!(on_a_cluster, a_cluster());
+
+fn id(name: &str) -> PaymentId {
+    PaymentId::parse(name).expect("id")
+}
+
+fn confirmed(name: &str) -> Change {
+    suite::change(name, 1)
+}
+
+async fn eventually<T>(what: &str, mut look: impl AsyncFnMut() -> Option<T>) -> T {
+    let looking = async {
+        loop {
+            if let Some(found) = look().await {
+                return found;
+            }
+            tokio::time::sleep(Duration::from_millis(20)).await;
+        }
+    };
+    match timeout(DEADLINE, looking).await {
+        Ok(found) => found,
+        Err(_) => panic!("{what}: not within {DEADLINE:?}"),
+    }
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn what_is_told_on_one_instance_is_heard_on_the_others_that_asked() {
+    let server = RedisServer::start(&Options::default()).await;
+    let mut instances = Vec::new();
+    for _ in 0..3 {
+        instances.push(Instance::start(standalone(&server)).await);
+    }
+    instances[1].subscribe("p1").await;
+    instances[2].subscribe("p2").await;
+    instances[0].tell("p1").await;
+    instances[0].tell("p2").await;
+    instances[1].hears("p1").await;
+    instances[2].hears("p2").await;
+    assert!(instances[0].heard.changes.try_recv().is_err());
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn on_a_cluster_channels_of_every_slot_are_heard() {
+    let nodes = RedisCluster::start(&Options::default()).await;
+    let teller = Instance::start(cluster(&nodes)).await;
+    let mut listener = Instance::start(cluster(&nodes)).await;
+    for n in 0..200 {
+        let name = format!("p{n}");
+        listener.subscribe(&name).await;
+        teller.tell(&name).await;
+        listener.hears(&name).await;
+    }
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn twenty_thousand_subscriptions_are_confirmed_and_come_back_after_a_restart() {
+    const MANY: usize = 20_000;
+    let mut server = RedisServer::start(&Options::default()).await;
+    let mut instance = Instance::start(standalone(&server)).await;
+    let names: Vec<_> = (0..MANY).map(|n| format!("p{n}")).collect();
+    let subscribed = names.iter().map(|name| instance.subscribe(name));
+    futures_util::future::join_all(subscribed).await;
+    let channels: Vec<String> = server.ask(&["PUBSUB", "CHANNELS", "*:change:*"]).await;
+    assert_eq!(channels.len(), MANY);
+
+    server.kill();
+    server.start_again().await;
+    let missed = timeout(DEADLINE, instance.heard.missed.recv()).await;
+    assert_eq!(missed.ok().flatten().map(|ids| ids.len()), Some(MANY));
+    instance.tell("p19999").await;
+    instance.hears("p19999").await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_frozen_server_is_noticed_and_then_refused_at_once() {
+    let server = RedisServer::start(&Options::default()).await;
+    let mut instance = Instance::start(standalone(&server)).await;
+    instance.subscribe("p1").await;
+    server.freeze();
+    let frozen_at = std::time::Instant::now();
+    eventually("the silence is noticed", async || {
+        instance.relay.shared.board.silence(Partition::of("p1"))
+    })
+    .await;
+    let noticed = frozen_at.elapsed();
+    assert!(noticed < Duration::from_secs(5), "{noticed:?}");
+    let asked_at = std::time::Instant::now();
+    assert!(instance.relay.subscribe(&id("p2")).await.is_err());
+    assert!(asked_at.elapsed() < Duration::from_millis(100));
+    assert!(instance.relay.ready().await.is_err());
+
+    server.thaw();
+    instance.has_missed("p1").await;
+    instance.tell("p1").await;
+    instance.hears("p1").await;
+    instance.listens().await;
+    instance.subscribe("p2").await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_subscriber_that_redis_cuts_off_reads_everything_again() {
+    let server = RedisServer::start(&Options::default()).await;
+    let mut instance = Instance::start(standalone(&server)).await;
+    instance.subscribe("p1").await;
+    server.command(&["CLIENT", "KILL", "TYPE", "pubsub"]).await;
+    instance.has_missed("p1").await;
+    instance.tell("p1").await;
+    instance.hears("p1").await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_slot_that_moves_takes_its_subscriptions_along() {
+    let nodes = RedisCluster::start(&Options::default()).await;
+    let mut instance = Instance::start(cluster(&nodes)).await;
+    instance.subscribe("moving").await;
+    let slot = Partition::of("moving").slot();
+    let to = (nodes.master_of_slot(slot).await + 1) % 3;
+    nodes.migrate_slot(slot, to).await;
+    instance.has_missed("moving").await;
+    instance.tell("moving").await;
+    instance.hears("moving").await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_master_that_fails_over_takes_its_subscriptions_along() {
+    let mut nodes = RedisCluster::start(&Options::default()).await;
+    let mut instance = Instance::start(cluster(&nodes)).await;
+    instance.subscribe("moving").await;
+    let master = nodes.master_of_slot(Partition::of("moving").slot()).await;
+    nodes.nodes[master].kill();
+    instance.has_missed("moving").await;
+    instance.listens().await;
+    instance.tell("moving").await;
+    instance.hears("moving").await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn who_subscribes_and_leaves_again_and_again_never_misses_what_comes_after() {
+    let server = RedisServer::start(&Options::default()).await;
+    let teller = Instance::start(standalone(&server)).await;
+    let mut instance = Instance::start(standalone(&server)).await;
+    for _ in 0..2000 {
+        let _ = timeout(
+            Duration::from_micros(rand::random_range(0..400)),
+            instance.subscribe("p1"),
+        )
+        .await
+        .map(|()| instance.relay.unsubscribe(&id("p1")));
+        instance.subscribe("p1").await;
+        teller.tell("p1").await;
+        instance.hears("p1").await;
+        instance.relay.unsubscribe(&id("p1"));
+    }
+    eventually("nothing stays subscribed", async || {
+        let channels: Vec<String> = server.ask(&["PUBSUB", "CHANNELS", "*:change:*"]).await;
+        channels.is_empty().then_some(())
+    })
+    .await;
+}
