@@ -18,4 +18,5 @@ mod status;
 mod stopping;
 mod strangers;
 mod websocket;
+mod three_instances;
 mod whole_path;
