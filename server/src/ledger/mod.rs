@@ -6,6 +6,7 @@
 //! every implementation.
 
 mod idempotency;
+pub mod redis;
 pub mod sqlite;
 #[cfg(test)]
 mod suite;
@@ -108,8 +109,8 @@ pub trait Ledger: Send + Sync + std::fmt::Debug + 'static {
     /// Takes an idempotency key for a request, in one atomic step: of any that begin at once exactly one is `Fresh`.
     /// The same arrival stays `Fresh` until it is finished, so that it can be repeated after an error. Another request
     /// under a key that is taken is `OtherBody`, whatever became of the first. One that is under way for
-    /// [`UNDER_WAY_LIMIT`] is `Unknown`. [`IDEMPOTENCY_TERM`] after it began a key is free again; up to
-    /// [`EXPIRED_PER_BEGIN`] such records are removed whenever one is made.
+    /// [`UNDER_WAY_LIMIT`] is `Unknown`. [`IDEMPOTENCY_TERM`] after it began a key is free again; where the
+    /// store does not clear such records away itself, up to [`EXPIRED_PER_BEGIN`] are removed whenever one is made.
     async fn begin(&self, request: &IdempotentRequest) -> Result<Begun, LedgerError>;
 
     /// Records what became of a request that was `Fresh`. The first end stands; an arrival that does not hold the key
