@@ -61,6 +61,7 @@ pub fn public(site: Arc<Site>) -> Router {
             "/v3/payments/{id}",
             get(facade::payment).delete(facade::delete),
         )
+        .route("/v1/payments", get(facade::of_transaction))
         .route("/v1/payments/{id}/status-token", post(facade::status_token))
         .layer(DefaultBodyLimit::max(limits.facade_bytes));
 
