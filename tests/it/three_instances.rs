@@ -7,8 +7,9 @@ use std::process::Command;
 
 use chasqui_tests::api::{Api, Created};
 use chasqui_tests::deadline::eventually;
-use chasqui_tests::program::{Running, chasqui};
+use chasqui_tests::program::chasqui;
 use redis_processes::port::HeldPort;
+use redis_processes::running::Running;
 use serde_json::{Value, json};
 
 struct Example {
