@@ -17,31 +17,52 @@ use tokio::sync::{Mutex, MutexGuard};
 use tokio::task;
 
 use super::*;
+use crate::account::Secret;
 use crate::ledger::suite::{Factory, ledger_suite};
 use crate::redis::{Partition, fixture};
 
 ledger_suite!(alone, Alone::default());
 ledger_suite!(on_a_cluster, Clustered::take());
 
-/// A Redis for each test, empty for each fresh ledger.
+/// A Redis for each test, empty for each fresh ledger, whose user may do what the operating guide says and no more.
 #[derive(Default)]
 struct Alone {
     server: OnceLock<RedisServer>,
 }
 
+/// `ACL SETUSER chasqui on >secret …`
+const GUIDE: &str = include_str!("../../../../../OPERATING.md");
+
+impl Alone {
+    fn settings(&self) -> Settings {
+        let server = self.server.get_or_init(|| {
+            let server = now(start());
+            let mut lines = GUIDE.lines();
+            let user = lines.find(|line| line.starts_with("ACL SETUSER chasqui on >secret "));
+            let words: Vec<_> = user.expect("in the guide").split(' ').collect();
+            now(server.command(&words));
+            server
+        });
+        Settings {
+            username: Some("chasqui".to_owned()),
+            password: Some(Secret::new("secret")),
+            ..fixture::standalone(server)
+        }
+    }
+}
+
 #[async_trait]
 impl Factory for Alone {
     async fn fresh(&self) -> Arc<dyn Ledger> {
-        let server = self.server.get_or_init(|| now(start()));
+        let settings = self.settings();
+        let server = self.server.get().expect("started with the settings");
         now(server.command(&["FLUSHALL"]));
-        Arc::new(open(&fixture::standalone(server), Clock::Caller).await)
+        Arc::new(open(&settings, Clock::Caller).await)
     }
 
     async fn reopened(&self, ledger: Arc<dyn Ledger>) -> Option<Arc<dyn Ledger>> {
         drop(ledger);
-        let server = self.server.get().expect("there was a fresh one");
-        let settings = fixture::standalone(server);
-        Some(Arc::new(open(&settings, Clock::Caller).await))
+        Some(Arc::new(open(&self.settings(), Clock::Caller).await))
     }
 }
 
