@@ -46,23 +46,21 @@ pub(super) async fn open(storage: &Storage) -> Result<Opened, AppError> {
         Storage::Redis(settings) => settings,
     };
     let deadline = Instant::now() + START_PATIENCE;
-    let (redis, findings) = loop {
-        match reach(settings).await {
-            Ok(reached) => break reached,
-            Err(failure) if Instant::now() + TRY_AGAIN >= deadline => {
-                return Err(AppError::Redis(failure.0));
+    loop {
+        match try_open(settings).await {
+            Ok((opened, findings)) => {
+                for finding in findings {
+                    tracing::warn!("{}", finding.text);
+                }
+                return Ok(opened);
             }
-            Err(failure) => {
-                tracing::warn!(why = %failure, "waiting for redis");
+            Err(AppError::Redis(why)) if Instant::now() + TRY_AGAIN < deadline => {
+                tracing::warn!(why, "waiting for redis");
                 sleep(TRY_AGAIN).await;
             }
+            Err(error) => return Err(error),
         }
-    };
-    for finding in findings.iter().filter(|finding| !finding.is_fatal) {
-        tracing::warn!("{}", finding.text);
     }
-    refuse(&findings)?;
-    on_redis(redis, settings).await
 }
 
 /// Once, without waiting: for whoever only wants to know. What is not as it should be comes beside it.
@@ -72,17 +70,23 @@ pub(crate) async fn open_now(storage: &Storage) -> Result<(Opened, Vec<Finding>)
         Storage::File(path) => return Ok((sqlite(&Location::File(path.clone()))?, Vec::new())),
         Storage::Redis(settings) => settings,
     };
-    let (redis, findings) = reach(settings)
-        .await
-        .map_err(|failure| AppError::Redis(failure.0))?;
-    refuse(&findings)?;
-    Ok((on_redis(redis, settings).await?, findings))
+    try_open(settings).await
 }
 
-async fn reach(settings: &Settings) -> Result<(Arc<Redis>, Vec<Finding>), Failure> {
-    let redis = Redis::open(settings).await?;
-    let findings = condition::examine(&redis).await?;
-    Ok((redis, findings))
+/// Once. `AppError::Redis` may pass; another error will not.
+async fn try_open(settings: &Settings) -> Result<(Opened, Vec<Finding>), AppError> {
+    let away = |failure: Failure| AppError::Redis(failure.0);
+    let redis = Redis::open(settings).await.map_err(away)?;
+    let findings = condition::examine(&redis).await.map_err(away)?;
+    refuse(&findings)?;
+    let ledger = RedisLedger::open(Arc::clone(&redis), settings)
+        .await
+        .map_err(|error| AppError::Redis(error.to_string()))?;
+    let opened = Opened {
+        ledger: Arc::new(ledger),
+        redis: Some(redis),
+    };
+    Ok((opened, findings))
 }
 
 fn refuse(findings: &[Finding]) -> Result<(), AppError> {
@@ -95,16 +99,6 @@ fn refuse(findings: &[Finding]) -> Result<(), AppError> {
         true => Ok(()),
         false => Err(AppError::Unfit(fatal.join("\n"))),
     }
-}
-
-async fn on_redis(redis: Arc<Redis>, settings: &Settings) -> Result<Opened, AppError> {
-    let ledger = RedisLedger::open(Arc::clone(&redis), settings)
-        .await
-        .map_err(AppError::Ledger)?;
-    Ok(Opened {
-        ledger: Arc::new(ledger),
-        redis: Some(redis),
-    })
 }
 
 fn sqlite(location: &Location) -> Result<Opened, AppError> {

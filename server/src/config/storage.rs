@@ -17,8 +17,11 @@ const DAY: Duration = Duration::from_secs(24 * 3600);
 /// Deliveries are attempted for over three days; a payment must outlive them.
 const SHORTEST_RETENTION: Duration = DAY.saturating_mul(7);
 
-/// Khipu waits 30 s for its answer, and other callers wait behind the same connection.
-const WAIT_TIMEOUT_LIMIT: Duration = Duration::from_secs(5);
+/// Longer than any law asks for; what Redis counts in must hold it.
+const LONGEST_RETENTION: Duration = DAY.saturating_mul(3650);
+
+/// A call of the ledger's takes three seconds at most, and a write may have to wait for those before it.
+const WAIT_TIMEOUT_LIMIT: Duration = Duration::from_secs(2);
 
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Storage {
@@ -201,7 +204,7 @@ impl RawStorage {
             if timeout.is_zero() || timeout >= WAIT_TIMEOUT_LIMIT {
                 problems.add(
                     "storage.wait_timeout",
-                    "must be over 0 and under 5s: notifications wait for it",
+                    "must be over 0 and under 2s: notifications wait for it",
                 );
             }
             if url.is_some() && replicas == 0 {
@@ -220,6 +223,9 @@ impl RawStorage {
     fn check_retention(&self, problems: &mut Problems) -> (Duration, Duration) {
         let retention = self.retention.map_or(DAY * 30, |span| span.0);
         let raw_retention = self.raw_retention.map_or(DAY * 7, |span| span.0);
+        if retention > LONGEST_RETENTION {
+            problems.add("storage.retention", "must be at most 3650d");
+        }
         if retention < SHORTEST_RETENTION {
             problems.add(
                 "storage.retention",

@@ -3,12 +3,12 @@
 use std::sync::Arc;
 use std::time::Duration;
 
+use futures_util::future::join_all;
 use rand::RngExt;
 
 use super::Gateway;
 use crate::ledger::LedgerError;
 use crate::payment::PaymentId;
-use crate::relay::Listener;
 
 /// Payments read at once; more wait for the next reading.
 const AT_ONCE: usize = 500;
@@ -23,23 +23,48 @@ impl Gateway {
     /// does, along with whatever was missed meanwhile.
     pub async fn catch_up(self: Arc<Self>) {
         let mut pause = FIRST_PAUSE;
+        // What could not be read, tried again when there is nothing newer: it must not stand in the way.
+        let mut unread = Vec::new();
         loop {
-            let mut ids = self.hub.take_missed(AT_ONCE).await;
+            let wait = rand::rng().random_range(Duration::ZERO..=pause);
+            let mut ids = tokio::select! {
+                ids = self.hub.take_missed(AT_ONCE) => ids,
+                () = tokio::time::sleep(wait), if !unread.is_empty() => std::mem::take(&mut unread),
+            };
             ids.retain(|id| self.hub.is_watched(id));
-            match self.refresh_all(&ids).await {
-                Ok(()) => pause = FIRST_PAUSE,
-                Err(error) => {
-                    tracing::warn!(%error, payments = ids.len(), "what was missed cannot be read yet");
-                    self.hub.missed(ids);
-                    let wait = rand::rng().random_range(Duration::ZERO..=pause);
-                    tokio::time::sleep(wait).await;
-                    pause = (pause * 2).min(LONGEST_PAUSE);
-                }
-            }
+            let left = self.refresh_all(ids).await;
+            pause = match left.is_empty() {
+                true => FIRST_PAUSE,
+                false => (pause * 2).min(LONGEST_PAUSE),
+            };
+            unread.extend(left);
         }
     }
 
-    async fn refresh_all(&self, ids: &[PaymentId]) -> Result<(), LedgerError> {
+    /// Returns those that cannot be read now.
+    async fn refresh_all(&self, ids: Vec<PaymentId>) -> Vec<PaymentId> {
+        let Err(error) = self.refresh_together(&ids).await else {
+            return Vec::new();
+        };
+        // It may be a part of the ledger that is away: what the others hold is not made to wait for it.
+        let mut left = Vec::new();
+        for some in ids.chunks(AT_ONCE) {
+            let each = some
+                .iter()
+                .map(|id| self.refresh_together(std::slice::from_ref(id)));
+            for (id, read) in some.iter().zip(join_all(each).await) {
+                if read.is_err() {
+                    left.push(id.clone());
+                }
+            }
+        }
+        if !left.is_empty() {
+            tracing::warn!(%error, payments = left.len(), "what was missed cannot be read yet");
+        }
+        left
+    }
+
+    async fn refresh_together(&self, ids: &[PaymentId]) -> Result<(), LedgerError> {
         if ids.is_empty() {
             return Ok(());
         }
@@ -49,7 +74,7 @@ impl Gateway {
                 self.hub.refresh(id, &state);
             }
         }
-        tracing::info!(
+        tracing::debug!(
             payments = ids.len(),
             "what may have been missed was read again"
         );

@@ -184,7 +184,12 @@ impl Desk {
         if over && entry.uncommitted_since.is_none() {
             plan.entries.remove(id);
         } else {
-            let interval = interval(entry.asked.into());
+            // Left to another: it will ask again after the whole interval. Who comes a little earlier takes the next turn, so
+            // that one who cannot reach Khipu does not keep the other from asking for ever.
+            let interval = match settled {
+                Settled::LeftToAnother => gap(entry.asked.into()),
+                Settled::Answered | Settled::Failed => interval(entry.asked.into()),
+            };
             entry.asked = entry.asked.saturating_add(1);
             entry.under_way = false;
             entry.due_at = Instant::now() + interval;

@@ -121,9 +121,25 @@ impl Redis {
 
     /// Runs one call on each of many partitions, all under way at once; the results come in the order of the calls.
     pub async fn run_all(&self, calls: &[(Partition, Call)]) -> Vec<Result<Value, Failure>> {
+        self.call_all(calls, Promise::Done).await
+    }
+
+    /// The same; each `Ok` once the replicas have it too.
+    pub async fn run_all_durably(
+        &self,
+        calls: &[(Partition, Call)],
+    ) -> Vec<Result<Value, Failure>> {
+        self.call_all(calls, Promise::Durable).await
+    }
+
+    async fn call_all(
+        &self,
+        calls: &[(Partition, Call)],
+        promise: Promise,
+    ) -> Vec<Result<Value, Failure>> {
         let calls = calls
             .iter()
-            .map(|(partition, call)| self.run(*partition, call));
+            .map(|(partition, call)| self.call(*partition, call, promise));
         futures_util::future::join_all(calls).await
     }
 

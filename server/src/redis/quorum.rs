@@ -66,6 +66,9 @@ async fn work(node: Arc<Node>, mut writes: mpsc::Receiver<Write>, replicas: u8, 
     while writes.recv_many(&mut batch, BATCH).await > 0 {
         // Whoever stopped waiting may have been told that it failed: better that it did not happen.
         batch.retain(|write| !write.answer.is_closed());
+        if batch.is_empty() {
+            continue;
+        }
         let mut pipeline = Pipeline::with_capacity(batch.len() + 1);
         for write in &batch {
             if write.is_asking {

@@ -7,7 +7,8 @@
 use std::sync::Arc;
 use std::time::Duration;
 
-use ::redis::{Value, cmd};
+use ::redis::{Pipeline, Value, cmd};
+use futures_util::future::join_all;
 use rand::seq::SliceRandom;
 use tokio::sync::{Notify, watch};
 use tokio::task::AbortHandle;
@@ -16,6 +17,7 @@ use tokio::time::timeout;
 use super::client::Clients;
 use super::node::Node;
 use super::partition::{PARTITIONS, Partition};
+use super::trouble::Trouble;
 use super::{Address, Failure, Settings, Topology};
 
 /// Between two looks when nobody asks for one.
@@ -134,7 +136,6 @@ fn node(clients: &Clients, address: Address) -> Result<Node, Failure> {
 /// Who knows the way.
 enum Guide {
     Sentinels {
-        /// The one that answered last comes first.
         sentinels: Vec<Node>,
         master: String,
     },
@@ -173,46 +174,83 @@ impl Guide {
     }
 }
 
-async fn ask_sentinels(sentinels: &mut [Node], master: &str) -> Result<Address, Failure> {
+/// All of them at once; whom most of those that answer name is the master. One that was cut off from the others still
+/// names the master of old.
+async fn ask_sentinels(sentinels: &[Node], master: &str) -> Result<Address, Failure> {
     let mut question = cmd("SENTINEL");
     question.arg("GET-MASTER-ADDR-BY-NAME").arg(master);
+    let answers = sentinels
+        .iter()
+        .map(|sentinel| timeout(ANSWER_WITHIN, sentinel.send(&question)));
     let mut why = format!("no sentinel knows a master named {master:?}");
-    for i in 0..sentinels.len() {
-        match timeout(ANSWER_WITHIN, sentinels[i].send(&question)).await {
+    let mut named: Vec<Address> = Vec::new();
+    for (sentinel, answer) in sentinels.iter().zip(join_all(answers).await) {
+        match answer {
             Ok(Ok(answer)) => {
-                let named: Option<(String, u16)> =
+                let place: Option<(String, u16)> =
                     ::redis::from_redis_value(answer).unwrap_or_default();
-                if let Some((host, port)) = named {
-                    sentinels[..=i].rotate_right(1);
-                    return Ok(Address { host, port });
-                }
+                named.extend(place.map(|(host, port)| Address { host, port }));
             }
             Ok(Err(trouble)) => why = trouble.text(),
-            Err(_) => why = format!("{} does not answer", sentinels[i].address),
+            Err(_) => why = format!("{} does not answer", sentinel.address),
         }
     }
-    Err(Failure(why))
+    most_named(&named).ok_or(Failure(why))
+}
+
+fn most_named(named: &[Address]) -> Option<Address> {
+    named
+        .iter()
+        .max_by_key(|one| named.iter().filter(|other| other == one).count())
+        .cloned()
 }
 
 type Map = (Vec<Option<Address>>, Vec<Address>);
 
-/// Any of them, chosen anew each time: one that is cut off from the others would never notice.
+/// Any of them, chosen anew each time, whose view of the cluster is whole: one that is cut off from the others goes on
+/// telling of the masters of old. Where nobody's is, as with a shard down, the first view is better than none.
 async fn ask_nodes(nodes: &mut [Node]) -> Result<Map, Failure> {
-    let mut question = cmd("CLUSTER");
-    question.arg("SLOTS");
+    let mut questions = Pipeline::with_capacity(2);
+    questions.cmd("CLUSTER").arg("SLOTS");
+    questions.cmd("CLUSTER").arg("INFO");
     nodes.shuffle(&mut rand::rng());
     let mut why = "no node of the cluster is known".to_owned();
+    let mut partial = None;
     for node in nodes {
-        match timeout(ANSWER_WITHIN, node.send(&question)).await {
-            Ok(Ok(answer)) => match read_slots(&answer, &node.address) {
-                Some(map) => return Ok(map),
-                None => why = format!("{} does not describe its cluster", node.address),
-            },
-            Ok(Err(trouble)) => why = trouble.text(),
-            Err(_) => why = format!("{} does not answer", node.address),
+        let answers = match timeout(ANSWER_WITHIN, node.send_together(&questions)).await {
+            Ok(Ok(answers)) => answers,
+            Ok(Err(trouble)) => {
+                why = trouble.text();
+                continue;
+            }
+            Err(_) => {
+                why = format!("{} does not answer", node.address);
+                continue;
+            }
+        };
+        let [slots, info] = &answers[..] else {
+            continue;
+        };
+        let map = slots
+            .as_ref()
+            .ok()
+            .and_then(|slots| read_slots(slots, &node.address));
+        match map {
+            Some(map) if is_whole(info) => return Ok(map),
+            Some(map) => partial = partial.or(Some(map)),
+            None => why = format!("{} does not describe its cluster", node.address),
         }
     }
-    Err(Failure(why))
+    partial.ok_or(Failure(why))
+}
+
+/// What a node that does not say is taken for.
+fn is_whole(info: &Result<Value, Trouble>) -> bool {
+    let text: Option<String> = info
+        .as_ref()
+        .ok()
+        .and_then(|info| ::redis::from_redis_value(info.clone()).ok());
+    text.is_none_or(|text| !text.contains("cluster_state:fail"))
 }
 
 /// `CLUSTER SLOTS`: a list of (first slot, last slot, master, replicas…), each node as (host, port, …).
@@ -313,5 +351,28 @@ mod tests {
         );
         assert!(read_slots(&Value::Array(vec![]), &at("asked", 1)).is_none());
         assert!(read_slots(&Value::Okay, &at("asked", 1)).is_none());
+    }
+
+    #[test]
+    fn one_sentinel_that_lives_in_the_past_is_outvoted() {
+        let (old, new) = (at("old", 6379), at("new", 6379));
+        assert_eq!(
+            most_named(&[old.clone(), new.clone(), new.clone()]),
+            Some(new)
+        );
+        assert_eq!(most_named(std::slice::from_ref(&old)), Some(old));
+        assert_eq!(most_named(&[]), None);
+    }
+
+    #[test]
+    fn a_node_that_lost_the_others_is_not_believed_while_another_is_well() {
+        let said = |state: &str| {
+            Ok(text(&format!(
+                "cluster_state:{state}\r\ncluster_slots_ok:1\r\n"
+            )))
+        };
+        assert!(is_whole(&said("ok")));
+        assert!(!is_whole(&said("fail")));
+        assert!(is_whole(&Err(Trouble::Refused("NOPERM".into()))));
     }
 }

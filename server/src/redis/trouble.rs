@@ -14,6 +14,8 @@ pub(super) enum Trouble {
     Ask(Address),
     /// The server cannot do it now and may soon: a failover, a slot on its way, a data set being loaded.
     Unsettled(String),
+    /// The server is no master any more. Its name may lead to another by now, so the connection is made anew.
+    Demoted(String),
     /// The connection broke. It may have been done.
     Lost(String),
     /// No answer in time. It may have been done, or still be.
@@ -47,10 +49,11 @@ impl Trouble {
             ErrorKind::Server(
                 ServerErrorKind::TryAgain
                 | ServerErrorKind::ClusterDown
-                | ServerErrorKind::MasterDown
-                | ServerErrorKind::BusyLoading
-                | ServerErrorKind::ReadOnly,
+                | ServerErrorKind::BusyLoading,
             ) => Self::Unsettled(text),
+            ErrorKind::Server(ServerErrorKind::MasterDown | ServerErrorKind::ReadOnly) => {
+                Self::Demoted(text)
+            }
             // The master was made a replica while it waited for its own.
             ErrorKind::Extension if error.code() == Some("UNBLOCKED") => Self::Lost(text),
             ErrorKind::Io if error.is_timeout() => Self::TimedOut,
@@ -61,7 +64,7 @@ impl Trouble {
 
     /// Whether the connection that it came by is to be given up.
     pub(super) fn is_the_connections(&self) -> bool {
-        matches!(self, Self::Lost(_) | Self::TimedOut)
+        matches!(self, Self::Lost(_) | Self::TimedOut | Self::Demoted(_))
     }
 
     /// For people.
@@ -71,6 +74,7 @@ impl Trouble {
             Self::Moved(to) | Self::Ask(to) => format!("redis keeps sending us on, last to {to}"),
             Self::TimedOut => "redis does not answer".into(),
             Self::Unsettled(text)
+            | Self::Demoted(text)
             | Self::Lost(text)
             | Self::Unreachable(text)
             | Self::Gone(text)

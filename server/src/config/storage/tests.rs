@@ -155,11 +155,11 @@ fn what_contradicts_itself_is_refused_with_its_key() {
         ),
         (
             &format!("{redis}wait_replicas = 1\nwait_timeout = \"5s\""),
-            "storage.wait_timeout must be over 0 and under 5s",
+            "storage.wait_timeout must be over 0 and under 2s",
         ),
         (
             &format!("{redis}wait_replicas = 1\nwait_timeout = \"0s\""),
-            "storage.wait_timeout must be over 0 and under 5s",
+            "storage.wait_timeout must be over 0 and under 2s",
         ),
         (
             &format!("{redis}wait_timeout = \"1s\""),
@@ -185,7 +185,7 @@ fn what_contradicts_itself_is_refused_with_its_key() {
         let text = problems(lines);
         assert!(text.contains(why), "{lines}: {text}");
     }
-    let waiting = "url = \"redis+cluster://h\"\nwait_timeout = \"4999ms\"";
+    let waiting = "url = \"redis+cluster://h\"\nwait_timeout = \"1999ms\"";
     assert!(config(waiting).is_ok(), "a cluster waits for a replica");
 }
 

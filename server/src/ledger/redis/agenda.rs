@@ -1,13 +1,13 @@
 //! Timed work: found in every partition, taken under a lease, settled or put back.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::sync::LazyLock;
 use std::time::Duration;
 
 use super::{RedisLedger, ms, payments, replies, timeline};
 use crate::ledger::{Attempt, Leased, LedgerError, Settlement};
 use crate::payment::{ErrandKind, PaymentId, Timestamp};
-use crate::redis::{Call, Partition, Script};
+use crate::redis::{Call, Failure, Partition, Script};
 
 static PEEK: LazyLock<Script> =
     LazyLock::new(|| Script::new(concat!(include_str!("clock.lua"), include_str!("peek.lua"))));
@@ -44,17 +44,35 @@ pub(super) async fn claim(
     if limit == 0 {
         return Ok(Vec::new());
     }
+    let mut failing = Failing::default();
     for _ in 0..ROUNDS {
-        let due = peek(ledger, kind, now, limit).await?;
+        let due = peek(ledger, kind, now, limit, &mut failing).await?;
         if due.is_empty() {
             break;
         }
-        let taken = take(ledger, kind, now, lease, due).await?;
+        let taken = take(ledger, kind, now, lease, due, &mut failing).await?;
         if !taken.is_empty() {
             return Ok(taken);
         }
     }
-    Ok(Vec::new())
+    match failing.why {
+        Some(error) => Err(error.into()),
+        None => Ok(Vec::new()),
+    }
+}
+
+/// Partitions that cannot be read or written now: what is overdue there must not stand in the way of the others'.
+#[derive(Default)]
+struct Failing {
+    partitions: BTreeSet<Partition>,
+    why: Option<Failure>,
+}
+
+impl Failing {
+    fn add(&mut self, partition: Partition, why: Failure) {
+        self.partitions.insert(partition);
+        self.why = Some(why);
+    }
 }
 
 /// The moment from which it can be claimed, and whose errand it is.
@@ -65,44 +83,44 @@ async fn peek(
     kind: ErrandKind,
     now: Timestamp,
     limit: usize,
+    failing: &mut Failing,
 ) -> Result<Vec<Due>, LedgerError> {
     let clock = ledger.clock.argument(now);
     let calls: Vec<_> = Partition::all()
+        .filter(|partition| !failing.partitions.contains(partition))
         .map(|partition| {
             let call = PEEK.call().key(agenda(partition, kind));
             (partition, call.arg(&clock).arg(limit))
         })
         .collect();
-    let (mut due, mut failure) = (Vec::new(), None);
-    for reply in ledger.redis.run_all(&calls).await {
+    let mut due = Vec::new();
+    let replies = ledger.redis.run_all(&calls).await;
+    for ((partition, _), reply) in calls.into_iter().zip(replies) {
         match reply {
             Ok(entries) => {
                 for (id, score) in replies::read::<Vec<(String, String)>>(entries)? {
                     due.push((replies::moment(&score)?, parse_id(&id)?));
                 }
             }
-            Err(error) => failure = Some(error),
+            Err(error) => failing.add(partition, error),
         }
     }
-    match failure {
-        Some(error) if due.is_empty() => Err(error.into()),
-        _ => {
-            due.sort_unstable();
-            due.truncate(limit);
-            Ok(due)
-        }
-    }
+    due.sort_unstable();
+    due.truncate(limit);
+    Ok(due)
 }
 
 /// Its rank among what is wanted, whose errand it is, and the token that its lease will have.
 type Wanted = (usize, PaymentId, u64);
 
+/// A lease that a replica has not seen is none: the one that is promoted would give it to another.
 async fn take(
     ledger: &RedisLedger,
     kind: ErrandKind,
     now: Timestamp,
     lease: Duration,
     due: Vec<Due>,
+    failing: &mut Failing,
 ) -> Result<Vec<Leased>, LedgerError> {
     let mut of_partition: BTreeMap<Partition, Vec<Wanted>> = BTreeMap::new();
     for (rank, (_, id)) in due.into_iter().enumerate() {
@@ -117,9 +135,9 @@ async fn take(
             (*partition, call)
         })
         .collect();
-    let (mut taken, mut failure) = (Vec::new(), None);
-    let replies = ledger.redis.run_all(&calls).await;
-    for (wanted, reply) in of_partition.into_values().zip(replies) {
+    let mut taken = Vec::new();
+    let replies = ledger.redis.run_all_durably(&calls).await;
+    for ((partition, wanted), reply) in of_partition.into_iter().zip(replies) {
         match reply {
             Ok(attempts) => {
                 let attempts: Vec<Option<u32>> = replies::read(attempts)?;
@@ -133,16 +151,11 @@ async fn take(
                     taken.extend(leased.map(|leased| (rank, leased)));
                 }
             }
-            Err(error) => failure = Some(error),
+            Err(error) => failing.add(partition, error),
         }
     }
-    match failure {
-        Some(error) if taken.is_empty() => Err(error.into()),
-        _ => {
-            taken.sort_unstable_by_key(|(rank, _)| *rank);
-            Ok(taken.into_iter().map(|(_, leased)| leased).collect())
-        }
-    }
+    taken.sort_unstable_by_key(|(rank, _)| *rank);
+    Ok(taken.into_iter().map(|(_, leased)| leased).collect())
 }
 
 /// Takes what is wanted of one partition, as far as nobody else has.

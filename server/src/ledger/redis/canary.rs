@@ -19,7 +19,7 @@ pub(super) async fn write_everywhere(ledger: &RedisLedger) -> Result<(), LedgerE
             (partition, call.arg(ms(KEPT)))
         })
         .collect();
-    let replies = ledger.redis.run_all(&calls).await;
+    let replies = ledger.redis.run_all_durably(&calls).await;
     for (partition, reply) in Partition::all().zip(replies) {
         if let Err(error) = reply {
             return Err(LedgerError::Unavailable(format!("{partition}: {error}")));

@@ -11,14 +11,15 @@ static SCHEMA: LazyLock<Script> = LazyLock::new(|| Script::new(include_str!("sch
 /// Of the keys and fields that this chasqui writes.
 const VERSION: u32 = 1;
 
-/// Marks a Redis that has no version yet as of today's.
+/// Marks a Redis that has no version yet as of today's. Waits for no replica: a gateway must be able to start while there is
+/// none, and whoever opens it next marks it again.
 pub(super) async fn check(ledger: &RedisLedger) -> Result<(), LedgerError> {
     let partition = Partition::of("schema");
     let call = SCHEMA
         .call()
         .key(partition.key("schema", "version"))
         .arg(VERSION);
-    let found: u32 = replies::read(ledger.redis.run_durably(partition, &call).await?)?;
+    let found: u32 = replies::read(ledger.redis.run(partition, &call).await?)?;
     if found > VERSION {
         return Err(LedgerError::Unavailable(format!(
             "redis holds schema version {found}, this chasqui knows versions up to {VERSION}: use a newer chasqui"

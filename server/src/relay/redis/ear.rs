@@ -30,6 +30,10 @@ const ANSWER_WITHIN: Duration = Duration::from_secs(2);
 /// Between two attempts to connect, at most.
 const LONGEST_PAUSE: Duration = Duration::from_secs(1);
 
+/// A connection that is cut sooner than this was no good: the next attempt waits longer, for each subscribes and reads
+/// everything anew.
+const PROVEN_AFTER: Duration = Duration::from_secs(5);
+
 /// Channels in one command.
 const CHANNELS_PER_COMMAND: usize = 500;
 
@@ -62,10 +66,14 @@ impl Ear {
         let mut attempts = 0;
         let mut deaf_since = None;
         loop {
-            let why = match self.hear(&mut attempts, &mut deaf_since).await {
+            let began_at = Instant::now();
+            let why = match self.hear(&mut deaf_since).await {
                 Err(doubt) => doubt,
                 Ok(never) => match never {},
             };
+            if began_at.elapsed() > PROVEN_AFTER {
+                attempts = 0;
+            }
             self.shared.board.end(&self.partitions, &why);
             self.shared.redis.routes().doubt();
             if deaf_since.is_none() {
@@ -81,7 +89,6 @@ impl Ear {
     /// One connection's life.
     async fn hear(
         &self,
-        attempts: &mut u32,
         deaf_since: &mut Option<Instant>,
     ) -> Result<std::convert::Infallible, Doubt> {
         let line = Line::open(self.shared.redis.settings(), &self.address)
@@ -92,7 +99,6 @@ impl Ear {
         if let Some(since) = deaf_since.take() {
             tracing::info!(redis = %self.address, after = ?since.elapsed(), channels = missed.len(), "changes are heard again");
         }
-        *attempts = 0;
         if !missed.is_empty() {
             self.shared.listener.missed(missed);
         }

@@ -36,7 +36,7 @@ static TELL: LazyLock<Script> =
 
 pub struct RedisRelay {
     shared: Arc<Shared>,
-    _ears: AbortOnDropHandle<()>,
+    ears: AbortOnDropHandle<()>,
 }
 
 struct Shared {
@@ -85,7 +85,7 @@ impl RedisRelay {
         let ears = tokio::spawn(keep_ears(Arc::clone(&shared)));
         Self {
             shared,
-            _ears: AbortOnDropHandle::new(ears),
+            ears: AbortOnDropHandle::new(ears),
         }
     }
 }
@@ -96,8 +96,10 @@ async fn keep_ears(shared: Arc<Shared>) {
     let mut owners = shared.redis.routes().watch();
     loop {
         let mut masters: HashMap<Address, Vec<Partition>> = HashMap::new();
+        // All of one moment: what changes from here on is seen at the next turn.
+        let now = Arc::clone(&owners.borrow_and_update());
         for partition in Partition::all() {
-            match &owners.borrow_and_update()[partition.index()] {
+            match &now[partition.index()] {
                 Some(owner) => masters.entry(owner.clone()).or_default().push(partition),
                 None => shared
                     .board
@@ -199,6 +201,9 @@ impl Relay for RedisRelay {
     /// A canary by way of each server.
     async fn ready(&self) -> Result<(), RelayError> {
         let shared = &self.shared;
+        if self.ears.is_finished() {
+            return Err(RelayError("nobody listens any more".into()));
+        }
         for partition in Partition::all() {
             if let Some(why) = shared.board.silence(partition) {
                 return Err(RelayError(why));
