@@ -1,0 +1,107 @@
+//! Who may speak to Redis and how: an ACL user, TLS, and what a gateway refuses to work on.
+
+use chasqui_tests::fleet::Fleet;
+use chasqui_tests::process::Process;
+use chasqui_tests::sandbox::Sandbox;
+use chasqui_tests::settings::Settings;
+use redis_processes::{AppendOnly, Certificates, Options, RedisServer};
+
+/// What the operating guide tells to give a gateway.
+const ACL_USER: &str = "user chasqui on >s3cret ~chasqui:* &chasqui:* -@all +@read +@write +@pubsub +@scripting \
+                        +@connection +wait +time +info +config|get";
+
+/// A payment is made on one gateway, watched on another, notified and delivered.
+async fn expect_work(storage: &[String; 2], change: impl FnOnce(&mut Settings)) {
+    let mut fleet = Fleet::start_with(storage, change).await;
+    let payments = fleet.create(3).await;
+    let mut followers = Vec::new();
+    for payment in &payments {
+        followers.push(fleet.follow(1, payment).await);
+    }
+    for payment in &payments {
+        fleet.sandbox.act(&payment.id, "conciliate").await;
+        fleet.sandbox.notified(&payment.id, 200).await;
+    }
+    for follower in &mut followers {
+        follower.until("confirmed").await;
+    }
+    fleet
+        .expect_delivered(&payments, std::time::Duration::ZERO)
+        .await;
+    let health = fleet.apis[1].try_get("/healthz").await;
+    health.expect("an answer").expect(200);
+}
+
+#[tokio::test]
+async fn a_user_that_may_do_no_more_than_needed_is_enough() {
+    let redis = RedisServer::start(&Options::default().with(ACL_USER)).await;
+    let url = format!("redis://chasqui:s3cret@{}", redis.address());
+    expect_work(&[url.clone(), url], |_| {}).await;
+}
+
+#[tokio::test]
+async fn a_password_is_enough() {
+    let redis = RedisServer::start(&Options::default().with_password("s3cret")).await;
+    expect_work(&[redis.url(), redis.url()], |_| {}).await;
+}
+
+#[tokio::test]
+async fn redis_is_reached_over_tls_by_an_authority_of_ones_own() {
+    let certificates = Certificates::generate();
+    let redis = RedisServer::start_with_tls(&Options::default(), &certificates).await;
+    let ca_file = format!("ca_file = {:?}", certificates.ca_file());
+    let url = redis.tls_url();
+    expect_work(&[url.clone(), url], |settings| {
+        settings.storage_more.push(ca_file);
+    })
+    .await;
+}
+
+/// Starts a gateway that is not to start, and answers with what it complained of.
+async fn refusal(settings: &Settings) -> String {
+    let mut gateway = Process::launch(settings);
+    let status = gateway.ended().await;
+    assert_eq!(status.code(), Some(1), "{}", gateway.log());
+    gateway.log()
+}
+
+#[tokio::test]
+async fn a_certificate_of_an_unknown_authority_is_refused() {
+    let certificates = Certificates::generate();
+    let redis = RedisServer::start_with_tls(&Options::default(), &certificates).await;
+    let stranger = Certificates::generate();
+    let sandbox = Sandbox::start().await;
+    let mut settings = Settings::new(&sandbox.url);
+    settings.storage = redis.tls_url();
+    settings
+        .storage_more
+        .push(format!("ca_file = {:?}", stranger.ca_file()));
+    refusal(&settings).await;
+}
+
+#[tokio::test]
+async fn a_redis_that_loses_what_it_is_told_is_refused_with_the_setting_to_change() {
+    let redis = RedisServer::start(&Options::append_only(AppendOnly::No)).await;
+    let sandbox = Sandbox::start().await;
+    let mut settings = Settings::new(&sandbox.url);
+    settings.storage = redis.url();
+    let refusal = refusal(&settings).await;
+    for word in ["appendonly", "accept_data_loss"] {
+        assert!(refusal.contains(word), "{word} is missing from {refusal}");
+    }
+    settings.storage_more.push("accept_data_loss = true".into());
+    Process::start(&settings).await;
+}
+
+#[tokio::test]
+async fn a_redis_that_evicts_is_refused_with_the_setting_to_change() {
+    let evicting = Options::default()
+        .with("maxmemory 100mb")
+        .with("maxmemory-policy allkeys-lru");
+    let redis = RedisServer::start(&evicting).await;
+    let sandbox = Sandbox::start().await;
+    let mut settings = Settings::new(&sandbox.url);
+    settings.storage = redis.url();
+    let refusal = refusal(&settings).await;
+    assert!(refusal.contains("maxmemory-policy"), "{refusal}");
+}

@@ -1,0 +1,41 @@
+//! Several gateways on one Redis: what is told to one is shown by all, and what happens to one, or to Redis, is nobody
+//! else's loss. One file for each kind of trouble.
+
+mod access;
+mod append_only_file;
+mod failover;
+mod kills;
+mod leases;
+mod outages;
+mod relay;
+mod rolling_restart;
+mod slow_subscriber;
+
+use std::time::Duration;
+
+use chasqui_tests::front::Front;
+use chasqui_tests::settings::Settings;
+use redis_processes::{Options, RedisServer};
+
+/// A Redis that loses at most a second, and the storage URL of so many gateways on it.
+async fn redis_for(gateways: usize) -> (RedisServer, Vec<String>) {
+    let redis = RedisServer::start(&Options::default()).await;
+    let storage = vec![redis.url(); gateways];
+    (redis, storage)
+}
+
+/// From now on nobody learns anything from Khipu, for longer than any test waits for one thing: what a watcher is told
+/// came over the relay. Made with [`patient_with_khipu`].
+fn only_the_relay_tells(front: &Front) {
+    front.hold_answers_to_questions();
+}
+
+/// A question that Khipu holds back is not given up meanwhile.
+fn patient_with_khipu(settings: &mut Settings) {
+    settings.khipu.push("timeout = \"55s\"".into());
+}
+
+/// Anything up to `longest`, so that two things meet in every order.
+async fn jitter(longest: Duration) {
+    tokio::time::sleep(longest.mul_f64(rand::random())).await;
+}
