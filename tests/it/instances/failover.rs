@@ -12,11 +12,13 @@ use futures_util::{StreamExt, stream};
 use redis_processes::{Options, RedisCluster, SentinelTrio};
 use tokio::sync::watch;
 
-use super::{only_the_relay_tells, patient_with_khipu};
+use super::{PROMPTLY, only_the_relay_tells, patient_with_khipu};
 
 const PAYMENTS: usize = 300;
 /// How many have been accepted when the master dies.
 const BEFORE: usize = 100;
+/// Enough to be on every master.
+const LATER: usize = 30;
 
 /// Three gateways and a crowd of watchers on the two that are not notified. Khipu tells nobody anything.
 struct Stage {
@@ -24,6 +26,9 @@ struct Stage {
     _front: Front,
     payments: Vec<Created>,
     followers: Vec<Follower>,
+    /// Nothing happens to them before all is over.
+    later: Vec<Created>,
+    later_followers: Vec<Follower>,
     accepted: watch::Sender<usize>,
 }
 
@@ -33,16 +38,16 @@ impl Stage {
         let (fleet, front) = Fleet::start_behind_front(&storage, patient_with_khipu).await;
         only_the_relay_tells(&front);
         let payments = fleet.create(PAYMENTS).await;
-        let followers = stream::iter(payments.iter().enumerate())
-            .map(|(number, payment)| fleet.follow(1 + number % 2, payment))
-            .buffered(AT_ONCE)
-            .collect()
-            .await;
+        let followers = follow_all(&fleet, &payments).await;
+        let later = fleet.create(LATER).await;
+        let later_followers = follow_all(&fleet, &later).await;
         Self {
             fleet,
             _front: front,
             payments,
             followers,
+            later,
+            later_followers,
             accepted: watch::Sender::new(0),
         }
     }
@@ -64,6 +69,13 @@ impl Stage {
     }
 
     async fn expect_nothing_lost(mut self) {
+        // Those who stayed through all of it are told what happens now.
+        for (payment, follower) in self.later.iter().zip(&mut self.later_followers) {
+            let accepted = self.fleet.apis[0].notify_until_accepted(&payment.id).await;
+            let shown = follower.until("confirmed").await;
+            let took = shown.saturating_duration_since(accepted);
+            assert!(took < PROMPTLY, "{} was shown after {took:?}", payment.id);
+        }
         for follower in &mut self.followers {
             follower.until("confirmed").await;
         }
@@ -74,6 +86,15 @@ impl Stage {
         let lease = Duration::from_secs(60);
         self.fleet.expect_delivered(&self.payments, lease).await;
     }
+}
+
+/// On the two instances that are not notified.
+async fn follow_all(fleet: &Fleet, payments: &[Created]) -> Vec<Follower> {
+    stream::iter(payments.iter().enumerate())
+        .map(|(number, payment)| fleet.follow(1 + number % 2, payment))
+        .buffered(AT_ONCE)
+        .collect()
+        .await
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]

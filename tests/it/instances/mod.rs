@@ -24,16 +24,19 @@ async fn redis_for(gateways: usize) -> (RedisServer, Vec<String>) {
     (redis, storage)
 }
 
-/// From now on nobody learns anything from Khipu, for longer than any test waits for one thing: what a watcher is told
-/// came over the relay. Made with [`patient_with_khipu`].
+/// From now on nobody learns anything from Khipu: its answers are held back until the gateway gives a question up, which
+/// [`patient_with_khipu`] puts off. Then it looks at the ledger too; so what is shown [`PROMPTLY`] came over the relay.
 fn only_the_relay_tells(front: &Front) {
     front.hold_answers_to_questions();
 }
 
-/// A question that Khipu holds back is not given up meanwhile.
+/// As long as the configuration allows.
 fn patient_with_khipu(settings: &mut Settings) {
-    settings.khipu.push("timeout = \"55s\"".into());
+    settings.khipu.push("timeout = \"30s\"".into());
 }
+
+/// Long for a busy machine, and yet before any question that Khipu holds back is given up.
+const PROMPTLY: Duration = Duration::from_secs(15);
 
 /// Anything up to `longest`, so that two things meet in every order.
 async fn jitter(longest: Duration) {

@@ -16,7 +16,7 @@ use redis_processes::{Publishing, RedisServer};
 use reqwest::Method;
 use serde_json::json;
 
-use super::{jitter, only_the_relay_tells, patient_with_khipu, redis_for};
+use super::{PROMPTLY, jitter, only_the_relay_tells, patient_with_khipu, redis_for};
 
 const A: usize = 0;
 const B: usize = 1;
@@ -199,7 +199,10 @@ async fn whoever_subscribes_elsewhere_while_the_webhook_is_processed_never_misse
                 watcher.acknowledge(6).await;
                 assert_eq!(watcher.closed().await.0, 1000);
             };
+            let began = Instant::now();
             tokio::join!(notifying, watching(B), watching(C));
+            let took = began.elapsed();
+            assert!(took < PROMPTLY, "{} was shown after {took:?}", payment.id);
         })
         .await;
     within("redis answers", redis.command(&["PING"])).await;
@@ -211,6 +214,7 @@ async fn a_poll_held_by_one_instance_is_answered_when_another_is_notified() {
     let (fleet, front) = Fleet::start_behind_front(&storage, patient_with_khipu).await;
     only_the_relay_tells(&front);
     let payment = &fleet.create(1).await[0];
+    let began = Instant::now();
     let holding = fleet.apis[B].poll(payment, "?wait=20", Some("\"1\""));
     let notifying = async {
         jitter(Duration::from_millis(50)).await;
@@ -218,4 +222,5 @@ async fn a_poll_held_by_one_instance_is_answered_when_another_is_notified() {
     };
     let (held, ()) = tokio::join!(holding, notifying);
     assert_eq!(held.expect(200).json()["status"], "confirmed");
+    assert!(began.elapsed() < PROMPTLY, "{:?}", began.elapsed());
 }

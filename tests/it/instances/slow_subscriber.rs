@@ -1,10 +1,12 @@
 //! Redis cuts a subscriber that does not keep up: whoever watches there is told all the same.
 
+use std::time::Instant;
+
 use chasqui_tests::deadline::eventually;
 use chasqui_tests::fleet::Fleet;
 use redis_processes::{Options, RedisServer};
 
-use super::{only_the_relay_tells, patient_with_khipu};
+use super::{PROMPTLY, only_the_relay_tells, patient_with_khipu};
 
 const A: usize = 0;
 const B: usize = 1;
@@ -25,8 +27,10 @@ async fn watchers_of_a_subscriber_that_was_cut_miss_nothing() {
         let killed: usize = redis.ask(&["CLIENT", "KILL", "TYPE", "pubsub"]).await;
         // In some rounds before it has come back, which is the point.
         assert!(killed <= fleet.gateways.len(), "{killed}");
-        fleet.apis[A].notify_until_accepted(&payment.id).await;
-        follower.until("confirmed").await;
+        let accepted = fleet.apis[A].notify_until_accepted(&payment.id).await;
+        let shown = follower.until("confirmed").await;
+        let took = shown.saturating_duration_since(accepted);
+        assert!(took < PROMPTLY, "{} was shown after {took:?}", payment.id);
     }
 }
 
@@ -64,7 +68,10 @@ async fn watchers_of_an_instance_that_slept_through_its_output_buffer_miss_nothi
     })
     .await;
     fleet.gateways[B].thaw();
+    let thawed = Instant::now();
     for follower in &mut followers {
-        follower.until("confirmed").await;
+        let shown = follower.until("confirmed").await;
+        let took = shown.duration_since(thawed);
+        assert!(took < PROMPTLY, "it was shown after {took:?}");
     }
 }
