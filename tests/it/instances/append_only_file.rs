@@ -69,28 +69,30 @@ async fn what_redis_lost_is_recovered_as_soon_as_it_is_watched_returned_to_or_as
     // Khipu's own notifications are lost; the test sends them.
     let silence = json!({ "notify": { "drop": 1 } });
     fleet.sandbox.behave(silence).await;
-    let payments = fleet.create(PAYMENTS).await;
+    let looked_at = fleet.create(3 * SAMPLE).await;
+    let crowd = fleet.create_untold(PAYMENTS - looked_at.len()).await;
     let return_paths = fleet.return_paths().await;
     let before = redis.written();
 
-    conciliate_all(&fleet, &payments).await;
-    fleet.notify_all(0, &payments).await;
-    fleet.expect_delivered(&payments, Duration::ZERO).await;
+    for payments in [&looked_at, &crowd] {
+        conciliate_all(&fleet, payments).await;
+        fleet.notify_all(0, payments).await;
+    }
+    fleet.expect_delivered(&looked_at, Duration::ZERO).await;
     // More than a second's worth, as when a disk fails too: every notification is forgotten.
     redis.kill();
     redis.forget_after(before);
     redis.start_again().await;
     let _ = fleet.merchant.arrived();
 
-    let (watched, rest) = payments.split_at(SAMPLE);
-    let (returned, rest) = rest.split_at(SAMPLE);
-    let (asked, rest) = rest.split_at(SAMPLE);
+    let (watched, rest) = looked_at.split_at(SAMPLE);
+    let (returned, asked) = rest.split_at(SAMPLE);
     eventually("the gateways are back", async || {
         let health = fleet.apis[1].try_get("/healthz").await?;
         (health.status == 200).then_some(())
     })
     .await;
-    let first = fleet.apis[1].status(&rest[0]).await;
+    let first = fleet.apis[1].status(&crowd[0]).await;
     assert_eq!(first["status"], "pending", "it was not forgotten");
 
     for payment in watched {
