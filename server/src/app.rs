@@ -1,4 +1,6 @@
-//! The composition root: the only file that knows every part.
+//! The composition root: the only file that knows every part; [`storage`] beside it knows which ledger and relay there are.
+
+pub(crate) mod storage;
 
 use std::future::Future;
 use std::io;
@@ -10,18 +12,18 @@ use std::time::Duration;
 use futures_util::FutureExt;
 use rand::RngExt;
 use tokio::net::TcpListener;
+use tokio::pin;
 use tokio::task::{JoinError, JoinSet};
 
 use crate::account::Secret;
 use crate::config::{Config, Storage};
 use crate::gateway::{Gateway, Parts, Wake};
 use crate::http::{self, Canary, Readiness, Site};
-use crate::ledger::sqlite::{Location, SqliteLedger};
 use crate::ledger::{Ledger, LedgerError};
 use crate::outbox::Outbox;
 use crate::push::Hub;
 use crate::reconciler::Reconciler;
-use crate::relay::{Listener, LocalRelay, Relay};
+use crate::relay::Listener;
 use crate::token::StatusTokens;
 use crate::{clock, khipu, telemetry};
 
@@ -42,6 +44,11 @@ pub enum AppError {
     },
     #[error("storage.url cannot be opened: {0}")]
     Ledger(LedgerError),
+    #[error("storage.url: {0}")]
+    Redis(String),
+    /// One line each.
+    #[error("storage.url names a redis that must not keep payments as it is:\n{0}")]
+    Unfit(String),
     #[error("the signing key beside the database ({path}) cannot be read or made: {error}")]
     SigningKey { path: PathBuf, error: io::Error },
     #[error("the http client cannot be set up: {0}")]
@@ -75,7 +82,12 @@ pub async fn run(
     shutdown: impl Future<Output = ()>,
 ) -> Result<(), AppError> {
     let metrics = telemetry::metrics();
-    let ledger = open_ledger(&config.storage)?;
+    pin!(shutdown);
+    let opened = tokio::select! {
+        opened = storage::open(&config.storage) => opened?,
+        () = &mut shutdown => return Ok(()),
+    };
+    let ledger = Arc::clone(&opened.ledger);
     let signing_keys = signing_keys(&config)?;
     let limits = &config.limits;
 
@@ -84,7 +96,7 @@ pub async fn run(
         limits.ping_interval,
         limits.connection_lifetime,
     ));
-    let relay: Arc<dyn Relay> = Arc::new(LocalRelay::new(Arc::clone(&hub) as Arc<dyn Listener>));
+    let relay = opened.relay(Arc::clone(&hub) as Arc<dyn Listener>);
     let khipu = khipu::Client::new(&config.khipu, limits.khipu_answer_bytes)?;
     let wake = Wake::default();
     let parts = Parts {
@@ -143,7 +155,7 @@ pub async fn run(
     tracing::info!(public_url = %config.server.public_url, "ready");
 
     let broken = tokio::select! {
-        () = shutdown => None,
+        () = &mut shutdown => None,
         ended = loops.join_next() => Some(why(ended.unwrap_or(Ok(())))),
         ended = &mut deliveries => Some(why(ended)),
     };
@@ -209,15 +221,6 @@ fn why(ended: Result<(), JoinError>) -> String {
 /// What requests under way are granted even when the drain window is used up.
 const LAST_REQUESTS: Duration = Duration::from_secs(1);
 
-pub(crate) fn open_ledger(storage: &Storage) -> Result<Arc<dyn Ledger>, AppError> {
-    let location = match storage {
-        Storage::Memory => Location::Memory,
-        Storage::File(path) => Location::File(path.clone()),
-    };
-    let ledger = SqliteLedger::open(&location, &Default::default()).map_err(AppError::Ledger)?;
-    Ok(Arc::new(ledger))
-}
-
 fn outbox(gateway: &Arc<Gateway>, ledger: &Arc<dyn Ledger>) -> Result<Outbox, AppError> {
     let asking = Arc::clone(gateway);
     let rebuild = Arc::new(move |id, account| {
@@ -240,6 +243,11 @@ pub fn signing_keys(config: &Config) -> Result<Vec<Secret>, AppError> {
     }
     match &config.storage {
         Storage::Memory => Ok(vec![fresh_key()]),
+        // The configuration was refused without them.
+        Storage::Redis(_) => Err(AppError::SigningKey {
+            path: PathBuf::new(),
+            error: io::Error::other("server.signing_keys must be set"),
+        }),
         Storage::File(database) => {
             let path = beside(database);
             let key = kept_key(&path).map_err(|error| AppError::SigningKey { path, error })?;

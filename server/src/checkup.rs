@@ -1,6 +1,6 @@
 //! `chasqui check`: whether an installation could work, part by part, before it has to.
 
-use crate::app;
+use crate::app::storage;
 use crate::config::{Config, Storage};
 use crate::khipu;
 use crate::ledger::sqlite::{Condition, Location, SqliteLedger};
@@ -9,7 +9,7 @@ use crate::ledger::sqlite::{Condition, Location, SqliteLedger};
 pub async fn examine(config: &Config) -> Vec<Result<String, String>> {
     let mut findings = vec![
         Ok("configuration".to_owned()),
-        storage(&config.storage).await,
+        examine_storage(&config.storage).await,
     ];
     match khipu::Client::new(&config.khipu, config.limits.khipu_answer_bytes) {
         Err(error) => findings.push(Err(format!("the http client cannot be set up: {error}"))),
@@ -26,7 +26,7 @@ pub async fn examine(config: &Config) -> Vec<Result<String, String>> {
 }
 
 /// A running installation is left alone, and an older file as it is: migrating it would lock out the chasqui that it is of.
-async fn storage(storage: &Storage) -> Result<String, String> {
+async fn examine_storage(storage: &Storage) -> Result<String, String> {
     if let Storage::File(path) = storage {
         let location = Location::File(path.clone());
         let condition = SqliteLedger::condition(&location, &Default::default())
@@ -41,12 +41,19 @@ async fn storage(storage: &Storage) -> Result<String, String> {
             Condition::Ready => {}
         }
     }
-    let ledger = app::open_ledger(storage).map_err(|error| error.to_string())?;
-    ledger
+    let (opened, findings) = storage::open_now(storage)
+        .await
+        .map_err(|error| error.to_string())?;
+    opened
+        .ledger
         .ready()
         .await
         .map_err(|error| format!("storage.url: {error}"))?;
-    Ok("storage can be written to".to_owned())
+    let warnings: String = findings
+        .iter()
+        .map(|finding| format!("\nwarning: {}", finding.text))
+        .collect();
+    Ok(format!("storage can be written to{warnings}"))
 }
 
 #[cfg(test)]
@@ -63,7 +70,7 @@ mod tests {
     async fn storage_that_is_free_is_written_to() {
         let (_directory, file, _) = a_file();
         for free in [&file, &file, &Storage::Memory] {
-            let finding = storage(free).await;
+            let finding = examine_storage(free).await;
             assert_eq!(finding.as_deref(), Ok("storage can be written to"));
         }
     }
@@ -72,7 +79,7 @@ mod tests {
     async fn storage_of_a_running_installation_is_fine() {
         let (_directory, file, location) = a_file();
         let _running = SqliteLedger::open(&location, &Default::default()).expect("open");
-        let finding = storage(&file).await;
+        let finding = examine_storage(&file).await;
         assert_eq!(
             finding.as_deref(),
             Ok("storage is in use by a running chasqui")
@@ -93,14 +100,14 @@ mod tests {
             .pragma_update(None, "user_version", 1)
             .expect("pragma");
         drop(shell);
-        let finding = storage(&file).await.expect("fine");
+        let finding = examine_storage(&file).await.expect("fine");
         assert!(finding.contains("schema version is 1"), "{finding}");
         assert_eq!(version(), Ok(1));
     }
 
     #[tokio::test]
     async fn storage_that_cannot_be_is_a_problem() {
-        let problem = storage(&Storage::File("absent/chasqui.db".into())).await;
+        let problem = examine_storage(&Storage::File("absent/chasqui.db".into())).await;
         let problem = problem.expect_err("no directory");
         assert!(problem.starts_with("storage.url"), "{problem}");
     }

@@ -9,7 +9,7 @@ use clap::Args;
 
 use crate::Failure;
 use crate::fleet::Fleet;
-use crate::installation::{Installation, Programs};
+use crate::installation::{Installation, Plan, Programs};
 use crate::process::{self, Memory, Process};
 use crate::report::{self, Connecting, Holding, Machine, MemoryByPhase, percentile_ms, rounded};
 
@@ -43,6 +43,9 @@ pub(crate) struct Options {
     /// return what is free after some seconds.
     #[arg(long, value_parser = crate::span, default_value = "30s")]
     rest: Duration,
+    /// storage.url, such as redis://127.0.0.1; by default a SQLite file of its own.
+    #[arg(long, value_name = "URL")]
+    storage: Option<String>,
     #[command(flatten)]
     programs: Programs,
 }
@@ -52,8 +55,13 @@ pub(crate) async fn measure(options: &Options) -> Result<report::Idle, Failure> 
     let watchers = options.watchers;
     let payments = options.payments.unwrap_or(watchers);
     check(watchers, payments)?;
-    let installation =
-        Installation::start(&options.programs, watchers, watchers.div_ceil(payments)).await?;
+    let plan = Plan {
+        watchers,
+        per_payment: watchers.div_ceil(payments),
+        storage: options.storage.as_deref(),
+        ..Plan::default()
+    };
+    let installation = Installation::start(&options.programs, &plan).await?;
     let gateway = &installation.gateway;
 
     progress(format_args!("creating {payments} payments"));
@@ -191,6 +199,6 @@ async fn wait_until_closed(process: &Process, files: usize) -> Result<(), Failur
     Ok(())
 }
 
-fn progress(what: std::fmt::Arguments<'_>) {
+pub(crate) fn progress(what: std::fmt::Arguments<'_>) {
     eprintln!("{what}");
 }

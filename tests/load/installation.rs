@@ -35,13 +35,25 @@ pub(crate) struct Programs {
 pub(crate) struct Installation {
     // Fields are dropped in order: first who asks, then who answers, then the files.
     pub(crate) gateway: Process,
-    _sandbox: Process,
+    sandbox: Process,
     _directory: TempDir,
     /// Where the gateway listens.
     pub(crate) address: SocketAddr,
     /// As it calls itself.
     pub(crate) version: String,
     key: String,
+}
+
+/// What differs from one measurement to the next.
+#[derive(Debug, Default)]
+pub(crate) struct Plan<'a> {
+    pub(crate) watchers: usize,
+    /// Of one payment.
+    pub(crate) per_payment: usize,
+    /// `storage.url`; a file of its own if there is none.
+    pub(crate) storage: Option<&'a str>,
+    /// Where deliveries go, if anywhere.
+    pub(crate) notify_url: Option<&'a str>,
 }
 
 /// A payment, as a payer's page knows it.
@@ -55,11 +67,7 @@ pub(crate) struct Payment {
 
 impl Installation {
     /// Starts both. The gateway's limits on watchers are raised to what will come, from one address: ours.
-    pub(crate) async fn start(
-        programs: &Programs,
-        watchers: usize,
-        per_payment: usize,
-    ) -> Result<Self, Failure> {
+    pub(crate) async fn start(programs: &Programs, plan: &Plan<'_>) -> Result<Self, Failure> {
         let gateway_bin = program(programs.gateway_bin.as_deref(), "chasqui")?;
         let sandbox_bin = program(programs.sandbox_bin.as_deref(), "khipu-sandbox")?;
         let directory = tempfile::Builder::new().prefix("chasqui-load-").tempdir()?;
@@ -69,15 +77,23 @@ impl Installation {
         let khipu_url = listening_at(&sandbox.greeting)?;
         // The gateway tells Khipu where to notify it, so it has to know its port before it listens.
         let address = free_address()?;
-        let database = directory.path().join("chasqui.db");
+        let storage = plan.storage.map_or_else(
+            || format!("sqlite:{}", directory.path().join("chasqui.db").display()),
+            str::to_owned,
+        );
+        let notify_url = plan
+            .notify_url
+            .map(|url| format!("notify_url = {url:?}\nallow_private_destinations = [\"127.0.0.0/8\"]"))
+            .unwrap_or_default();
         let config = format!(
             r#"
 [server]
 listen = "{address}"
 admin_listen = "127.0.0.1:0"
 public_url = "http://{address}"
+signing_keys = ["signing-key-not-real-0123456789abcdef"]
 [storage]
-url = "sqlite:{database}"
+url = "{storage}"
 [khipu]
 base_url = "{khipu_url}"
 [[accounts]]
@@ -86,6 +102,7 @@ receiver_id = {RECEIVER_ID}
 khipu_api_key = "{KHIPU_KEY}"
 khipu_secrets = ["{KHIPU_SECRET}"]
 api_keys = ["{hash}"]
+{notify_url}
 [limits]
 watchers = {watchers}
 watchers_per_address = {watchers}
@@ -93,9 +110,8 @@ watchers_per_payment = {per_payment}
 [log]
 filter = "warn"
 "#,
-            database = database.display(),
-            watchers = watchers + 1,
-            per_payment = per_payment.min(watchers),
+            watchers = plan.watchers + 1,
+            per_payment = plan.per_payment.clamp(1, plan.watchers + 1),
         );
         let file = directory.path().join("chasqui.toml");
         std::fs::write(&file, config)?;
@@ -106,12 +122,39 @@ filter = "warn"
         .await?;
         Ok(Self {
             gateway,
-            _sandbox: sandbox,
+            sandbox,
             _directory: directory,
             address,
             version: output(&gateway_bin, &["--version"])?.trim().to_owned(),
             key,
         })
+    }
+
+    /// Every payment is paid and Khipu notifies it; as many at once as are created at once.
+    pub(crate) async fn pay(&self, payments: &[Payment]) -> Result<(), Failure> {
+        let client = reqwest::Client::builder().no_proxy().build()?;
+        let khipu_url = listening_at(&self.sandbox.greeting)?;
+        stream::iter(payments)
+            .map(|payment| {
+                let (client, id) = (&client, &payment.id);
+                let url = format!("{khipu_url}/sandbox/payments/{id}/actions");
+                async move {
+                    for action in ["authorize", "conciliate"] {
+                        let request = client
+                            .post(&url)
+                            .header("content-type", "application/json")
+                            .body(json!({ "action": action }).to_string());
+                        let status = request.send().await?.status();
+                        if !status.is_success() {
+                            return Err(format!("{action} of {id}: {status}").into());
+                        }
+                    }
+                    Ok::<(), Failure>(())
+                }
+            })
+            .buffer_unordered(CREATING)
+            .try_collect()
+            .await
     }
 
     /// Creates payments as a merchant would. Its connections are closed afterwards.

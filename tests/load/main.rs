@@ -1,9 +1,9 @@
 //! The load tool: what a gateway costs, measured from outside.
 //!
 //! It starts the real binaries as processes of their own, speaks HTTP and WebSocket with them as anybody would, and reads
-//! from `/proc` what they take. It never looks inside: nothing here depends on the gateway's code. [`idle`] is the
-//! measurement; `installation` is what is measured, `fleet` the watchers, `process` children and `/proc`, `report` the
-//! answer. Figures, and how to make them again: RESULTS.md beside this file.
+//! from `/proc` what they take. It never looks inside: nothing here depends on the gateway's code. [`idle`] and [`sizing`]
+//! are the measurements; `installation` is what is measured, `fleet` the watchers, `process` children and `/proc`, `report`
+//! the answer. Figures, and how to make them again: RESULTS.md beside this file.
 
 #![expect(clippy::print_stderr, reason = "a command speaks to its terminal")]
 
@@ -12,6 +12,7 @@ mod idle;
 mod installation;
 mod process;
 mod report;
+mod sizing;
 
 use std::path::PathBuf;
 use std::process::ExitCode;
@@ -44,28 +45,56 @@ enum Command {
         #[arg(long, value_parser = span, default_value = "10m")]
         timeout: Duration,
     },
+    /// What payments and their watchers take of a Redis, which is started for it.
+    Redis {
+        #[command(flatten)]
+        options: sizing::Options,
+        /// Where the report goes; - is stdout.
+        #[arg(long, value_name = "FILE", default_value = "-")]
+        json: PathBuf,
+        /// The whole measurement is given up after this long, and its processes are ended.
+        #[arg(long, value_parser = span, default_value = "10m")]
+        timeout: Duration,
+    },
 }
 
 #[tokio::main]
 async fn main() -> ExitCode {
-    let Command::Idle {
-        options,
-        json,
-        timeout,
-    } = Arguments::parse().command;
-    // Whichever way this ends, what was started is dropped with the future, and so ended.
-    let result = tokio::select! {
-        result = tokio::time::timeout(timeout, idle::measure(&options)) => {
-            result.unwrap_or_else(|_| Err(format!("not done after {timeout:?}; allow more with --timeout").into()))
-        }
-        () = interrupted() => Err("interrupted".into()),
+    let done = match Arguments::parse().command {
+        Command::Idle {
+            options,
+            json,
+            timeout,
+        } => within(timeout, idle::measure(&options))
+            .await
+            .and_then(|report| report::write(&report, &json)),
+        Command::Redis {
+            options,
+            json,
+            timeout,
+        } => within(timeout, sizing::measure(&options))
+            .await
+            .and_then(|report| report::write(&report, &json)),
     };
-    match result.and_then(|report| report.write(&json)) {
+    match done {
         Ok(()) => ExitCode::SUCCESS,
         Err(failure) => {
             eprintln!("{failure}");
             ExitCode::FAILURE
         }
+    }
+}
+
+/// Whichever way this ends, what was started is dropped with the future, and so ended.
+async fn within<T>(
+    timeout: Duration,
+    measurement: impl Future<Output = Result<T, Failure>>,
+) -> Result<T, Failure> {
+    tokio::select! {
+        result = tokio::time::timeout(timeout, measurement) => {
+            result.unwrap_or_else(|_| Err(format!("not done after {timeout:?}; allow more with --timeout").into()))
+        }
+        () = interrupted() => Err("interrupted".into()),
     }
 }
 

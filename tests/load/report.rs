@@ -89,17 +89,39 @@ pub(crate) struct Holding {
     pub(crate) cpu_seconds_per_watcher_hour: f64,
 }
 
-impl Idle {
-    pub(crate) fn write(&self, file: &Path) -> Result<(), Failure> {
-        let mut text = serde_json::to_string_pretty(self)?;
-        text.push('\n');
-        if file.as_os_str() == "-" {
-            std::io::stdout().write_all(text.as_bytes())?;
-        } else {
-            std::fs::write(file, text)?;
-        }
-        Ok(())
+/// What `load redis` found: what a Redis holds, by its own `used_memory`.
+#[derive(Debug, Serialize)]
+pub(crate) struct Sizing {
+    /// As the gateway calls itself.
+    pub(crate) gateway: String,
+    pub(crate) redis: String,
+    /// RFC 3339, when it was over.
+    pub(crate) measured_at: String,
+    pub(crate) machine: Machine,
+    pub(crate) payments: usize,
+    /// Nothing in it yet.
+    pub(crate) empty_bytes: u64,
+    /// Created and open: with its intent and its place in the index of transactions.
+    pub(crate) bytes_per_open_payment: f64,
+    /// A channel that one gateway has subscribed because somebody watches there.
+    pub(crate) bytes_per_watched_channel: f64,
+    /// Confirmed by a notification and delivered, the notification's bytes still kept.
+    pub(crate) bytes_per_delivered_payment: f64,
+    /// The same once those are erased.
+    pub(crate) bytes_per_delivered_payment_without_raw: f64,
+    pub(crate) append_only_file_bytes_per_delivered_payment: f64,
+}
+
+/// As JSON; `-` is stdout.
+pub(crate) fn write(report: &impl Serialize, file: &Path) -> Result<(), Failure> {
+    let mut text = serde_json::to_string_pretty(report)?;
+    text.push('\n');
+    if file.as_os_str() == "-" {
+        std::io::stdout().write_all(text.as_bytes())?;
+    } else {
+        std::fs::write(file, text)?;
     }
+    Ok(())
 }
 
 impl Machine {

@@ -100,7 +100,7 @@ pub(super) fn check_secrets(
 }
 
 impl RawSecret {
-    fn check(&self, key: &str, problems: &mut Problems) -> Option<Secret> {
+    pub(super) fn check(&self, key: &str, problems: &mut Problems) -> Option<Secret> {
         let found = match self {
             Self::Value(value) => Ok(value.clone()),
             Self::Digits(digits) => Ok(digits.to_string()),

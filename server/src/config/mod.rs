@@ -8,9 +8,11 @@ mod duration;
 mod environment;
 mod limits;
 mod problem;
+mod redis_url;
+mod storage;
 
 use std::net::{IpAddr, SocketAddr};
-use std::path::{Path, PathBuf};
+use std::path::Path;
 use std::time::Duration;
 
 use ipnet::IpNet;
@@ -21,10 +23,12 @@ use crate::account::{Accounts, Secret};
 
 pub use limits::Limits;
 pub use problem::{ConfigError, Problem};
+pub use storage::Storage;
 
 use accounts::{RawAccount, RawSecret};
 use duration::Span;
 use problem::Problems;
+use storage::RawStorage;
 
 /// The shortest signing key: what HS256 asks for.
 const MIN_SIGNING_KEY_BYTES: usize = 32;
@@ -61,12 +65,6 @@ impl Server {
     pub fn public(&self, path: &str) -> String {
         format!("{}{path}", self.public_url.as_str().trim_end_matches('/'))
     }
-}
-
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub enum Storage {
-    Memory,
-    File(PathBuf),
 }
 
 #[derive(Debug, Clone)]
@@ -205,20 +203,6 @@ impl Default for RawServer {
 
 #[derive(Debug, Deserialize)]
 #[serde(default)]
-struct RawStorage {
-    url: String,
-}
-
-impl Default for RawStorage {
-    fn default() -> Self {
-        Self {
-            url: "sqlite:chasqui.db".into(),
-        }
-    }
-}
-
-#[derive(Debug, Deserialize)]
-#[serde(default)]
 struct RawKhipu {
     base_url: String,
     timeout: Span,
@@ -242,7 +226,14 @@ struct RawLog {
 
 impl Raw {
     fn check(self, problems: &mut Problems) -> Option<Config> {
-        let storage = check_storage(&self.storage.url, problems);
+        let storage = self.storage.check(problems);
+        if self.storage.is_shared() && self.server.signing_keys.is_empty() {
+            problems.add(
+                "server.signing_keys",
+                "must be set when storage.url is a Redis, the same on every instance: each verifies what another signed; \
+                 make one with `openssl rand -base64 48`",
+            );
+        }
         let server = self.server.check(problems);
         let khipu = self.khipu.check(problems);
         let accounts = accounts::check(&self.accounts, problems);
@@ -264,12 +255,7 @@ impl Raw {
                 "is a loopback address, so Khipu's notifications cannot arrive here; payments will be confirmed by asking only",
             ));
         }
-        if storage == Some(Storage::Memory) {
-            warnings.push(Problem::new(
-                "storage.url",
-                "is sqlite::memory:, so everything is forgotten at exit",
-            ));
-        }
+        warnings.extend(storage.as_ref().and_then(Storage::warning));
         Some(Config {
             server,
             storage: storage?,
@@ -346,18 +332,6 @@ impl RawKhipu {
             timeout: self.timeout.0,
         })
     }
-}
-
-fn check_storage(url: &str, problems: &mut Problems) -> Option<Storage> {
-    match url.strip_prefix("sqlite:") {
-        Some(":memory:") => return Some(Storage::Memory),
-        Some(path) if !path.trim_start_matches('/').is_empty() => {
-            return Some(Storage::File(path.into()));
-        }
-        _ => {}
-    }
-    problems.add("storage.url", "must be sqlite:PATH or sqlite::memory:");
-    None
 }
 
 fn check_address(key: &str, text: &str, problems: &mut Problems) -> Option<SocketAddr> {

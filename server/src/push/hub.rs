@@ -172,6 +172,8 @@ impl Listener for Hub {
     fn heard(&self, change: Change) {
         self.refresh(&change.payment_id, &change.state);
     }
+
+    fn missed(&self, _: Vec<PaymentId>) {}
 }
 
 impl Registration {

@@ -6,7 +6,7 @@ use std::time::Duration;
 use crate::account::Secret;
 
 /// Everything that `[storage]` says about a Redis, checked.
-#[derive(Debug, Clone)]
+#[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Settings {
     pub topology: Topology,
     /// `rediss://` and its kin.
@@ -49,6 +49,21 @@ pub enum Topology {
 pub struct Address {
     pub host: String,
     pub port: u16,
+}
+
+impl Address {
+    /// As a cluster's redirection names a node: `host:port`, where an empty host means the one that was asked.
+    pub(super) fn announced(text: &str, asked: &Self) -> Option<Self> {
+        let (host, port) = text.rsplit_once(':')?;
+        let host = match host.trim_start_matches('[').trim_end_matches(']') {
+            "" | "?" => asked.host.clone(),
+            host => host.to_owned(),
+        };
+        Some(Self {
+            host,
+            port: port.parse().ok()?,
+        })
+    }
 }
 
 impl std::fmt::Display for Address {

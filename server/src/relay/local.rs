@@ -38,4 +38,8 @@ impl Relay for LocalRelay {
         self.listener.heard(change.clone());
         Ok(())
     }
+
+    async fn ready(&self) -> Result<(), RelayError> {
+        Ok(())
+    }
 }

@@ -5,6 +5,7 @@
 //! arrive twice or out of order, which the max-register makes harmless.
 
 mod local;
+pub mod redis;
 #[cfg(test)]
 mod suite;
 
@@ -24,6 +25,9 @@ pub struct Change {
 /// Where an instance hears of changes. Called on the relay's own task: it must not block.
 pub trait Listener: Send + Sync + 'static {
     fn heard(&self, change: Change);
+
+    /// Changes of these may have gone unheard: they must be read again.
+    fn missed(&self, ids: Vec<PaymentId>);
 }
 
 #[async_trait]
@@ -37,6 +41,9 @@ pub trait Relay: Send + Sync + std::fmt::Debug + 'static {
 
     /// Tells every subscribed instance, this one included, of a change that is committed.
     async fn announce(&self, change: &Change) -> Result<(), RelayError>;
+
+    /// Whether what is announced would be heard: a canary by way of the real thing.
+    async fn ready(&self) -> Result<(), RelayError>;
 }
 
 #[derive(Debug, thiserror::Error)]

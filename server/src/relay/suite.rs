@@ -17,6 +17,8 @@ impl Listener for Heard {
     fn heard(&self, change: Change) {
         let _ = self.0.send(change);
     }
+
+    fn missed(&self, _: Vec<PaymentId>) {}
 }
 
 /// One instance: its relay, and what it hears.

@@ -1,0 +1,292 @@
+//! `[storage]`: a SQLite file, or a Redis that several instances share.
+
+use std::path::PathBuf;
+use std::time::Duration;
+
+use serde::Deserialize;
+
+use super::accounts::RawSecret;
+use super::duration::Span;
+use super::problem::{Problem, Problems};
+use super::redis_url::{self, RedisUrl};
+use crate::account::Secret;
+use crate::redis::{self, Address, Topology};
+
+const DAY: Duration = Duration::from_secs(24 * 3600);
+
+/// Deliveries are attempted for over three days; a payment must outlive them.
+const SHORTEST_RETENTION: Duration = DAY.saturating_mul(7);
+
+/// Khipu waits 30 s for its answer, and other callers wait behind the same connection.
+const WAIT_TIMEOUT_LIMIT: Duration = Duration::from_secs(5);
+
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Storage {
+    Memory,
+    File(PathBuf),
+    Redis(Box<redis::Settings>),
+}
+
+#[derive(Debug, Deserialize)]
+#[serde(default)]
+pub(super) struct RawStorage {
+    url: String,
+    password: Option<RawSecret>,
+    sentinel_password: Option<RawSecret>,
+    ca_file: Option<PathBuf>,
+    wait_replicas: Option<u8>,
+    wait_timeout: Option<Span>,
+    retention: Option<Span>,
+    raw_retention: Option<Span>,
+    accept_data_loss: Option<bool>,
+}
+
+impl Default for RawStorage {
+    fn default() -> Self {
+        Self {
+            url: "sqlite:chasqui.db".into(),
+            password: None,
+            sentinel_password: None,
+            ca_file: None,
+            wait_replicas: None,
+            wait_timeout: None,
+            retention: None,
+            raw_retention: None,
+            accept_data_loss: None,
+        }
+    }
+}
+
+impl RawStorage {
+    /// Whether several instances may share it, rightly written or not.
+    pub(super) fn is_shared(&self) -> bool {
+        redis_url::is_meant(&self.url)
+    }
+
+    pub(super) fn check(&self, problems: &mut Problems) -> Option<Storage> {
+        if self.is_shared() {
+            return self.check_redis(problems).map(Box::new).map(Storage::Redis);
+        }
+        match self.url.strip_prefix("sqlite:") {
+            Some(":memory:") => {
+                self.refuse_redis_keys(problems);
+                Some(Storage::Memory)
+            }
+            Some(path) if !path.trim_start_matches('/').is_empty() => {
+                self.refuse_redis_keys(problems);
+                Some(Storage::File(path.into()))
+            }
+            _ => {
+                problems.add(
+                    "storage.url",
+                    "must be sqlite:PATH, sqlite::memory: or a Redis, like redis://host, \
+                     redis+sentinel://host1,host2,host3/name or redis+cluster://host1,host2,host3",
+                );
+                None
+            }
+        }
+    }
+
+    /// They would do nothing, and whoever wrote them believes that they do.
+    fn refuse_redis_keys(&self, problems: &mut Problems) {
+        for (key, is_given) in [
+            ("password", self.password.is_some()),
+            ("sentinel_password", self.sentinel_password.is_some()),
+            ("ca_file", self.ca_file.is_some()),
+            ("wait_replicas", self.wait_replicas.is_some()),
+            ("wait_timeout", self.wait_timeout.is_some()),
+            ("retention", self.retention.is_some()),
+            ("raw_retention", self.raw_retention.is_some()),
+            ("accept_data_loss", self.accept_data_loss.is_some()),
+        ] {
+            if is_given {
+                problems.add(
+                    format!("storage.{key}"),
+                    "is about a Redis and does nothing for SQLite; remove it, or set storage.url to a Redis",
+                );
+            }
+        }
+    }
+
+    fn check_redis(&self, problems: &mut Problems) -> Option<redis::Settings> {
+        let url = redis_url::parse(&self.url)
+            .map_err(|message| problems.add("storage.url", message))
+            .ok();
+        let password = self.check_password(url.as_ref(), problems);
+        let sentinel_password = check_secret(
+            "storage.sentinel_password",
+            self.sentinel_password.as_ref(),
+            problems,
+        );
+        self.check_ca_file(url.as_ref(), problems);
+        let (wait_replicas, wait_timeout) = self.check_waiting(url.as_ref(), problems);
+        let (retention, raw_retention) = self.check_retention(problems);
+        let url = url?;
+        if self.sentinel_password.is_some() && !matches!(url.topology, Topology::Sentinel { .. }) {
+            problems.add(
+                "storage.sentinel_password",
+                "does nothing without sentinels; remove it, or write redis+sentinel:// in storage.url",
+            );
+        }
+        Some(redis::Settings {
+            topology: url.topology,
+            tls: url.tls,
+            ca_file: self.ca_file.clone(),
+            username: url.username,
+            password: password?,
+            sentinel_password: sentinel_password?,
+            database: url.database,
+            wait_replicas,
+            wait_timeout,
+            retention,
+            raw_retention,
+            accept_data_loss: self.accept_data_loss.unwrap_or_default(),
+        })
+    }
+
+    /// From the one place or the other. The outer `None` is a problem that was told.
+    fn check_password(
+        &self,
+        url: Option<&RedisUrl>,
+        problems: &mut Problems,
+    ) -> Option<Option<Secret>> {
+        let given = check_secret("storage.password", self.password.as_ref(), problems)?;
+        let url = url?;
+        if given.is_some() && url.password.is_some() {
+            problems.add(
+                "storage.password",
+                "is given although storage.url has a password too; remove one of the two",
+            );
+        }
+        let password = given.or_else(|| url.password.clone());
+        if url.username.is_some() && password.is_none() {
+            problems.add(
+                "storage.url",
+                "has a user without a password; set storage.password, which may be { env = \"NAME\" } or { file = \"PATH\" }",
+            );
+        }
+        Some(password)
+    }
+
+    fn check_ca_file(&self, url: Option<&RedisUrl>, problems: &mut Problems) {
+        let Some(path) = &self.ca_file else {
+            return;
+        };
+        if url.is_some_and(|url| !url.tls) {
+            problems.add(
+                "storage.ca_file",
+                "does nothing without TLS; remove it, or write rediss in storage.url",
+            );
+        }
+        match std::fs::read_to_string(path) {
+            Ok(text) if text.contains("-----BEGIN CERTIFICATE-----") => {}
+            Ok(_) => problems.add(
+                "storage.ca_file",
+                "must be a PEM file with certificates (-----BEGIN CERTIFICATE-----)",
+            ),
+            Err(error) => problems.add(
+                "storage.ca_file",
+                format!(
+                    "names the file {}, which cannot be read: {error}",
+                    path.display()
+                ),
+            ),
+        }
+    }
+
+    fn check_waiting(&self, url: Option<&RedisUrl>, problems: &mut Problems) -> (u8, Duration) {
+        let replicated = url.is_some_and(|url| !matches!(url.topology, Topology::Standalone(_)));
+        let replicas = self.wait_replicas.unwrap_or(u8::from(replicated));
+        if let Some(Span(timeout)) = self.wait_timeout {
+            if timeout.is_zero() || timeout >= WAIT_TIMEOUT_LIMIT {
+                problems.add(
+                    "storage.wait_timeout",
+                    "must be over 0 and under 5s: notifications wait for it",
+                );
+            }
+            if url.is_some() && replicas == 0 {
+                problems.add(
+                    "storage.wait_timeout",
+                    "does nothing while no replica is waited for; remove it, or set storage.wait_replicas",
+                );
+            }
+        }
+        let timeout = self
+            .wait_timeout
+            .map_or(Duration::from_secs(1), |span| span.0);
+        (replicas, timeout)
+    }
+
+    fn check_retention(&self, problems: &mut Problems) -> (Duration, Duration) {
+        let retention = self.retention.map_or(DAY * 30, |span| span.0);
+        let raw_retention = self.raw_retention.map_or(DAY * 7, |span| span.0);
+        if retention < SHORTEST_RETENTION {
+            problems.add(
+                "storage.retention",
+                "must be at least 7d: a payment must outlive its deliveries, which are attempted for over three days",
+            );
+        }
+        if raw_retention.is_zero() {
+            problems.add("storage.raw_retention", "must be longer than zero");
+        }
+        if raw_retention > retention {
+            problems.add(
+                "storage.raw_retention",
+                "is longer than storage.retention, with which everything about a payment goes",
+            );
+        }
+        (retention, raw_retention)
+    }
+}
+
+/// The outer `None` is a problem that was told.
+fn check_secret(
+    key: &str,
+    raw: Option<&RawSecret>,
+    problems: &mut Problems,
+) -> Option<Option<Secret>> {
+    match raw {
+        None => Some(None),
+        Some(raw) => raw.check(key, problems).map(Some),
+    }
+}
+
+impl Storage {
+    /// What is allowed but probably not meant.
+    pub(super) fn warning(&self) -> Option<Problem> {
+        match self {
+            Self::Memory => Some(Problem::new(
+                "storage.url",
+                "is sqlite::memory:, so everything is forgotten at exit",
+            )),
+            Self::Redis(settings) if !settings.tls && !is_on_this_machine(&settings.topology) => {
+                Some(Problem::new(
+                    "storage.url",
+                    "is a Redis without TLS on another host: merchants' URLs and notifications with payers' data \
+                     cross the network unencrypted; write rediss, or keep them to a private network",
+                ))
+            }
+            Self::File(_) | Self::Redis(_) => None,
+        }
+    }
+}
+
+fn is_on_this_machine(topology: &Topology) -> bool {
+    let addresses = match topology {
+        Topology::Standalone(address) => std::slice::from_ref(address),
+        Topology::Sentinel { sentinels, .. } => sentinels,
+        Topology::Cluster(nodes) => nodes,
+    };
+    addresses.iter().all(is_loopback)
+}
+
+fn is_loopback(address: &Address) -> bool {
+    let host = address.host.as_str();
+    match host.parse::<std::net::IpAddr>() {
+        Ok(address) => address.to_canonical().is_loopback(),
+        Err(_) => host == "localhost" || host.ends_with(".localhost"),
+    }
+}
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,197 @@
+//! One server and the connection to it, which is given up at the first doubt and made anew.
+//!
+//! The connection is shared: commands of many callers are under way on it at once. It is never trusted to heal by itself:
+//! a server that is frozen, or a network that swallows, leaves a connection that looks well and says nothing.
+
+use std::fmt;
+use std::sync::{Mutex, MutexGuard, PoisonError};
+use std::time::Duration;
+
+use ::redis::aio::MultiplexedConnection;
+use ::redis::{AsyncConnectionConfig, Client, Cmd, Pipeline, RedisResult, Value, cmd};
+use tokio::time::{Instant, timeout};
+
+use super::client::{CONNECT_TIMEOUT, connection_config};
+use super::trouble::Trouble;
+use super::{Address, backoff};
+
+/// After this long without a connection nobody is made to wait for one.
+const PATIENCE: Duration = Duration::from_secs(3);
+
+/// Between two attempts to connect, at most.
+const LONGEST_PAUSE: Duration = Duration::from_secs(1);
+
+pub(super) struct Node {
+    pub(super) address: Address,
+    client: Client,
+    config: AsyncConnectionConfig,
+    link: Mutex<Link>,
+    /// Held by whoever is connecting, so that one does and the others wait for it.
+    connecting: tokio::sync::Mutex<()>,
+}
+
+#[derive(Default)]
+struct Link {
+    connection: Option<MultiplexedConnection>,
+    /// Counts connections: a doubt about an earlier one does not harm the next.
+    generation: u64,
+    down: Option<Down>,
+}
+
+#[derive(Clone)]
+struct Down {
+    since: Instant,
+    reason: String,
+    attempts: u32,
+    next_attempt: Instant,
+}
+
+impl Node {
+    /// A command that is not answered within `response_timeout` gives up its connection.
+    pub(super) fn new(address: Address, client: Client, response_timeout: Duration) -> Self {
+        Self {
+            address,
+            client,
+            config: connection_config(response_timeout),
+            link: Mutex::default(),
+            connecting: tokio::sync::Mutex::default(),
+        }
+    }
+
+    pub(super) async fn send(&self, command: &Cmd) -> Result<Value, Trouble> {
+        let (generation, mut connection) = self.connection().await?;
+        let answer = command.query_async(&mut connection).await;
+        self.judged(generation, answer)
+    }
+
+    /// To a node that does not own the slot yet.
+    pub(super) async fn send_asking(&self, command: &Cmd) -> Result<Value, Trouble> {
+        let mut pipeline = Pipeline::with_capacity(2);
+        pipeline.add_command(cmd("ASKING")).ignore();
+        pipeline.add_command(command.clone());
+        let mut answers = self.send_together(&pipeline).await?;
+        answers
+            .pop()
+            .unwrap_or_else(|| Err(Trouble::Lost("redis answered nothing".into())))
+    }
+
+    /// In one go; each command has an answer of its own. The pipeline must collect errors instead of stopping at one.
+    pub(super) async fn send_together(
+        &self,
+        pipeline: &Pipeline,
+    ) -> Result<Vec<Result<Value, Trouble>>, Trouble> {
+        let (generation, mut connection) = self.connection().await?;
+        let mut pipeline = pipeline.clone();
+        let answers: RedisResult<Vec<RedisResult<Value>>> =
+            pipeline.ignore_errors().query_async(&mut connection).await;
+        match answers {
+            Ok(answers) => Ok(answers
+                .into_iter()
+                .map(|answer| self.judged(generation, answer))
+                .collect()),
+            Err(error) => self.judged(generation, Err(error)),
+        }
+    }
+
+    fn judged<T>(&self, generation: u64, answer: RedisResult<T>) -> Result<T, Trouble> {
+        answer.map_err(|error| {
+            let trouble = Trouble::new(&error, &self.address);
+            if trouble.is_the_connections() {
+                self.give_up(generation);
+            }
+            trouble
+        })
+    }
+
+    fn give_up(&self, generation: u64) {
+        let mut link = self.link();
+        if link.generation == generation {
+            link.connection = None;
+        }
+    }
+
+    async fn connection(&self) -> Result<(u64, MultiplexedConnection), Trouble> {
+        if let Some(connected) = self.connected()? {
+            return Ok(connected);
+        }
+        let Ok(_turn) = timeout(CONNECT_TIMEOUT, self.connecting.lock()).await else {
+            return Err(Trouble::Unreachable(format!(
+                "{} is not reached yet",
+                self.address
+            )));
+        };
+        // Whoever held the turn may have done it, or found that it cannot be done now.
+        if let Some(connected) = self.connected()? {
+            return Ok(connected);
+        }
+        let attempt = self
+            .client
+            .get_multiplexed_async_connection_with_config(&self.config);
+        // The client's own time-out does not cover all of the handshake.
+        let connection = match timeout(CONNECT_TIMEOUT, attempt).await {
+            Ok(Ok(connection)) => connection,
+            Ok(Err(error)) => return Err(self.missed(&error.to_string())),
+            Err(_) => return Err(self.missed("no answer")),
+        };
+        let mut link = self.link();
+        if let Some(down) = link.down.take() {
+            tracing::info!(redis = %self.address, after = ?down.since.elapsed(), "redis is back");
+        }
+        link.generation += 1;
+        link.connection = Some(connection.clone());
+        Ok((link.generation, connection))
+    }
+
+    fn connected(&self) -> Result<Option<(u64, MultiplexedConnection)>, Trouble> {
+        let link = self.link();
+        if let Some(connection) = &link.connection {
+            return Ok(Some((link.generation, connection.clone())));
+        }
+        match &link.down {
+            Some(down) if Instant::now() < down.next_attempt => {
+                let reason = down.reason.clone();
+                Err(match down.since.elapsed() > PATIENCE {
+                    true => Trouble::Gone(reason),
+                    false => Trouble::Unreachable(reason),
+                })
+            }
+            _ => Ok(None),
+        }
+    }
+
+    /// An attempt to connect failed.
+    fn missed(&self, why: &str) -> Trouble {
+        let now = Instant::now();
+        let mut link = self.link();
+        let mut down = link.down.take().unwrap_or_else(|| {
+            tracing::warn!(redis = %self.address, why, "redis cannot be reached");
+            Down {
+                since: now,
+                reason: String::new(),
+                attempts: 0,
+                next_attempt: now,
+            }
+        });
+        down.reason = format!("{} cannot be reached: {why}", self.address);
+        down.next_attempt = now + backoff(down.attempts, LONGEST_PAUSE);
+        down.attempts = down.attempts.saturating_add(1);
+        let trouble = match down.since.elapsed() > PATIENCE {
+            true => Trouble::Gone(down.reason.clone()),
+            false => Trouble::Unreachable(down.reason.clone()),
+        };
+        link.down = Some(down);
+        trouble
+    }
+
+    fn link(&self) -> MutexGuard<'_, Link> {
+        self.link.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+impl fmt::Debug for Node {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Node")
+            .field("address", &self.address)
+            .finish_non_exhaustive()
+    }
+}
