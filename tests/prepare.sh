@@ -9,6 +9,8 @@ need() { # command, Debian package
 }
 need chromium chromium
 need strace strace
+need haproxy haproxy
+need curl curl
 need redis-server redis-server
 need openssl openssl
 need cc gcc

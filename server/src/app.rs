@@ -201,6 +201,7 @@ fn start_loops(
     let (hub, readiness) = (Arc::clone(hub), Arc::clone(readiness));
     loops.spawn(async move { hub.turn_wheel(|| readiness.turned(clock::now())).await });
     loops.spawn(Arc::clone(gateway).follow_watched());
+    loops.spawn(Arc::clone(gateway).catch_up());
     loops.spawn(
         Reconciler::new(
             Arc::clone(gateway),

@@ -38,6 +38,9 @@ const LEASE: Duration = Duration::from_secs(180);
 /// Khipu's side that answers may lag behind its side that notifies: only so many times "unknown" are believed.
 const TIMES_NOT_FOUND: u32 = 4;
 
+/// How soon to come back to a check because somebody has just asked about its payment.
+const ASKED_JUST_NOW: Duration = Duration::from_secs(1);
+
 /// The agenda is not asked again at once for what is due and in somebody's hands.
 const SHORTEST_REST: Duration = Duration::from_millis(50);
 
@@ -113,17 +116,23 @@ impl Reconciler {
 
     async fn check(&self, leased: Leased) {
         let started = clock::now();
-        let (result, settlement) = self.ask(&leased.payment_id, leased.attempts).await;
-        let attempt = Attempt {
-            at: started,
-            duration: clock::now().since(started),
-            result,
+        let asked = self.ask(&leased.payment_id, leased.attempts).await;
+        let (attempt, settlement) = match asked {
+            Some((result, settlement)) => {
+                let attempt = Attempt {
+                    at: started,
+                    duration: clock::now().since(started),
+                    result,
+                };
+                (Some(attempt), settlement)
+            }
+            None => {
+                let due_at = clock::now().plus(ASKED_JUST_NOW);
+                (None, Settlement::Untried { due_at })
+            }
         };
-        match self
-            .ledger
-            .settle(&leased, &settlement, Some(&attempt))
-            .await
-        {
+        let settled = self.ledger.settle(&leased, &settlement, attempt.as_ref());
+        match settled.await {
             Ok(true) => {}
             Ok(false) => {
                 tracing::debug!(payment_id = %leased.payment_id, "a check took longer than its lease")
@@ -134,19 +143,18 @@ impl Reconciler {
         }
     }
 
-    async fn ask(&self, id: &PaymentId, attempts: u32) -> (String, Settlement) {
+    /// `None`: somebody has just asked, perhaps too early to know what this check is about.
+    async fn ask(&self, id: &PaymentId, attempts: u32) -> Option<(String, Settlement)> {
         let payment = match self.ledger.payment(id).await {
             Ok(Some(payment)) => payment,
-            Ok(None) => return ("the payment is gone".into(), Settlement::Done),
-            Err(error) => return (error.to_string(), again(attempts)),
+            Ok(None) => return Some(("the payment is gone".into(), Settlement::Done)),
+            Err(error) => return Some((error.to_string(), again(attempts))),
         };
         let Some(account) = self.gateway.accounts.named(&payment.account) else {
-            return (
-                "its account is no longer configured".into(),
-                again(attempts),
-            );
+            let result = "its account is no longer configured".into();
+            return Some((result, again(attempts)));
         };
-        match self.gateway.ask_in_turn(account, id).await {
+        Some(match self.gateway.ask_in_turn(account, id).await? {
             Ok(_) => match self.ledger.read(std::slice::from_ref(id)).await {
                 Ok(states) if states[0].is_some_and(|state| state.status.is_final()) => {
                     ("khipu answered: final".into(), Settlement::Done)
@@ -160,7 +168,7 @@ impl Reconciler {
                 ("khipu knows no such payment".into(), Settlement::Done)
             }
             Err(error) => (error.to_string(), again(attempts)),
-        }
+        })
     }
 }
 
@@ -170,5 +178,68 @@ fn again(attempts: u32) -> Settlement {
             due_at: clock::now().plus(*interval),
         },
         None => Settlement::Dead,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::gateway::fixture::{Stage, id};
+    use crate::ledger::Event;
+    use crate::payment::{Errand, Status};
+
+    /// What is recorded of one check, and the check as the next claim finds it.
+    async fn checked(stage: &Stage) -> (Vec<Event>, Leased) {
+        let reconciler = Reconciler::new(
+            Arc::clone(&stage.gateway),
+            Arc::clone(&stage.ledger),
+            Arc::default(),
+        );
+        let claim = async |now| {
+            let claimed = stage.ledger.claim(ErrandKind::Check, now, 9, LEASE).await;
+            claimed.expect("claimed").pop().expect("a check")
+        };
+        let before = clock::now();
+        reconciler.check(claim(before).await).await;
+        let due = stage.ledger.next_due(ErrandKind::Check).await;
+        let due = due.expect("read").expect("put back");
+        assert!(due >= before.plus(ASKED_JUST_NOW), "not at once");
+        let timeline = stage.ledger.timeline(&id("a")).await.expect("timeline");
+        let attempts = timeline.into_iter().map(|entry| entry.event);
+        let attempts = attempts.filter(|event| matches!(event, Event::Attempted { .. }));
+        (attempts.collect(), claim(due).await)
+    }
+
+    async fn stage() -> Stage {
+        let stage = Stage::in_memory();
+        let check = Errand {
+            kind: ErrandKind::Check,
+            due_at: clock::now(),
+        };
+        let errands = vec![check];
+        stage
+            .commit_with(&id("a"), Status::Verifying, errands)
+            .await;
+        stage
+    }
+
+    #[tokio::test]
+    async fn a_check_of_what_was_just_asked_about_is_put_off_and_is_no_attempt() {
+        let stage = stage().await;
+        let minute = Duration::from_secs(60);
+        let turn = stage.ledger.take_turn(&id("a"), clock::now(), minute).await;
+        assert!(turn.expect("taken"), "another instance asks");
+        let (attempts, next) = checked(&stage).await;
+        assert_eq!((attempts, next.attempts), (Vec::new(), 0));
+    }
+
+    #[tokio::test]
+    async fn a_check_takes_the_turn_and_is_an_attempt() {
+        let stage = stage().await;
+        let (attempts, next) = checked(&stage).await;
+        assert_eq!((attempts.len(), next.attempts), (1, 1));
+        let minute = Duration::from_secs(60);
+        let turn = stage.ledger.take_turn(&id("a"), clock::now(), minute).await;
+        assert!(!turn.expect("asked"), "it was the check's");
     }
 }

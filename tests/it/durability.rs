@@ -3,7 +3,7 @@
 use std::process::Command;
 use std::time::{Duration, Instant};
 
-use chasqui_tests::api::{Api, Created, order};
+use chasqui_tests::api::{Answer, Api, Created, order};
 use chasqui_tests::deadline::eventually;
 use chasqui_tests::merchant::Merchant;
 use chasqui_tests::notification::{body, signed};
@@ -196,24 +196,71 @@ async fn what_was_refused_with_503_comes_again_and_is_accepted_once_the_disk_wor
 }
 
 #[tokio::test]
-async fn a_payer_who_comes_back_while_the_disk_fails_meets_a_calm_page() {
+async fn what_a_watcher_saw_while_the_disk_failed_reaches_the_merchant_though_nobody_watches() {
     let (sandbox, gateway, api) = start().await;
+    let mut merchant = Merchant::start().await;
+    let payment = api
+        .create(json!({ "notify_url": merchant.url.as_str() }))
+        .await;
+    let mut watcher = Watcher::open(&gateway.url, &payment).await;
+    watcher.status().await;
+    // Khipu's notification never comes, and nothing is on the agenda: only the watcher has the payment asked about.
+    sandbox.behave(json!({ "notify": { "drop": 1.0 } })).await;
+    let disk = Disk::with_fault(&gateway, "error=EIO").await;
+    sandbox.act(&payment.id, "conciliate").await;
+    watcher.until("confirmed").await;
+    watcher.closed().await;
+    disk.heal().await;
+    // Khipu's own notification is waited for, ten seconds, before one is made.
+    let delivery = merchant.next_due_in(Duration::from_secs(10)).await;
+    assert_eq!(delivery.payment_id(), payment.id);
+    assert_eq!(delivery.header("chasqui-source"), "reconciliation");
+    assert_eq!(api.status(&payment).await["status"], "confirmed");
+}
+
+/// Where the bank sends the payer of a new payment.
+async fn way_back(sandbox: &Sandbox, gateway: &Process, api: &Api) -> String {
     let payment = api
         .create(json!({ "return_url": "https://shop.example/thanks" }))
         .await;
     let at_khipu = sandbox.payment(&payment.id).await;
     let hop = at_khipu["return_url"].as_str().expect("a URL");
     let path = hop.strip_prefix(&gateway.url).expect("ours");
-    let disk = Disk::with_fault(&gateway, "error=EIO").await;
-    let page = api.try_get(path).await.expect("an answer").expect(200);
+    path.to_owned()
+}
+
+#[track_caller]
+fn assert_is_calm(page: &Answer) {
     let html = page.text();
     assert!(html.contains("Estamos verificando tu pago"), "{html}");
     assert!(
         html.contains("http-equiv=\"refresh\" content=\"10\""),
         "{html}"
     );
+}
+
+#[tokio::test]
+async fn a_payer_who_comes_back_while_the_disk_does_not_answer_meets_a_calm_page_soon() {
+    let (sandbox, gateway, api) = start().await;
+    let path = way_back(&sandbox, &gateway, &api).await;
+    let disk = Disk::with_fault(&gateway, "delay_enter=8000000").await;
+    let asked = Instant::now();
+    let page = api.try_get(&path).await.expect("an answer").expect(200);
+    let waited = asked.elapsed();
+    assert!(waited < Duration::from_secs(6), "{waited:?}");
+    assert_is_calm(&page);
     disk.heal().await;
-    let onward = api.try_get(path).await.expect("an answer").expect(303);
+}
+
+#[tokio::test]
+async fn a_payer_who_comes_back_while_the_disk_fails_meets_a_calm_page() {
+    let (sandbox, gateway, api) = start().await;
+    let path = way_back(&sandbox, &gateway, &api).await;
+    let disk = Disk::with_fault(&gateway, "error=EIO").await;
+    let page = api.try_get(&path).await.expect("an answer").expect(200);
+    assert_is_calm(&page);
+    disk.heal().await;
+    let onward = api.try_get(&path).await.expect("an answer").expect(303);
     let location = onward.header("location");
     assert!(
         location.starts_with("https://shop.example/thanks#chasqui="),

@@ -19,4 +19,5 @@ mod status;
 mod stopping;
 mod strangers;
 mod websocket;
+mod three_instances;
 mod whole_path;

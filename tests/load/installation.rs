@@ -83,7 +83,9 @@ impl Installation {
         );
         let notify_url = plan
             .notify_url
-            .map(|url| format!("notify_url = {url:?}\nallow_private_destinations = [\"127.0.0.0/8\"]"))
+            .map(|url| {
+                format!("notify_url = {url:?}\nallow_private_destinations = [\"127.0.0.0/8\"]")
+            })
             .unwrap_or_default();
         let config = format!(
             r#"

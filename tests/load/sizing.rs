@@ -79,9 +79,8 @@ pub(crate) async fn measure(options: &Options) -> Result<report::Sizing, Failure
     erase_raw(&redis).await?;
     let without_raw = settled(&redis).await?;
 
-    let each = |bytes: u64, before: u64| {
-        rounded((bytes as f64 - before as f64) / payments as f64, 1)
-    };
+    let each =
+        |bytes: u64, before: u64| rounded((bytes as f64 - before as f64) / payments as f64, 1);
     Ok(report::Sizing {
         gateway: installation.version.clone(),
         redis: field(&redis, "server", "redis_version").await?,

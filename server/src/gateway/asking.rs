@@ -1,6 +1,4 @@
-//! What is asked of Khipu: one question however many want to know, and again and again while somebody is watching.
-//!
-//! [`super::desk`] says when.
+//! What is asked of Khipu, one question however many want to know, and what follows from its answer.
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -10,7 +8,6 @@ use dashmap::DashMap;
 use dashmap::mapref::entry::Entry;
 use futures_util::FutureExt;
 use futures_util::future::{BoxFuture, Shared};
-use tokio::sync::Semaphore;
 use tokio::time::Instant;
 
 use super::desk::Desk;
@@ -58,7 +55,7 @@ impl From<LedgerError> for AskError {
     }
 }
 
-type Answered = Result<Arc<PaymentAnswer>, AskError>;
+pub(super) type Answered = Result<Arc<PaymentAnswer>, AskError>;
 
 /// A question under way, and on whose behalf: one account's answer is not another's to hear.
 pub(super) type Questions = DashMap<(AccountName, PaymentId), Shared<BoxFuture<'static, Answered>>>;
@@ -93,12 +90,6 @@ impl Gateway {
         detached(async move { gateway.ask_and_apply(&account, &id).await }).await
     }
 
-    /// Asks anew, when it is the account's turn.
-    pub async fn ask_in_turn(self: &Arc<Self>, account: &Arc<Account>, id: &PaymentId) -> Answered {
-        self.desk(account).limiter.turn().await;
-        self.ask_anew(account, id).await
-    }
-
     async fn ask_and_apply(self: &Arc<Self>, account: &Arc<Account>, id: &PaymentId) -> Answered {
         let asked_at = clock::now();
         let answer = match self.khipu.payment(account, id).await {
@@ -127,8 +118,20 @@ impl Gateway {
             }
         };
         let answer = Arc::new(answer);
-        self.apply_answer(account, id, &answer, asked_at).await?;
-        Ok(answer)
+        let applied = self.apply_answer(account, id, &answer, asked_at).await;
+        if let (Err(AskError::Ledger(_)), Some(claim)) = (&applied, answer.claim(clock::now())) {
+            self.go_on_uncommitted(account, id, &claim);
+        }
+        applied.map(|()| answer)
+    }
+
+    /// Degraded mode: watchers here need not wait for the ledger to hear what Khipu says; it is only not announced
+    /// elsewhere. Nor is it forgotten when they have seen it and left: the merchant is to hear of it.
+    fn go_on_uncommitted(&self, account: &Account, id: &PaymentId, claim: &Claim) {
+        self.publish_uncommitted(id, claim);
+        if claim.status > Status::Pending {
+            self.desk(account).remember_uncommitted(id);
+        }
     }
 
     async fn apply_answer(
@@ -138,16 +141,7 @@ impl Gateway {
         answer: &PaymentAnswer,
         asked_at: Timestamp,
     ) -> Result<(), AskError> {
-        let known = match self.ledger.payment(id).await {
-            Ok(known) => known,
-            Err(error) => {
-                // Nobody here need wait for the ledger to hear what Khipu says; it is only not announced elsewhere.
-                if let Some(claim) = answer.claim(clock::now()) {
-                    self.publish_uncommitted(id, &claim);
-                }
-                return Err(error.into());
-            }
-        };
+        let known = self.ledger.payment(id).await?;
         let payment = match known {
             Some(payment) if payment.account != account.name => return Err(AskError::Foreign),
             Some(payment) if payment.terms.is_some() => payment,
@@ -181,10 +175,7 @@ impl Gateway {
             notification: None,
             errands,
         };
-        if let Err(error) = self.apply(id, observation).await {
-            self.publish_uncommitted(id, &claim);
-            return Err(error.into());
-        }
+        self.apply(id, observation).await?;
         Ok(())
     }
 
@@ -267,52 +258,6 @@ impl Gateway {
     /// Accounts come from the configuration alone, and each was given a desk.
     pub(super) fn desk(&self, account: &Account) -> &Desk {
         &self.desks[&account.name]
-    }
-
-    /// Asks Khipu about everything that somebody here wants to know, for ever.
-    pub async fn follow_watched(self: Arc<Self>) {
-        let accounts = self
-            .accounts
-            .iter()
-            .map(|account| Arc::clone(&self).follow_account(Arc::clone(account)));
-        futures_util::future::join_all(accounts).await;
-    }
-
-    async fn follow_account(self: Arc<Self>, account: Arc<Account>) {
-        let desk = self.desk(&account);
-        let slots = Arc::new(Semaphore::new(self.limits.questions_in_flight));
-        // The semaphore is never closed.
-        while let Ok(slot) = Arc::clone(&slots).acquire_owned().await {
-            let id = desk.next(|id| self.hub.is_watched(id)).await;
-            let (gateway, account) = (Arc::clone(&self), Arc::clone(&account));
-            tokio::spawn(async move {
-                gateway.ask_for_watchers(&account, &id).await;
-                drop(slot);
-            });
-        }
-    }
-
-    async fn ask_for_watchers(self: &Arc<Self>, account: &Arc<Account>, id: &PaymentId) {
-        let not_found = match self.ask(account, id).await {
-            Ok(_) => false,
-            Err(AskError::Khipu(error)) if error.is_not_found() => true,
-            Err(error) => {
-                tracing::debug!(payment_id = %id, %error, "khipu could not be asked");
-                false
-            }
-        };
-        let over = match self.ledger.payment(id).await {
-            Ok(Some(payment)) => {
-                // A change that was committed late, or on a path that could not announce it, is told at the latest now.
-                self.hub.refresh(id, &payment.state);
-                payment.state.status.is_final()
-            }
-            // Nothing here and nothing at Khipu. One that was made here and that Khipu does not find just now is asked
-            // about again.
-            Ok(None) => not_found,
-            Err(_) => false,
-        };
-        self.desk(account).settle(id, over);
     }
 }
 

@@ -17,6 +17,13 @@ use crate::payment::PaymentId;
 /// Seconds between two questions about a watched payment: quick while the payer has just come back, then patient.
 const INTERVALS: [u64; 8] = [1, 2, 3, 5, 8, 13, 20, 30];
 
+/// Payments of one account of which something was learnt that could not be committed. What is learnt of one more is left to
+/// Khipu's repeated notification, to the agenda's check and to whoever watches or asks next.
+const UNCOMMITTED_LIMIT: usize = 10_000;
+
+/// Who asks because something has just happened: whoever asked longer ago cannot know of it.
+pub(super) const SHORTEST_GAP: Duration = gap(0);
+
 #[derive(Debug)]
 pub(super) struct Desk {
     pub(super) limiter: Limiter,
@@ -25,7 +32,8 @@ pub(super) struct Desk {
 }
 
 /// Each payment is in `entries` once. The heaps may hold times of it that are no longer meant: what counts is the
-/// entry's. The caps on watchers bound all of it; a payment that nobody wants to know of leaves at its next turn.
+/// entry's. The caps on watchers and on what is uncommitted bound all of it; a payment that nobody wants to know of leaves
+/// at its next turn.
 #[derive(Debug, Default)]
 struct Plan {
     /// By time.
@@ -34,6 +42,8 @@ struct Plan {
     /// everybody who has been waiting for an hour. When more is due than may be asked, it is their intervals that stretch.
     due: BinaryHeap<Reverse<(u8, Instant, PaymentId)>>,
     entries: HashMap<PaymentId, Entry>,
+    /// How many entries are uncommitted.
+    uncommitted: usize,
 }
 
 #[derive(Debug, Clone, Copy)]
@@ -43,7 +53,31 @@ struct Entry {
     asked: u8,
     /// Somebody who does not stay to watch wants to know.
     wanted: bool,
+    /// When something was learnt that could not be committed: asked about until it is, whoever watches.
+    uncommitted_since: Option<Instant>,
     under_way: bool,
+}
+
+/// A payment to ask about now.
+#[derive(Debug)]
+pub(super) struct Question {
+    pub(super) id: PaymentId,
+    /// Whoever asked about it within so long, on whichever instance, has asked this question.
+    pub(super) gap: Duration,
+    asked_at: Instant,
+    wanted: bool,
+}
+
+/// What became of a question.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Settled {
+    /// Answered, and what the answer says is committed.
+    Answered,
+    /// No answer, or one that could not be committed.
+    Failed,
+    /// Not asked, because another instance just has. Its answer comes by the relay; but one who wanted to know because of
+    /// what has happened since is still owed an answer.
+    LeftToAnother,
 }
 
 impl Desk {
@@ -82,9 +116,26 @@ impl Desk {
         self.changed.notify_one();
     }
 
+    /// Something was learnt of the payment and could not be committed: asked about until it is, even if nobody watches any
+    /// more, for then nobody else might ever ask.
+    pub(super) fn remember_uncommitted(&self, id: &PaymentId) {
+        let mut plan = self.plan();
+        if plan.uncommitted >= UNCOMMITTED_LIMIT {
+            metrics::counter!("chasqui_uncommitted_forgotten_total").increment(1);
+            return;
+        }
+        let entry = plan.entry_due(id, Instant::now() + interval(0));
+        if entry.uncommitted_since.replace(Instant::now()).is_none() {
+            plan.uncommitted += 1;
+            metrics::gauge!("chasqui_uncommitted").increment(1);
+        }
+        drop(plan);
+        self.changed.notify_one();
+    }
+
     /// The next payment to ask about, when it is due and it is this account's turn. `is_watched` tells whether anybody
     /// still follows a payment.
-    pub(super) async fn next(&self, is_watched: impl Fn(&PaymentId) -> bool) -> PaymentId {
+    pub(super) async fn next(&self, is_watched: impl Fn(&PaymentId) -> bool) -> Question {
         loop {
             self.something_due().await;
             // First the turn, then the choice: whoever came while we waited for it may be more pressing.
@@ -96,31 +147,54 @@ impl Desk {
                 else {
                     continue;
                 };
-                if std::mem::take(&mut entry.wanted) || is_watched(&id) {
+                let (gap, wanted) = (entry.gap(), std::mem::take(&mut entry.wanted));
+                if wanted || entry.uncommitted_since.is_some() || is_watched(&id) {
                     entry.under_way = true;
-                    return id;
+                    return Question {
+                        id,
+                        gap,
+                        asked_at: Instant::now(),
+                        wanted,
+                    };
                 }
                 plan.entries.remove(&id);
             }
         }
     }
 
-    /// The question was answered, or failed. `over`: there is nothing more to ask.
-    pub(super) fn settle(&self, id: &PaymentId, over: bool) {
+    /// `over`: the ledger says that there is nothing more to ask.
+    pub(super) fn settle(&self, question: &Question, settled: Settled, over: bool) {
+        let id = &question.id;
         let mut plan = self.plan();
         let Some(entry) = plan.entries.get_mut(id) else {
             return;
         };
-        if over {
-            plan.entries.remove(id);
-            return;
+        let mut committed = false;
+        match settled {
+            // An answer to a question that was put before does not hold what was learnt since.
+            Settled::Answered => {
+                committed = entry
+                    .uncommitted_since
+                    .take_if(|since| *since < question.asked_at)
+                    .is_some();
+            }
+            Settled::Failed => {}
+            Settled::LeftToAnother => entry.wanted |= question.wanted,
         }
-        let interval = INTERVALS[usize::from(entry.asked).min(INTERVALS.len() - 1)];
-        entry.asked = entry.asked.saturating_add(1);
-        entry.under_way = false;
-        entry.due_at = Instant::now() + Duration::from_secs(interval);
-        let due_at = entry.due_at;
-        plan.later.push(Reverse((due_at, id.clone())));
+        if over && entry.uncommitted_since.is_none() {
+            plan.entries.remove(id);
+        } else {
+            let interval = interval(entry.asked.into());
+            entry.asked = entry.asked.saturating_add(1);
+            entry.under_way = false;
+            entry.due_at = Instant::now() + interval;
+            let due_at = entry.due_at;
+            plan.later.push(Reverse((due_at, id.clone())));
+        }
+        if committed {
+            plan.uncommitted -= 1;
+            metrics::gauge!("chasqui_uncommitted").decrement(1);
+        }
         drop(plan);
         self.changed.notify_one();
     }
@@ -153,14 +227,19 @@ impl Desk {
 impl Plan {
     /// The payment's entry; a new one is due now.
     fn entry(&mut self, id: &PaymentId) -> &mut Entry {
-        let due = &mut self.due;
+        self.entry_due(id, Instant::now())
+    }
+
+    /// The payment's entry; a new one is due then.
+    fn entry_due(&mut self, id: &PaymentId, due_at: Instant) -> &mut Entry {
+        let later = &mut self.later;
         self.entries.entry(id.clone()).or_insert_with(|| {
-            let due_at = Instant::now();
-            due.push(Reverse((0, due_at, id.clone())));
+            later.push(Reverse((due_at, id.clone())));
             Entry {
                 due_at,
                 asked: 0,
                 wanted: false,
+                uncommitted_since: None,
                 under_way: false,
             }
         })
@@ -179,126 +258,30 @@ impl Plan {
 }
 
 impl Entry {
+    /// The interval that lies behind its next question.
+    fn gap(&self) -> Duration {
+        match self.wanted {
+            true => SHORTEST_GAP,
+            false => gap(usize::from(self.asked).saturating_sub(1)),
+        }
+    }
+
     /// Whether a time found in a heap is still this entry's.
     fn is_meant(&self, at: Instant) -> bool {
         !self.under_way && self.due_at == at
     }
 }
 
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    fn id(text: &str) -> PaymentId {
-        PaymentId::parse(text).expect("id")
-    }
-
-    fn desk() -> Desk {
-        Desk::new(Limiter::new(1000))
-    }
-
-    #[tokio::test(start_paused = true)]
-    async fn a_watched_payment_is_asked_about_at_growing_intervals() {
-        let desk = desk();
-        desk.follow(&id("a"));
-        let started = Instant::now();
-        let mut seconds = Vec::new();
-        for _ in 0..11 {
-            let asked = desk.next(|_| true).await;
-            seconds.push(started.elapsed().as_secs());
-            desk.settle(&asked, false);
-        }
-        assert_eq!(seconds, [0, 1, 3, 6, 11, 19, 32, 52, 82, 112, 142]);
-    }
-
-    #[tokio::test(start_paused = true)]
-    async fn one_that_nobody_watches_is_asked_about_once() {
-        let desk = desk();
-        desk.want(&id("a"));
-        let asked = desk.next(|_| false).await;
-        desk.settle(&asked, false);
-        let next = tokio::time::timeout(Duration::from_secs(60), desk.next(|_| false)).await;
-        assert!(next.is_err(), "{next:?}");
-        assert!(desk.plan().entries.is_empty());
-    }
-
-    #[tokio::test(start_paused = true)]
-    async fn many_who_want_to_know_at_once_are_one_question() {
-        let desk = desk();
-        for _ in 0..100 {
-            desk.want(&id("a"));
-        }
-        let asked = desk.next(|_| false).await;
-        desk.want(&id("a"));
-        desk.settle(&asked, false);
-        let started = Instant::now();
-        assert_eq!(desk.next(|_| false).await, id("a"));
-        assert_eq!(
-            started.elapsed().as_secs(),
-            1,
-            "a newcomer is answered at the next turn, not at once again"
-        );
-    }
-
-    #[tokio::test(start_paused = true)]
-    async fn a_newcomer_does_not_queue_behind_those_who_were_asked_about_before() {
-        let desk = desk();
-        for i in 0..50 {
-            desk.follow(&id(&format!("old{i}")));
-        }
-        for _ in 0..50 {
-            let asked = desk.next(|_| true).await;
-            desk.settle(&asked, false);
-        }
-        tokio::time::sleep(Duration::from_secs(5)).await;
-        desk.want(&id("new"));
-        assert_eq!(desk.next(|_| true).await, id("new"));
-    }
-
-    #[tokio::test(start_paused = true)]
-    async fn a_settled_payment_is_forgotten() {
-        let desk = desk();
-        desk.want(&id("a"));
-        let asked = desk.next(|_| true).await;
-        desk.settle(&asked, true);
-        assert!(desk.plan().entries.is_empty());
-        assert!(
-            tokio::time::timeout(Duration::from_secs(60), desk.next(|_| true))
-                .await
-                .is_err()
-        );
-    }
-
-    #[tokio::test(start_paused = true)]
-    async fn a_crowd_that_has_left_is_not_asked_about() {
-        let desk = desk();
-        for i in 0..1000 {
-            desk.follow(&id(&format!("gone{i}")));
-        }
-        desk.follow(&id("stays"));
-        let started = Instant::now();
-        assert_eq!(desk.next(|id| id.as_str() == "stays").await, id("stays"));
-        assert_eq!(started.elapsed().as_secs(), 0);
-        assert_eq!(desk.plan().entries.len(), 1);
-    }
-
-    #[tokio::test(start_paused = true)]
-    async fn a_payment_to_which_something_happened_is_asked_about_at_once_and_often_again() {
-        let desk = desk();
-        desk.follow(&id("a"));
-        for _ in 0..10 {
-            let asked = desk.next(|_| true).await;
-            desk.settle(&asked, false);
-        }
-        let started = Instant::now();
-        desk.urge(&id("a"));
-        desk.urge(&id("a"));
-        let mut seconds = Vec::new();
-        for _ in 0..3 {
-            let asked = desk.next(|_| true).await;
-            seconds.push(started.elapsed().as_secs());
-            desk.settle(&asked, false);
-        }
-        assert_eq!(seconds, [0, 1, 3]);
-    }
+/// Between the question with this number, from 0, and the next.
+const fn interval(number: usize) -> Duration {
+    let last = INTERVALS.len() - 1;
+    Duration::from_secs(INTERVALS[if number < last { number } else { last }])
 }
+
+/// A little less than the interval: nobody is to be put off by its own last question.
+const fn gap(number: usize) -> Duration {
+    Duration::from_millis(interval(number).as_secs() * 900)
+}
+
+#[cfg(test)]
+mod tests;

@@ -3,10 +3,15 @@
 //! Whatever is learnt of a payment, from whomever, ends in [`Gateway::apply`]: committed to the ledger first, announced
 //! to the watchers after. `http` calls in from above; nothing below knows of this module. In reading order: this file
 //! for the merchant's calls, [`idempotency`] for those that may come twice, [`notifications`] for Khipu's, [`watching`] for the
-//! payer's, [`asking`] for what is asked of Khipu.
+//! payer's, [`asking`] for what is asked of Khipu, [`following`] for what is asked again and again, [`catching_up`] for
+//! what was missed while the relay was away.
 
 mod asking;
+mod catching_up;
 mod desk;
+#[cfg(test)]
+pub(crate) mod fixture;
+mod following;
 mod idempotency;
 mod limiter;
 mod merchant;

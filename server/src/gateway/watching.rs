@@ -110,6 +110,8 @@ impl Gateway {
         self: &Arc<Self>,
         payment: &Payment,
     ) -> Result<State, GatewayError> {
+        // Before anything is written: should the ledger be away, those who watch here are shown Khipu's answer.
+        self.ask_soon(payment);
         let now = clock::now();
         // Should the page be closed and Khipu's notification be lost, somebody still asks.
         let errands = match payment.state.status.is_final() {
@@ -124,19 +126,17 @@ impl Gateway {
             notification: None,
             errands,
         };
-        let outcome = self.apply(&payment.id, observation).await?;
-        self.ask_soon(payment, outcome.after);
-        Ok(outcome.after)
+        Ok(self.apply(&payment.id, observation).await?.after)
     }
 
     /// The payer gave up at the bank, perhaps only for now. That says nothing about the payment, but Khipu may know more.
     pub fn payer_gave_up(self: &Arc<Self>, payment: &Payment) {
-        self.ask_soon(payment, payment.state);
+        self.ask_soon(payment);
     }
 
-    fn ask_soon(self: &Arc<Self>, payment: &Payment, state: State) {
+    fn ask_soon(self: &Arc<Self>, payment: &Payment) {
         if let Some(account) = self.accounts.named(&payment.account)
-            && !state.status.is_final()
+            && !payment.state.status.is_final()
         {
             self.desk(account).urge(&payment.id);
         }

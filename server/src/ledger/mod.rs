@@ -6,6 +6,7 @@
 //! every implementation.
 
 mod idempotency;
+pub mod redis;
 pub mod sqlite;
 #[cfg(test)]
 mod suite;
@@ -16,8 +17,8 @@ use async_trait::async_trait;
 use bytes::Bytes;
 
 use crate::payment::{
-    ErrandKind, Intent, Observation, Payment, PaymentId, Ref, Source, State, Status, Timestamp,
-    Verdict,
+    AccountName, ErrandKind, Intent, Observation, Payment, PaymentId, Ref, Source, State, Status,
+    Timestamp, Verdict,
 };
 
 pub use idempotency::{
@@ -62,16 +63,27 @@ pub trait Ledger: Send + Sync + std::fmt::Debug + 'static {
 
     async fn payment(&self, id: &PaymentId) -> Result<Option<Payment>, LedgerError>;
 
+    /// The payments of an account that its merchant gave this transaction id, the newest first, at most
+    /// [`OF_TRANSACTION_LIMIT`] of them.
+    async fn of_transaction(
+        &self,
+        account: &AccountName,
+        transaction_id: &str,
+    ) -> Result<Vec<PaymentId>, LedgerError>;
+
     /// What the payment's merchant may be sent: the first notification with verdict `Agrees`; failing that the first whose
     /// verdict is `Stale` or `UnknownPayment`, which the caller must compare with the payment's terms.
     async fn notification(&self, id: &PaymentId) -> Result<Option<KeptNotification>, LedgerError>;
 
     /// Everything recorded about the payment, oldest first (of one moment: in the order recorded), at most
-    /// [`TIMELINE_LIMIT`] entries (the oldest).
+    /// [`TIMELINE_LIMIT`] entries (the oldest; a ledger may record no more than those that came first).
     async fn timeline(&self, id: &PaymentId) -> Result<Vec<TimelineEntry>, LedgerError>;
 
-    /// Takes up to `limit` open errands of a kind that are due at `now`, the longest due first, each under a lease that
-    /// nobody else can take before `now + lease` has passed.
+    /// Takes up to `limit` open errands of a kind that are due, the longest due first (one whose lease ran out may count
+    /// from that moment), each under a lease that nobody else can take before `lease` has passed.
+    ///
+    /// A ledger that belongs to one process measures by `now`. One that several instances share measures by its store's
+    /// clock: of two instances whose own clocks disagree, the one ahead would take what the other still holds.
     async fn claim(
         &self,
         kind: ErrandKind,
@@ -97,8 +109,8 @@ pub trait Ledger: Send + Sync + std::fmt::Debug + 'static {
     /// Takes an idempotency key for a request, in one atomic step: of any that begin at once exactly one is `Fresh`.
     /// The same arrival stays `Fresh` until it is finished, so that it can be repeated after an error. Another request
     /// under a key that is taken is `OtherBody`, whatever became of the first. One that is under way for
-    /// [`UNDER_WAY_LIMIT`] is `Unknown`. [`IDEMPOTENCY_TERM`] after it began a key is free again; up to
-    /// [`EXPIRED_PER_BEGIN`] such records are removed whenever one is made.
+    /// [`UNDER_WAY_LIMIT`] is `Unknown`. [`IDEMPOTENCY_TERM`] after it began a key is free again; where the
+    /// store does not clear such records away itself, up to [`EXPIRED_PER_BEGIN`] are removed whenever one is made.
     async fn begin(&self, request: &IdempotentRequest) -> Result<Begun, LedgerError>;
 
     /// Records what became of a request that was `Fresh`. The first end stands; an arrival that does not hold the key
@@ -110,12 +122,29 @@ pub trait Ledger: Send + Sync + std::fmt::Debug + 'static {
         finished: &Finished,
     ) -> Result<(), LedgerError>;
 
+    /// Whether Khipu may be asked about the payment now: `true`, and remembered, if nobody took a turn for it within
+    /// `gap`. Of many at once exactly one gets it. The payment need not be known. A gap beyond [`LONGEST_GAP`] counts as
+    /// that; a turn is forgotten when the store is. Time is measured as in [`claim`](Self::claim).
+    async fn take_turn(
+        &self,
+        id: &PaymentId,
+        now: Timestamp,
+        gap: Duration,
+    ) -> Result<bool, LedgerError>;
+
     /// Whether the store can be written to now.
     async fn ready(&self) -> Result<(), LedgerError>;
 }
 
 /// The most entries that a timeline shows.
 pub const TIMELINE_LIMIT: usize = 1000;
+
+/// The most payments that one transaction id leads to. A merchant makes a new one each time a payer tries again, so a few
+/// are usual; whoever gives all payments one id gets the newest.
+pub const OF_TRANSACTION_LIMIT: usize = 100;
+
+/// How long a turn is remembered. Nobody spaces questions about a payment that is being watched wider than this.
+pub const LONGEST_GAP: Duration = Duration::from_secs(60);
 
 /// What became of an observation.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]

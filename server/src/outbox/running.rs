@@ -18,7 +18,9 @@ use crate::ledger::{
     Attempt, Begun, Finished, IdempotentRequest, KeptNotification, Leased, Ledger, LedgerError,
     Outcome, Settlement, TimelineEntry,
 };
-use crate::payment::{ErrandKind, Intent, Observation, Payment, PaymentId, Ref, State, Timestamp};
+use crate::payment::{
+    AccountName, ErrandKind, Intent, Observation, Payment, PaymentId, Ref, State, Timestamp,
+};
 
 pub(super) type Settled = (Leased, Settlement, Attempt);
 
@@ -113,6 +115,14 @@ impl Ledger for Shelf {
         unreachable!("the outbox reads whole payments")
     }
 
+    async fn of_transaction(
+        &self,
+        _: &AccountName,
+        _: &str,
+    ) -> Result<Vec<PaymentId>, LedgerError> {
+        unreachable!("the outbox looks nothing up")
+    }
+
     async fn timeline(&self, _: &PaymentId) -> Result<Vec<TimelineEntry>, LedgerError> {
         unreachable!("the outbox writes timelines only")
     }
@@ -123,6 +133,15 @@ impl Ledger for Shelf {
 
     async fn finish(&self, _: &IdempotentRequest, _: &Finished) -> Result<(), LedgerError> {
         unreachable!("the outbox answers no merchant")
+    }
+
+    async fn take_turn(
+        &self,
+        _: &PaymentId,
+        _: Timestamp,
+        _: Duration,
+    ) -> Result<bool, LedgerError> {
+        unreachable!("the outbox asks Khipu only through others")
     }
 
     async fn ready(&self) -> Result<(), LedgerError> {

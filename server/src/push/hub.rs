@@ -10,6 +10,7 @@ use rand::RngExt;
 use rand::seq::SliceRandom;
 use tokio::sync::Notify;
 
+use super::missed::Missed;
 use super::wheel::Wheel;
 use super::{Message, Refusal, Signal, Watcher};
 use crate::payment::{PaymentId, State};
@@ -24,6 +25,7 @@ pub struct Hub {
     watchers: AtomicUsize,
     watchers_per_payment: usize,
     wheel: Mutex<Wheel>,
+    missed: Missed,
     draining: AtomicBool,
     someone_left: Notify,
 }
@@ -43,6 +45,7 @@ impl Hub {
             watchers: AtomicUsize::new(0),
             watchers_per_payment,
             wheel: Mutex::new(Wheel::new(ping_interval, lifetime)),
+            missed: Missed::default(),
             draining: AtomicBool::new(false),
             someone_left: Notify::new(),
         }
@@ -99,6 +102,12 @@ impl Hub {
         if self.is_watched(id) {
             self.publish(id, &Message::new(id, state));
         }
+    }
+
+    /// Up to `limit` payments that are watched here and of which changes may have gone unheard, as soon as there are
+    /// any. They are the caller's to read again, or to give back to [`missed`](Listener::missed).
+    pub async fn take_missed(&self, limit: usize) -> Vec<PaymentId> {
+        self.missed.take(limit).await
     }
 
     /// Puts a watcher on the wheel: pings from now on, and the end of its lifetime.
@@ -173,7 +182,11 @@ impl Listener for Hub {
         self.refresh(&change.payment_id, &change.state);
     }
 
-    fn missed(&self, _: Vec<PaymentId>) {}
+    /// Whoever begins to watch from now on reads the ledger anyway.
+    fn missed(&self, ids: Vec<PaymentId>) {
+        self.missed
+            .add(ids.into_iter().filter(|id| self.is_watched(id)));
+    }
 }
 
 impl Registration {
@@ -247,6 +260,14 @@ mod tests {
         assert!(!hub.is_watched(&id("a")));
         assert_eq!(hub.watchers(), 0);
         assert!(hub.topics.is_empty());
+    }
+
+    #[tokio::test]
+    async fn only_what_is_watched_here_is_missed() {
+        let hub = hub();
+        let _watched = hub.register(&id("b")).expect("registered");
+        hub.missed(vec![id("a"), id("b"), id("c")]);
+        assert_eq!(hub.take_missed(9).await, [id("b")]);
     }
 
     #[tokio::test(start_paused = true)]

@@ -2,11 +2,12 @@
 //!
 //! A status is latest-wins, so a watcher has one slot and not a queue: a slow reader holds one message, never more, and
 //! gets the newest when it reads again. [`hub`] finds a payment's watchers, [`watcher`] is one of them, [`wheel`] is the
-//! one timer that they share.
+//! one timer that they share, [`missed`] what has to be read again on their behalf.
 
 mod admission;
 mod hub;
 mod message;
+mod missed;
 mod watcher;
 mod wheel;
 

@@ -39,7 +39,34 @@ impl Relay for LocalRelay {
         Ok(())
     }
 
+    /// There is no way to go, and nothing on it that could be cut.
     async fn ready(&self) -> Result<(), RelayError> {
         Ok(())
     }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::relay::suite::{self, Instance, Stage, relay_suite};
+
+    fn alone() -> Stage {
+        let (listener, heard) = suite::listener();
+        let relay: Arc<dyn Relay> = Arc::new(LocalRelay::new(listener));
+        let telling = Arc::clone(&relay);
+        let tell = move |change: Change| -> futures_util::future::BoxFuture<'static, ()> {
+            let relay = Arc::clone(&telling);
+            Box::pin(async move { relay.announce(&change).await.expect("announced") })
+        };
+        Stage {
+            instances: vec![Instance {
+                relay,
+                heard,
+                tell: Box::new(tell),
+            }],
+            medium: Box::new(()),
+        }
+    }
+
+    relay_suite!(local, async { alone() });
 }

@@ -26,23 +26,26 @@ pub struct Change {
 pub trait Listener: Send + Sync + 'static {
     fn heard(&self, change: Change);
 
-    /// Changes of these may have gone unheard: they must be read again.
+    /// Changes of these may have gone unheard, because the relay was cut off for a while: they must be read again.
+    /// Called when the relay hears again, so that what is read then is followed by whatever comes later.
     fn missed(&self, ids: Vec<PaymentId>);
 }
 
 #[async_trait]
 pub trait Relay: Send + Sync + std::fmt::Debug + 'static {
-    /// Returns once every change announced from now on, on any instance, will be heard here. Subscriptions are counted:
-    /// each that succeeded is given back by one [`unsubscribe`](Self::unsubscribe).
+    /// Returns once every change told from now on, on any instance, will be heard here or counted as missed.
+    /// Subscriptions are counted: each that succeeded is given back by one [`unsubscribe`](Self::unsubscribe).
     async fn subscribe(&self, id: &PaymentId) -> Result<(), RelayError>;
 
     /// Gives back one subscription. Needs no confirmation: a change heard too many is harmless.
     fn unsubscribe(&self, id: &PaymentId);
 
-    /// Tells every subscribed instance, this one included, of a change that is committed.
+    /// Tells of a change that is committed. A ledger that several instances share publishes a change in the same step as
+    /// it commits it, so that no crash can come between; on such a relay this tells only this instance's own listener,
+    /// at once, and the echo that follows is harmless.
     async fn announce(&self, change: &Change) -> Result<(), RelayError>;
 
-    /// Whether what is announced would be heard: a canary by way of the real thing.
+    /// Whether what is told now would be heard here: a canary that goes the whole way.
     async fn ready(&self) -> Result<(), RelayError>;
 }
 

@@ -6,15 +6,22 @@
 mod page;
 mod texts;
 
+use std::sync::Arc;
+use std::time::Duration;
+
 use axum::extract::{Path, State};
 use axum::http::{HeaderMap, HeaderValue, StatusCode, header};
 use axum::response::{IntoResponse, Response};
 
 use super::Shared;
 use crate::clock;
-use crate::payment::{Payment, Ref, Status};
+use crate::gateway::{Gateway, GatewayError};
+use crate::payment::{Intent, Payment, Ref, Status};
 use page::Page;
 use texts::Language;
+
+/// How long a payer is kept waiting for the ledger. Then the page that needs none of it is shown, and tries again by itself.
+const PATIENCE: Duration = Duration::from_secs(3);
 
 pub(super) async fn returned(
     site: Shared,
@@ -43,27 +50,18 @@ async fn hop(State(site): Shared, reference: &str, headers: &HeaderMap, way: Way
     let Ok(reference) = Ref::parse(reference) else {
         return unknown(language);
     };
-    let (intent, payment) = match site.gateway.returning(&reference).await {
-        Ok(Some((intent, payment))) => (intent, payment),
-        Ok(None) => return unknown(language),
-        Err(error) => {
-            tracing::warn!(%error, "a payer came back and could not be looked up");
+    let arriving = tokio::time::timeout(PATIENCE, arrive(&site.gateway, &reference, way));
+    let (intent, payment) = match arriving.await {
+        Ok(Ok(Some(arrival))) => arrival,
+        Ok(Ok(None)) => return unknown(language),
+        Ok(Err(error)) => {
+            tracing::warn!(%error, "a payer came back and could not be looked up or recorded");
             return being_verified(language);
         }
-    };
-    let state = match (&payment, way) {
-        (Some(payment), Way::Returned) => match site.gateway.payer_returned(payment).await {
-            Ok(state) => Some(state),
-            Err(error) => {
-                tracing::warn!(payment_id = %payment.id, %error, "a payer's return could not be recorded");
-                return being_verified(language);
-            }
-        },
-        (Some(payment), Way::GaveUp) => {
-            site.gateway.payer_gave_up(payment);
-            Some(payment.state)
+        Err(_) => {
+            tracing::warn!("a payer came back and the ledger kept silent");
+            return being_verified(language);
         }
-        (None, _) => None,
     };
     let token = payment.as_ref().map(|payment| {
         site.tokens
@@ -74,18 +72,18 @@ async fn hop(State(site): Shared, reference: &str, headers: &HeaderMap, way: Way
         Way::Returned => intent.urls.return_url,
         Way::GaveUp => intent.urls.cancel_url,
     };
-    match (onward, payment, state, token) {
-        (Some(url), _, _, token) => {
+    match (onward, payment, token) {
+        (Some(url), _, token) => {
             see_other(&url, token.as_deref()).unwrap_or_else(|| being_verified(language))
         }
-        (None, Some(payment), Some(state), Some(token)) => page(
+        (None, Some(payment), Some(token)) => page(
             StatusCode::OK,
             &Page {
                 language,
-                status: state.status,
+                status: payment.state.status,
                 token: Some(token),
-                resume_url: resume_url(&payment, state.status),
-                reload: !state.status.is_final(),
+                resume_url: resume_url(&payment),
+                reload: !payment.state.status.is_final(),
             },
         ),
         // Khipu made the payment but its answer was never recorded; Khipu's notification will bring it.
@@ -93,9 +91,28 @@ async fn hop(State(site): Shared, reference: &str, headers: &HeaderMap, way: Way
     }
 }
 
+/// Tells the gateway of the payer, and answers with what is then known. `None`: nobody was sent out with this reference.
+async fn arrive(
+    gateway: &Arc<Gateway>,
+    reference: &Ref,
+    way: Way,
+) -> Result<Option<(Intent, Option<Payment>)>, GatewayError> {
+    let Some((intent, payment)) = gateway.returning(reference).await? else {
+        return Ok(None);
+    };
+    let Some(mut payment) = payment else {
+        return Ok(Some((intent, None)));
+    };
+    match way {
+        Way::Returned => payment.state = gateway.payer_returned(&payment).await?,
+        Way::GaveUp => gateway.payer_gave_up(&payment),
+    }
+    Ok(Some((intent, Some(payment))))
+}
+
 /// Somebody who has not paid can still do so.
-fn resume_url(payment: &Payment, status: Status) -> Option<String> {
-    let open = status == Status::Pending;
+fn resume_url(payment: &Payment) -> Option<String> {
+    let open = payment.state.status == Status::Pending;
     payment
         .payment_url
         .clone()

@@ -8,6 +8,7 @@ use crate::ledger::LedgerError;
 pub(super) const STEPS: &[&str] = &[
     include_str!("schema.sql"),
     include_str!("schema_2_idempotency.sql"),
+    include_str!("schema_3_transactions.sql"),
 ];
 
 /// Takes the file through the steps that it lacks, each in its own transaction.
@@ -93,6 +94,24 @@ mod tests {
         assert!(connection.prepare("SELECT * FROM idempotency").is_err());
         migrate(&mut connection, STEPS).expect("new");
         assert!(connection.prepare("SELECT * FROM idempotency").is_ok());
+    }
+
+    #[test]
+    fn a_file_from_before_transactions_were_looked_up_gets_their_index_and_uses_it() {
+        let mut connection = Connection::open_in_memory().expect("memory");
+        migrate(&mut connection, &STEPS[..2]).expect("old");
+        let plan = |connection: &Connection| -> String {
+            connection
+                .query_row(
+                    "EXPLAIN QUERY PLAN SELECT id FROM payment WHERE account = 'a' AND transaction_id = 't'",
+                    [],
+                    |row| row.get("detail"),
+                )
+                .expect("plan")
+        };
+        assert!(!plan(&connection).contains("payment_by_transaction"));
+        migrate(&mut connection, STEPS).expect("new");
+        assert!(plan(&connection).contains("payment_by_transaction"));
     }
 
     #[test]

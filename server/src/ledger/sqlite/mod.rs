@@ -3,7 +3,7 @@
 //! [`writer`] is the one thread that writes and groups what waits into one commit; [`reader`] the threads beside it;
 //! [`file`] opens the file and demands durability of it; [`migration`] brings it to today's schema (`schema*.sql`). What
 //! an operation does to the tables is in [`intents`], [`payments`], [`notifications`], [`timeline`], [`agenda`] and
-//! [`idempotency`].
+//! [`idempotency`]. [`turns`] are in no table.
 
 mod agenda;
 mod columns;
@@ -20,6 +20,7 @@ mod store;
 #[cfg(test)]
 mod tests;
 mod timeline;
+mod turns;
 mod writer;
 
 use std::path::PathBuf;
@@ -33,11 +34,14 @@ use rusqlite::Connection;
 use self::file::LedgerFile;
 use self::queue::Crew;
 use self::store::Store;
+use self::turns::Turns;
 use super::{
     Attempt, Begun, Finished, IdempotentRequest, KeptNotification, Leased, Ledger, LedgerError,
     Outcome, Settlement, TimelineEntry,
 };
-use crate::payment::{ErrandKind, Intent, Observation, Payment, PaymentId, Ref, State, Timestamp};
+use crate::payment::{
+    AccountName, ErrandKind, Intent, Observation, Payment, PaymentId, Ref, State, Timestamp,
+};
 
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Location {
@@ -95,6 +99,7 @@ pub struct SqliteLedger {
     readers: Option<Crew>,
     writer: Crew,
     commits: Arc<AtomicU64>,
+    turns: Turns,
     /// Last, so that it is given up after the connections are closed.
     _file: Option<LedgerFile>,
 }
@@ -158,6 +163,7 @@ impl SqliteLedger {
             readers,
             writer: writer::start(connection, limits, Arc::clone(&commits))?,
             commits,
+            turns: Turns::default(),
             _file: file,
         })
     }
@@ -221,6 +227,16 @@ impl Ledger for SqliteLedger {
     async fn payment(&self, id: &PaymentId) -> Result<Option<Payment>, LedgerError> {
         let id = id.clone();
         self.look(move |store| payments::find(store, &id)).await
+    }
+
+    async fn of_transaction(
+        &self,
+        account: &AccountName,
+        transaction_id: &str,
+    ) -> Result<Vec<PaymentId>, LedgerError> {
+        let (account, transaction_id) = (account.clone(), transaction_id.to_owned());
+        self.look(move |store| payments::of_transaction(store, &account, &transaction_id))
+            .await
     }
 
     async fn notification(&self, id: &PaymentId) -> Result<Option<KeptNotification>, LedgerError> {
@@ -287,6 +303,15 @@ impl Ledger for SqliteLedger {
         let (request, finished) = (request.clone(), finished.clone());
         self.write(move |store| idempotency::finish(store, &request, &finished))
             .await
+    }
+
+    async fn take_turn(
+        &self,
+        id: &PaymentId,
+        now: Timestamp,
+        gap: Duration,
+    ) -> Result<bool, LedgerError> {
+        Ok(self.turns.take(id, now, gap))
     }
 
     /// Really writes: a full disk lets an empty transaction pass.

@@ -4,7 +4,7 @@ use rusqlite::{OptionalExtension, Row};
 
 use super::store::Store;
 use super::{agenda, intents, notifications, timeline};
-use crate::ledger::{LedgerError, Outcome};
+use crate::ledger::{LedgerError, OF_TRANSACTION_LIMIT, Outcome};
 use crate::payment::{
     AccountName, Claim, ErrandKind, MerchantUrls, Observation, Payment, PaymentId, State, Status,
     Terms,
@@ -98,6 +98,22 @@ pub(super) fn find(store: &mut Store<'_>, id: &PaymentId) -> Result<Option<Payme
         .query_row([id], from_row)
         .optional()?;
     Ok(payment)
+}
+
+pub(super) fn of_transaction(
+    store: &mut Store<'_>,
+    account: &AccountName,
+    transaction_id: &str,
+) -> Result<Vec<PaymentId>, LedgerError> {
+    let limit = i64::try_from(OF_TRANSACTION_LIMIT).unwrap_or(i64::MAX);
+    let ids = store
+        .statement(
+            "SELECT id FROM payment WHERE account = ?1 AND transaction_id = ?2
+             ORDER BY created_at DESC, id DESC LIMIT ?3",
+        )?
+        .query_map((account, transaction_id, limit), |row| row.get(0))?
+        .collect::<Result<_, _>>()?;
+    Ok(ids)
 }
 
 /// What is known stays, what was unknown comes from the newcomer, the state is merged.

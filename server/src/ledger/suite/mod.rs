@@ -9,6 +9,8 @@ pub(super) mod idempotency;
 pub(super) mod notifications;
 pub(super) mod observing;
 pub(super) mod timeline;
+pub(super) mod transactions;
+pub(super) mod turns;
 
 use std::sync::Arc;
 
@@ -104,6 +106,22 @@ macro_rules! ledger_suite {
                     an_attempt_is_recorded_even_if_the_lease_was_lost
                     it_shows_the_oldest_up_to_its_limit
                     an_unknown_payment_has_none
+                }
+                transactions {
+                    the_payments_of_a_transaction_are_found_the_newest_first
+                    another_account_or_transaction_is_another_matter
+                    account_and_transaction_do_not_run_into_each_other
+                    a_payment_that_was_filled_in_is_found_by_its_transaction
+                    the_transaction_that_is_known_stays
+                    the_newest_are_found_up_to_the_limit
+                }
+                turns {
+                    of_many_at_once_exactly_one_gets_the_turn
+                    the_next_turn_comes_after_the_gap
+                    a_turn_that_was_refused_puts_nothing_off
+                    each_payment_has_its_own_turns
+                    a_clock_that_was_put_back_far_keeps_nobody_waiting
+                    a_turn_makes_no_payment_known
                 }
                 idempotency {
                     exactly_one_of_many_that_begin_at_once_is_fresh

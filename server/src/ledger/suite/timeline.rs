@@ -205,19 +205,22 @@ pub(in crate::ledger) async fn an_attempt_is_recorded_even_if_the_lease_was_lost
 
 pub(in crate::ledger) async fn it_shows_the_oldest_up_to_its_limit(factory: &impl Factory) {
     let ledger = factory.fresh().await;
-    let count = TIMELINE_LIMIT + 5;
-    at_once(count, |n| {
-        let ledger = Arc::clone(&ledger);
-        let ms = i64::try_from(n).expect("small");
-        let observation = notified(&n.to_string(), Verdict::Stale, ms);
-        async move {
-            ledger
-                .observe(&id("p1"), &observation)
-                .await
-                .expect("observe")
-        }
-    })
-    .await;
+    // In whatever order the first come, the last come after them.
+    for numbers in [0..TIMELINE_LIMIT, TIMELINE_LIMIT..TIMELINE_LIMIT + 5] {
+        at_once(numbers.len(), |n| {
+            let ledger = Arc::clone(&ledger);
+            let n = numbers.start + n;
+            let ms = i64::try_from(n).expect("small");
+            let observation = notified(&n.to_string(), Verdict::Stale, ms);
+            async move {
+                ledger
+                    .observe(&id("p1"), &observation)
+                    .await
+                    .expect("observe")
+            }
+        })
+        .await;
+    }
     let timeline = ledger.timeline(&id("p1")).await.expect("timeline");
     assert_eq!(timeline.len(), TIMELINE_LIMIT);
     let times: Vec<_> = timeline.iter().map(|entry| entry.at.unix_ms()).collect();

@@ -1,51 +1,28 @@
 //! What only a relay with a network beneath it can get wrong.
 
-use std::time::Duration;
+use std::any::Any;
 
+use futures_util::FutureExt;
 use redis_processes::{Options, RedisCluster, RedisServer};
-use tokio::sync::mpsc;
 
 use super::*;
-use crate::payment::{State, Status, Timestamp};
 use crate::redis::fixture::{cluster, standalone};
 use crate::redis::{Settings, change};
-
-/// Only a failing test ever waits this long.
-const DEADLINE: Duration = Duration::from_secs(20);
-
-#[derive(Debug, PartialEq)]
-enum Heard {
-    Change(Change),
-    Missed(Vec<PaymentId>),
-}
-
-struct Ears(mpsc::UnboundedSender<Heard>);
-
-impl Listener for Ears {
-    fn heard(&self, change: Change) {
-        let _ = self.0.send(Heard::Change(change));
-    }
-
-    fn missed(&self, mut ids: Vec<PaymentId>) {
-        ids.sort();
-        let _ = self.0.send(Heard::Missed(ids));
-    }
-}
+use crate::relay::suite::{self, DEADLINE, Heard, Stage, listener, relay_suite};
 
 struct Instance {
     redis: Arc<Redis>,
-    relay: RedisRelay,
-    heard: mpsc::UnboundedReceiver<Heard>,
+    relay: Arc<RedisRelay>,
+    heard: Heard,
 }
 
 impl Instance {
     async fn start(settings: Settings) -> Self {
         let redis = Redis::open(&settings).await.expect("routes");
-        let (sender, heard) = mpsc::unbounded_channel();
-        let relay = RedisRelay::new(Arc::clone(&redis), Arc::new(Ears(sender)));
+        let (listener, heard) = listener();
         let instance = Self {
+            relay: Arc::new(RedisRelay::new(Arc::clone(&redis), listener)),
             redis,
-            relay,
             heard,
         };
         instance.listens().await;
@@ -60,52 +37,89 @@ impl Instance {
         self.relay.subscribe(&id(name)).await.expect("subscribed");
     }
 
-    /// As the ledger's scripts do it.
     async fn tell(&self, name: &str) {
-        let id = id(name);
-        let call = TELL
-            .call()
-            .key(change::channel(&id))
-            .arg(self.redis.publish_command())
-            .arg("6 1 0 ");
-        let told = self.redis.run(Partition::of(id.as_str()), &call).await;
-        told.expect("told");
-    }
-
-    async fn next(&mut self) -> Heard {
-        timeout(DEADLINE, self.heard.recv())
-            .await
-            .expect("heard in time")
-            .expect("the relay is alive")
+        tell(Arc::clone(&self.redis), confirmed(name)).await;
     }
 
     async fn hears(&mut self, name: &str) {
         assert_eq!(self.next().await, confirmed(name));
     }
 
-    /// Whatever order the servers come back in.
-    async fn has_missed(&mut self, mut names: Vec<&str>) {
-        while !names.is_empty() {
-            match self.next().await {
-                Heard::Missed(ids) => names.retain(|name| !ids.contains(&id(name))),
-                Heard::Change(_) => {}
+    async fn next(&mut self) -> Change {
+        timeout(DEADLINE, self.heard.changes.recv())
+            .await
+            .expect("heard in time")
+            .expect("the relay is alive")
+    }
+
+    /// However often a connection is made anew until then.
+    async fn has_missed(&mut self, name: &str) {
+        let missed = async {
+            while let Some(ids) = self.heard.missed.recv().await {
+                if ids.contains(&id(name)) {
+                    return;
+                }
             }
-        }
+        };
+        timeout(DEADLINE, missed).await.expect("missed in time");
     }
 }
+
+/// As the ledger's scripts do it.
+async fn tell(redis: Arc<Redis>, change: Change) {
+    let call = TELL
+        .call()
+        .key(change::channel(&change.payment_id))
+        .arg(redis.publish_command())
+        .arg(format!(
+            "{} {} 0 ",
+            change.state.status.version(),
+            change.state.at.unix_ms()
+        ));
+    let partition = Partition::of(change.payment_id.as_str());
+    redis.run(partition, &call).await.expect("told");
+}
+
+/// Three instances of what the suite asks for, on a medium of their own.
+async fn stage(settings: Settings, medium: impl Any + Send) -> Stage {
+    let mut instances = Vec::new();
+    for _ in 0..3 {
+        let Instance {
+            redis,
+            relay,
+            heard,
+        } = Instance::start(settings.clone()).await;
+        instances.push(suite::Instance {
+            relay,
+            heard,
+            tell: Box::new(move |change| tell(Arc::clone(&redis), change).boxed()),
+        });
+    }
+    Stage {
+        instances,
+        medium: Box::new(medium),
+    }
+}
+
+async fn a_server() -> Stage {
+    let server = RedisServer::start(&Options::default()).await;
+    stage(standalone(&server), server).await
+}
+
+async fn a_cluster() -> Stage {
+    let nodes = RedisCluster::start(&Options::default()).await;
+    stage(cluster(&nodes), nodes).await
+}
+
+relay_suite!(on_a_server, a_server());
+relay_suite!(on_a_cluster, a_cluster());
 
 fn id(name: &str) -> PaymentId {
     PaymentId::parse(name).expect("id")
 }
 
-fn confirmed(name: &str) -> Heard {
-    Heard::Change(Change {
-        payment_id: id(name),
-        state: State {
-            status: Status::Confirmed,
-            ..State::pending(Timestamp::from_unix_ms(1))
-        },
-    })
+fn confirmed(name: &str) -> Change {
+    suite::change(name, 1)
 }
 
 async fn eventually<T>(what: &str, mut look: impl AsyncFnMut() -> Option<T>) -> T {
@@ -136,7 +150,7 @@ async fn what_is_told_on_one_instance_is_heard_on_the_others_that_asked() {
     instances[0].tell("p2").await;
     instances[1].hears("p1").await;
     instances[2].hears("p2").await;
-    assert!(instances[0].heard.try_recv().is_err());
+    assert!(instances[0].heard.changes.try_recv().is_err());
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
@@ -165,10 +179,8 @@ async fn twenty_thousand_subscriptions_are_confirmed_and_come_back_after_a_resta
 
     server.kill();
     server.start_again().await;
-    match instance.next().await {
-        Heard::Missed(ids) => assert_eq!(ids.len(), MANY),
-        other => panic!("{other:?}"),
-    }
+    let missed = timeout(DEADLINE, instance.heard.missed.recv()).await;
+    assert_eq!(missed.ok().flatten().map(|ids| ids.len()), Some(MANY));
     instance.tell("p19999").await;
     instance.hears("p19999").await;
 }
@@ -192,7 +204,7 @@ async fn a_frozen_server_is_noticed_and_then_refused_at_once() {
     assert!(instance.relay.ready().await.is_err());
 
     server.thaw();
-    instance.has_missed(vec!["p1"]).await;
+    instance.has_missed("p1").await;
     instance.tell("p1").await;
     instance.hears("p1").await;
     instance.listens().await;
@@ -205,7 +217,7 @@ async fn a_subscriber_that_redis_cuts_off_reads_everything_again() {
     let mut instance = Instance::start(standalone(&server)).await;
     instance.subscribe("p1").await;
     server.command(&["CLIENT", "KILL", "TYPE", "pubsub"]).await;
-    instance.has_missed(vec!["p1"]).await;
+    instance.has_missed("p1").await;
     instance.tell("p1").await;
     instance.hears("p1").await;
 }
@@ -218,15 +230,9 @@ async fn a_slot_that_moves_takes_its_subscriptions_along() {
     let slot = Partition::of("moving").slot();
     let to = (nodes.master_of_slot(slot).await + 1) % 3;
     nodes.migrate_slot(slot, to).await;
-    instance.has_missed(vec!["moving"]).await;
+    instance.has_missed("moving").await;
     instance.tell("moving").await;
-    eventually("the change is heard", async || {
-        match instance.next().await {
-            Heard::Change(_) => Some(()),
-            Heard::Missed(_) => None,
-        }
-    })
-    .await;
+    instance.hears("moving").await;
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
@@ -236,7 +242,7 @@ async fn a_master_that_fails_over_takes_its_subscriptions_along() {
     instance.subscribe("moving").await;
     let master = nodes.master_of_slot(Partition::of("moving").slot()).await;
     nodes.nodes[master].kill();
-    instance.has_missed(vec!["moving"]).await;
+    instance.has_missed("moving").await;
     instance.listens().await;
     instance.tell("moving").await;
     instance.hears("moving").await;

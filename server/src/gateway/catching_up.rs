@@ -1,0 +1,116 @@
+//! What changed while this instance could not hear: read again, and shown to whoever watches here.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use rand::RngExt;
+
+use super::Gateway;
+use crate::ledger::LedgerError;
+use crate::payment::PaymentId;
+use crate::relay::Listener;
+
+/// Payments read at once; more wait for the next reading.
+const AT_ONCE: usize = 500;
+
+/// Between two attempts to read while the ledger is away: at most this after the first, then twice as much each time, up
+/// to the longest. Anything down to zero, so that several instances do not all come back at once.
+const FIRST_PAUSE: Duration = Duration::from_millis(100);
+const LONGEST_PAUSE: Duration = Duration::from_secs(2);
+
+impl Gateway {
+    /// Reads what was missed and is still watched, for ever. What the ledger does not give now is read as soon as it
+    /// does, along with whatever was missed meanwhile.
+    pub async fn catch_up(self: Arc<Self>) {
+        let mut pause = FIRST_PAUSE;
+        loop {
+            let mut ids = self.hub.take_missed(AT_ONCE).await;
+            ids.retain(|id| self.hub.is_watched(id));
+            match self.refresh_all(&ids).await {
+                Ok(()) => pause = FIRST_PAUSE,
+                Err(error) => {
+                    tracing::warn!(%error, payments = ids.len(), "what was missed cannot be read yet");
+                    self.hub.missed(ids);
+                    let wait = rand::rng().random_range(Duration::ZERO..=pause);
+                    tokio::time::sleep(wait).await;
+                    pause = (pause * 2).min(LONGEST_PAUSE);
+                }
+            }
+        }
+    }
+
+    async fn refresh_all(&self, ids: &[PaymentId]) -> Result<(), LedgerError> {
+        if ids.is_empty() {
+            return Ok(());
+        }
+        let states = self.ledger.read(ids).await?;
+        for (id, state) in ids.iter().zip(states) {
+            if let Some(state) = state {
+                self.hub.refresh(id, &state);
+            }
+        }
+        tracing::info!(
+            payments = ids.len(),
+            "what may have been missed was read again"
+        );
+        Ok(())
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use tokio::task::JoinSet;
+    use tokio::time::timeout;
+
+    use super::*;
+    use crate::gateway::fixture::{DEADLINE, Stage, id};
+    use crate::payment::Status;
+    use crate::push::Watcher;
+
+    /// Ends when it is dropped.
+    fn catching_up(stage: &Stage) -> JoinSet<()> {
+        let mut looping = JoinSet::new();
+        looping.spawn(Arc::clone(&stage.gateway).catch_up());
+        looping
+    }
+
+    async fn until_it_shows(watcher: &Watcher, expected: Status) {
+        let shown = async { while watcher.next().await.status != expected {} };
+        timeout(DEADLINE, shown).await.expect("shown in time");
+    }
+
+    #[tokio::test]
+    async fn a_change_that_nobody_heard_of_reaches_the_watcher_once_it_is_known_to_be_missed() {
+        let stage = Stage::in_memory();
+        let _looping = catching_up(&stage);
+        let all: Vec<_> = (0..AT_ONCE * 2 + 1).map(|i| id(&format!("p{i}"))).collect();
+        let mut watched = Vec::new();
+        for id in &all {
+            stage.commit(id, Status::Confirmed).await;
+            watched.push(stage.hub.register(id).expect("registered"));
+        }
+        stage.hub.missed(all);
+        for registration in &watched {
+            until_it_shows(&registration.watcher, Status::Confirmed).await;
+        }
+    }
+
+    #[tokio::test]
+    async fn what_the_ledger_does_not_give_is_read_when_it_does() {
+        let stage = Stage::in_a_file();
+        let _looping = catching_up(&stage);
+        let (missed, meanwhile) = (id("missed"), id("meanwhile"));
+        let first = stage.hub.register(&missed).expect("registered");
+        let second = stage.hub.register(&meanwhile).expect("registered");
+        stage.commit(&missed, Status::Confirmed).await;
+        stage.commit(&meanwhile, Status::Rejected).await;
+        stage.break_the_ledger();
+        stage.hub.missed(vec![missed]);
+        let shown = timeout(Duration::from_millis(500), first.watcher.next()).await;
+        assert!(shown.is_err(), "nothing can be read: {shown:?}");
+        stage.hub.missed(vec![meanwhile]);
+        stage.mend_the_ledger();
+        until_it_shows(&first.watcher, Status::Confirmed).await;
+        until_it_shows(&second.watcher, Status::Rejected).await;
+    }
+}

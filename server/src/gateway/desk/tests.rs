@@ -1,0 +1,196 @@
+use super::*;
+
+fn id(text: &str) -> PaymentId {
+    PaymentId::parse(text).expect("id")
+}
+
+fn desk() -> Desk {
+    Desk::new(Limiter::new(1000))
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_watched_payment_is_asked_about_at_growing_intervals() {
+    let desk = desk();
+    desk.follow(&id("a"));
+    let started = Instant::now();
+    let mut seconds = Vec::new();
+    for _ in 0..11 {
+        let asked = desk.next(|_| true).await;
+        seconds.push(started.elapsed().as_secs());
+        desk.settle(&asked, Settled::Answered, false);
+    }
+    assert_eq!(seconds, [0, 1, 3, 6, 11, 19, 32, 52, 82, 112, 142]);
+}
+
+#[tokio::test(start_paused = true)]
+async fn one_that_nobody_watches_is_asked_about_once() {
+    let desk = desk();
+    desk.want(&id("a"));
+    let asked = desk.next(|_| false).await;
+    desk.settle(&asked, Settled::Answered, false);
+    let next = tokio::time::timeout(Duration::from_secs(60), desk.next(|_| false)).await;
+    assert!(next.is_err(), "{next:?}");
+    assert!(desk.plan().entries.is_empty());
+}
+
+#[tokio::test(start_paused = true)]
+async fn many_who_want_to_know_at_once_are_one_question() {
+    let desk = desk();
+    for _ in 0..100 {
+        desk.want(&id("a"));
+    }
+    let asked = desk.next(|_| false).await;
+    desk.want(&id("a"));
+    desk.settle(&asked, Settled::Answered, false);
+    let started = Instant::now();
+    assert_eq!(desk.next(|_| false).await.id, id("a"));
+    assert_eq!(
+        started.elapsed().as_secs(),
+        1,
+        "a newcomer is answered at the next turn, not at once again"
+    );
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_newcomer_does_not_queue_behind_those_who_were_asked_about_before() {
+    let desk = desk();
+    for i in 0..50 {
+        desk.follow(&id(&format!("old{i}")));
+    }
+    for _ in 0..50 {
+        let asked = desk.next(|_| true).await;
+        desk.settle(&asked, Settled::Answered, false);
+    }
+    tokio::time::sleep(Duration::from_secs(5)).await;
+    desk.want(&id("new"));
+    assert_eq!(desk.next(|_| true).await.id, id("new"));
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_settled_payment_is_forgotten() {
+    let desk = desk();
+    desk.want(&id("a"));
+    let asked = desk.next(|_| true).await;
+    desk.settle(&asked, Settled::Answered, true);
+    assert!(desk.plan().entries.is_empty());
+    assert!(
+        tokio::time::timeout(Duration::from_secs(60), desk.next(|_| true))
+            .await
+            .is_err()
+    );
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_crowd_that_has_left_is_not_asked_about() {
+    let desk = desk();
+    for i in 0..1000 {
+        desk.follow(&id(&format!("gone{i}")));
+    }
+    desk.follow(&id("stays"));
+    let started = Instant::now();
+    assert_eq!(desk.next(|id| id.as_str() == "stays").await.id, id("stays"));
+    assert_eq!(started.elapsed().as_secs(), 0);
+    assert_eq!(desk.plan().entries.len(), 1);
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_payment_to_which_something_happened_is_asked_about_at_once_and_often_again() {
+    let desk = desk();
+    desk.follow(&id("a"));
+    for _ in 0..10 {
+        let asked = desk.next(|_| true).await;
+        desk.settle(&asked, Settled::Answered, false);
+    }
+    let started = Instant::now();
+    desk.urge(&id("a"));
+    desk.urge(&id("a"));
+    let mut seconds = Vec::new();
+    for _ in 0..3 {
+        let asked = desk.next(|_| true).await;
+        seconds.push(started.elapsed().as_secs());
+        desk.settle(&asked, Settled::Answered, false);
+    }
+    assert_eq!(seconds, [0, 1, 3]);
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_question_is_left_to_whoever_asked_since_the_one_before() {
+    let desk = desk();
+    desk.follow(&id("a"));
+    let mut gaps = Vec::new();
+    for _ in 0..10 {
+        let question = desk.next(|_| true).await;
+        gaps.push(question.gap.as_millis());
+        desk.settle(&question, Settled::LeftToAnother, false);
+    }
+    let expected = [900, 900, 1800, 2700, 4500, 7200, 11700, 18000, 27000, 27000];
+    assert_eq!(gaps, expected);
+    for wanted in [Desk::urge, Desk::want] {
+        wanted(&desk, &id("a"));
+        let question = desk.next(|_| true).await;
+        assert_eq!(question.gap, SHORTEST_GAP);
+        desk.settle(&question, Settled::Answered, false);
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn what_was_urged_and_left_to_another_is_asked_a_second_later_though_nobody_watches() {
+    let desk = desk();
+    let started = Instant::now();
+    desk.urge(&id("a"));
+    let question = desk.next(|_| false).await;
+    desk.settle(&question, Settled::LeftToAnother, false);
+    let question = desk.next(|_| false).await;
+    assert_eq!(started.elapsed().as_secs(), 1);
+    desk.settle(&question, Settled::Answered, false);
+    let next = tokio::time::timeout(Duration::from_secs(60), desk.next(|_| false)).await;
+    assert!(next.is_err(), "{next:?}");
+}
+
+#[tokio::test(start_paused = true)]
+async fn what_could_not_be_committed_is_asked_about_until_it_is_though_nobody_watches() {
+    let desk = desk();
+    desk.follow(&id("a"));
+    let question = desk.next(|_| true).await;
+    desk.remember_uncommitted(&question.id);
+    // Its watchers leave with Khipu's answer; elsewhere the payment is final in the meantime.
+    desk.settle(&question, Settled::Failed, false);
+    let started = Instant::now();
+    for (settled, over) in [
+        (Settled::Failed, false),
+        (Settled::LeftToAnother, true),
+        (Settled::Failed, true),
+    ] {
+        let question = desk.next(|_| false).await;
+        desk.remember_uncommitted(&question.id);
+        desk.settle(&question, settled, over);
+    }
+    assert_eq!(started.elapsed().as_secs(), 1 + 2 + 3);
+    assert_eq!(desk.plan().uncommitted, 1);
+    let question = desk.next(|_| false).await;
+    desk.settle(&question, Settled::Answered, true);
+    assert!(desk.plan().entries.is_empty());
+    assert_eq!(desk.plan().uncommitted, 0);
+}
+
+#[tokio::test(start_paused = true)]
+async fn an_answer_from_before_does_not_commit_what_was_learnt_since() {
+    let desk = desk();
+    desk.want(&id("a"));
+    let question = desk.next(|_| false).await;
+    tokio::time::advance(Duration::from_millis(1)).await;
+    desk.remember_uncommitted(&question.id);
+    desk.settle(&question, Settled::Answered, true);
+    assert_eq!(desk.plan().uncommitted, 1);
+    assert_eq!(desk.next(|_| false).await.id, id("a"));
+}
+
+#[tokio::test(start_paused = true)]
+async fn no_more_than_the_limit_is_remembered_as_uncommitted() {
+    let desk = desk();
+    for i in 0..=UNCOMMITTED_LIMIT {
+        desk.remember_uncommitted(&id(&format!("p{i}")));
+    }
+    assert_eq!(desk.plan().uncommitted, UNCOMMITTED_LIMIT);
+    assert_eq!(desk.plan().entries.len(), UNCOMMITTED_LIMIT);
+}

@@ -1,0 +1,123 @@
+//! What the gateway's tests share: a gateway over a real ledger, at a Khipu that cannot be reached.
+
+use std::path::PathBuf;
+use std::sync::Arc;
+use std::time::Duration;
+
+use tempfile::TempDir;
+
+use super::{Gateway, Parts, Wake};
+use crate::account::Account;
+use crate::clock;
+use crate::config::Config;
+use crate::khipu;
+use crate::ledger::Ledger;
+use crate::ledger::sqlite::{Limits, Location, SqliteLedger};
+use crate::payment::{Claim, Errand, Observation, PaymentId, Source, Status};
+use crate::push::Hub;
+use crate::relay::{Listener, LocalRelay};
+
+/// No test waits longer than this for what it expects.
+pub(crate) const DEADLINE: Duration = Duration::from_secs(20);
+
+/// Nobody listens on port 9, and nobody is asked unless a loop runs.
+const CONFIGURATION: &str = r#"
+[khipu]
+base_url = "http://127.0.0.1:9"
+[[accounts]]
+name = "shop"
+receiver_id = 990939
+khipu_api_key = "not-a-real-key"
+khipu_secrets = ["not-a-real-secret"]
+"#;
+
+pub(crate) struct Stage {
+    pub(crate) gateway: Arc<Gateway>,
+    pub(crate) hub: Arc<Hub>,
+    pub(crate) ledger: Arc<dyn Ledger>,
+    file: Option<(TempDir, PathBuf)>,
+}
+
+impl Stage {
+    pub(crate) fn in_memory() -> Self {
+        Self::over(&Location::Memory, None)
+    }
+
+    /// A ledger that can be broken.
+    pub(crate) fn in_a_file() -> Self {
+        let directory = tempfile::tempdir().expect("directory");
+        let path = directory.path().join("chasqui.db");
+        Self::over(&Location::File(path.clone()), Some((directory, path)))
+    }
+
+    fn over(location: &Location, file: Option<(TempDir, PathBuf)>) -> Self {
+        let ledger = SqliteLedger::open(location, &Limits::default()).expect("open");
+        let ledger: Arc<dyn Ledger> = Arc::new(ledger);
+        let config = Config::from_toml(CONFIGURATION).expect("valid");
+        let hub = Arc::new(Hub::new(
+            config.limits.watchers_per_payment,
+            config.limits.ping_interval,
+            config.limits.connection_lifetime,
+        ));
+        let relay = LocalRelay::new(Arc::clone(&hub) as Arc<dyn Listener>);
+        let khipu = khipu::Client::new(&config.khipu, config.limits.khipu_answer_bytes);
+        let parts = Parts {
+            ledger: Arc::clone(&ledger),
+            relay: Arc::new(relay),
+            hub: Arc::clone(&hub),
+            khipu: khipu.expect("a client"),
+            wake: Wake::default(),
+        };
+        Self {
+            gateway: Arc::new(Gateway::new(&config, parts)),
+            hub,
+            ledger,
+            file,
+        }
+    }
+
+    pub(crate) fn account(&self) -> &Arc<Account> {
+        let mut accounts = self.gateway.accounts.iter();
+        accounts.next().expect("an account")
+    }
+
+    /// Behind the gateway's back, as another instance would.
+    pub(crate) async fn commit(&self, id: &PaymentId, status: Status) {
+        self.commit_with(id, status, Vec::new()).await;
+    }
+
+    pub(crate) async fn commit_with(&self, id: &PaymentId, status: Status, errands: Vec<Errand>) {
+        let observation = Observation {
+            account: self.account().name.clone(),
+            source: Source::Khipu,
+            at: clock::now(),
+            claim: Some(Claim::of(status)),
+            notification: None,
+            errands,
+        };
+        let observed = self.ledger.observe(id, &observation).await;
+        observed.expect("committed");
+    }
+
+    /// Every look at a payment fails until it is mended.
+    pub(crate) fn break_the_ledger(&self) {
+        self.shell("ALTER TABLE payment RENAME TO gone");
+    }
+
+    pub(crate) fn mend_the_ledger(&self) {
+        self.shell("ALTER TABLE gone RENAME TO payment");
+    }
+
+    fn shell(&self, statement: &str) {
+        let (_, path) = self.file.as_ref().expect("a file");
+        let shell = rusqlite::Connection::open(path).expect("shell");
+        // The name alone: what refers to the table goes on meaning it.
+        shell
+            .execute_batch(&format!("PRAGMA legacy_alter_table = ON; {statement}"))
+            .expect("altered");
+    }
+}
+
+pub(crate) fn id(text: &str) -> PaymentId {
+    PaymentId::parse(text).expect("id")
+}

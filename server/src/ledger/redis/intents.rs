@@ -1,0 +1,117 @@
+//! What was meant before Khipu was called, in the partition of its reference.
+
+use std::sync::LazyLock;
+
+use super::{RedisLedger, fields, ms, replies, retention};
+use crate::ledger::LedgerError;
+use crate::payment::{AccountName, Intent, MerchantUrls, PaymentId, Ref};
+use crate::redis::{Partition, Script};
+
+static INTEND: LazyLock<Script> = LazyLock::new(|| Script::new(include_str!("intend.lua")));
+static BIND: LazyLock<Script> = LazyLock::new(|| Script::new(include_str!("bind.lua")));
+
+const FIELDS: [&str; 6] = [
+    "account",
+    "return_url",
+    "cancel_url",
+    "notify_url",
+    "created_at",
+    "payment_id",
+];
+
+pub(super) async fn keep(ledger: &RedisLedger, intent: &Intent) -> Result<(), LedgerError> {
+    let (partition, key) = place(&intent.reference);
+    let set = [
+        ("return_url", intent.urls.return_url.as_deref()),
+        ("cancel_url", intent.urls.cancel_url.as_deref()),
+        ("notify_url", intent.urls.notify_url.as_deref()),
+        (
+            "payment_id",
+            intent.payment_id.as_ref().map(PaymentId::as_str),
+        ),
+    ];
+    let mut call = INTEND
+        .call()
+        .key(key)
+        .arg(intent.account.as_str())
+        .arg(ms(retention::of_names(ledger)))
+        .arg("created_at")
+        .arg(intent.created_at.unix_ms());
+    for (field, value) in set {
+        if let Some(value) = value {
+            call = call.arg(field).arg(value);
+        }
+    }
+    match replies::read(ledger.redis.run_durably(partition, &call).await?)? {
+        true => Ok(()),
+        false => Err(LedgerError::Foreign),
+    }
+}
+
+pub(super) async fn find(
+    ledger: &RedisLedger,
+    reference: &Ref,
+) -> Result<Option<Intent>, LedgerError> {
+    let (partition, key) = place(reference);
+    let Some(row) = fields::of(ledger, partition, key, &FIELDS).await? else {
+        return Ok(None);
+    };
+    let Ok(
+        [
+            Some(account),
+            return_url,
+            cancel_url,
+            notify_url,
+            Some(created_at),
+            payment_id,
+        ],
+    ) = <[Option<String>; 6]>::try_from(row)
+    else {
+        return Err(replies::damaged("intent"));
+    };
+    Ok(Some(Intent {
+        reference: reference.clone(),
+        account: AccountName::parse(&account).map_err(|_| replies::damaged("account"))?,
+        urls: MerchantUrls {
+            return_url,
+            cancel_url,
+            notify_url,
+        },
+        created_at: replies::moment(&created_at)?,
+        payment_id: payment_id
+            .map(|id| PaymentId::parse(&id).map_err(|_| replies::damaged("payment id")))
+            .transpose()?,
+    }))
+}
+
+/// `Foreign` if the reference is another account's. One that nobody intended is anybody's.
+pub(super) async fn check_account(
+    ledger: &RedisLedger,
+    reference: &Ref,
+    account: &AccountName,
+) -> Result<(), LedgerError> {
+    let (partition, key) = place(reference);
+    let owner = fields::of(ledger, partition, key, &["account"]).await?;
+    match owner.and_then(|row| row.into_iter().next().flatten()) {
+        Some(owner) if owner != account.as_str() => Err(LedgerError::Foreign),
+        _ => Ok(()),
+    }
+}
+
+/// The first payment that came of the intent stays.
+pub(super) async fn bind(
+    ledger: &RedisLedger,
+    reference: &Ref,
+    account: &AccountName,
+    id: &PaymentId,
+) -> Result<(), LedgerError> {
+    let (partition, key) = place(reference);
+    let call = BIND.call().key(key).arg(account.as_str()).arg(id.as_str());
+    ledger.redis.run_durably(partition, &call).await?;
+    Ok(())
+}
+
+pub(super) fn place(reference: &Ref) -> (Partition, String) {
+    let partition = Partition::of(reference.as_str());
+    (partition, partition.key("intent", reference.as_str()))
+}

@@ -1,0 +1,274 @@
+//! Payments: created, observed, read.
+
+use std::sync::LazyLock;
+
+use sha2::{Digest, Sha256};
+
+use super::{RedisLedger, fields, intents, ms, names, replies, retention, transactions};
+use crate::ledger::{LedgerError, Outcome, TIMELINE_LIMIT};
+use crate::payment::{
+    AccountName, Amount, Currency, ErrandKind, MerchantUrls, Observation, Payment, PaymentId,
+    Reason, Ref, State, Status, Terms,
+};
+use crate::redis::{Call, Partition, Script, Value, change};
+
+static CREATE: LazyLock<Script> = LazyLock::new(|| {
+    Script::new(concat!(
+        include_str!("clock.lua"),
+        include_str!("payment.lua"),
+        include_str!("create.lua"),
+    ))
+});
+static OBSERVE: LazyLock<Script> = LazyLock::new(|| {
+    Script::new(concat!(
+        include_str!("clock.lua"),
+        include_str!("payment.lua"),
+        include_str!("errand.lua"),
+        include_str!("schedule.lua"),
+        include_str!("notification.lua"),
+        include_str!("observe.lua"),
+    ))
+});
+
+const STATE: [&str; 4] = ["status", "status_at", "late", "reason"];
+
+const FIELDS: [&str; 15] = [
+    "status",
+    "status_at",
+    "late",
+    "reason",
+    "account",
+    "amount",
+    "currency",
+    "transaction_id",
+    "return_url",
+    "cancel_url",
+    "notify_url",
+    "reference",
+    "payment_url",
+    "expires_at",
+    "created_at",
+];
+
+/// In four partitions, so it cannot be one step. The index comes before the payment and the intent is bound after it:
+/// wherever this ends early, doing it again does the rest.
+pub(super) async fn create(
+    ledger: &RedisLedger,
+    payment: &Payment,
+) -> Result<Outcome, LedgerError> {
+    let may_refer = async {
+        match &payment.reference {
+            Some(reference) => intents::check_account(ledger, reference, &payment.account).await,
+            None => Ok(()),
+        }
+    };
+    tokio::try_join!(may_refer, transactions::keep(ledger, payment))?;
+    let (partition, call) = creating(ledger, payment);
+    let reply = ledger.redis.run_durably(partition, &call).await?;
+    let outcome = outcome(ledger, &payment.id, &payment.account, reply)?;
+    if let Some(reference) = &payment.reference {
+        intents::bind(ledger, reference, &payment.account, &payment.id).await?;
+    }
+    Ok(outcome)
+}
+
+fn creating(ledger: &RedisLedger, payment: &Payment) -> (Partition, Call) {
+    let (partition, call) = writing(ledger, &CREATE, &payment.id);
+    let state = &payment.state;
+    let terms = payment.terms.as_ref();
+    let transaction_id = terms.and_then(|terms| terms.transaction_id.as_deref());
+    let mut call = call
+        .arg(payment.account.as_str())
+        .arg(payment.created_at.unix_ms())
+        .arg(state.status.version())
+        .arg(state.at.unix_ms())
+        .arg(u8::from(state.late))
+        .arg(state.reason.map_or("", Reason::as_str))
+        .arg(terms.map_or(String::new(), |terms| terms.amount.to_string()))
+        .arg(terms.map_or("", |terms| terms.currency.as_str()))
+        .arg(transaction_id.unwrap_or_default());
+    let expires_at = payment.expires_at.map(|at| at.unix_ms().to_string());
+    for (field, value) in [
+        ("return_url", payment.urls.return_url.as_deref()),
+        ("cancel_url", payment.urls.cancel_url.as_deref()),
+        ("notify_url", payment.urls.notify_url.as_deref()),
+        ("reference", payment.reference.as_ref().map(Ref::as_str)),
+        ("payment_url", payment.payment_url.as_deref()),
+        ("expires_at", expires_at.as_deref()),
+    ] {
+        if let Some(value) = value {
+            call = call.arg(field).arg(value);
+        }
+    }
+    (partition, call)
+}
+
+pub(super) async fn observe(
+    ledger: &RedisLedger,
+    id: &PaymentId,
+    observation: &Observation,
+) -> Result<Outcome, LedgerError> {
+    let (partition, call) = observing(ledger, id, observation);
+    let reply = ledger.redis.run_durably(partition, &call).await?;
+    outcome(ledger, id, &observation.account, reply)
+}
+
+fn observing(ledger: &RedisLedger, id: &PaymentId, observation: &Observation) -> (Partition, Call) {
+    let (partition, call) = writing(ledger, &OBSERVE, id);
+    let mut call = call
+        .key(partition.key("agenda", ErrandKind::Delivery.as_str()))
+        .key(partition.key("agenda", ErrandKind::Check.as_str()))
+        .arg(id.as_str())
+        .arg(observation.account.as_str())
+        .arg(observation.source.as_str())
+        .arg(observation.at.unix_ms());
+    call = match &observation.claim {
+        Some(claim) => call
+            .arg(claim.status.version())
+            .arg(u8::from(claim.late))
+            .arg(claim.reason.map_or("", Reason::as_str)),
+        None => call.arg("").arg("").arg(""),
+    };
+    call = match &observation.notification {
+        Some(notification) => call
+            .arg(names::hexadecimal(&Sha256::digest(&notification.body)))
+            .arg(notification.body.as_ref())
+            .arg(&notification.signature)
+            .arg(notification.verdict.as_str()),
+        None => call.arg("").arg("").arg("").arg(""),
+    };
+    for errand in &observation.errands {
+        call = call.arg(errand.kind.as_str()).arg(errand.due_at.unix_ms());
+    }
+    (partition, call)
+}
+
+pub(super) async fn states(
+    ledger: &RedisLedger,
+    ids: &[PaymentId],
+) -> Result<Vec<Option<State>>, LedgerError> {
+    let rows = fields::of_payments(ledger, ids, &STATE).await?;
+    rows.into_iter()
+        .map(|row| row.map(|row| state(&row)).transpose())
+        .collect()
+}
+
+pub(super) async fn find(
+    ledger: &RedisLedger,
+    id: &PaymentId,
+) -> Result<Option<Payment>, LedgerError> {
+    let partition = Partition::of(id.as_str());
+    let key = partition.key("payment", id.as_str());
+    let row = fields::of(ledger, partition, key, &FIELDS).await?;
+    row.map(|row| payment(id, row)).transpose()
+}
+
+/// A call of a script that writes a payment, with what all of them begin with: see `payment.lua`.
+pub(super) fn writing(
+    ledger: &RedisLedger,
+    script: &'static Script,
+    id: &PaymentId,
+) -> (Partition, Call) {
+    let channel = change::channel(id);
+    let id = id.as_str();
+    let partition = Partition::of(id);
+    let call = script
+        .call()
+        .key(partition.key("payment", id))
+        .key(partition.key("notified", id))
+        .key(partition.key("raw", id))
+        .key(partition.key("timeline", id))
+        .arg(ms(ledger.retention))
+        .arg(ms(ledger.raw_retention))
+        .arg(TIMELINE_LIMIT)
+        .arg(ledger.redis.publish_command())
+        .arg(channel);
+    (partition, call)
+}
+
+/// What a script answers that may have changed the status: the state before and after, and for one that has become final
+/// what else leads to the payment.
+fn outcome(
+    ledger: &RedisLedger,
+    id: &PaymentId,
+    account: &AccountName,
+    reply: Value,
+) -> Result<Outcome, LedgerError> {
+    type Row = (Option<Vec<u8>>, Vec<u8>, Option<String>, Option<String>);
+    let (before, after, reference, transaction_id): Row = replies::unless_foreign(reply)?;
+    let state = |text: &[u8]| change::parse(text).ok_or_else(|| replies::damaged("state"));
+    let outcome = Outcome {
+        before: before.as_deref().map(state).transpose()?,
+        after: state(&after)?,
+    };
+    retention::let_go(ledger, id, account, reference, transaction_id);
+    Ok(outcome)
+}
+
+fn payment(id: &PaymentId, row: fields::Row) -> Result<Payment, LedgerError> {
+    let state = state(&row)?;
+    let Ok(
+        [
+            _,
+            _,
+            _,
+            _,
+            Some(account),
+            amount,
+            currency,
+            transaction_id,
+            return_url,
+            cancel_url,
+            notify_url,
+            reference,
+            payment_url,
+            expires_at,
+            Some(created_at),
+        ],
+    ) = <[Option<String>; 15]>::try_from(row)
+    else {
+        return Err(replies::damaged("payment"));
+    };
+    let terms = match (amount, currency) {
+        (Some(amount), Some(currency)) => Some(Terms {
+            amount: Amount::parse(&amount).map_err(|_| replies::damaged("amount"))?,
+            currency: Currency::parse(&currency).map_err(|_| replies::damaged("currency"))?,
+            transaction_id,
+        }),
+        _ => None,
+    };
+    Ok(Payment {
+        id: id.clone(),
+        account: AccountName::parse(&account).map_err(|_| replies::damaged("account"))?,
+        terms,
+        urls: MerchantUrls {
+            return_url,
+            cancel_url,
+            notify_url,
+        },
+        reference: reference
+            .map(|text| Ref::parse(&text).map_err(|_| replies::damaged("reference")))
+            .transpose()?,
+        payment_url,
+        expires_at: expires_at.as_deref().map(replies::moment).transpose()?,
+        created_at: replies::moment(&created_at)?,
+        state,
+    })
+}
+
+/// From the fields of [`STATE`], with which a payment's begin.
+fn state(row: &[Option<String>]) -> Result<State, LedgerError> {
+    let [Some(status), Some(at), late, reason, ..] = row else {
+        return Err(replies::damaged("state"));
+    };
+    let status = Status::from_version(replies::number(status)?);
+    let reason = reason.as_deref().map(Reason::parse);
+    Ok(State {
+        status: status.ok_or_else(|| replies::damaged("status"))?,
+        at: replies::moment(at)?,
+        late: late.is_some(),
+        reason: reason
+            .map(|known| known.ok_or_else(|| replies::damaged("reason")))
+            .transpose()?,
+    })
+}
