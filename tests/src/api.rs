@@ -244,12 +244,17 @@ pub async fn try_send(request: RequestBuilder) -> Option<Answer> {
     })
 }
 
+/// Idle connections are given up long before the gateway does it (`limits.handshake_timeout`): a request on one that is
+/// being closed at that moment would get no answer.
+const IDLE: Duration = Duration::from_secs(3);
+
 /// Follows no redirect, uses no proxy, and trusts nobody over https: everything here is on this machine.
 pub fn client() -> Client {
     Client::builder()
         .no_proxy()
         .redirect(redirect::Policy::none())
         .tls_certs_only([])
+        .pool_idle_timeout(IDLE)
         .timeout(DEADLINE + Duration::from_secs(60))
         .build()
         .expect("an http client")

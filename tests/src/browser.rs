@@ -32,8 +32,8 @@ pub struct Departure {
     /// `None`: the connection broke.
     pub code: Option<u16>,
     pub left_at: Instant,
-    /// When it was connected again.
-    pub returned_at: Option<Instant>,
+    /// When it first tried to connect again.
+    pub returned_at: Instant,
 }
 
 impl Browser {
@@ -51,12 +51,15 @@ impl Browser {
                         story.status = status;
                         return story;
                     }
-                    Err(departure) => {
-                        story.departures.push(departure.left());
-                        watcher = come_back(&gateway_urls, &mut turn, &payment, departure).await;
-                        if let Some(last) = story.departures.last_mut() {
-                            last.returned_at = Some(Instant::now());
-                        }
+                    Err(ending) => {
+                        let any_part = FIRST_BACKOFF.mul_f64(rand::random());
+                        tokio::time::sleep(ending.after.unwrap_or(any_part)).await;
+                        story.departures.push(Departure {
+                            code: ending.code,
+                            left_at: ending.at,
+                            returned_at: Instant::now(),
+                        });
+                        watcher = connect(&gateway_urls, &mut turn, &payment).await;
                     }
                 }
             }
@@ -77,16 +80,6 @@ struct Ending {
     code: Option<u16>,
     after: Option<Duration>,
     at: Instant,
-}
-
-impl Ending {
-    fn left(self) -> Departure {
-        Departure {
-            code: self.code,
-            left_at: self.at,
-            returned_at: None,
-        }
-    }
 }
 
 /// `Ok`: the final status.
@@ -130,21 +123,15 @@ fn wait_asked_for(reason: &str) -> Option<Duration> {
     Some(Duration::from_millis(wait))
 }
 
-async fn come_back(
-    gateway_urls: &[String],
-    turn: &mut usize,
-    payment: &Created,
-    ending: Ending,
-) -> Watcher {
+/// At the next gateway, and then the next.
+async fn connect(gateway_urls: &[String], turn: &mut usize, payment: &Created) -> Watcher {
     let mut backoff = FIRST_BACKOFF;
-    let mut wait = ending.after;
     loop {
-        let any_part = backoff.mul_f64(rand::random());
-        tokio::time::sleep(wait.take().unwrap_or(any_part)).await;
         *turn = (*turn + 1) % gateway_urls.len();
         if let Some(watcher) = Watcher::try_open(&gateway_urls[*turn], payment).await {
             return watcher;
         }
         backoff = (backoff * 2).min(LONGEST_BACKOFF);
+        tokio::time::sleep(backoff.mul_f64(rand::random())).await;
     }
 }

@@ -33,6 +33,11 @@ impl Process {
 
     /// Not waited for: it may be one that refuses to start.
     pub fn launch(settings: &Settings) -> Self {
+        Self::launch_by(&mut serve(), settings)
+    }
+
+    /// The same with another command, such as [`check`].
+    pub fn launch_by(command: &mut Command, settings: &Settings) -> Self {
         let port = HeldPort::take();
         let directory = tempfile::tempdir().expect("a directory for the test");
         let mut settings = settings.clone();
@@ -47,7 +52,7 @@ impl Process {
         .expect("the configuration is written");
         Self {
             url: format!("http://{}", port.address),
-            running: Running::start(&mut serve(), directory.path()),
+            running: Running::start(command, directory.path()),
             _port: port,
             directory,
         }
@@ -97,6 +102,11 @@ impl Process {
         self.running.id()
     }
 
+    /// What it wrote to standard output, over all its lives.
+    pub fn said(&self) -> String {
+        self.running.said()
+    }
+
     /// Its log so far, over all its lives.
     pub fn log(&self) -> String {
         self.running.log()
@@ -126,7 +136,16 @@ impl Process {
 
 /// `chasqui serve`, in the process's own directory.
 pub fn serve() -> Command {
+    command("serve")
+}
+
+/// `chasqui check`, there: looks once and ends.
+pub fn check() -> Command {
+    command("check")
+}
+
+fn command(name: &str) -> Command {
     let mut command = Command::new(chasqui());
-    command.args(["serve", "--config", "chasqui.toml"]);
+    command.args([name, "--config", "chasqui.toml"]);
     command
 }

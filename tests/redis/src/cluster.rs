@@ -146,7 +146,7 @@ impl RedisCluster {
     pub async fn migrate_slot(&self, slot: u16, to: usize) {
         let migration = self.begin_migration(slot, to).await;
         self.move_keys(&migration).await;
-        self.finish_migration(&migration).await;
+        self.finish_migration(migration).await;
     }
 
     /// From now on new keys of the slot are made at `to`.
@@ -176,8 +176,8 @@ impl RedisCluster {
     }
 
     /// The new master owns the slot, and every master knows.
-    pub async fn finish_migration(&self, migration: &Migration) {
-        let Migration { slot, from, to } = *migration;
+    pub async fn finish_migration(&self, migration: Migration) {
+        let Migration { slot, from, to } = migration;
         let number = slot.to_string();
         let others = (0..NODES).filter(|index| ![from, to].contains(index));
         for index in [to, from].into_iter().chain(others) {
@@ -225,7 +225,7 @@ mod tests {
         let error = asked.await.expect_err("the key is not here");
         assert_eq!(error.code(), Some("ASK"), "{error}");
         cluster.move_keys(&migration).await;
-        cluster.finish_migration(&migration).await;
+        cluster.finish_migration(migration).await;
         assert_eq!(cluster.master_of_slot(slot).await, to);
         assert_eq!(
             cluster.nodes[to].ask::<String>(&["GET", "{a}1"]).await,
