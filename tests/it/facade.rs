@@ -3,6 +3,7 @@
 use chasqui_tests::api::{Api, Created, order, send};
 use chasqui_tests::caller::Caller;
 use chasqui_tests::gateway::Gateway;
+use chasqui_tests::sandbox::Sandbox;
 use chasqui_tests::settings::{ACCOUNT, Account, KHIPU_API_KEY, Settings};
 use chasqui_tests::stage::Stage;
 use reqwest::Method;
@@ -92,6 +93,7 @@ async fn the_key_is_needed_and_khipus_own_key_does_not_do() {
         (Method::DELETE, "/v3/payments/zfxnocsow6mz"),
         (Method::GET, "/v3/banks"),
         (Method::POST, "/v1/payments/zfxnocsow6mz/status-token"),
+        (Method::GET, "/v1/payments?transaction_id=order-1"),
     ] {
         send(stage.api.request(method.clone(), path))
             .await
@@ -332,4 +334,42 @@ async fn a_creation_that_failed_after_its_effect_is_adopted_with_the_merchants_u
     assert_eq!(stage.merchant.next().await.payment_id(), id);
     let status = stage.api.get(&format!("/v1/payments/{id}/status")).await;
     assert_eq!(status.expect(200).json()["status"], "confirmed");
+}
+
+#[tokio::test]
+async fn a_merchant_who_knows_only_its_own_transaction_id_finds_its_payments() {
+    let sandbox = Sandbox::start().await;
+    let mut settings = Settings::new(&sandbox.url);
+    let other = Account::new("other");
+    settings.accounts.push(other.clone());
+    let gateway = Gateway::start(&settings).await;
+    let api = Api::new(&gateway.url, &settings.accounts[0].api_key);
+    let others = api.with_key(&other.api_key);
+    let order = || json!({ "transaction_id": "pedido 7/ñ" });
+    let (first, second) = (api.create(order()).await, api.create(order()).await);
+    api.create(json!({ "transaction_id": "pedido 8" })).await;
+    others.create(order()).await;
+    sandbox.act(&first.id, "conciliate").await;
+    let confirmed = api.until_status(&first, "confirmed").await;
+
+    const PATH: &str = "/v1/payments?transaction_id=pedido%207%2F%C3%B1";
+    let answer = api.get(PATH).await.expect(200);
+    assert_eq!(answer.header("content-type"), "application/json");
+    assert_eq!(answer.header("cache-control"), "no-store");
+    let pending = api.status(&second).await;
+    assert_eq!(answer.json(), json!({ "payments": [pending, confirmed] }));
+
+    let unknown = api.get("/v1/payments?transaction_id=pedido").await;
+    assert_eq!(unknown.expect(200).json(), json!({ "payments": [] }));
+    let too_long = format!("?transaction_id={}", "%C3%B1".repeat(256));
+    for query in ["", "?transaction_id=", too_long.as_str()] {
+        api.get(&format!("/v1/payments{query}"))
+            .await
+            .expect_problem(400, "invalid_transaction_id");
+    }
+    let longest = format!("/v1/payments?transaction_id={}", "%C3%B1".repeat(255));
+    api.get(&longest).await.expect(200);
+    api.get("/v1/payments?transaction_id=a&transaction_id=b")
+        .await
+        .expect_problem(400, "invalid_query");
 }

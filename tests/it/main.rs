@@ -18,6 +18,6 @@ mod return_hop;
 mod status;
 mod stopping;
 mod strangers;
-mod websocket;
 mod three_instances;
+mod websocket;
 mod whole_path;

@@ -29,7 +29,8 @@ impl Example {
         let port = |i: usize| ports[i].address.port().to_string();
         let three = |first: usize| (first..first + 3).map(port).collect::<Vec<_>>().join(" ");
         let directory = tempfile::tempdir().expect("a directory for the test");
-        let script = Path::new(env!("CARGO_MANIFEST_DIR")).join("../examples/three-instances/run.sh");
+        let script =
+            Path::new(env!("CARGO_MANIFEST_DIR")).join("../examples/three-instances/run.sh");
         let programs = chasqui().parent().expect("a directory of programs");
         let running = Running::start(
             Command::new(script)

@@ -10,6 +10,7 @@ use crate::khipu::{Answer, Fields};
 use crate::payment::{
     Claim, Intent, MerchantUrls, Observation, Payment, PaymentId, Ref, Source, State, Status,
 };
+use crate::push::Message;
 
 impl Gateway {
     /// Makes a payment at Khipu on the merchant's behalf. What is needed to find it again is durable before Khipu is
@@ -105,6 +106,22 @@ impl Gateway {
             None => MerchantUrls::default(),
         };
         Ok(answer.as_ref().clone().with_urls(&urls))
+    }
+
+    /// The payments to which the merchant gave this transaction id, the newest first, as they stand here. Khipu, which cannot
+    /// be asked by it, is not asked.
+    pub async fn of_transaction(
+        &self,
+        account: &Account,
+        transaction_id: &str,
+    ) -> Result<Vec<Message>, GatewayError> {
+        let found = self.ledger.of_transaction(&account.name, transaction_id);
+        let ids = found.await?;
+        let states = self.ledger.read(&ids).await?;
+        let known = ids.iter().zip(states);
+        Ok(known
+            .filter_map(|(id, state)| Some(Message::new(id, &state?)))
+            .collect())
     }
 
     /// Deletes an unpaid payment at Khipu. A task of its own: what Khipu has done is recorded even if the merchant hangs

@@ -12,6 +12,7 @@ mod desk;
 #[cfg(test)]
 pub(crate) mod fixture;
 mod following;
+mod health;
 mod idempotency;
 mod limiter;
 mod merchant;
@@ -37,6 +38,7 @@ use crate::relay::{Change, Relay};
 
 pub use crate::ledger::{IdempotencyKey, KeptAnswer};
 pub use asking::AskError;
+pub use health::{Health, Trouble};
 pub use idempotency::{Once, OnceError};
 pub use notifications::{NotificationError, Received};
 pub use watching::{Watch, WatchError};
@@ -149,11 +151,6 @@ impl Gateway {
             desks,
             wake: parts.wake,
         }
-    }
-
-    /// Whether this instance can do its work: the ledger can be written to.
-    pub async fn ready(&self) -> Result<(), LedgerError> {
-        self.ledger.ready().await
     }
 
     /// Where Khipu notifies an account; a payment's own reference is appended.

@@ -3,10 +3,11 @@
 use std::sync::Arc;
 
 use axum::body::Bytes;
-use axum::extract::{Path, State};
+use axum::extract::rejection::QueryRejection;
+use axum::extract::{Path, Query, State};
 use axum::http::{HeaderMap, StatusCode, header};
 use axum::response::{IntoResponse, Response};
-use serde::Serialize;
+use serde::{Deserialize, Serialize};
 
 use super::auth::{Merchant, payment_id};
 use super::idempotency::{self, Keyed};
@@ -94,6 +95,41 @@ pub(super) async fn delete(
 ) -> Result<Response, Problem> {
     Ok(passed_on(
         site.gateway.delete(&account, &payment_id(&id)?).await?,
+    ))
+}
+
+/// The longest that Khipu takes.
+const LONGEST_TRANSACTION_ID: usize = 255;
+
+#[derive(Debug, Deserialize)]
+pub(super) struct Sought {
+    transaction_id: Option<String>,
+}
+
+/// The status objects of all payments with a transaction id.
+pub(super) async fn of_transaction(
+    State(site): Shared,
+    Merchant(account): Merchant,
+    sought: Result<Query<Sought>, QueryRejection>,
+) -> Result<Response, Problem> {
+    let Query(sought) =
+        sought.map_err(|error| Problem::bad_request("invalid_query", error.body_text()))?;
+    let transaction_id = sought
+        .transaction_id
+        .filter(|id| (1..=LONGEST_TRANSACTION_ID).contains(&id.chars().count()))
+        .ok_or_else(|| {
+            Problem::bad_request(
+                "invalid_transaction_id",
+                "say which: ?transaction_id= and 1 to 255 characters; other lists are not kept",
+            )
+        })?;
+    let payments = site
+        .gateway
+        .of_transaction(&account, &transaction_id)
+        .await?;
+    let objects: Vec<_> = payments.iter().map(|message| &message.json[..]).collect();
+    Ok(json(
+        [br#"{"payments":["#, &*objects.join(&b","[..]), b"]}"].concat(),
     ))
 }
 

@@ -34,6 +34,7 @@ use crate::token::StatusTokens;
 pub(crate) use listener::{Grant, serve};
 pub use operations::{Canary, Readiness};
 
+use operations::Audience;
 use problem::Problem;
 
 /// What handlers work with.
@@ -60,6 +61,7 @@ pub fn public(site: Arc<Site>) -> Router {
             "/v3/payments/{id}",
             get(facade::payment).delete(facade::delete),
         )
+        .route("/v1/payments", get(facade::of_transaction))
         .route("/v1/payments/{id}/status-token", post(facade::status_token))
         .layer(DefaultBodyLimit::max(limits.facade_bytes));
 
@@ -82,7 +84,7 @@ pub fn public(site: Arc<Site>) -> Router {
     merchant
         .merge(khipu)
         .merge(payer)
-        .merge(operations::probes())
+        .merge(operations::probes(Audience::World))
         .layer(middleware::from_fn_with_state(
             limits.request_timeout,
             give_up_after,
@@ -94,7 +96,7 @@ pub fn public(site: Arc<Site>) -> Router {
 
 /// What only the operator may call.
 pub fn admin(site: Arc<Site>) -> Router {
-    operations::probes()
+    operations::probes(Audience::Operator)
         .route("/metrics", get(operations::metrics))
         .finish(site)
 }

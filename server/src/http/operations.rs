@@ -9,10 +9,11 @@ use axum::extract::State;
 use axum::http::{StatusCode, header};
 use axum::response::{IntoResponse, Response};
 use axum::routing::get;
+use tokio::time::Instant;
 
 use super::{Shared, Site};
 use crate::clock;
-use crate::gateway::Gateway;
+use crate::gateway::{Gateway, Health, Trouble};
 use crate::payment::Timestamp;
 
 /// A loop that has not turned for so long is stuck.
@@ -55,35 +56,45 @@ impl Readiness {
     }
 }
 
-/// One look at the ledger, shared by everybody who asks within a second: it is a write, and the probes are public.
+/// One look at every part, shared by everybody who asks within a second: it writes, and the probes are public.
 #[derive(Debug, Default)]
-pub struct Canary(tokio::sync::Mutex<Option<(tokio::time::Instant, bool)>>);
+pub struct Canary(tokio::sync::Mutex<Option<(Instant, Health)>>);
 
 const CANARY_LASTS: Duration = Duration::from_secs(1);
 
 impl Canary {
-    async fn sings(&self, gateway: &Gateway) -> bool {
+    async fn sings(&self, gateway: &Gateway) -> Health {
         let mut last = self.0.lock().await;
-        if let Some((at, sang)) = *last
+        if let Some((at, health)) = &*last
             && at.elapsed() < CANARY_LASTS
         {
-            return sang;
+            return health.clone();
         }
-        let looked = gateway.ready().await;
-        if let Err(error) = &looked {
-            tracing::warn!(%error, "not healthy");
+        let health = gateway.health().await;
+        for (part, trouble) in [("ledger", &health.ledger), ("relay", &health.relay)] {
+            if let Err(trouble) = trouble {
+                tracing::warn!(part, ?trouble, "not healthy");
+            }
         }
-        *last = Some((tokio::time::Instant::now(), looked.is_ok()));
-        looked.is_ok()
+        *last = Some((Instant::now(), health.clone()));
+        health
     }
 }
 
+/// Who asks how it is going.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Audience {
+    /// Is told which part does not work, but not its words, which may name files and hosts.
+    World,
+    Operator,
+}
+
 /// On both listeners.
-pub(super) fn probes() -> Router<Arc<Site>> {
+pub(super) fn probes(audience: Audience) -> Router<Arc<Site>> {
     Router::new()
         .route("/livez", get(alive))
         .route("/readyz", get(ready))
-        .route("/healthz", get(healthy))
+        .route("/healthz", get(move |site| healthy(site, audience)))
 }
 
 /// The process answers.
@@ -99,17 +110,17 @@ async fn ready(State(site): Shared) -> (StatusCode, String) {
 }
 
 /// By part, for monitors: 503 when something that payers or merchants notice does not work.
-async fn healthy(State(site): Shared) -> Response {
-    let instance = site.readiness.why_not().unwrap_or("ok");
-    let ledger = if site.canary.sings(&site.gateway).await {
-        "ok"
-    } else {
-        "not available"
-    };
-    let healthy = instance == "ok" && ledger == "ok";
+async fn healthy(State(site): Shared, audience: Audience) -> Response {
+    let health = site.canary.sings(&site.gateway).await;
+    let instance = site.readiness.why_not();
+    let healthy = instance.is_none() && health.ledger.is_ok() && health.relay.is_ok();
     let body = serde_json::json!({
         "status": if healthy { "ok" } else { "degraded" },
-        "parts": { "instance": instance, "ledger": ledger },
+        "parts": {
+            "instance": told(instance),
+            "ledger": of_part(&health.ledger, audience),
+            "relay": of_part(&health.relay, audience),
+        },
         "version": env!("CARGO_PKG_VERSION"),
     });
     let status = if healthy {
@@ -123,6 +134,25 @@ async fn healthy(State(site): Shared) -> Response {
         axum::Json(body),
     )
         .into_response()
+}
+
+fn of_part(part: &Result<(), Trouble>, audience: Audience) -> String {
+    told(
+        part.as_ref()
+            .err()
+            .map(|trouble| match (trouble, audience) {
+                (Trouble::Silent, _) => "no answer in time",
+                (Trouble::Failing(reason), Audience::Operator) => reason.as_str(),
+                (Trouble::Failing(_), Audience::World) => "failing",
+            }),
+    )
+}
+
+fn told(why_not: Option<&str>) -> String {
+    match why_not {
+        None => "ok".to_owned(),
+        Some(reason) => format!("not available: {reason}"),
+    }
 }
 
 pub(super) async fn metrics(State(site): Shared) -> Response {

@@ -181,7 +181,8 @@ impl From<OnceError> for Problem {
             OnceError::Unknown => conflict(
                 "outcome_unknown",
                 "the first request with this Idempotency-Key may or may not have been done, and it is not done again: \
-                 look for its transaction_id at khipu, or wait for its notification; if there is none, use a new key",
+                 look for its transaction_id with GET /v1/payments and at khipu, or wait for its notification; if there is none, \
+                 use a new key",
             ),
             OnceError::Gateway(error) => error.into(),
         }

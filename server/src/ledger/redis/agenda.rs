@@ -7,7 +7,7 @@ use std::time::Duration;
 use super::{RedisLedger, ms, payments, replies, timeline};
 use crate::ledger::{Attempt, Leased, LedgerError, Settlement};
 use crate::payment::{ErrandKind, PaymentId, Timestamp};
-use crate::redis::{Partition, Script};
+use crate::redis::{Call, Partition, Script};
 
 static PEEK: LazyLock<Script> =
     LazyLock::new(|| Script::new(concat!(include_str!("clock.lua"), include_str!("peek.lua"))));
@@ -94,6 +94,9 @@ async fn peek(
     }
 }
 
+/// Its rank among what is wanted, whose errand it is, and the token that its lease will have.
+type Wanted = (usize, PaymentId, u64);
+
 async fn take(
     ledger: &RedisLedger,
     kind: ErrandKind,
@@ -101,8 +104,7 @@ async fn take(
     lease: Duration,
     due: Vec<Due>,
 ) -> Result<Vec<Leased>, LedgerError> {
-    let clock = ledger.clock.argument(now);
-    let mut of_partition: BTreeMap<Partition, Vec<(usize, PaymentId, u64)>> = BTreeMap::new();
+    let mut of_partition: BTreeMap<Partition, Vec<Wanted>> = BTreeMap::new();
     for (rank, (_, id)) in due.into_iter().enumerate() {
         let wanted = of_partition.entry(Partition::of(id.as_str())).or_default();
         // Random, so that no lease of a check that is long forgotten matches one of today.
@@ -111,13 +113,7 @@ async fn take(
     let calls: Vec<_> = of_partition
         .iter()
         .map(|(partition, wanted)| {
-            let call = CLAIM.call().key(agenda(*partition, kind));
-            let call = call.arg(&clock).arg(kind.as_str()).arg(ms(lease));
-            let call = wanted.iter().fold(call, |call, (_, id, token)| {
-                call.key(partition.key("payment", id.as_str()))
-                    .arg(id.as_str())
-                    .arg(*token)
-            });
+            let call = claiming(ledger, kind, now, lease, *partition, wanted);
             (*partition, call)
         })
         .collect();
@@ -147,6 +143,28 @@ async fn take(
             Ok(taken.into_iter().map(|(_, leased)| leased).collect())
         }
     }
+}
+
+/// Takes what is wanted of one partition, as far as nobody else has.
+pub(super) fn claiming(
+    ledger: &RedisLedger,
+    kind: ErrandKind,
+    now: Timestamp,
+    lease: Duration,
+    partition: Partition,
+    wanted: &[Wanted],
+) -> Call {
+    let call = CLAIM
+        .call()
+        .key(agenda(partition, kind))
+        .arg(ledger.clock.argument(now))
+        .arg(kind.as_str())
+        .arg(ms(lease));
+    wanted.iter().fold(call, |call, (_, id, token)| {
+        call.key(partition.key("payment", id.as_str()))
+            .arg(id.as_str())
+            .arg(*token)
+    })
 }
 
 pub(super) async fn next_due(

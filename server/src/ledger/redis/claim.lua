@@ -1,6 +1,6 @@
 -- KEYS 1 the agenda, from 2 on the payments whose errands are to be taken.
 -- ARGV 1 the caller's clock or nothing, 2 kind, 3 lease in ms, from 4 on id and token for each. Answers with the attempts so
--- far, or with nothing for one that somebody else was quicker to take.
+-- far, or with nothing for one that somebody else was quicker to take. Doing it again takes what it took before.
 local agenda, kind = KEYS[1], ARGV[2]
 local at = now(ARGV[1])
 local ends = whole(at + ARGV[3])
@@ -11,7 +11,7 @@ for i = 2, #KEYS do
   taken[i - 1] = false
   if found.standing ~= 'open' then
     redis.call('ZREM', agenda, id)
-  elseif tonumber(found.due) <= at and (not found.token or tonumber(found['until']) <= at) then
+  elseif found.token == token or tonumber(found.due) <= at and tonumber(found['until'] or at) <= at then
     redis.call('HSET', KEYS[i], kind .. '_token', token, kind .. '_until', ends)
     redis.call('ZADD', agenda, ends, id)
     taken[i - 1] = found.attempts

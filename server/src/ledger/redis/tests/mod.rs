@@ -1,38 +1,115 @@
 //! The suite on a Redis alone and on a Cluster; beside it what only this implementation promises.
 
-use std::sync::{Arc, OnceLock};
+mod keeping;
+mod leases;
+mod partitions;
+mod recovery;
+mod register;
+mod telling;
+
+use std::sync::{Arc, OnceLock, Weak};
+use std::time::Duration;
 
 use async_trait::async_trait;
-use redis_processes::{AppendOnly, Options, RedisServer};
+use redis_processes::{AppendOnly, Options, RedisCluster, RedisServer};
 use tokio::runtime::Handle;
+use tokio::sync::{Mutex, MutexGuard};
 use tokio::task;
 
 use super::*;
+use crate::account::Secret;
 use crate::ledger::suite::{Factory, ledger_suite};
-use crate::redis::fixture;
+use crate::redis::{Partition, fixture};
 
-/// A Redis for each test, empty for each fresh ledger.
+ledger_suite!(alone, Alone::default());
+ledger_suite!(on_a_cluster, Clustered::take());
+
+/// A Redis for each test, empty for each fresh ledger, whose user may do what the operating guide says and no more.
 #[derive(Default)]
 struct Alone {
     server: OnceLock<RedisServer>,
 }
 
+/// `ACL SETUSER chasqui on >secret …`
+const GUIDE: &str = include_str!("../../../../../OPERATING.md");
+
+impl Alone {
+    fn settings(&self) -> Settings {
+        let server = self.server.get_or_init(|| {
+            let server = now(start());
+            let mut lines = GUIDE.lines();
+            let user = lines.find(|line| line.starts_with("ACL SETUSER chasqui on >secret "));
+            let words: Vec<_> = user.expect("in the guide").split(' ').collect();
+            now(server.command(&words));
+            server
+        });
+        Settings {
+            username: Some("chasqui".to_owned()),
+            password: Some(Secret::new("secret")),
+            ..fixture::standalone(server)
+        }
+    }
+}
+
 #[async_trait]
 impl Factory for Alone {
     async fn fresh(&self) -> Arc<dyn Ledger> {
-        let server = self
-            .server
-            .get_or_init(|| now(RedisServer::start(&options())));
+        let settings = self.settings();
+        let server = self.server.get().expect("started with the settings");
         now(server.command(&["FLUSHALL"]));
-        Arc::new(open(&fixture::standalone(server), Clock::Caller).await)
+        Arc::new(open(&settings, Clock::Caller).await)
     }
 
     async fn reopened(&self, ledger: Arc<dyn Ledger>) -> Option<Arc<dyn Ledger>> {
         drop(ledger);
-        let server = self.server.get().expect("there was a fresh one");
-        Some(Arc::new(
-            open(&fixture::standalone(server), Clock::Caller).await,
-        ))
+        Some(Arc::new(open(&self.settings(), Clock::Caller).await))
+    }
+}
+
+/// Starting a cluster takes longer than a test, so there is one for as long as any test waits for it; each has it to
+/// itself, and empty for each fresh ledger.
+struct Clustered {
+    cluster: Arc<RedisCluster>,
+    _turn: MutexGuard<'static, ()>,
+}
+
+static CLUSTER: Mutex<Weak<RedisCluster>> = Mutex::const_new(Weak::new());
+static TURN: Mutex<()> = Mutex::const_new(());
+
+impl Clustered {
+    fn take() -> Self {
+        let cluster = now(async {
+            let mut shared = CLUSTER.lock().await;
+            match shared.upgrade() {
+                Some(cluster) => cluster,
+                None => {
+                    let cluster = Arc::new(RedisCluster::start(&options()).await);
+                    *shared = Arc::downgrade(&cluster);
+                    cluster
+                }
+            }
+        });
+        let turn = now(TURN.lock());
+        Self {
+            cluster,
+            _turn: turn,
+        }
+    }
+}
+
+#[async_trait]
+impl Factory for Clustered {
+    async fn fresh(&self) -> Arc<dyn Ledger> {
+        for master in &self.cluster.nodes[..3] {
+            now(master.command(&["FLUSHALL"]));
+        }
+        Arc::new(open(&fixture::cluster(&self.cluster), Clock::Caller).await)
+    }
+
+    async fn reopened(&self, ledger: Arc<dyn Ledger>) -> Option<Arc<dyn Ledger>> {
+        drop(ledger);
+        let settings = fixture::cluster(&self.cluster);
+        Some(Arc::new(open(&settings, Clock::Caller).await))
     }
 }
 
@@ -41,9 +118,13 @@ fn now<T>(future: impl Future<Output = T>) -> T {
     task::block_in_place(|| Handle::current().block_on(future))
 }
 
-/// What a server would do to keep what it holds is its own business.
+/// What a server would do to keep what it holds is not the ledger's business.
 fn options() -> Options {
     Options::append_only(AppendOnly::No)
+}
+
+async fn start() -> RedisServer {
+    RedisServer::start(&options()).await
 }
 
 async fn open(settings: &Settings, clock: Clock) -> RedisLedger {
@@ -52,4 +133,20 @@ async fn open(settings: &Settings, clock: Clock) -> RedisLedger {
     RedisLedger { clock, ..ledger }
 }
 
-ledger_suite!(alone, Alone::default());
+/// As it ships: by the store's clock.
+async fn open_alone(server: &RedisServer) -> RedisLedger {
+    open(&fixture::standalone(server), Clock::Store).await
+}
+
+/// `payment`, `notified`, `raw`, `timeline` or `change` of a payment.
+fn key(kind: &str, name: &str) -> String {
+    Partition::of(name).key(kind, name)
+}
+
+/// The server's clock, which is this machine's.
+async fn time(server: &RedisServer) -> Timestamp {
+    let time: (i64, i64) = server.ask(&["TIME"]).await;
+    Timestamp::from_unix_ms(time.0 * 1000 + time.1 / 1000)
+}
+
+const HOURS: Duration = Duration::from_secs(5 * 3600);

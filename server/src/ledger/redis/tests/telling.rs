@@ -1,0 +1,117 @@
+//! A change is told in the step that makes it, and nothing else is.
+
+use redis_processes::deadline::within;
+use tokio::sync::mpsc;
+
+use super::*;
+use crate::ledger::suite::{at, confirming, id, payment, saying, scheduling};
+use crate::payment::{Claim, Reason, Status};
+use crate::relay::redis::RedisRelay;
+use crate::relay::{Change, Listener, Relay};
+
+struct Ear(mpsc::UnboundedSender<Change>);
+
+impl Listener for Ear {
+    fn heard(&self, change: Change) {
+        let _ = self.0.send(change);
+    }
+
+    fn missed(&self, _: Vec<PaymentId>) {}
+}
+
+/// An instance that watches a payment, through the relay that ships.
+struct Watching {
+    ledger: RedisLedger,
+    _relay: RedisRelay,
+    heard: mpsc::UnboundedReceiver<Change>,
+}
+
+impl Watching {
+    async fn start(settings: &Settings, name: &str) -> Self {
+        let (sender, heard) = mpsc::unbounded_channel();
+        let redis = Redis::open(settings).await.expect("reachable");
+        let relay = RedisRelay::new(Arc::clone(&redis), Arc::new(Ear(sender)));
+        redis_processes::deadline::eventually("a subscription", async || {
+            relay.subscribe(&id(name)).await.ok()
+        })
+        .await;
+        Self {
+            ledger: RedisLedger::open(redis, settings).await.expect("open"),
+            _relay: relay,
+            heard,
+        }
+    }
+
+    async fn hears(&mut self) -> State {
+        let change = within("a change is heard", self.heard.recv()).await;
+        change.expect("the relay is alive").state
+    }
+
+    async fn observe(&self, name: &str, observation: &Observation) {
+        let observed = self.ledger.observe(&id(name), observation).await;
+        observed.expect("observe");
+    }
+
+    /// Everything that changes a payment is told once, in order, and nothing that does not.
+    async fn hears_of_every_change_and_of_nothing_else(&mut self) {
+        self.ledger.create(&payment("p1")).await.expect("create");
+        assert_eq!(self.hears().await, State::pending(at(10)));
+
+        let verifying = saying(Status::Verifying, 20);
+        for silent in [saying(Status::Pending, 15), verifying.clone()] {
+            self.observe("p1", &silent).await;
+        }
+        let expected = State {
+            status: Status::Verifying,
+            ..State::pending(at(20))
+        };
+        assert_eq!(self.hears().await, expected);
+
+        self.observe("p1", &verifying).await;
+        self.observe("p1", &scheduling(ErrandKind::Check, 30)).await;
+        self.observe("p2", &confirming("{}", 30)).await;
+        self.ledger.create(&payment("p1")).await.expect("again");
+        let late = Observation {
+            claim: Some(Claim {
+                status: Status::Confirmed,
+                late: true,
+                reason: Some(Reason::MarkedPaidByReceiver),
+            }),
+            ..confirming("{}", 40)
+        };
+        self.observe("p1", &late).await;
+        let expected = State {
+            status: Status::Confirmed,
+            at: at(40),
+            late: true,
+            reason: Some(Reason::MarkedPaidByReceiver),
+        };
+        assert_eq!(self.hears().await, expected);
+
+        self.observe("p1", &late).await;
+        let reversed = Payment {
+            state: State {
+                status: Status::Reversed,
+                ..State::pending(at(50))
+            },
+            ..payment("p1")
+        };
+        self.ledger.create(&reversed).await.expect("create");
+        assert_eq!(self.hears().await, reversed.state);
+    }
+}
+
+#[tokio::test]
+async fn every_change_is_told_once_and_nothing_else() {
+    let server = start().await;
+    let mut watching = Watching::start(&fixture::standalone(&server), "p1").await;
+    watching.hears_of_every_change_and_of_nothing_else().await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn every_change_is_told_once_and_nothing_else_on_a_cluster() {
+    let shared = Clustered::take();
+    drop(shared.fresh().await);
+    let mut watching = Watching::start(&fixture::cluster(&shared.cluster), "p1").await;
+    watching.hears_of_every_change_and_of_nothing_else().await;
+}
