@@ -6,11 +6,26 @@ use chasqui_tests::fleet::Fleet;
 use chasqui_tests::process::{Process, check};
 use chasqui_tests::sandbox::Sandbox;
 use chasqui_tests::settings::Settings;
-use redis_processes::{AppendOnly, Certificates, Options, RedisServer};
+use redis_processes::{AppendOnly, Certificates, Options, RedisCluster, RedisServer, SentinelTrio};
 
-/// What the operating guide tells to give a gateway.
-const ACL_USER: &str = "user chasqui on >s3cret ~chasqui:* &chasqui:* -@all +@read +@write +@pubsub +@scripting \
-                        +@connection +wait +time +info +config|get";
+/// What the operating guide tells to give a gateway, given to each of these: word for word.
+async fn admit_user(servers: &[RedisServer]) {
+    let guide = include_str!("../../../OPERATING.md");
+    let line = guide
+        .lines()
+        .find(|line| line.starts_with("ACL SETUSER chasqui "))
+        .expect("the guide names a user");
+    let words: Vec<&str> = line.split(' ').collect();
+    for server in servers {
+        server.command(&words).await;
+    }
+}
+
+/// The URL with the guide's user in it.
+fn as_user(url: &str) -> [String; 2] {
+    let url = url.replacen("://", "://chasqui:secret@", 1);
+    [url.clone(), url]
+}
 
 /// A payment is made on one gateway, watched on another, notified and delivered.
 async fn expect_work(storage: &[String; 2], change: impl FnOnce(&mut Settings)) {
@@ -33,10 +48,24 @@ async fn expect_work(storage: &[String; 2], change: impl FnOnce(&mut Settings)) 
 }
 
 #[tokio::test]
-async fn a_user_that_may_do_no_more_than_needed_is_enough() {
-    let redis = RedisServer::start(&Options::default().with(ACL_USER)).await;
-    let url = format!("redis://chasqui:s3cret@{}", redis.address());
-    expect_work(&[url.clone(), url], |_| {}).await;
+async fn the_user_of_the_operating_guide_may_do_what_is_needed() {
+    let redis = [RedisServer::start(&Options::default()).await];
+    admit_user(&redis).await;
+    expect_work(&as_user(&redis[0].url()), |_| {}).await;
+}
+
+#[tokio::test]
+async fn the_user_of_the_operating_guide_may_do_what_is_needed_on_a_cluster() {
+    let cluster = RedisCluster::start(&Options::default()).await;
+    admit_user(&cluster.nodes).await;
+    expect_work(&as_user(&cluster.url()), |_| {}).await;
+}
+
+#[tokio::test]
+async fn the_user_of_the_operating_guide_may_do_what_is_needed_behind_sentinels() {
+    let trio = SentinelTrio::start(&Options::default()).await;
+    admit_user(&trio.servers).await;
+    expect_work(&as_user(&trio.url()), |_| {}).await;
 }
 
 #[tokio::test]

@@ -153,7 +153,7 @@ async fn a_slot_that_moves_takes_its_watchers_along() {
     } = stage;
     let notify = async |number: usize| {
         let id = &payments[number].id;
-        fleet.apis[0].notify_until_accepted(id).await;
+        fleet.apis[0].notify_until_accepted(id).await
     };
     let from = cluster.master_of_slot(slot).await;
     let to = (0..3).find(|master| *master != from).expect("three");
@@ -168,9 +168,12 @@ async fn a_slot_that_moves_takes_its_watchers_along() {
     tokio::join!(notify(moving[1]), finishing);
     assert_eq!(cluster.master_of_slot(slot).await, to);
     for &number in &moving[2..] {
-        notify(number).await;
+        let accepted = notify(number).await;
+        let shown = followers[number].until("confirmed").await;
+        let took = shown.saturating_duration_since(accepted);
+        assert!(took < PROMPTLY, "it was shown after {took:?}");
     }
-    for &number in &moving {
+    for &number in &moving[..2] {
         followers[number].until("confirmed").await;
     }
     let moving: HashSet<usize> = moving.into_iter().collect();
