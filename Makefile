@@ -17,8 +17,9 @@ lint:
 client:
 	cd js-client && npm run typecheck && npm test && npm run check-dist
 
+# A scenario has more than ten thousand connections.
 rust:
-	cargo test --workspace
+	ulimit -S -n 16384 && cargo test --workspace
 
 # A person's way through the demo, in a real Chromium.
 browser:

@@ -2,7 +2,6 @@
 
 use chasqui_tests::api::{Api, Created, order, try_send};
 use chasqui_tests::chaos_proxy::ChaosProxy;
-use chasqui_tests::deadline::eventually;
 use chasqui_tests::front::Front;
 use chasqui_tests::gateway::Gateway;
 use chasqui_tests::merchant::Merchant;
@@ -83,7 +82,11 @@ async fn of_ten_thousand_notifications_none_that_was_answered_200_is_lost_by_kil
     // Khipu's behaviour: each is sent until it is answered 200, and never again.
     let accepted = watch::Sender::new(0);
     let sending = stream::iter(&payments).for_each_concurrent(AT_ONCE, |payment| {
-        notify_until_accepted(&api, &payment.id, &accepted)
+        let (api, accepted) = (&api, &accepted);
+        async move {
+            api.notify_until_accepted(&payment.id).await;
+            accepted.send_modify(|count| *count += 1);
+        }
     });
     let killing = async {
         for kill in 1..=PAYMENTS / KILL_EVERY {
@@ -113,21 +116,6 @@ async fn of_ten_thousand_notifications_none_that_was_answered_200_is_lost_by_kil
         lost.len(),
         &lost[..lost.len().min(5)]
     );
-}
-
-async fn notify_until_accepted(api: &Api, payment_id: &str, accepted: &watch::Sender<usize>) {
-    let notification = body(payment_id, &json!({}));
-    let signature = signed(&notification);
-    eventually("a notification is accepted", async || {
-        let request = api
-            .request(Method::POST, "/webhooks/khipu/shop")
-            .header("x-khipu-signature", &signature)
-            .body(notification.clone());
-        let answer = try_send(request).await?;
-        (answer.status == 200).then_some(())
-    })
-    .await;
-    accepted.send_modify(|count| *count += 1);
 }
 
 #[tokio::test]

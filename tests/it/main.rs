@@ -7,6 +7,7 @@ mod crash;
 mod durability;
 mod facade;
 mod idempotency;
+mod instances;
 mod khipu_trouble;
 mod metrics;
 mod notifications;

@@ -1,6 +1,6 @@
 //! The gateway as a merchant's back end and a browser without WebSocket call it: plain HTTP.
 
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use bytes::Bytes;
 use reqwest::header::HeaderMap;
@@ -8,6 +8,7 @@ use reqwest::{Client, Method, RequestBuilder, redirect};
 use serde_json::{Value, json};
 
 use crate::deadline::{DEADLINE, eventually};
+use crate::notification::{body, signed};
 use crate::settings::ACCOUNT;
 
 /// One merchant's way to one gateway.
@@ -167,6 +168,21 @@ impl Api {
         self.notify_account(ACCOUNT, signature, body).await
     }
 
+    /// Khipu's behaviour: posts the same notification until it is answered 200. Answers when the 200 came.
+    pub async fn notify_until_accepted(&self, payment_id: &str) -> Instant {
+        let notification = body(payment_id, &json!({}));
+        let signature = signed(&notification);
+        eventually("a notification is accepted", async || {
+            let request = self
+                .request(Method::POST, &format!("/webhooks/khipu/{ACCOUNT}"))
+                .header("x-khipu-signature", &signature)
+                .body(notification.clone());
+            let answer = try_send(request).await?;
+            (answer.status == 200).then(Instant::now)
+        })
+        .await
+    }
+
     pub async fn notify_account(
         &self,
         account: &str,
@@ -228,12 +244,17 @@ pub async fn try_send(request: RequestBuilder) -> Option<Answer> {
     })
 }
 
+/// Idle connections are given up long before the gateway does it (`limits.handshake_timeout`): a request on one that is
+/// being closed at that moment would get no answer.
+const IDLE: Duration = Duration::from_secs(3);
+
 /// Follows no redirect, uses no proxy, and trusts nobody over https: everything here is on this machine.
 pub fn client() -> Client {
     Client::builder()
         .no_proxy()
         .redirect(redirect::Policy::none())
         .tls_certs_only([])
+        .pool_idle_timeout(IDLE)
         .timeout(DEADLINE + Duration::from_secs(60))
         .build()
         .expect("an http client")

@@ -12,7 +12,7 @@ use tokio::task::JoinHandle;
 /// until it is restored.
 #[derive(Debug)]
 pub struct ChaosProxy {
-    /// `http://…`, to be used in the target's place.
+    /// The target's URL with the proxy's address, to be used in its place.
     pub url: String,
     state: watch::Sender<State>,
     task: JoinHandle<()>,
@@ -21,19 +21,35 @@ pub struct ChaosProxy {
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 struct State {
     stalled: bool,
-    /// Connections of an earlier generation are cut.
+    /// What connections of an earlier generation send is lost.
     generation: u64,
+    /// Those of a generation before this one are reset.
+    cut_before: u64,
+}
+
+impl State {
+    fn begin_generation(&mut self) {
+        self.stalled = false;
+        self.generation += 1;
+    }
+
+    /// Whether what a connection sends is lost.
+    fn swallows(self, generation: u64) -> bool {
+        self.stalled || self.generation != generation
+    }
 }
 
 impl ChaosProxy {
-    /// `target` is a URL without a path.
+    /// `target` is a URL of any scheme without a path.
     pub async fn start(target: &str) -> Self {
-        let target: Arc<str> = target.trim_start_matches("http://").into();
+        let (scheme, address) = target.split_once("://").expect("a URL");
+        let target: Arc<str> = address.into();
         let listener = TcpListener::bind("127.0.0.1:0").await.expect("a free port");
-        let url = format!("http://{}", listener.local_addr().expect("bound"));
+        let url = format!("{scheme}://{}", listener.local_addr().expect("bound"));
         let state = watch::Sender::new(State {
             stalled: false,
             generation: 0,
+            cut_before: 0,
         });
         let states = state.subscribe();
         let task = tokio::spawn(async move {
@@ -46,7 +62,12 @@ impl ChaosProxy {
 
     /// Resets every connection.
     pub fn cut(&self) {
-        self.state.send_modify(|state| state.generation += 1);
+        self.state.send_modify(|state| {
+            let stalled = state.stalled;
+            state.begin_generation();
+            state.stalled = stalled;
+            state.cut_before = state.generation;
+        });
     }
 
     /// From now on both sides' bytes are taken and never arrive.
@@ -57,9 +78,14 @@ impl ChaosProxy {
     /// New connections work again. What was swallowed is lost, so those that were stalled are cut.
     pub fn restore(&self) {
         self.state.send_modify(|state| {
-            state.stalled = false;
-            state.generation += 1;
+            state.begin_generation();
+            state.cut_before = state.generation;
         });
+    }
+
+    /// New connections work again. Nobody is told that the old ones do not, and never will.
+    pub fn restore_for_newcomers(&self) {
+        self.state.send_modify(State::begin_generation);
     }
 }
 
@@ -88,7 +114,7 @@ async fn carry(mut client: TcpStream, target: Arc<str>, states: watch::Receiver<
     };
     tokio::select! {
         _ = both => {}
-        _ = cuts.wait_for(|state| state.generation != generation) => {
+        _ = cuts.wait_for(|state| generation < state.cut_before) => {
             // Closing then resets: neither side must take it for a polite end.
             for stream in [&client, &server] {
                 let _ = stream.set_zero_linger();
@@ -111,8 +137,7 @@ async fn pump(
         };
         let state = *states.borrow();
         // What came while stalled may be read only after the restoring, and is lost all the same.
-        let swallowed = state.stalled || state.generation != generation;
-        if !swallowed && to.write_all(&buffer[..count]).await.is_err() {
+        if !state.swallows(generation) && to.write_all(&buffer[..count]).await.is_err() {
             break;
         }
     }

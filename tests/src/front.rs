@@ -9,6 +9,7 @@ use axum::http::{HeaderMap, Method, StatusCode, Uri};
 use axum::response::Response;
 use bytes::Bytes;
 use reqwest::Client;
+use std::time::Instant;
 use tokio::net::TcpListener;
 use tokio::sync::watch;
 use tokio::task::JoinHandle;
@@ -31,6 +32,16 @@ pub struct Call {
     pub path: String,
     pub headers: HeaderMap,
     pub body: Bytes,
+    pub at: Instant,
+}
+
+/// Whose answers are held back; Khipu has been asked by then.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Holding {
+    Nothing,
+    /// To `GET`.
+    Questions,
+    Everything,
 }
 
 #[derive(Debug)]
@@ -40,8 +51,7 @@ struct Desk {
     calls: Mutex<Vec<Call>>,
     /// Said in place of Khipu's answer, without asking Khipu.
     replacement: Mutex<Option<Replacement>>,
-    /// Whether answers are held back; Khipu has been asked by then.
-    holding: watch::Sender<bool>,
+    holding: watch::Sender<Holding>,
     /// How many answers are being held.
     held: watch::Sender<usize>,
 }
@@ -66,7 +76,7 @@ impl Front {
             client: client(),
             calls: Mutex::default(),
             replacement: Mutex::default(),
-            holding: watch::Sender::new(false),
+            holding: watch::Sender::new(Holding::Nothing),
             held: watch::Sender::new(0),
         });
         let url = format!("http://{}", listener.local_addr().expect("bound"));
@@ -86,11 +96,17 @@ impl Front {
 
     /// How often Khipu was asked about a payment.
     pub fn questions_about(&self, payment_id: &str) -> usize {
+        self.times_asked_about(payment_id).len()
+    }
+
+    /// When Khipu was asked about a payment.
+    pub fn times_asked_about(&self, payment_id: &str) -> Vec<Instant> {
         let path = format!("/v3/payments/{payment_id}");
         lock(&self.desk.calls)
             .iter()
             .filter(|call| call.method == Method::GET && call.path == path)
-            .count()
+            .map(|call| call.at)
+            .collect()
     }
 
     /// From now on Khipu is not asked: this is what it is made to say.
@@ -112,11 +128,16 @@ impl Front {
 
     /// Khipu still does what it is asked, but its answers stay here.
     pub fn hold_answers(&self) {
-        self.desk.holding.send_replace(true);
+        self.desk.holding.send_replace(Holding::Everything);
+    }
+
+    /// The same for answers to questions alone: whoever learns something did not learn it from Khipu.
+    pub fn hold_answers_to_questions(&self) {
+        self.desk.holding.send_replace(Holding::Questions);
     }
 
     pub fn release_answers(&self) {
-        self.desk.holding.send_replace(false);
+        self.desk.holding.send_replace(Holding::Nothing);
     }
 
     /// Waits until so many answers are being held.
@@ -149,7 +170,9 @@ async fn forward(
         path: uri.path().to_owned(),
         headers: headers.clone(),
         body: body.clone(),
+        at: Instant::now(),
     });
+    let is_question = method == Method::GET;
     let replacement = lock(&desk.replacement).clone();
     let answer = match replacement {
         Some(replacement) => {
@@ -165,7 +188,13 @@ async fn forward(
     };
     desk.held.send_modify(|held| *held += 1);
     let mut holding = desk.holding.subscribe();
-    let _ = holding.wait_for(|holding| !holding).await;
+    let _ = holding
+        .wait_for(|holding| match holding {
+            Holding::Nothing => true,
+            Holding::Questions => !is_question,
+            Holding::Everything => false,
+        })
+        .await;
     desk.held.send_modify(|held| *held -= 1);
     answer
 }

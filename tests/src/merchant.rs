@@ -1,6 +1,6 @@
 //! A merchant's notify_url: a real receiver that keeps what arrives and answers as it is told.
 
-use std::collections::VecDeque;
+use std::collections::{HashMap, VecDeque};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
@@ -20,7 +20,7 @@ use crate::deadline::{due_in, within};
 pub struct Merchant {
     pub url: String,
     arrivals: mpsc::UnboundedReceiver<Delivery>,
-    answers: Answers,
+    counter: Arc<Mutex<Counter>>,
     task: JoinHandle<()>,
 }
 
@@ -31,8 +31,18 @@ pub struct Delivery {
     pub body: Bytes,
 }
 
-/// What is answered next; 200 when there is nothing left.
-type Answers = Arc<Mutex<VecDeque<Reply>>>;
+/// Where attempts are taken in.
+#[derive(Debug, Default)]
+struct Counter {
+    /// What is answered next; 200 when there is nothing left.
+    answers: VecDeque<Reply>,
+    /// How long each attempt takes to be answered.
+    pace: Duration,
+    /// Attempts that are being answered, by `webhook-id`.
+    under_way: HashMap<String, usize>,
+    /// How often one came while another of the same delivery was being answered.
+    doubled: usize,
+}
 
 #[derive(Debug)]
 enum Reply {
@@ -44,31 +54,43 @@ enum Reply {
 impl Merchant {
     pub async fn start() -> Self {
         let (sender, arrivals) = mpsc::unbounded_channel();
-        let answers = Answers::default();
+        let counter = Arc::<Mutex<Counter>>::default();
         let listener = TcpListener::bind("127.0.0.1:0").await.expect("a free port");
         let url = format!("http://{}/khipu", listener.local_addr().expect("bound"));
         let router = Router::new()
             .fallback(receive)
-            .with_state((Arc::clone(&answers), sender));
+            .with_state((Arc::clone(&counter), sender));
         let task = tokio::spawn(async move {
             let _ = axum::serve(listener, router).await;
         });
         Self {
             url,
             arrivals,
-            answers,
+            counter,
             task,
         }
     }
 
     /// Answers the next attempts so.
     pub fn will_answer(&self, statuses: &[u16]) {
-        lock(&self.answers).extend(statuses.iter().map(|status| Reply::Status(*status)));
+        let replies = statuses.iter().map(|status| Reply::Status(*status));
+        lock(&self.counter).answers.extend(replies);
     }
 
     /// Sends the next attempt elsewhere.
     pub fn will_redirect(&self, url: &str) {
-        lock(&self.answers).push_back(Reply::Found(url.into()));
+        let reply = Reply::Found(url.into());
+        lock(&self.counter).answers.push_back(reply);
+    }
+
+    /// From now on each attempt is answered only after so long.
+    pub fn will_take(&self, pace: Duration) {
+        lock(&self.counter).pace = pace;
+    }
+
+    /// How often an attempt came while another of the same delivery was being answered.
+    pub fn doubled(&self) -> usize {
+        lock(&self.counter).doubled
     }
 
     /// Waits for the next attempt.
@@ -115,12 +137,19 @@ impl Drop for Merchant {
 }
 
 async fn receive(
-    State((answers, sender)): State<(Answers, mpsc::UnboundedSender<Delivery>)>,
+    State((counter, sender)): State<(Arc<Mutex<Counter>>, mpsc::UnboundedSender<Delivery>)>,
     headers: HeaderMap,
     body: Bytes,
 ) -> Response {
-    let reply = lock(&answers).pop_front().unwrap_or(Reply::Status(200));
-    let _ = sender.send(Delivery { headers, body });
+    let delivery = Delivery { headers, body };
+    let _attempt = Attempt::begin(&counter, delivery.header("webhook-id"));
+    let (reply, pace) = {
+        let mut counter = lock(&counter);
+        let reply = counter.answers.pop_front();
+        (reply.unwrap_or(Reply::Status(200)), counter.pace)
+    };
+    let _ = sender.send(delivery);
+    tokio::time::sleep(pace).await;
     match reply {
         Reply::Status(status) => StatusCode::from_u16(status)
             .expect("a status")
@@ -129,6 +158,35 @@ async fn receive(
     }
 }
 
-fn lock(answers: &Answers) -> MutexGuard<'_, VecDeque<Reply>> {
-    answers.lock().unwrap_or_else(PoisonError::into_inner)
+/// Under way until this is dropped: answered, or hung up on.
+struct Attempt {
+    counter: Arc<Mutex<Counter>>,
+    webhook_id: String,
+}
+
+impl Attempt {
+    fn begin(counter: &Arc<Mutex<Counter>>, webhook_id: &str) -> Self {
+        let mut locked = lock(counter);
+        let others = locked.under_way.entry(webhook_id.to_owned()).or_default();
+        *others += 1;
+        if *others > 1 {
+            locked.doubled += 1;
+        }
+        Self {
+            counter: Arc::clone(counter),
+            webhook_id: webhook_id.into(),
+        }
+    }
+}
+
+impl Drop for Attempt {
+    fn drop(&mut self) {
+        if let Some(count) = lock(&self.counter).under_way.get_mut(&self.webhook_id) {
+            *count -= 1;
+        }
+    }
+}
+
+fn lock(counter: &Mutex<Counter>) -> MutexGuard<'_, Counter> {
+    counter.lock().unwrap_or_else(PoisonError::into_inner)
 }

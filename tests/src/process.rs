@@ -24,28 +24,38 @@ pub struct Process {
 }
 
 impl Process {
-    /// `settings.storage` is replaced by a file of its own. Ready when this returns.
+    /// Ready when this returns. What would be in memory is put into a file of its own instead.
     pub async fn start(settings: &Settings) -> Self {
+        let process = Self::launch(settings);
+        ready(&process.url).await;
+        process
+    }
+
+    /// Not waited for: it may be one that refuses to start.
+    pub fn launch(settings: &Settings) -> Self {
+        Self::launch_by(&mut serve(), settings)
+    }
+
+    /// The same with another command, such as [`check`].
+    pub fn launch_by(command: &mut Command, settings: &Settings) -> Self {
         let port = HeldPort::take();
         let directory = tempfile::tempdir().expect("a directory for the test");
-        let settings = Settings {
-            storage: format!("sqlite:{}", directory.path().join("chasqui.db").display()),
-            ..settings.clone()
-        };
+        let mut settings = settings.clone();
+        if settings.storage == "sqlite::memory:" {
+            settings.storage = format!("sqlite:{}", directory.path().join("chasqui.db").display());
+        }
         let admin = SocketAddr::from(([127, 0, 0, 1], 0));
         fs::write(
             directory.path().join("chasqui.toml"),
             settings.to_toml(port.address, admin),
         )
         .expect("the configuration is written");
-        let process = Self {
+        Self {
             url: format!("http://{}", port.address),
-            running: Running::start(&mut serve(), directory.path()),
+            running: Running::start(command, directory.path()),
             _port: port,
             directory,
-        };
-        ready(&process.url).await;
-        process
+        }
     }
 
     /// Again on the same port and file; ready when this returns.
@@ -70,6 +80,16 @@ impl Process {
         self.running.terminate();
     }
 
+    /// SIGSTOP: its connections stay, and it does nothing.
+    pub fn freeze(&self) {
+        self.running.freeze();
+    }
+
+    /// SIGCONT.
+    pub fn thaw(&self) {
+        self.running.thaw();
+    }
+
     pub async fn ended(&mut self) -> ExitStatus {
         self.running.ended().await
     }
@@ -80,6 +100,11 @@ impl Process {
 
     pub fn id(&self) -> u32 {
         self.running.id()
+    }
+
+    /// What it wrote to standard output, over all its lives.
+    pub fn said(&self) -> String {
+        self.running.said()
     }
 
     /// Its log so far, over all its lives.
@@ -111,7 +136,16 @@ impl Process {
 
 /// `chasqui serve`, in the process's own directory.
 pub fn serve() -> Command {
+    command("serve")
+}
+
+/// `chasqui check`, there: looks once and ends.
+pub fn check() -> Command {
+    command("check")
+}
+
+fn command(name: &str) -> Command {
     let mut command = Command::new(chasqui());
-    command.args(["serve", "--config", "chasqui.toml"]);
+    command.args([name, "--config", "chasqui.toml"]);
     command
 }

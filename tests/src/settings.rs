@@ -20,11 +20,14 @@ pub const SHOP_ORIGIN: &str = "https://shop.example";
 pub struct Settings {
     /// `storage.url`.
     pub storage: String,
+    /// `server.public_url`; `None` is the address that is listened on.
+    pub public_url: Option<String>,
     /// `khipu.base_url`.
     pub khipu_url: String,
     pub accounts: Vec<Account>,
-    /// Further lines of `[server]`, `[khipu]`, `[limits]` and `[log]`.
+    /// Further lines of `[server]`, `[storage]`, `[khipu]`, `[limits]` and `[log]`.
     pub server: Vec<String>,
+    pub storage_more: Vec<String>,
     pub khipu: Vec<String>,
     pub limits: Vec<String>,
     pub log: Vec<String>,
@@ -50,9 +53,11 @@ impl Settings {
     pub fn new(khipu_url: &str) -> Self {
         Self {
             storage: "sqlite::memory:".into(),
+            public_url: None,
             khipu_url: khipu_url.into(),
             accounts: vec![Account::new(ACCOUNT)],
             server: Vec::new(),
+            storage_more: Vec::new(),
             khipu: Vec::new(),
             limits: Vec::new(),
             log: vec!["filter = \"chasqui=debug\"".into()],
@@ -63,14 +68,19 @@ impl Settings {
         &mut self.accounts[0]
     }
 
-    /// The file. `public_url` is how the world reaches the gateway: the address that is listened on.
+    /// The file.
     pub fn to_toml(&self, listen: SocketAddr, admin_listen: SocketAddr) -> String {
+        let public_url = self
+            .public_url
+            .clone()
+            .unwrap_or_else(|| format!("http://{listen}"));
         let mut text = format!(
-            "[server]\nlisten = \"{listen}\"\nadmin_listen = \"{admin_listen}\"\npublic_url = \"http://{listen}\"\n\
+            "[server]\nlisten = \"{listen}\"\nadmin_listen = \"{admin_listen}\"\npublic_url = {public_url:?}\n\
              signing_keys = [{SIGNING_KEY:?}]\n"
         );
         lines(&mut text, &self.server);
         let _ = writeln!(text, "[storage]\nurl = {:?}", self.storage);
+        lines(&mut text, &self.storage_more);
         let _ = writeln!(text, "[khipu]\nbase_url = {:?}", self.khipu_url);
         lines(&mut text, &self.khipu);
         text.push_str("[limits]\n");

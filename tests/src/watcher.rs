@@ -7,6 +7,7 @@ use tokio_tungstenite::WebSocketStream;
 use tokio_tungstenite::tungstenite::client::IntoClientRequest;
 use tokio_tungstenite::tungstenite::handshake::client::{Request, Response};
 use tokio_tungstenite::tungstenite::http::HeaderValue;
+use tokio_tungstenite::tungstenite::protocol::WebSocketConfig;
 use tokio_tungstenite::tungstenite::{Error, Message};
 
 use crate::api::Created;
@@ -14,6 +15,9 @@ use crate::deadline::within;
 
 /// What a browser offers beside its token.
 pub const SUBPROTOCOL: &str = "chasqui.v1";
+
+/// Messages are short, and there may be ten thousand watchers.
+const BUFFER: usize = 1024;
 
 /// Fails the test when a version comes that is not higher than the one before: no watcher may ever see that.
 #[derive(Debug)]
@@ -52,46 +56,60 @@ impl Watcher {
         let stream = within("a connection", TcpStream::connect(host))
             .await
             .expect("the gateway accepts connections");
-        let handshake = tokio_tungstenite::client_async(request, stream);
-        match within("a handshake", handshake).await {
-            Ok((socket, response)) => Ok((
-                Self {
-                    socket,
-                    version: 0,
-                    pings: 0,
-                },
-                response,
-            )),
+        match within("a handshake", shake_hands(request, stream)).await {
+            Ok((socket, response)) => Ok((Self::on(socket), response)),
             Err(Error::Http(response)) => Err(Box::new(response.map(Option::unwrap_or_default))),
             Err(error) => panic!("the handshake broke: {error}"),
         }
     }
 
-    /// The next thing that is said, pings aside.
-    pub async fn next(&mut self) -> Event {
-        within("a watcher hears something", async {
-            loop {
-                match self.socket.next().await {
-                    Some(Ok(Message::Text(text))) => return self.heard(text.as_str()),
-                    Some(Ok(Message::Close(frame))) => {
-                        let (code, reason) = frame
-                            .map(|frame| (frame.code.into(), frame.reason.to_string()))
-                            .unwrap_or_default();
-                        // Reading on answers the close.
-                        while let Some(Ok(_)) = self.socket.next().await {}
-                        return Event::Closed(code, reason);
-                    }
-                    Some(Ok(Message::Ping(_))) => {
-                        self.pings += 1;
-                        // What is owed is sent with the next flush.
-                        let _ = self.socket.flush().await;
-                    }
-                    Some(Ok(_)) => {}
-                    Some(Err(_)) | None => return Event::Lost,
-                }
-            }
+    /// `None`: nobody there, or nobody who wants to talk now.
+    pub async fn try_open(gateway_url: &str, payment: &Created) -> Option<Self> {
+        let request = request(gateway_url, &payment.id, &payment.token);
+        let host = request.uri().authority().expect("a host").to_string();
+        within("an answer or none", async {
+            let stream = TcpStream::connect(host).await.ok()?;
+            let (socket, _) = shake_hands(request, stream).await.ok()?;
+            Some(Self::on(socket))
         })
         .await
+    }
+
+    fn on(socket: WebSocketStream<TcpStream>) -> Self {
+        Self {
+            socket,
+            version: 0,
+            pings: 0,
+        }
+    }
+
+    /// The next thing that is said, pings aside.
+    pub async fn next(&mut self) -> Event {
+        within("a watcher hears something", self.hear()).await
+    }
+
+    /// The same, however long it takes.
+    pub async fn hear(&mut self) -> Event {
+        loop {
+            match self.socket.next().await {
+                Some(Ok(Message::Text(text))) => return self.heard(text.as_str()),
+                Some(Ok(Message::Close(frame))) => {
+                    let (code, reason) = frame
+                        .map(|frame| (frame.code.into(), frame.reason.to_string()))
+                        .unwrap_or_default();
+                    // Reading on answers the close.
+                    while let Some(Ok(_)) = self.socket.next().await {}
+                    return Event::Closed(code, reason);
+                }
+                Some(Ok(Message::Ping(_))) => {
+                    self.pings += 1;
+                    // What is owed is sent with the next flush.
+                    let _ = self.socket.flush().await;
+                }
+                Some(Ok(_)) => {}
+                Some(Err(_)) | None => return Event::Lost,
+            }
+        }
     }
 
     fn heard(&mut self, text: &str) -> Event {
@@ -155,10 +173,32 @@ impl Watcher {
             .expect("there is a connection");
     }
 
+    /// Says that a version was seen, as a page does; the connection may be over by then.
+    pub async fn acknowledge(&mut self, version: u64) {
+        let receipt = Message::text(format!(r#"{{"seen":{version}}}"#));
+        let _ = self.socket.send(receipt).await;
+    }
+
     /// The bare connection: whoever reads it answers nothing.
     pub fn into_stream(self) -> TcpStream {
         self.socket.into_inner()
     }
+}
+
+async fn shake_hands(
+    request: Request,
+    stream: TcpStream,
+) -> Result<(WebSocketStream<TcpStream>, Response), Error> {
+    let config = WebSocketConfig::default()
+        .read_buffer_size(BUFFER)
+        .write_buffer_size(BUFFER);
+    // Boxed: it is large, and a crowd shakes hands at once.
+    Box::pin(tokio_tungstenite::client_async_with_config(
+        request,
+        stream,
+        Some(config),
+    ))
+    .await
 }
 
 /// What a browser sends to begin.

@@ -2,7 +2,7 @@
 //! tests can use it too. In reading order:
 //! - [`deadline`] how tests wait; [`port`] a port that is kept; [`running`] a child that is killed with its test
 //! - [`options`] what a Redis is to be like, [`certificates`] for TLS
-//! - [`server`] one Redis; [`cluster`] six of them; [`sentinel`] three and those who watch them
+//! - [`server`] one Redis; [`cluster`] six of them; [`sentinel`] three and those who watch them; [`publishing`] measures one
 
 #![expect(
     clippy::missing_panics_doc,
@@ -14,6 +14,7 @@ pub mod cluster;
 pub mod deadline;
 pub mod options;
 pub mod port;
+pub mod publishing;
 pub mod running;
 pub mod sentinel;
 pub mod server;
@@ -21,5 +22,6 @@ pub mod server;
 pub use certificates::Certificates;
 pub use cluster::RedisCluster;
 pub use options::{AppendOnly, Options};
+pub use publishing::Publishing;
 pub use sentinel::SentinelTrio;
 pub use server::RedisServer;

@@ -2,6 +2,7 @@
 
 use std::fs;
 use std::net::SocketAddr;
+use std::path::PathBuf;
 use std::process::Command;
 
 use redis::aio::MultiplexedConnection;
@@ -157,6 +158,26 @@ impl RedisServer {
         let _ = fs::remove_dir_all(self.directory.path().join("appendonlydir"));
     }
 
+    /// How much it has appended to its file; what came later can be made to be forgotten. Only if it never rewrites it.
+    pub fn written(&self) -> u64 {
+        let metadata = fs::metadata(self.append_only_file());
+        metadata.expect("an append-only file").len()
+    }
+
+    /// What it wrote after `written` never reached the disk. Only while it is not running.
+    pub fn forget_after(&self, written: u64) {
+        let file = fs::File::options()
+            .write(true)
+            .open(self.append_only_file());
+        let cut = file.and_then(|file| file.set_len(written));
+        cut.expect("the append-only file can be cut");
+    }
+
+    fn append_only_file(&self) -> PathBuf {
+        let directory = self.directory.path().join("appendonlydir");
+        directory.join("appendonly.aof.1.incr.aof")
+    }
+
     /// Its log so far, over all its lives.
     pub fn log(&self) -> String {
         self.running.said()
@@ -228,7 +249,7 @@ mod tests {
     async fn what_was_written_is_there_after_a_kill() {
         let mut server = RedisServer::start(&Options::append_only(AppendOnly::Always)).await;
         let url = server.url();
-        let _: Value = server.command(&["SET", "a", "1"]).await;
+        server.command(&["SET", "a", "1"]).await;
         server.kill();
         server
             .try_ask::<String>(&["PING"])
@@ -244,6 +265,18 @@ mod tests {
         server.lose_data();
         server.start_again().await;
         assert_eq!(server.ask::<Option<String>>(&["GET", "a"]).await, None);
+    }
+
+    #[tokio::test]
+    async fn what_never_reached_the_disk_is_forgotten() {
+        let mut server = RedisServer::start(&Options::append_only(AppendOnly::Always)).await;
+        server.command(&["SET", "a", "old"]).await;
+        let written = server.written();
+        server.command(&["SET", "a", "new"]).await;
+        server.kill();
+        server.forget_after(written);
+        server.start_again().await;
+        assert_eq!(server.ask::<String>(&["GET", "a"]).await, "old");
     }
 
     #[tokio::test]

@@ -1,0 +1,71 @@
+//! kill -9 of one instance after another, under load.
+
+use std::time::Duration;
+
+use chasqui_tests::api::Api;
+use chasqui_tests::balancer::Balancer;
+use chasqui_tests::browser::Browser;
+use chasqui_tests::fleet::{AT_ONCE, Fleet};
+use futures_util::{StreamExt, stream};
+use tokio::sync::watch;
+
+use super::redis_for;
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn each_instance_killed_in_turn_under_load_loses_nothing() {
+    const PAYMENTS: usize = 1_800;
+    /// Of these, watched by a browser that comes back.
+    const WATCHED: usize = 300;
+    /// A merchant who is not instant: some attempts are under way at every kill.
+    const PACE: Duration = Duration::from_millis(100);
+    /// A lease, and what a busy machine needs beside it.
+    const LEASE: Duration = Duration::from_secs(60);
+
+    let (_redis, storage) = redis_for(3).await;
+    let balancer = Balancer::start().await;
+    let mut fleet = Fleet::start_with(&storage, |settings| {
+        settings.public_url = Some(balancer.url.clone());
+        settings.log = vec!["filter = \"warn\"".into()];
+    })
+    .await;
+    balancer.lead_to(&fleet.urls());
+    fleet.merchant.will_take(PACE);
+    let payments = fleet.create(PAYMENTS).await;
+    let urls = fleet.urls();
+    let browsers: Vec<Browser> = stream::iter(payments.iter().take(WATCHED).enumerate())
+        .map(|(number, payment)| Browser::open(urls.clone(), number % 3, payment))
+        .buffer_unordered(AT_ONCE)
+        .collect()
+        .await;
+
+    let accepted = watch::Sender::new(0);
+    let api = Api::new(&balancer.url, &fleet.apis[0].key);
+    let notifying = stream::iter(&payments).for_each_concurrent(16, |payment| {
+        let (api, accepted) = (&api, &accepted);
+        async move {
+            api.notify_until_accepted(&payment.id).await;
+            accepted.send_modify(|count| *count += 1);
+        }
+    });
+    let gateways = &mut fleet.gateways;
+    let killing = async {
+        for (number, gateway) in gateways.iter_mut().enumerate() {
+            let mut count = accepted.subscribe();
+            let share = (number + 1) * PAYMENTS / 4;
+            let enough = count.wait_for(|&count| count >= share).await;
+            drop(enough.expect("the counter lives"));
+            assert!(!gateway.has_ended(), "a gateway died by itself");
+            gateway.kill();
+            gateway.start_again().await;
+        }
+    };
+    tokio::join!(notifying, killing);
+
+    for browser in browsers {
+        assert_eq!(browser.ended(Duration::ZERO).await.status, "confirmed");
+    }
+    for gateway in 0..3 {
+        fleet.expect_confirmed(gateway, &payments).await;
+    }
+    fleet.expect_delivered(&payments, LEASE).await;
+}

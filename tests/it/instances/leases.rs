@@ -1,0 +1,122 @@
+//! Work that only one instance may do at a time: asking Khipu, and attempting a delivery.
+
+use std::time::{Duration, Instant};
+
+use chasqui_tests::deadline::eventually;
+use chasqui_tests::fleet::Fleet;
+use futures_util::future::join_all;
+use tokio::time::sleep_until;
+
+use super::redis_for;
+
+/// Asked at 0, 1, 3 and 6 s by whoever watches alone; the next question is due at 11 s.
+const WATCHED_FOR: Duration = Duration::from_secs(10);
+const QUESTIONS: usize = 4;
+/// Those of one round would be nearer to each other than this.
+const BETWEEN_ROUNDS: Duration = Duration::from_millis(500);
+
+#[track_caller]
+fn expect_one_schedule(times: &[Instant]) {
+    let near: Vec<Duration> = times
+        .windows(2)
+        .map(|pair| pair[1].duration_since(pair[0]))
+        .filter(|gap| *gap < BETWEEN_ROUNDS)
+        .collect();
+    assert!(near.is_empty(), "asked twice in a round: {near:?}");
+    // One more or less when the instances' rounds are not one another's.
+    let expected = QUESTIONS - 1..=QUESTIONS + 2;
+    assert!(
+        expected.contains(&times.len()),
+        "asked {} times",
+        times.len()
+    );
+}
+
+#[tokio::test]
+async fn a_payment_watched_on_three_instances_is_asked_about_as_if_on_one() {
+    let (_redis, storage) = redis_for(3).await;
+    let (fleet, front) = Fleet::start_behind_front(&storage, |_| {}).await;
+    let payment = &fleet.create(1).await[0];
+    let began = Instant::now();
+    let _followers = join_all((0..3).map(|gateway| fleet.follow(gateway, payment))).await;
+    sleep_until((began + WATCHED_FOR).into()).await;
+    expect_one_schedule(&front.times_asked_about(&payment.id));
+}
+
+#[tokio::test]
+async fn whoever_comes_to_watch_on_another_instance_later_has_khipu_asked_no_more_often() {
+    let (_redis, storage) = redis_for(3).await;
+    let (fleet, front) = Fleet::start_behind_front(&storage, |_| {}).await;
+    let payment = &fleet.create(1).await[0];
+    let began = Instant::now();
+    let mut followers = Vec::new();
+    for gateway in 0..3 {
+        eventually("khipu is asked", async || {
+            (front.questions_about(&payment.id) >= gateway).then_some(())
+        })
+        .await;
+        followers.push(fleet.follow(gateway, payment).await);
+    }
+    sleep_until((began + WATCHED_FOR).into()).await;
+    let times = front.times_asked_about(&payment.id);
+    assert!(
+        times.len() <= 2 * QUESTIONS,
+        "three schedules instead of one: {} questions",
+        times.len()
+    );
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_delivery_that_three_instances_know_of_is_attempted_by_one() {
+    const PAYMENTS: usize = 60;
+    let (_redis, storage) = redis_for(3).await;
+    let mut fleet = Fleet::start(&storage).await;
+    fleet.merchant.will_take(Duration::from_secs(1));
+    let payments = fleet.create(PAYMENTS).await;
+    // Each is told of all of them at the same time, and each looks at the agenda.
+    join_all((0..3).map(|gateway| fleet.notify_all(gateway, &payments))).await;
+    let mut delivered = Vec::new();
+    while delivered.len() < PAYMENTS {
+        delivered.push(fleet.merchant.next().await.payment_id());
+    }
+    delivered.sort();
+    delivered.dedup();
+    assert_eq!(delivered.len(), PAYMENTS, "one was delivered twice");
+    assert_eq!(fleet.merchant.doubled(), 0);
+    assert!(fleet.merchant.arrived().is_empty());
+}
+
+#[tokio::test]
+async fn a_delivery_in_the_hands_of_an_instance_that_dies_is_carried_on_by_another() {
+    /// The outbox's.
+    const LEASE: Duration = Duration::from_secs(60);
+    /// Looking at the agenda, and a busy machine.
+    const SLACK: Duration = Duration::from_secs(10);
+    let (_redis, storage) = redis_for(2).await;
+    let mut fleet = Fleet::start(&storage).await;
+    // Longer than anybody waits: the attempt is under way until its instance dies.
+    fleet.merchant.will_take(Duration::from_secs(3600));
+    let payments = fleet.create(5).await;
+    fleet.notify_all(0, &payments).await;
+    let mut under_way = Vec::new();
+    for _ in &payments {
+        under_way.push(fleet.merchant.next().await);
+    }
+    let killed = Instant::now();
+    fleet.gateways[0].kill();
+    fleet.merchant.will_take(Duration::ZERO);
+    for _ in &payments {
+        let again = fleet.merchant.next_due_in(LEASE).await;
+        let first = under_way
+            .iter()
+            .find(|first| first.header("webhook-id") == again.header("webhook-id"))
+            .expect("the same delivery");
+        assert_eq!(first.body, again.body);
+    }
+    assert!(
+        killed.elapsed() < LEASE + SLACK,
+        "carried on after {:?}",
+        killed.elapsed()
+    );
+    fleet.expect_confirmed(1, &payments).await;
+}

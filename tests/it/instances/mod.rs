@@ -1,0 +1,44 @@
+//! Several gateways on one Redis: what is told to one is shown by all, and what happens to one, or to Redis, is nobody
+//! else's loss. One file for each kind of trouble.
+
+mod access;
+mod append_only_file;
+mod failover;
+mod kills;
+mod leases;
+mod outages;
+mod relay;
+mod rolling_restart;
+mod slow_subscriber;
+
+use std::time::Duration;
+
+use chasqui_tests::front::Front;
+use chasqui_tests::settings::Settings;
+use redis_processes::{Options, RedisServer};
+
+/// A Redis that loses at most a second, and the storage URL of so many gateways on it.
+async fn redis_for(gateways: usize) -> (RedisServer, Vec<String>) {
+    let redis = RedisServer::start(&Options::default()).await;
+    let storage = vec![redis.url(); gateways];
+    (redis, storage)
+}
+
+/// From now on nobody learns anything from Khipu: its answers are held back until the gateway gives a question up, which
+/// [`patient_with_khipu`] puts off. Then it looks at the ledger too; so what is shown [`PROMPTLY`] came over the relay.
+fn only_the_relay_tells(front: &Front) {
+    front.hold_answers_to_questions();
+}
+
+/// As long as the configuration allows.
+fn patient_with_khipu(settings: &mut Settings) {
+    settings.khipu.push("timeout = \"30s\"".into());
+}
+
+/// Long for a busy machine, and yet before any question that Khipu holds back is given up.
+const PROMPTLY: Duration = Duration::from_secs(15);
+
+/// Anything up to `longest`, so that two things meet in every order.
+async fn jitter(longest: Duration) {
+    tokio::time::sleep(longest.mul_f64(rand::random())).await;
+}

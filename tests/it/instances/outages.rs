@@ -1,0 +1,237 @@
+//! Redis is restarted, frozen, unreachable or gone, and comes back: who watches stays, and nothing is lost.
+
+use std::time::{Duration, Instant};
+
+use chasqui_tests::api::{Answer, Api, Created};
+use chasqui_tests::chaos_proxy::ChaosProxy;
+use chasqui_tests::deadline::eventually;
+use chasqui_tests::fleet::Fleet;
+use chasqui_tests::follower::Follower;
+use chasqui_tests::notification::{body, signed};
+use chasqui_tests::watcher::Watcher;
+use redis_processes::{AppendOnly, Options, RedisServer};
+use serde_json::json;
+use tokio::time::sleep_until;
+
+use super::redis_for;
+
+/// Longer than any client's patience, and than any buffer's.
+const OUTAGE: Duration = Duration::from_secs(60);
+
+/// In the half-open scenario the only one whose way to Redis fails; in the others Redis fails for it as for all.
+const CUT_OFF: usize = 2;
+/// One whose Redis answers, or does again.
+const OTHER: usize = 0;
+
+/// A fleet of three with five payments, each watched on two of them.
+struct Stage {
+    fleet: Fleet,
+    /// Khipu confirms it in the outage and tells nobody.
+    asked: Created,
+    /// Khipu confirms it in the outage and notifies, in vain.
+    hinted: Created,
+    /// Nothing happens to it before the end of the outage.
+    later: Created,
+    /// Its payer comes back in the outage.
+    returned: Created,
+    return_path: String,
+    on_cut_off: [Follower; 3],
+    on_other: [Follower; 3],
+}
+
+impl Stage {
+    async fn start(storage: &[String]) -> Self {
+        let fleet = Fleet::start(storage).await;
+        // What arrives is what the test sends.
+        fleet
+            .sandbox
+            .behave(json!({ "notify": { "drop": 1 } }))
+            .await;
+        let mut payments = fleet.create(4).await;
+        let mut next = || payments.pop().expect("four were made");
+        let (asked, hinted, later, returned) = (next(), next(), next(), next());
+        let return_path = fleet.return_paths().await[&returned.id].clone();
+        let follow = async |gateway| {
+            [
+                fleet.follow(gateway, &asked).await,
+                fleet.follow(gateway, &hinted).await,
+                fleet.follow(gateway, &later).await,
+            ]
+        };
+        let (on_cut_off, on_other) = (follow(CUT_OFF).await, follow(OTHER).await);
+        Self {
+            fleet,
+            asked,
+            hinted,
+            later,
+            returned,
+            return_path,
+            on_cut_off,
+            on_other,
+        }
+    }
+
+    fn cut_off(&self) -> &Api {
+        &self.fleet.apis[CUT_OFF]
+    }
+
+    /// While it lasts: nobody is sent away, nobody is told anything wrong, and Khipu's answers still arrive.
+    async fn expect_degraded(&mut self) {
+        eventually("/healthz notices", async || {
+            (healthz(self.cut_off()).await.status == 503).then_some(())
+        })
+        .await;
+        self.expect_refusals().await;
+
+        self.fleet.sandbox.act(&self.asked.id, "conciliate").await;
+        self.fleet.sandbox.act(&self.hinted.id, "conciliate").await;
+        let [asked, hinted, later] = &mut self.on_cut_off;
+        asked.until("confirmed").await;
+        notify(&self.fleet.apis[CUT_OFF], &self.hinted)
+            .await
+            .expect(503);
+        hinted.until("confirmed").await;
+        later.expect_open();
+
+        let page = self.cut_off().try_get(&self.return_path).await;
+        let page = page.expect("an answer").expect(200).text();
+        assert!(page.contains("Estamos verificando tu pago"), "{page}");
+        let refresh = "http-equiv=\"refresh\" content=\"10\"";
+        assert!(page.contains(refresh), "{page}");
+    }
+
+    /// What is said to newcomers, to Khipu, to monitors and to balancers.
+    async fn expect_refusals(&self) {
+        let api = self.cut_off();
+        let health = healthz(api).await.expect(503).json();
+        assert_eq!(health["status"], "degraded", "{health}");
+        assert_eq!(health["parts"]["instance"], "ok", "{health}");
+        let parts = health["parts"].as_object().expect("parts");
+        assert!(parts.values().any(|part| part != "ok"), "{health}");
+        let ready = api.try_get("/readyz").await.expect("an answer");
+        ready.expect(200);
+
+        let mut newcomer = Watcher::open(&api.url, &self.later).await;
+        assert_eq!(newcomer.closed().await.0, 4503);
+        let refused = notify(api, &self.later).await.expect(503);
+        assert!(!refused.header("retry-after").is_empty());
+    }
+
+    /// Afterwards everything works by itself, everywhere.
+    async fn expect_recovery(mut self) {
+        for api in &self.fleet.apis {
+            eventually("/healthz says that all is well", async || {
+                (healthz(api).await.status == 200).then_some(())
+            })
+            .await;
+        }
+        // Those who stayed are told what happens now; what they are shown cannot come from Khipu, who says pending.
+        self.fleet.apis[OTHER]
+            .notify_until_accepted(&self.later.id)
+            .await;
+        for follower in [&mut self.on_cut_off[2], &mut self.on_other[2]] {
+            follower.until("confirmed").await;
+        }
+        // Khipu repeats what was refused, until it is accepted.
+        for payment in [&self.asked, &self.hinted] {
+            self.fleet.apis[OTHER]
+                .notify_until_accepted(&payment.id)
+                .await;
+        }
+        for follower in &mut self.on_other {
+            follower.until("confirmed").await;
+        }
+        let payments = [self.asked, self.hinted, self.later];
+        self.fleet.expect_delivered(&payments, Duration::ZERO).await;
+        for gateway in 0..self.fleet.gateways.len() {
+            self.fleet.expect_confirmed(gateway, &payments).await;
+            let mut newcomer = self.fleet.follow(gateway, &payments[0]).await;
+            newcomer.until("confirmed").await;
+        }
+        let onward = self.fleet.apis[CUT_OFF].try_get(&self.return_path).await;
+        onward.expect("an answer").expect(200);
+        let status = self.fleet.apis[OTHER].status(&self.returned).await;
+        assert_eq!(status["status"], "verifying");
+    }
+}
+
+async fn healthz(api: &Api) -> Answer {
+    api.try_get("/healthz").await.expect("an answer")
+}
+
+async fn notify(api: &Api, payment: &Created) -> Answer {
+    let notification = body(&payment.id, &json!({}));
+    api.notify(Some(&signed(&notification)), notification).await
+}
+
+#[tokio::test]
+async fn redis_frozen_for_a_minute_costs_nobody_anything() {
+    let (redis, storage) = redis_for(3).await;
+    let mut stage = Stage::start(&storage).await;
+    let began = Instant::now();
+    redis.freeze();
+    stage.expect_degraded().await;
+    sleep_until((began + OUTAGE).into()).await;
+    stage.expect_refusals().await;
+    redis.thaw();
+    stage.expect_recovery().await;
+}
+
+#[tokio::test]
+async fn redis_gone_for_a_minute_costs_nobody_anything() {
+    let (mut redis, storage) = redis_for(3).await;
+    let mut stage = Stage::start(&storage).await;
+    let began = Instant::now();
+    redis.kill();
+    stage.expect_degraded().await;
+    sleep_until((began + OUTAGE).into()).await;
+    stage.expect_refusals().await;
+    redis.start_again().await;
+    stage.expect_recovery().await;
+}
+
+#[tokio::test]
+async fn a_way_to_redis_that_swallows_everything_for_a_minute_costs_nobody_anything() {
+    let (redis, mut storage) = redis_for(3).await;
+    let network = ChaosProxy::start(&redis.url()).await;
+    storage[CUT_OFF].clone_from(&network.url);
+    let mut stage = Stage::start(&storage).await;
+    let began = Instant::now();
+    network.stall();
+    stage.expect_degraded().await;
+    for other in [0, 1] {
+        healthz(&stage.fleet.apis[other]).await.expect(200);
+    }
+    sleep_until((began + OUTAGE).into()).await;
+    stage.expect_refusals().await;
+    // Nobody is told: whoever still holds an old connection waits on it for ever.
+    network.restore_for_newcomers();
+    stage.expect_recovery().await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn redis_restarted_under_load_costs_nobody_anything() {
+    const PAYMENTS: usize = 300;
+    let mut redis = RedisServer::start(&Options::append_only(AppendOnly::Always)).await;
+    let mut fleet = Fleet::start(&[redis.url(), redis.url(), redis.url()]).await;
+    let payments = fleet.create(PAYMENTS).await;
+    let mut followers = Vec::new();
+    for (number, payment) in payments.iter().enumerate() {
+        followers.push(fleet.follow(number % 3, payment).await);
+    }
+    let notifying = async {
+        // Half before and half after, if the machine is as quick as usual; what matters is that it is under way.
+        fleet.notify_all(OTHER, &payments).await;
+    };
+    let restarting = async {
+        redis.terminate().await;
+        redis.start_again().await;
+    };
+    tokio::join!(notifying, restarting);
+    for follower in &mut followers {
+        follower.until("confirmed").await;
+    }
+    fleet.expect_confirmed(CUT_OFF, &payments).await;
+    let wait = Duration::from_secs(60);
+    fleet.expect_delivered(&payments, wait).await;
+}

@@ -1,0 +1,137 @@
+//! A payer's browser that comes back: follows one payment over as many connections as it takes, as js-client does.
+
+use std::sync::Arc;
+use std::time::{Duration, Instant};
+
+use tokio::task::JoinHandle;
+
+use crate::api::Created;
+use crate::deadline::due_in;
+use crate::watcher::{Event, Watcher};
+
+/// The longest first wait after a failure; it doubles with each, and any part of it may be waited.
+const FIRST_BACKOFF: Duration = Duration::from_millis(500);
+const LONGEST_BACKOFF: Duration = Duration::from_secs(8);
+
+#[derive(Debug)]
+pub struct Browser {
+    task: JoinHandle<Story>,
+}
+
+/// What the payer lived through.
+#[derive(Debug, Clone, Default)]
+pub struct Story {
+    /// The final status.
+    pub status: String,
+    /// Every time that it was sent away or lost its connection.
+    pub departures: Vec<Departure>,
+}
+
+#[derive(Debug, Clone, Copy)]
+pub struct Departure {
+    /// `None`: the connection broke.
+    pub code: Option<u16>,
+    pub left_at: Instant,
+    /// When it first tried to connect again.
+    pub returned_at: Instant,
+}
+
+impl Browser {
+    /// Has seen a first status when this returns. After each connection it goes to the next gateway.
+    pub async fn open(gateway_urls: Arc<[String]>, first: usize, payment: &Created) -> Self {
+        let mut watcher = Watcher::open(&gateway_urls[first], payment).await;
+        watcher.status().await;
+        let payment = payment.clone();
+        let mut turn = first;
+        let task = tokio::spawn(async move {
+            let mut story = Story::default();
+            loop {
+                match follow(&mut watcher).await {
+                    Ok(status) => {
+                        story.status = status;
+                        return story;
+                    }
+                    Err(ending) => {
+                        let any_part = FIRST_BACKOFF.mul_f64(rand::random());
+                        tokio::time::sleep(ending.after.unwrap_or(any_part)).await;
+                        story.departures.push(Departure {
+                            code: ending.code,
+                            left_at: ending.at,
+                            returned_at: Instant::now(),
+                        });
+                        watcher = connect(&gateway_urls, &mut turn, &payment).await;
+                    }
+                }
+            }
+        });
+        Self { task }
+    }
+
+    /// Waits for the end of the story, which is only due in a while.
+    pub async fn ended(self, wait: Duration) -> Story {
+        let ended = due_in(wait, "a browser sees a final status", self.task).await;
+        ended.unwrap_or_else(|failure| std::panic::resume_unwind(failure.into_panic()))
+    }
+}
+
+/// Why a connection is over, and when to try again if that was said.
+#[derive(Debug, Clone, Copy)]
+struct Ending {
+    code: Option<u16>,
+    after: Option<Duration>,
+    at: Instant,
+}
+
+/// `Ok`: the final status.
+async fn follow(watcher: &mut Watcher) -> Result<String, Ending> {
+    let mut last = String::new();
+    loop {
+        match watcher.hear().await {
+            Event::Status(status) => {
+                last = status["status"].as_str().unwrap_or_default().to_owned();
+                if status["final"] == true {
+                    let version = status["version"].as_u64().unwrap_or_default();
+                    watcher.acknowledge(version).await;
+                    return Ok(last);
+                }
+            }
+            Event::Closed(1000, _) => return Ok(last),
+            Event::Closed(code, reason) => {
+                assert!(
+                    !(4400..4500).contains(&code) || code == 4429,
+                    "told never to come back: {code} {reason}"
+                );
+                return Err(Ending {
+                    code: Some(code),
+                    after: wait_asked_for(&reason),
+                    at: Instant::now(),
+                });
+            }
+            Event::Lost => {
+                return Err(Ending {
+                    code: None,
+                    after: None,
+                    at: Instant::now(),
+                });
+            }
+        }
+    }
+}
+
+fn wait_asked_for(reason: &str) -> Option<Duration> {
+    let wait = reason.strip_prefix("retry_after_ms=")?.parse().ok()?;
+    Some(Duration::from_millis(wait))
+}
+
+/// At the next gateway, and then the next.
+async fn connect(gateway_urls: &[String], turn: &mut usize, payment: &Created) -> Watcher {
+    let mut backoff = FIRST_BACKOFF;
+    loop {
+        *turn = (*turn + 1) % gateway_urls.len();
+        if let Some(watcher) = Watcher::try_open(&gateway_urls[*turn], payment).await {
+            return watcher;
+        }
+        backoff = (backoff * 2).min(LONGEST_BACKOFF);
+        tokio::time::sleep(backoff.mul_f64(rand::random())).await;
+    }
+}

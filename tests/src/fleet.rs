@@ -1,0 +1,202 @@
+//! Several gateways that share a storage, each a program of its own, with one sandbox and one merchant around them.
+
+use std::collections::{HashMap, HashSet};
+use std::sync::Arc;
+use std::time::Duration;
+
+use futures_util::future::join_all;
+use futures_util::{StreamExt, stream};
+use serde_json::json;
+
+use crate::api::{Api, Created};
+use crate::follower::Follower;
+use crate::front::Front;
+use crate::merchant::Merchant;
+use crate::process::Process;
+use crate::sandbox::Sandbox;
+use crate::settings::Settings;
+use crate::watcher::Watcher;
+
+/// Requests that a test makes at once.
+pub const AT_ONCE: usize = 64;
+
+#[derive(Debug)]
+pub struct Fleet {
+    pub gateways: Vec<Process>,
+    /// The merchant's way to each.
+    pub apis: Vec<Api>,
+    pub merchant: Merchant,
+    pub sandbox: Sandbox,
+    pub settings: Settings,
+}
+
+impl Fleet {
+    /// One gateway for each storage URL; they are different ways to one storage. Khipu notifies the first gateway.
+    pub async fn start(storage: &[String]) -> Self {
+        Self::start_with(storage, |_| {}).await
+    }
+
+    /// With settings that differ from the usual ones.
+    pub async fn start_with(storage: &[String], change: impl FnOnce(&mut Settings)) -> Self {
+        let sandbox = Sandbox::start().await;
+        let settings = settings(&sandbox.url, change);
+        Self::around(sandbox, settings, storage).await
+    }
+
+    /// With a front between all gateways and Khipu.
+    pub async fn start_behind_front(
+        storage: &[String],
+        change: impl FnOnce(&mut Settings),
+    ) -> (Self, Front) {
+        let sandbox = Sandbox::start().await;
+        let front = Front::start(&sandbox.url).await;
+        let settings = settings(&front.url, change);
+        (Self::around(sandbox, settings, storage).await, front)
+    }
+
+    async fn around(sandbox: Sandbox, mut settings: Settings, storage: &[String]) -> Self {
+        let merchant = Merchant::start().await;
+        let (first, others) = storage.split_first().expect("at least one gateway");
+        settings.storage.clone_from(first);
+        let first = Process::start(&settings).await;
+        settings.public_url.get_or_insert_with(|| first.url.clone());
+        let others = others.iter().map(async |url| {
+            let settings = Settings {
+                storage: url.clone(),
+                ..settings.clone()
+            };
+            Process::start(&settings).await
+        });
+        let mut gateways = vec![first];
+        gateways.extend(join_all(others).await);
+        let key = settings.accounts[0].api_key.clone();
+        let apis = gateways.iter().map(|gateway| Api::new(&gateway.url, &key));
+        Self {
+            apis: apis.collect(),
+            gateways,
+            merchant,
+            sandbox,
+            settings,
+        }
+    }
+
+    pub fn urls(&self) -> Arc<[String]> {
+        self.gateways
+            .iter()
+            .map(|gateway| gateway.url.clone())
+            .collect()
+    }
+
+    /// Payments of the fleet's merchant, made through all gateways.
+    pub async fn create(&self, count: usize) -> Vec<Created> {
+        self.create_for(&self.merchant.url, count).await
+    }
+
+    /// Payments of which nobody is to be told.
+    pub async fn create_untold(&self, count: usize) -> Vec<Created> {
+        self.create_for("", count).await
+    }
+
+    async fn create_for(&self, notify_url: &str, count: usize) -> Vec<Created> {
+        stream::iter(0..count)
+            .map(|number| {
+                let api = &self.apis[number % self.apis.len()];
+                api.create(json!({ "notify_url": notify_url }))
+            })
+            .buffer_unordered(AT_ONCE)
+            .collect()
+            .await
+    }
+
+    /// A follower on one gateway, which has seen its first status.
+    pub async fn follow(&self, gateway: usize, payment: &Created) -> Follower {
+        let mut follower = self.begin_to_follow(gateway, payment).await;
+        follower.begun().await;
+        follower
+    }
+
+    /// One that may have seen nothing yet.
+    pub async fn begin_to_follow(&self, gateway: usize, payment: &Created) -> Follower {
+        Follower::of(Watcher::open(&self.gateways[gateway].url, payment).await)
+    }
+
+    /// Where each payment's payer comes back to, on any gateway, by payment.
+    pub async fn return_paths(&self) -> HashMap<String, String> {
+        let public_url = self.settings.public_url.as_deref().unwrap_or_default();
+        let text = |payment: &serde_json::Value, field: &str| {
+            payment[field].as_str().unwrap_or_default().to_owned()
+        };
+        let payments = self.sandbox.payments().await;
+        payments
+            .iter()
+            .map(|payment| {
+                let url = text(payment, "return_url");
+                let path = url
+                    .strip_prefix(public_url)
+                    .unwrap_or_else(|| panic!("khipu sends the payer to {url}"));
+                (text(payment, "payment_id"), path.to_owned())
+            })
+            .collect()
+    }
+
+    /// Notifies one gateway of each payment until it is answered 200.
+    pub async fn notify_all(&self, gateway: usize, payments: &[Created]) {
+        let api = &self.apis[gateway];
+        stream::iter(payments)
+            .for_each_concurrent(AT_ONCE, |payment| async move {
+                api.notify_until_accepted(&payment.id).await;
+            })
+            .await;
+    }
+
+    /// Fails with those that one gateway does not show as confirmed.
+    pub async fn expect_confirmed(&self, gateway: usize, payments: &[Created]) {
+        let lost = self.not_confirmed(gateway, payments).await;
+        assert!(
+            lost.is_empty(),
+            "{} of {} are not confirmed: {:?}",
+            lost.len(),
+            payments.len(),
+            &lost[..lost.len().min(5)]
+        );
+    }
+
+    /// What one gateway shows of those that it does not show as confirmed.
+    pub async fn not_confirmed(&self, gateway: usize, payments: &[Created]) -> Vec<String> {
+        let api = &self.apis[gateway];
+        stream::iter(payments)
+            .map(|payment| async move {
+                let status = api.status(payment).await;
+                (status["status"] != "confirmed").then(|| status.to_string())
+            })
+            .buffer_unordered(AT_ONCE)
+            .filter_map(async |lost| lost)
+            .collect()
+            .await
+    }
+
+    /// Waits until each of these payments was delivered at least once. `wait`: the last is only due in a while.
+    pub async fn expect_delivered(&mut self, payments: &[Created], wait: Duration) {
+        let mut missing: HashSet<&str> =
+            payments.iter().map(|payment| payment.id.as_str()).collect();
+        for delivery in self.merchant.arrived() {
+            missing.remove(delivery.payment_id().as_str());
+        }
+        while !missing.is_empty() {
+            let delivery = self.merchant.next_due_in(wait).await;
+            missing.remove(delivery.payment_id().as_str());
+        }
+    }
+}
+
+/// Every watcher comes from one address here, and log lines of thousands of payments are nobody's reading.
+fn settings(khipu_url: &str, change: impl FnOnce(&mut Settings)) -> Settings {
+    let mut settings = Settings::new(khipu_url);
+    settings.limits = vec![
+        "watchers_per_address = 20000".into(),
+        "connections_per_address = 10000".into(),
+    ];
+    settings.log = vec!["filter = \"chasqui=info\"".into()];
+    change(&mut settings);
+    settings
+}
