@@ -71,8 +71,8 @@ impl RedisLedger {
         let ledger = Self {
             redis,
             clock: Clock::Store,
-            retention: settings.retention,
-            raw_retention: settings.raw_retention,
+            retention: settings.retention.min(retention::LONGEST),
+            raw_retention: settings.raw_retention.min(retention::LONGEST),
             letting_go: Arc::new(Semaphore::new(retention::LETTING_GO)),
         };
         schema::check(&ledger).await?;

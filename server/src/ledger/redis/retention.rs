@@ -16,6 +16,9 @@ static RELEASE_INTENT: LazyLock<Script> =
 static RELEASE_INDEX: LazyLock<Script> =
     LazyLock::new(|| Script::new(include_str!("release_index.lua")));
 
+/// As good as for ever. Redis refuses a term that ends beyond what its clock can count to, and with it the write.
+pub(super) const LONGEST: Duration = Duration::from_secs(100 * 366 * 24 * 3600);
+
 /// Where an intent comes to nothing, or nobody is there to let it go when its payment is final, it goes after this. More
 /// than a year: no payment is still open then that anybody will come back to.
 const NAMES_KEPT: Duration = Duration::from_secs(400 * 24 * 3600);

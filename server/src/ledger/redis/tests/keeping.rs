@@ -255,3 +255,23 @@ async fn what_leads_to_another_payment_too_stays() {
     let found = ledger.of_transaction(&shop(), "order 77").await;
     assert_eq!(found.expect("found"), ["p2", "p1"].map(id));
 }
+
+#[tokio::test]
+async fn a_retention_without_end_is_a_long_one() {
+    let server = start().await;
+    let settings = Settings {
+        retention: Duration::MAX,
+        raw_retention: Duration::MAX,
+        ..fixture::standalone(&server)
+    };
+    let ledger = open(&settings, Clock::Store).await;
+    ledger.intend(&intent(9)).await.expect("intend");
+    ledger.create(&payment("p1")).await.expect("create");
+    observe(&ledger, "p1", &confirming("{}", 10)).await;
+    deliver(&server, &ledger).await;
+    let left = all_left(&server, "p1").await;
+    assert!(
+        left.iter().all(|ms| is(*ms, retention::LONGEST)),
+        "{left:?}"
+    );
+}
