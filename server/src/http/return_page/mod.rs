@@ -104,13 +104,7 @@ async fn arrive(
         return Ok(Some((intent, None)));
     };
     match way {
-        Way::Returned => match gateway.payer_returned(&payment).await {
-            Ok(state) => payment.state = state,
-            // It was read and cannot be written to: the payer goes on to the shop, whose page will follow the payment.
-            Err(error) => {
-                tracing::warn!(payment_id = %payment.id, %error, "a payer's return could not be recorded");
-            }
-        },
+        Way::Returned => payment.state = gateway.payer_returned(&payment).await?,
         Way::GaveUp => gateway.payer_gave_up(&payment),
     }
     Ok(Some((intent, Some(payment))))
