@@ -91,6 +91,7 @@ mod tests {
     use crate::gateway::fixture::{DEADLINE, Stage, id};
     use crate::payment::Status;
     use crate::push::Watcher;
+    use crate::relay::Listener;
 
     /// Ends when it is dropped.
     fn catching_up(stage: &Stage) -> JoinSet<()> {
