@@ -84,7 +84,8 @@ pub async fn run(
     let metrics = telemetry::metrics();
     pin!(shutdown);
     let opened = tokio::select! {
-        opened = storage::open(&config.storage) => opened?,
+        // Boxed: it is large, done with at once, and would be held as long as everything else.
+        opened = Box::pin(storage::open(&config.storage)) => opened?,
         () = &mut shutdown => return Ok(()),
     };
     let ledger = Arc::clone(&opened.ledger);
