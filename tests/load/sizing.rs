@@ -33,6 +33,9 @@ pub(crate) struct Options {
     /// How many payments are created, watched, confirmed and delivered.
     #[arg(long, value_name = "N")]
     payments: usize,
+    /// A further line of redis.conf.
+    #[arg(long, value_name = "LINE")]
+    redis_setting: Vec<String>,
     #[command(flatten)]
     programs: Programs,
 }
@@ -40,7 +43,9 @@ pub(crate) struct Options {
 pub(crate) async fn measure(options: &Options) -> Result<report::Sizing, Failure> {
     let machine = Machine::here();
     let payments = options.payments;
-    let redis = RedisServer::start(&RedisOptions::append_only(AppendOnly::Always)).await;
+    let always = RedisOptions::append_only(AppendOnly::Always);
+    let settings = options.redis_setting.iter();
+    let redis = RedisServer::start(&settings.fold(always, |all, line| all.with(line))).await;
     let merchant = Merchant::start().await?;
     let plan = Plan {
         watchers: payments,
