@@ -283,15 +283,7 @@ fn is_on_this_machine(topology: &Topology) -> bool {
         Topology::Sentinel { sentinels, .. } => sentinels,
         Topology::Cluster(nodes) => nodes,
     };
-    addresses.iter().all(is_loopback)
-}
-
-fn is_loopback(address: &Address) -> bool {
-    let host = address.host.as_str();
-    match host.parse::<std::net::IpAddr>() {
-        Ok(address) => address.to_canonical().is_loopback(),
-        Err(_) => host == "localhost" || host.ends_with(".localhost"),
-    }
+    addresses.iter().all(Address::is_loopback)
 }
 
 #[cfg(test)]

@@ -44,7 +44,7 @@ pub async fn examine(redis: &Redis) -> Result<Vec<Finding>, Failure> {
     let mut findings = Vec::new();
     for address in masters {
         let condition = look(redis, &address).await?;
-        for (is_fatal, text) in judge(&condition, has_replicas) {
+        for (is_fatal, text) in judge(&condition, has_replicas, address.is_loopback()) {
             findings.push(Finding {
                 is_fatal: is_fatal && !redis.settings().accept_data_loss,
                 text: format!("redis at {address}: {text}"),
@@ -104,8 +104,9 @@ fn field<'a>(info: &'a str, name: &str) -> Option<&'a str> {
         .map(str::trim)
 }
 
-/// Each with whether it is a reason not to start.
-fn judge(condition: &Condition, has_replicas: bool) -> Vec<(bool, String)> {
+/// Each with whether it is a reason not to start. A Redis on this very machine that keeps nothing is somebody trying things
+/// out, like `sqlite::memory:`, and is warned of.
+fn judge(condition: &Condition, has_replicas: bool, is_local: bool) -> Vec<(bool, String)> {
     let mut said = Vec::new();
     if let Some(version) = condition.version
         && version < OLDEST_VERSION
@@ -131,12 +132,12 @@ fn judge(condition: &Condition, has_replicas: bool) -> Vec<(bool, String)> {
     let is = |name: &str, value: &str| config.get(name).is_some_and(|set| set == value);
     if is("appendonly", "no") {
         said.push((
-            true,
-            "has appendonly no, so a restart forgets every payment; set appendonly yes (to try things out: storage.accept_data_loss = true)".to_owned(),
+            !is_local,
+            "has appendonly no, so a restart forgets payments; set appendonly yes (to try things out: storage.accept_data_loss = true)".to_owned(),
         ));
     } else if is("appendfsync", "no") {
         said.push((
-            true,
+            !is_local,
             "has appendfsync no, so a crash of its machine loses half a minute; set appendfsync always, or everysec".to_owned(),
         ));
     } else if is("appendfsync", "everysec") && !has_replicas {
@@ -190,7 +191,7 @@ mod tests {
     }
 
     fn said(condition: &Condition, has_replicas: bool) -> Vec<(bool, String)> {
-        judge(condition, has_replicas)
+        judge(condition, has_replicas, false)
     }
 
     #[test]
@@ -225,6 +226,19 @@ mod tests {
             assert_eq!(said[0].0, is_fatal, "{settings:?}");
             assert!(said[0].1.contains(word), "{settings:?}: {}", said[0].1);
         }
+    }
+
+    #[test]
+    fn one_on_this_machine_may_forget_but_not_evict() {
+        let forgetful = condition(&[("appendonly", "no")]);
+        assert!(
+            matches!(&judge(&forgetful, false, true)[..], [(false, text)] if text.contains("appendonly yes"))
+        );
+        let evicting = condition(&[
+            ("maxmemory-policy", "allkeys-lru"),
+            ("maxmemory", "1000000"),
+        ]);
+        assert!(matches!(&judge(&evicting, false, true)[..], [(true, _)]));
     }
 
     #[test]

@@ -1,5 +1,6 @@
 //! Which Redis, how it is reached, and what is asked of it.
 
+use std::net::IpAddr;
 use std::path::PathBuf;
 use std::time::Duration;
 
@@ -52,6 +53,14 @@ pub struct Address {
 }
 
 impl Address {
+    /// Whether it is this machine, as far as its name tells.
+    pub fn is_loopback(&self) -> bool {
+        match self.host.parse::<IpAddr>() {
+            Ok(address) => address.to_canonical().is_loopback(),
+            Err(_) => self.host == "localhost" || self.host.ends_with(".localhost"),
+        }
+    }
+
     /// As a cluster's redirection names a node: `host:port`, where an empty host means the one that was asked.
     pub(super) fn announced(text: &str, asked: &Self) -> Option<Self> {
         let (host, port) = text.rsplit_once(':')?;

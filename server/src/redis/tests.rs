@@ -210,8 +210,11 @@ async fn a_real_server_is_judged_by_its_settings() {
     let redis = open(&fixture::standalone(&fit)).await;
     assert_eq!(condition::examine(&redis).await.expect("asked"), []);
 
-    let forgetful = RedisServer::start(&Options::append_only(AppendOnly::No)).await;
-    let mut settings = fixture::standalone(&forgetful);
+    let evicting = Options::default()
+        .with("maxmemory 100mb")
+        .with("maxmemory-policy allkeys-lru");
+    let evicting = RedisServer::start(&evicting.with("appendfsync always")).await;
+    let mut settings = fixture::standalone(&evicting);
     let found = condition::examine(&*open(&settings).await)
         .await
         .expect("asked");
