@@ -8,6 +8,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use tokio::sync::{Notify, Semaphore};
+use tokio::time::Instant;
 
 use crate::clock;
 use crate::gateway::{AskError, Gateway};
@@ -44,6 +45,10 @@ const ASKED_JUST_NOW: Duration = Duration::from_secs(1);
 /// The agenda is not asked again at once for what is due and in somebody's hands.
 const SHORTEST_REST: Duration = Duration::from_millis(50);
 
+/// Between two looks at the agenda, however many checks are scheduled meanwhile: one look finds all of them, and on a ledger
+/// that is shared each costs something in every partition.
+const BREATHER: Duration = Duration::from_millis(20);
+
 /// The agenda is looked at no less often: another instance's lease runs out without a sound.
 const IDLE: Duration = Duration::from_secs(5);
 
@@ -73,6 +78,7 @@ impl Reconciler {
                 return;
             };
             drop(free);
+            let looked_at = Instant::now();
             match this
                 .ledger
                 .claim(
@@ -101,6 +107,7 @@ impl Reconciler {
                     tokio::time::sleep(IDLE).await;
                 }
             }
+            tokio::time::sleep_until(looked_at + BREATHER).await;
         }
     }
 

@@ -35,7 +35,7 @@ use futures_util::future::BoxFuture;
 use tokio::pin;
 use tokio::sync::{Notify, watch};
 use tokio::task::{JoinError, JoinSet};
-use tokio::time::{sleep, timeout};
+use tokio::time::{Instant, sleep, sleep_until, timeout};
 
 pub use destination::{DestinationError, Destinations};
 
@@ -128,6 +128,10 @@ pub enum SetupError {
 /// differ a little.
 const SHORTEST_PAUSE: Duration = Duration::from_millis(20);
 
+/// Between two looks at the agenda, however many deliveries are scheduled meanwhile: one look finds all of them, and on a
+/// ledger that is shared each costs something in every partition. Who is woken after a longer silence looks at once.
+const BREATHER: Duration = Duration::from_millis(20);
+
 /// First wait after the ledger failed; doubles up to [`Limits::idle`].
 const BACKOFF: Duration = Duration::from_millis(100);
 
@@ -164,6 +168,7 @@ impl Outbox {
             while let Some(ended) = attempts.try_join_next() {
                 report_panic(ended);
             }
+            let looked_at = Instant::now();
             match self.begin_due(&mut attempts, &cut).await {
                 Ok(pause) => {
                     failures = 0;
@@ -175,6 +180,11 @@ impl Outbox {
                         () = wake.notified(), if !full => {}
                         () = self.courier.put_back.notified(), if !full => {}
                         () = sleep(pause), if !full => {}
+                    }
+                    tokio::select! {
+                        biased;
+                        () = &mut shutdown => break,
+                        () = sleep_until(looked_at + BREATHER) => {}
                     }
                 }
                 Err(error) => {
