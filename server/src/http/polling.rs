@@ -27,7 +27,10 @@ pub(super) async fn answer(
         .transpose()?;
     let known = known_version(headers);
     let message = match wait {
-        Some(wait) if !wait.is_zero() => held(site, account, id, known, wait, address).await?,
+        // Whoever knows nothing yet has nothing to wait for, and does not stay to watch: Khipu is asked all the same.
+        Some(wait) if !wait.is_zero() && known > 0 => {
+            held(site, account, id, known, wait, address).await?
+        }
         _ => site.gateway.status(account, id).await?,
     };
     Ok(render(&message, known))

@@ -62,10 +62,14 @@ impl From<Problem> for Farewell {
     }
 }
 
+/// How long somebody waits who met an instance that is going away: others are there.
+const BRIEFLY_MS: std::ops::Range<u32> = 250..2750;
+
 impl From<Refusal> for Farewell {
     fn from(refusal: Refusal) -> Self {
         match refusal {
-            Refusal::GoingAway => Self::going_away(1000),
+            // Many may knock at the same closed door: they must not all come to the next one at the same moment.
+            Refusal::GoingAway => Self::going_away(rand::random_range(BRIEFLY_MS)),
             refusal => Problem::from(refusal).into(),
         }
     }
@@ -103,10 +107,19 @@ mod tests {
             );
             assert_eq!(Farewell::from(problem).code, code);
         }
-        assert_eq!(
-            Farewell::from(Refusal::GoingAway),
-            Farewell::new(1012, "retry_after_ms=1000")
+        let waits: Vec<u32> = (0..200)
+            .map(|_| {
+                let farewell = Farewell::from(Refusal::GoingAway);
+                assert_eq!(farewell.code, 1012);
+                let wait = farewell.reason.strip_prefix("retry_after_ms=");
+                wait.and_then(|wait| wait.parse().ok()).expect("a wait")
+            })
+            .collect();
+        assert!(
+            waits.iter().all(|wait| BRIEFLY_MS.contains(wait)),
+            "{waits:?}"
         );
+        assert!(waits.iter().any(|wait| *wait < 1000) && waits.iter().any(|wait| *wait > 2000));
         assert_eq!(
             Farewell::from(Refusal::AddressFull),
             Farewell::new(4429, "retry_after_ms=5000")
