@@ -37,3 +37,4 @@ demo:
 load:
 	cargo build --release -p chasqui -p khipu-sandbox -p chasqui-tests
 	target/release/load idle --watchers 19000
+	target/release/load redis --payments 10000
