@@ -69,19 +69,18 @@ impl Node {
         let mut pipeline = Pipeline::with_capacity(2);
         pipeline.add_command(cmd("ASKING")).ignore();
         pipeline.add_command(command.clone());
-        let mut answers = self.send_together(&pipeline).await?;
+        let mut answers = self.send_together(&mut pipeline).await?;
         answers
             .pop()
             .unwrap_or_else(|| Err(Trouble::Lost("redis answered nothing".into())))
     }
 
-    /// In one go; each command has an answer of its own. The pipeline must collect errors instead of stopping at one.
+    /// In one go; each command has an answer of its own.
     pub(super) async fn send_together(
         &self,
-        pipeline: &Pipeline,
+        pipeline: &mut Pipeline,
     ) -> Result<Vec<Result<Value, Trouble>>, Trouble> {
         let (generation, mut connection) = self.connection().await?;
-        let mut pipeline = pipeline.clone();
         let answers: RedisResult<Vec<RedisResult<Value>>> =
             pipeline.ignore_errors().query_async(&mut connection).await;
         match answers {

@@ -70,16 +70,18 @@ async fn work(node: Arc<Node>, mut writes: mpsc::Receiver<Write>, replicas: u8, 
             continue;
         }
         let mut pipeline = Pipeline::with_capacity(batch.len() + 1);
-        for write in &batch {
+        let mut callers = Vec::with_capacity(batch.len());
+        for write in batch.drain(..) {
             if write.is_asking {
                 pipeline.add_command(cmd("ASKING")).ignore();
             }
-            pipeline.add_command(write.command.clone());
+            pipeline.add_command(write.command);
+            callers.push(write.answer);
         }
         let mut wait = cmd("WAIT");
         wait.arg(replicas).arg(timeout.as_millis());
         pipeline.add_command(wait);
-        let answers = match node.send_together(&pipeline).await {
+        let answers = match node.send_together(&mut pipeline).await {
             Ok(mut answers) => {
                 let waited = answers.pop();
                 answers
@@ -87,10 +89,10 @@ async fn work(node: Arc<Node>, mut writes: mpsc::Receiver<Write>, replicas: u8, 
                     .map(|answer| confirmed(answer, waited.as_ref(), replicas, timeout))
                     .collect()
             }
-            Err(trouble) => vec![Err(trouble); batch.len()],
+            Err(trouble) => vec![Err(trouble); callers.len()],
         };
-        for (write, answer) in batch.drain(..).zip(answers) {
-            let _ = write.answer.send(answer);
+        for (caller, answer) in callers.into_iter().zip(answers) {
+            let _ = caller.send(answer);
         }
     }
 }

@@ -217,7 +217,7 @@ async fn ask_nodes(nodes: &mut [Node]) -> Result<Map, Failure> {
     let mut why = "no node of the cluster is known".to_owned();
     let mut partial = None;
     for node in nodes {
-        let answers = match timeout(ANSWER_WITHIN, node.send_together(&questions)).await {
+        let answers = match timeout(ANSWER_WITHIN, node.send_together(&mut questions)).await {
             Ok(Ok(answers)) => answers,
             Ok(Err(trouble)) => {
                 why = trouble.text();
