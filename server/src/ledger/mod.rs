@@ -50,8 +50,9 @@ pub trait Ledger: Send + Sync + std::fmt::Debug + 'static {
     ///
     /// Errands: one of kind `Delivery` is scheduled only if the payment stands at `Confirmed` afterwards, and at most
     /// once a payment, ever. Scheduling one that is open brings it forward if it has not been attempted, and never puts
-    /// it off. A `Check` that was settled can be scheduled again. One that is scheduled while another is under a lease is
-    /// not lost: it is due after `Done` or `Dead` ends that lease, as a new one; `Again` and `Untried` take it in.
+    /// it off. A `Check` that is scheduled is due at the earlier of the asked time and the planned one, and begins again:
+    /// no attempt counts any more. One that is scheduled while another is under a lease is not lost: it is due, as a new
+    /// one, when that lease ends; `Again` and `Untried` put it back for the earlier of their time and the asked one.
     async fn observe(
         &self,
         id: &PaymentId,

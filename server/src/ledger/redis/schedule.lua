@@ -1,18 +1,24 @@
--- A delivery once, ever: one that is done or dead stays as it is. A check that somebody has in hand may have asked Khipu
--- already: what is scheduled meanwhile follows it.
+-- A delivery once, ever: one that is done or dead stays as it is, and one that was attempted keeps its time. A check is due
+-- at the earlier of what is planned and what is asked for, and from the first attempt. One that is leased may have asked
+-- Khipu already: what is scheduled meanwhile follows it.
 local function schedule(id, kind, agenda, due)
   local known = errand(PAYMENT, kind)
-  if kind == 'check' and known.token then
+  local is_check, is_open = kind == 'check', known.standing == 'open'
+  if is_check and known.token then
     if not known.again or tonumber(due) < tonumber(known.again) then
       redis.call('HSET', PAYMENT, 'check_again', due)
     end
     return
   end
-  local begins = not known.standing or (kind == 'check' and known.standing == 'dead')
-  local hurries = known.standing == 'open' and known.attempts == '0' and tonumber(due) < tonumber(known.due)
-  if begins or hurries then
-    redis.call('HSET', PAYMENT, kind .. '_standing', 'open', kind .. '_due', due, kind .. '_attempts', '0')
-    local from = math.max(tonumber(due), tonumber(known['until'] or due))
-    redis.call('ZADD', agenda, whole(from), id)
+  local is_earlier = not is_open or tonumber(due) < tonumber(known.due)
+  local moves = not known.standing or (is_open and known.attempts == '0' and is_earlier)
+  if not is_check and not moves then
+    return
   end
+  if not is_earlier then
+    due = known.due
+  end
+  redis.call('HSET', PAYMENT, kind .. '_standing', 'open', kind .. '_due', due, kind .. '_attempts', '0')
+  local from = math.max(tonumber(due), tonumber(known['until'] or due))
+  redis.call('ZADD', agenda, whole(from), id)
 end

@@ -28,11 +28,11 @@ end
 local held = errand(PAYMENT, kind)
 local holds = held.token == ARGV[8]
 if holds then
-  if ending == 'open' then
-    -- It happens anyway, and its time is the holder's to choose: nothing hurries what has been attempted.
+  if held.again then
+    local planned = ending == 'open' and tonumber(ARGV[10]) < tonumber(held.again)
+    put('open', planned and ARGV[10] or held.again, '0')
+  elseif ending == 'open' then
     put('open', ARGV[10], ARGV[11])
-  elseif held.again then
-    put('open', held.again, '0')
   elseif ending == 'done' and kind == 'check' then
     put('done', false, '0')
     redis.call('HDEL', PAYMENT, 'check_standing', 'check_attempts')

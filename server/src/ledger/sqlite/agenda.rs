@@ -23,7 +23,8 @@ pub(super) fn schedule_delivery(
     Ok(())
 }
 
-/// A check that somebody has in hand may have asked Khipu already: what is scheduled meanwhile follows it.
+/// Due at the earlier of what is planned and what is asked for, and from the first attempt: what was tried before is no
+/// reason to let the newest wait. A check that is leased may have asked Khipu already: what is scheduled meanwhile follows it.
 pub(super) fn schedule_check(
     store: &mut Store<'_>,
     id: &PaymentId,
@@ -41,8 +42,11 @@ pub(super) fn schedule_check(
                 "INSERT INTO errand (payment_id, kind, standing, due_at, attempts)
                  VALUES (?1, ?2, 'open', ?3, 0)
                  ON CONFLICT (payment_id, kind) DO UPDATE
-                 SET due_at = excluded.due_at, attempts = 0, standing = 'open'
-                 WHERE standing = 'dead' OR (attempts = 0 AND excluded.due_at < due_at)",
+                 SET due_at = CASE standing
+                         WHEN 'open' THEN min(due_at, excluded.due_at)
+                         ELSE excluded.due_at
+                     END,
+                     attempts = 0, standing = 'open'",
             )?
             .execute((id, ErrandKind::Check, due_at))?;
     }
@@ -124,12 +128,14 @@ pub(super) fn settle(
     };
     let attempts = leased.attempts.saturating_add(1);
     match (settlement, again_at) {
-        // It happens anyway, and its time is the holder's to choose: nothing hurries what has been attempted.
-        (Settlement::Again { due_at }, _) => put(store, leased, "open", Some(due_at), attempts)?,
-        (Settlement::Untried { due_at }, _) => {
+        (Settlement::Again { due_at } | Settlement::Untried { due_at }, Some(asked)) => {
+            put(store, leased, "open", Some(due_at.min(asked)), 0)?;
+        }
+        (_, Some(asked)) => put(store, leased, "open", Some(asked), 0)?,
+        (Settlement::Again { due_at }, None) => put(store, leased, "open", Some(due_at), attempts)?,
+        (Settlement::Untried { due_at }, None) => {
             put(store, leased, "open", Some(due_at), leased.attempts)?;
         }
-        (_, Some(due_at)) => put(store, leased, "open", Some(due_at), 0)?,
         (Settlement::Dead, None) => put(store, leased, "dead", None, attempts)?,
         (Settlement::Done, None) if leased.kind == ErrandKind::Check => forget(store, leased)?,
         (Settlement::Done, None) => put(store, leased, "done", None, attempts)?,

@@ -139,15 +139,33 @@ pub(in crate::ledger) async fn scheduling_brings_forward_and_never_puts_off(
     }
 }
 
-pub(in crate::ledger) async fn what_was_attempted_is_not_brought_forward(factory: &impl Factory) {
+pub(in crate::ledger) async fn an_attempted_delivery_is_not_brought_forward(
+    factory: &impl Factory,
+) {
     let ledger = factory.fresh().await;
     observe(&*ledger, "p1", &saying(Status::Confirmed, 1)).await;
-    for kind in ErrandKind::ALL {
-        observe(&*ledger, "p1", &scheduling(kind, 10)).await;
-        let leased = claim_one(&*ledger, kind, 10).await;
+    let kind = ErrandKind::Delivery;
+    observe(&*ledger, "p1", &scheduling(kind, 10)).await;
+    let leased = claim_one(&*ledger, kind, 10).await;
+    assert!(settle(&*ledger, &leased, Settlement::Again { due_at: at(500) }).await);
+    observe(&*ledger, "p1", &scheduling(kind, 20)).await;
+    assert_eq!(next_due(&*ledger, kind).await, Some(500));
+}
+
+pub(in crate::ledger) async fn an_attempted_check_that_is_asked_for_is_due_at_the_earlier_time(
+    factory: &impl Factory,
+) {
+    let ledger = factory.fresh().await;
+    let check = ErrandKind::Check;
+    for (asked, due) in [(20, 20), (800, 500)] {
+        observe(&*ledger, "p1", &scheduling(check, 10)).await;
+        let leased = claim_one(&*ledger, check, 10).await;
         assert!(settle(&*ledger, &leased, Settlement::Again { due_at: at(500) }).await);
-        observe(&*ledger, "p1", &scheduling(kind, 20)).await;
-        assert_eq!(next_due(&*ledger, kind).await, Some(500), "{kind:?}");
+        observe(&*ledger, "p1", &scheduling(check, asked)).await;
+        assert_eq!(next_due(&*ledger, check).await, Some(due));
+        let leased = claim_one(&*ledger, check, due).await;
+        assert_eq!(leased.attempts, 0, "its schedule begins again");
+        assert!(settle(&*ledger, &leased, Settlement::Done).await);
     }
 }
 
@@ -196,19 +214,18 @@ pub(in crate::ledger) async fn what_is_put_back_takes_in_a_check_scheduled_while
 ) {
     let ledger = factory.fresh().await;
     let due_at = at(200);
-    for (back, attempts) in [
-        (Settlement::Again { due_at }, 1),
-        (Settlement::Untried { due_at }, 0),
-    ] {
-        observe(&*ledger, "p1", &scheduling(ErrandKind::Check, 10)).await;
-        let leased = claim_one(&*ledger, ErrandKind::Check, 10).await;
-        observe(&*ledger, "p1", &scheduling(ErrandKind::Check, 30)).await;
-        assert!(settle(&*ledger, &leased, back).await);
-        assert_eq!(next_due(&*ledger, ErrandKind::Check).await, Some(200));
-        let leased = claim_one(&*ledger, ErrandKind::Check, 200).await;
-        assert_eq!(leased.attempts, attempts, "{back:?}");
-        assert!(settle(&*ledger, &leased, Settlement::Done).await);
-        assert_eq!(next_due(&*ledger, ErrandKind::Check).await, None);
+    for back in [Settlement::Again { due_at }, Settlement::Untried { due_at }] {
+        for (asked, due) in [(30, 30), (900, 200)] {
+            observe(&*ledger, "p1", &scheduling(ErrandKind::Check, 10)).await;
+            let leased = claim_one(&*ledger, ErrandKind::Check, 10).await;
+            observe(&*ledger, "p1", &scheduling(ErrandKind::Check, asked)).await;
+            assert!(settle(&*ledger, &leased, back).await);
+            assert_eq!(next_due(&*ledger, ErrandKind::Check).await, Some(due));
+            let leased = claim_one(&*ledger, ErrandKind::Check, due).await;
+            assert_eq!(leased.attempts, 0, "{back:?}: its schedule begins again");
+            assert!(settle(&*ledger, &leased, Settlement::Done).await);
+            assert_eq!(next_due(&*ledger, ErrandKind::Check).await, None, "once");
+        }
     }
 }
 

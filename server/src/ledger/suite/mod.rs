@@ -83,7 +83,8 @@ macro_rules! ledger_suite {
                     no_delivery_where_the_payment_stands_at_reversed
                     a_delivery_may_come_after_the_confirmation
                     scheduling_brings_forward_and_never_puts_off
-                    what_was_attempted_is_not_brought_forward
+                    an_attempted_delivery_is_not_brought_forward
+                    an_attempted_check_that_is_asked_for_is_due_at_the_earlier_time
                     a_settled_check_can_be_scheduled_again
                     a_check_scheduled_while_leased_is_not_lost
                     what_is_put_back_takes_in_a_check_scheduled_while_leased
