@@ -193,7 +193,7 @@ mod tests {
     use super::*;
     use crate::gateway::fixture::{Stage, id};
     use crate::ledger::Event;
-    use crate::payment::{Errand, Status};
+    use crate::payment::{Errand, Priority, Status};
 
     /// What is recorded of one check, and the check as the next claim finds it.
     async fn checked(stage: &Stage) -> (Vec<Event>, Leased) {
@@ -219,11 +219,7 @@ mod tests {
 
     async fn stage() -> Stage {
         let stage = Stage::in_memory();
-        let check = Errand {
-            kind: ErrandKind::Check,
-            due_at: clock::now(),
-        };
-        let errands = vec![check];
+        let errands = vec![Errand::check(clock::now(), Priority::Notified)];
         stage
             .commit_with(&id("a"), Status::Verifying, errands)
             .await;

@@ -11,14 +11,15 @@ use futures_util::future::{BoxFuture, Shared};
 use tokio::time::Instant;
 
 use super::desk::Desk;
-use super::{DELIVERY_GRACE, Gateway, GatewayError, delivery};
+use super::{DELIVERY_GRACE, Gateway, GatewayError};
 use crate::account::Account;
 use crate::clock;
 use crate::khipu::KhipuError;
 use crate::khipu::wire::PaymentAnswer;
 use crate::ledger::LedgerError;
 use crate::payment::{
-    AccountName, Claim, Observation, Payment, PaymentId, Source, State, Status, Terms, Timestamp,
+    AccountName, Claim, Errand, Observation, Payment, PaymentId, Source, State, Status, Terms,
+    Timestamp,
 };
 
 /// However long Khipu asks us to leave it alone, watchers are not left without an answer for longer.
@@ -164,7 +165,7 @@ impl Gateway {
         }
         let now = clock::now();
         let errands = match claim.status {
-            Status::Confirmed => vec![delivery(now.plus(DELIVERY_GRACE))],
+            Status::Confirmed => vec![Errand::delivery(now.plus(DELIVERY_GRACE))],
             _ => Vec::new(),
         };
         let observation = Observation {

@@ -30,9 +30,7 @@ use crate::config::{Config, Limits};
 use crate::khipu::wire::FieldError;
 use crate::khipu::{self, Fields, KhipuError};
 use crate::ledger::{Ledger, LedgerError, Outcome};
-use crate::payment::{
-    AccountName, Errand, ErrandKind, Observation, PaymentId, Source, Status, Timestamp,
-};
+use crate::payment::{AccountName, ErrandKind, Observation, PaymentId, Source, Status};
 use crate::push::{Admission, Hub};
 use crate::relay::{Change, Relay};
 
@@ -222,20 +220,5 @@ impl Gateway {
         if let Err(error) = self.relay.announce(&change).await {
             tracing::warn!(payment_id = %id, %error, "a change could not be announced");
         }
-    }
-}
-
-/// What follows from a confirmation: the merchant is told, once. `due_at` is when at the latest.
-fn delivery(due_at: Timestamp) -> Errand {
-    Errand {
-        kind: ErrandKind::Delivery,
-        due_at,
-    }
-}
-
-fn check(due_at: Timestamp) -> Errand {
-    Errand {
-        kind: ErrandKind::Check,
-        due_at,
     }
 }

@@ -4,14 +4,15 @@ use std::sync::Arc;
 
 use bytes::Bytes;
 
-use super::{CROSS_CHECK_DELAY, Gateway, check, delivery};
+use super::{CROSS_CHECK_DELAY, Gateway};
 use crate::account::Account;
 use crate::clock;
 use crate::khipu::signature::{self, SignatureError};
 use crate::khipu::wire::{self, NotificationBody};
 use crate::ledger::LedgerError;
 use crate::payment::{
-    AccountName, Notification, Observation, Payment, PaymentId, Source, Timestamp, Verdict,
+    AccountName, Errand, Notification, Observation, Payment, PaymentId, Priority, Source,
+    Timestamp, Verdict,
 };
 
 /// What was kept.
@@ -133,11 +134,14 @@ fn observation(
             let claim = body.claim(known.and_then(|payment| payment.expires_at));
             (
                 Some(claim),
-                vec![delivery(now), check(now.plus(CROSS_CHECK_DELAY))],
+                vec![
+                    Errand::delivery(now),
+                    Errand::check(now.plus(CROSS_CHECK_DELAY), Priority::CrossCheck),
+                ],
             )
         }
         Verdict::Stale | Verdict::UnknownPayment | Verdict::Unconciliated => {
-            (None, vec![check(now)])
+            (None, vec![Errand::check(now, Priority::Notified)])
         }
         Verdict::Mismatch => (None, Vec::new()),
     };

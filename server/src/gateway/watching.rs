@@ -3,10 +3,12 @@
 use std::sync::Arc;
 use std::time::Duration;
 
-use super::{Gateway, GatewayError, check};
+use super::{Gateway, GatewayError};
 use crate::account::Account;
 use crate::clock;
-use crate::payment::{Claim, Intent, Observation, Payment, PaymentId, Ref, Source, State, Status};
+use crate::payment::{
+    Claim, Errand, Intent, Observation, Payment, PaymentId, Priority, Ref, Source, State, Status,
+};
 use crate::push::{Message, Refusal, Registration, Watcher};
 use crate::relay::Relay;
 
@@ -116,7 +118,10 @@ impl Gateway {
         // Should the page be closed and Khipu's notification be lost, somebody still asks.
         let errands = match payment.state.status.is_final() {
             true => Vec::new(),
-            false => vec![check(now.plus(RETURN_CHECK_DELAY))],
+            false => vec![Errand::check(
+                now.plus(RETURN_CHECK_DELAY),
+                Priority::Silent,
+            )],
         };
         let observation = Observation {
             account: payment.account.clone(),

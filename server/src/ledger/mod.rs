@@ -17,8 +17,8 @@ use async_trait::async_trait;
 use bytes::Bytes;
 
 use crate::payment::{
-    AccountName, ErrandKind, Intent, Observation, Payment, PaymentId, Ref, Source, State, Status,
-    Timestamp, Verdict,
+    AccountName, ErrandKind, Intent, Observation, Payment, PaymentId, Priority, Ref, Source, State,
+    Status, Timestamp, Verdict,
 };
 
 pub use idempotency::{
@@ -52,7 +52,10 @@ pub trait Ledger: Send + Sync + std::fmt::Debug + 'static {
     /// once a payment, ever. Scheduling one that is open brings it forward if it has not been attempted, and never puts
     /// it off. A `Check` that is scheduled is due at the earlier of the asked time and the planned one, and begins again:
     /// no attempt counts any more. One that is scheduled while another is under a lease is not lost: it is due, as a new
-    /// one, when that lease ends; `Again` and `Untried` put it back for the earlier of their time and the asked one.
+    /// one, when that lease ends; `Again` and `Untried` put it back for the earlier of their time and the asked one. Of two
+    /// priorities the higher counts. An observation that confirms or reverses the payment ends its checks, one under a
+    /// lease excepted: what it schedules itself with [`Priority::CrossCheck`] takes their place. A payment that is
+    /// confirmed or reversed gets no other check.
     async fn observe(
         &self,
         id: &PaymentId,
@@ -80,8 +83,9 @@ pub trait Ledger: Send + Sync + std::fmt::Debug + 'static {
     /// [`TIMELINE_LIMIT`] entries (the oldest; a ledger may record no more than those that came first).
     async fn timeline(&self, id: &PaymentId) -> Result<Vec<TimelineEntry>, LedgerError>;
 
-    /// Takes up to `limit` open errands of a kind that are due, the longest due first (one whose lease ran out may count
-    /// from that moment), each under a lease that nobody else can take before `lease` has passed.
+    /// Takes up to `limit` open errands of a kind that are due, those of the highest priority first and of these the longest
+    /// due (one whose lease ran out may count from that moment), each under a lease that nobody else can take before
+    /// `lease` has passed.
     ///
     /// A ledger that belongs to one process measures by `now`. One that several instances share measures by its store's
     /// clock: of two instances whose own clocks disagree, the one ahead would take what the other still holds.
@@ -97,8 +101,8 @@ pub trait Ledger: Send + Sync + std::fmt::Debug + 'static {
     /// any more; `None` if there is none.
     async fn next_due(&self, kind: ErrandKind) -> Result<Option<Timestamp>, LedgerError>;
 
-    /// Ends a lease and records the attempt, if one is given. A delivery that is `Done` or `Dead` is never scheduled
-    /// again; a check can be. `false`: the lease was lost meanwhile (it had run out and another holder took the errand),
+    /// Ends a lease and records the attempt, if one is given. What is put back has the priority of `leased`, which its holder
+    /// may have changed. A delivery that is `Done` or `Dead` is never scheduled again; a check can be. `false`: the lease was lost meanwhile (it had run out and another holder took the errand),
     /// and only the attempt was recorded.
     async fn settle(
         &self,
@@ -179,6 +183,7 @@ pub struct Leased {
     pub payment_id: PaymentId,
     /// How many attempts were made before this one; 0 at first.
     pub attempts: u32,
+    pub priority: Priority,
     /// Distinguishes this lease from every other of the same errand.
     pub token: u64,
 }

@@ -11,7 +11,9 @@ mod timestamp;
 
 pub use amount::{Amount, Currency, InvalidAmount, InvalidCurrency};
 pub use id::{AccountName, InvalidId, PaymentId, Ref};
-pub use observation::{Claim, Errand, ErrandKind, Notification, Observation, Source, Verdict};
+pub use observation::{
+    Claim, Errand, ErrandKind, Notification, Observation, Priority, Source, Verdict,
+};
 pub use status::{Reason, State, Status};
 pub use timestamp::{InvalidTimestamp, Timestamp};
 

@@ -4,7 +4,7 @@ use std::sync::LazyLock;
 
 use sha2::{Digest, Sha256};
 
-use super::{RedisLedger, fields, intents, ms, names, replies, retention, transactions};
+use super::{RedisLedger, agenda, fields, intents, ms, names, replies, retention, transactions};
 use crate::ledger::{LedgerError, Outcome, TIMELINE_LIMIT};
 use crate::payment::{
     AccountName, Amount, Currency, ErrandKind, MerchantUrls, Observation, Payment, PaymentId,
@@ -115,9 +115,8 @@ pub(super) async fn observe(
 
 fn observing(ledger: &RedisLedger, id: &PaymentId, observation: &Observation) -> (Partition, Call) {
     let (partition, call) = writing(ledger, &OBSERVE, id);
-    let mut call = call
-        .key(partition.key("agenda", ErrandKind::Delivery.as_str()))
-        .key(partition.key("agenda", ErrandKind::Check.as_str()))
+    let call = agenda::with_agendas(call, partition, ErrandKind::Delivery);
+    let mut call = agenda::with_agendas(call, partition, ErrandKind::Check)
         .arg(id.as_str())
         .arg(observation.account.as_str())
         .arg(observation.source.as_str())
@@ -138,7 +137,10 @@ fn observing(ledger: &RedisLedger, id: &PaymentId, observation: &Observation) ->
         None => call.arg("").arg("").arg("").arg(""),
     };
     for errand in &observation.errands {
-        call = call.arg(errand.kind.as_str()).arg(errand.due_at.unix_ms());
+        call = call
+            .arg(errand.kind.as_str())
+            .arg(errand.due_at.unix_ms())
+            .arg(errand.priority.rank());
     }
     (partition, call)
 }

@@ -6,8 +6,8 @@ use super::store::Store;
 use super::{agenda, intents, notifications, timeline};
 use crate::ledger::{LedgerError, OF_TRANSACTION_LIMIT, Outcome};
 use crate::payment::{
-    AccountName, Claim, ErrandKind, MerchantUrls, Observation, Payment, PaymentId, State, Status,
-    Terms,
+    AccountName, Claim, ErrandKind, MerchantUrls, Observation, Payment, PaymentId, Priority, State,
+    Status, Terms,
 };
 
 pub(super) fn create(store: &mut Store<'_>, payment: &Payment) -> Result<Outcome, LedgerError> {
@@ -68,14 +68,24 @@ pub(super) fn observe(
             timeline::observed(store, id, observation, claim.status, outcome.changed())?;
         }
     }
+    let is_over = after.status >= Status::Confirmed;
+    let mut cross_check = None;
     for errand in &observation.errands {
         match errand.kind {
-            ErrandKind::Check => agenda::schedule_check(store, id, errand.due_at)?,
+            ErrandKind::Check if !is_over => {
+                agenda::schedule_check(store, id, errand.due_at, errand.priority)?;
+            }
+            ErrandKind::Check if errand.priority == Priority::CrossCheck => {
+                cross_check = Some(errand.due_at);
+            }
             ErrandKind::Delivery if after.status == Status::Confirmed => {
                 agenda::schedule_delivery(store, id, errand.due_at)?;
             }
-            ErrandKind::Delivery => {}
+            ErrandKind::Check | ErrandKind::Delivery => {}
         }
+    }
+    if is_over && outcome.changed() {
+        agenda::end_checks(store, id, cross_check)?;
     }
     Ok(outcome)
 }

@@ -20,7 +20,8 @@ use bytes::Bytes;
 use super::{Attempt, Event, Ledger};
 use crate::payment::{
     AccountName, Amount, Claim, Currency, Errand, ErrandKind, Intent, MerchantUrls, Notification,
-    Observation, Payment, PaymentId, Ref, Source, State, Status, Terms, Timestamp, Verdict,
+    Observation, Payment, PaymentId, Priority, Ref, Source, State, Status, Terms, Timestamp,
+    Verdict,
 };
 
 /// Where the suite gets its ledgers from.
@@ -97,6 +98,12 @@ macro_rules! ledger_suite {
                     untried_puts_back_and_does_not_count
                     dead_stays_and_is_not_claimed
                     next_due_is_the_earliest_that_can_be_claimed
+                    the_higher_priority_is_claimed_first
+                    of_two_priorities_the_higher_counts
+                    what_is_put_back_has_the_priority_that_its_holder_gives_it
+                    a_confirmation_ends_the_plan_and_its_cross_check_takes_the_place
+                    a_confirmation_during_a_lease_is_cross_checked_after_it
+                    a_payment_that_is_confirmed_gets_no_other_check
                 }
                 timeline {
                     it_tells_everything_in_order
@@ -235,6 +242,7 @@ pub(super) fn scheduling(kind: ErrandKind, due_ms: i64) -> Observation {
         errands: vec![Errand {
             kind,
             due_at: at(due_ms),
+            priority: Priority::Silent,
         }],
         ..saying(Status::Pending, 1)
     }
