@@ -18,8 +18,8 @@ use crate::khipu::KhipuError;
 use crate::khipu::wire::PaymentAnswer;
 use crate::ledger::LedgerError;
 use crate::payment::{
-    AccountName, Claim, Errand, Observation, Payment, PaymentId, Source, State, Status, Terms,
-    Timestamp,
+    AccountName, Claim, Errand, FIRST_WHILE_AWAITED, Observation, Payment, PaymentId, Priority,
+    Source, State, Status, Terms, Timestamp,
 };
 
 /// However long Khipu asks us to leave it alone, watchers are not left without an answer for longer.
@@ -166,6 +166,11 @@ impl Gateway {
         let now = clock::now();
         let errands = match claim.status {
             Status::Confirmed => vec![Errand::delivery(now.plus(DELIVERY_GRACE))],
+            // From now on a confirmation is to be expected, whoever watches.
+            Status::Verifying => vec![Errand::check(
+                now.plus(FIRST_WHILE_AWAITED),
+                Priority::Silent,
+            )],
             _ => Vec::new(),
         };
         let observation = Observation {

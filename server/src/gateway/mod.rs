@@ -49,7 +49,7 @@ use limiter::Limiter;
 const DELIVERY_GRACE: Duration = Duration::from_secs(10);
 
 /// How long after a confirmation by notification Khipu is asked whether it agrees.
-const CROSS_CHECK_DELAY: Duration = Duration::from_secs(2);
+pub(crate) const CROSS_CHECK_DELAY: Duration = Duration::from_secs(2);
 
 /// Connections that are being told why they are refused, in all and from one address. One more is told over HTTP, which a
 /// browser cannot read.

@@ -1,19 +1,16 @@
 //! The payer's side: watching a payment, and coming back from the bank.
 
 use std::sync::Arc;
-use std::time::Duration;
 
 use super::{Gateway, GatewayError};
 use crate::account::Account;
 use crate::clock;
 use crate::payment::{
-    Claim, Errand, Intent, Observation, Payment, PaymentId, Priority, Ref, Source, State, Status,
+    Claim, Errand, FIRST_WHILE_AWAITED, Intent, Observation, Payment, PaymentId, Priority, Ref,
+    Source, State, Status,
 };
 use crate::push::{Message, Refusal, Registration, Watcher};
 use crate::relay::Relay;
-
-/// How long after the payer's return a check is due that does not depend on anybody watching.
-const RETURN_CHECK_DELAY: Duration = Duration::from_secs(60);
 
 /// Somebody follows a payment, until this is dropped.
 #[derive(Debug)]
@@ -119,7 +116,7 @@ impl Gateway {
         let errands = match payment.state.status.is_final() {
             true => Vec::new(),
             false => vec![Errand::check(
-                now.plus(RETURN_CHECK_DELAY),
+                now.plus(FIRST_WHILE_AWAITED),
                 Priority::Silent,
             )],
         };

@@ -36,8 +36,9 @@ pub trait Ledger: Send + Sync + std::fmt::Debug + 'static {
 
     /// Records a payment and binds its reference's intent to it. Where something is known of the payment already (a
     /// notification came first) what was unknown is filled in (terms, URLs, reference, dates) and what is known stays;
-    /// of two dates of creation the earlier stays; the state is merged, never lowered. A payment or an intent of another
-    /// account is left alone: `Err(Foreign)`.
+    /// of two dates of creation the earlier stays; the state is merged, never lowered. The first time, unless it is
+    /// confirmed or reversed, its first check is scheduled in the same step ([`Payment::first_check_at`]). A payment or an
+    /// intent of another account is left alone: `Err(Foreign)`.
     async fn create(&self, payment: &Payment) -> Result<Outcome, LedgerError>;
 
     /// Applies an observation in one atomic step: merges the claim (max on the version), keeps the notification and the

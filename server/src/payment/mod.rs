@@ -4,12 +4,14 @@
 //! passes it in. Start with [`status`]: the max-register is the heart of the product.
 
 mod amount;
+mod checks;
 mod id;
 mod observation;
 mod status;
 mod timestamp;
 
 pub use amount::{Amount, Currency, InvalidAmount, InvalidCurrency};
+pub use checks::{CheckPlan, FIRST_WHILE_AWAITED, retry};
 pub use id::{AccountName, InvalidId, PaymentId, Ref};
 pub use observation::{
     Claim, Errand, ErrandKind, Notification, Observation, Priority, Source, Verdict,

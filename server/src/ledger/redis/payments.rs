@@ -16,6 +16,8 @@ static CREATE: LazyLock<Script> = LazyLock::new(|| {
     Script::new(concat!(
         include_str!("clock.lua"),
         include_str!("payment.lua"),
+        include_str!("errand.lua"),
+        include_str!("schedule.lua"),
         include_str!("create.lua"),
     ))
 });
@@ -74,6 +76,7 @@ pub(super) async fn create(
 
 fn creating(ledger: &RedisLedger, payment: &Payment) -> (Partition, Call) {
     let (partition, call) = writing(ledger, &CREATE, &payment.id);
+    let call = agenda::with_agendas(call, partition, ErrandKind::Check);
     let state = &payment.state;
     let terms = payment.terms.as_ref();
     let transaction_id = terms.and_then(|terms| terms.transaction_id.as_deref());
@@ -86,7 +89,9 @@ fn creating(ledger: &RedisLedger, payment: &Payment) -> (Partition, Call) {
         .arg(state.reason.map_or("", Reason::as_str))
         .arg(terms.map_or(String::new(), |terms| terms.amount.to_string()))
         .arg(terms.map_or("", |terms| terms.currency.as_str()))
-        .arg(transaction_id.unwrap_or_default());
+        .arg(transaction_id.unwrap_or_default())
+        .arg(payment.id.as_str())
+        .arg(payment.first_check_at().unix_ms());
     let expires_at = payment.expires_at.map(|at| at.unix_ms().to_string());
     for (field, value) in [
         ("return_url", payment.urls.return_url.as_deref()),

@@ -29,7 +29,11 @@ pub(super) fn create(store: &mut Store<'_>, payment: &Payment) -> Result<Outcome
     if known.as_ref() != Some(&merged) {
         save(store, &merged)?;
     }
-    timeline::created(store, &payment.id, payment.created_at)?;
+    let is_first = timeline::created(store, &payment.id, payment.created_at)?;
+    if is_first && merged.state.status < Status::Confirmed {
+        let due_at = merged.first_check_at();
+        agenda::schedule_check(store, &payment.id, due_at, Priority::Silent)?;
+    }
     if let Some(reference) = &payment.reference {
         intents::bind(store, reference, &payment.id)?;
     }

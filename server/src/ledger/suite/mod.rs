@@ -53,6 +53,9 @@ macro_rules! ledger_suite {
                     creating_merges_a_higher_state
                     creating_for_another_account_is_refused
                     creating_with_another_accounts_reference_is_refused
+                    creating_schedules_the_first_check_once
+                    creating_after_a_notification_leaves_its_check_first
+                    creating_what_is_confirmed_schedules_no_check
                 }
                 observing {
                     an_unknown_payment_is_begun_as_pending_without_terms
