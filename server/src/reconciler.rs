@@ -163,7 +163,7 @@ impl Reconciler {
         };
         Some(match self.gateway.ask_in_turn(account, id).await? {
             Ok(_) => match self.ledger.read(std::slice::from_ref(id)).await {
-                Ok(states) if states[0].is_some_and(|state| state.status.is_final()) => {
+                Ok(states) if states[0].is_some_and(|state| state.is_final()) => {
                     ("khipu answered: final".into(), Settlement::Done)
                 }
                 _ => ("khipu answered: not final yet".into(), again(attempts)),
@@ -193,7 +193,7 @@ mod tests {
     use super::*;
     use crate::gateway::fixture::{Stage, id};
     use crate::ledger::Event;
-    use crate::payment::{Errand, Status};
+    use crate::payment::{Errand, Kind};
 
     /// What is recorded of one check, and the check as the next claim finds it.
     async fn checked(stage: &Stage) -> (Vec<Event>, Leased) {
@@ -224,9 +224,7 @@ mod tests {
             due_at: clock::now(),
         };
         let errands = vec![check];
-        stage
-            .commit_with(&id("a"), Status::Verifying, errands)
-            .await;
+        stage.commit_with(&id("a"), Kind::Verifying, errands).await;
         stage
     }
 

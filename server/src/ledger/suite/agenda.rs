@@ -97,22 +97,33 @@ pub(in crate::ledger) async fn a_delivery_needs_a_payment_that_stands_at_confirm
     factory: &impl Factory,
 ) {
     let ledger = factory.fresh().await;
-    for status in Status::ALL {
+    for kind in [
+        Kind::Created,
+        Kind::Returned,
+        Kind::Unpaid,
+        Kind::Verifying,
+        Kind::Expired,
+        Kind::Cancelled,
+        Kind::Rejected,
+        Kind::Confirmed,
+        Kind::Reversed,
+    ] {
         let observation = Observation {
-            claim: Some(Claim::of(status)),
+            update: saying(kind, 30).update,
             ..confirming("{}", 30)
         };
-        observe(&*ledger, status.as_str(), &observation).await;
+        let name = format!("{kind:?}");
+        observe(&*ledger, &name, &observation).await;
     }
     let leased = claim_one(&*ledger, ErrandKind::Delivery, 100).await;
-    assert_eq!(leased.payment_id, id("confirmed"));
+    assert_eq!(leased.payment_id, id("Confirmed"));
 }
 
 pub(in crate::ledger) async fn no_delivery_where_the_payment_stands_at_reversed(
     factory: &impl Factory,
 ) {
     let ledger = factory.fresh().await;
-    observe(&*ledger, "p1", &saying(Status::Reversed, 20)).await;
+    observe(&*ledger, "p1", &saying(Kind::Reversed, 20)).await;
     observe(&*ledger, "p1", &confirming("{}", 30)).await;
     assert_eq!(claim(&*ledger, ErrandKind::Delivery, 100).await, []);
     assert_eq!(next_due(&*ledger, ErrandKind::Delivery).await, None);
@@ -120,7 +131,7 @@ pub(in crate::ledger) async fn no_delivery_where_the_payment_stands_at_reversed(
 
 pub(in crate::ledger) async fn a_delivery_may_come_after_the_confirmation(factory: &impl Factory) {
     let ledger = factory.fresh().await;
-    observe(&*ledger, "p1", &saying(Status::Confirmed, 20)).await;
+    observe(&*ledger, "p1", &saying(Kind::Confirmed, 20)).await;
     assert_eq!(next_due(&*ledger, ErrandKind::Delivery).await, None);
     observe(&*ledger, "p1", &scheduling(ErrandKind::Delivery, 30)).await;
     assert_eq!(next_due(&*ledger, ErrandKind::Delivery).await, Some(30));
@@ -130,7 +141,7 @@ pub(in crate::ledger) async fn scheduling_brings_forward_and_never_puts_off(
     factory: &impl Factory,
 ) {
     let ledger = factory.fresh().await;
-    observe(&*ledger, "p1", &saying(Status::Confirmed, 1)).await;
+    observe(&*ledger, "p1", &saying(Kind::Confirmed, 1)).await;
     for kind in ErrandKind::ALL {
         for (due, expected) in [(50, 50), (70, 50), (20, 20), (50, 20)] {
             observe(&*ledger, "p1", &scheduling(kind, due)).await;
@@ -141,7 +152,7 @@ pub(in crate::ledger) async fn scheduling_brings_forward_and_never_puts_off(
 
 pub(in crate::ledger) async fn what_was_attempted_is_not_brought_forward(factory: &impl Factory) {
     let ledger = factory.fresh().await;
-    observe(&*ledger, "p1", &saying(Status::Confirmed, 1)).await;
+    observe(&*ledger, "p1", &saying(Kind::Confirmed, 1)).await;
     for kind in ErrandKind::ALL {
         observe(&*ledger, "p1", &scheduling(kind, 10)).await;
         let leased = claim_one(&*ledger, kind, 10).await;
