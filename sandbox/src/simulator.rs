@@ -144,16 +144,17 @@ impl Simulator {
     /// What the bank page's main button does: authorise, then conciliate after the delay of the behaviour.
     pub(crate) fn pay(&self, id: &str, method: Method) -> Result<Payment, Refusal> {
         let payment = self.act(id, Action::Authorize(method))?;
+        let attempt = payment.attempt_number();
         if let Some(delay) = self.fates().behaviour().conciliation_delay() {
             let simulator = self.clone();
             let id = payment.id.clone();
             self.spawn(async move {
                 tokio::time::sleep(delay).await;
-                // A test may have rejected, conciliated or reset it meanwhile: then there is nothing to do.
-                if simulator
-                    .payment(&id)
-                    .is_ok_and(|payment| payment.status == Status::Verifying)
-                {
+                // Meanwhile it may have been rejected, conciliated, reset, or begun again by a payer who resumed: the
+                // later attempt has a delay of its own, or none if a second signature is missing.
+                if simulator.payment(&id).is_ok_and(|now| {
+                    now.status == Status::Verifying && now.attempt_number() == attempt
+                }) {
                     let _ = simulator.act(&id, Action::Conciliate);
                 }
             });
