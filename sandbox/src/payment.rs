@@ -387,7 +387,7 @@ mod tests {
 
     fn payment() -> Payment {
         let order = crate::validation::order(br#"{"amount":1000,"currency":"CLP","subject":"x"}"#);
-        Payment::new(order.ok().expect("an order"), 1, now())
+        Payment::new(order.expect("an order"), 1, now())
     }
 
     #[test]

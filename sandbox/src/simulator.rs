@@ -125,20 +125,28 @@ impl Simulator {
 
     /// Applies an action and, when it conciliated the payment, begins to notify.
     pub(crate) fn act(&self, id: &str, action: Action) -> Result<Payment, Refusal> {
-        let (payment, effect) = {
-            let mut books = self.books();
-            let payment = books.find(id)?;
-            let effect = payment
-                .act(action, Timestamp::now())
-                .map_err(|Impossible| Refusal::Impossible {
-                    status: payment.status,
-                })?;
-            (payment.clone(), effect)
-        };
+        let (payment, effect) = self.change(id, action)?;
         if effect == Effect::Notify {
             self.notify(&payment);
         }
         Ok(payment)
+    }
+
+    /// Applies an action whose notification never comes, not even later.
+    pub(crate) fn act_unnotified(&self, id: &str, action: Action) -> Result<Payment, Refusal> {
+        let (payment, _) = self.change(id, action)?;
+        Ok(payment)
+    }
+
+    fn change(&self, id: &str, action: Action) -> Result<(Payment, Effect), Refusal> {
+        let mut books = self.books();
+        let payment = books.find(id)?;
+        let effect = payment
+            .act(action, Timestamp::now())
+            .map_err(|Impossible| Refusal::Impossible {
+                status: payment.status,
+            })?;
+        Ok((payment.clone(), effect))
     }
 
     /// What the bank page's main button does: authorise, then conciliate after the delay of the behaviour.
