@@ -23,6 +23,7 @@ use crate::{
 pub(crate) fn routes() -> Router<Simulator> {
     Router::new()
         .route("/sandbox/payments", get(list_payments))
+        .route("/sandbox/payments/{id}", get(show_payment))
         .route("/sandbox/payments/{id}/actions", post(act))
         .route("/sandbox/behaviour", get(show_behaviour).put(put_behaviour))
         .route("/sandbox/notifications", get(list_notifications))
@@ -38,6 +39,15 @@ async fn list_payments(State(simulator): State<Simulator>) -> Json<Vec<PaymentAn
             .map(|payment| PaymentAnswer::new(payment, simulator.base_url()))
             .collect(),
     )
+}
+
+/// The same as `GET /v3/payments/{id}`, whatever goes wrong there.
+async fn show_payment(
+    State(simulator): State<Simulator>,
+    Path(id): Path<String>,
+) -> Result<Json<PaymentAnswer>, ApiError> {
+    let payment = simulator.payment(&id)?;
+    Ok(Json(PaymentAnswer::new(&payment, simulator.base_url())))
 }
 
 #[derive(Deserialize)]

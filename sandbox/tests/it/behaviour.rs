@@ -179,6 +179,18 @@ async fn error_rate_fails_without_effect_and_with_the_chosen_status() {
 }
 
 #[tokio::test]
+async fn a_payment_can_be_read_whatever_goes_wrong_with_the_api() {
+    let sandbox = Sandbox::start().await;
+    let id = sandbox.create(json!({})).await;
+    let payment = sandbox.payment(&id).await;
+    sandbox.behave(json!({ "api": { "error_rate": 1 } })).await;
+    let path = format!("/sandbox/payments/{id}");
+    assert_eq!(sandbox.get(&path).await.json(), payment);
+    let unknown = sandbox.get("/sandbox/payments/aaaaaaaaaaaa").await;
+    assert_eq!(unknown.status, 404);
+}
+
+#[tokio::test]
 async fn fail_after_effect_answers_500_though_it_was_done() {
     let sandbox = Sandbox::start().await;
     let id = sandbox.create(json!({})).await;
