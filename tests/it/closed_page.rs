@@ -10,7 +10,7 @@ use crate::return_hop::{hop, visit};
 #[tokio::test]
 async fn a_payer_who_came_back_and_left_with_the_notification_lost_still_pays_the_merchant() {
     /// From the return to the check that nobody has to watch for.
-    const CHECKED_AFTER: Duration = Duration::from_secs(60);
+    const CHECKED_AFTER: Duration = Duration::from_secs(30);
     /// From a confirmation that was found by asking to its delivery.
     const DELIVERED_AFTER: Duration = Duration::from_secs(10);
     let (mut stage, front) = Stage::start_behind_front(|_| {}).await;

@@ -2,6 +2,8 @@
 
 use std::sync::Arc;
 
+use futures_util::future::try_join_all;
+
 use super::{AskError, Created, Gateway, GatewayError};
 use crate::account::Account;
 use crate::clock;
@@ -115,11 +117,10 @@ impl Gateway {
     ) -> Result<Vec<Message>, GatewayError> {
         let found = self.ledger.of_transaction(&account.name, transaction_id);
         let ids = found.await?;
-        let states = self.ledger.read(&ids).await?;
-        let known = ids.iter().zip(states);
-        Ok(known
-            .filter_map(|(id, state)| Some(Message::new(id, &state?, None)))
-            .collect())
+        let payments = try_join_all(ids.iter().map(|id| self.ledger.payment(id))).await?;
+        let now = clock::now();
+        let known = payments.iter().flatten();
+        Ok(known.map(|payment| Message::of(payment, now)).collect())
     }
 
     /// Deletes an unpaid payment at Khipu. A task of its own: what Khipu has done is recorded even if the merchant hangs
