@@ -13,7 +13,7 @@ use tokio::time::Instant;
 use crate::clock;
 use crate::gateway::{AskError, CROSS_CHECK_DELAY, Gateway};
 use crate::ledger::{Attempt, Leased, Ledger, Settlement};
-use crate::payment::{CheckPlan, ErrandKind, Payment, Priority, Status, Timestamp, retry};
+use crate::payment::{CheckPlan, ErrandKind, Payment, Priority, Timestamp, Version, retry};
 
 /// Checks in hand at once; more wait in the ledger.
 const IN_HAND: usize = 32;
@@ -224,11 +224,11 @@ enum Ending {
 
 /// Nothing but a cross-check is left to ask.
 fn is_over(payment: &Payment) -> bool {
-    payment.state.status >= Status::Confirmed
+    payment.state.is_final()
 }
 
 fn awaits_cross_check(leased: &Leased, payment: &Payment) -> bool {
-    leased.priority == Priority::CrossCheck && payment.state.status == Status::Confirmed
+    leased.priority == Priority::CrossCheck && payment.state.version == Version::CONFIRMED
 }
 
 /// A cross-check that found no room until then is not made.
@@ -284,7 +284,7 @@ mod tests {
     use super::*;
     use crate::gateway::fixture::{Stage, id};
     use crate::ledger::Event;
-    use crate::payment::{Claim, Errand, MerchantUrls, Observation, Source, State};
+    use crate::payment::{Errand, Kind, MerchantUrls, Observation, Reported, Source, State};
 
     use metrics_exporter_prometheus::PrometheusBuilder;
 
@@ -338,7 +338,11 @@ mod tests {
             account: stage.account().name.clone(),
             source: Source::Notification,
             at,
-            claim: Some(Claim::of(Status::Confirmed)),
+            update: Reported::Confirmed {
+                late: false,
+                reason: None,
+            }
+            .final_update(),
             notification: None,
             errands: vec![Errand::check(at, Priority::CrossCheck)],
         };
@@ -350,7 +354,7 @@ mod tests {
     async fn a_check_of_what_was_confirmed_meanwhile_ends_without_a_question() {
         let stage = stage().await;
         let check_leased = leased(&stage, clock::now()).await;
-        stage.commit(&id("a"), Status::Confirmed).await;
+        stage.commit(&id("a"), Kind::Confirmed).await;
         check(&stage, check_leased).await;
         assert_eq!((attempts(&stage).await, next_due(&stage).await), (0, None));
     }
@@ -401,7 +405,7 @@ mod tests {
                 payment_url: None,
                 expires_at: None,
                 created_at,
-                state: State::pending(created_at),
+                state: State::created(created_at),
             };
             stage.ledger.create(&payment).await.expect("created");
             check(&stage, leased(&stage, now).await).await;
@@ -418,9 +422,7 @@ mod tests {
     async fn stage() -> Stage {
         let stage = Stage::in_memory();
         let errands = vec![Errand::check(clock::now(), Priority::Notified)];
-        stage
-            .commit_with(&id("a"), Status::Verifying, errands)
-            .await;
+        stage.commit_with(&id("a"), Kind::Verifying, errands).await;
         stage
     }
 

@@ -201,12 +201,12 @@ async fn a_deleted_payment_is_cancelled_and_a_late_confirmation_still_counts() {
     )
     .await
     .expect(200);
-    assert_eq!(watcher.until("cancelled").await["version"], 4);
-    assert_eq!(watcher.closed().await.0, 1000);
+    assert_eq!(watcher.until("cancelled").await["version"], 16);
 
     stage.sandbox.act(&payment.id, "conciliate").await;
     assert_eq!(stage.merchant.next().await.payment_id(), payment.id);
-    stage.api.until_status(&payment, "confirmed").await;
+    watcher.until("confirmed").await;
+    assert_eq!(watcher.closed().await.0, 1000);
 }
 
 #[tokio::test]

@@ -129,7 +129,7 @@ async fn another_accounts_payment_cannot_be_confirmed() {
         .api
         .notify_account("other", Some(&header), body)
         .await
-        .expect(200);
+        .expect_problem(400, "payment_of_another_account");
     assert_eq!(word(&stage, &payment).await, "pending");
 }
 

@@ -126,7 +126,7 @@ async fn a_held_poll_is_answered_before_the_end() {
     let (_sandbox, mut gateway, api, payment) = start().await;
     let held = tokio::spawn({
         let (api, payment) = (api.clone(), payment.clone());
-        async move { api.poll(&payment, "?wait=60", Some("\"1\"")).await }
+        async move { api.poll(&payment, "?wait=60", Some("\"11\"")).await }
     });
     let admin = Api::new(&gateway.admin_url().await, "");
     eventually("the poll is being held", async || {

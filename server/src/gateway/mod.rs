@@ -17,6 +17,7 @@ mod idempotency;
 mod limiter;
 mod merchant;
 mod notifications;
+mod visits;
 mod watching;
 
 use std::collections::HashMap;
@@ -30,7 +31,7 @@ use crate::config::{Config, Limits};
 use crate::khipu::wire::FieldError;
 use crate::khipu::{self, Fields, KhipuError};
 use crate::ledger::{Ledger, LedgerError, Outcome};
-use crate::payment::{AccountName, ErrandKind, Observation, PaymentId, Source, Status};
+use crate::payment::{AccountName, ErrandKind, Kind, Observation, PaymentId, Source, Version};
 use crate::push::{Admission, Hub};
 use crate::relay::{Change, Relay};
 
@@ -44,9 +45,13 @@ pub use watching::{Watch, WatchError};
 use asking::Questions;
 use desk::Desk;
 use limiter::Limiter;
+use visits::Visits;
 
 /// A confirmation found by asking waits so long for Khipu's own notification, whose bytes the merchant prefers.
 const DELIVERY_GRACE: Duration = Duration::from_secs(10);
+
+/// How long after a payment begins to be verified a check is due that does not depend on a watcher.
+const CHECK_DELAY: Duration = Duration::from_secs(30);
 
 /// How long after a confirmation by notification Khipu is asked whether it agrees.
 pub(crate) const CROSS_CHECK_DELAY: Duration = Duration::from_secs(2);
@@ -70,6 +75,7 @@ pub struct Gateway {
     /// Where the world reaches us; see [`Gateway::public`].
     public_url: String,
     questions: Questions,
+    visits: Visits,
     /// One for each account, made once.
     desks: HashMap<AccountName, Desk>,
     wake: Wake,
@@ -146,6 +152,7 @@ impl Gateway {
             khipu: parts.khipu,
             public_url: config.server.public(""),
             questions: Questions::new(),
+            visits: Visits::new(),
             desks,
             wake: parts.wake,
         }
@@ -200,16 +207,17 @@ impl Gateway {
         }
         tracing::info!(
             payment_id = %id,
-            from = before.map_or("unknown", |state| state.status.as_str()),
-            to = after.status.as_str(),
+            from = before.map_or("unknown", |state| state.status().as_str()),
+            to = after.status().as_str(),
+            version = after.version.number(),
             source = source.as_str(),
             "the payment changed"
         );
-        metrics::counter!("chasqui_changes_total", "status" => after.status.as_str(), "source" => source.as_str())
+        metrics::counter!("chasqui_changes_total", "status" => after.status().as_str(), "source" => source.as_str())
             .increment(1);
         let was_over = before
-            .is_some_and(|state| matches!(state.status, Status::Cancelled | Status::Rejected));
-        if was_over && after.status == Status::Confirmed {
+            .is_some_and(|state| matches!(state.version.kind(), Kind::Cancelled | Kind::Rejected));
+        if was_over && after.version == Version::CONFIRMED {
             metrics::counter!("chasqui_paid_after_cancel_total").increment(1);
             tracing::warn!(payment_id = %id, "paid_after_cancel: a payment was confirmed after it was cancelled or rejected");
         }

@@ -9,8 +9,7 @@ use bytes::Bytes;
 
 use super::fields::Fields;
 use crate::payment::{
-    Amount, Claim, Currency, MerchantUrls, PaymentId, Reason, Ref, Status, Terms, Timestamp,
-    Verdict,
+    Amount, Currency, MerchantUrls, PaymentId, Reason, Ref, Reported, Terms, Timestamp, Verdict,
 };
 
 /// Each attempt to pay has a term of its own, which may begin just before the payment's expiry.
@@ -175,15 +174,15 @@ impl PaymentAnswer {
     }
 
     /// What Khipu's words mean. `None`: a status that nobody described, which says nothing.
-    pub fn claim(&self, now: Timestamp) -> Option<Claim> {
+    pub fn reported(&self, now: Timestamp) -> Option<Reported> {
         let status = self.fields.text("status")?;
         Some(match status.as_str() {
             "pending" => match self.expires_at {
-                Some(expiry) if now > expiry.plus(ATTEMPT_TERM) => Claim::of(Status::Expired),
-                _ => Claim::of(Status::Pending),
+                Some(expiry) if now > expiry.plus(ATTEMPT_TERM) => Reported::Expired,
+                _ => Reported::Pending,
             },
-            "verifying" => Claim::of(Status::Verifying),
-            "deleted" => Claim::of(Status::Cancelled),
+            "verifying" => Reported::Verifying,
+            "deleted" => Reported::Cancelled,
             "done" => self.done(),
             other => {
                 metrics::counter!("chasqui_khipu_unknown_words_total", "field" => "status")
@@ -195,27 +194,26 @@ impl PaymentAnswer {
     }
 
     /// `done` alone says nothing: a rejected payment is done too.
-    fn done(&self) -> Claim {
+    fn done(&self) -> Reported {
         let detail = self.fields.text("status_detail").unwrap_or_default();
         let reason = Reason::parse(&detail);
-        let status = match (detail.as_str(), reason) {
+        match (detail.as_str(), reason) {
             ("normal", _) | (_, Some(Reason::MarkedPaidByReceiver | Reason::PartiallyRefunded)) => {
-                Status::Confirmed
+                let late = is_late(&self.fields, self.expires_at);
+                Reported::Confirmed { late, reason }
             }
-            (_, Some(Reason::RejectedByPayer | Reason::MarkedAsAbuse)) => Status::Rejected,
-            (_, Some(Reason::Reversed | Reason::FullyRefunded)) => Status::Reversed,
+            (_, Some(reason @ (Reason::RejectedByPayer | Reason::MarkedAsAbuse))) => {
+                Reported::Rejected(reason)
+            }
+            (_, Some(reason @ (Reason::Reversed | Reason::FullyRefunded))) => {
+                Reported::Reversed(reason)
+            }
             (other, None) => {
                 metrics::counter!("chasqui_khipu_unknown_words_total", "field" => "status_detail")
                     .increment(1);
                 tracing::warn!(status_detail = %shown(other), "khipu is done with a payment but does not say how");
-                Status::Verifying
+                Reported::Verifying
             }
-        };
-        let late = status == Status::Confirmed && is_late(&self.fields, self.expires_at);
-        Claim {
-            status,
-            late,
-            reason,
         }
     }
 
@@ -351,9 +349,21 @@ impl NotificationBody {
         Ok(Self { fields, payment_id })
     }
 
-    /// Whether it speaks of the payment that was made, for the same money. What it does not say cannot disagree, but for
-    /// the amount, which must be there.
+    /// Whether it speaks of the payment that was made, for the same money.
     pub fn verdict(&self, terms: &Terms, receiver_id: u64) -> Verdict {
+        match (
+            self.disagreement(terms, receiver_id),
+            self.fields.text("conciliation_date"),
+        ) {
+            (Some(_), _) => Verdict::Mismatch,
+            (None, None) => Verdict::Unconciliated,
+            (None, Some(_)) => Verdict::Agrees,
+        }
+    }
+
+    /// The first field that differs from what was agreed. Amount, currency and receiver must be there. White space around a
+    /// transaction_id does not matter, as it does not to Khipu's own plugins: Khipu may trim it.
+    pub fn disagreement(&self, terms: &Terms, receiver_id: u64) -> Option<&'static str> {
         let amount = self
             .fields
             .text("amount")
@@ -365,22 +375,25 @@ impl NotificationBody {
         let receiver = self
             .fields
             .text("receiver_id")
-            .and_then(|text| text.parse::<u64>().ok());
-        let agrees = amount.is_some_and(|amount| amount.agrees_with(terms.amount, terms.currency))
-            && currency == Some(terms.currency)
-            && receiver == Some(receiver_id)
-            && self.fields.text("transaction_id") == terms.transaction_id;
-        match (agrees, self.fields.text("conciliation_date").is_some()) {
-            (false, _) => Verdict::Mismatch,
-            (true, false) => Verdict::Unconciliated,
-            (true, true) => Verdict::Agrees,
+            .and_then(|text| text.trim().parse::<u64>().ok());
+        let transaction_id = self.fields.text("transaction_id").unwrap_or_default();
+        let agreed_transaction_id = terms.transaction_id.as_deref().unwrap_or_default();
+        if !amount.is_some_and(|amount| amount.agrees_with(terms.amount, terms.currency)) {
+            Some("amount")
+        } else if currency != Some(terms.currency) {
+            Some("currency")
+        } else if receiver != Some(receiver_id) {
+            Some("receiver_id")
+        } else if transaction_id.trim() != agreed_transaction_id.trim() {
+            Some("transaction_id")
+        } else {
+            None
         }
     }
 
-    /// What an agreeing notification claims.
-    pub fn claim(&self, expires_at: Option<Timestamp>) -> Claim {
-        Claim {
-            status: Status::Confirmed,
+    /// What an agreeing notification says.
+    pub fn reported(&self, expires_at: Option<Timestamp>) -> Reported {
+        Reported::Confirmed {
             late: is_late(&self.fields, expires_at),
             reason: None,
         }

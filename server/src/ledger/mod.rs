@@ -18,7 +18,7 @@ use bytes::Bytes;
 
 use crate::payment::{
     AccountName, ErrandKind, Intent, Observation, Payment, PaymentId, Priority, Ref, Source, State,
-    Status, Timestamp, Verdict,
+    Timestamp, Verdict, Version,
 };
 
 pub use idempotency::{
@@ -36,20 +36,21 @@ pub trait Ledger: Send + Sync + std::fmt::Debug + 'static {
 
     /// Records a payment and binds its reference's intent to it. Where something is known of the payment already (a
     /// notification came first) what was unknown is filled in (terms, URLs, reference, dates) and what is known stays;
-    /// of two dates of creation the earlier stays; the state is merged, never lowered. The first time, unless it is
-    /// confirmed or reversed, its first check is scheduled in the same step ([`Payment::first_check_at`]). A payment or an
-    /// intent of another account is left alone: `Err(Foreign)`.
+    /// of two dates of creation the earlier stays; of two states the higher. The first time, unless it is confirmed or
+    /// reversed, its first check is scheduled in the same step ([`Payment::first_check_at`]). A payment or an intent of
+    /// another account is left alone: `Err(Foreign)`; but a record without terms owns nothing, and gives way with all that
+    /// was kept of it.
     async fn create(&self, payment: &Payment) -> Result<Outcome, LedgerError>;
 
-    /// Applies an observation in one atomic step: merges the claim (max on the version), keeps the notification and the
-    /// record of it all, schedules the errands. A payment that is not known is begun as pending, with no terms. One of
-    /// another account is left alone: `Err(Foreign)`.
+    /// Applies an observation in one atomic step: the update by the rules of [`State::updated`], the notification and the
+    /// record of it all kept, the errands scheduled. A payment that is not known is begun as pending, with no terms. One
+    /// of another account is left alone: `Err(Foreign)`.
     ///
-    /// A notification whose bytes are known already is counted, not kept again, and a claim that it repeats to no effect
-    /// is not recorded again; its verdict becomes `Agrees` if either was, with the signature of the first that agreed. A
-    /// claim that changes nothing and carries neither a notification nor an errand leaves no trace.
+    /// A notification whose bytes are known already is counted, not kept again, and an update that it repeats to no effect
+    /// is not recorded again; its verdict becomes `Agrees` if either was, with the signature of the first that agreed. An
+    /// update that changes nothing and comes without a notification leaves no record.
     ///
-    /// Errands: one of kind `Delivery` is scheduled only if the payment stands at `Confirmed` afterwards, and at most
+    /// Errands: one of kind `Delivery` is scheduled only if the payment stands at confirmed afterwards, and at most
     /// once a payment, ever. Scheduling one that is open brings it forward if it has not been attempted, and never puts
     /// it off. A `Check` that is scheduled is due at the earlier of the asked time and the planned one, and begins again:
     /// no attempt counts any more. One that is scheduled while another is under a lease is not lost: it is due, as a new
@@ -164,7 +165,7 @@ impl Outcome {
     /// Whether watchers have something new to see.
     pub fn changed(&self) -> bool {
         self.before
-            .is_none_or(|before| before.status != self.after.status)
+            .is_none_or(|before| before.version != self.after.version)
     }
 }
 
@@ -220,10 +221,10 @@ pub struct TimelineEntry {
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Event {
     Created,
-    /// A claim was made; `accepted` if it changed the status.
+    /// An update was asked for; `accepted` if it changed the status.
     Observed {
         source: Source,
-        status: Status,
+        version: Version,
         accepted: bool,
     },
     /// A notification was kept (its first arrival; `copies` counts all).

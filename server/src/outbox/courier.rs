@@ -139,7 +139,7 @@ impl Courier {
         url: Option<&str>,
     ) -> Result<Tried, LedgerError> {
         // A letter in Khipu's form means "paid" to whoever reads it; money that went back is not paid.
-        match payment.state.status {
+        match payment.state.status() {
             Status::Confirmed => {}
             Status::Reversed => {
                 return Ok(Tried::unneeded("not sent: the payment was reversed"));

@@ -19,7 +19,7 @@ use crate::khipu::signature as khipu;
 use crate::ledger::sqlite::{Location, SqliteLedger};
 use crate::ledger::{Attempt, KeptNotification, Ledger, Settlement};
 use crate::payment::{
-    AccountName, Claim, Errand, Observation, Payment, PaymentId, Source, Status, Verdict,
+    AccountName, Errand, Observation, Payment, PaymentId, Reported, Source, Verdict, Version,
 };
 
 /// How long after the attempt the next one is due.
@@ -244,7 +244,7 @@ async fn what_nobody_asked_for_or_was_reversed_is_done_with_unsent_and_no_dead_l
     assert!(attempt.result.starts_with("no notify_url"), "{attempt:?}");
 
     let (mut payment, kept) = fixture::notified("p2", &receiver.url("/answer/200"));
-    payment.state.status = Status::Reversed;
+    payment.state.version = Version::REVERSED;
     outbox.schedule(0, (payment, kept));
     let (settlement, attempt) = outbox.settled().await;
     assert_eq!(settlement, Settlement::Done);
@@ -264,7 +264,7 @@ async fn a_payment_that_is_not_confirmed_is_never_told_of() {
     let receiver = Receiver::start().await;
     let mut outbox = Running::start(fixture::account(), fixture::limits());
     let (mut payment, kept) = fixture::notified("p1", &receiver.url("/answer/200"));
-    payment.state.status = Status::Verifying;
+    payment.state.version = Version::from_number(14).expect("version");
     outbox.schedule(0, (payment, kept));
     let (settlement, attempt) = outbox.settled().await;
     assert_eq!(settlement, Settlement::Dead);
@@ -336,7 +336,11 @@ async fn an_account_that_hangs_with_thousands_due_does_not_keep_another_waiting(
         account: account.name.clone(),
         source: Source::Notification,
         at: clock::now(),
-        claim: Some(Claim::of(Status::Confirmed)),
+        update: Reported::Confirmed {
+            late: false,
+            reason: None,
+        }
+        .final_update(),
         notification: None,
         errands: vec![Errand::delivery(clock::now())],
     };

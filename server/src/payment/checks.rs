@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use super::{Payment, Priority, Status, Timestamp};
+use super::{Kind, Payment, Priority, Timestamp};
 
 const HOUR: Duration = Duration::from_secs(60 * 60);
 const DAY: Duration = Duration::from_secs(24 * 60 * 60);
@@ -27,7 +27,7 @@ const DAYS_AFTER_EXPIRY: u32 = 10;
 const USUAL_TERM: Duration = DAY;
 
 /// While the payer is back or Khipu is verifying: the first check after that began, and the longest between two.
-pub const FIRST_WHILE_AWAITED: Duration = Duration::from_secs(30);
+const FIRST_WHILE_AWAITED: Duration = Duration::from_secs(30);
 const LONGEST_WHILE_AWAITED: Duration = HOUR;
 
 /// After an attempt that must be made again sooner than planned.
@@ -55,7 +55,8 @@ impl CheckPlan {
             expires_at: payment
                 .expires_at
                 .unwrap_or(payment.created_at.plus(USUAL_TERM)),
-            awaited_since: (state.status == Status::Verifying).then_some(state.at),
+            awaited_since: matches!(state.version.kind(), Kind::Returned | Kind::Verifying)
+                .then_some(state.at),
         }
     }
 
@@ -184,7 +185,7 @@ mod tests {
             payment_url: None,
             expires_at: None,
             created_at: at(Duration::ZERO),
-            state: crate::payment::State::pending(at(Duration::ZERO)),
+            state: crate::payment::State::created(at(Duration::ZERO)),
         };
         assert_eq!(CheckPlan::of(&payment), plan(DAY));
         payment.expires_at = Some(at(HOUR));

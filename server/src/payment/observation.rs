@@ -3,7 +3,7 @@
 use bytes::Bytes;
 use serde::{Deserialize, Serialize};
 
-use super::{AccountName, Reason, Status, Timestamp};
+use super::{AccountName, StatusUpdate, Timestamp};
 
 /// Who says so.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize, Deserialize)]
@@ -32,25 +32,7 @@ impl Source {
     }
 }
 
-/// What is said of the payment, before anybody decided whether it is news.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub struct Claim {
-    pub status: Status,
-    pub late: bool,
-    pub reason: Option<Reason>,
-}
-
-impl Claim {
-    pub const fn of(status: Status) -> Self {
-        Self {
-            status,
-            late: false,
-            reason: None,
-        }
-    }
-}
-
-/// How far a notification is believed. Only an agreeing one carries a claim.
+/// How far a notification is believed. Only an agreeing one changes the status.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub enum Verdict {
@@ -176,8 +158,8 @@ pub struct Observation {
     pub account: AccountName,
     pub source: Source,
     pub at: Timestamp,
-    /// `None`: recorded, but nothing follows from it.
-    pub claim: Option<Claim>,
+    /// `None`: recorded, but the status stays.
+    pub update: Option<StatusUpdate>,
     pub notification: Option<Notification>,
     pub errands: Vec<Errand>,
 }

@@ -1,4 +1,5 @@
 use super::*;
+use crate::payment::Status;
 
 const NOW: Timestamp = Timestamp::from_unix_ms(1_800_000_000_000);
 
@@ -8,7 +9,8 @@ fn answer(fields: &str) -> PaymentAnswer {
 }
 
 fn status_of(fields: &str) -> Option<Status> {
-    answer(fields).claim(NOW).map(|claim| claim.status)
+    let reported = answer(fields).reported(NOW);
+    reported.map(|reported| reported.kind().status())
 }
 
 #[test]
@@ -64,27 +66,18 @@ fn a_payment_expires_three_hours_after_its_date() {
 
 #[test]
 fn a_late_confirmation_says_so() {
-    let done = r#""status":"done","status_detail":"normal""#;
-    assert!(
-        answer(&format!(r#"{done},"out_of_date_conciliation":true"#))
-            .claim(NOW)
-            .expect("claim")
-            .late
-    );
-    let dates =
-        r#""expires_date":"2026-01-01T00:00:00Z","conciliation_date":"2026-01-01T00:00:00.001Z""#;
-    assert!(
-        answer(&format!("{done},{dates}"))
-            .claim(NOW)
-            .expect("claim")
-            .late
-    );
-    assert!(
-        !answer(&format!(r#"{done},"conciliation_date":"""#))
-            .claim(NOW)
-            .expect("claim")
-            .late
-    );
+    let is_late = |fields: &str| {
+        let done = format!(r#""status":"done","status_detail":"normal",{fields}"#);
+        match answer(&done).reported(NOW) {
+            Some(Reported::Confirmed { late, .. }) => late,
+            other => panic!("not confirmed: {other:?}"),
+        }
+    };
+    assert!(is_late(r#""out_of_date_conciliation":true"#));
+    assert!(is_late(
+        r#""expires_date":"2026-01-01T00:00:00Z","conciliation_date":"2026-01-01T00:00:00.001Z""#
+    ));
+    assert!(!is_late(r#""conciliation_date":"""#));
 }
 
 fn request(json: &str) -> Result<CreateRequest, Vec<FieldError>> {
@@ -203,6 +196,26 @@ fn a_notification_must_agree_in_amount_currency_receiver_and_transaction() {
         Verdict::Mismatch
     );
     assert_eq!(verdict("", "CLP", 7, "order-1"), Verdict::Mismatch);
+}
+
+#[test]
+fn the_field_that_disagrees_is_named_and_white_space_around_a_transaction_id_is_not_one() {
+    let terms = terms("1000", "CLP", Some(" order-1 "));
+    let disagreement = |fields: &str| {
+        let agreed =
+            r#""amount":"1000","currency":"CLP","receiver_id":7,"transaction_id":"order-1""#;
+        // The last of two fields of one name counts.
+        notification(&format!("{agreed},{fields}")).disagreement(&terms, 7)
+    };
+    assert_eq!(disagreement(r#""body":"""#), None);
+    assert_eq!(disagreement(r#""transaction_id":"order-1\t""#), None);
+    assert_eq!(
+        disagreement(r#""transaction_id":"order 1""#),
+        Some("transaction_id")
+    );
+    assert_eq!(disagreement(r#""amount":"1""#), Some("amount"));
+    assert_eq!(disagreement(r#""currency":"USD""#), Some("currency"));
+    assert_eq!(disagreement(r#""receiver_id":8"#), Some("receiver_id"));
 }
 
 #[test]

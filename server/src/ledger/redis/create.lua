@@ -4,9 +4,14 @@
 -- its value.
 local account, created_at = ARGV[6], ARGV[7]
 
-local owner = redis.call('HGET', PAYMENT, 'account')
-if owner and owner ~= account then
-  return 'foreign'
+local owner = redis.call('HMGET', PAYMENT, 'account', 'amount')
+if owner[1] and owner[1] ~= account then
+  if owner[2] then
+    return 'foreign'
+  end
+  -- Another account's notification about a payment that was unknown here. It owns nothing: Khipu's answer says whose the
+  -- payment is, and what the other account sent about it goes.
+  redis.call('DEL', PAYMENT, NOTIFIED, RAW, TIMELINE)
 end
 
 local before = state()

@@ -8,7 +8,7 @@ use super::{RedisLedger, agenda, fields, intents, ms, names, replies, retention,
 use crate::ledger::{LedgerError, Outcome, TIMELINE_LIMIT};
 use crate::payment::{
     AccountName, Amount, Currency, ErrandKind, MerchantUrls, Observation, Payment, PaymentId,
-    Reason, Ref, State, Status, Terms,
+    Reason, Ref, State, Terms, Version,
 };
 use crate::redis::{Call, Partition, Script, Value, change};
 
@@ -52,26 +52,24 @@ const FIELDS: [&str; 15] = [
     "created_at",
 ];
 
-/// In four partitions, so it cannot be one step. The index comes before the payment and the intent is bound after it:
-/// wherever this ends early, doing it again does the rest.
+/// In three partitions, so it cannot be one step. What leads to the payment comes before it: wherever this ends early,
+/// doing it again does the rest, and what leads to a payment that was not kept has it adopted from Khipu.
 pub(super) async fn create(
     ledger: &RedisLedger,
     payment: &Payment,
 ) -> Result<Outcome, LedgerError> {
-    let may_refer = async {
+    let bound = async {
         match &payment.reference {
-            Some(reference) => intents::check_account(ledger, reference, &payment.account).await,
+            Some(reference) => {
+                intents::bind(ledger, reference, &payment.account, &payment.id).await
+            }
             None => Ok(()),
         }
     };
-    tokio::try_join!(may_refer, transactions::keep(ledger, payment))?;
+    tokio::try_join!(bound, transactions::keep(ledger, payment))?;
     let (partition, call) = creating(ledger, payment);
     let reply = ledger.redis.run_durably(partition, &call).await?;
-    let outcome = outcome(ledger, &payment.id, &payment.account, reply)?;
-    if let Some(reference) = &payment.reference {
-        intents::bind(ledger, reference, &payment.account, &payment.id).await?;
-    }
-    Ok(outcome)
+    outcome(ledger, &payment.id, &payment.account, reply)
 }
 
 fn creating(ledger: &RedisLedger, payment: &Payment) -> (Partition, Call) {
@@ -83,7 +81,7 @@ fn creating(ledger: &RedisLedger, payment: &Payment) -> (Partition, Call) {
     let mut call = call
         .arg(payment.account.as_str())
         .arg(payment.created_at.unix_ms())
-        .arg(state.status.version())
+        .arg(state.version.number())
         .arg(state.at.unix_ms())
         .arg(u8::from(state.late))
         .arg(state.reason.map_or("", Reason::as_str))
@@ -126,12 +124,17 @@ fn observing(ledger: &RedisLedger, id: &PaymentId, observation: &Observation) ->
         .arg(observation.account.as_str())
         .arg(observation.source.as_str())
         .arg(observation.at.unix_ms());
-    call = match &observation.claim {
-        Some(claim) => call
-            .arg(claim.status.version())
-            .arg(u8::from(claim.late))
-            .arg(claim.reason.map_or("", Reason::as_str)),
-        None => call.arg("").arg("").arg(""),
+    call = match &observation.update {
+        Some(update) => call
+            .arg(update.version.number())
+            .arg(
+                update
+                    .replaces
+                    .map_or(String::new(), |held| held.to_string()),
+            )
+            .arg(u8::from(update.late))
+            .arg(update.reason.map_or("", Reason::as_str)),
+        None => call.arg("").arg("").arg("").arg(""),
     };
     call = match &observation.notification {
         Some(notification) => call
@@ -268,10 +271,10 @@ fn state(row: &[Option<String>]) -> Result<State, LedgerError> {
     let [Some(status), Some(at), late, reason, ..] = row else {
         return Err(replies::damaged("state"));
     };
-    let status = Status::from_version(replies::number(status)?);
+    let version = Version::from_stored(replies::number(status)?);
     let reason = reason.as_deref().map(Reason::parse);
     Ok(State {
-        status: status.ok_or_else(|| replies::damaged("status"))?,
+        version: version.ok_or_else(|| replies::damaged("status"))?,
         at: replies::moment(at)?,
         late: late.is_some(),
         reason: reason

@@ -9,7 +9,8 @@ pub(super) const STEPS: &[&str] = &[
     include_str!("schema.sql"),
     include_str!("schema_2_idempotency.sql"),
     include_str!("schema_3_transactions.sql"),
-    include_str!("schema_4_check_priority.sql"),
+    include_str!("schema_4_versions.sql"),
+    include_str!("schema_5_check_priority.sql"),
 ];
 
 /// Takes the file through the steps that it lacks, each in its own transaction.
@@ -153,6 +154,40 @@ mod tests {
         }
         assert_eq!(check("open"), (7, 3, 1), "it had one");
         assert_eq!(check("paid"), (7, 3, 2), "its cross-check");
+    }
+
+    #[test]
+    fn the_statuses_of_0_1_become_versions() {
+        let mut connection = Connection::open_in_memory().expect("memory");
+        migrate(&mut connection, &STEPS[..3]).expect("old");
+        for status in 1..=7 {
+            connection
+                .execute(
+                    "INSERT INTO payment (id, account, created_at, status, status_at, late)
+                     VALUES ('p' || ?1, 'shop', 1, ?1, 1, 0)",
+                    [status],
+                )
+                .expect("a payment");
+            connection
+                .execute(
+                    "INSERT INTO record (payment_id, at, event, source, status, accepted)
+                     VALUES ('p' || ?1, 1, 'observed', 'khipu', ?1, 1)",
+                    [status],
+                )
+                .expect("a record");
+        }
+        migrate(&mut connection, STEPS).expect("new");
+        for table in ["payment", "record"] {
+            let mut statement = connection
+                .prepare(&format!("SELECT status FROM {table} ORDER BY status"))
+                .expect("statement");
+            let versions: Vec<u16> = statement
+                .query_map([], |row| row.get(0))
+                .expect("query")
+                .collect::<Result<_, _>>()
+                .expect("rows");
+            assert_eq!(versions, [11, 12, 15, 16, 17, 1000, 1001], "{table}");
+        }
     }
 
     #[test]

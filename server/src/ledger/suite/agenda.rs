@@ -97,22 +97,33 @@ pub(in crate::ledger) async fn a_delivery_needs_a_payment_that_stands_at_confirm
     factory: &impl Factory,
 ) {
     let ledger = factory.fresh().await;
-    for status in Status::ALL {
+    for kind in [
+        Kind::Created,
+        Kind::Returned,
+        Kind::Unpaid,
+        Kind::Verifying,
+        Kind::Expired,
+        Kind::Cancelled,
+        Kind::Rejected,
+        Kind::Confirmed,
+        Kind::Reversed,
+    ] {
         let observation = Observation {
-            claim: Some(Claim::of(status)),
+            update: saying(kind, 30).update,
             ..confirming("{}", 30)
         };
-        observe(&*ledger, status.as_str(), &observation).await;
+        let name = format!("{kind:?}");
+        observe(&*ledger, &name, &observation).await;
     }
     let leased = claim_one(&*ledger, ErrandKind::Delivery, 100).await;
-    assert_eq!(leased.payment_id, id("confirmed"));
+    assert_eq!(leased.payment_id, id("Confirmed"));
 }
 
 pub(in crate::ledger) async fn no_delivery_where_the_payment_stands_at_reversed(
     factory: &impl Factory,
 ) {
     let ledger = factory.fresh().await;
-    observe(&*ledger, "p1", &saying(Status::Reversed, 20)).await;
+    observe(&*ledger, "p1", &saying(Kind::Reversed, 20)).await;
     observe(&*ledger, "p1", &confirming("{}", 30)).await;
     assert_eq!(claim(&*ledger, ErrandKind::Delivery, 100).await, []);
     assert_eq!(next_due(&*ledger, ErrandKind::Delivery).await, None);
@@ -120,7 +131,7 @@ pub(in crate::ledger) async fn no_delivery_where_the_payment_stands_at_reversed(
 
 pub(in crate::ledger) async fn a_delivery_may_come_after_the_confirmation(factory: &impl Factory) {
     let ledger = factory.fresh().await;
-    observe(&*ledger, "p1", &saying(Status::Confirmed, 20)).await;
+    observe(&*ledger, "p1", &saying(Kind::Confirmed, 20)).await;
     assert_eq!(next_due(&*ledger, ErrandKind::Delivery).await, None);
     observe(&*ledger, "p1", &scheduling(ErrandKind::Delivery, 30)).await;
     assert_eq!(next_due(&*ledger, ErrandKind::Delivery).await, Some(30));
@@ -130,7 +141,7 @@ pub(in crate::ledger) async fn scheduling_brings_forward_and_never_puts_off(
     factory: &impl Factory,
 ) {
     let ledger = factory.fresh().await;
-    observe(&*ledger, "paid", &saying(Status::Confirmed, 1)).await;
+    observe(&*ledger, "paid", &saying(Kind::Confirmed, 1)).await;
     for (kind, name) in [(ErrandKind::Delivery, "paid"), (ErrandKind::Check, "open")] {
         for (due, expected) in [(50, 50), (70, 50), (20, 20), (50, 20)] {
             observe(&*ledger, name, &scheduling(kind, due)).await;
@@ -143,7 +154,7 @@ pub(in crate::ledger) async fn an_attempted_delivery_is_not_brought_forward(
     factory: &impl Factory,
 ) {
     let ledger = factory.fresh().await;
-    observe(&*ledger, "p1", &saying(Status::Confirmed, 1)).await;
+    observe(&*ledger, "p1", &saying(Kind::Confirmed, 1)).await;
     let kind = ErrandKind::Delivery;
     observe(&*ledger, "p1", &scheduling(kind, 10)).await;
     let leased = claim_one(&*ledger, kind, 10).await;
@@ -457,7 +468,7 @@ fn checking(due_ms: i64, priority: Priority) -> Observation {
 fn confirming_with_cross_check(due_ms: i64) -> Observation {
     Observation {
         errands: checking(due_ms, Priority::CrossCheck).errands,
-        ..saying(Status::Confirmed, 5)
+        ..saying(Kind::Confirmed, 5)
     }
 }
 
@@ -552,8 +563,8 @@ pub(in crate::ledger) async fn a_confirmation_ends_the_plan_and_its_cross_check_
     factory: &impl Factory,
 ) {
     let ledger = factory.fresh().await;
-    for status in [Status::Confirmed, Status::Reversed] {
-        let name = status.as_str();
+    for status in [Kind::Confirmed, Kind::Reversed] {
+        let name = status.status().as_str();
         observe(&*ledger, name, &checking(10, Priority::Notified)).await;
         observe(&*ledger, name, &saying(status, 20)).await;
         assert_eq!(next_due(&*ledger, ErrandKind::Check).await, None, "{name}");
@@ -591,7 +602,7 @@ pub(in crate::ledger) async fn a_confirmation_during_a_lease_is_cross_checked_af
             observe(&*ledger, name, &checking(15, Priority::Notified)).await;
         }
         observe(&*ledger, &with, &confirming_with_cross_check(70)).await;
-        observe(&*ledger, &without, &saying(Status::Confirmed, 20)).await;
+        observe(&*ledger, &without, &saying(Kind::Confirmed, 20)).await;
         for leased in &leased {
             let end = match leased.payment_id == id(&with) {
                 true => end,
@@ -614,7 +625,7 @@ pub(in crate::ledger) async fn a_payment_that_is_confirmed_gets_no_other_check(
     factory: &impl Factory,
 ) {
     let ledger = factory.fresh().await;
-    observe(&*ledger, "p1", &saying(Status::Confirmed, 5)).await;
+    observe(&*ledger, "p1", &saying(Kind::Confirmed, 5)).await;
     for priority in Priority::ALL {
         observe(&*ledger, "p1", &checking(10, priority)).await;
     }

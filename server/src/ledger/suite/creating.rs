@@ -51,7 +51,7 @@ pub(in crate::ledger) async fn creating_keeps_the_payment_and_binds_its_intent(
     ledger.intend(&intent(9)).await.expect("intend");
     let outcome = ledger.create(&payment("p1")).await.expect("create");
     assert_eq!(outcome.before, None);
-    assert_eq!(outcome.after, State::pending(at(10)));
+    assert_eq!(outcome.after, State::created(at(10)));
     assert!(outcome.changed());
     let kept = ledger.payment(&id("p1")).await.expect("payment");
     assert_eq!(kept, Some(payment("p1")));
@@ -82,7 +82,7 @@ pub(in crate::ledger) async fn creating_after_a_notification_fills_in_and_never_
         .expect("observe");
     let outcome = ledger.create(&payment("p1")).await.expect("create");
     assert_eq!(outcome.before, Some(outcome.after));
-    assert_eq!(outcome.after.status, Status::Confirmed);
+    assert_eq!(outcome.after.version, Version::CONFIRMED);
     let expected = Payment {
         state: outcome.after,
         ..payment("p1")
@@ -129,7 +129,7 @@ pub(in crate::ledger) async fn creating_merges_a_higher_state(factory: &impl Fac
     let ledger = factory.fresh().await;
     ledger.create(&payment("p1")).await.expect("create");
     let confirmed = State {
-        status: Status::Confirmed,
+        version: Version::CONFIRMED,
         at: at(70),
         late: true,
         reason: Some(Reason::MarkedPaidByReceiver),
@@ -154,8 +154,8 @@ pub(in crate::ledger) async fn creating_for_another_account_is_refused(factory: 
         account: other_shop(),
         reference: None,
         state: State {
-            status: Status::Confirmed,
-            ..State::pending(at(1))
+            version: Version::CONFIRMED,
+            ..State::created(at(1))
         },
         ..payment("p1")
     };
@@ -167,6 +167,28 @@ pub(in crate::ledger) async fn creating_for_another_account_is_refused(factory: 
         ledger.payment(&id("p1")).await.expect("payment"),
         Some(payment("p1"))
     );
+}
+
+pub(in crate::ledger) async fn a_record_without_terms_gives_way_to_the_account_whose_payment_it_is(
+    factory: &impl Factory,
+) {
+    let ledger = factory.fresh().await;
+    let squatting = Observation {
+        account: other_shop(),
+        errands: scheduling(ErrandKind::Check, 20).errands,
+        ..notified("{\"forged\":true}", Verdict::UnknownPayment, 20)
+    };
+    ledger.observe(&id("p1"), &squatting).await.expect("begun");
+    let outcome = ledger.create(&payment("p1")).await.expect("taken over");
+    assert_eq!(outcome.before, None);
+    assert_eq!(
+        ledger.payment(&id("p1")).await.expect("payment"),
+        Some(payment("p1"))
+    );
+    assert_eq!(ledger.notification(&id("p1")).await.expect("kept"), None);
+    assert_eq!(events(&*ledger, "p1").await, [Event::Created]);
+    let again = ledger.observe(&id("p1"), &squatting).await;
+    assert!(matches!(again, Err(LedgerError::Foreign)), "{again:?}");
 }
 
 pub(in crate::ledger) async fn creating_with_another_accounts_reference_is_refused(
@@ -224,7 +246,7 @@ pub(in crate::ledger) async fn creating_what_is_confirmed_schedules_no_check(
     factory: &impl Factory,
 ) {
     let ledger = factory.fresh().await;
-    let confirmed = saying(Status::Confirmed, 20);
+    let confirmed = saying(Kind::Confirmed, 20);
     let observed = ledger.observe(&id("p1"), &confirmed).await;
     observed.expect("observe");
     ledger.create(&payment("p1")).await.expect("create");

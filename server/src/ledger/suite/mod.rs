@@ -19,9 +19,9 @@ use bytes::Bytes;
 
 use super::{Attempt, Event, Ledger};
 use crate::payment::{
-    AccountName, Amount, Claim, Currency, Errand, ErrandKind, Intent, MerchantUrls, Notification,
-    Observation, Payment, PaymentId, Priority, Ref, Source, State, Status, Terms, Timestamp,
-    Verdict,
+    AccountName, Amount, Currency, Errand, ErrandKind, Intent, Kind, MerchantUrls, Notification,
+    Observation, Payment, PaymentId, Priority, Ref, Source, State, Status, StatusUpdate, Terms,
+    Timestamp, Verdict, Version,
 };
 
 /// Where the suite gets its ledgers from.
@@ -52,6 +52,7 @@ macro_rules! ledger_suite {
                     creating_keeps_what_is_known
                     creating_merges_a_higher_state
                     creating_for_another_account_is_refused
+                    a_record_without_terms_gives_way_to_the_account_whose_payment_it_is
                     creating_with_another_accounts_reference_is_refused
                     creating_schedules_the_first_check_once
                     creating_after_a_notification_leaves_its_check_first
@@ -60,9 +61,13 @@ macro_rules! ledger_suite {
                 observing {
                     an_unknown_payment_is_begun_as_pending_without_terms
                     an_observation_without_a_claim_begins_a_payment_too
-                    the_accepted_claim_brings_its_time_lateness_and_reason
-                    observing_is_max_whatever_the_order
-                    sixty_four_observers_at_once_end_at_the_highest_status
+                    the_accepted_update_brings_its_time_lateness_and_reason
+                    final_updates_end_at_the_highest_whatever_the_order
+                    an_update_counts_only_where_the_store_holds_what_it_replaces
+                    a_word_that_goes_on_keeps_its_time
+                    of_sixty_four_answers_at_once_one_counts
+                    sixty_four_observers_at_once_never_lose_a_confirmation
+                    a_random_history_ends_where_the_rules_say
                     an_observation_for_another_account_is_refused_and_touches_nothing
                     a_refusal_among_a_thousand_at_once_harms_no_other
                     many_are_read_in_the_order_asked_with_none_for_the_unknown
@@ -111,9 +116,9 @@ macro_rules! ledger_suite {
                 timeline {
                     it_tells_everything_in_order
                     what_is_of_one_moment_stays_in_the_order_recorded
-                    a_claim_that_changes_nothing_leaves_no_trace
-                    a_claim_that_changes_nothing_but_carries_something_is_recorded
-                    a_copys_claim_is_not_recorded_again
+                    an_update_that_changes_nothing_leaves_no_record
+                    an_update_that_changes_nothing_is_recorded_with_its_notification_only
+                    a_copys_update_is_not_recorded_again
                     an_attempt_is_recorded_even_if_the_lease_was_lost
                     it_shows_the_oldest_up_to_its_limit
                     an_unknown_payment_has_none
@@ -164,6 +169,10 @@ pub(super) fn at(ms: i64) -> Timestamp {
     Timestamp::from_unix_ms(ms)
 }
 
+pub(super) fn version(number: u16) -> Version {
+    Version::from_number(number).expect("a version")
+}
+
 pub(super) fn id(text: &str) -> PaymentId {
     PaymentId::parse(text).expect("payment id")
 }
@@ -208,17 +217,32 @@ pub(super) fn payment(name: &str) -> Payment {
         payment_url: Some("https://khipu.example/payment/info/x".to_owned()),
         expires_at: Some(at(90_000)),
         created_at: at(10),
-        state: State::pending(at(10)),
+        state: State::created(at(10)),
     }
 }
 
-/// A claim and nothing else.
-pub(super) fn saying(status: Status, ms: i64) -> Observation {
+/// An update and nothing else, of a payment that stands where it began.
+pub(super) fn saying(kind: Kind, ms: i64) -> Observation {
+    let (number, held) = match kind {
+        Kind::Confirmed => (1000, None),
+        Kind::Reversed => (1001, None),
+        of_a_round => (10 + of_a_round as u16, Some(11)),
+    };
+    updating(held, number, ms)
+}
+
+/// An update and nothing else. Without `held` it counts from anywhere.
+pub(super) fn updating(held: Option<u16>, number: u16, ms: i64) -> Observation {
     Observation {
         account: shop(),
         source: Source::Khipu,
         at: at(ms),
-        claim: Some(Claim::of(status)),
+        update: Some(StatusUpdate {
+            version: version(number),
+            replaces: held.map(version),
+            late: false,
+            reason: None,
+        }),
         notification: None,
         errands: Vec::new(),
     }
@@ -228,33 +252,33 @@ pub(super) fn saying(status: Status, ms: i64) -> Observation {
 pub(super) fn notified(body: &str, verdict: Verdict, ms: i64) -> Observation {
     Observation {
         source: Source::Notification,
-        claim: None,
+        update: None,
         notification: Some(Notification {
             body: Bytes::copy_from_slice(body.as_bytes()),
             signature: format!("t={ms},s=c2lnbmF0dXJl"),
             verdict,
         }),
-        ..saying(Status::Pending, ms)
+        ..saying(Kind::Created, ms)
     }
 }
 
 /// An errand and nothing else.
 pub(super) fn scheduling(kind: ErrandKind, due_ms: i64) -> Observation {
     Observation {
-        claim: None,
+        update: None,
         errands: vec![Errand {
             kind,
             due_at: at(due_ms),
             priority: Priority::Silent,
         }],
-        ..saying(Status::Pending, 1)
+        ..saying(Kind::Created, 1)
     }
 }
 
 /// A confirmation as it usually comes: by a notification that agrees, with a delivery to schedule.
 pub(super) fn confirming(body: &str, ms: i64) -> Observation {
     Observation {
-        claim: Some(Claim::of(Status::Confirmed)),
+        update: saying(Kind::Confirmed, ms).update,
         errands: scheduling(ErrandKind::Delivery, ms).errands,
         ..notified(body, Verdict::Agrees, ms)
     }
@@ -270,7 +294,7 @@ pub(super) fn attempt(ms: i64, result: &str) -> Attempt {
 
 pub(super) async fn status(ledger: &dyn Ledger, name: &str) -> Option<Status> {
     let states = ledger.read(&[id(name)]).await.expect("read");
-    states[0].map(|state| state.status)
+    states[0].map(|state| state.status())
 }
 
 pub(super) async fn events(ledger: &dyn Ledger, name: &str) -> Vec<Event> {
