@@ -18,7 +18,7 @@ use tokio::task::{JoinError, JoinSet};
 use crate::account::Secret;
 use crate::config::{Config, Storage};
 use crate::gateway::{Gateway, Parts, Wake};
-use crate::http::{self, Canary, Readiness, Site};
+use crate::http::{self, Canary, Entrance, Readiness, Site};
 use crate::ledger::{Ledger, LedgerError};
 use crate::outbox::Outbox;
 use crate::push::Hub;
@@ -83,6 +83,15 @@ pub async fn run(
 ) -> Result<(), AppError> {
     let metrics = telemetry::metrics();
     pin!(shutdown);
+
+    let (stop_serving, serving_stops) = tokio::sync::watch::channel(false);
+    let stopped = || {
+        let mut stops = serving_stops.clone();
+        async move {
+            let _ = stops.wait_for(|stop| *stop).await;
+        }
+    };
+    let mut doors = Doors::open(&config, listeners, stopped);
     let opened = tokio::select! {
         // Boxed: it is large, done with at once, and would be held as long as everything else.
         opened = Box::pin(storage::open(&config.storage)) => opened?,
@@ -123,35 +132,11 @@ pub async fn run(
         metrics,
     });
 
-    let (stop_serving, serving_stops) = tokio::sync::watch::channel(false);
-    let stopped = || {
-        let mut stops = serving_stops.clone();
-        async move {
-            let _ = stops.wait_for(|stop| *stop).await;
-        }
-    };
-
     let mut loops = start_loops(&hub, &gateway, &ledger, &wake, &readiness);
     let mut deliveries = tokio::spawn(outbox(&gateway, &ledger)?.run(wake.deliveries, stopped()));
 
-    let grant = http::Grant {
-        connections: limits.connections,
-        connections_per_address: limits.connections_per_address,
-        trusted_proxies: config.server.trusted_proxies.clone(),
-        head_timeout: limits.handshake_timeout,
-    };
-    let public = tokio::spawn(http::serve(
-        listeners.public,
-        http::public(Arc::clone(&site)),
-        grant.clone(),
-        stopped(),
-    ));
-    let admin = tokio::spawn(http::serve(
-        listeners.admin,
-        http::admin(site),
-        grant,
-        stopped(),
-    ));
+    doors.public.open(http::public(Arc::clone(&site)));
+    doors.admin.open(http::admin(site));
     readiness.set_ready();
     tracing::info!(public_url = %config.server.public_url, "ready");
 
@@ -171,7 +156,7 @@ pub async fn run(
     hub.drain(window).await;
     let _ = stop_serving.send(true);
     let finished = async {
-        let _ = tokio::join!(public, admin);
+        while doors.serving.join_next().await.is_some() {}
         if !deliveries.is_finished() {
             let _ = deliveries.await;
         }
@@ -188,6 +173,47 @@ pub async fn run(
     loops.abort_all();
     tracing::info!("stopped");
     broken.map_or(Ok(()), |reason| Err(AppError::Broken(reason)))
+}
+
+/// The two listeners at work, from before there is anything behind them.
+struct Doors {
+    public: Arc<Entrance>,
+    admin: Arc<Entrance>,
+    serving: JoinSet<()>,
+}
+
+impl Doors {
+    fn open<S>(config: &Config, listeners: Listeners, stopped: impl Fn() -> S) -> Self
+    where
+        S: Future<Output = ()> + Send + 'static,
+    {
+        let limits = &config.limits;
+        let grant = http::Grant {
+            connections: limits.connections,
+            reserved_connections: limits.reserved_connections,
+            connections_per_address: limits.connections_per_address,
+            trusted_proxies: config.server.trusted_proxies.clone(),
+            head_timeout: limits.handshake_timeout,
+            body_pace: http::Pace {
+                timeout: limits.body_timeout,
+                bytes_per_second: limits.body_bytes_per_second,
+            },
+            is_always_answered: http::is_always_answered,
+        };
+        let mut serving = JoinSet::new();
+        let mut open = |listener| {
+            let entrance = Entrance::starting();
+            let (grant, stop) = (grant.clone(), stopped());
+            serving.spawn(http::serve(listener, Arc::clone(&entrance), grant, stop));
+            entrance
+        };
+        let (public, admin) = (open(listeners.public), open(listeners.admin));
+        Self {
+            public,
+            admin,
+            serving,
+        }
+    }
 }
 
 /// What goes on for ever; none of these ends by itself.
