@@ -152,6 +152,12 @@ async fn what_chasqui_cannot_accept_itself_is_refused_in_the_same_shape() {
         let problem = answer.expect_problem(400, "invalid_fields").json();
         assert_eq!(problem["errors"][0]["field"], field, "{problem}");
     }
+    let answer = stage.api.post("/v3/payments", "{}").await;
+    let problem = answer.expect_problem(400, "invalid_fields").json();
+    assert_eq!(problem["message"], "Error de validación");
+    let errors = ["amount", "currency", "subject"]
+        .map(|field| json!({ "field": field, "message": "is required" }));
+    assert_eq!(problem["errors"], json!(errors));
     let answer = stage.api.post("/v3/payments", "amount=1").await;
     answer.expect_problem(400, "invalid_json");
     let large = order(json!({ "custom": "x".repeat(1024 * 1024) })).to_string();
