@@ -129,6 +129,7 @@ pub async fn run(
         server: config.server.clone(),
         readiness: Arc::clone(&readiness),
         canary: Canary::default(),
+        refusal_warnings: Default::default(),
         metrics,
     });
 

@@ -36,6 +36,7 @@ use crate::token::StatusTokens;
 
 pub(crate) use entrance::Entrance;
 pub(crate) use listener::{Grant, serve};
+pub use notification::RefusalWarnings;
 pub use operations::{Canary, Readiness};
 pub(crate) use request_body::Pace;
 
@@ -50,6 +51,7 @@ pub struct Site {
     pub server: Server,
     pub readiness: Arc<Readiness>,
     pub canary: Canary,
+    pub refusal_warnings: RefusalWarnings,
     pub metrics: metrics_exporter_prometheus::PrometheusHandle,
 }
 
