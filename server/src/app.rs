@@ -26,6 +26,7 @@ use crate::reconciler::Reconciler;
 use crate::relay::Listener;
 use crate::token::StatusTokens;
 use crate::{clock, khipu, telemetry};
+use storage::Opened;
 
 /// What the two listeners are bound to; port 0 is decided by then.
 #[derive(Debug)]
@@ -81,6 +82,18 @@ pub async fn run(
     listeners: Listeners,
     shutdown: impl Future<Output = ()>,
 ) -> Result<(), AppError> {
+    let storage = config.storage.clone();
+    // Boxed: it is large, done with at once, and would be held as long as everything else.
+    let opening = Box::pin(async move { storage::open(&storage).await });
+    run_on(opening, config, listeners, shutdown).await
+}
+
+async fn run_on(
+    opening: impl Future<Output = Result<Opened, AppError>>,
+    config: Config,
+    listeners: Listeners,
+    shutdown: impl Future<Output = ()>,
+) -> Result<(), AppError> {
     let metrics = telemetry::metrics();
     pin!(shutdown);
 
@@ -93,8 +106,7 @@ pub async fn run(
     };
     let mut doors = Doors::open(&config, listeners, stopped);
     let opened = tokio::select! {
-        // Boxed: it is large, done with at once, and would be held as long as everything else.
-        opened = Box::pin(storage::open(&config.storage)) => opened?,
+        opened = opening => opened?,
         () = &mut shutdown => return Ok(()),
     };
     let ledger = Arc::clone(&opened.ledger);
@@ -145,11 +157,12 @@ pub async fn run(
         () = &mut shutdown => None,
         ended = loops.join_next() => Some(why(ended.unwrap_or(Ok(())))),
         ended = &mut deliveries => Some(why(ended)),
+        reason = opened.failed() => Some(reason),
     };
     match &broken {
         None => tracing::info!(watchers = hub.watchers(), "stopping"),
         // Whatever it held is durable. A process that starts anew does the work; one that goes on without it does not.
-        Some(reason) => tracing::error!(reason, "a loop that never ends has ended; stopping"),
+        Some(reason) => tracing::error!(reason, "a part that must run for ever ended; stopping"),
     }
     readiness.set_draining();
     let window = config.server.drain_window;
@@ -327,4 +340,53 @@ fn fresh_key() -> Secret {
             .map(|_| char::from(b"0123456789abcdef"[random.random_range(0..16)]))
             .collect::<String>(),
     )
+}
+
+#[cfg(test)]
+mod tests {
+    use super::storage::Engine;
+    use super::*;
+    use crate::ledger::sqlite::Location;
+
+    #[tokio::test]
+    async fn a_panic_in_the_ledgers_writer_ends_the_process() {
+        let config = Config::from_toml(
+            r#"
+            [server]
+            listen = "127.0.0.1:0"
+            admin_listen = "127.0.0.1:0"
+            [storage]
+            url = "sqlite::memory:"
+            [khipu]
+            base_url = "http://127.0.0.1:9"
+            [[accounts]]
+            name = "shop"
+            receiver_id = 990939
+            khipu_api_key = "not-a-real-key"
+            khipu_secrets = ["not-a-real-secret"]
+            "#,
+        )
+        .expect("valid");
+        let listeners = Listeners::bind(&config).await.expect("free ports");
+        let opened = storage::sqlite(&Location::Memory).expect("opened");
+        let Engine::Sqlite(ledger) = &opened.engine else {
+            panic!("it is SQLite");
+        };
+        let ledger = Arc::clone(ledger);
+        let running = run_on(
+            async { Ok(opened) },
+            config,
+            listeners,
+            std::future::pending(),
+        );
+        let (ended, ()) = tokio::join!(
+            tokio::time::timeout(Duration::from_secs(30), running),
+            ledger.panic_in_the_writer()
+        );
+        let error = ended.expect("in time").expect_err("it is broken");
+        assert!(
+            error.to_string().contains("ledger-writer panicked"),
+            "{error}"
+        );
+    }
 }
