@@ -15,13 +15,21 @@ pub struct Limits {
     pub watchers_per_payment: usize,
     /// Watchers from one address. One more is told 4429. Generous, because a phone network is one address.
     pub watchers_per_address: usize,
-    /// Connections that speak HTTP with the public listener, watchers not counted; further ones wait in the kernel's
-    /// queue.
+    /// Requests that a listener answers at once, watchers not counted; one more is answered 503.
     pub connections: usize,
-    /// Of these, from one address, trusted proxies excepted; a further one is closed.
+    /// Connections beyond these: for probes and notifications, which are always answered, and for requests that have not
+    /// come whole. When they are used up, the connection that has waited longest for its request gives way.
+    pub reserved_connections: usize,
+    /// Connections from one address; a further one is closed. Behind a trusted proxy: requests of one client at once; a
+    /// further one is answered 429.
     pub connections_per_address: usize,
     /// From accept to the end of the request's head; then the connection is closed.
     pub handshake_timeout: Duration,
+    /// From the end of the head to the end of the body, and a second more for every `body_bytes_per_second` that have
+    /// come; then 408, and the connection is closed.
+    pub body_timeout: Duration,
+    /// What a slow body must bring a second to be read to its end.
+    pub body_bytes_per_second: usize,
     /// From request to answer, for all but a held poll; then 503.
     pub request_timeout: Duration,
     /// A notification's body; beyond it 413.
@@ -51,8 +59,12 @@ impl Default for Limits {
             watchers_per_payment: 32,
             watchers_per_address: 2_000,
             connections: 10_000,
+            reserved_connections: 1_000,
             connections_per_address: 1_000,
             handshake_timeout: Duration::from_secs(10),
+            body_timeout: Duration::from_secs(10),
+            // A MiB over a line of 250 kbit/s passes, within the request's time.
+            body_bytes_per_second: 32 * 1024,
             request_timeout: Duration::from_secs(60),
             notification_bytes: 64 * 1024,
             facade_bytes: 1024 * 1024,
@@ -100,11 +112,12 @@ macro_rules! raw_limits {
 
 raw_limits! {
     counts:
-        watchers: usize, watchers_per_payment: usize, watchers_per_address: usize, connections: usize, connections_per_address: usize,
+        watchers: usize, watchers_per_payment: usize, watchers_per_address: usize, connections: usize, reserved_connections: usize,
+        connections_per_address: usize, body_bytes_per_second: usize,
         notification_bytes: usize, facade_bytes: usize, khipu_answer_bytes: usize,
         questions_per_second: u32, questions_in_flight: usize;
     spans:
-        handshake_timeout, request_timeout, ping_interval, connection_lifetime, poll_wait, notification_tolerance
+        handshake_timeout, body_timeout, request_timeout, ping_interval, connection_lifetime, poll_wait, notification_tolerance
 }
 
 impl RawLimits {
@@ -114,6 +127,12 @@ impl RawLimits {
             problems.add(
                 "limits.watchers_per_payment",
                 "is above limits.watchers, which would never let it be reached",
+            );
+        }
+        if limits.body_timeout >= limits.request_timeout {
+            problems.add(
+                "limits.body_timeout",
+                "must be shorter than limits.request_timeout, which begins with it",
             );
         }
         if limits.ping_interval >= Duration::from_secs(60) {

@@ -80,6 +80,35 @@ fn every_mistake_is_told_at_once_with_its_key() {
 }
 
 #[test]
+fn a_public_url_with_a_path_is_refused() {
+    for url in ["https://example.com/pay", "https://example.com/pay/"] {
+        let text = problems(&format!("[server]\npublic_url = {url:?}\n{ACCOUNT}"));
+        assert!(
+            text.starts_with("server.public_url must have no path"),
+            "{text}"
+        );
+    }
+    for url in ["https://pay.example.com", "https://pay.example.com/"] {
+        let text = format!("[server]\npublic_url = {url:?}\n{ACCOUNT}");
+        let config = Config::from_toml(&text).expect("valid");
+        let public = config.server.public("/return");
+        assert_eq!(public, "https://pay.example.com/return");
+    }
+}
+
+#[test]
+fn two_accounts_with_one_receiver_are_refused_by_their_names() {
+    let twice = [ACCOUNT, &ACCOUNT.replace("shop", "branch")].concat();
+    let text = problems(&twice);
+    assert!(
+        text.starts_with("accounts[1].receiver_id is the same for shop and branch"),
+        "{text}"
+    );
+    let other = twice.replacen("990939", "990940", 1);
+    Config::from_toml(&other).expect("valid");
+}
+
+#[test]
 fn a_wrong_type_names_its_key() {
     assert!(problems("[server]\ndrain_window = 8").starts_with("server.drain_window "));
     assert!(problems("[server]\ndrain_window = \"8 weeks\"").contains("like \"250ms\""));
