@@ -167,8 +167,13 @@ impl Watcher {
     }
 
     pub async fn say(&mut self, text: String) {
+        self.send(Message::text(text)).await;
+    }
+
+    /// Sends a message, or a single frame as [`Message::Frame`].
+    pub async fn send(&mut self, message: Message) {
         self.socket
-            .send(Message::text(text))
+            .send(message)
             .await
             .expect("there is a connection");
     }
