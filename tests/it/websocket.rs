@@ -253,6 +253,23 @@ async fn many_who_ask_for_an_unknown_payment_share_one_question() {
 }
 
 #[tokio::test]
+async fn a_watcher_that_is_told_nothing_hears_a_heartbeat_that_a_script_can_see() {
+    let stage =
+        Stage::start_with(|settings| settings.limits.push("heartbeat_interval = \"1s\"".into()))
+            .await;
+    let payment = stage.create(json!({})).await;
+    let mut watcher = stage.watch(&payment).await;
+    watcher.status().await;
+    for _ in 0..3 {
+        watcher.heartbeat().await;
+    }
+    // No ping is due for two minutes.
+    assert_eq!(watcher.pings, 0);
+    stage.sandbox.act(&payment.id, "conciliate").await;
+    assert_eq!(watcher.until("confirmed").await["final"], true);
+}
+
+#[tokio::test]
 async fn answers_to_pings_do_not_count_as_messages() {
     let stage =
         Stage::start_with(|settings| settings.limits.push("ping_interval = \"1s\"".into())).await;

@@ -1,7 +1,7 @@
 //! One connection, as a small state machine.
 //!
 //! The machine is written as a future by hand, because a task is as large as its largest await point and there is one for
-//! every payer who waits. It owns no timer while it idles (the hub's wheel signals pings and lifetimes) and no queue (the
+//! every payer who waits. It owns no timer while it idles (the hub's wheel signals heartbeats, pings and lifetimes) and no queue (the
 //! watcher's slot holds the newest message only).
 
 use std::future::Future;
@@ -24,6 +24,9 @@ use crate::payment::Status;
 use crate::push::{Message, Permit, Signal};
 
 pub(super) type Socket = WebSocketStream<FrameLimit<TcpStream>>;
+
+/// Scripts cannot see pings, so that a page could not tell a quiet gateway from one that is gone.
+const HEARTBEAT: &str = "{}";
 
 /// Two pings may be unanswered; at the third the other end is taken for gone.
 const MAX_UNANSWERED_PINGS: u8 = 2;
@@ -157,28 +160,32 @@ impl Session {
 
     /// Ready when the other end has to be given up.
     fn poll_signals(&mut self) -> Poll<()> {
-        let Some(watch) = &self.watch else {
-            return Poll::Pending;
-        };
-        match watch.watcher().take_signal() {
-            Some(Signal::Ping) => {
-                if self.unanswered_pings >= MAX_UNANSWERED_PINGS {
-                    return Poll::Ready(());
+        while let Some(signal) = self
+            .watch
+            .as_ref()
+            .and_then(|watch| watch.watcher().take_signal())
+        {
+            match signal {
+                // Should there be no room for either, the other end has not read for long, and goes without.
+                Signal::Heartbeat if matches!(self.phase, Phase::Following) => {
+                    let _ = self.socket.start_send_unpin(Frame::text(HEARTBEAT));
                 }
-                self.unanswered_pings += 1;
-                self.socket.get_mut().allow_one();
-                // Should there be no room for it, the other end has not read for long, and goes without.
-                let _ = self.socket.start_send_unpin(Frame::Ping(Bytes::new()));
+                Signal::Ping => {
+                    if self.unanswered_pings >= MAX_UNANSWERED_PINGS {
+                        return Poll::Ready(());
+                    }
+                    self.unanswered_pings += 1;
+                    self.socket.get_mut().allow_one();
+                    let _ = self.socket.start_send_unpin(Frame::Ping(Bytes::new()));
+                }
+                Signal::Lifetime if matches!(self.phase, Phase::Following) => {
+                    self.part(Farewell::new(4508, "lifetime"));
+                }
+                Signal::GoingAway { retry_after_ms } if matches!(self.phase, Phase::Following) => {
+                    self.part(Farewell::going_away(retry_after_ms));
+                }
+                _ => {}
             }
-            Some(Signal::Lifetime) if matches!(self.phase, Phase::Following) => {
-                self.part(Farewell::new(4508, "lifetime"));
-            }
-            Some(Signal::GoingAway { retry_after_ms })
-                if matches!(self.phase, Phase::Following) =>
-            {
-                self.part(Farewell::going_away(retry_after_ms));
-            }
-            _ => {}
         }
         Poll::Pending
     }
