@@ -38,6 +38,8 @@ pub struct Limits {
     pub facade_bytes: usize,
     /// An answer of Khipu's; beyond it 502.
     pub khipu_answer_bytes: usize,
+    /// How long a watcher hears nothing, ±10 %, before it is sent a heartbeat.
+    pub heartbeat_interval: Duration,
     /// Between two pings to a watcher, ±10 %; two unanswered close it.
     pub ping_interval: Duration,
     /// How long a watcher may stay on one connection, ±20 %; then 4508, and it comes back, perhaps elsewhere.
@@ -51,6 +53,9 @@ pub struct Limits {
     /// Questions to Khipu under way at once.
     pub questions_in_flight: usize,
 }
+
+/// With its jitter still under the 45 s after which the browser client gives a silent connection up.
+const LONGEST_HEARTBEAT_INTERVAL: Duration = Duration::from_secs(40);
 
 impl Default for Limits {
     fn default() -> Self {
@@ -69,7 +74,8 @@ impl Default for Limits {
             notification_bytes: 64 * 1024,
             facade_bytes: 1024 * 1024,
             khipu_answer_bytes: 2 * 1024 * 1024,
-            ping_interval: Duration::from_secs(25),
+            heartbeat_interval: Duration::from_secs(30),
+            ping_interval: Duration::from_secs(120),
             connection_lifetime: Duration::from_secs(3600),
             poll_wait: Duration::from_secs(60),
             notification_tolerance: Duration::from_secs(600),
@@ -117,7 +123,8 @@ raw_limits! {
         notification_bytes: usize, facade_bytes: usize, khipu_answer_bytes: usize,
         questions_per_second: u32, questions_in_flight: usize;
     spans:
-        handshake_timeout, body_timeout, request_timeout, ping_interval, connection_lifetime, poll_wait, notification_tolerance
+        handshake_timeout, body_timeout, request_timeout, heartbeat_interval, ping_interval, connection_lifetime,
+        poll_wait, notification_tolerance
 }
 
 impl RawLimits {
@@ -135,10 +142,10 @@ impl RawLimits {
                 "must be shorter than limits.request_timeout, which begins with it",
             );
         }
-        if limits.ping_interval >= Duration::from_secs(60) {
+        if limits.heartbeat_interval > LONGEST_HEARTBEAT_INTERVAL {
             problems.add(
-                "limits.ping_interval",
-                "must be under 60s: proxies close a connection that is silent for 60s",
+                "limits.heartbeat_interval",
+                "must be at most 40s: a browser gives up a connection that is silent for 45s, and proxies cut it after 60s",
             );
         }
         if limits.connection_lifetime <= limits.ping_interval {

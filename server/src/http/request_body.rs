@@ -195,7 +195,7 @@ mod tests {
 
     #[tokio::test(start_paused = true)]
     async fn a_trickled_body_is_given_up_after_its_time() {
-        let (seconds, end) = read([1; 3600]).await;
+        let (seconds, end) = Box::pin(read([1; 3600])).await;
         assert!(matches!(end, Err(BodyError::TooSlow)), "{end:?}");
         assert_eq!(seconds, 10);
     }
