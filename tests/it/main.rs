@@ -3,6 +3,7 @@
 
 mod closed_page;
 mod command_line;
+mod connections;
 mod crash;
 mod durability;
 mod facade;

@@ -106,7 +106,7 @@ async fn a_transaction_id_that_is_absent_null_or_empty_is_the_same() {
 fn other_account() -> Account {
     Account {
         khipu_secrets: vec!["other-secret-not-real".into()],
-        ..Account::new("other")
+        ..Account::other()
     }
 }
 

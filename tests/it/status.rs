@@ -126,7 +126,7 @@ async fn only_the_payments_own_token_opens_it() {
 async fn the_merchants_key_opens_its_own_payments_only() {
     let other = Account {
         khipu_api_key: "not-this-khipus-key".into(),
-        ..Account::new("other")
+        ..Account::other()
     };
     let other_key = other.api_key.clone();
     let stage = Stage::start_with(|settings| settings.accounts.push(other)).await;
@@ -177,7 +177,7 @@ async fn a_page_of_an_allowed_origin_can_read_it_and_no_other_page_can() {
 
 #[tokio::test]
 async fn an_origin_of_another_account_gets_a_403_that_its_page_can_read() {
-    let mut other = Account::new("other");
+    let mut other = Account::other();
     other.allowed_origins = vec!["https://other.example".into()];
     let stage = Stage::start_with(|settings| settings.accounts.push(other)).await;
     let payment = stage.create(json!({})).await;

@@ -1,4 +1,5 @@
 use super::*;
+use std::time::Duration;
 
 const ACCOUNT: &str = r#"
 [[accounts]]
@@ -49,7 +50,7 @@ fn every_mistake_is_told_at_once_with_its_key() {
         [storage]
         url = "postgres://x"
         [limits]
-        ping_interval = "90s"
+        heartbeat_interval = "60s"
         watchers = 0
         [[accounts]]
         name = "a shop"
@@ -66,7 +67,7 @@ fn every_mistake_is_told_at_once_with_its_key() {
         "server.signing_keys[0] is shorter",
         "server.lisen is not a key",
         "storage.url must be sqlite",
-        "limits.ping_interval must be under 60s",
+        "limits.heartbeat_interval must be at most 40s",
         "limits.watchers must be at least 1",
         "accounts[0].name must be",
         "accounts[0].khipu_api_key names the environment variable CHASQUI_TEST_SURELY_UNSET",
@@ -77,6 +78,52 @@ fn every_mistake_is_told_at_once_with_its_key() {
     ] {
         assert!(text.contains(key), "{key} is missing from:\n{text}");
     }
+}
+
+#[test]
+fn a_public_url_with_a_path_is_refused() {
+    for url in ["https://example.com/pay", "https://example.com/pay/"] {
+        let text = problems(&format!("[server]\npublic_url = {url:?}\n{ACCOUNT}"));
+        assert!(
+            text.starts_with("server.public_url must have no path"),
+            "{text}"
+        );
+    }
+    for url in ["https://pay.example.com", "https://pay.example.com/"] {
+        let text = format!("[server]\npublic_url = {url:?}\n{ACCOUNT}");
+        let config = Config::from_toml(&text).expect("valid");
+        let public = config.server.public("/return");
+        assert_eq!(public, "https://pay.example.com/return");
+    }
+}
+
+#[test]
+fn a_heartbeat_comes_before_any_browser_gives_up_and_pings_may_be_rare() {
+    let limits = Config::from_toml(ACCOUNT).expect("valid").limits;
+    assert_eq!(limits.heartbeat_interval, Duration::from_secs(30));
+    assert_eq!(limits.ping_interval, Duration::from_secs(120));
+    let rare =
+        format!("[limits]\nheartbeat_interval = \"40s\"\nping_interval = \"10m\"\n{ACCOUNT}");
+    let limits = Config::from_toml(&rare).expect("valid").limits;
+    assert_eq!(limits.ping_interval, Duration::from_secs(600));
+    for interval in ["41s", "59s", "2m"] {
+        let text = problems(&format!(
+            "[limits]\nheartbeat_interval = {interval:?}\n{ACCOUNT}"
+        ));
+        assert!(text.contains("limits.heartbeat_interval must be"), "{text}");
+    }
+}
+
+#[test]
+fn two_accounts_with_one_receiver_are_refused_by_their_names() {
+    let twice = [ACCOUNT, &ACCOUNT.replace("shop", "branch")].concat();
+    let text = problems(&twice);
+    assert!(
+        text.starts_with("accounts[1].receiver_id is the same for shop and branch"),
+        "{text}"
+    );
+    let other = twice.replacen("990939", "990940", 1);
+    Config::from_toml(&other).expect("valid");
 }
 
 #[test]

@@ -196,7 +196,7 @@ pub enum Settlement {
     Done,
     /// Not yet: put back, one attempt counted, due then.
     Again { due_at: Timestamp },
-    /// Nothing was tried: put back as it was taken, no attempt counted, due then.
+    /// Put back as it was taken, no attempt counted, due then: nothing was tried, or our own stop cut it off.
     Untried { due_at: Timestamp },
     /// Given up; kept so that it can be looked at and taken up by hand.
     Dead,

@@ -72,7 +72,9 @@ impl Courier {
         };
         let now = clock::now();
         let settlement = if report.tried.class == Class::Interrupted {
-            Settlement::Again { due_at: now }
+            // Our own stop says nothing about the merchant, so it uses up none of the attempts. It is recorded, under the
+            // number that the next attempt has too: the merchant may have had it already.
+            Settlement::Untried { due_at: now }
         } else {
             let made = leased.attempts.saturating_add(1);
             schedule::after_attempt(made, report.tried.answer, now, rand::random::<f64>())

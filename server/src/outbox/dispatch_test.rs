@@ -434,8 +434,30 @@ async fn a_shutdown_puts_back_what_takes_too_long() {
     let _ = stop.send(());
     timeout(DEADLINE, task).await.expect("in time").expect("ok");
     let (_, settlement, attempt) = outbox.settled.recv().await.expect("settled");
-    assert!(matches!(settlement, Settlement::Again { due_at } if due_at <= clock::now()));
+    assert!(matches!(settlement, Settlement::Untried { due_at } if due_at <= clock::now()));
     assert!(attempt.result.starts_with("interrupted"), "{attempt:?}");
+}
+
+#[tokio::test]
+async fn stopping_uses_up_no_attempt() {
+    let mut receiver = Receiver::start().await;
+    let limits = Limits {
+        drain: Duration::ZERO,
+        ..fixture::limits()
+    };
+    let mut outbox = Running::start(fixture::account(), limits.clone());
+    outbox.schedule(0, fixture::notified("p1", &receiver.url("/hang")));
+    for _ in 0..3 {
+        receiver.next().await;
+        outbox = outbox
+            .started_again(fixture::account(), limits.clone())
+            .await;
+        let (leased, _, attempt) = outbox.settled.recv().await.expect("settled");
+        assert!(attempt.result.starts_with("interrupted"), "{attempt:?}");
+        assert_eq!(leased.attempts, 0);
+    }
+    receiver.next().await;
+    outbox.stop().await;
 }
 
 #[tokio::test]

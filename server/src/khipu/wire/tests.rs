@@ -105,9 +105,10 @@ fn a_request_keeps_every_field_but_the_urls_that_are_ours() {
 
 #[test]
 fn without_a_hop_the_merchants_return_url_stays() {
-    let request =
-        request(r#"{"amount":"1000","currency":"CLP","return_url":"https://shop.example/r"}"#)
-            .expect("valid");
+    let request = request(
+        r#"{"amount":"1000","currency":"CLP","subject":"x","return_url":"https://shop.example/r"}"#,
+    )
+    .expect("valid");
     let sent = String::from_utf8(request.for_khipu("https://pay/n", None)).expect("text");
     assert!(
         sent.contains(r#""return_url":"https://shop.example/r""#),
@@ -121,7 +122,42 @@ fn a_request_that_cannot_be_checked_later_is_refused_field_by_field() {
     let errors =
         request(r#"{"amount":"1.000,50","expires_date":"tomorrow"}"#).expect_err("refused");
     let fields: Vec<_> = errors.iter().map(|error| error.field).collect();
-    assert_eq!(fields, ["amount", "currency", "expires_date"]);
+    assert_eq!(fields, ["amount", "currency", "subject", "expires_date"]);
+}
+
+#[test]
+fn a_request_that_lacks_what_khipu_requires_is_told_all_of_it() {
+    for lacking in ["{}", r#"{"amount":null,"currency":null,"subject":null}"#] {
+        let errors = request(lacking).expect_err("refused");
+        let fields: Vec<_> = errors.iter().map(|error| error.field).collect();
+        assert_eq!(fields, ["amount", "currency", "subject"]);
+    }
+    // What a subject may be is Khipu's to say.
+    request(r#"{"amount":1,"currency":"CLP","subject":""}"#).expect("valid");
+}
+
+#[test]
+fn a_word_that_nobody_described_is_named_and_cut() {
+    let word = |fields: &str| answer(fields).unknown_word();
+    for known in [
+        r#""status":"pending""#,
+        r#""status":"verifying""#,
+        r#""status":"deleted""#,
+        r#""status":"done","status_detail":"normal""#,
+        r#""status":"done","status_detail":"marked-as-abuse""#,
+        r#""amount":"1""#,
+    ] {
+        assert_eq!(word(known), None, "{known}");
+    }
+    let status = word(r#""status":"a-word-of-tomorrow""#);
+    assert_eq!(status, Some(("status", "a-word-of-tomorrow".to_owned())));
+    let detail = word(&format!(
+        r#""status":"done","status_detail":"{}""#,
+        "x".repeat(1000)
+    ));
+    assert_eq!(detail, Some(("status_detail", "x".repeat(40))));
+    let none = word(r#""status":"done""#);
+    assert_eq!(none, Some(("status_detail", String::new())));
 }
 
 #[test]

@@ -120,6 +120,7 @@ macro_rules! ledger_suite {
                     an_update_that_changes_nothing_is_recorded_with_its_notification_only
                     a_copys_update_is_not_recorded_again
                     an_attempt_is_recorded_even_if_the_lease_was_lost
+                    an_attempt_that_was_cut_off_is_recorded_and_not_counted
                     it_shows_the_oldest_up_to_its_limit
                     an_unknown_payment_has_none
                 }

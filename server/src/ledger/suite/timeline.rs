@@ -203,6 +203,37 @@ pub(in crate::ledger) async fn an_attempt_is_recorded_even_if_the_lease_was_lost
     assert_eq!(events(&*ledger, "p1").await, [attempted.clone(), attempted]);
 }
 
+pub(in crate::ledger) async fn an_attempt_that_was_cut_off_is_recorded_and_not_counted(
+    factory: &impl Factory,
+) {
+    let ledger = factory.fresh().await;
+    ledger
+        .observe(&id("p1"), &scheduling(ErrandKind::Check, 10))
+        .await
+        .expect("observe");
+    let cut_off = Settlement::Untried { due_at: at(30) };
+    for (now, settlement, result) in [(10, cut_off, "cut off"), (30, Settlement::Done, "200")] {
+        let leased = ledger
+            .claim(ErrandKind::Check, at(now), 1, Duration::from_secs(1))
+            .await
+            .expect("claim");
+        assert_eq!(leased[0].attempts, 0);
+        let attempt = attempt(now, result);
+        let settled = ledger.settle(&leased[0], &settlement, Some(&attempt)).await;
+        assert!(settled.expect("settle"));
+    }
+    let attempted = |result: &str| Event::Attempted {
+        kind: ErrandKind::Check,
+        number: 1,
+        result: result.to_owned(),
+        duration: Duration::from_millis(250),
+    };
+    assert_eq!(
+        events(&*ledger, "p1").await,
+        [attempted("cut off"), attempted("200")]
+    );
+}
+
 pub(in crate::ledger) async fn it_shows_the_oldest_up_to_its_limit(factory: &impl Factory) {
     let ledger = factory.fresh().await;
     // In whatever order the first come, the last come after them.
