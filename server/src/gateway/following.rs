@@ -11,7 +11,7 @@ use tokio::sync::Semaphore;
 use super::Gateway;
 use super::asking::{Answered, AskError};
 use super::desk::{Outlook, Question, SHORTEST_GAP, Settled};
-use super::limiter::{Class, NoRoom, Slot};
+use super::limiter::{Class, NoRoom};
 use crate::account::Account;
 use crate::clock;
 use crate::ledger::LONGEST_GAP;
@@ -69,7 +69,9 @@ impl Gateway {
         let slot = question.slot.take();
         let asked = match self.take_turn(&id, question.gap).await {
             true => {
-                slot.map(Slot::spend);
+                if let Some(slot) = slot {
+                    slot.spend();
+                }
                 Some(self.ask(account, &id).await)
             }
             false => {

@@ -17,6 +17,8 @@ mod idempotency;
 mod limiter;
 mod merchant;
 mod notifications;
+#[cfg(test)]
+mod pressure_test;
 mod unknown;
 mod visits;
 mod watching;
