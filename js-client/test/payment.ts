@@ -16,6 +16,9 @@ export function statusOf(status: StatusName, more: Partial<Status> = {}): Status
   return { payment_id, status, version, final: version >= 1000, at: '2026-11-22T06:30:00.123Z', ...more };
 }
 
+/** Khipu was asked 30 s after the payer came back, and still waits for the payment. */
+export const notSeen: Partial<Status> = { version: 13, by: 'khipu', resume_url: 'https://khipu.com/payment/info/zfxnocsow6mz' };
+
 export const message = (status: StatusName, more?: Partial<Status>): string => JSON.stringify(statusOf(status, more));
 
 export function tokenOf(sub: string): string {

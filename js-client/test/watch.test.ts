@@ -276,6 +276,38 @@ test('way_that_swallows_everything_is_left_for_polling_within_a_minute', async (
   expect(gateway.upgrades).toHaveLength(2);
 });
 
+test.each(['rejected', 'cancelled', 'expired'] as const)('payer_who_pays_after_all_is_told_after_%s', async (name) => {
+  start();
+  const socket = await gateway.socket(0);
+  socket.send(message(name));
+  await seen(1);
+  socket.send(message('verifying', { version: 22, by: 'payer' }));
+  // Late news of the first round.
+  socket.send(message(name));
+  socket.send(message('pending', { version: 21 }));
+  socket.send(message('confirmed'));
+  expect(await watched!.settled).toEqual(statusOf('confirmed'));
+  expect(names()).toEqual([name, 'verifying', 'confirmed']);
+  expect(gateway.upgrades).toHaveLength(1);
+});
+
+test('round_counts_before_kind', async () => {
+  gateway.onSocket = (socket) => {
+    for (const version of [17, 21, 19, 23, 22, 991]) socket.send(message('pending', { version }));
+  };
+  start();
+  await seen(4);
+  expect(statuses.map(({ version }) => version)).toEqual([17, 21, 23, 991]);
+});
+
+test('unknown_word_is_handed_on_by_socket_and_by_polling', async () => {
+  gateway.onRequest = (_, response) => response.end(message('verifying', { status: 'on-hold', version: 19 }));
+  await startPolling();
+  await seen(1);
+  expect(names()).toEqual(['on-hold']);
+  expect(clock.waits).toContain(2_000);
+});
+
 test('polling_takes_over_after_two_sockets_that_never_spoke', async () => {
   gateway.acceptsSockets = false;
   gateway.onRequest = (request, response) => {
