@@ -179,7 +179,7 @@ async fn require_key(
     ))
 }
 
-/// Makes the call slow, or fail before or after it had its effect, as the behaviour asks.
+/// Makes the call slow, or fail, before or after it had its effect, as the behaviour asks.
 async fn meet_fate(State(simulator): State<Simulator>, request: Request, next: Next) -> Response {
     let fate = simulator.fate_of_call();
     if !fate.latency.is_zero() {
@@ -190,6 +190,9 @@ async fn meet_fate(State(simulator): State<Simulator>, request: Request, next: N
         return ApiError::new(status, "Error inyectado por el simulador").into_response();
     }
     let answer = next.run(request).await;
+    if !fate.answer_delay.is_zero() {
+        tokio::time::sleep(fate.answer_delay).await;
+    }
     if fate.fails_after_effect && answer.status().is_success() {
         return ApiError::new(
             StatusCode::INTERNAL_SERVER_ERROR,

@@ -11,7 +11,6 @@ use axum::{
     response::{IntoResponse, Response},
     routing::{get, post},
 };
-use jiff::Timestamp;
 use url::Url;
 
 use crate::{
@@ -49,9 +48,8 @@ async fn authorize(
     State(simulator): State<Simulator>,
     Path((variant, id)): Path<(String, String)>,
 ) -> Response {
-    let payable = is_payable(&simulator, &id);
     after_authorisation(&simulator, &variant, &id, || {
-        payable.and_then(|()| simulator.pay(&id, method_of(&variant)))
+        simulator.pay(&id, method_of(&variant))
     })
 }
 
@@ -60,13 +58,12 @@ async fn await_second_signature(
     State(simulator): State<Simulator>,
     Path((variant, id)): Path<(String, String)>,
 ) -> Response {
-    let payable = is_payable(&simulator, &id);
     after_authorisation(&simulator, &variant, &id, || {
-        payable.and_then(|()| simulator.act(&id, Action::Authorize(method_of(&variant))))
+        simulator.act(&id, Action::Authorize(method_of(&variant)))
     })
 }
 
-/// Leaves the payment pending: the payer may come back and resume.
+/// Leaves the payment as it is: the payer may come back and resume.
 async fn cancel(
     State(simulator): State<Simulator>,
     Path((variant, id)): Path<(String, String)>,
@@ -111,18 +108,6 @@ fn method_of(variant: &str) -> Method {
     } else {
         Method::Simplified
     }
-}
-
-/// An expired payment can still be authorised by a test, as an attempt begun earlier would; not by a payer
-/// who opens the page only now.
-fn is_payable(simulator: &Simulator, id: &str) -> Result<(), Refusal> {
-    let payment = simulator.payment(id)?;
-    if payment.status == Status::Pending && payment.is_expired(Timestamp::now()) {
-        return Err(Refusal::Impossible {
-            status: payment.status,
-        });
-    }
-    Ok(())
 }
 
 /// Back to the shop; also for the payer who presses twice. Without a return_url, or when the payment can

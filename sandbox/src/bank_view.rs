@@ -20,9 +20,10 @@ use crate::payment::{Outcome, Payment, Status};
 /// hosts that are not known here.
 const POLICY: &str = "default-src 'none'; style-src 'self'; img-src 'self'; base-uri 'none'";
 
-/// The buttons, or how the payment stands when there is nothing to decide.
+/// The buttons, how the payment stands, or both for a payer who can resume.
 pub(crate) fn payment_page(payment: &Payment, variant: &str) -> Response {
-    let told = notice(payment, Timestamp::now());
+    let now = Timestamp::now();
+    let told = notice(payment, now);
     let title = told
         .as_ref()
         .map_or("Autoriza tu pago", |notice| notice.title);
@@ -36,9 +37,19 @@ pub(crate) fn payment_page(payment: &Payment, variant: &str) -> Response {
                     @match told {
                         Some(notice) => {
                             (told_notice(&notice))
-                            (way_back(&payment.order.return_url))
+                            @if payment.may_authorize(now) {
+                                (choices(payment, variant))
+                            } @else {
+                                (way_back(&payment.order.return_url))
+                            }
                         }
-                        None => (choices(payment, variant)),
+                        None => {
+                            h1 { "Autoriza tu pago" }
+                            p class="lead" {
+                                "Ningún dinero se mueve: elige cómo termina esta transferencia de prueba."
+                            }
+                            (choices(payment, variant))
+                        }
                     }
                 }
             }
@@ -88,7 +99,7 @@ pub(crate) fn unknown_page() -> Response {
     )
 }
 
-/// What the payer is told instead of being asked.
+/// How the payment stands. A payer who can resume is asked all the same.
 struct Notice {
     tone: &'static str,
     mark: &'static str,
@@ -102,9 +113,15 @@ fn notice(payment: &Payment, now: Timestamp) -> Option<Notice> {
             "muted",
             "!",
             "Este cobro venció",
-            "El plazo para pagar terminó. Pide al comercio un nuevo cobro.",
+            "Pasó la fecha del cobro. Todavía puedes retomarlo: cada intento de pago tiene su propio plazo de tres horas.",
         ),
         Status::Pending => return None,
+        Status::Verifying if payment.may_authorize(now) => (
+            "waiting",
+            "…",
+            "Tu intento de pago terminó",
+            "Khipu no vio llegar la transferencia en tres horas. Puedes retomar el pago.",
+        ),
         Status::Verifying => (
             "waiting",
             "…",
@@ -129,13 +146,13 @@ fn notice(payment: &Payment, now: Timestamp) -> Option<Notice> {
             "muted",
             "×",
             "Rechazaste este cobro",
-            "Declaraste que no lo vas a pagar. Si fue un error, habla con el comercio.",
+            "Declaraste que no lo vas a pagar. Si cambiaste de idea, puedes retomarlo.",
         ),
         Status::Done(Outcome::MarkedAsAbuse) => (
             "muted",
             "×",
             "Cobro denunciado",
-            "Declaraste que no solicitaste este cobro.",
+            "Declaraste que no solicitaste este cobro. Si fue un error, puedes retomarlo.",
         ),
         Status::Done(Outcome::FullyRefunded | Outcome::Reversed) => (
             "muted",
@@ -159,7 +176,7 @@ fn summary(payment: &Payment) -> Markup {
     html! {
         section class="summary" aria-label="Resumen del pago" {
             p class="label" {
-                @if payment.status == Status::Pending { "Total a pagar" } @else { "Monto del pago" }
+                @if payment.may_authorize(Timestamp::now()) { "Total a pagar" } @else { "Monto del pago" }
             }
             p class="amount" { (order.amount.for_people(&order.currency)) }
             p class="subject" { (order.subject) }
@@ -182,8 +199,6 @@ fn summary(payment: &Payment) -> Markup {
 fn choices(payment: &Payment, variant: &str) -> Markup {
     let action = |name: &str| format!("/payment/{variant}/{}/{name}", payment.id);
     html! {
-        h1 { "Autoriza tu pago" }
-        p class="lead" { "Ningún dinero se mueve: elige cómo termina esta transferencia de prueba." }
         div class="account" {
             span class="account-name" { "Cuenta corriente" }
             span class="account-number" { "•••• 4444" }

@@ -37,8 +37,10 @@ pub(crate) struct NotifyBehaviour {
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields, default)]
 pub(crate) struct ApiBehaviour {
-    /// Before each answer of `/v3`.
+    /// Before a call of `/v3` has its effect.
     pub(crate) latency_ms: u64,
+    /// At most so long, evenly distributed, from its effect to its answer: what it says may be old by then.
+    pub(crate) answer_delay_ms: u64,
     /// Probability that a call is answered with `status` and has no effect.
     pub(crate) error_rate: f64,
     /// The status code of those errors.
@@ -61,6 +63,7 @@ impl Default for ApiBehaviour {
     fn default() -> Self {
         Self {
             latency_ms: 0,
+            answer_delay_ms: 0,
             error_rate: 0.0,
             status: 500,
             fail_after_effect: 0.0,
@@ -94,6 +97,7 @@ impl Behaviour {
             ),
             ("notify.delay_ms", behaviour.notify.delay_ms),
             ("api.latency_ms", behaviour.api.latency_ms),
+            ("api.answer_delay_ms", behaviour.api.answer_delay_ms),
         ] {
             if wait > LONGEST_WAIT_MS {
                 return Err(format!(
@@ -128,6 +132,8 @@ pub(crate) struct CallFate {
     pub(crate) refused_with: Option<u16>,
     /// Do it, then answer 500.
     pub(crate) fails_after_effect: bool,
+    /// Do it, then wait.
+    pub(crate) answer_delay: Duration,
 }
 
 /// The behaviour in force and the dice. Calls and notifications have dice of their own, each thrown a fixed
@@ -169,7 +175,9 @@ impl Fates {
             hit(&mut self.calls, api.error_rate),
             hit(&mut self.calls, api.fail_after_effect),
         );
+        let part = self.calls.random::<f64>();
         CallFate {
+            answer_delay: Duration::from_millis(api.answer_delay_ms).mul_f64(part),
             latency: Duration::from_millis(api.latency_ms),
             refused_with: refused.then_some(api.status),
             fails_after_effect,
@@ -230,6 +238,24 @@ mod tests {
     }
 
     #[test]
+    fn answers_are_delayed_by_any_part_of_the_longest_delay() {
+        let behaviour = Behaviour::read(br#"{"api":{"answer_delay_ms":1000}}"#).expect("valid");
+        let mut fates = Fates::new(7, behaviour);
+        let delays: Vec<_> = (0..64).map(|_| fates.of_call().answer_delay).collect();
+        assert!(delays.iter().all(|delay| *delay <= Duration::from_secs(1)));
+        assert!(
+            delays
+                .iter()
+                .any(|delay| *delay < Duration::from_millis(300))
+        );
+        assert!(
+            delays
+                .iter()
+                .any(|delay| *delay > Duration::from_millis(700))
+        );
+    }
+
+    #[test]
     fn certain_and_impossible_are_exact() {
         let mut fates = Fates::new(
             1,
@@ -259,6 +285,10 @@ mod tests {
             (r#"{"api":{"error_rate":-0.1}}"#, "api.error_rate"),
             (r#"{"api":{"status":200}}"#, "api.status"),
             (r#"{"api":{"latency_ms":99999999999}}"#, "api.latency_ms"),
+            (
+                r#"{"api":{"answer_delay_ms":99999999999}}"#,
+                "api.answer_delay_ms",
+            ),
         ] {
             let error = Behaviour::read(body.as_bytes()).expect_err(body);
             assert!(error.contains(field), "{body}: {error}");

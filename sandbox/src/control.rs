@@ -15,7 +15,7 @@ use crate::{
     answers::PaymentAnswer,
     api_error::ApiError,
     behaviour::Behaviour,
-    notifier::Attempt,
+    notifier::{Attempt, Counts},
     payment::{Action, Method, Status},
     simulator::{Refusal, Simulator},
 };
@@ -23,9 +23,11 @@ use crate::{
 pub(crate) fn routes() -> Router<Simulator> {
     Router::new()
         .route("/sandbox/payments", get(list_payments))
+        .route("/sandbox/payments/{id}", get(show_payment))
         .route("/sandbox/payments/{id}/actions", post(act))
         .route("/sandbox/behaviour", get(show_behaviour).put(put_behaviour))
         .route("/sandbox/notifications", get(list_notifications))
+        .route("/sandbox/notifications/counts", get(count_notifications))
         .route("/sandbox/reset", post(reset))
 }
 
@@ -39,10 +41,21 @@ async fn list_payments(State(simulator): State<Simulator>) -> Json<Vec<PaymentAn
     )
 }
 
+/// The same as `GET /v3/payments/{id}`, whatever goes wrong there.
+async fn show_payment(
+    State(simulator): State<Simulator>,
+    Path(id): Path<String>,
+) -> Result<Json<PaymentAnswer>, ApiError> {
+    let payment = simulator.payment(&id)?;
+    Ok(Json(PaymentAnswer::new(&payment, simulator.base_url())))
+}
+
 #[derive(Deserialize)]
 #[serde(deny_unknown_fields)]
 struct ActionRequest {
     action: ActionName,
+    /// Only with an action that Khipu notifies: false means that this notification never comes.
+    notify: Option<bool>,
 }
 
 #[derive(Clone, Copy, Deserialize)]
@@ -71,6 +84,24 @@ impl ActionName {
     }
 }
 
+impl ActionRequest {
+    fn read(body: &[u8]) -> Result<Self, ApiError> {
+        let request: Self = serde_json::from_slice(body)
+            .map_err(|error| ApiError::bad_request(error.to_string()))?;
+        match request.action {
+            ActionName::Conciliate | ActionName::MarkPaid => Ok(request),
+            _ if request.notify.is_none() => Ok(request),
+            action => Err(ApiError::field(
+                "notify",
+                format!(
+                    "is for conciliate and mark-paid: {} is never notified",
+                    action.name()
+                ),
+            )),
+        }
+    }
+}
+
 impl From<ActionName> for Action {
     fn from(name: ActionName) -> Self {
         match name {
@@ -91,11 +122,14 @@ async fn act(
     Path(id): Path<String>,
     body: Bytes,
 ) -> Result<Json<PaymentAnswer>, ApiError> {
-    let request: ActionRequest =
-        serde_json::from_slice(&body).map_err(|error| ApiError::bad_request(error.to_string()))?;
-    let payment = simulator
-        .act(&id, request.action.into())
-        .map_err(|refusal| refuse(refusal, request.action))?;
+    let request = ActionRequest::read(&body)?;
+    let action = request.action.into();
+    let acted = if request.notify == Some(false) {
+        simulator.act_unnotified(&id, action)
+    } else {
+        simulator.act(&id, action)
+    };
+    let payment = acted.map_err(|refusal| refuse(refusal, request.action))?;
     Ok(Json(PaymentAnswer::new(&payment, simulator.base_url())))
 }
 
@@ -144,6 +178,11 @@ async fn list_notifications(
         attempts.retain(|attempt| attempt.payment_id == id);
     }
     Json(attempts)
+}
+
+/// Since the start or the last reset, however many attempts the list still holds.
+async fn count_notifications(State(simulator): State<Simulator>) -> Json<Counts> {
+    Json(simulator.notifier().counts())
 }
 
 async fn reset(State(simulator): State<Simulator>) -> Response {

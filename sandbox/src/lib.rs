@@ -2,6 +2,8 @@
 //! them, signed notifications that are retried, and knobs that make all of it go wrong on demand. It shares
 //! no code with the gateway, so that the two can disagree; it moves no money and keeps everything in memory.
 //!
+//! Every control, by its route and field, is in README.md beside the sources.
+//!
 //! Reading order: [`run`] below, then
 //! - `payment` what a payment is and how it may change, `money`, `identifiers`, `catalogue`
 //! - `simulator` the one door through which payments change

@@ -50,12 +50,23 @@ const MAX_LOGGED_ATTEMPTS: usize = 200_000;
 /// An answer is read this far, so that its connection can be used again; beyond that it is cut off.
 const MAX_ANSWER_BYTES: usize = 64 * 1024;
 
+/// What `injected` says, by the names of the knobs.
+const DROPPED: &str = "drop";
+const DUPLICATED: &str = "duplicate";
+const CORRUPTED: &str = "corrupt_signature";
+
 /// One notification to carry.
 #[derive(Clone, Debug)]
 pub(crate) struct Notice {
     pub(crate) payment_id: String,
     pub(crate) url: String,
     pub(crate) body: Arc<str>,
+}
+
+impl Attempt {
+    fn is_accepted(&self) -> bool {
+        self.status == Some(200)
+    }
 }
 
 /// When a notification's turn is, and whether it lets another pass first.
@@ -87,10 +98,40 @@ pub(crate) struct Attempt {
     body: Arc<str>,
 }
 
+/// What happened to attempts, in numbers. A duplicate counts as an attempt of its own.
+#[derive(Clone, Copy, Debug, Default, Serialize)]
+pub(crate) struct Counts {
+    attempts: u64,
+    /// Answered 200.
+    accepted: u64,
+    dropped: u64,
+    duplicated: u64,
+    corrupted: u64,
+}
+
+impl Counts {
+    fn add(&mut self, attempt: &Attempt) {
+        let injected = |what| u64::from(attempt.injected.contains(&what));
+        self.attempts += 1;
+        self.accepted += u64::from(attempt.is_accepted());
+        self.dropped += injected(DROPPED);
+        self.duplicated += injected(DUPLICATED);
+        self.corrupted += injected(CORRUPTED);
+    }
+}
+
+#[derive(Debug, Default)]
+struct Log {
+    /// The newest.
+    attempts: VecDeque<Attempt>,
+    /// Of all of them.
+    counts: Counts,
+}
+
 pub(crate) struct Notifier {
     client: reqwest::Client,
     places: Semaphore,
-    log: Mutex<VecDeque<Attempt>>,
+    log: Mutex<Log>,
     next_turn: AtomicU64,
     /// Whether a notification is being held: one at a time. If all waited for a later one, none would come.
     holding: AtomicBool,
@@ -103,7 +144,7 @@ impl Notifier {
         Ok(Self {
             client: client().map_err(io::Error::other)?,
             places: Semaphore::new(MAX_SENDS_IN_FLIGHT),
-            log: Mutex::new(VecDeque::new()),
+            log: Mutex::default(),
             next_turn: AtomicU64::new(1),
             holding: AtomicBool::new(false),
             arrived: watch::Sender::new(0),
@@ -120,22 +161,27 @@ impl Notifier {
 
     /// Every attempt that ended, in that order.
     pub(crate) fn attempts(&self) -> Vec<Attempt> {
-        self.log().iter().cloned().collect()
+        self.log().attempts.iter().cloned().collect()
+    }
+
+    pub(crate) fn counts(&self) -> Counts {
+        self.log().counts
     }
 
     pub(crate) fn forget(&self) {
-        self.log().clear();
+        *self.log() = Log::default();
     }
 
     fn record(&self, attempt: Attempt) {
         let mut log = self.log();
-        if log.len() >= MAX_LOGGED_ATTEMPTS {
-            log.pop_front();
+        log.counts.add(&attempt);
+        if log.attempts.len() >= MAX_LOGGED_ATTEMPTS {
+            log.attempts.pop_front();
         }
-        log.push_back(attempt);
+        log.attempts.push_back(attempt);
     }
 
-    fn log(&self) -> MutexGuard<'_, VecDeque<Attempt>> {
+    fn log(&self) -> MutexGuard<'_, Log> {
         self.log.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
@@ -218,16 +264,16 @@ async fn attempt(simulator: &Simulator, notice: &Notice, number: u32) -> bool {
         body: Arc::clone(&notice.body),
     };
     if fate.corrupted {
-        entry.injected.push("corrupt_signature");
+        entry.injected.push(CORRUPTED);
     }
     if fate.dropped {
-        entry.injected.push("drop");
+        entry.injected.push(DROPPED);
         entry.error = Some("dropped by notify.drop, never sent".to_owned());
         return conclude(simulator, entry);
     }
     if fate.duplicated {
         let mut twin = entry.clone();
-        twin.injected.push("duplicate");
+        twin.injected.push(DUPLICATED);
         let (first, second) = tokio::join!(
             send(simulator, notice, entry),
             send(simulator, notice, twin)
@@ -247,7 +293,7 @@ async fn send(simulator: &Simulator, notice: &Notice, mut entry: Attempt) -> boo
 }
 
 fn conclude(simulator: &Simulator, entry: Attempt) -> bool {
-    let arrived = entry.status == Some(200);
+    let arrived = entry.is_accepted();
     if !arrived {
         tracing::debug!(
             payment_id = entry.payment_id,

@@ -12,8 +12,10 @@ use crate::{
 /// Khipu's default when the merchant names no expires_date.
 const DEFAULT_TERM: SignedDuration = SignedDuration::from_hours(24);
 
-/// How far into the past "expire" puts expires_date: more than the three hours that each single attempt
-/// to pay may last, so that no attempt can still be running.
+/// How long one attempt to pay may last, from the payer's authorisation, whatever expires_date says.
+const ATTEMPT_TERM: SignedDuration = SignedDuration::from_hours(3);
+
+/// How far into the past "expire" puts expires_date: an attempt that began before it has no time left.
 const EXPIRED_BY: SignedDuration = SignedDuration::from_secs(3 * 3600 + 60);
 
 /// What the merchant asked for, validated. Unset text is empty, as Khipu answers it.
@@ -79,6 +81,15 @@ pub(crate) struct Transfer {
     pub(crate) account_number: &'static str,
 }
 
+/// A payer's try to pay. A later one takes its place.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) struct PayerAttempt {
+    /// From 1.
+    pub(crate) number: u32,
+    /// After this the payer may begin another although Khipu is still verifying.
+    pub(crate) ends_at: Timestamp,
+}
+
 #[derive(Clone, Debug)]
 pub(crate) struct Refund {
     pub(crate) id: String,
@@ -95,6 +106,8 @@ pub(crate) struct Payment {
     pub(crate) created_at: Timestamp,
     pub(crate) expires_at: Timestamp,
     pub(crate) status: Status,
+    /// The latest.
+    pub(crate) attempt: Option<PayerAttempt>,
     pub(crate) transfer: Option<Transfer>,
     pub(crate) conciliated_at: Option<Timestamp>,
     pub(crate) operation_code: Option<String>,
@@ -143,6 +156,7 @@ impl Payment {
                 .or_else(|| now.checked_add(DEFAULT_TERM).ok())
                 .unwrap_or(Timestamp::MAX),
             status: Status::Pending,
+            attempt: None,
             transfer: None,
             conciliated_at: None,
             operation_code: None,
@@ -153,14 +167,15 @@ impl Payment {
 
     /// Applies `action`, or leaves everything as it was.
     ///
-    /// A late confirmation is possible on purpose: conciliate works after expires_date, after a rejection
-    /// (the payer may resume) and after a deletion (the transfer was already under way).
+    /// The payer may resume: authorise and conciliate work after expires_date, after a rejection and after
+    /// a mark of abuse. After a deletion only conciliate does: the transfer was already under way.
     pub(crate) fn act(&mut self, action: Action, now: Timestamp) -> Result<Effect, Impossible> {
         use Outcome::{MarkedAsAbuse, RejectedByPayer};
         use Status::{Deleted, Done, Pending, Verifying};
         match (action, self.status) {
-            (Action::Authorize(method), Pending) => {
+            (Action::Authorize(method), _) if self.may_authorize(now) => {
                 self.status = Verifying;
+                self.attempt = Some(self.next_attempt(now));
                 self.transfer = Some(self.transfer_by(method));
                 Ok(Effect::Nothing)
             }
@@ -192,9 +207,12 @@ impl Payment {
                 self.status = Done(Outcome::Reversed);
                 Ok(Effect::Nothing)
             }
-            (Action::Expire, Pending | Verifying) => {
+            (Action::Expire, Pending | Verifying | Done(RejectedByPayer | MarkedAsAbuse)) => {
                 let past = now.checked_sub(EXPIRED_BY).unwrap_or(Timestamp::MIN);
                 self.expires_at = self.expires_at.min(past);
+                if let Some(attempt) = &mut self.attempt {
+                    attempt.ends_at = attempt.ends_at.min(now);
+                }
                 Ok(Effect::Nothing)
             }
             _ => Err(Impossible),
@@ -250,12 +268,36 @@ impl Payment {
         self.order.amount.minus(self.total_refunded())
     }
 
+    /// Whether the payer can begin an attempt: for the first time, again after giving up, or again because
+    /// the term of the last one is over.
+    pub(crate) fn may_authorize(&self, now: Timestamp) -> bool {
+        match self.status {
+            Status::Pending | Status::Done(Outcome::RejectedByPayer | Outcome::MarkedAsAbuse) => {
+                true
+            }
+            Status::Verifying => self.attempt.is_some_and(|attempt| attempt.ends_at <= now),
+            Status::Done(_) | Status::Deleted => false,
+        }
+    }
+
     pub(crate) fn is_expired(&self, now: Timestamp) -> bool {
         now > self.expires_at
     }
 
     pub(crate) fn out_of_date_conciliation(&self) -> bool {
         self.conciliated_at.is_some_and(|at| self.is_expired(at))
+    }
+
+    /// How many attempts the payer has begun.
+    pub(crate) fn attempt_number(&self) -> u32 {
+        self.attempt.map_or(0, |attempt| attempt.number)
+    }
+
+    fn next_attempt(&self, now: Timestamp) -> PayerAttempt {
+        PayerAttempt {
+            number: self.attempt_number().saturating_add(1),
+            ends_at: now.checked_add(ATTEMPT_TERM).unwrap_or(Timestamp::MAX),
+        }
     }
 
     fn conciliated(&mut self, outcome: Outcome, now: Timestamp) -> Effect {
@@ -324,5 +366,62 @@ impl Method {
             Self::Simplified => "simplified_transfer",
             Self::Regular => "regular_transfer",
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const AUTHORIZE: Action = Action::Authorize(Method::Simplified);
+
+    fn now() -> Timestamp {
+        Timestamp::UNIX_EPOCH
+    }
+
+    fn later(hours: i64, seconds: i64) -> Timestamp {
+        now()
+            .checked_add(SignedDuration::from_secs(hours * 3600 + seconds))
+            .expect("a time")
+    }
+
+    fn payment() -> Payment {
+        let order = crate::validation::order(br#"{"amount":1000,"currency":"CLP","subject":"x"}"#);
+        Payment::new(order.expect("an order"), 1, now())
+    }
+
+    #[test]
+    fn each_attempt_has_its_own_three_hours() {
+        let mut payment = payment();
+        payment.act(AUTHORIZE, now()).expect("the first attempt");
+        let just_before = later(3, -1);
+        assert_eq!(payment.act(AUTHORIZE, just_before), Err(Impossible));
+        payment.act(AUTHORIZE, later(3, 0)).expect("a second");
+        assert_eq!(payment.act(AUTHORIZE, later(6, -1)), Err(Impossible));
+        payment.act(Action::Reject, later(6, -1)).expect("given up");
+        payment.act(AUTHORIZE, later(6, -1)).expect("a third");
+        let attempt = payment.attempt.expect("an attempt");
+        assert_eq!((attempt.number, attempt.ends_at), (3, later(9, -1)));
+    }
+
+    #[test]
+    fn an_attempt_that_began_after_expiry_has_three_hours_too_and_is_out_of_date() {
+        let mut payment = payment();
+        payment.act(Action::Expire, now()).expect("expired");
+        payment.act(AUTHORIZE, now()).expect("resumed");
+        assert_eq!(payment.status, Status::Verifying);
+        assert_eq!(payment.attempt.expect("one").ends_at, later(3, 0));
+        let effect = payment.act(Action::Conciliate, later(2, 0));
+        assert_eq!(effect, Ok(Effect::Notify));
+        assert!(payment.out_of_date_conciliation());
+    }
+
+    #[test]
+    fn a_payment_that_ended_well_takes_no_further_attempt() {
+        let mut payment = payment();
+        payment.act(Action::Conciliate, now()).expect("paid");
+        assert!(!payment.may_authorize(later(30, 0)));
+        payment.act(Action::Reverse, now()).expect("reversed");
+        assert!(!payment.may_authorize(later(30, 0)));
     }
 }

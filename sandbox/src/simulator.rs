@@ -125,35 +125,44 @@ impl Simulator {
 
     /// Applies an action and, when it conciliated the payment, begins to notify.
     pub(crate) fn act(&self, id: &str, action: Action) -> Result<Payment, Refusal> {
-        let (payment, effect) = {
-            let mut books = self.books();
-            let payment = books.find(id)?;
-            let effect = payment
-                .act(action, Timestamp::now())
-                .map_err(|Impossible| Refusal::Impossible {
-                    status: payment.status,
-                })?;
-            (payment.clone(), effect)
-        };
+        let (payment, effect) = self.change(id, action)?;
         if effect == Effect::Notify {
             self.notify(&payment);
         }
         Ok(payment)
     }
 
+    /// Applies an action whose notification never comes, not even later.
+    pub(crate) fn act_unnotified(&self, id: &str, action: Action) -> Result<Payment, Refusal> {
+        let (payment, _) = self.change(id, action)?;
+        Ok(payment)
+    }
+
+    fn change(&self, id: &str, action: Action) -> Result<(Payment, Effect), Refusal> {
+        let mut books = self.books();
+        let payment = books.find(id)?;
+        let effect = payment
+            .act(action, Timestamp::now())
+            .map_err(|Impossible| Refusal::Impossible {
+                status: payment.status,
+            })?;
+        Ok((payment.clone(), effect))
+    }
+
     /// What the bank page's main button does: authorise, then conciliate after the delay of the behaviour.
     pub(crate) fn pay(&self, id: &str, method: Method) -> Result<Payment, Refusal> {
         let payment = self.act(id, Action::Authorize(method))?;
+        let attempt = payment.attempt_number();
         if let Some(delay) = self.fates().behaviour().conciliation_delay() {
             let simulator = self.clone();
             let id = payment.id.clone();
             self.spawn(async move {
                 tokio::time::sleep(delay).await;
-                // A test may have rejected, conciliated or reset it meanwhile: then there is nothing to do.
-                if simulator
-                    .payment(&id)
-                    .is_ok_and(|payment| payment.status == Status::Verifying)
-                {
+                // Meanwhile it may have been rejected, conciliated, reset, or begun again by a payer who resumed: the
+                // later attempt has a delay of its own, or none if a second signature is missing.
+                if simulator.payment(&id).is_ok_and(|now| {
+                    now.status == Status::Verifying && now.attempt_number() == attempt
+                }) {
                     let _ = simulator.act(&id, Action::Conciliate);
                 }
             });

@@ -18,7 +18,7 @@ use tokio::task::{JoinError, JoinSet};
 use crate::account::Secret;
 use crate::config::{Config, Storage};
 use crate::gateway::{Gateway, Parts, Wake};
-use crate::http::{self, Canary, Readiness, Site};
+use crate::http::{self, Canary, Entrance, Readiness, Site};
 use crate::ledger::{Ledger, LedgerError};
 use crate::outbox::Outbox;
 use crate::push::{Hub, Intervals};
@@ -26,6 +26,7 @@ use crate::reconciler::Reconciler;
 use crate::relay::Listener;
 use crate::token::StatusTokens;
 use crate::{clock, khipu, telemetry};
+use storage::Opened;
 
 /// What the two listeners are bound to; port 0 is decided by then.
 #[derive(Debug)]
@@ -76,16 +77,36 @@ async fn bind(address: SocketAddr) -> Result<TcpListener, AppError> {
 
 /// Runs a gateway until `shutdown`, then drains: watchers are sent away over the drain window, requests under way finish,
 /// and what is on the agenda stays there for whoever comes next.
-pub async fn run(
+pub fn run(
+    config: Config,
+    listeners: Listeners,
+    shutdown: impl Future<Output = ()>,
+) -> impl Future<Output = Result<(), AppError>> {
+    let storage = config.storage.clone();
+    // Boxed: it is large, done with at once, and would be held as long as everything else.
+    let opening = Box::pin(async move { storage::open(&storage).await });
+    run_on(opening, config, listeners, shutdown)
+}
+
+async fn run_on(
+    opening: impl Future<Output = Result<Opened, AppError>>,
     config: Config,
     listeners: Listeners,
     shutdown: impl Future<Output = ()>,
 ) -> Result<(), AppError> {
     let metrics = telemetry::metrics();
     pin!(shutdown);
+
+    let (stop_serving, serving_stops) = tokio::sync::watch::channel(false);
+    let stopped = || {
+        let mut stops = serving_stops.clone();
+        async move {
+            let _ = stops.wait_for(|stop| *stop).await;
+        }
+    };
+    let mut doors = Doors::open(&config, listeners, stopped);
     let opened = tokio::select! {
-        // Boxed: it is large, done with at once, and would be held as long as everything else.
-        opened = Box::pin(storage::open(&config.storage)) => opened?,
+        opened = opening => opened?,
         () = &mut shutdown => return Ok(()),
     };
     let ledger = Arc::clone(&opened.ledger);
@@ -121,38 +142,15 @@ pub async fn run(
         server: config.server.clone(),
         readiness: Arc::clone(&readiness),
         canary: Canary::default(),
+        refusal_warnings: Default::default(),
         metrics,
     });
-
-    let (stop_serving, serving_stops) = tokio::sync::watch::channel(false);
-    let stopped = || {
-        let mut stops = serving_stops.clone();
-        async move {
-            let _ = stops.wait_for(|stop| *stop).await;
-        }
-    };
 
     let mut loops = start_loops(&hub, &gateway, &ledger, &wake, &readiness);
     let mut deliveries = tokio::spawn(outbox(&gateway, &ledger)?.run(wake.deliveries, stopped()));
 
-    let grant = http::Grant {
-        connections: limits.connections,
-        connections_per_address: limits.connections_per_address,
-        trusted_proxies: config.server.trusted_proxies.clone(),
-        head_timeout: limits.handshake_timeout,
-    };
-    let public = tokio::spawn(http::serve(
-        listeners.public,
-        http::public(Arc::clone(&site)),
-        grant.clone(),
-        stopped(),
-    ));
-    let admin = tokio::spawn(http::serve(
-        listeners.admin,
-        http::admin(site),
-        grant,
-        stopped(),
-    ));
+    doors.public.open(http::public(Arc::clone(&site)));
+    doors.admin.open(http::admin(site));
     readiness.set_ready();
     tracing::info!(public_url = %config.server.public_url, "ready");
 
@@ -160,11 +158,12 @@ pub async fn run(
         () = &mut shutdown => None,
         ended = loops.join_next() => Some(why(ended.unwrap_or(Ok(())))),
         ended = &mut deliveries => Some(why(ended)),
+        reason = opened.failed() => Some(reason),
     };
     match &broken {
         None => tracing::info!(watchers = hub.watchers(), "stopping"),
         // Whatever it held is durable. A process that starts anew does the work; one that goes on without it does not.
-        Some(reason) => tracing::error!(reason, "a loop that never ends has ended; stopping"),
+        Some(reason) => tracing::error!(reason, "a part that must run for ever ended; stopping"),
     }
     readiness.set_draining();
     let window = config.server.drain_window;
@@ -172,7 +171,7 @@ pub async fn run(
     hub.drain(window).await;
     let _ = stop_serving.send(true);
     let finished = async {
-        let _ = tokio::join!(public, admin);
+        while doors.serving.join_next().await.is_some() {}
         if !deliveries.is_finished() {
             let _ = deliveries.await;
         }
@@ -189,6 +188,47 @@ pub async fn run(
     loops.abort_all();
     tracing::info!("stopped");
     broken.map_or(Ok(()), |reason| Err(AppError::Broken(reason)))
+}
+
+/// The two listeners at work, from before there is anything behind them.
+struct Doors {
+    public: Arc<Entrance>,
+    admin: Arc<Entrance>,
+    serving: JoinSet<()>,
+}
+
+impl Doors {
+    fn open<S>(config: &Config, listeners: Listeners, stopped: impl Fn() -> S) -> Self
+    where
+        S: Future<Output = ()> + Send + 'static,
+    {
+        let limits = &config.limits;
+        let grant = http::Grant {
+            connections: limits.connections,
+            reserved_connections: limits.reserved_connections,
+            connections_per_address: limits.connections_per_address,
+            trusted_proxies: config.server.trusted_proxies.clone(),
+            head_timeout: limits.handshake_timeout,
+            body_pace: http::Pace {
+                timeout: limits.body_timeout,
+                bytes_per_second: limits.body_bytes_per_second,
+            },
+            is_always_answered: http::is_always_answered,
+        };
+        let mut serving = JoinSet::new();
+        let mut open = |listener| {
+            let entrance = Entrance::starting();
+            let (grant, stop) = (grant.clone(), stopped());
+            serving.spawn(http::serve(listener, Arc::clone(&entrance), grant, stop));
+            entrance
+        };
+        let (public, admin) = (open(listeners.public), open(listeners.admin));
+        Self {
+            public,
+            admin,
+            serving,
+        }
+    }
 }
 
 /// What goes on for ever; none of these ends by itself.
@@ -301,4 +341,53 @@ fn fresh_key() -> Secret {
             .map(|_| char::from(b"0123456789abcdef"[random.random_range(0..16)]))
             .collect::<String>(),
     )
+}
+
+#[cfg(test)]
+mod tests {
+    use super::storage::Engine;
+    use super::*;
+    use crate::ledger::sqlite::Location;
+
+    #[tokio::test]
+    async fn a_panic_in_the_ledgers_writer_ends_the_process() {
+        let config = Config::from_toml(
+            r#"
+            [server]
+            listen = "127.0.0.1:0"
+            admin_listen = "127.0.0.1:0"
+            [storage]
+            url = "sqlite::memory:"
+            [khipu]
+            base_url = "http://127.0.0.1:9"
+            [[accounts]]
+            name = "shop"
+            receiver_id = 990939
+            khipu_api_key = "not-a-real-key"
+            khipu_secrets = ["not-a-real-secret"]
+            "#,
+        )
+        .expect("valid");
+        let listeners = Listeners::bind(&config).await.expect("free ports");
+        let opened = storage::sqlite(&Location::Memory).expect("opened");
+        let Engine::Sqlite(ledger) = &opened.engine else {
+            panic!("it is SQLite");
+        };
+        let ledger = Arc::clone(ledger);
+        let running = run_on(
+            async { Ok(opened) },
+            config,
+            listeners,
+            std::future::pending(),
+        );
+        let (ended, ()) = tokio::join!(
+            tokio::time::timeout(Duration::from_secs(30), running),
+            ledger.panic_in_the_writer()
+        );
+        let error = ended.expect("in time").expect_err("it is broken");
+        assert!(
+            error.to_string().contains("ledger-writer panicked"),
+            "{error}"
+        );
+    }
 }

@@ -1,5 +1,7 @@
 //! Logs and metrics. Bodies, keys, tokens and payer data never reach either: nothing here could hide them again.
 
+use std::time::Duration;
+
 use metrics_exporter_prometheus::{PrometheusBuilder, PrometheusHandle};
 use tracing_subscriber::EnvFilter;
 
@@ -35,7 +37,70 @@ pub fn metrics() -> PrometheusHandle {
             let handle = recorder.handle();
             // Another recorder may be in place where Chasqui is a library in somebody's process: theirs then counts.
             let _ = metrics::set_global_recorder(recorder);
+            let kept = handle.clone();
+            if let Err(error) = repeat(UPKEEP_THREAD, UPKEEP_INTERVAL, move || kept.run_upkeep()) {
+                tracing::error!(%error, "metrics are not kept small: no thread could be started");
+            }
             handle
         })
         .clone()
+}
+
+/// The recorder keeps every sample of a histogram until somebody scrapes or this has passed.
+const UPKEEP_INTERVAL: Duration = Duration::from_secs(5);
+
+const UPKEEP_THREAD: &str = "metrics-upkeep";
+
+/// On a thread of its own, as long as the process lives: the metrics outlive any runtime.
+fn repeat(name: &str, interval: Duration, work: impl Fn() + Send + 'static) -> std::io::Result<()> {
+    let keep_up = move || {
+        loop {
+            std::thread::sleep(interval);
+            work();
+        }
+    };
+    std::thread::Builder::new()
+        .name(name.to_owned())
+        .spawn(keep_up)?;
+    Ok(())
+}
+
+#[cfg(test)]
+mod tests {
+    use std::fs;
+    use std::sync::mpsc;
+    use std::time::Instant;
+
+    use super::*;
+
+    fn threads_of_this_process() -> Vec<String> {
+        let tasks = fs::read_dir("/proc/self/task").expect("threads");
+        tasks
+            .filter_map(|task| fs::read_to_string(task.ok()?.path().join("comm")).ok())
+            .map(|name| name.trim().to_owned())
+            .collect()
+    }
+
+    #[test]
+    fn upkeep_runs_again_and_again() {
+        let (sender, runs) = mpsc::channel();
+        repeat("test-upkeep", Duration::from_millis(1), move || {
+            let _ = sender.send(());
+        })
+        .expect("a thread");
+        for _ in 0..3 {
+            runs.recv_timeout(Duration::from_secs(30)).expect("a run");
+        }
+    }
+
+    #[test]
+    fn whoever_has_metrics_has_their_upkeep_though_nobody_scrapes() {
+        metrics();
+        // A thread gives itself its name.
+        let deadline = Instant::now() + Duration::from_secs(30);
+        while !threads_of_this_process().contains(&UPKEEP_THREAD.to_owned()) {
+            assert!(Instant::now() < deadline, "{:?}", threads_of_this_process());
+            std::thread::yield_now();
+        }
+    }
 }

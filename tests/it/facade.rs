@@ -152,6 +152,12 @@ async fn what_chasqui_cannot_accept_itself_is_refused_in_the_same_shape() {
         let problem = answer.expect_problem(400, "invalid_fields").json();
         assert_eq!(problem["errors"][0]["field"], field, "{problem}");
     }
+    let answer = stage.api.post("/v3/payments", "{}").await;
+    let problem = answer.expect_problem(400, "invalid_fields").json();
+    assert_eq!(problem["message"], "Error de validación");
+    let errors = ["amount", "currency", "subject"]
+        .map(|field| json!({ "field": field, "message": "is required" }));
+    assert_eq!(problem["errors"], json!(errors));
     let answer = stage.api.post("/v3/payments", "amount=1").await;
     answer.expect_problem(400, "invalid_json");
     let large = order(json!({ "custom": "x".repeat(1024 * 1024) })).to_string();
@@ -161,7 +167,7 @@ async fn what_chasqui_cannot_accept_itself_is_refused_in_the_same_shape() {
 
 #[tokio::test]
 async fn an_unknown_payment_is_404_and_so_is_another_accounts() {
-    let other = Account::new("other");
+    let other = Account::other();
     let other_key = other.api_key.clone();
     let stage = Stage::start_with(|settings| settings.accounts.push(other)).await;
     let payment = stage.create(json!({})).await;
@@ -201,12 +207,12 @@ async fn a_deleted_payment_is_cancelled_and_a_late_confirmation_still_counts() {
     )
     .await
     .expect(200);
-    assert_eq!(watcher.until("cancelled").await["version"], 4);
-    assert_eq!(watcher.closed().await.0, 1000);
+    assert_eq!(watcher.until("cancelled").await["version"], 16);
 
     stage.sandbox.act(&payment.id, "conciliate").await;
     assert_eq!(stage.merchant.next().await.payment_id(), payment.id);
-    stage.api.until_status(&payment, "confirmed").await;
+    watcher.until("confirmed").await;
+    assert_eq!(watcher.closed().await.0, 1000);
 }
 
 #[tokio::test]
@@ -340,7 +346,7 @@ async fn a_creation_that_failed_after_its_effect_is_adopted_with_the_merchants_u
 async fn a_merchant_who_knows_only_its_own_transaction_id_finds_its_payments() {
     let sandbox = Sandbox::start().await;
     let mut settings = Settings::new(&sandbox.url);
-    let other = Account::new("other");
+    let other = Account::other();
     settings.accounts.push(other.clone());
     let gateway = Gateway::start(&settings).await;
     let api = Api::new(&gateway.url, &settings.accounts[0].api_key);

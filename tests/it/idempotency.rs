@@ -135,7 +135,7 @@ async fn another_body_under_the_same_key_is_refused() {
 
 #[tokio::test]
 async fn another_accounts_key_of_the_same_name_is_another_key() {
-    let other = Account::new("other");
+    let other = Account::other();
     let other_key = other.api_key.clone();
     let stage = Stage::start_with(|settings| settings.accounts.push(other)).await;
     let own = create(&stage.api, &json!({})).await.expect(200);

@@ -177,7 +177,7 @@ async fn a_payment_whose_time_is_over_expires_and_can_still_be_confirmed_late() 
     let status = watcher.until("expired").await;
     assert_eq!(
         (&status["version"], &status["final"]),
-        (&json!(3), &json!(false))
+        (&json!(15), &json!(false))
     );
     stage.sandbox.act(&payment.id, "conciliate").await;
     let status = watcher.until("confirmed").await;

@@ -3,6 +3,7 @@
 
 mod closed_page;
 mod command_line;
+mod connections;
 mod crash;
 mod durability;
 mod facade;
@@ -13,7 +14,9 @@ mod metrics;
 mod notifications;
 mod notified_payments;
 mod outbox;
+mod ownership;
 mod races;
+mod resuming;
 mod return_hop;
 mod status;
 mod stopping;

@@ -1,7 +1,10 @@
 //! What an operator has to hear of: counted on the admin listener, and nowhere else.
 
+use std::time::Instant;
+
 use chasqui_tests::api::{Api, send};
 use chasqui_tests::deadline::eventually;
+use chasqui_tests::front::Front;
 use chasqui_tests::notification::{body, signed};
 use chasqui_tests::process::Process;
 use chasqui_tests::sandbox::Sandbox;
@@ -60,6 +63,56 @@ async fn a_confirmation_that_khipu_itself_denies_is_counted_and_stands() {
     assert!(counted(&admin, "chasqui_confirmation_disputed_total").await >= 1);
     assert_eq!(api.status(&payment).await["status"], "confirmed");
     assert!(gateway.log().contains("confirmation_disputed"));
+}
+
+#[tokio::test]
+async fn a_flood_of_bad_notifications_is_counted_and_does_not_flood_the_log() {
+    const FLOOD: usize = 50;
+    let (_sandbox, gateway, api) = start().await;
+    let admin = Api::new(&gateway.admin_url().await, "");
+    let began = Instant::now();
+    for _ in 0..FLOOD {
+        api.notify(Some("t=1,s=bm8="), "{}").await.expect(401);
+    }
+    api.notify_account("nobody", None, "{}").await.expect(404);
+    let refused = |code| format!("chasqui_notifications_refused_total{{code=\"{code}\"}}");
+    assert_eq!(counted(&admin, &refused("invalid_signature")).await, 50);
+    assert_eq!(counted(&admin, &refused("unknown_account")).await, 1);
+    let log = gateway.log();
+    let warnings = |code: &str| {
+        log.lines()
+            .filter(|line| line.contains("a notification was refused") && line.contains(code))
+            .count()
+    };
+    let most = 1 + usize::try_from(began.elapsed().as_secs() / 10).expect("few");
+    assert!((1..=most).contains(&warnings("invalid_signature")), "{log}");
+    assert_eq!(warnings("unknown_account"), 1, "{log}");
+    assert!(log.contains("suppressed=0"), "{log}");
+}
+
+#[tokio::test]
+async fn a_word_that_nobody_described_is_counted_once_an_answer() {
+    const NAME: &str = "chasqui_khipu_unknown_words_total{field=\"status_detail\"}";
+    let sandbox = Sandbox::start().await;
+    let front = Front::start(&sandbox.url).await;
+    let settings = Settings::new(&front.url);
+    let gateway = Process::start(&settings).await;
+    let admin = Api::new(&gateway.admin_url().await, "");
+    let api = Api::new(&gateway.url, &settings.accounts[0].api_key);
+    let answer = json!({
+        "payment_id": "zfxnocsow6mz",
+        "receiver_id": settings.accounts[0].receiver_id,
+        "amount": "1000.0000",
+        "currency": "CLP",
+        "status": "done",
+        "status_detail": "a-word-of-tomorrow",
+    });
+    front.answer_instead(200, &[], &answer.to_string());
+    api.get("/v3/payments/zfxnocsow6mz").await.expect(200);
+    assert_eq!(
+        counted(&admin, NAME).await,
+        u64::try_from(front.questions_about("zfxnocsow6mz")).expect("few")
+    );
 }
 
 #[tokio::test]

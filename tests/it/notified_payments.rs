@@ -106,7 +106,7 @@ async fn a_transaction_id_that_is_absent_null_or_empty_is_the_same() {
 fn other_account() -> Account {
     Account {
         khipu_secrets: vec!["other-secret-not-real".into()],
-        ..Account::new("other")
+        ..Account::other()
     }
 }
 
@@ -129,7 +129,7 @@ async fn another_accounts_payment_cannot_be_confirmed() {
         .api
         .notify_account("other", Some(&header), body)
         .await
-        .expect(200);
+        .expect_problem(400, "payment_of_another_account");
     assert_eq!(word(&stage, &payment).await, "pending");
 }
 

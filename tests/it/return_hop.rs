@@ -6,6 +6,7 @@ use chasqui_tests::api::{Answer, Created, order, send};
 use chasqui_tests::deadline::eventually;
 use chasqui_tests::stage::Stage;
 use chasqui_tests::watcher::Watcher;
+use redis_processes::{Options, RedisServer};
 use reqwest::Method;
 use serde_json::json;
 
@@ -227,4 +228,113 @@ async fn without_the_hop_khipu_gets_the_merchants_own_urls() {
     assert_eq!(at_khipu["return_url"], urls["return_url"]);
     let notify_url = at_khipu["notify_url"].as_str().expect("a URL");
     assert!(notify_url.starts_with(&stage.gateway.url), "{notify_url}");
+}
+
+/// A program that follows links, or a browser that is ahead of its user, has not come back from the bank.
+#[tokio::test]
+async fn what_is_no_visit_of_the_payers_changes_nothing() {
+    let (stage, front) = Stage::start_behind_front(|_| {}).await;
+    let payment = stage
+        .create(json!({ "return_url": "https://shop.example/thanks" }))
+        .await;
+    let path = hop(&stage, &payment, "return_url").await;
+    let head = send(stage.api.request(Method::HEAD, &path))
+        .await
+        .expect(303);
+    assert_eq!(head.header("location"), "https://shop.example/thanks");
+    for purpose in ["prefetch", "prefetch;prerender"] {
+        let request = stage.api.request(Method::GET, &path);
+        let answer = send(request.header("sec-purpose", purpose))
+            .await
+            .expect(503);
+        assert_eq!(answer.header("cache-control"), "no-store");
+        assert!(answer.body.is_empty());
+    }
+    let request = stage.api.request(Method::GET, &path);
+    let preview = send(request.header("user-agent", "WhatsApp/2.23.20.0 A")).await;
+    let preview = preview.expect(303);
+    assert_eq!(preview.header("location"), "https://shop.example/thanks");
+    assert_eq!(front.questions_about(&payment.id), 0);
+    assert_eq!(stage.api.status(&payment).await["status"], "pending");
+
+    visit(&stage, &path, "es").await.expect(303);
+    assert_eq!(stage.api.status(&payment).await["status"], "verifying");
+}
+
+#[tokio::test]
+async fn a_payer_who_reloads_in_a_loop_is_sent_on_each_time_and_khipu_is_asked_once_a_second() {
+    let (stage, front) = Stage::start_behind_front(|_| {}).await;
+    let payment = stage
+        .create(json!({ "return_url": "https://shop.example/thanks" }))
+        .await;
+    let path = hop(&stage, &payment, "return_url").await;
+    let began = Instant::now();
+    while began.elapsed() < Duration::from_secs(3) {
+        let answer = visit(&stage, &path, "es").await.expect(303);
+        assert!(answer.header("location").contains("#chasqui="));
+    }
+    let asked = front.questions_about(&payment.id);
+    assert!(asked <= 5, "asked {asked} times in three seconds");
+}
+
+/// The disk is full, or another process holds the file: what is there can still be read.
+#[tokio::test]
+async fn a_payer_whose_return_cannot_be_recorded_goes_on_to_the_shop() {
+    let directory = tempfile::tempdir().expect("a directory");
+    let database = directory.path().join("chasqui.db");
+    let storage = format!("sqlite:{}", database.display());
+    let stage = Stage::start_with(|settings| settings.storage = storage).await;
+    let payment = stage
+        .create(json!({ "return_url": "https://shop.example/thanks" }))
+        .await;
+    let path = hop(&stage, &payment, "return_url").await;
+    let shell = rusqlite::Connection::open(&database).expect("a shell");
+    shell.execute_batch("BEGIN IMMEDIATE").expect("locked");
+    let answer = visit(&stage, &path, "es").await.expect(303);
+    assert!(
+        answer
+            .header("location")
+            .starts_with("https://shop.example/thanks#chasqui=")
+    );
+    shell.execute_batch("ROLLBACK").expect("let go");
+}
+
+#[tokio::test]
+async fn a_payer_whose_return_a_full_redis_cannot_record_goes_on_to_the_shop() {
+    let redis = RedisServer::start(&Options::default()).await;
+    let stage = Stage::start_with(|settings| settings.storage = redis.url()).await;
+    let payment = stage
+        .create(json!({ "return_url": "https://shop.example/thanks" }))
+        .await;
+    let path = hop(&stage, &payment, "return_url").await;
+    redis.command(&["CONFIG", "SET", "maxmemory", "1"]).await;
+    let answer = visit(&stage, &path, "es").await.expect(303);
+    assert!(
+        answer
+            .header("location")
+            .starts_with("https://shop.example/thanks#chasqui=")
+    );
+}
+
+/// Its reference was bound, and then Redis was away.
+#[tokio::test]
+async fn a_payment_that_could_not_be_kept_when_it_was_made_is_adopted_when_its_payer_comes_back() {
+    let redis = RedisServer::start(&Options::default()).await;
+    let stage = Stage::start_with(|settings| settings.storage = redis.url()).await;
+    let payment = stage
+        .create(json!({ "return_url": "https://shop.example/thanks" }))
+        .await;
+    let path = hop(&stage, &payment, "return_url").await;
+    let keys: Vec<String> = redis.ask(&["KEYS", &format!("*{}*", payment.id)]).await;
+    assert!(!keys.is_empty());
+    for key in &keys {
+        redis.command(&["DEL", key]).await;
+    }
+    let answer = visit(&stage, &path, "es").await.expect(303);
+    assert!(
+        answer
+            .header("location")
+            .starts_with("https://shop.example/thanks#chasqui=")
+    );
+    assert_eq!(stage.api.status(&payment).await["status"], "verifying");
 }

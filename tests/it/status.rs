@@ -19,17 +19,17 @@ async fn it_has_an_etag_is_never_stored_and_is_not_sent_twice() {
     let stage = Stage::start().await;
     let payment = stage.create(json!({})).await;
     let first = stage.api.poll(&payment, "", None).await.expect(200);
-    assert_eq!(first.header("etag"), "\"1\"");
+    assert_eq!(first.header("etag"), "\"11\"");
     assert_eq!(first.header("cache-control"), "no-store");
     assert_eq!(first.header("content-type"), "application/json");
 
     let second = stage
         .api
-        .poll(&payment, "", Some("\"1\""))
+        .poll(&payment, "", Some("\"11\""))
         .await
         .expect(304);
     assert!(second.body.is_empty());
-    assert_eq!(second.header("etag"), "\"1\"");
+    assert_eq!(second.header("etag"), "\"11\"");
     for other in ["\"0\"", "nonsense", ""] {
         stage.api.poll(&payment, "", Some(other)).await.expect(200);
     }
@@ -41,7 +41,7 @@ async fn a_held_request_is_answered_as_soon_as_something_changes() {
     let payment = stage.create(json!({})).await;
     let started = Instant::now();
     let (answer, ()) = tokio::join!(
-        stage.api.poll(&payment, "?wait=25", Some("\"1\"")),
+        stage.api.poll(&payment, "?wait=25", Some("\"11\"")),
         stage.sandbox.act(&payment.id, "conciliate"),
     );
     assert_eq!(answer.expect(200).json()["status"], "confirmed");
@@ -59,7 +59,7 @@ async fn a_held_request_is_answered_304_when_its_time_is_up() {
     let started = Instant::now();
     stage
         .api
-        .poll(&payment, "?wait=1", Some("\"1\""))
+        .poll(&payment, "?wait=1", Some("\"11\""))
         .await
         .expect(304);
     assert!(started.elapsed() >= Duration::from_secs(1));
@@ -126,13 +126,13 @@ async fn only_the_payments_own_token_opens_it() {
 async fn the_merchants_key_opens_its_own_payments_only() {
     let other = Account {
         khipu_api_key: "not-this-khipus-key".into(),
-        ..Account::new("other")
+        ..Account::other()
     };
     let other_key = other.api_key.clone();
     let stage = Stage::start_with(|settings| settings.accounts.push(other)).await;
     let payment = stage.create(json!({})).await;
     let path = format!("/v1/payments/{}/status", payment.id);
-    assert_eq!(stage.api.get(&path).await.expect(200).json()["version"], 1);
+    assert_eq!(stage.api.get(&path).await.expect(200).json()["version"], 11);
     stage
         .api
         .with_key(&other_key)
@@ -177,7 +177,7 @@ async fn a_page_of_an_allowed_origin_can_read_it_and_no_other_page_can() {
 
 #[tokio::test]
 async fn an_origin_of_another_account_gets_a_403_that_its_page_can_read() {
-    let mut other = Account::new("other");
+    let mut other = Account::other();
     other.allowed_origins = vec!["https://other.example".into()];
     let stage = Stage::start_with(|settings| settings.accounts.push(other)).await;
     let payment = stage.create(json!({})).await;

@@ -4,6 +4,7 @@ use std::time::{Duration, Instant};
 
 use chasqui_tests::api::{Api, Created};
 use chasqui_tests::deadline::eventually;
+use chasqui_tests::merchant::Merchant;
 use chasqui_tests::notification::{body, signed};
 use chasqui_tests::process::Process;
 use chasqui_tests::sandbox::Sandbox;
@@ -126,7 +127,7 @@ async fn a_held_poll_is_answered_before_the_end() {
     let (_sandbox, mut gateway, api, payment) = start().await;
     let held = tokio::spawn({
         let (api, payment) = (api.clone(), payment.clone());
-        async move { api.poll(&payment, "?wait=60", Some("\"1\"")).await }
+        async move { api.poll(&payment, "?wait=60", Some("\"11\"")).await }
     });
     let admin = Api::new(&gateway.admin_url().await, "");
     eventually("the poll is being held", async || {
@@ -140,6 +141,39 @@ async fn a_held_poll_is_answered_before_the_end() {
     gateway.terminate();
     held.await.expect("no panic").expect(304);
     assert_eq!(gateway.ended().await.code(), Some(0));
+}
+
+#[tokio::test]
+async fn stopping_in_the_middle_of_a_delivery_uses_up_no_attempt() {
+    const STOPS: usize = 3;
+    let (sandbox, mut gateway, api, _) = start().await;
+    let mut merchant = Merchant::start().await;
+    // Longer than what is under way may still take when the gateway stops.
+    merchant.will_take(Duration::from_secs(60));
+    let payment = api.create(json!({ "notify_url": merchant.url })).await;
+    sandbox.act(&payment.id, "conciliate").await;
+    for _ in 0..STOPS {
+        merchant.next().await;
+        gateway.terminate();
+        assert_eq!(gateway.ended().await.code(), Some(0));
+        gateway.start_again().await;
+    }
+    merchant.next().await;
+    merchant.will_take(Duration::ZERO);
+    gateway.terminate();
+    assert_eq!(gateway.ended().await.code(), Some(0));
+    gateway.start_again().await;
+    merchant.next().await;
+    let delivered = eventually("it is delivered", async || {
+        let log = gateway.log();
+        let line = log.lines().find(|line| line.contains(" delivered "));
+        line.map(str::to_owned)
+    })
+    .await;
+    assert!(delivered.contains(" attempt=1 "), "{delivered}");
+    let log = gateway.log();
+    let cut_off = log.lines().filter(|line| line.contains("interrupted"));
+    assert_eq!(cut_off.count(), STOPS + 1, "{log}");
 }
 
 #[tokio::test]

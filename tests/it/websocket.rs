@@ -119,7 +119,7 @@ async fn an_oversized_message_closes_1009() {
     let payment = stage.create(json!({})).await;
     let mut watcher = stage.watch(&payment).await;
     watcher.status().await;
-    watcher.say(r#"{"seen":1}"#.to_owned()).await;
+    watcher.say(r#"{"seen":11}"#.to_owned()).await;
     watcher.say("x".repeat(1024)).await;
     watcher.say("x".repeat(1025)).await;
     assert_eq!(watcher.closed().await.0, 1009);
@@ -179,7 +179,7 @@ async fn one_watcher_too_many_of_a_payment_is_told_4429_and_when_to_come_back() 
     let (code, reason) = stage.watch(&one).await.closed().await;
     assert_eq!(code, 4429);
     assert!(retry_after_ms(&reason) > 0);
-    assert_eq!(stage.watch(&other).await.status().await["version"], 1);
+    assert_eq!(stage.watch(&other).await.status().await["version"], 11);
 }
 
 #[tokio::test]
@@ -335,9 +335,9 @@ async fn a_connection_that_has_lived_long_enough_is_told_4508() {
 async fn a_payment_that_is_final_is_told_once_and_closed() {
     let stage = Stage::start().await;
     let payment = stage.create(json!({})).await;
-    stage.sandbox.act(&payment.id, "reject").await;
-    let status = stage.api.until_status(&payment, "rejected").await;
-    assert_eq!(status["reason"], "rejected-by-payer");
+    stage.sandbox.act(&payment.id, "mark-paid").await;
+    let status = stage.api.until_status(&payment, "confirmed").await;
+    assert_eq!(status["reason"], "marked-paid-by-receiver");
     let mut watcher = stage.watch(&payment).await;
     assert_eq!(watcher.status().await, status);
     assert_eq!(watcher.next().await, Event::Closed(1000, "final".into()));
@@ -351,6 +351,6 @@ async fn the_receipt_of_a_payer_who_saw_it_ends_the_connection_at_once() {
     stage.api.until_status(&payment, "confirmed").await;
     let mut watcher = stage.watch(&payment).await;
     watcher.status().await;
-    watcher.say(r#"{"seen":6}"#.to_owned()).await;
+    watcher.say(r#"{"seen":1000}"#.to_owned()).await;
     assert_eq!(watcher.closed().await, (1000, "final".into()));
 }

@@ -111,6 +111,14 @@ impl Account {
         }
     }
 
+    /// A second account beside the stage's, of another receiver.
+    pub fn other() -> Self {
+        Self {
+            receiver_id: RECEIVER_ID + 1,
+            ..Self::new("other")
+        }
+    }
+
     fn write(&self, text: &mut String) {
         let _ = write!(
             text,

@@ -49,7 +49,18 @@ async fn each_action_leads_where_khipu_says() {
         (&["mark-paid", "reverse"], "done", "reversed"),
         (&["expire"], "pending", "pending"),
         (&["authorize", "expire"], "verifying", "pending"),
+        (&["authorize", "abuse"], "done", "marked-as-abuse"),
         (&["reject", "conciliate"], "done", "normal"),
+        (&["abuse", "conciliate"], "done", "normal"),
+        (&["reject", "authorize"], "verifying", "pending"),
+        (&["abuse", "authorize"], "verifying", "pending"),
+        (&["expire", "authorize"], "verifying", "pending"),
+        (
+            &["authorize", "reject", "expire"],
+            "done",
+            "rejected-by-payer",
+        ),
+        (&["reject", "authorize", "abuse"], "done", "marked-as-abuse"),
     ] {
         let id = sandbox.create(json!({})).await;
         for action in actions {
@@ -73,7 +84,8 @@ async fn impossible_actions_are_409_and_change_nothing() {
         (&["conciliate"], "abuse"),
         (&["conciliate"], "mark-paid"),
         (&["conciliate"], "expire"),
-        (&["reject"], "authorize"),
+        (&["reject", "authorize"], "authorize"),
+        (&["reject"], "reject"),
         (&["reject"], "reverse"),
         (&["conciliate", "reverse"], "reverse"),
         (&["conciliate", "reverse"], "conciliate"),
@@ -123,6 +135,60 @@ async fn an_expired_payment_can_still_be_conciliated_out_of_date() {
         sandbox.done(&id, "conciliate").await["out_of_date_conciliation"],
         true
     );
+}
+
+#[tokio::test]
+async fn a_payer_who_gave_up_can_resume_and_the_confirmation_is_notified() {
+    let sandbox = Sandbox::start().await;
+    let mut receiver = Receiver::start(&[]).await;
+    for given_up in [
+        &["reject"][..],
+        &["authorize", "reject"],
+        &["abuse"],
+        &["authorize", "reject", "authorize", "abuse"],
+    ] {
+        let id = sandbox.create_notified(&receiver).await;
+        for action in given_up {
+            sandbox.done(&id, action).await;
+        }
+        let resumed = sandbox.done(&id, "authorize").await;
+        assert_eq!(resumed["status"], "verifying", "{given_up:?}");
+        assert_eq!(resumed["status_detail"], "pending", "{given_up:?}");
+        assert_eq!(resumed["conciliation_date"], json!(null), "{given_up:?}");
+        let done = sandbox.done(&id, "conciliate").await;
+        assert_eq!(done["status_detail"], "normal", "{given_up:?}");
+        assert_eq!(done["out_of_date_conciliation"], false, "{given_up:?}");
+        let arrival = receiver.next().await;
+        assert_eq!(arrival.payment_id(), id, "{given_up:?}");
+        assert_eq!(
+            arrival.json()["conciliation_date"],
+            done["conciliation_date"]
+        );
+    }
+    assert!(receiver.is_empty(), "giving up is not notified");
+}
+
+#[tokio::test]
+async fn a_payer_who_resumes_after_expiry_is_conciliated_out_of_date() {
+    let sandbox = Sandbox::start().await;
+    let mut receiver = Receiver::start(&[]).await;
+    for before in [
+        &["expire"][..],
+        &["authorize", "expire"],
+        &["reject", "expire"],
+    ] {
+        let id = sandbox.create_notified(&receiver).await;
+        for action in before {
+            sandbox.done(&id, action).await;
+        }
+        let resumed = sandbox.done(&id, "authorize").await;
+        assert_eq!(resumed["status"], "verifying", "{before:?}");
+        let done = sandbox.done(&id, "conciliate").await;
+        assert_eq!(done["status_detail"], "normal", "{before:?}");
+        assert_eq!(done["out_of_date_conciliation"], true, "{before:?}");
+        let body = receiver.next().await.json();
+        assert_eq!(body["out_of_date_conciliation"], true, "{before:?}");
+    }
 }
 
 #[tokio::test]

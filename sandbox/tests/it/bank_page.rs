@@ -150,10 +150,8 @@ async fn a_payment_that_cannot_be_paid_shows_its_state_and_no_buttons() {
         (&["authorize"][..], "Transferencia autorizada"),
         (&["conciliate"], "Pago confirmado"),
         (&["mark-paid"], "Pago confirmado"),
-        (&["reject"], "Rechazaste este cobro"),
-        (&["abuse"], "Cobro denunciado"),
         (&["conciliate", "reverse"], "Pago devuelto"),
-        (&["expire"], "Este cobro venció"),
+        (&["reject", "authorize"], "Transferencia autorizada"),
     ] {
         let id = sandbox.create(json!({})).await;
         for action in actions {
@@ -173,6 +171,56 @@ async fn a_payment_that_cannot_be_paid_shows_its_state_and_no_buttons() {
     sandbox.call(reqwest::Method::DELETE, &path, None).await;
     let page = sandbox.get(&format!("/payment/info/{id}")).await;
     assert!(page.text.contains("Este cobro ya no existe") && !has_buttons(&page));
+}
+
+#[tokio::test]
+async fn a_payer_who_gave_up_or_came_late_sees_how_it_stands_and_can_resume() {
+    let sandbox = Sandbox::start().await;
+    sandbox.behave(json!({ "conciliation_delay_ms": 0 })).await;
+    for (actions, title) in [
+        (&["reject"][..], "Rechazaste este cobro"),
+        (&["authorize", "reject"], "Rechazaste este cobro"),
+        (&["abuse"], "Cobro denunciado"),
+        (&["expire"], "Este cobro venció"),
+        (&["authorize", "expire"], "Tu intento de pago terminó"),
+    ] {
+        let id = sandbox.create(urls()).await;
+        for action in actions {
+            sandbox.done(&id, action).await;
+        }
+        let page = sandbox.get(&format!("/payment/info/{id}")).await;
+        assert!(page.text.contains(title) && has_buttons(&page), "{title}");
+        assert!(page.text.contains("Total a pagar"), "{title}");
+        let pressed = sandbox
+            .press(&format!("/payment/info/{id}/authorize"))
+            .await;
+        assert_eq!((pressed.status, pressed.header("location")), (303, RETURN));
+        eventually(async || (sandbox.status(&id).await.1 == "normal").then_some(())).await;
+    }
+}
+
+/// The delay of the first attempt ends while the second still lacks a signature.
+#[tokio::test]
+async fn an_attempt_that_was_given_up_does_not_conciliate_the_next_one() {
+    let sandbox = Sandbox::start().await;
+    sandbox
+        .behave(json!({ "conciliation_delay_ms": 300 }))
+        .await;
+    let id = sandbox.create(urls()).await;
+    sandbox
+        .press(&format!("/payment/info/{id}/authorize"))
+        .await;
+    sandbox.done(&id, "reject").await;
+    sandbox
+        .press(&format!("/payment/info/{id}/second-signature"))
+        .await;
+    // One authorised after it is done: the first attempt's delay is over.
+    let other = sandbox.create(json!({})).await;
+    sandbox
+        .press(&format!("/payment/info/{other}/authorize"))
+        .await;
+    eventually(async || (sandbox.status(&other).await.0 == "done").then_some(())).await;
+    assert_eq!(sandbox.status(&id).await.0, "verifying");
 }
 
 #[tokio::test]

@@ -22,7 +22,7 @@ async fn a_put_replaces_all_and_absent_is_default() {
         json!({
             "conciliation_delay_ms": 4000,
             "notify": { "drop": 0.0, "duplicate": 0.0, "delay_ms": 0, "reorder": 0.0, "corrupt_signature": 0.0 },
-            "api": { "latency_ms": 0, "error_rate": 0.0, "status": 500, "fail_after_effect": 0.0 },
+            "api": { "latency_ms": 0, "answer_delay_ms": 0, "error_rate": 0.0, "status": 500, "fail_after_effect": 0.0 },
         })
     );
     let put = json!({ "conciliation_delay_ms": null, "notify": { "drop": 0.5 } });
@@ -141,6 +141,26 @@ async fn latency_ms_slows_the_api_but_not_the_control_api() {
     assert!(begun.elapsed() >= Duration::from_millis(200));
 }
 
+/// A question that was put before a change may be answered after it, with what was true before.
+#[tokio::test]
+async fn answer_delay_ms_makes_answers_old() {
+    let sandbox = Sandbox::start().await;
+    sandbox
+        .behave(json!({ "api": { "answer_delay_ms": 500 } }))
+        .await;
+    eventually(async || {
+        let id = sandbox.create(json!({})).await;
+        let asked = async { (sandbox.status(&id).await.0, Instant::now()) };
+        let changed = async {
+            sandbox.done(&id, "conciliate").await;
+            Instant::now()
+        };
+        let ((status, answered_at), changed_at) = tokio::join!(asked, changed);
+        (status == "pending" && answered_at > changed_at).then_some(())
+    })
+    .await;
+}
+
 #[tokio::test]
 async fn error_rate_fails_without_effect_and_with_the_chosen_status() {
     let sandbox = Sandbox::start().await;
@@ -156,6 +176,18 @@ async fn error_rate_fails_without_effect_and_with_the_chosen_status() {
     assert_eq!(sandbox.get("/sandbox/payments").await.json(), json!([]));
     sandbox.behave(json!({ "api": { "error_rate": 1 } })).await;
     assert_eq!(sandbox.get("/v3/banks").await.status, 500);
+}
+
+#[tokio::test]
+async fn a_payment_can_be_read_whatever_goes_wrong_with_the_api() {
+    let sandbox = Sandbox::start().await;
+    let id = sandbox.create(json!({})).await;
+    let payment = sandbox.payment(&id).await;
+    sandbox.behave(json!({ "api": { "error_rate": 1 } })).await;
+    let path = format!("/sandbox/payments/{id}");
+    assert_eq!(sandbox.get(&path).await.json(), payment);
+    let unknown = sandbox.get("/sandbox/payments/aaaaaaaaaaaa").await;
+    assert_eq!(unknown.status, 404);
 }
 
 #[tokio::test]

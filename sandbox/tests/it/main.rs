@@ -12,4 +12,5 @@ mod behaviour;
 mod command_line;
 mod harness;
 mod notifications;
+mod readme;
 mod validation;

@@ -103,6 +103,75 @@ async fn nothing_but_a_conciliation_is_notified() {
 }
 
 #[tokio::test]
+async fn a_notification_can_be_made_never_to_come() {
+    let sandbox = Sandbox::start().await;
+    let mut receiver = Receiver::start(&[]).await;
+    for action in ["conciliate", "mark-paid"] {
+        let id = sandbox.create_notified(&receiver).await;
+        let path = format!("/sandbox/payments/{id}/actions");
+        let quiet = json!({ "action": action, "notify": false });
+        let answer = sandbox.post(&path, quiet).await;
+        assert_eq!(
+            (answer.status, &answer.json()["status"]),
+            (200, &json!("done"))
+        );
+    }
+    // One that is notified, after those: had they been sent, they would have come first.
+    let id = sandbox.create_notified(&receiver).await;
+    let path = format!("/sandbox/payments/{id}/actions");
+    let told = json!({ "action": "conciliate", "notify": true });
+    assert_eq!(sandbox.post(&path, told).await.status, 200);
+    assert_eq!(receiver.next().await.payment_id(), id);
+    assert_eq!(sandbox.attempts_until(1).await.len(), 1);
+    assert!(receiver.is_empty());
+}
+
+#[tokio::test]
+async fn notify_is_refused_with_an_action_that_is_never_notified() {
+    let sandbox = Sandbox::start().await;
+    let id = sandbox.create(json!({})).await;
+    let path = format!("/sandbox/payments/{id}/actions");
+    let refused = sandbox
+        .post(&path, json!({ "action": "reject", "notify": false }))
+        .await;
+    assert_eq!(refused.status, 400);
+    assert!(refused.text.contains("notify") && refused.text.contains("reject"));
+    assert_eq!(sandbox.status(&id).await.0, "pending");
+}
+
+#[tokio::test]
+async fn attempts_are_counted_by_what_happened_to_them() {
+    let sandbox = Sandbox::start().await;
+    let mut receiver = Receiver::start(&[401]).await;
+    let counts = async || sandbox.get("/sandbox/notifications/counts").await.json();
+    let conciliate = async || {
+        let id = sandbox.create_notified(&receiver).await;
+        sandbox.done(&id, "conciliate").await;
+    };
+    sandbox
+        .behave(json!({ "notify": { "corrupt_signature": 1 } }))
+        .await;
+    conciliate().await;
+    sandbox.attempts_until(2).await;
+    sandbox
+        .behave(json!({ "notify": { "duplicate": 1 } }))
+        .await;
+    conciliate().await;
+    sandbox.attempts_until(4).await;
+    assert_eq!(
+        counts().await,
+        json!({ "attempts": 4, "accepted": 3, "dropped": 0, "duplicated": 1, "corrupted": 2 })
+    );
+    for _ in 0..4 {
+        receiver.next().await;
+    }
+    sandbox
+        .call(reqwest::Method::POST, "/sandbox/reset", None)
+        .await;
+    assert_eq!(counts().await["attempts"], 0);
+}
+
+#[tokio::test]
 async fn retries_go_on_until_a_200_with_the_same_body_and_a_fresh_signature() {
     let sandbox = Sandbox::start().await;
     let mut receiver = Receiver::start(&[500, 302, 204]).await;

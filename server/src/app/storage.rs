@@ -26,14 +26,35 @@ const TRY_AGAIN: Duration = Duration::from_secs(1);
 #[derive(Debug)]
 pub(crate) struct Opened {
     pub(crate) ledger: Arc<dyn Ledger>,
-    redis: Option<Arc<Redis>>,
+    pub(super) engine: Engine,
+}
+
+#[derive(Debug)]
+pub(super) enum Engine {
+    Sqlite(Arc<SqliteLedger>),
+    Redis(Arc<Redis>),
 }
 
 impl Opened {
     pub(crate) fn relay(&self, listener: Arc<dyn Listener>) -> Arc<dyn Relay> {
-        match &self.redis {
-            None => Arc::new(LocalRelay::new(listener)),
-            Some(redis) => Arc::new(RedisRelay::new(Arc::clone(redis), listener)),
+        match &self.engine {
+            Engine::Sqlite(_) => Arc::new(LocalRelay::new(listener)),
+            Engine::Redis(redis) => Arc::new(RedisRelay::new(Arc::clone(redis), listener)),
+        }
+    }
+
+    /// Done, with the reason, when the ledger will not work again in this process.
+    pub(super) fn failed(&self) -> impl Future<Output = String> + use<> {
+        let failed = match &self.engine {
+            Engine::Sqlite(ledger) => Some(ledger.failed()),
+            // Whatever happens to a Redis, it may come back.
+            Engine::Redis(_) => None,
+        };
+        async move {
+            match failed {
+                Some(failed) => failed.await,
+                None => std::future::pending().await,
+            }
         }
     }
 }
@@ -84,7 +105,7 @@ async fn try_open(settings: &Settings) -> Result<(Opened, Vec<Finding>), AppErro
         .map_err(|error| AppError::Redis(error.to_string()))?;
     let opened = Opened {
         ledger: Arc::new(ledger),
-        redis: Some(redis),
+        engine: Engine::Redis(redis),
     };
     Ok((opened, findings))
 }
@@ -101,10 +122,11 @@ fn refuse(findings: &[Finding]) -> Result<(), AppError> {
     }
 }
 
-fn sqlite(location: &Location) -> Result<Opened, AppError> {
+pub(super) fn sqlite(location: &Location) -> Result<Opened, AppError> {
     let ledger = SqliteLedger::open(location, &Default::default()).map_err(AppError::Ledger)?;
+    let ledger = Arc::new(ledger);
     Ok(Opened {
-        ledger: Arc::new(ledger),
-        redis: None,
+        ledger: Arc::<SqliteLedger>::clone(&ledger),
+        engine: Engine::Sqlite(ledger),
     })
 }

@@ -71,6 +71,19 @@ pub(super) fn check(raw: &[RawAccount], problems: &mut Problems) -> Option<Accou
                 "is the name of an earlier account too",
             );
         }
+        if let Some(other) = earlier
+            .iter()
+            .find(|other| other.receiver_id == account.receiver_id)
+        {
+            problems.add(
+                format!("accounts[{i}].receiver_id"),
+                format!(
+                    "is the same for {} and {}: a collection account is described once; remove one of the two, or correct its \
+                     receiver_id",
+                    other.name, account.name
+                ),
+            );
+        }
         if account
             .api_keys
             .iter()

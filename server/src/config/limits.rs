@@ -15,16 +15,25 @@ pub struct Limits {
     pub watchers_per_payment: usize,
     /// Watchers from one address. One more is told 4429. Generous, because a phone network is one address.
     pub watchers_per_address: usize,
-    /// Connections that speak HTTP with the public listener, watchers not counted; further ones wait in the kernel's
-    /// queue.
+    /// Requests that a listener answers at once, watchers not counted; one more is answered 503.
     pub connections: usize,
-    /// Of these, from one address, trusted proxies excepted; a further one is closed.
+    /// Connections beyond these: for probes and notifications, which are always answered, and for requests that have not
+    /// come whole. When they are used up, the connection that has waited longest for its request gives way.
+    pub reserved_connections: usize,
+    /// Connections from one address; a further one is closed. Behind a trusted proxy: requests of one client at once; a
+    /// further one is answered 429.
     pub connections_per_address: usize,
     /// From accept to the end of the request's head; then the connection is closed.
     pub handshake_timeout: Duration,
+    /// From the end of the head to the end of the body, and a second more for every `body_bytes_per_second` that have
+    /// come; then 408, and the connection is closed.
+    pub body_timeout: Duration,
+    /// What a slow body must bring a second to be read to its end.
+    pub body_bytes_per_second: usize,
     /// From request to answer, for all but a held poll; then 503.
     pub request_timeout: Duration,
-    /// A notification's body; beyond it 413.
+    /// A notification's body; beyond it 413. Khipu sends `custom` and `body` back, so it is as large as a facade request
+    /// and [`NOTIFICATION_MARGIN`] unless more is asked for.
     pub notification_bytes: usize,
     /// A facade request's body; beyond it 413. Khipu's `custom` field may be large.
     pub facade_bytes: usize,
@@ -49,6 +58,11 @@ pub struct Limits {
 /// With its jitter still under the 45 s after which the browser client gives a silent connection up.
 const LONGEST_HEARTBEAT_INTERVAL: Duration = Duration::from_secs(40);
 
+const FACADE_BYTES: usize = 1024 * 1024;
+
+/// What Khipu adds to a merchant's own fields in a notification, generously.
+const NOTIFICATION_MARGIN: usize = 64 * 1024;
+
 impl Default for Limits {
     fn default() -> Self {
         Self {
@@ -56,11 +70,15 @@ impl Default for Limits {
             watchers_per_payment: 32,
             watchers_per_address: 2_000,
             connections: 10_000,
+            reserved_connections: 1_000,
             connections_per_address: 1_000,
             handshake_timeout: Duration::from_secs(10),
+            body_timeout: Duration::from_secs(10),
+            // A MiB over a line of 250 kbit/s passes, within the request's time.
+            body_bytes_per_second: 32 * 1024,
             request_timeout: Duration::from_secs(60),
-            notification_bytes: 64 * 1024,
-            facade_bytes: 1024 * 1024,
+            notification_bytes: FACADE_BYTES + NOTIFICATION_MARGIN,
+            facade_bytes: FACADE_BYTES,
             khipu_answer_bytes: 2 * 1024 * 1024,
             heartbeat_interval: Duration::from_secs(30),
             ping_interval: Duration::from_secs(120),
@@ -106,21 +124,40 @@ macro_rules! raw_limits {
 
 raw_limits! {
     counts:
-        watchers: usize, watchers_per_payment: usize, watchers_per_address: usize, connections: usize, connections_per_address: usize,
+        watchers: usize, watchers_per_payment: usize, watchers_per_address: usize, connections: usize, reserved_connections: usize,
+        connections_per_address: usize, body_bytes_per_second: usize,
         notification_bytes: usize, facade_bytes: usize, khipu_answer_bytes: usize,
         questions_per_second: u32, questions_in_flight: usize;
     spans:
-        handshake_timeout, request_timeout, heartbeat_interval, ping_interval, connection_lifetime, poll_wait,
-        notification_tolerance
+        handshake_timeout, body_timeout, request_timeout, heartbeat_interval, ping_interval, connection_lifetime,
+        poll_wait, notification_tolerance
 }
 
 impl RawLimits {
     pub(super) fn check(&self, problems: &mut Problems) -> Option<Limits> {
-        let limits = self.over_defaults(problems);
+        let mut limits = self.over_defaults(problems);
+        let notification_bytes = limits.facade_bytes.saturating_add(NOTIFICATION_MARGIN);
+        if self.notification_bytes.is_none() {
+            limits.notification_bytes = notification_bytes;
+        } else if limits.notification_bytes < notification_bytes {
+            problems.add(
+                "limits.notification_bytes",
+                format!(
+                    "must be at least {notification_bytes}, which is limits.facade_bytes and 64 KiB: khipu sends back what a \
+                     merchant sent, and a notification that is refused is a payment that is confirmed late"
+                ),
+            );
+        }
         if limits.watchers_per_payment > limits.watchers {
             problems.add(
                 "limits.watchers_per_payment",
                 "is above limits.watchers, which would never let it be reached",
+            );
+        }
+        if limits.body_timeout >= limits.request_timeout {
+            problems.add(
+                "limits.body_timeout",
+                "must be shorter than limits.request_timeout, which begins with it",
             );
         }
         if limits.heartbeat_interval > LONGEST_HEARTBEAT_INTERVAL {

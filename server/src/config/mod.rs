@@ -50,7 +50,7 @@ pub struct Server {
     pub listen: SocketAddr,
     /// Metrics and probes. Never public.
     pub admin_listen: SocketAddr,
-    /// How the world reaches us, without a slash at its end.
+    /// How the world reaches us: scheme and host, no path.
     pub public_url: Url,
     /// The first signs status tokens, all verify. Empty: one is made and kept beside the SQLite file.
     pub signing_keys: Vec<Secret>,
@@ -285,6 +285,13 @@ impl RawServer {
             );
         }
         let public_url = check_public_url("server.public_url", &self.public_url, problems);
+        if public_url.as_ref().is_some_and(|url| url.path() != "/") {
+            problems.add(
+                "server.public_url",
+                "must have no path: the gateway's pages, scripts and API stand at the root of their host; \
+                 give it a host of its own, like https://pay.example.com",
+            );
+        }
         let signing_keys =
             accounts::check_secrets("server.signing_keys", &self.signing_keys, problems);
         for (i, key) in signing_keys.iter().flatten().enumerate() {

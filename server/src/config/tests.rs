@@ -81,6 +81,23 @@ fn every_mistake_is_told_at_once_with_its_key() {
 }
 
 #[test]
+fn a_public_url_with_a_path_is_refused() {
+    for url in ["https://example.com/pay", "https://example.com/pay/"] {
+        let text = problems(&format!("[server]\npublic_url = {url:?}\n{ACCOUNT}"));
+        assert!(
+            text.starts_with("server.public_url must have no path"),
+            "{text}"
+        );
+    }
+    for url in ["https://pay.example.com", "https://pay.example.com/"] {
+        let text = format!("[server]\npublic_url = {url:?}\n{ACCOUNT}");
+        let config = Config::from_toml(&text).expect("valid");
+        let public = config.server.public("/return");
+        assert_eq!(public, "https://pay.example.com/return");
+    }
+}
+
+#[test]
 fn a_heartbeat_comes_before_any_browser_gives_up_and_pings_may_be_rare() {
     let limits = Config::from_toml(ACCOUNT).expect("valid").limits;
     assert_eq!(limits.heartbeat_interval, Duration::from_secs(30));
@@ -95,6 +112,18 @@ fn a_heartbeat_comes_before_any_browser_gives_up_and_pings_may_be_rare() {
         ));
         assert!(text.contains("limits.heartbeat_interval must be"), "{text}");
     }
+}
+
+#[test]
+fn two_accounts_with_one_receiver_are_refused_by_their_names() {
+    let twice = [ACCOUNT, &ACCOUNT.replace("shop", "branch")].concat();
+    let text = problems(&twice);
+    assert!(
+        text.starts_with("accounts[1].receiver_id is the same for shop and branch"),
+        "{text}"
+    );
+    let other = twice.replacen("990939", "990940", 1);
+    Config::from_toml(&other).expect("valid");
 }
 
 #[test]
@@ -168,6 +197,31 @@ fn limits_that_contradict_each_other_are_refused() {
     let text = problems(&format!("{ACCOUNT}\n[limits]\nwatchers = 10\n"));
     assert!(
         text.contains("limits.watchers_per_payment is above limits.watchers"),
+        "{text}"
+    );
+    let text = problems(&format!("{ACCOUNT}\n[limits]\nbody_timeout = \"60s\"\n"));
+    assert!(
+        text.starts_with("limits.body_timeout must be shorter"),
+        "{text}"
+    );
+}
+
+#[test]
+fn a_notification_may_be_larger_than_what_a_merchant_sent() {
+    let limits = |text: &str| {
+        let text = format!("{ACCOUNT}\n[limits]\n{text}\n");
+        Config::from_toml(&text).map(|config| config.limits)
+    };
+    let default = limits("").expect("valid");
+    assert_eq!(default.notification_bytes, default.facade_bytes + 64 * 1024);
+    let grown = limits("facade_bytes = 2000000").expect("valid");
+    assert_eq!(grown.notification_bytes, 2_000_000 + 64 * 1024);
+    let least = "facade_bytes = 1000\nnotification_bytes = 66536";
+    assert_eq!(limits(least).expect("valid").notification_bytes, 66_536);
+    let refused = limits("facade_bytes = 1000\nnotification_bytes = 66535");
+    let text = refused.expect_err("refused").to_string();
+    assert!(
+        text.starts_with("limits.notification_bytes must be at least 66536"),
         "{text}"
     );
 }

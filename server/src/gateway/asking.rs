@@ -11,18 +11,30 @@ use futures_util::future::{BoxFuture, Shared};
 use tokio::time::Instant;
 
 use super::desk::Desk;
-use super::{DELIVERY_GRACE, Gateway, GatewayError, delivery};
+use super::{CHECK_DELAY, DELIVERY_GRACE, Gateway, GatewayError};
 use crate::account::Account;
 use crate::clock;
 use crate::khipu::KhipuError;
 use crate::khipu::wire::PaymentAnswer;
 use crate::ledger::LedgerError;
 use crate::payment::{
-    AccountName, Claim, Observation, Payment, PaymentId, Source, State, Status, Terms, Timestamp,
+    AccountName, Errand, Kind, Observation, Payment, PaymentId, Price, Priority, Reported, Source,
+    State, StatusUpdate, Timestamp, Version,
 };
 
 /// However long Khipu asks us to leave it alone, watchers are not left without an answer for longer.
 const LONGEST_PAUSE: Duration = Duration::from_secs(60);
+
+/// How long the store may take to say what it holds before Khipu is asked. Then the question is put all the same: watchers
+/// are shown Khipu's answer also when the store is away.
+const READ_PATIENCE: Duration = Duration::from_secs(1);
+
+/// What becomes of an answer that says "pending".
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Pending {
+    Counts,
+    IsLeftOut,
+}
 
 /// Why a question has no answer. Shared by everybody who asked it.
 #[derive(Debug, Clone, thiserror::Error)]
@@ -86,51 +98,109 @@ impl Gateway {
     /// Asks, and never takes the answer to a question that was put before: for whoever knows that something has just
     /// happened.
     pub async fn ask_anew(self: &Arc<Self>, account: &Arc<Account>, id: &PaymentId) -> Answered {
-        let (gateway, account, id) = (Arc::clone(self), Arc::clone(account), id.clone());
-        detached(async move { gateway.ask_and_apply(&account, &id).await }).await
+        self.ask_detached(account, id, Pending::Counts).await
     }
 
-    async fn ask_and_apply(self: &Arc<Self>, account: &Arc<Account>, id: &PaymentId) -> Answered {
+    /// As [`ask_anew`](Self::ask_anew), but an answer that says "pending" changes nothing here: the caller knows more.
+    pub(super) async fn ask_without_pending(
+        self: &Arc<Self>,
+        account: &Arc<Account>,
+        id: &PaymentId,
+    ) -> Answered {
+        self.ask_detached(account, id, Pending::IsLeftOut).await
+    }
+
+    async fn ask_detached(
+        self: &Arc<Self>,
+        account: &Arc<Account>,
+        id: &PaymentId,
+        pending: Pending,
+    ) -> Answered {
+        let (gateway, account, id) = (Arc::clone(self), Arc::clone(account), id.clone());
+        detached(async move { gateway.ask_and_apply(&account, &id, pending).await }).await
+    }
+
+    async fn ask_and_apply(
+        self: &Arc<Self>,
+        account: &Arc<Account>,
+        id: &PaymentId,
+        pending: Pending,
+    ) -> Answered {
+        // Read before the question is put: an answer counts only if the store still holds this when it comes.
+        let held = self.held(account, id).await;
+        if matches!(held, Err(AskError::Foreign)) {
+            return Err(AskError::Foreign);
+        }
         let asked_at = clock::now();
-        let answer = match self.khipu.payment(account, id).await {
-            Ok(answer) if answer.payment_id == *id => answer,
-            Ok(_) => {
-                return Err(AskError::Khipu(KhipuError::Malformed(
-                    "it speaks of another payment".into(),
-                )));
+        let answer = Arc::new(self.question(account, id).await?);
+        let applied = match held {
+            Ok(held) => {
+                self.apply_answer(account, id, &answer, held, asked_at, pending)
+                    .await
             }
-            Err(error) => {
-                let retry_after = match &error {
-                    KhipuError::Refused {
-                        status: 429,
-                        retry_after,
-                        ..
-                    } => retry_after.or(Some(Duration::from_secs(1))),
-                    KhipuError::Failed { retry_after, .. } => *retry_after,
-                    _ => None,
-                };
-                if let Some(pause) = retry_after {
-                    self.desk(account)
-                        .limiter
-                        .pause_until(Instant::now() + pause.min(LONGEST_PAUSE));
-                }
-                return Err(AskError::Khipu(error));
-            }
+            Err(error) => Err(error),
         };
-        let answer = Arc::new(answer);
-        let applied = self.apply_answer(account, id, &answer, asked_at).await;
-        if let (Err(AskError::Ledger(_)), Some(claim)) = (&applied, answer.claim(clock::now())) {
-            self.go_on_uncommitted(account, id, &claim);
+        if let Err(AskError::Ledger(_)) = &applied {
+            self.go_on_uncommitted(account, id, &answer);
         }
         applied.map(|()| answer)
     }
 
-    /// Degraded mode: watchers here need not wait for the ledger to hear what Khipu says; it is only not announced
-    /// elsewhere. Nor is it forgotten when they have seen it and left: the merchant is to hear of it.
-    fn go_on_uncommitted(&self, account: &Account, id: &PaymentId, claim: &Claim) {
-        self.publish_uncommitted(id, claim);
-        if claim.status > Status::Pending {
-            self.desk(account).remember_uncommitted(id);
+    /// What the store holds of the payment. `Foreign` where another account is known to own it: a record without terms is
+    /// no more than that account's notification.
+    async fn held(&self, account: &Account, id: &PaymentId) -> Result<Option<Payment>, AskError> {
+        let read = tokio::time::timeout(READ_PATIENCE, self.ledger.payment(id)).await;
+        let held = read.map_err(|_| AskError::Ledger("it keeps silent".to_owned()))??;
+        match held {
+            Some(payment) if payment.account != account.name => match payment.terms {
+                Some(_) => Err(AskError::Foreign),
+                None => Ok(None),
+            },
+            held => Ok(held),
+        }
+    }
+
+    /// One GET. Where Khipu asks for a pause, all questions of the account are held back.
+    async fn question(&self, account: &Account, id: &PaymentId) -> Result<PaymentAnswer, AskError> {
+        let error = match self.khipu.payment(account, id).await {
+            Ok(answer) if answer.payment_id == *id => return Ok(answer),
+            Ok(_) => KhipuError::Malformed("it speaks of another payment".into()),
+            Err(error) => error,
+        };
+        let retry_after = match &error {
+            KhipuError::Refused {
+                status: 429,
+                retry_after,
+                ..
+            } => retry_after.or(Some(Duration::from_secs(1))),
+            KhipuError::Failed { retry_after, .. } => *retry_after,
+            _ => None,
+        };
+        if let Some(pause) = retry_after {
+            self.desk(account)
+                .limiter
+                .pause_until(Instant::now() + pause.min(LONGEST_PAUSE));
+        }
+        Err(AskError::Khipu(error))
+    }
+
+    /// Degraded mode: watchers here need not wait for the store to hear that Khipu is done with a payment; it is only not
+    /// announced elsewhere. Nor is it forgotten when they have seen it and left: the merchant is to hear of it. Nothing
+    /// but a final status is shown so, and only if it agrees with what was read of the payment when it began to be watched.
+    fn go_on_uncommitted(&self, account: &Account, id: &PaymentId, answer: &PaymentAnswer) {
+        let Some(update) = answer
+            .reported(clock::now())
+            .and_then(Reported::final_update)
+        else {
+            return;
+        };
+        self.desk(account).remember_uncommitted(id);
+        let Some(price) = self.hub.price(id) else {
+            return;
+        };
+        match disagreement(Some(price), answer, account) {
+            Some(field) if update.version == Version::CONFIRMED => report_mismatch(id, field),
+            _ => self.publish_uncommitted(id, &update),
         }
     }
 
@@ -139,43 +209,46 @@ impl Gateway {
         account: &Arc<Account>,
         id: &PaymentId,
         answer: &PaymentAnswer,
+        held: Option<Payment>,
         asked_at: Timestamp,
+        pending: Pending,
     ) -> Result<(), AskError> {
-        let known = self.ledger.payment(id).await?;
-        let payment = match known {
-            Some(payment) if payment.account != account.name => return Err(AskError::Foreign),
+        let payment = match held {
             Some(payment) if payment.terms.is_some() => payment,
-            known => self.adopt(account, id, answer, known).await?,
+            held => self.adopt(account, id, answer, held).await?,
         };
-        let Some(claim) = answer.claim(clock::now()) else {
+        let Some(reported) = answer.reported(asked_at) else {
             return Ok(());
         };
-        if claim.status <= payment.state.status {
-            compare(&payment, &claim, asked_at);
+        if reported == Reported::Pending && pending == Pending::IsLeftOut {
             return Ok(());
         }
-        if claim.status == Status::Confirmed
-            && !agrees(payment.terms.as_ref(), answer.terms().as_ref())
+        let Some(update) = payment.state.answered(reported, asked_at) else {
+            compare(&payment, reported, asked_at);
+            return Ok(());
+        };
+        let price = payment.terms.as_ref().map(|terms| terms.price());
+        if update.version == Version::CONFIRMED
+            && let Some(field) = disagreement(price, answer, account)
         {
-            metrics::counter!("chasqui_mismatches_total", "source" => Source::Khipu.as_str())
-                .increment(1);
-            tracing::error!(payment_id = %id, "khipu's answer disagrees with the payment in amount or currency; it is not confirmed");
+            report_mismatch(id, field);
             return Ok(());
         }
         let now = clock::now();
-        let errands = match claim.status {
-            Status::Confirmed => vec![delivery(now.plus(DELIVERY_GRACE))],
-            _ => Vec::new(),
-        };
         let observation = Observation {
             account: account.name.clone(),
             source: Source::Khipu,
             at: now,
-            claim: Some(claim),
+            update: Some(update),
             notification: None,
-            errands,
+            errands: follow_up(&update, now),
         };
-        self.apply(id, observation).await?;
+        let outcome = self.apply(id, observation).await?;
+        if update.replaces.is_some() && outcome.after.version != update.version {
+            // The store has moved on since the question was put. Which of the two words is the newer only Khipu knows.
+            metrics::counter!("chasqui_answers_overtaken_total").increment(1);
+            self.desk(account).want(id);
+        }
         Ok(())
     }
 
@@ -225,7 +298,7 @@ impl Gateway {
             payment_url: answer.payment_url.clone(),
             expires_at: answer.expires_at,
             created_at: now,
-            state: known.map_or(State::pending(now), |known| known.state),
+            state: known.map_or(State::created(now), |known| known.state),
         };
         let outcome = self.ledger.create(&payment).await?;
         tracing::info!(payment_id = %id, "a payment that was not known here was adopted");
@@ -246,8 +319,8 @@ impl Gateway {
             .ask_anew(account, id)
             .await
             .map_err(|error| error.to_string())?;
-        match answer.claim(clock::now()) {
-            Some(claim) if claim.status == Status::Confirmed => Ok(answer.as_notification()),
+        match answer.reported(clock::now()) {
+            Some(Reported::Confirmed { .. }) => Ok(answer.as_notification()),
             // Reversed since, perhaps: nobody is to be told that it was paid.
             _ => Err("khipu no longer says that it is paid".into()),
         }
@@ -268,18 +341,33 @@ async fn detached(question: impl Future<Output = Answered> + Send + 'static) -> 
         .unwrap_or_else(|error| Err(AskError::Ledger(format!("the question failed: {error}"))))
 }
 
-/// A notification said confirmed and Khipu's own answer does not: never lowered, but somebody must look. An answer to a
+/// What an update calls for: the merchant is told of a confirmation, and what is being verified is asked about soon, watched
+/// or not.
+fn follow_up(update: &StatusUpdate, now: Timestamp) -> Vec<Errand> {
+    match update.version.kind() {
+        Kind::Confirmed => vec![Errand::delivery(now.plus(DELIVERY_GRACE))],
+        Kind::Verifying => vec![Errand::check(now.plus(CHECK_DELAY), Priority::Silent)],
+        _ => Vec::new(),
+    }
+}
+
+/// A notification said confirmed and Khipu's own answer does not: never lowered, but the operator must look. An answer to a
 /// question that was put before the confirmation says nothing about it.
-fn compare(payment: &Payment, claim: &Claim, asked_at: Timestamp) {
-    let State { status, at, .. } = payment.state;
-    if status == Status::Confirmed && claim.status < Status::Confirmed && at < asked_at {
+fn compare(payment: &Payment, reported: Reported, asked_at: Timestamp) {
+    let State { version, at, .. } = payment.state;
+    if version == Version::CONFIRMED && reported.final_update().is_none() && at < asked_at {
         metrics::counter!("chasqui_confirmation_disputed_total").increment(1);
         tracing::error!(
             payment_id = %payment.id,
-            khipu_says = claim.status.as_str(),
+            khipu_says = reported.kind().status().as_str(),
             "confirmation_disputed: the payment stands at confirmed but khipu's answer does not say so"
         );
     }
+}
+
+fn report_mismatch(id: &PaymentId, field: &'static str) {
+    metrics::counter!("chasqui_mismatches_total", "source" => Source::Khipu.as_str(), "field" => field).increment(1);
+    tracing::error!(payment_id = %id, field, "khipu's answer disagrees with the payment; it is not confirmed");
 }
 
 /// Takes the question off the list when it has been answered, whatever became of it.
@@ -294,10 +382,24 @@ impl Drop for UnderWay {
     }
 }
 
-/// Amount at the currency's precision and currency; both sides must say them.
-fn agrees(ours: Option<&Terms>, khipus: Option<&Terms>) -> bool {
-    let (Some(ours), Some(khipus)) = (ours, khipus) else {
-        return false;
+/// The first field in which Khipu's answer differs from what was agreed: amount at the currency's precision, currency, and
+/// the receiver where the answer names one.
+fn disagreement(
+    agreed: Option<Price>,
+    answer: &PaymentAnswer,
+    account: &Account,
+) -> Option<&'static str> {
+    let (Some(agreed), Some(answered)) = (agreed, answer.terms().map(|terms| terms.price())) else {
+        return Some("amount");
     };
-    ours.currency == khipus.currency && ours.amount.agrees_with(khipus.amount, ours.currency)
+    let another_receiver = |receiver: u64| receiver != account.receiver_id;
+    if agreed.currency != answered.currency {
+        Some("currency")
+    } else if !agreed.amount.agrees_with(answered.amount, agreed.currency) {
+        Some("amount")
+    } else if answer.receiver_id.is_some_and(another_receiver) {
+        Some("receiver_id")
+    } else {
+        None
+    }
 }

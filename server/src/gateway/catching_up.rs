@@ -7,6 +7,7 @@ use futures_util::future::join_all;
 use rand::RngExt;
 
 use super::Gateway;
+use crate::clock;
 use crate::ledger::LedgerError;
 use crate::payment::PaymentId;
 
@@ -70,8 +71,15 @@ impl Gateway {
         }
         let states = self.ledger.read(ids).await?;
         for (id, state) in ids.iter().zip(states) {
-            if let Some(state) = state {
-                self.hub.refresh(id, &state);
+            match state {
+                // The message says where to resume, which only the whole payment tells.
+                Some(state) if state.may_be_resumed() => {
+                    if let Some(payment) = self.ledger.payment(id).await? {
+                        self.hub.show(&payment, clock::now());
+                    }
+                }
+                Some(state) => self.hub.refresh(id, &state),
+                None => {}
             }
         }
         tracing::debug!(
@@ -89,7 +97,7 @@ mod tests {
 
     use super::*;
     use crate::gateway::fixture::{DEADLINE, Stage, id};
-    use crate::payment::Status;
+    use crate::payment::Kind;
     use crate::push::Watcher;
     use crate::relay::Listener;
 
@@ -100,8 +108,8 @@ mod tests {
         looping
     }
 
-    async fn until_it_shows(watcher: &Watcher, expected: Status) {
-        let shown = async { while watcher.next().await.status != expected {} };
+    async fn until_it_shows(watcher: &Watcher, expected: Kind) {
+        let shown = async { while watcher.next().await.version.kind() != expected {} };
         timeout(DEADLINE, shown).await.expect("shown in time");
     }
 
@@ -112,12 +120,12 @@ mod tests {
         let all: Vec<_> = (0..AT_ONCE * 2 + 1).map(|i| id(&format!("p{i}"))).collect();
         let mut watched = Vec::new();
         for id in &all {
-            stage.commit(id, Status::Confirmed).await;
+            stage.commit(id, Kind::Confirmed).await;
             watched.push(stage.hub.register(id).expect("registered"));
         }
         stage.hub.missed(all);
         for registration in &watched {
-            until_it_shows(&registration.watcher, Status::Confirmed).await;
+            until_it_shows(&registration.watcher, Kind::Confirmed).await;
         }
     }
 
@@ -128,15 +136,15 @@ mod tests {
         let (missed, meanwhile) = (id("missed"), id("meanwhile"));
         let first = stage.hub.register(&missed).expect("registered");
         let second = stage.hub.register(&meanwhile).expect("registered");
-        stage.commit(&missed, Status::Confirmed).await;
-        stage.commit(&meanwhile, Status::Rejected).await;
+        stage.commit(&missed, Kind::Confirmed).await;
+        stage.commit(&meanwhile, Kind::Rejected).await;
         stage.break_the_ledger();
         stage.hub.missed(vec![missed]);
         let shown = timeout(Duration::from_millis(500), first.watcher.next()).await;
         assert!(shown.is_err(), "nothing can be read: {shown:?}");
         stage.hub.missed(vec![meanwhile]);
         stage.mend_the_ledger();
-        until_it_shows(&first.watcher, Status::Confirmed).await;
-        until_it_shows(&second.watcher, Status::Rejected).await;
+        until_it_shows(&first.watcher, Kind::Confirmed).await;
+        until_it_shows(&second.watcher, Kind::Rejected).await;
     }
 }

@@ -13,7 +13,7 @@ use crate::config::Config;
 use crate::khipu;
 use crate::ledger::Ledger;
 use crate::ledger::sqlite::{Limits, Location, SqliteLedger};
-use crate::payment::{Claim, Errand, Observation, PaymentId, Source, Status};
+use crate::payment::{Errand, Kind, Observation, PaymentId, Source, StatusUpdate, Version};
 use crate::push::{Hub, Intervals};
 use crate::relay::{Listener, LocalRelay};
 
@@ -85,16 +85,26 @@ impl Stage {
     }
 
     /// Behind the gateway's back, as another instance would.
-    pub(crate) async fn commit(&self, id: &PaymentId, status: Status) {
-        self.commit_with(id, status, Vec::new()).await;
+    pub(crate) async fn commit(&self, id: &PaymentId, kind: Kind) {
+        self.commit_with(id, kind, Vec::new()).await;
     }
 
-    pub(crate) async fn commit_with(&self, id: &PaymentId, status: Status, errands: Vec<Errand>) {
+    pub(crate) async fn commit_with(&self, id: &PaymentId, kind: Kind, errands: Vec<Errand>) {
+        let (number, replaces) = match kind {
+            Kind::Confirmed => (1000, None),
+            Kind::Reversed => (1001, None),
+            of_a_round => (10 + of_a_round as u16, Some(Version::FIRST)),
+        };
         let observation = Observation {
             account: self.account().name.clone(),
             source: Source::Khipu,
             at: clock::now(),
-            claim: Some(Claim::of(status)),
+            update: Some(StatusUpdate {
+                version: Version::from_number(number).expect("version"),
+                replaces,
+                late: false,
+                reason: None,
+            }),
             notification: None,
             errands,
         };

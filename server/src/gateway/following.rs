@@ -74,8 +74,8 @@ impl Gateway {
         match self.ledger.payment(id).await {
             Ok(Some(payment)) => {
                 // A change that was committed late, or on a path that could not announce it, is told at the latest now.
-                self.hub.refresh(id, &payment.state);
-                payment.state.status.is_final()
+                self.hub.show(&payment, clock::now());
+                payment.state.is_final()
             }
             // Nothing here and nothing at Khipu. One that was made here and that Khipu does not find just now is asked
             // about again.
@@ -98,7 +98,7 @@ impl Gateway {
     }
 
     /// Whether nobody has asked about the payment within `gap`, on whichever instance; then it is for us to ask.
-    async fn take_turn(&self, id: &PaymentId, gap: Duration) -> bool {
+    pub(super) async fn take_turn(&self, id: &PaymentId, gap: Duration) -> bool {
         let turn = self.ledger.take_turn(id, clock::now(), gap);
         match tokio::time::timeout(TURN_PATIENCE, turn).await {
             Ok(Ok(taken)) => taken,

@@ -2,13 +2,15 @@
 
 use std::sync::Arc;
 
+use futures_util::future::try_join_all;
+
 use super::{AskError, Created, Gateway, GatewayError};
 use crate::account::Account;
 use crate::clock;
 use crate::khipu::wire::{CreateRequest, ReturnHop};
 use crate::khipu::{Answer, Fields};
 use crate::payment::{
-    Claim, Intent, MerchantUrls, Observation, Payment, PaymentId, Ref, Source, State, Status,
+    Intent, MerchantUrls, Observation, Payment, PaymentId, Ref, Reported, Source, State,
 };
 use crate::push::Message;
 
@@ -69,7 +71,7 @@ impl Gateway {
             payment_url: answer.payment_url,
             expires_at,
             created_at: intent.created_at,
-            state: State::pending(intent.created_at),
+            state: State::created(intent.created_at),
         };
         // Should this fail, the payment exists at Khipu and is adopted as soon as anybody asks for it or Khipu notifies:
         // the merchant must not be told that it does not exist, for it would make another.
@@ -90,9 +92,7 @@ impl Gateway {
         account: &Arc<Account>,
         id: &PaymentId,
     ) -> Result<Fields, GatewayError> {
-        if self.is_foreign(account, id).await? {
-            return Err(GatewayError::UnknownPayment);
-        }
+        self.own_payment(account, id).await?;
         // Anew: who asks because something has just happened must not be given an older answer.
         let answer = self
             .ask_anew(account, id)
@@ -117,11 +117,10 @@ impl Gateway {
     ) -> Result<Vec<Message>, GatewayError> {
         let found = self.ledger.of_transaction(&account.name, transaction_id);
         let ids = found.await?;
-        let states = self.ledger.read(&ids).await?;
-        let known = ids.iter().zip(states);
-        Ok(known
-            .filter_map(|(id, state)| Some(Message::new(id, &state?)))
-            .collect())
+        let payments = try_join_all(ids.iter().map(|id| self.ledger.payment(id))).await?;
+        let now = clock::now();
+        let known = payments.iter().flatten();
+        Ok(known.map(|payment| Message::of(payment, now)).collect())
     }
 
     /// Deletes an unpaid payment at Khipu. A task of its own: what Khipu has done is recorded even if the merchant hangs
@@ -131,11 +130,11 @@ impl Gateway {
         account: &Arc<Account>,
         id: &PaymentId,
     ) -> Result<Answer, GatewayError> {
-        if self.is_foreign(account, id).await? {
-            return Err(GatewayError::UnknownPayment);
-        }
+        // Before Khipu is asked: its answer counts only if the store still holds this.
+        let held = self.own_payment(account, id).await?;
         let (gateway, account, id) = (Arc::clone(self), Arc::clone(account), id.clone());
-        let task = tokio::spawn(async move { gateway.delete_and_record(&account, &id).await });
+        let task =
+            tokio::spawn(async move { gateway.delete_and_record(&account, &id, held).await });
         task.await
             .unwrap_or_else(|error| Err(GatewayError::BrokeOff(error.to_string())))
     }
@@ -144,6 +143,7 @@ impl Gateway {
         self: &Arc<Self>,
         account: &Arc<Account>,
         id: &PaymentId,
+        held: Option<Payment>,
     ) -> Result<Answer, GatewayError> {
         let answer = match self.khipu.delete(account, id).await {
             Ok(answer) => answer,
@@ -154,17 +154,28 @@ impl Gateway {
                 return Err(error.into());
             }
         };
+        let now = clock::now();
+        let update = held.and_then(|held| held.state.answered(Reported::Cancelled, now));
+        let Some(update) = update else {
+            self.desk(account).urge(id);
+            return Ok(answer);
+        };
         let cancelled = Observation {
             account: account.name.clone(),
             source: Source::Merchant,
-            at: clock::now(),
-            claim: Some(Claim::of(Status::Cancelled)),
+            at: now,
+            update: Some(update),
             notification: None,
             errands: Vec::new(),
         };
-        if let Err(error) = self.apply(id, cancelled).await {
-            tracing::warn!(payment_id = %id, %error, "a payment was deleted and could not be recorded as cancelled; khipu will be asked");
-            self.desk(account).urge(id);
+        match self.apply(id, cancelled).await {
+            Ok(outcome) if outcome.after.version == update.version => {}
+            // The status moved meanwhile. Khipu says which word is the newest.
+            Ok(_) => self.desk(account).urge(id),
+            Err(error) => {
+                tracing::warn!(payment_id = %id, %error, "a payment was deleted and could not be recorded as cancelled; khipu will be asked");
+                self.desk(account).urge(id);
+            }
         }
         Ok(answer)
     }
@@ -173,32 +184,31 @@ impl Gateway {
         Ok(self.khipu.banks(account).await?)
     }
 
-    /// Whether the payment is known to be this account's; where it is unknown, Khipu is asked.
+    /// This account's payment; where it is unknown here, Khipu is asked.
     pub async fn require_payment(
         self: &Arc<Self>,
         account: &Arc<Account>,
         id: &PaymentId,
-    ) -> Result<State, GatewayError> {
-        match self.ledger.payment(id).await? {
-            Some(payment) if payment.account != account.name => Err(GatewayError::UnknownPayment),
-            Some(payment) if payment.terms.is_some() => Ok(payment.state),
-            _ => {
-                self.ask(account, id).await?;
-                let payment = self
-                    .ledger
-                    .payment(id)
-                    .await?
-                    .ok_or(GatewayError::UnknownPayment)?;
-                Ok(payment.state)
-            }
+    ) -> Result<Payment, GatewayError> {
+        if let Some(payment) = self.own_payment(account, id).await? {
+            return Ok(payment);
         }
+        self.ask(account, id).await?;
+        let payment = self.own_payment(account, id).await?;
+        payment.ok_or(GatewayError::UnknownPayment)
     }
 
-    async fn is_foreign(&self, account: &Account, id: &PaymentId) -> Result<bool, GatewayError> {
-        Ok(self
-            .ledger
-            .payment(id)
-            .await?
-            .is_some_and(|payment| payment.account != account.name))
+    /// The payment as it stands here. `None`: it is unknown, or no more than a notification about it; that owns nothing,
+    /// of any account.
+    pub(super) async fn own_payment(
+        &self,
+        account: &Account,
+        id: &PaymentId,
+    ) -> Result<Option<Payment>, GatewayError> {
+        let known = self.ledger.payment(id).await?;
+        match known.filter(|payment| payment.terms.is_some()) {
+            Some(payment) if payment.account != account.name => Err(GatewayError::UnknownPayment),
+            own => Ok(own),
+        }
     }
 }

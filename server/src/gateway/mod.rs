@@ -17,6 +17,7 @@ mod idempotency;
 mod limiter;
 mod merchant;
 mod notifications;
+mod visits;
 mod watching;
 
 use std::collections::HashMap;
@@ -30,9 +31,7 @@ use crate::config::{Config, Limits};
 use crate::khipu::wire::FieldError;
 use crate::khipu::{self, Fields, KhipuError};
 use crate::ledger::{Ledger, LedgerError, Outcome};
-use crate::payment::{
-    AccountName, Errand, ErrandKind, Observation, PaymentId, Source, Status, Timestamp,
-};
+use crate::payment::{AccountName, ErrandKind, Kind, Observation, PaymentId, Source, Version};
 use crate::push::{Admission, Hub};
 use crate::relay::{Change, Relay};
 
@@ -46,12 +45,16 @@ pub use watching::{Watch, WatchError};
 use asking::Questions;
 use desk::Desk;
 use limiter::Limiter;
+use visits::Visits;
 
 /// A confirmation found by asking waits so long for Khipu's own notification, whose bytes the merchant prefers.
 const DELIVERY_GRACE: Duration = Duration::from_secs(10);
 
+/// How long after a payment begins to be verified a check is due that does not depend on a watcher.
+const CHECK_DELAY: Duration = Duration::from_secs(30);
+
 /// How long after a confirmation by notification Khipu is asked whether it agrees.
-const CROSS_CHECK_DELAY: Duration = Duration::from_secs(2);
+pub(crate) const CROSS_CHECK_DELAY: Duration = Duration::from_secs(2);
 
 /// Connections that are being told why they are refused, in all and from one address. One more is told over HTTP, which a
 /// browser cannot read.
@@ -72,6 +75,7 @@ pub struct Gateway {
     /// Where the world reaches us; see [`Gateway::public`].
     public_url: String,
     questions: Questions,
+    visits: Visits,
     /// One for each account, made once.
     desks: HashMap<AccountName, Desk>,
     wake: Wake,
@@ -148,6 +152,7 @@ impl Gateway {
             khipu: parts.khipu,
             public_url: config.server.public(""),
             questions: Questions::new(),
+            visits: Visits::new(),
             desks,
             wake: parts.wake,
         }
@@ -202,16 +207,17 @@ impl Gateway {
         }
         tracing::info!(
             payment_id = %id,
-            from = before.map_or("unknown", |state| state.status.as_str()),
-            to = after.status.as_str(),
+            from = before.map_or("unknown", |state| state.status().as_str()),
+            to = after.status().as_str(),
+            version = after.version.number(),
             source = source.as_str(),
             "the payment changed"
         );
-        metrics::counter!("chasqui_changes_total", "status" => after.status.as_str(), "source" => source.as_str())
+        metrics::counter!("chasqui_changes_total", "status" => after.status().as_str(), "source" => source.as_str())
             .increment(1);
         let was_over = before
-            .is_some_and(|state| matches!(state.status, Status::Cancelled | Status::Rejected));
-        if was_over && after.status == Status::Confirmed {
+            .is_some_and(|state| matches!(state.version.kind(), Kind::Cancelled | Kind::Rejected));
+        if was_over && after.version == Version::CONFIRMED {
             metrics::counter!("chasqui_paid_after_cancel_total").increment(1);
             tracing::warn!(payment_id = %id, "paid_after_cancel: a payment was confirmed after it was cancelled or rejected");
         }
@@ -222,20 +228,5 @@ impl Gateway {
         if let Err(error) = self.relay.announce(&change).await {
             tracing::warn!(payment_id = %id, %error, "a change could not be announced");
         }
-    }
-}
-
-/// What follows from a confirmation: the merchant is told, once. `due_at` is when at the latest.
-fn delivery(due_at: Timestamp) -> Errand {
-    Errand {
-        kind: ErrandKind::Delivery,
-        due_at,
-    }
-}
-
-fn check(due_at: Timestamp) -> Errand {
-    Errand {
-        kind: ErrandKind::Check,
-        due_at,
     }
 }

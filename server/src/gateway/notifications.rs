@@ -1,18 +1,24 @@
 //! Khipu's side: a notification is verified, compared, made durable, and only then answered 200.
 
 use std::sync::Arc;
+use std::time::Duration;
 
 use bytes::Bytes;
 
-use super::{CROSS_CHECK_DELAY, Gateway, check, delivery};
+use super::asking::AskError;
+use super::{CROSS_CHECK_DELAY, Gateway};
 use crate::account::Account;
 use crate::clock;
 use crate::khipu::signature::{self, SignatureError};
 use crate::khipu::wire::{self, NotificationBody};
-use crate::ledger::LedgerError;
 use crate::payment::{
-    AccountName, Notification, Observation, Payment, PaymentId, Source, Timestamp, Verdict,
+    AccountName, Errand, Notification, Observation, Payment, PaymentId, Priority, Source,
+    Timestamp, Verdict,
 };
+
+/// How long Khipu may take to say whose a payment is, of which another account's notification came first. Khipu waits 30 s
+/// for an answer to its notification.
+const OWNER_PATIENCE: Duration = Duration::from_secs(10);
 
 /// What was kept.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -30,6 +36,8 @@ pub enum NotificationError {
     Signature(#[from] SignatureError),
     #[error("the body is not a notification: {0}")]
     Body(String),
+    #[error("it is about a payment of another account")]
+    Foreign,
     #[error("it cannot be made durable now; send it again")]
     NotDurable,
 }
@@ -58,8 +66,12 @@ impl Gateway {
 
         let now = clock::now();
         let id = body.payment_id.clone();
-        let known = match self.ledger.payment(&id).await {
+        let known = match self.known_to(account, &id).await {
             Ok(known) => known,
+            Err(AskError::Foreign) => {
+                report_mismatch(account, &id, "account");
+                return Err(NotificationError::Foreign);
+            }
             Err(error) => return Err(self.take_as_hint(account, &id, &error)),
         };
         let fresh =
@@ -72,14 +84,46 @@ impl Gateway {
             verdict,
         };
         let observation = observation(account, known.as_ref(), &body, notification, now);
-        let changed = match self.apply(&id, observation).await {
-            Ok(outcome) => outcome.changed(),
-            // Signed by one account, about a payment of another's: a mismatch that no record of that payment may hold.
-            Err(LedgerError::Foreign) => false,
-            Err(error) => return Err(self.take_as_hint(account, &id, &error)),
+        let outcome = match self.apply(&id, observation).await {
+            Ok(outcome) => outcome,
+            // Another account's notification came between: when this one comes again, Khipu is asked whose it is.
+            Err(error) => return Err(self.take_as_hint(account, &id, &error.into())),
         };
         report(account, &id, verdict);
-        Ok(Received { verdict, changed })
+        if verdict == Verdict::Mismatch {
+            let terms = known.as_ref().and_then(|payment| payment.terms.as_ref());
+            let field = terms.and_then(|terms| body.disagreement(terms, account.receiver_id));
+            report_mismatch(account, &id, field.unwrap_or("payment"));
+        }
+        Ok(Received {
+            verdict,
+            changed: outcome.changed(),
+        })
+    }
+
+    /// The payment as this account knows it. Where another account's notification about it came first, which proves
+    /// nothing, Khipu is asked whose it is, and the payment adopted.
+    async fn known_to(
+        self: &Arc<Self>,
+        account: &Arc<Account>,
+        id: &PaymentId,
+    ) -> Result<Option<Payment>, AskError> {
+        let known = self.ledger.payment(id).await?;
+        match known {
+            Some(payment) if payment.account != account.name => {
+                if payment.terms.is_some() {
+                    return Err(AskError::Foreign);
+                }
+                let asked = tokio::time::timeout(OWNER_PATIENCE, self.ask_anew(account, id)).await;
+                asked.map_err(|_| AskError::Ledger("khipu keeps silent".to_owned()))??;
+                let adopted = self.ledger.payment(id).await?;
+                match adopted.filter(|payment| payment.account == account.name) {
+                    Some(payment) => Ok(Some(payment)),
+                    None => Err(AskError::Foreign),
+                }
+            }
+            known => Ok(known),
+        }
     }
 
     /// The ledger is away. The notification will come again, but it has told us whom to ask about: watchers here need
@@ -88,9 +132,9 @@ impl Gateway {
         self: &Arc<Self>,
         account: &Arc<Account>,
         id: &PaymentId,
-        error: &LedgerError,
+        error: &AskError,
     ) -> NotificationError {
-        tracing::error!(payment_id = %id, %error, "a notification could not be made durable");
+        tracing::error!(payment_id = %id, %error, "a notification is answered 503 and comes again: it could not be kept");
         metrics::counter!("chasqui_notifications_total", "account" => account.name.to_string(), "verdict" => "not_durable")
             .increment(1);
         if self.hub.is_watched(id) {
@@ -109,9 +153,6 @@ fn judge(
     let Some(payment) = known else {
         return Verdict::UnknownPayment;
     };
-    if payment.account != account.name {
-        return Verdict::Mismatch;
-    }
     let Some(terms) = &payment.terms else {
         return Verdict::UnknownPayment;
     };
@@ -128,24 +169,30 @@ fn observation(
     notification: Notification,
     now: Timestamp,
 ) -> Observation {
-    let (claim, errands) = match notification.verdict {
+    let is_final = known.is_some_and(|payment| payment.state.is_final());
+    let (update, errands) = match notification.verdict {
         Verdict::Agrees => {
-            let claim = body.claim(known.and_then(|payment| payment.expires_at));
-            (
-                Some(claim),
-                vec![delivery(now), check(now.plus(CROSS_CHECK_DELAY))],
-            )
+            let reported = body.reported(known.and_then(|payment| payment.expires_at));
+            let errands = vec![
+                Errand::delivery(now),
+                Errand::check(now.plus(CROSS_CHECK_DELAY), Priority::CrossCheck),
+            ];
+            (reported.final_update(), errands)
         }
-        Verdict::Stale | Verdict::UnknownPayment | Verdict::Unconciliated => {
-            (None, vec![check(now)])
+        // It is verified and yet not believed: Khipu's own answer decides, and at once.
+        Verdict::Stale | Verdict::UnknownPayment | Verdict::Unconciliated | Verdict::Mismatch => {
+            let errands = match is_final {
+                true => Vec::new(),
+                false => vec![Errand::check(now, Priority::Notified)],
+            };
+            (None, errands)
         }
-        Verdict::Mismatch => (None, Vec::new()),
     };
     Observation {
         account: account.name.clone(),
         source: Source::Notification,
         at: now,
-        claim,
+        update,
         notification: Some(notification),
         errands,
     }
@@ -156,16 +203,21 @@ fn report(account: &Account, id: &PaymentId, verdict: Verdict) {
         .increment(1);
     match verdict {
         Verdict::Agrees => tracing::debug!(payment_id = %id, "notified"),
-        Verdict::Mismatch => {
-            metrics::counter!("chasqui_mismatches_total", "source" => Source::Notification.as_str()).increment(1);
-            tracing::error!(
-                payment_id = %id,
-                account = %account.name,
-                "a signed notification disagrees with the payment (amount, currency, receiver or transaction_id); it is kept and not believed"
-            );
-        }
+        // Reported beside it, with the field.
+        Verdict::Mismatch => {}
         other => {
             tracing::warn!(payment_id = %id, verdict = other.as_str(), "a notification is kept, and khipu asked")
         }
     }
+}
+
+fn report_mismatch(account: &Account, id: &PaymentId, field: &'static str) {
+    metrics::counter!("chasqui_mismatches_total", "source" => Source::Notification.as_str(), "field" => field)
+        .increment(1);
+    tracing::error!(
+        payment_id = %id,
+        account = %account.name,
+        field,
+        "a signed notification disagrees with the payment; it is not believed, and khipu is asked"
+    );
 }

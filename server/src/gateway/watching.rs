@@ -1,17 +1,30 @@
 //! The payer's side: watching a payment, and coming back from the bank.
 
+use std::net::IpAddr;
 use std::sync::Arc;
 use std::time::Duration;
 
-use super::{Gateway, GatewayError, check};
+use super::asking::Answered;
+use super::desk::SHORTEST_GAP;
+use super::{CHECK_DELAY, Gateway, GatewayError};
 use crate::account::Account;
 use crate::clock;
-use crate::payment::{Claim, Intent, Observation, Payment, PaymentId, Ref, Source, State, Status};
+use crate::ledger::LedgerError;
+use crate::payment::{
+    Errand, Intent, Observation, Payment, PaymentId, Priority, Ref, Reported, Source, State,
+    StatusUpdate,
+};
 use crate::push::{Message, Refusal, Registration, Watcher};
 use crate::relay::Relay;
 
-/// How long after the payer's return a check is due that does not depend on anybody watching.
-const RETURN_CHECK_DELAY: Duration = Duration::from_secs(60);
+/// How long a payer who comes back after an end (rejected, expired and the like) waits for Khipu's newest word.
+const RETURN_PATIENCE: Duration = Duration::from_millis(1500);
+
+/// Between two tries to be the one who asks about the payment, within [`RETURN_PATIENCE`].
+const TURN_PAUSE: Duration = Duration::from_millis(300);
+
+/// How often a return is recorded again when the status moved meanwhile. Each time it meets a newer word; the last stands.
+const RETURN_TRIES: usize = 3;
 
 /// Somebody follows a payment, until this is dropped.
 #[derive(Debug)]
@@ -63,25 +76,35 @@ impl Gateway {
             registration,
             relay: Arc::clone(&self.relay),
         };
-        let state = self.require_payment(account, id).await?;
-        watch.watcher().offer(&Message::new(id, &state));
-        if !state.status.is_final() {
+        let payment = self.require_payment(account, id).await?;
+        if let Some(terms) = &payment.terms {
+            self.hub.remember_price(id, terms.price());
+        }
+        watch.watcher().offer(&Message::of(&payment, clock::now()));
+        if payment.state.is_final() {
+            self.visited(account, &payment);
+        } else {
             self.desk(account).follow(id);
         }
         Ok(watch)
     }
 
-    /// The status now, for somebody who asks once. On an open payment Khipu is asked too, in the background.
+    /// The status now, for a single look. Khipu is asked too, in the background.
     pub async fn status(
         self: &Arc<Self>,
         account: &Arc<Account>,
         id: &PaymentId,
     ) -> Result<Message, WatchError> {
-        let state = self.require_payment(account, id).await?;
-        if !state.status.is_final() {
-            self.desk(account).want(id);
+        let payment = self.require_payment(account, id).await?;
+        self.visited(account, &payment);
+        Ok(Message::of(&payment, clock::now()))
+    }
+
+    /// A visit by a watcher, a payer or a merchant has Khipu asked soon.
+    fn visited(&self, account: &Account, payment: &Payment) {
+        if !payment.state.is_final() {
+            self.desk(account).want(&payment.id);
         }
-        Ok(Message::new(id, &state))
     }
 
     /// Begins the keeping alive of a watcher that holds a connection.
@@ -89,62 +112,123 @@ impl Gateway {
         self.hub.keep_alive(watch.watcher());
     }
 
-    /// The intent behind a reference, and its payment if it came to one.
+    /// The intent behind a reference, and its payment if it came to one. A payment that could not be kept when it was made
+    /// is adopted from Khipu.
     pub async fn returning(
-        &self,
+        self: &Arc<Self>,
         reference: &Ref,
     ) -> Result<Option<(Intent, Option<Payment>)>, GatewayError> {
         let Some(intent) = self.ledger.intent(reference).await? else {
             return Ok(None);
         };
-        let payment = match &intent.payment_id {
-            Some(id) => self.ledger.payment(id).await?,
-            None => None,
+        let account = self.accounts.named(&intent.account);
+        let payment = match (&intent.payment_id, account) {
+            (Some(id), Some(account)) => match self.require_payment(account, id).await {
+                Ok(payment) => Some(payment),
+                Err(GatewayError::Ledger(error)) => return Err(GatewayError::Ledger(error)),
+                Err(error) => {
+                    tracing::warn!(payment_id = %id, %error, "a payer came back to a payment that cannot be adopted yet");
+                    None
+                }
+            },
+            _ => None,
         };
         Ok(Some((intent, payment)))
     }
 
-    /// The payer came back from the bank: by Khipu's guide that means "in the verification process". Khipu is asked at
-    /// once, but the payer does not wait for its answer. Returns the state now.
+    /// Whether a payer's visit is recorded and has Khipu asked, or is only sent on.
+    pub fn counts_as_visit(&self, id: &PaymentId, address: IpAddr) -> bool {
+        self.visits.count(id, address)
+    }
+
+    /// The payer came back from the bank: by Khipu's guide that means "in the verification process". Where Khipu's newest
+    /// word is an end, Khipu is asked first, for a moment: a payer who resumed and paid must not look at a false failure.
+    /// Returns the state now.
     pub async fn payer_returned(
         self: &Arc<Self>,
         payment: &Payment,
     ) -> Result<State, GatewayError> {
-        // Before anything is written: should the ledger be away, those who watch here are shown Khipu's answer.
-        self.ask_soon(payment);
-        let now = clock::now();
-        // Should the page be closed and Khipu's notification be lost, somebody still asks.
-        let errands = match payment.state.status.is_final() {
-            true => Vec::new(),
-            false => vec![check(now.plus(RETURN_CHECK_DELAY))],
+        let id = &payment.id;
+        let Some(account) = self.accounts.named(&payment.account) else {
+            return Ok(payment.state);
         };
-        let observation = Observation {
-            account: payment.account.clone(),
-            source: Source::Payer,
-            at: now,
-            claim: Some(Claim::of(Status::Verifying)),
-            notification: None,
-            errands,
-        };
-        Ok(self.apply(&payment.id, observation).await?.after)
+        let mut state = payment.state;
+        if state.must_be_asked_on_return() {
+            let asking = self.ask_for_returning_payer(account, id);
+            let asked = tokio::time::timeout(RETURN_PATIENCE, asking).await;
+            let reported = match &asked {
+                Ok(Ok(answer)) => answer.reported(clock::now()),
+                Ok(Err(_)) | Err(_) => None,
+            };
+            if let Some(read) = self.ledger.read(std::slice::from_ref(id)).await?[0] {
+                state = read;
+            }
+            if reported.is_some_and(|reported| reported != Reported::Pending) {
+                self.visited(account, payment);
+                return Ok(state);
+            }
+        }
+        let recorded = self.record_return(payment, state).await;
+        // Also when it could not be recorded: those who watch here are shown Khipu's answer.
+        if !state.is_final() {
+            self.desk(account).urge(id);
+        }
+        Ok(recorded?)
+    }
+
+    async fn record_return(
+        self: &Arc<Self>,
+        payment: &Payment,
+        mut state: State,
+    ) -> Result<State, LedgerError> {
+        for _ in 0..RETURN_TRIES {
+            let Some(update) = state.returned() else {
+                break;
+            };
+            let now = clock::now();
+            let observation = Observation {
+                account: payment.account.clone(),
+                source: Source::Payer,
+                at: now,
+                update: Some(update),
+                notification: None,
+                // Should the page be closed and Khipu's notification be lost, the store still has Khipu asked.
+                errands: vec![Errand::check(now.plus(CHECK_DELAY), Priority::Silent)],
+            };
+            state = self.apply(&payment.id, observation).await?.after;
+            if state.version == update.version {
+                break;
+            }
+        }
+        Ok(state)
+    }
+
+    /// Asks when it is the account's turn; waits while the payment was asked about a moment ago.
+    async fn ask_for_returning_payer(
+        self: &Arc<Self>,
+        account: &Arc<Account>,
+        id: &PaymentId,
+    ) -> Answered {
+        while !self.take_turn(id, SHORTEST_GAP).await {
+            tokio::time::sleep(TURN_PAUSE).await;
+        }
+        self.desk(account).limiter.turn().await;
+        self.ask_without_pending(account, id).await
     }
 
     /// The payer gave up at the bank, perhaps only for now. That says nothing about the payment, but Khipu may know more.
     pub fn payer_gave_up(self: &Arc<Self>, payment: &Payment) {
-        self.ask_soon(payment);
-    }
-
-    fn ask_soon(self: &Arc<Self>, payment: &Payment) {
         if let Some(account) = self.accounts.named(&payment.account)
-            && !payment.state.status.is_final()
+            && !payment.state.is_final()
         {
             self.desk(account).urge(&payment.id);
         }
     }
 
-    /// Degraded mode: Khipu's own answer reaches this instance's watchers although it could not be committed.
-    pub(super) fn publish_uncommitted(&self, id: &PaymentId, claim: &Claim) {
-        let state = State::pending(clock::now()).merged(claim, clock::now());
-        self.hub.publish(id, &Message::new(id, &state));
+    /// Degraded mode: a final status of Khipu's reaches this instance's watchers although it could not be committed.
+    pub(super) fn publish_uncommitted(&self, id: &PaymentId, update: &StatusUpdate) {
+        let now = clock::now();
+        let state = State::created(now).updated(update, now);
+        self.hub.publish(id, &Message::new(id, &state, None));
     }
 }

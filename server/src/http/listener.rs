@@ -1,23 +1,34 @@
 //! Accepts connections and speaks HTTP/1.1 on them, within limits, until told to stop.
 
+use std::convert::Infallible;
 use std::future::Future;
-use std::net::SocketAddr;
+use std::net::{IpAddr, SocketAddr};
+use std::pin::Pin;
 use std::sync::Arc;
+use std::task::{Context, Poll};
 use std::time::Duration;
 
-use axum::Router;
-use axum::extract::Request;
+use axum::body::Body;
+use axum::http::{HeaderValue, StatusCode, header};
+use axum::response::Response;
+use bytes::Bytes;
+use hyper::body::{Body as _, Frame, Incoming, SizeHint};
 use hyper::server::conn::http1;
+use hyper::service::service_fn;
 use hyper_util::rt::{TokioIo, TokioTimer};
-use hyper_util::service::TowerToHyperService;
 use ipnet::IpNet;
 use tokio::net::{TcpListener, TcpStream};
-use tokio::sync::{Semaphore, watch};
+use tokio::sync::watch;
 use tokio_util::task::TaskTracker;
 use tower::ServiceExt;
 
-use super::peer::Peer;
-use crate::push::Admission;
+use super::connections::{Capacity, Connection, Connections, NoPlace};
+use super::entrance::Entrance;
+use super::peer::{self, Peer};
+use super::problem::Problem;
+use super::request_body::{Pace, TimedBody};
+use super::request_id;
+use crate::push::{Admission, Permit, Refusal};
 
 /// What a request's head may take; hyper answers 431 beyond it.
 const MAX_HEAD_BYTES: usize = 16 * 1024;
@@ -29,83 +40,93 @@ const ACCEPT_PAUSE: Duration = Duration::from_millis(50);
 /// The kernel watches over it, so that it costs no timer here; a WebSocket whose phone is gone ends by it too.
 const STALLED_AFTER: Duration = Duration::from_secs(30);
 
+/// How long a connection that gives way has for what is on its way out.
+const EVICTION_GRACE: Duration = Duration::from_millis(100);
+
+/// When a request that found no place may come again: answers take milliseconds, or seconds when Khipu is slow.
+const RETRY_AFTER: Duration = Duration::from_secs(1);
+
 /// What one listener grants.
 #[derive(Debug, Clone)]
 pub(crate) struct Grant {
-    /// Connections that speak HTTP at once; one that became a WebSocket no longer counts.
+    /// Requests being answered at once; one more is answered 503. What became a WebSocket no longer counts.
     pub(crate) connections: usize,
-    /// Of these, from one address; a further one is closed. Proxies that are trusted speak for many.
+    /// Connections beyond these, for requests that have not come whole and for those that are always answered.
+    pub(crate) reserved_connections: usize,
+    /// Connections from one address; a further one is closed. Where a trusted proxy speaks for many: requests of one
+    /// client at once; a further one is answered 429.
     pub(crate) connections_per_address: usize,
     pub(crate) trusted_proxies: Vec<IpNet>,
     /// From accept, or from the last answer, to the end of a request's head.
     pub(crate) head_timeout: Duration,
+    pub(crate) body_pace: Pace,
+    /// Whether requests to a path are answered in the reserve too.
+    pub(crate) is_always_answered: fn(&str) -> bool,
+}
+
+/// What all connections of a listener share.
+struct Service {
+    entrance: Arc<Entrance>,
+    grant: Grant,
+    addresses: Arc<Admission>,
+}
+
+/// The other end of one connection.
+struct Client {
+    service: Arc<Service>,
+    peer: Peer,
+    /// Its address's share; none if it is a trusted proxy, which speaks for many.
+    permit: Option<Permit>,
+    connection: Arc<Connection>,
 }
 
 /// Serves until `stop` is done; then accepts nothing more, lets the requests under way finish, and returns.
 pub(crate) async fn serve(
     listener: TcpListener,
-    router: Router,
+    entrance: Arc<Entrance>,
     grant: Grant,
     stop: impl Future<Output = ()>,
 ) {
     let (stopping, stopped) = watch::channel(());
-    let connections = TaskTracker::new();
-    let places = Arc::new(Semaphore::new(grant.connections));
-    let addresses = Arc::new(Admission::new(
-        grant.connections,
-        grant.connections_per_address,
-    ));
+    let tasks = TaskTracker::new();
+    let connections = Connections::new(Capacity {
+        answering: grant.connections,
+        reserved: grant.reserved_connections,
+    });
+    let service = Arc::new(Service {
+        entrance,
+        // All of them together are counted by `connections`.
+        addresses: Arc::new(Admission::new(usize::MAX, grant.connections_per_address)),
+        grant,
+    });
     tokio::pin!(stop);
     loop {
-        let accepted = tokio::select! {
+        let accepted = async {
+            let (stream, peer) = accept(&listener).await;
+            let client = service.admit(peer, &connections).await;
+            (stream, client)
+        };
+        let (stream, client) = tokio::select! {
             () = &mut stop => break,
-            accepted = accept(&listener, &places) => accepted,
+            accepted = accepted => accepted,
         };
-        let (stream, peer, place) = accepted;
-        let is_trusted = grant
-            .trusted_proxies
-            .iter()
-            .any(|network| network.contains(&peer.ip().to_canonical()));
-        let permit = if is_trusted {
-            None
-        } else {
-            Some(addresses.admit(peer.ip()))
-        };
-        if let Some(Err(_)) = permit {
-            metrics::counter!("chasqui_connections_refused_total").increment(1);
-            continue;
+        match client {
+            Ok(client) => {
+                tasks.spawn(speak(stream, client, stopped.clone()));
+            }
+            Err(_) => metrics::counter!("chasqui_connections_refused_total").increment(1),
         }
-        let connection = speak(
-            stream,
-            peer,
-            router.clone(),
-            grant.head_timeout,
-            stopped.clone(),
-        );
-        connections.spawn(async move {
-            connection.await;
-            drop((place, permit));
-        });
     }
     drop(listener);
     drop(stopping);
-    connections.close();
-    connections.wait().await;
+    tasks.close();
+    tasks.wait().await;
 }
 
-async fn accept(
-    listener: &TcpListener,
-    places: &Arc<Semaphore>,
-) -> (
-    TcpStream,
-    SocketAddr,
-    Option<tokio::sync::OwnedSemaphorePermit>,
-) {
-    // First a place, then a connection: those for whom there is none wait in the kernel. The semaphore is never closed.
-    let place = Arc::clone(places).acquire_owned().await.ok();
+async fn accept(listener: &TcpListener) -> (TcpStream, SocketAddr) {
     loop {
         match listener.accept().await {
-            Ok((stream, peer)) => return (stream, peer, place),
+            Ok(accepted) => return accepted,
             Err(error) => {
                 tracing::warn!(%error, "a connection could not be accepted");
                 tokio::time::sleep(ACCEPT_PAUSE).await;
@@ -114,22 +135,14 @@ async fn accept(
     }
 }
 
-async fn speak(
-    stream: TcpStream,
-    peer: SocketAddr,
-    router: Router,
-    head_timeout: Duration,
-    mut stopped: watch::Receiver<()>,
-) {
+async fn speak(stream: TcpStream, client: Client, mut stopped: watch::Receiver<()>) {
     // A frame is small and must not wait for another.
     let _ = stream.set_nodelay(true);
     let _ = socket2::SockRef::from(&stream).set_tcp_user_timeout(Some(STALLED_AFTER));
-    let service = TowerToHyperService::new(router.map_request(
-        move |mut request: hyper::Request<hyper::body::Incoming>| {
-            request.extensions_mut().insert(Peer(peer));
-            request.map(axum::body::Body::new) as Request
-        },
-    ));
+    let place = Arc::clone(&client.connection);
+    let head_timeout = client.service.grant.head_timeout;
+    let client = Arc::new(client);
+    let service = service_fn(move |request| answer(Arc::clone(&client), request));
     let connection = http1::Builder::new()
         .timer(TokioTimer::new())
         .header_read_timeout(head_timeout)
@@ -143,8 +156,154 @@ async fn speak(
             connection.as_mut().graceful_shutdown();
             connection.await
         }
+        () = place.evicted() => {
+            // Closes at once what is idle between two requests; what has not come whole is cut off.
+            connection.as_mut().graceful_shutdown();
+            tokio::time::timeout(EVICTION_GRACE, connection).await.unwrap_or(Ok(()))
+        }
     };
     if let Err(error) = result {
         tracing::debug!(%error, "a connection ended badly");
+    }
+}
+
+/// One request, from its head to its answer.
+async fn answer(
+    client: Arc<Client>,
+    mut request: hyper::Request<Incoming>,
+) -> Result<Response<Answer>, Infallible> {
+    let grant = &client.service.grant;
+    let may_use_reserve = (grant.is_always_answered)(request.uri().path());
+    let (mut response, share, closes) = match client.admit(&request, may_use_reserve) {
+        Ok(share) => {
+            request.extensions_mut().insert(client.peer);
+            let connection = Arc::clone(&client.connection);
+            let request = request.map(|body| {
+                let pace = grant.body_pace;
+                Body::new(TimedBody::new(body, pace, connection, may_use_reserve))
+            });
+            let router = client.service.entrance.router();
+            let Ok(response) = router.oneshot(request).await;
+            let closes = response.status() == StatusCode::REQUEST_TIMEOUT;
+            (response, share, closes)
+        }
+        Err(problem) => {
+            metrics::counter!("chasqui_requests_refused_total", "code" => problem.code)
+                .increment(1);
+            let closes = problem.status == StatusCode::SERVICE_UNAVAILABLE;
+            (request_id::refuse(&request, &problem), None, closes)
+        }
+    };
+    if closes {
+        let close = HeaderValue::from_static("close");
+        response.headers_mut().insert(header::CONNECTION, close);
+    }
+    Ok(response.map(|body| Answer {
+        body,
+        connection: Arc::clone(&client.connection),
+        _share: share,
+    }))
+}
+
+impl Service {
+    /// A place for a newcomer, unless its address has its share.
+    async fn admit(
+        self: &Arc<Self>,
+        peer: SocketAddr,
+        connections: &Arc<Connections>,
+    ) -> Result<Client, Refusal> {
+        let permit = match self.trusts(peer.ip().to_canonical()) {
+            true => None,
+            false => Some(self.addresses.admit(peer.ip())?),
+        };
+        Ok(Client {
+            service: Arc::clone(self),
+            peer: Peer(peer),
+            permit,
+            connection: Arc::new(connections.admit().await),
+        })
+    }
+
+    fn trusts(&self, address: IpAddr) -> bool {
+        let mut proxies = self.grant.trusted_proxies.iter();
+        proxies.any(|network| network.contains(&address))
+    }
+}
+
+impl Client {
+    /// Whether a request is looked at, and the share of whoever sent it through a proxy.
+    fn admit(
+        &self,
+        request: &hyper::Request<Incoming>,
+        may_use_reserve: bool,
+    ) -> Result<Option<Permit>, Problem> {
+        let share = match self.permit {
+            Some(_) => None,
+            None => self.forwarded_share(request)?,
+        };
+        // One that has a body is whole when the body is.
+        if request.body().is_end_stream() {
+            self.connection.begin_answer(may_use_reserve)?;
+        }
+        Ok(share)
+    }
+
+    fn forwarded_share(
+        &self,
+        request: &hyper::Request<Incoming>,
+    ) -> Result<Option<Permit>, Problem> {
+        let Service {
+            grant, addresses, ..
+        } = &*self.service;
+        let address = peer::address(self.peer, request.headers(), &grant.trusted_proxies);
+        if self.service.trusts(address) {
+            return Ok(None);
+        }
+        let share = addresses.admit(address).map_err(|_| {
+            let detail = "too many requests from this address are under way; try again";
+            Problem::new(StatusCode::TOO_MANY_REQUESTS, "too_many_requests", detail)
+                .retry_after(RETRY_AFTER)
+        });
+        share.map(Some)
+    }
+}
+
+impl From<NoPlace> for Problem {
+    fn from(_: NoPlace) -> Self {
+        let detail = "this instance answers as many requests as it may; try again";
+        Self::new(StatusCode::SERVICE_UNAVAILABLE, "busy", detail).retry_after(RETRY_AFTER)
+    }
+}
+
+/// An answer's body. Hyper drops it when all of it is on its way out.
+struct Answer {
+    body: Body,
+    connection: Arc<Connection>,
+    _share: Option<Permit>,
+}
+
+impl Drop for Answer {
+    fn drop(&mut self) {
+        self.connection.answered();
+    }
+}
+
+impl hyper::body::Body for Answer {
+    type Data = Bytes;
+    type Error = axum::Error;
+
+    fn poll_frame(
+        mut self: Pin<&mut Self>,
+        context: &mut Context<'_>,
+    ) -> Poll<Option<Result<Frame<Bytes>, axum::Error>>> {
+        Pin::new(&mut self.body).poll_frame(context)
+    }
+
+    fn is_end_stream(&self) -> bool {
+        self.body.is_end_stream()
+    }
+
+    fn size_hint(&self) -> SizeHint {
+        self.body.size_hint()
     }
 }

@@ -4,6 +4,8 @@
 
 mod assets;
 mod auth;
+mod connections;
+mod entrance;
 mod facade;
 mod idempotency;
 mod listener;
@@ -13,6 +15,7 @@ mod origin;
 mod peer;
 mod polling;
 mod problem;
+mod request_body;
 mod request_id;
 mod return_page;
 mod status;
@@ -31,8 +34,11 @@ use crate::config::Server;
 use crate::gateway::Gateway;
 use crate::token::StatusTokens;
 
+pub(crate) use entrance::Entrance;
 pub(crate) use listener::{Grant, serve};
+pub use notification::RefusalWarnings;
 pub use operations::{Canary, Readiness};
+pub(crate) use request_body::Pace;
 
 use operations::Audience;
 use problem::Problem;
@@ -45,6 +51,7 @@ pub struct Site {
     pub server: Server,
     pub readiness: Arc<Readiness>,
     pub canary: Canary,
+    pub refusal_warnings: RefusalWarnings,
     pub metrics: metrics_exporter_prometheus::PrometheusHandle,
 }
 
@@ -99,6 +106,13 @@ pub fn admin(site: Arc<Site>) -> Router {
     operations::probes(Audience::Operator)
         .route("/metrics", get(operations::metrics))
         .finish(site)
+}
+
+/// Paths whose requests are answered when there is no place for others: whoever looks after this process, and Khipu, which
+/// tells it once.
+pub(crate) fn is_always_answered(path: &str) -> bool {
+    matches!(path, "/livez" | "/readyz" | "/healthz" | "/metrics")
+        || path.starts_with("/webhooks/khipu/")
 }
 
 trait Finish {

@@ -98,7 +98,7 @@ pub(super) fn probes(audience: Audience) -> Router<Arc<Site>> {
 }
 
 /// The process answers.
-async fn alive() -> &'static str {
+pub(super) async fn alive() -> &'static str {
     "alive\n"
 }
 

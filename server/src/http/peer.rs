@@ -23,7 +23,7 @@ pub(super) fn of(request: &Request, trusted: &[IpNet]) -> IpAddr {
 
 /// The nearest address that is not a trusted proxy's. Reading from the right, whatever a client wrote itself is beyond
 /// the first hop that cannot be trusted, and is never looked at.
-fn address(peer: Peer, headers: &HeaderMap, trusted: &[IpNet]) -> IpAddr {
+pub(super) fn address(peer: Peer, headers: &HeaderMap, trusted: &[IpNet]) -> IpAddr {
     let is_trusted = |address: IpAddr| trusted.iter().any(|network| network.contains(&address));
     let mut address = peer.0.ip().to_canonical();
     let forwarded = headers

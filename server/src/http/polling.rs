@@ -41,7 +41,7 @@ async fn held(
     site: &Arc<Site>,
     account: &Arc<Account>,
     id: &PaymentId,
-    known: u8,
+    known: u16,
     wait: Duration,
     address: IpAddr,
 ) -> Result<Message, Problem> {
@@ -51,7 +51,7 @@ async fn held(
     let watcher = watch.watcher();
     // The first message is there already: watching begins with it.
     let mut message = watcher.next().await;
-    while message.status.version() <= known {
+    while message.version.number() <= known {
         tokio::select! {
             newer = watcher.next() => message = newer,
             () = watcher.going_away() => break,
@@ -61,8 +61,8 @@ async fn held(
     Ok(message)
 }
 
-fn render(message: &Message, known: u8) -> Response {
-    let version = message.status.version();
+fn render(message: &Message, known: u16) -> Response {
+    let version = message.version.number();
     let mut response = if version <= known {
         (
             StatusCode::NOT_MODIFIED,
@@ -96,7 +96,7 @@ fn parse_wait(text: &str, limit: Duration) -> Result<Duration, Problem> {
 }
 
 /// The version in `If-None-Match`; 0, which is below every version, if there is none that we could have sent.
-fn known_version(headers: &HeaderMap) -> u8 {
+fn known_version(headers: &HeaderMap) -> u16 {
     headers
         .get(header::IF_NONE_MATCH)
         .and_then(|value| value.to_str().ok())

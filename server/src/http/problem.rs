@@ -283,6 +283,9 @@ impl From<NotificationError> for Problem {
             NotificationError::Body(_) => {
                 Self::bad_request("invalid_notification", error.to_string())
             }
+            NotificationError::Foreign => {
+                Self::bad_request("payment_of_another_account", error.to_string())
+            }
             NotificationError::NotDurable => Self::unavailable(error.to_string()),
         }
     }

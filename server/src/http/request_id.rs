@@ -5,7 +5,7 @@ use std::sync::Arc;
 
 use axum::extract::{FromRequestParts, MatchedPath, Request};
 use axum::http::request::Parts;
-use axum::http::{HeaderName, HeaderValue};
+use axum::http::{HeaderMap, HeaderName, HeaderValue};
 use axum::middleware::Next;
 use axum::response::Response;
 use tracing::Instrument;
@@ -39,12 +39,7 @@ impl<S: Sync> FromRequestParts<S> for RequestId {
 
 /// The outermost layer: accepts or makes the request's id, echoes it, and renders what went wrong.
 pub(super) async fn identify(mut request: Request, next: Next) -> Response {
-    let id = request
-        .headers()
-        .get(&X_REQUEST_ID)
-        .and_then(|value| value.to_str().ok())
-        .filter(|id| is_plain(id))
-        .map_or_else(|| format!("{:032x}", rand::random::<u128>()), str::to_owned);
+    let id = id_of(request.headers());
     // The URL's pattern and not its path: a reference in it is a payer's, and no log's to keep.
     let pattern = request
         .extensions()
@@ -82,10 +77,30 @@ pub(super) async fn identify(mut request: Request, next: Next) -> Response {
         }
         response = Response::from_parts(parts, body);
     }
-    if let Ok(value) = HeaderValue::from_str(&id) {
+    name(&mut response, &id);
+    response
+}
+
+/// The answer to a request that goes no further. It is counted and not logged: there may be very many.
+pub(super) fn refuse<B>(request: &Request<B>, problem: &Problem) -> Response {
+    let id = id_of(request.headers());
+    let mut response = problem.render(&id);
+    name(&mut response, &id);
+    response
+}
+
+fn id_of(headers: &HeaderMap) -> String {
+    headers
+        .get(&X_REQUEST_ID)
+        .and_then(|value| value.to_str().ok())
+        .filter(|id| is_plain(id))
+        .map_or_else(|| format!("{:032x}", rand::random::<u128>()), str::to_owned)
+}
+
+fn name(response: &mut Response, id: &str) {
+    if let Ok(value) = HeaderValue::from_str(id) {
         response.headers_mut().insert(X_REQUEST_ID, value);
     }
-    response
 }
 
 fn is_plain(id: &str) -> bool {

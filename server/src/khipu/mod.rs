@@ -124,7 +124,12 @@ impl Client {
         let answer = self
             .call(account, Method::GET, &format!("/v3/payments/{id}"), None)
             .await?;
-        PaymentAnswer::parse(&answer.body).map_err(KhipuError::Malformed)
+        let answer = PaymentAnswer::parse(&answer.body).map_err(KhipuError::Malformed)?;
+        if let Some((field, word)) = answer.unknown_word() {
+            metrics::counter!("chasqui_khipu_unknown_words_total", "field" => field).increment(1);
+            tracing::warn!(payment_id = %id, field, word, "khipu answered with a word that is not known here");
+        }
+        Ok(answer)
     }
 
     pub async fn delete(&self, account: &Account, id: &PaymentId) -> Result<Answer, KhipuError> {

@@ -6,15 +6,21 @@
 use std::time::Duration;
 
 use bytes::Bytes;
+use url::Url;
 
 use super::fields::Fields;
 use crate::payment::{
-    Amount, Claim, Currency, MerchantUrls, PaymentId, Reason, Ref, Status, Terms, Timestamp,
-    Verdict,
+    Amount, Currency, MerchantUrls, PaymentId, Reason, Ref, Reported, Terms, Timestamp, Verdict,
 };
 
 /// Each attempt to pay has a term of its own, which may begin just before the payment's expiry.
 pub const ATTEMPT_TERM: Duration = Duration::from_secs(3 * 3600);
+
+/// What Khipu takes for a URL, in characters.
+const LONGEST_URL: usize = 1024;
+
+/// The only version that is read and delivered here.
+const NOTIFY_API_VERSION: &str = "3.0";
 
 /// A field of a request that cannot be accepted.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -53,6 +59,13 @@ impl CreateRequest {
             |text| Currency::parse(text).map_err(|e| e.to_string()),
             &mut errors,
         );
+        // Not needed here, but whoever lacks it is told together with what else is missing.
+        if fields.get("subject").is_none_or(|raw| raw.get() == "null") {
+            errors.push(FieldError {
+                field: "subject",
+                message: "is required".to_owned(),
+            });
+        }
         let expires_at = match fields
             .text("expires_date")
             .map(|text| Timestamp::parse(&text))
@@ -67,6 +80,20 @@ impl CreateRequest {
             Some(Ok(at)) => Some(at),
             None => None,
         };
+        let urls = MerchantUrls {
+            return_url: read_url(&fields, "return_url", &mut errors),
+            cancel_url: read_url(&fields, "cancel_url", &mut errors),
+            notify_url: read_url(&fields, "notify_url", &mut errors),
+        };
+        if fields
+            .text("notify_api_version")
+            .is_some_and(|version| version != NOTIFY_API_VERSION)
+        {
+            errors.push(FieldError {
+                field: "notify_api_version",
+                message: "must be 3.0, or left out: the gateway delivers notifications of that version only".to_owned(),
+            });
+        }
         let (Some(amount), Some(currency), true) = (amount, currency, errors.is_empty()) else {
             return Err(errors);
         };
@@ -74,11 +101,6 @@ impl CreateRequest {
             amount,
             currency,
             transaction_id: fields.text("transaction_id"),
-        };
-        let urls = MerchantUrls {
-            return_url: fields.text("return_url"),
-            cancel_url: fields.text("cancel_url"),
-            notify_url: fields.text("notify_url"),
         };
         Ok(Self {
             fields,
@@ -91,7 +113,7 @@ impl CreateRequest {
     /// The request as Khipu is to have it: notified here, and, with a hop, the payer sent back through here.
     pub fn for_khipu(mut self, notify_url: &str, hop: Option<&ReturnHop>) -> Vec<u8> {
         self.fields.set("notify_url", notify_url);
-        self.fields.set("notify_api_version", "3.0");
+        self.fields.set("notify_api_version", NOTIFY_API_VERSION);
         if let Some(hop) = hop {
             self.fields.set("return_url", &hop.return_url);
             self.fields.set("cancel_url", &hop.cancel_url);
@@ -120,6 +142,29 @@ fn read<T>(
     result
         .map_err(|message| errors.push(FieldError { field, message }))
         .ok()
+}
+
+/// A URL of the merchant's. Khipu gets ours in its place, so what is wrong with it has to be told here.
+fn read_url(fields: &Fields, field: &'static str, errors: &mut Vec<FieldError>) -> Option<String> {
+    let raw = fields.get(field).filter(|raw| raw.get() != "null")?;
+    let text = match serde_json::from_str::<String>(raw.get()) {
+        Ok(text) if text.is_empty() => return None,
+        Ok(text) => text,
+        Err(_) => {
+            let message = "must be a text".to_owned();
+            errors.push(FieldError { field, message });
+            return None;
+        }
+    };
+    let message = match Url::parse(&text) {
+        _ if text.chars().count() > LONGEST_URL => {
+            format!("must have at most {LONGEST_URL} characters")
+        }
+        Ok(url) if matches!(url.scheme(), "http" | "https") => return Some(text),
+        _ => "must be an http or https URL".to_owned(),
+    };
+    errors.push(FieldError { field, message });
+    None
 }
 
 /// Khipu's answer to a creation.
@@ -175,47 +220,50 @@ impl PaymentAnswer {
     }
 
     /// What Khipu's words mean. `None`: a status that nobody described, which says nothing.
-    pub fn claim(&self, now: Timestamp) -> Option<Claim> {
+    pub fn reported(&self, now: Timestamp) -> Option<Reported> {
         let status = self.fields.text("status")?;
         Some(match status.as_str() {
             "pending" => match self.expires_at {
-                Some(expiry) if now > expiry.plus(ATTEMPT_TERM) => Claim::of(Status::Expired),
-                _ => Claim::of(Status::Pending),
+                Some(expiry) if now > expiry.plus(ATTEMPT_TERM) => Reported::Expired,
+                _ => Reported::Pending,
             },
-            "verifying" => Claim::of(Status::Verifying),
-            "deleted" => Claim::of(Status::Cancelled),
+            "verifying" => Reported::Verifying,
+            "deleted" => Reported::Cancelled,
             "done" => self.done(),
-            other => {
-                metrics::counter!("chasqui_khipu_unknown_words_total", "field" => "status")
-                    .increment(1);
-                tracing::warn!(status = %shown(other), "khipu answered with a status that is not known here");
-                return None;
-            }
+            _ => return None,
         })
     }
 
+    /// A word of Khipu's that nobody described: its field, and the word, short enough for a log.
+    pub fn unknown_word(&self) -> Option<(&'static str, String)> {
+        let status = self.fields.text("status")?;
+        match status.as_str() {
+            "pending" | "verifying" | "deleted" => None,
+            "done" => {
+                let detail = self.fields.text("status_detail").unwrap_or_default();
+                let is_known = detail == "normal" || Reason::parse(&detail).is_some();
+                (!is_known).then(|| ("status_detail", shown(&detail)))
+            }
+            other => Some(("status", shown(other))),
+        }
+    }
+
     /// `done` alone says nothing: a rejected payment is done too.
-    fn done(&self) -> Claim {
+    fn done(&self) -> Reported {
         let detail = self.fields.text("status_detail").unwrap_or_default();
         let reason = Reason::parse(&detail);
-        let status = match (detail.as_str(), reason) {
+        match (detail.as_str(), reason) {
             ("normal", _) | (_, Some(Reason::MarkedPaidByReceiver | Reason::PartiallyRefunded)) => {
-                Status::Confirmed
+                let late = is_late(&self.fields, self.expires_at);
+                Reported::Confirmed { late, reason }
             }
-            (_, Some(Reason::RejectedByPayer | Reason::MarkedAsAbuse)) => Status::Rejected,
-            (_, Some(Reason::Reversed | Reason::FullyRefunded)) => Status::Reversed,
-            (other, None) => {
-                metrics::counter!("chasqui_khipu_unknown_words_total", "field" => "status_detail")
-                    .increment(1);
-                tracing::warn!(status_detail = %shown(other), "khipu is done with a payment but does not say how");
-                Status::Verifying
+            (_, Some(reason @ (Reason::RejectedByPayer | Reason::MarkedAsAbuse))) => {
+                Reported::Rejected(reason)
             }
-        };
-        let late = status == Status::Confirmed && is_late(&self.fields, self.expires_at);
-        Claim {
-            status,
-            late,
-            reason,
+            (_, Some(reason @ (Reason::Reversed | Reason::FullyRefunded))) => {
+                Reported::Reversed(reason)
+            }
+            (_, None) => Reported::Verifying,
         }
     }
 
@@ -351,9 +399,21 @@ impl NotificationBody {
         Ok(Self { fields, payment_id })
     }
 
-    /// Whether it speaks of the payment that was made, for the same money. What it does not say cannot disagree, but for
-    /// the amount, which must be there.
+    /// Whether it speaks of the payment that was made, for the same money.
     pub fn verdict(&self, terms: &Terms, receiver_id: u64) -> Verdict {
+        match (
+            self.disagreement(terms, receiver_id),
+            self.fields.text("conciliation_date"),
+        ) {
+            (Some(_), _) => Verdict::Mismatch,
+            (None, None) => Verdict::Unconciliated,
+            (None, Some(_)) => Verdict::Agrees,
+        }
+    }
+
+    /// The first field that differs from what was agreed. Amount, currency and receiver must be there. White space around a
+    /// transaction_id does not matter, as it does not to Khipu's own plugins: Khipu may trim it.
+    pub fn disagreement(&self, terms: &Terms, receiver_id: u64) -> Option<&'static str> {
         let amount = self
             .fields
             .text("amount")
@@ -365,22 +425,25 @@ impl NotificationBody {
         let receiver = self
             .fields
             .text("receiver_id")
-            .and_then(|text| text.parse::<u64>().ok());
-        let agrees = amount.is_some_and(|amount| amount.agrees_with(terms.amount, terms.currency))
-            && currency == Some(terms.currency)
-            && receiver == Some(receiver_id)
-            && self.fields.text("transaction_id") == terms.transaction_id;
-        match (agrees, self.fields.text("conciliation_date").is_some()) {
-            (false, _) => Verdict::Mismatch,
-            (true, false) => Verdict::Unconciliated,
-            (true, true) => Verdict::Agrees,
+            .and_then(|text| text.trim().parse::<u64>().ok());
+        let transaction_id = self.fields.text("transaction_id").unwrap_or_default();
+        let agreed_transaction_id = terms.transaction_id.as_deref().unwrap_or_default();
+        if !amount.is_some_and(|amount| amount.agrees_with(terms.amount, terms.currency)) {
+            Some("amount")
+        } else if currency != Some(terms.currency) {
+            Some("currency")
+        } else if receiver != Some(receiver_id) {
+            Some("receiver_id")
+        } else if transaction_id.trim() != agreed_transaction_id.trim() {
+            Some("transaction_id")
+        } else {
+            None
         }
     }
 
-    /// What an agreeing notification claims.
-    pub fn claim(&self, expires_at: Option<Timestamp>) -> Claim {
-        Claim {
-            status: Status::Confirmed,
+    /// What an agreeing notification says.
+    pub fn reported(&self, expires_at: Option<Timestamp>) -> Reported {
+        Reported::Confirmed {
             late: is_late(&self.fields, expires_at),
             reason: None,
         }

@@ -72,7 +72,9 @@ impl Courier {
         };
         let now = clock::now();
         let settlement = if report.tried.class == Class::Interrupted {
-            Settlement::Again { due_at: now }
+            // Our own stop says nothing about the merchant, so it uses up none of the attempts. It is recorded, under the
+            // number that the next attempt has too: the merchant may have had it already.
+            Settlement::Untried { due_at: now }
         } else {
             let made = leased.attempts.saturating_add(1);
             schedule::after_attempt(made, report.tried.answer, now, rand::random::<f64>())
@@ -139,7 +141,7 @@ impl Courier {
         url: Option<&str>,
     ) -> Result<Tried, LedgerError> {
         // A letter in Khipu's form means "paid" to whoever reads it; money that went back is not paid.
-        match payment.state.status {
+        match payment.state.status() {
             Status::Confirmed => {}
             Status::Reversed => {
                 return Ok(Tried::unneeded("not sent: the payment was reversed"));

@@ -19,8 +19,7 @@ use crate::khipu::signature as khipu;
 use crate::ledger::sqlite::{Location, SqliteLedger};
 use crate::ledger::{Attempt, KeptNotification, Ledger, Settlement};
 use crate::payment::{
-    AccountName, Claim, Errand, ErrandKind, Observation, Payment, PaymentId, Source, Status,
-    Verdict,
+    AccountName, Errand, Observation, Payment, PaymentId, Reported, Source, Verdict, Version,
 };
 
 /// How long after the attempt the next one is due.
@@ -245,7 +244,7 @@ async fn what_nobody_asked_for_or_was_reversed_is_done_with_unsent_and_no_dead_l
     assert!(attempt.result.starts_with("no notify_url"), "{attempt:?}");
 
     let (mut payment, kept) = fixture::notified("p2", &receiver.url("/answer/200"));
-    payment.state.status = Status::Reversed;
+    payment.state.version = Version::REVERSED;
     outbox.schedule(0, (payment, kept));
     let (settlement, attempt) = outbox.settled().await;
     assert_eq!(settlement, Settlement::Done);
@@ -265,7 +264,7 @@ async fn a_payment_that_is_not_confirmed_is_never_told_of() {
     let receiver = Receiver::start().await;
     let mut outbox = Running::start(fixture::account(), fixture::limits());
     let (mut payment, kept) = fixture::notified("p1", &receiver.url("/answer/200"));
-    payment.state.status = Status::Verifying;
+    payment.state.version = Version::from_number(14).expect("version");
     outbox.schedule(0, (payment, kept));
     let (settlement, attempt) = outbox.settled().await;
     assert_eq!(settlement, Settlement::Dead);
@@ -337,12 +336,13 @@ async fn an_account_that_hangs_with_thousands_due_does_not_keep_another_waiting(
         account: account.name.clone(),
         source: Source::Notification,
         at: clock::now(),
-        claim: Some(Claim::of(Status::Confirmed)),
+        update: Reported::Confirmed {
+            late: false,
+            reason: None,
+        }
+        .final_update(),
         notification: None,
-        errands: vec![Errand {
-            kind: ErrandKind::Delivery,
-            due_at: clock::now(),
-        }],
+        errands: vec![Errand::delivery(clock::now())],
     };
     let ids = (0..HANGING).map(|n| PaymentId::parse(&format!("busy{n}")).expect("id"));
     let observed = ids.map(|id| {
@@ -434,8 +434,30 @@ async fn a_shutdown_puts_back_what_takes_too_long() {
     let _ = stop.send(());
     timeout(DEADLINE, task).await.expect("in time").expect("ok");
     let (_, settlement, attempt) = outbox.settled.recv().await.expect("settled");
-    assert!(matches!(settlement, Settlement::Again { due_at } if due_at <= clock::now()));
+    assert!(matches!(settlement, Settlement::Untried { due_at } if due_at <= clock::now()));
     assert!(attempt.result.starts_with("interrupted"), "{attempt:?}");
+}
+
+#[tokio::test]
+async fn stopping_uses_up_no_attempt() {
+    let mut receiver = Receiver::start().await;
+    let limits = Limits {
+        drain: Duration::ZERO,
+        ..fixture::limits()
+    };
+    let mut outbox = Running::start(fixture::account(), limits.clone());
+    outbox.schedule(0, fixture::notified("p1", &receiver.url("/hang")));
+    for _ in 0..3 {
+        receiver.next().await;
+        outbox = outbox
+            .started_again(fixture::account(), limits.clone())
+            .await;
+        let (leased, _, attempt) = outbox.settled.recv().await.expect("settled");
+        assert!(attempt.result.starts_with("interrupted"), "{attempt:?}");
+        assert_eq!(leased.attempts, 0);
+    }
+    receiver.next().await;
+    outbox.stop().await;
 }
 
 #[tokio::test]

@@ -10,8 +10,8 @@ use crate::clock;
 use crate::khipu::signature as khipu;
 use crate::ledger::KeptNotification;
 use crate::payment::{
-    AccountName, Amount, Currency, MerchantUrls, Payment, PaymentId, State, Status, Terms,
-    Timestamp, Verdict,
+    AccountName, Amount, Currency, MerchantUrls, Payment, PaymentId, State, Terms, Timestamp,
+    Verdict, Version,
 };
 
 /// Escapes, odd spaces and no order: bytes that no JSON writer would make again.
@@ -60,8 +60,8 @@ pub(super) fn notification(account: &Account, signed_at: Timestamp) -> KeptNotif
 
 pub(super) fn confirmed(id: &str, notify_url: Option<String>) -> Payment {
     let at = Timestamp::default();
-    let mut state = State::pending(at);
-    state.status = Status::Confirmed;
+    let mut state = State::created(at);
+    state.version = Version::CONFIRMED;
     Payment {
         id: PaymentId::parse(id).expect("id"),
         account: account().name,

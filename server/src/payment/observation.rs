@@ -3,7 +3,7 @@
 use bytes::Bytes;
 use serde::{Deserialize, Serialize};
 
-use super::{AccountName, Reason, Status, Timestamp};
+use super::{AccountName, StatusUpdate, Timestamp};
 
 /// Who says so.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize, Deserialize)]
@@ -32,25 +32,7 @@ impl Source {
     }
 }
 
-/// What is said of the payment, before anybody decided whether it is news.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub struct Claim {
-    pub status: Status,
-    pub late: bool,
-    pub reason: Option<Reason>,
-}
-
-impl Claim {
-    pub const fn of(status: Status) -> Self {
-        Self {
-            status,
-            late: false,
-            reason: None,
-        }
-    }
-}
-
-/// How far a notification is believed. Only an agreeing one carries a claim.
+/// How far a notification is believed. Only an agreeing one changes the status.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub enum Verdict {
@@ -116,10 +98,57 @@ impl ErrandKind {
     }
 }
 
+/// Which of the checks that are due comes first: the earlier in this order.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Default)]
+pub enum Priority {
+    /// A verified notification was not believed by itself: Khipu's answer may confirm the payment now.
+    Notified,
+    /// Nothing was heard: the plan of a payment that is not confirmed.
+    #[default]
+    Silent,
+    /// Whether Khipu agrees with a confirmation. It cannot reveal a payment, so it comes last.
+    CrossCheck,
+}
+
+impl Priority {
+    pub const ALL: [Self; 3] = [Self::Notified, Self::Silent, Self::CrossCheck];
+
+    /// 0 is the highest.
+    pub const fn rank(self) -> u8 {
+        self as u8
+    }
+
+    pub fn from_rank(rank: u8) -> Option<Self> {
+        Self::ALL
+            .into_iter()
+            .find(|priority| priority.rank() == rank)
+    }
+}
+
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Errand {
     pub kind: ErrandKind,
     pub due_at: Timestamp,
+    /// Of a check. Deliveries all have the same.
+    pub priority: Priority,
+}
+
+impl Errand {
+    pub fn delivery(due_at: Timestamp) -> Self {
+        Self {
+            kind: ErrandKind::Delivery,
+            due_at,
+            priority: Priority::default(),
+        }
+    }
+
+    pub const fn check(due_at: Timestamp, priority: Priority) -> Self {
+        Self {
+            kind: ErrandKind::Check,
+            due_at,
+            priority,
+        }
+    }
 }
 
 /// Everything that one event says about one payment. The ledger applies it in one atomic step.
@@ -129,8 +158,8 @@ pub struct Observation {
     pub account: AccountName,
     pub source: Source,
     pub at: Timestamp,
-    /// `None`: recorded, but nothing follows from it.
-    pub claim: Option<Claim>,
+    /// `None`: recorded, but the status stays.
+    pub update: Option<StatusUpdate>,
     pub notification: Option<Notification>,
     pub errands: Vec<Errand>,
 }

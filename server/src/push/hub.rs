@@ -13,7 +13,7 @@ use tokio::sync::Notify;
 use super::missed::Missed;
 use super::wheel::{Intervals, Wheel};
 use super::{Message, Refusal, Signal, Watcher};
-use crate::payment::{PaymentId, State};
+use crate::payment::{Payment, PaymentId, Price, State, Timestamp};
 use crate::relay::{Change, Listener};
 
 /// Into how many parts a drain is spread.
@@ -21,7 +21,7 @@ const DRAIN_STEPS: u32 = 20;
 
 #[derive(Debug)]
 pub struct Hub {
-    topics: DashMap<PaymentId, Vec<Arc<Watcher>>>,
+    topics: DashMap<PaymentId, Topic>,
     watchers: AtomicUsize,
     watchers_per_payment: usize,
     wheel: Mutex<Wheel>,
@@ -30,6 +30,14 @@ pub struct Hub {
     missed: Missed,
     draining: AtomicBool,
     someone_left: Notify,
+}
+
+/// One watched payment.
+#[derive(Debug)]
+struct Topic {
+    watchers: Vec<Arc<Watcher>>,
+    /// What was agreed, once it has been read: with it an answer of Khipu's can be compared while the store is away.
+    price: Option<Price>,
 }
 
 /// A watcher's place in the hub; given up when dropped.
@@ -62,14 +70,18 @@ impl Hub {
         let watcher = Arc::new(Watcher::default());
         match self.topics.entry(id.clone()) {
             Entry::Occupied(mut topic) => {
-                if topic.get().len() >= self.watchers_per_payment {
+                let watchers = &mut topic.get_mut().watchers;
+                if watchers.len() >= self.watchers_per_payment {
                     return Err(Refusal::PaymentFull);
                 }
-                topic.get_mut().push(Arc::clone(&watcher));
+                watchers.push(Arc::clone(&watcher));
             }
             Entry::Vacant(topic) => {
                 // Most payments have one watcher: no room for more until there are more.
-                topic.insert(vec![Arc::clone(&watcher)]);
+                topic.insert(Topic {
+                    watchers: vec![Arc::clone(&watcher)],
+                    price: None,
+                });
             }
         }
         self.watchers.fetch_add(1, Ordering::Relaxed);
@@ -97,7 +109,7 @@ impl Hub {
     pub fn publish(&self, id: &PaymentId, message: &Message) {
         if let Some(topic) = self.topics.get(id) {
             let turn = self.turns.load(Ordering::Relaxed);
-            for watcher in topic.iter() {
+            for watcher in &topic.watchers {
                 if watcher.offer(message) {
                     watcher.note_offer(turn);
                 }
@@ -105,11 +117,35 @@ impl Hub {
         }
     }
 
-    /// Hands a state to whoever watches the payment here; those who know it already see nothing.
+    /// Hands a state to the payment's watchers here; those who know it already see nothing. Where the payer may resume, the
+    /// message says where: that is read first.
     pub fn refresh(&self, id: &PaymentId, state: &State) {
-        if self.is_watched(id) {
-            self.publish(id, &Message::new(id, state));
+        if !self.is_watched(id) {
+            return;
         }
+        if state.may_be_resumed() {
+            self.missed.add([id.clone()]);
+        } else {
+            self.publish(id, &Message::new(id, state, None));
+        }
+    }
+
+    /// As [`refresh`](Self::refresh), with all that is known of the payment.
+    pub fn show(&self, payment: &Payment, now: Timestamp) {
+        if self.is_watched(&payment.id) {
+            self.publish(&payment.id, &Message::of(payment, now));
+        }
+    }
+
+    /// Keeps what was agreed for as long as the payment is watched here.
+    pub fn remember_price(&self, id: &PaymentId, price: Price) {
+        if let Some(mut topic) = self.topics.get_mut(id) {
+            topic.price = Some(price);
+        }
+    }
+
+    pub fn price(&self, id: &PaymentId) -> Option<Price> {
+        self.topics.get(id)?.price
     }
 
     /// Up to `limit` payments that are watched here and of which changes may have gone unheard, as soon as there are
@@ -149,7 +185,7 @@ impl Hub {
         let mut all: Vec<Arc<Watcher>> = self
             .topics
             .iter()
-            .flat_map(|topic| topic.value().clone())
+            .flat_map(|topic| topic.watchers.clone())
             .collect();
         all.shuffle(&mut rand::rng());
         let window_ms = u32::try_from(window.as_millis()).unwrap_or(u32::MAX).max(1);
@@ -176,8 +212,9 @@ impl Hub {
 
     fn unregister(&self, id: &PaymentId, watcher: &Arc<Watcher>) {
         if let Entry::Occupied(mut topic) = self.topics.entry(id.clone()) {
-            topic.get_mut().retain(|other| !Arc::ptr_eq(other, watcher));
-            if topic.get().is_empty() {
+            let watchers = &mut topic.get_mut().watchers;
+            watchers.retain(|other| !Arc::ptr_eq(other, watcher));
+            if watchers.is_empty() {
                 topic.remove();
             }
         }
@@ -213,7 +250,7 @@ impl Drop for Registration {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::payment::{State, Status, Timestamp};
+    use crate::payment::{State, Timestamp, Version};
 
     fn hub() -> Arc<Hub> {
         hub_for(2)
@@ -234,8 +271,8 @@ mod tests {
 
     fn confirmed(id: &PaymentId) -> Change {
         let state = State {
-            status: Status::Confirmed,
-            ..State::pending(Timestamp::default())
+            version: Version::CONFIRMED,
+            ..State::created(Timestamp::default())
         };
         Change {
             payment_id: id.clone(),

@@ -3,12 +3,12 @@
 use bytes::Bytes;
 use serde::Serialize;
 
-use crate::payment::{PaymentId, Reason, State, Status, Timestamp};
+use crate::payment::{Payment, PaymentId, Reason, State, Status, Timestamp, Version};
 
 /// A rendered status object. Clones share the bytes: a payment's watchers all send the same ones.
 #[derive(Debug, Clone)]
 pub struct Message {
-    pub status: Status,
+    pub version: Version,
     pub json: Bytes,
 }
 
@@ -16,29 +16,40 @@ pub struct Message {
 struct StatusObject<'a> {
     payment_id: &'a str,
     status: Status,
-    version: u8,
+    version: u16,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    by: Option<&'static str>,
     r#final: bool,
     at: Timestamp,
     #[serde(skip_serializing_if = "std::ops::Not::not")]
     late: bool,
     #[serde(skip_serializing_if = "Option::is_none")]
     reason: Option<Reason>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    resume_url: Option<&'a str>,
 }
 
 impl Message {
-    pub fn new(id: &PaymentId, state: &State) -> Self {
+    /// `now` tells whether the payer may still resume.
+    pub fn of(payment: &Payment, now: Timestamp) -> Self {
+        Self::new(&payment.id, &payment.state, payment.resume_url(now))
+    }
+
+    pub fn new(id: &PaymentId, state: &State, resume_url: Option<&str>) -> Self {
         let object = StatusObject {
             payment_id: id.as_str(),
-            status: state.status,
-            version: state.status.version(),
-            r#final: state.status.is_final(),
+            status: state.status(),
+            version: state.version.number(),
+            by: state.version.by(),
+            r#final: state.is_final(),
             at: state.at,
             late: state.late,
             reason: state.reason,
+            resume_url,
         };
         // Text, numbers and truth values serialise always.
         Self {
-            status: state.status,
+            version: state.version,
             json: serde_json::to_vec(&object).unwrap_or_default().into(),
         }
     }
@@ -49,28 +60,32 @@ mod tests {
     use super::*;
 
     #[test]
-    fn is_the_contracts_object_and_nothing_more() {
+    fn is_the_protocols_object_and_nothing_more() {
         let id = PaymentId::parse("zfxnocsow6mz").expect("id");
         let at = Timestamp::parse("2026-11-22T06:30:00.123Z").expect("time");
-        let mut state = State {
-            status: Status::Verifying,
-            at,
-            late: false,
-            reason: None,
+        let state = |number| State {
+            version: Version::from_number(number).expect("version"),
+            ..State::created(at)
         };
         assert_eq!(
-            Message::new(&id, &state).json,
-            r#"{"payment_id":"zfxnocsow6mz","status":"verifying","version":2,"final":false,"at":"2026-11-22T06:30:00.123Z"}"#
+            Message::new(&id, &state(14), None).json,
+            r#"{"payment_id":"zfxnocsow6mz","status":"verifying","version":14,"by":"khipu","final":false,"at":"2026-11-22T06:30:00.123Z"}"#
         );
-        state = State {
-            status: Status::Rejected,
-            late: true,
+        let rejected = State {
             reason: Some(Reason::RejectedByPayer),
-            ..state
+            ..state(17)
         };
         assert_eq!(
-            Message::new(&id, &state).json,
-            r#"{"payment_id":"zfxnocsow6mz","status":"rejected","version":5,"final":true,"at":"2026-11-22T06:30:00.123Z","late":true,"reason":"rejected-by-payer"}"#
+            Message::new(&id, &rejected, Some("https://khipu.example/pay")).json,
+            r#"{"payment_id":"zfxnocsow6mz","status":"rejected","version":17,"final":false,"at":"2026-11-22T06:30:00.123Z","reason":"rejected-by-payer","resume_url":"https://khipu.example/pay"}"#
+        );
+        let late = State {
+            late: true,
+            ..state(1000)
+        };
+        assert_eq!(
+            Message::new(&id, &late, None).json,
+            r#"{"payment_id":"zfxnocsow6mz","status":"confirmed","version":1000,"final":true,"at":"2026-11-22T06:30:00.123Z","late":true}"#
         );
     }
 }

@@ -41,14 +41,14 @@ pub struct Watcher {
 struct Slot {
     unsent: Option<Message>,
     /// The highest version that was ever in the slot; 0 at first.
-    version: u8,
+    version: u16,
 }
 
 impl Watcher {
     /// Puts a message into the slot, in the place of an older one. One that is not newer is dropped: a watcher never
     /// sees a lower version, nor the same one twice. Answers whether it was newer.
     pub fn offer(&self, message: &Message) -> bool {
-        let version = message.status.version();
+        let version = message.version.number();
         {
             let mut slot = self.slot.lock().unwrap_or_else(PoisonError::into_inner);
             if version <= slot.version {
@@ -144,33 +144,37 @@ impl Watcher {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::payment::{PaymentId, State, Status, Timestamp};
+    use crate::payment::{PaymentId, State, Timestamp, Version};
 
-    fn message(status: Status) -> Message {
+    const PENDING: u16 = 11;
+    const VERIFYING: u16 = 14;
+    const CONFIRMED: u16 = 1000;
+
+    fn message(number: u16) -> Message {
         let state = State {
-            status,
-            ..State::pending(Timestamp::default())
+            version: Version::from_number(number).expect("version"),
+            ..State::created(Timestamp::default())
         };
-        Message::new(&PaymentId::parse("p").expect("id"), &state)
+        Message::new(&PaymentId::parse("p").expect("id"), &state, None)
     }
 
     #[test]
     fn the_slot_keeps_the_newest_only() {
         let watcher = Watcher::default();
-        watcher.offer(&message(Status::Pending));
-        watcher.offer(&message(Status::Confirmed));
-        watcher.offer(&message(Status::Verifying));
-        assert_eq!(watcher.take().map(|m| m.status), Some(Status::Confirmed));
+        watcher.offer(&message(PENDING));
+        watcher.offer(&message(CONFIRMED));
+        watcher.offer(&message(VERIFYING));
+        assert_eq!(watcher.take().map(|m| m.version.number()), Some(CONFIRMED));
         assert!(watcher.take().is_none());
     }
 
     #[test]
     fn nothing_is_seen_twice_and_nothing_goes_back() {
         let watcher = Watcher::default();
-        watcher.offer(&message(Status::Verifying));
+        watcher.offer(&message(VERIFYING));
         assert!(watcher.take().is_some());
-        watcher.offer(&message(Status::Verifying));
-        watcher.offer(&message(Status::Pending));
+        watcher.offer(&message(VERIFYING));
+        watcher.offer(&message(PENDING));
         assert!(watcher.take().is_none());
     }
 
@@ -199,15 +203,15 @@ mod tests {
         for _ in 0..1000 {
             let watcher = Watcher::default();
             let (next, ()) = tokio::join!(watcher.next(), async {
-                watcher.offer(&message(Status::Verifying));
+                watcher.offer(&message(VERIFYING));
             });
-            assert_eq!(next.status, Status::Verifying);
+            assert_eq!(next.version.number(), VERIFYING);
         }
         let waiting = tokio::spawn({
             let watcher = std::sync::Arc::clone(&watcher);
-            async move { watcher.next().await.status }
+            async move { watcher.next().await.version.number() }
         });
-        watcher.offer(&message(Status::Confirmed));
-        assert_eq!(waiting.await.expect("woken"), Status::Confirmed);
+        watcher.offer(&message(CONFIRMED));
+        assert_eq!(waiting.await.expect("woken"), CONFIRMED);
     }
 }

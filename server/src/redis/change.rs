@@ -1,10 +1,10 @@
 //! A change as it is told from instance to instance: the channel it is told on, and its few bytes.
 //!
 //! The script that commits a change writes them, so that nobody need be asked what changed:
-//! `<version> <at, unix ms> <late, 0 or 1> <reason or nothing>`, as in `6 1732243800123 0 marked-paid-by-receiver`.
+//! `<version> <at, unix ms> <late, 0 or 1> <reason or nothing>`, as in `1000 1732243800123 0 marked-paid-by-receiver`.
 
 use super::Partition;
-use crate::payment::{PaymentId, Reason, State, Status, Timestamp};
+use crate::payment::{PaymentId, Reason, State, Timestamp, Version};
 
 /// One channel for each payment, in its partition.
 pub(crate) fn channel(id: &PaymentId) -> String {
@@ -21,7 +21,7 @@ pub(crate) fn payment_of(channel: &[u8]) -> Option<PaymentId> {
 /// `None` for what no instance of ours would say.
 pub(crate) fn parse(payload: &[u8]) -> Option<State> {
     let mut words = std::str::from_utf8(payload).ok()?.split(' ');
-    let status = Status::from_version(words.next()?.parse().ok()?)?;
+    let version = Version::from_stored(words.next()?.parse().ok()?)?;
     let at = Timestamp::from_unix_ms(words.next()?.parse().ok()?);
     let late = match words.next()? {
         "0" => false,
@@ -33,7 +33,7 @@ pub(crate) fn parse(payload: &[u8]) -> Option<State> {
         reason => Some(Reason::parse(reason)?),
     };
     words.next().is_none().then_some(State {
-        status,
+        version,
         at,
         late,
         reason,
@@ -47,9 +47,11 @@ mod tests {
     #[test]
     fn a_payload_is_a_state() {
         let plain = State {
-            status: Status::Confirmed,
-            ..State::pending(Timestamp::from_unix_ms(1_732_243_800_123))
+            version: Version::CONFIRMED,
+            ..State::created(Timestamp::from_unix_ms(1_732_243_800_123))
         };
+        assert_eq!(parse(b"1000 1732243800123 0 "), Some(plain));
+        // As version 0.1 tells it.
         assert_eq!(parse(b"6 1732243800123 0 "), Some(plain));
         let full = State {
             late: true,
@@ -57,7 +59,7 @@ mod tests {
             ..plain
         };
         assert_eq!(
-            parse(b"6 1732243800123 1 marked-paid-by-receiver"),
+            parse(b"1000 1732243800123 1 marked-paid-by-receiver"),
             Some(full)
         );
     }

@@ -11,7 +11,7 @@ use futures_util::future::{BoxFuture, join_all};
 use tokio::sync::mpsc;
 
 use super::{Change, Listener, Relay};
-use crate::payment::{PaymentId, State, Status, Timestamp};
+use crate::payment::{PaymentId, State, Timestamp, Version};
 
 /// Generous: only a failing test ever waits this long.
 pub(super) const DEADLINE: Duration = Duration::from_secs(20);
@@ -91,8 +91,8 @@ pub(super) fn change(id: &str, number: i64) -> Change {
     Change {
         payment_id: PaymentId::parse(id).expect("id"),
         state: State {
-            status: Status::Confirmed,
-            ..State::pending(Timestamp::from_unix_ms(number))
+            version: Version::CONFIRMED,
+            ..State::created(Timestamp::from_unix_ms(number))
         },
     }
 }

@@ -10,6 +10,7 @@ mod outages;
 mod relay;
 mod rolling_restart;
 mod slow_subscriber;
+mod starting;
 
 use std::time::Duration;
 

@@ -235,3 +235,39 @@ async fn redis_restarted_under_load_costs_nobody_anything() {
     let wait = Duration::from_secs(60);
     fleet.expect_delivered(&payments, wait).await;
 }
+
+/// Khipu's answer is compared with what was agreed also while that cannot be read.
+#[tokio::test]
+async fn an_answer_that_disagrees_with_the_payment_is_not_shown_in_an_outage() {
+    let mut redis = RedisServer::start(&Options::default()).await;
+    let (stage, front) =
+        chasqui_tests::stage::Stage::start_behind_front(|settings| settings.storage = redis.url())
+            .await;
+    let lost = json!({ "notify": { "drop": 1 } });
+    stage.sandbox.behave(lost).await;
+    let payment = stage.create(json!({})).await;
+    let mut follower = Follower::of(stage.watch(&payment).await);
+    follower.begun().await;
+    redis.kill();
+    stage.sandbox.act(&payment.id, "conciliate").await;
+    let paid = stage.sandbox.payment(&payment.id).await;
+    let mismatches = Api::new(&stage.gateway.admin_url, "");
+    for (field, wrong) in [
+        ("amount", json!("1.0000")),
+        ("currency", json!("USD")),
+        ("receiver_id", json!(1)),
+    ] {
+        let mut answer = paid.clone();
+        answer[field] = wrong;
+        front.answer_instead(200, &[], &answer.to_string());
+        eventually("the mismatch is counted", async || {
+            let metrics = mismatches.try_get("/metrics").await?.text();
+            let name = format!("chasqui_mismatches_total{{source=\"khipu\",field=\"{field}\"}}");
+            metrics.contains(&name).then_some(())
+        })
+        .await;
+        assert_eq!(follower.status(), "pending", "{field}");
+    }
+    front.stand_aside();
+    follower.until("confirmed").await;
+}

@@ -9,34 +9,35 @@ mod texts;
 use std::sync::Arc;
 use std::time::Duration;
 
-use axum::extract::{Path, State};
-use axum::http::{HeaderMap, HeaderValue, StatusCode, header};
+use axum::extract::{Path, Request, State};
+use axum::http::{HeaderMap, HeaderValue, Method, StatusCode, header};
 use axum::response::{IntoResponse, Response};
 
-use super::Shared;
+use super::{Shared, peer};
 use crate::clock;
-use crate::gateway::{Gateway, GatewayError};
-use crate::payment::{Intent, Payment, Ref, Status};
+use crate::gateway::Gateway;
+use crate::payment::{Kind, Payment, Ref};
 use page::Page;
 use texts::Language;
 
-/// How long a payer is kept waiting for the ledger. Then the page that needs none of it is shown, and tries again by itself.
+/// How long a payer waits for the store to be read, and then for the visit to be recorded. A store that cannot be read leads
+/// to the page that needs none of it, which tries again by itself.
 const PATIENCE: Duration = Duration::from_secs(3);
 
 pub(super) async fn returned(
     site: Shared,
     Path(reference): Path<String>,
-    headers: HeaderMap,
+    request: Request,
 ) -> Response {
-    hop(site, &reference, &headers, Way::Returned).await
+    hop(site, &reference, request, Way::Returned).await
 }
 
 pub(super) async fn gave_up(
     site: Shared,
     Path(reference): Path<String>,
-    headers: HeaderMap,
+    request: Request,
 ) -> Response {
-    hop(site, &reference, &headers, Way::GaveUp).await
+    hop(site, &reference, request, Way::GaveUp).await
 }
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -45,29 +46,44 @@ enum Way {
     GaveUp,
 }
 
-async fn hop(State(site): Shared, reference: &str, headers: &HeaderMap, way: Way) -> Response {
-    let language = Language::of(headers);
+async fn hop(State(site): Shared, reference: &str, request: Request, way: Way) -> Response {
+    let address = peer::of(&request, &site.server.trusted_proxies);
+    let language = Language::of(request.headers());
+    let visitor = Visitor::of(request.method(), request.headers());
+    drop(request);
+    if visitor == Visitor::Prefetch {
+        return not_yet();
+    }
     let Ok(reference) = Ref::parse(reference) else {
         return unknown(language);
     };
-    let arriving = tokio::time::timeout(PATIENCE, arrive(&site.gateway, &reference, way));
-    let (intent, payment) = match arriving.await {
-        Ok(Ok(Some(arrival))) => arrival,
+    let looking = tokio::time::timeout(PATIENCE, site.gateway.returning(&reference));
+    let (intent, mut payment) = match looking.await {
+        Ok(Ok(Some(found))) => found,
         Ok(Ok(None)) => return unknown(language),
         Ok(Err(error)) => {
-            tracing::warn!(%error, "a payer came back and could not be looked up or recorded");
+            tracing::warn!(%error, "a payer came back and cannot be looked up");
             return being_verified(language);
         }
         Err(_) => {
-            tracing::warn!("a payer came back and the ledger kept silent");
+            tracing::warn!("a payer came back and the store does not answer");
             return being_verified(language);
         }
     };
-    let token = payment.as_ref().map(|payment| {
-        site.tokens
-            .mint(&payment.id, &payment.account, clock::now())
-            .text
-    });
+    let token = match visitor {
+        Visitor::Payer => payment.as_ref().map(|payment| {
+            let tokens = &site.tokens;
+            tokens
+                .mint(&payment.id, &payment.account, clock::now())
+                .text
+        }),
+        Visitor::Prefetch | Visitor::Reader => None,
+    };
+    if let (Visitor::Payer, Some(payment)) = (visitor, &mut payment)
+        && site.gateway.counts_as_visit(&payment.id, address)
+    {
+        arrive(&site.gateway, payment, way).await;
+    }
     let onward = match way {
         Way::Returned => intent.urls.return_url,
         Way::GaveUp => intent.urls.cancel_url,
@@ -76,47 +92,101 @@ async fn hop(State(site): Shared, reference: &str, headers: &HeaderMap, way: Way
         (Some(url), _, token) => {
             see_other(&url, token.as_deref()).unwrap_or_else(|| being_verified(language))
         }
-        (None, Some(payment), Some(token)) => page(
-            StatusCode::OK,
-            &Page {
-                language,
-                status: payment.state.status,
-                token: Some(token),
-                resume_url: resume_url(&payment),
-                reload: !payment.state.status.is_final(),
-            },
-        ),
+        (None, Some(payment), token) => {
+            let resume_url = payment.resume_url(clock::now());
+            page(
+                StatusCode::OK,
+                &Page {
+                    language,
+                    kind: payment.state.version.kind(),
+                    token,
+                    resume_url: resume_url.map(str::to_owned),
+                    reload: !payment.state.is_final(),
+                },
+            )
+        }
         // Khipu made the payment but its answer was never recorded; Khipu's notification will bring it.
-        (None, ..) => being_verified(language),
+        (None, None, _) => being_verified(language),
     }
 }
 
-/// Tells the gateway of the payer, and answers with what is then known. `None`: nobody was sent out with this reference.
-async fn arrive(
-    gateway: &Arc<Gateway>,
-    reference: &Ref,
-    way: Way,
-) -> Result<Option<(Intent, Option<Payment>)>, GatewayError> {
-    let Some((intent, payment)) = gateway.returning(reference).await? else {
-        return Ok(None);
-    };
-    let Some(mut payment) = payment else {
-        return Ok(Some((intent, None)));
-    };
+/// Who opens the link. Only a payer's visit changes anything.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Visitor {
+    Payer,
+    /// A browser that fetches or renders ahead of a click. It is not answered, so that the click asks again.
+    Prefetch,
+    /// A look that is no visit: `HEAD`, or a program that makes a preview of a link. It is sent on without a token.
+    Reader,
+}
+
+/// What the user agents of link previews hold, in lower case. The list is in PROTOCOL.md.
+const PREVIEW_AGENTS: [&str; 13] = [
+    "facebookexternalhit",
+    "facebot",
+    "whatsapp",
+    "telegrambot",
+    "twitterbot",
+    "slackbot",
+    "slack-imgproxy",
+    "discordbot",
+    "linkedinbot",
+    "skypeuripreview",
+    "microsoftpreview",
+    "googlebot",
+    "bingbot",
+];
+
+impl Visitor {
+    fn of(method: &Method, headers: &HeaderMap) -> Self {
+        let text = |name: &str| {
+            let value = headers.get(name).and_then(|value| value.to_str().ok());
+            value.unwrap_or_default().to_ascii_lowercase()
+        };
+        let ahead_of_a_click =
+            ["sec-purpose", "purpose", "x-purpose", "x-moz"]
+                .iter()
+                .any(|name| {
+                    let purpose = text(name);
+                    purpose.contains("prefetch") || purpose.contains("prerender")
+                });
+        let agent = text("user-agent");
+        if ahead_of_a_click {
+            Self::Prefetch
+        } else if method == Method::HEAD || PREVIEW_AGENTS.iter().any(|name| agent.contains(name)) {
+            Self::Reader
+        } else {
+            Self::Payer
+        }
+    }
+}
+
+/// Records the payer's visit, as well as it can be done now: a payer whose return cannot be recorded goes on to the shop,
+/// where the page learns the status as soon as there is one.
+async fn arrive(gateway: &Arc<Gateway>, payment: &mut Payment, way: Way) {
     match way {
-        Way::Returned => payment.state = gateway.payer_returned(&payment).await?,
-        Way::GaveUp => gateway.payer_gave_up(&payment),
+        Way::GaveUp => gateway.payer_gave_up(payment),
+        Way::Returned => {
+            let returned = gateway.payer_returned(payment);
+            match tokio::time::timeout(PATIENCE, returned).await {
+                Ok(Ok(state)) => payment.state = state,
+                Ok(Err(error)) => {
+                    tracing::warn!(payment_id = %payment.id, %error, "a payer's return cannot be recorded");
+                }
+                Err(_) => {
+                    tracing::warn!(payment_id = %payment.id, "a payer's return is not recorded in time");
+                }
+            }
+        }
     }
-    Ok(Some((intent, Some(payment))))
 }
 
-/// Somebody who has not paid can still do so.
-fn resume_url(payment: &Payment) -> Option<String> {
-    let open = payment.state.status == Status::Pending;
-    payment
-        .payment_url
-        .clone()
-        .filter(|url| open && (url.starts_with("https://") || url.starts_with("http://")))
+/// To a browser that is ahead of the payer's click.
+fn not_yet() -> Response {
+    let mut response = StatusCode::SERVICE_UNAVAILABLE.into_response();
+    let headers = response.headers_mut();
+    headers.insert(header::CACHE_CONTROL, HeaderValue::from_static("no-store"));
+    response
 }
 
 /// On to the shop. The token is in the fragment, which reaches no server and no server's log.
@@ -138,7 +208,7 @@ fn being_verified(language: Language) -> Response {
         StatusCode::OK,
         &Page {
             language,
-            status: Status::Verifying,
+            kind: Kind::Returned,
             token: None,
             resume_url: None,
             reload: true,
@@ -214,6 +284,40 @@ mod tests {
             location("https://shop.example/r", None),
             "https://shop.example/r"
         );
+    }
+
+    #[test]
+    fn only_a_payers_own_click_is_a_visit() {
+        let visitor = |method: &Method, name: &'static str, value: &'static str| {
+            let mut headers = HeaderMap::new();
+            headers.insert(name, HeaderValue::from_static(value));
+            Visitor::of(method, &headers)
+        };
+        for (name, value, expected) in [
+            ("sec-purpose", "prefetch;prerender", Visitor::Prefetch),
+            ("purpose", "prefetch", Visitor::Prefetch),
+            ("x-moz", "prefetch", Visitor::Prefetch),
+            ("user-agent", "WhatsApp/2.23.20.0", Visitor::Reader),
+            (
+                "user-agent",
+                "Mozilla/5.0 (compatible; Googlebot/2.1)",
+                Visitor::Reader,
+            ),
+            (
+                "user-agent",
+                "Mozilla/5.0 (iPhone; CPU iPhone OS 17_0)",
+                Visitor::Payer,
+            ),
+            ("sec-purpose", "", Visitor::Payer),
+        ] {
+            assert_eq!(
+                visitor(&Method::GET, name, value),
+                expected,
+                "{name}: {value}"
+            );
+        }
+        let browser = visitor(&Method::HEAD, "user-agent", "Mozilla/5.0");
+        assert_eq!(browser, Visitor::Reader);
     }
 
     #[test]

@@ -3,11 +3,11 @@
 use maud::{DOCTYPE, Markup, html};
 
 use super::texts::Language;
-use crate::payment::Status;
+use crate::payment::{Kind, Status};
 
 pub(super) struct Page {
     pub(super) language: Language,
-    pub(super) status: Status,
+    pub(super) kind: Kind,
     /// With it the page is live.
     pub(super) token: Option<String>,
     /// Where a payer who has not paid yet can go on.
@@ -18,7 +18,7 @@ pub(super) struct Page {
 
 impl Page {
     pub(super) fn render(&self) -> Markup {
-        let words = self.language.words(self.status);
+        let words = self.language.words(self.kind);
         let reload = html! { meta http-equiv="refresh" content="10"; };
         let head = html! {
             @if let Some(_) = self.token {
@@ -35,9 +35,9 @@ impl Page {
             @match &self.token {
                 Some(token) => {
                     // Upgraded by the script; until then, and without it, what stands inside is the page.
-                    chasqui-status token=(token) lang=(self.language.tag()) { (card(self.status, words.title, words.text)) }
+                    chasqui-status token=(token) lang=(self.language.tag()) { (card(self.kind.status(), words.title, words.text)) }
                 }
-                None => { (card(self.status, words.title, words.text)) }
+                None => { (card(self.kind.status(), words.title, words.text)) }
             }
             @if let Some(url) = &self.resume_url {
                 a.action href=(url) { (self.language.resume()) }
@@ -101,7 +101,7 @@ mod tests {
         let page = |resume_url: Option<&str>| {
             let page = Page {
                 language: Language::Spanish,
-                status: Status::Pending,
+                kind: Kind::Created,
                 token: Some("token".into()),
                 resume_url: resume_url.map(Into::into),
                 reload: true,

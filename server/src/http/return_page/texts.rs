@@ -3,7 +3,7 @@
 use axum::http::HeaderMap;
 use axum::http::header::ACCEPT_LANGUAGE;
 
-use crate::payment::Status;
+use crate::payment::Kind;
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
 pub(super) enum Language {
@@ -97,89 +97,101 @@ impl Language {
         }
     }
 
-    pub(super) const fn words(self, status: Status) -> Words {
-        let (title, text) = match (self, status) {
-            (Self::Spanish, Status::Pending) => (
+    pub(super) const fn words(self, kind: Kind) -> Words {
+        let (title, text) = match (self, kind) {
+            (Self::Spanish, Kind::Unpaid) => (
+                "Aún no vemos tu pago",
+                "Khipu todavía no ve una transferencia. Si la autorizaste en tu banco, no pagues de nuevo: esta página cambiará sola. Si no alcanzaste a pagar, puedes retomarlo.",
+            ),
+            (Self::Spanish, Kind::Created) => (
                 "Tu pago está pendiente",
                 "Todavía no vemos una transferencia. Si ya la autorizaste en tu banco, no pagues de nuevo.",
             ),
-            (Self::Spanish, Status::Verifying) => (
+            (Self::Spanish, Kind::Returned | Kind::Verifying) => (
                 "Estamos verificando tu pago",
                 "Tu banco y Khipu lo están confirmando. No pagues de nuevo.",
             ),
-            (Self::Spanish, Status::Expired) => (
+            (Self::Spanish, Kind::Expired) => (
                 "El plazo para pagar terminó",
                 "Si alcanzaste a transferir, no pagues de nuevo: lo confirmaremos en cuanto Khipu nos avise.",
             ),
-            (Self::Spanish, Status::Cancelled) => (
+            (Self::Spanish, Kind::Cancelled) => (
                 "Este cobro fue anulado",
                 "La tienda anuló este cobro. Si ya pagaste, comunícate con la tienda.",
             ),
-            (Self::Spanish, Status::Rejected) => (
+            (Self::Spanish, Kind::Rejected) => (
                 "El pago no se completó",
                 "No se registró un pago. Si crees que pagaste, comunícate con la tienda antes de intentarlo otra vez.",
             ),
-            (Self::Spanish, Status::Confirmed) => (
+            (Self::Spanish, Kind::Confirmed) => (
                 "Pago confirmado",
                 "Recibimos la confirmación de tu pago. ¡Gracias!",
             ),
-            (Self::Spanish, Status::Reversed) => (
+            (Self::Spanish, Kind::Reversed) => (
                 "El pago fue devuelto",
                 "El dinero fue devuelto. Si tienes dudas, comunícate con la tienda.",
             ),
-            (Self::English, Status::Pending) => (
+            (Self::English, Kind::Unpaid) => (
+                "We do not see your payment yet",
+                "Khipu sees no transfer yet. If you authorised one at your bank, do not pay again: this page will change by itself. If you did not get to pay, you can resume.",
+            ),
+            (Self::English, Kind::Created) => (
                 "Your payment is pending",
                 "We see no transfer yet. If you have authorised it at your bank, do not pay again.",
             ),
-            (Self::English, Status::Verifying) => (
+            (Self::English, Kind::Returned | Kind::Verifying) => (
                 "We are verifying your payment",
                 "Your bank and Khipu are confirming it. Do not pay again.",
             ),
-            (Self::English, Status::Expired) => (
+            (Self::English, Kind::Expired) => (
                 "The time to pay is over",
                 "If you did transfer, do not pay again: we will confirm it as soon as Khipu tells us.",
             ),
-            (Self::English, Status::Cancelled) => (
+            (Self::English, Kind::Cancelled) => (
                 "This charge was cancelled",
                 "The shop cancelled this charge. If you have paid, contact the shop.",
             ),
-            (Self::English, Status::Rejected) => (
+            (Self::English, Kind::Rejected) => (
                 "The payment was not completed",
                 "No payment was registered. If you believe that you paid, contact the shop before trying again.",
             ),
-            (Self::English, Status::Confirmed) => (
+            (Self::English, Kind::Confirmed) => (
                 "Payment confirmed",
                 "Your payment has been confirmed. Thank you!",
             ),
-            (Self::English, Status::Reversed) => (
+            (Self::English, Kind::Reversed) => (
                 "The payment was returned",
                 "The money was returned. If in doubt, contact the shop.",
             ),
-            (Self::Portuguese, Status::Pending) => (
+            (Self::Portuguese, Kind::Unpaid) => (
+                "Ainda não vemos seu pagamento",
+                "A Khipu ainda não vê uma transferência. Se você a autorizou no banco, não pague de novo: esta página mudará sozinha. Se não chegou a pagar, você pode retomar.",
+            ),
+            (Self::Portuguese, Kind::Created) => (
                 "Seu pagamento está pendente",
                 "Ainda não vemos uma transferência. Se você já a autorizou no banco, não pague de novo.",
             ),
-            (Self::Portuguese, Status::Verifying) => (
+            (Self::Portuguese, Kind::Returned | Kind::Verifying) => (
                 "Estamos verificando seu pagamento",
                 "Seu banco e a Khipu estão confirmando. Não pague de novo.",
             ),
-            (Self::Portuguese, Status::Expired) => (
+            (Self::Portuguese, Kind::Expired) => (
                 "O prazo para pagar terminou",
                 "Se você transferiu, não pague de novo: confirmaremos assim que a Khipu nos avisar.",
             ),
-            (Self::Portuguese, Status::Cancelled) => (
+            (Self::Portuguese, Kind::Cancelled) => (
                 "Esta cobrança foi cancelada",
                 "A loja cancelou esta cobrança. Se você já pagou, fale com a loja.",
             ),
-            (Self::Portuguese, Status::Rejected) => (
+            (Self::Portuguese, Kind::Rejected) => (
                 "O pagamento não foi concluído",
                 "Nenhum pagamento foi registrado. Se você acha que pagou, fale com a loja antes de tentar de novo.",
             ),
-            (Self::Portuguese, Status::Confirmed) => (
+            (Self::Portuguese, Kind::Confirmed) => (
                 "Pagamento confirmado",
                 "Seu pagamento foi confirmado. Obrigado!",
             ),
-            (Self::Portuguese, Status::Reversed) => (
+            (Self::Portuguese, Kind::Reversed) => (
                 "O pagamento foi devolvido",
                 "O dinheiro foi devolvido. Em caso de dúvida, fale com a loja.",
             ),
@@ -210,8 +222,14 @@ mod tests {
     #[test]
     fn nobody_is_ever_told_to_pay_again() {
         for language in [Language::Spanish, Language::English, Language::Portuguese] {
-            for status in [Status::Pending, Status::Verifying, Status::Expired] {
-                let text = language.words(status).text;
+            for kind in [
+                Kind::Created,
+                Kind::Returned,
+                Kind::Unpaid,
+                Kind::Verifying,
+                Kind::Expired,
+            ] {
+                let text = language.words(kind).text;
                 let warned = [
                     "no pagues de nuevo",
                     "No pagues de nuevo",

@@ -20,7 +20,7 @@ use tokio_tungstenite::tungstenite::{Bytes, Error as SocketError, Message as Fra
 use super::farewell::Farewell;
 use super::frame_limit::FrameLimit;
 use crate::gateway::Watch;
-use crate::payment::Status;
+use crate::payment::Version;
 use crate::push::{Message, Permit, Signal};
 
 pub(super) type Socket = WebSocketStream<FrameLimit<TcpStream>>;
@@ -140,7 +140,7 @@ impl Session {
     fn heard(&mut self, text: &str) {
         #[derive(Deserialize)]
         struct Receipt {
-            seen: u8,
+            seen: u16,
         }
         let (Some(watch), Phase::Following | Phase::Settled) = (&self.watch, &self.phase) else {
             return;
@@ -148,12 +148,13 @@ impl Session {
         let Ok(Receipt { seen }) = serde_json::from_str(text) else {
             return;
         };
-        let Some(status) = Status::from_version(seen) else {
+        let Some(version) = Version::from_number(seen) else {
             return;
         };
-        metrics::counter!("chasqui_receipts_total", "status" => status.as_str()).increment(1);
-        tracing::debug!(payment_id = %watch.payment_id(), status = status.as_str(), "the payer saw it");
-        if matches!(self.phase, Phase::Settled) && status.is_final() {
+        metrics::counter!("chasqui_receipts_total", "status" => version.status().as_str())
+            .increment(1);
+        tracing::debug!(payment_id = %watch.payment_id(), version = seen, "the payer saw it");
+        if matches!(self.phase, Phase::Settled) && version.is_final() {
             self.part(Farewell::settled());
         }
     }
@@ -216,7 +217,7 @@ impl Session {
         match &self.phase {
             Phase::Following => {
                 let message = self.watch.as_ref()?.watcher().take()?;
-                if message.status.is_final() {
+                if message.version.is_final() {
                     self.phase = Phase::Settled;
                     self.deadline = Some(Box::pin(tokio::time::sleep(RECEIPT_GRACE)));
                 }

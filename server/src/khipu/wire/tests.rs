@@ -1,4 +1,5 @@
 use super::*;
+use crate::payment::Status;
 
 const NOW: Timestamp = Timestamp::from_unix_ms(1_800_000_000_000);
 
@@ -8,7 +9,8 @@ fn answer(fields: &str) -> PaymentAnswer {
 }
 
 fn status_of(fields: &str) -> Option<Status> {
-    answer(fields).claim(NOW).map(|claim| claim.status)
+    let reported = answer(fields).reported(NOW);
+    reported.map(|reported| reported.kind().status())
 }
 
 #[test]
@@ -64,27 +66,18 @@ fn a_payment_expires_three_hours_after_its_date() {
 
 #[test]
 fn a_late_confirmation_says_so() {
-    let done = r#""status":"done","status_detail":"normal""#;
-    assert!(
-        answer(&format!(r#"{done},"out_of_date_conciliation":true"#))
-            .claim(NOW)
-            .expect("claim")
-            .late
-    );
-    let dates =
-        r#""expires_date":"2026-01-01T00:00:00Z","conciliation_date":"2026-01-01T00:00:00.001Z""#;
-    assert!(
-        answer(&format!("{done},{dates}"))
-            .claim(NOW)
-            .expect("claim")
-            .late
-    );
-    assert!(
-        !answer(&format!(r#"{done},"conciliation_date":"""#))
-            .claim(NOW)
-            .expect("claim")
-            .late
-    );
+    let is_late = |fields: &str| {
+        let done = format!(r#""status":"done","status_detail":"normal",{fields}"#);
+        match answer(&done).reported(NOW) {
+            Some(Reported::Confirmed { late, .. }) => late,
+            other => panic!("not confirmed: {other:?}"),
+        }
+    };
+    assert!(is_late(r#""out_of_date_conciliation":true"#));
+    assert!(is_late(
+        r#""expires_date":"2026-01-01T00:00:00Z","conciliation_date":"2026-01-01T00:00:00.001Z""#
+    ));
+    assert!(!is_late(r#""conciliation_date":"""#));
 }
 
 fn request(json: &str) -> Result<CreateRequest, Vec<FieldError>> {
@@ -93,7 +86,7 @@ fn request(json: &str) -> Result<CreateRequest, Vec<FieldError>> {
 
 #[test]
 fn a_request_keeps_every_field_but_the_urls_that_are_ours() {
-    let json = r#"{"amount":1000.10,"currency":"CLP","subject":"x","return_url":"https://shop.example/r","future":{"a":[1]},"notify_api_version":"1.3"}"#;
+    let json = r#"{"amount":1000.10,"currency":"CLP","subject":"x","return_url":"https://shop.example/r","future":{"a":[1]},"notify_api_version":"3.0"}"#;
     let request = request(json).expect("valid");
     assert_eq!(
         request.urls.return_url.as_deref(),
@@ -112,9 +105,10 @@ fn a_request_keeps_every_field_but_the_urls_that_are_ours() {
 
 #[test]
 fn without_a_hop_the_merchants_return_url_stays() {
-    let request =
-        request(r#"{"amount":"1000","currency":"CLP","return_url":"https://shop.example/r"}"#)
-            .expect("valid");
+    let request = request(
+        r#"{"amount":"1000","currency":"CLP","subject":"x","return_url":"https://shop.example/r"}"#,
+    )
+    .expect("valid");
     let sent = String::from_utf8(request.for_khipu("https://pay/n", None)).expect("text");
     assert!(
         sent.contains(r#""return_url":"https://shop.example/r""#),
@@ -128,7 +122,98 @@ fn a_request_that_cannot_be_checked_later_is_refused_field_by_field() {
     let errors =
         request(r#"{"amount":"1.000,50","expires_date":"tomorrow"}"#).expect_err("refused");
     let fields: Vec<_> = errors.iter().map(|error| error.field).collect();
-    assert_eq!(fields, ["amount", "currency", "expires_date"]);
+    assert_eq!(fields, ["amount", "currency", "subject", "expires_date"]);
+}
+
+#[test]
+fn a_request_that_lacks_what_khipu_requires_is_told_all_of_it() {
+    for lacking in ["{}", r#"{"amount":null,"currency":null,"subject":null}"#] {
+        let errors = request(lacking).expect_err("refused");
+        let fields: Vec<_> = errors.iter().map(|error| error.field).collect();
+        assert_eq!(fields, ["amount", "currency", "subject"]);
+    }
+    // What a subject may be is Khipu's to say.
+    request(r#"{"amount":1,"currency":"CLP","subject":""}"#).expect("valid");
+}
+
+#[test]
+fn a_url_that_leads_nowhere_is_refused_with_all_others() {
+    let urls = |url: &str| {
+        format!(
+            r#"{{"amount":1,"currency":"CLP","subject":"x","return_url":{url},"cancel_url":{url},"notify_url":{url}}}"#
+        )
+    };
+    let long = |length: usize| {
+        let start = "\"https://shop.example/";
+        format!("{start}{}\"", "ñ".repeat(length + 1 - start.len()))
+    };
+    for wrong in [
+        r#""ftp://shop.example""#,
+        r#""javascript:alert(1)""#,
+        r#""/thanks""#,
+        r#""https://""#,
+        "7",
+        "{}",
+        &long(1025),
+    ] {
+        let errors = request(&urls(wrong)).expect_err("refused");
+        let fields: Vec<_> = errors.iter().map(|error| error.field).collect();
+        assert_eq!(
+            fields,
+            ["return_url", "cancel_url", "notify_url"],
+            "{wrong}"
+        );
+    }
+    for none in [r#""""#, "null"] {
+        let request = request(&urls(none)).expect("valid");
+        assert_eq!(request.urls, MerchantUrls::default());
+    }
+    for right in [r#""http:\/\/shop.example\/khipu?a=1#b""#, &long(1024)] {
+        let request = request(&urls(right)).expect("valid");
+        let text: String = serde_json::from_str(right).expect("text");
+        assert_eq!(request.urls.notify_url, Some(text));
+    }
+}
+
+#[test]
+fn another_version_of_notifications_is_refused_with_the_reason() {
+    let with = |version: &str| {
+        request(&format!(
+            r#"{{"amount":1,"currency":"CLP","subject":"x","notify_api_version":{version}}}"#
+        ))
+    };
+    for version in [r#""1.3""#, r#""2.0""#, "4"] {
+        let errors = with(version).expect_err("refused");
+        assert_eq!(errors[0].field, "notify_api_version");
+        assert!(errors[0].message.contains("3.0"), "{errors:?}");
+    }
+    for version in [r#""3.0""#, "3.0", r#""""#, "null"] {
+        with(version).expect("valid");
+    }
+}
+
+#[test]
+fn a_word_that_nobody_described_is_named_and_cut() {
+    let word = |fields: &str| answer(fields).unknown_word();
+    for known in [
+        r#""status":"pending""#,
+        r#""status":"verifying""#,
+        r#""status":"deleted""#,
+        r#""status":"done","status_detail":"normal""#,
+        r#""status":"done","status_detail":"marked-as-abuse""#,
+        r#""amount":"1""#,
+    ] {
+        assert_eq!(word(known), None, "{known}");
+    }
+    let status = word(r#""status":"a-word-of-tomorrow""#);
+    assert_eq!(status, Some(("status", "a-word-of-tomorrow".to_owned())));
+    let detail = word(&format!(
+        r#""status":"done","status_detail":"{}""#,
+        "x".repeat(1000)
+    ));
+    assert_eq!(detail, Some(("status_detail", "x".repeat(40))));
+    let none = word(r#""status":"done""#);
+    assert_eq!(none, Some(("status_detail", String::new())));
 }
 
 #[test]
@@ -203,6 +288,26 @@ fn a_notification_must_agree_in_amount_currency_receiver_and_transaction() {
         Verdict::Mismatch
     );
     assert_eq!(verdict("", "CLP", 7, "order-1"), Verdict::Mismatch);
+}
+
+#[test]
+fn the_field_that_disagrees_is_named_and_white_space_around_a_transaction_id_is_not_one() {
+    let terms = terms("1000", "CLP", Some(" order-1 "));
+    let disagreement = |fields: &str| {
+        let agreed =
+            r#""amount":"1000","currency":"CLP","receiver_id":7,"transaction_id":"order-1""#;
+        // The last of two fields of one name counts.
+        notification(&format!("{agreed},{fields}")).disagreement(&terms, 7)
+    };
+    assert_eq!(disagreement(r#""body":"""#), None);
+    assert_eq!(disagreement(r#""transaction_id":"order-1\t""#), None);
+    assert_eq!(
+        disagreement(r#""transaction_id":"order 1""#),
+        Some("transaction_id")
+    );
+    assert_eq!(disagreement(r#""amount":"1""#), Some("amount"));
+    assert_eq!(disagreement(r#""currency":"USD""#), Some("currency"));
+    assert_eq!(disagreement(r#""receiver_id":8"#), Some("receiver_id"));
 }
 
 #[test]

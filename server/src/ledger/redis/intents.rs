@@ -84,21 +84,9 @@ pub(super) async fn find(
     }))
 }
 
-/// `Foreign` if the reference is another account's. One that nobody intended is anybody's.
-pub(super) async fn check_account(
-    ledger: &RedisLedger,
-    reference: &Ref,
-    account: &AccountName,
-) -> Result<(), LedgerError> {
-    let (partition, key) = place(reference);
-    let owner = fields::of(ledger, partition, key, &["account"]).await?;
-    match owner.and_then(|row| row.into_iter().next().flatten()) {
-        Some(owner) if owner != account.as_str() => Err(LedgerError::Foreign),
-        _ => Ok(()),
-    }
-}
-
-/// The first payment that came of the intent stays.
+/// Before the payment is kept, so that there is none to which its reference does not lead: one that is bound and was not
+/// kept is adopted from Khipu at the next visit. The first payment that came of the intent stays. `Foreign` if the
+/// reference is another account's; one that was never intended is bound to nothing.
 pub(super) async fn bind(
     ledger: &RedisLedger,
     reference: &Ref,
@@ -107,8 +95,10 @@ pub(super) async fn bind(
 ) -> Result<(), LedgerError> {
     let (partition, key) = place(reference);
     let call = BIND.call().key(key).arg(account.as_str()).arg(id.as_str());
-    ledger.redis.run_durably(partition, &call).await?;
-    Ok(())
+    match replies::read(ledger.redis.run_durably(partition, &call).await?)? {
+        true => Ok(()),
+        false => Err(LedgerError::Foreign),
+    }
 }
 
 pub(super) fn place(reference: &Ref) -> (Partition, String) {

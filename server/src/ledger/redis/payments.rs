@@ -4,11 +4,11 @@ use std::sync::LazyLock;
 
 use sha2::{Digest, Sha256};
 
-use super::{RedisLedger, fields, intents, ms, names, replies, retention, transactions};
+use super::{RedisLedger, agenda, fields, intents, ms, names, replies, retention, transactions};
 use crate::ledger::{LedgerError, Outcome, TIMELINE_LIMIT};
 use crate::payment::{
     AccountName, Amount, Currency, ErrandKind, MerchantUrls, Observation, Payment, PaymentId,
-    Reason, Ref, State, Status, Terms,
+    Reason, Ref, State, Terms, Version,
 };
 use crate::redis::{Call, Partition, Script, Value, change};
 
@@ -16,6 +16,8 @@ static CREATE: LazyLock<Script> = LazyLock::new(|| {
     Script::new(concat!(
         include_str!("clock.lua"),
         include_str!("payment.lua"),
+        include_str!("errand.lua"),
+        include_str!("schedule.lua"),
         include_str!("create.lua"),
     ))
 });
@@ -50,43 +52,44 @@ const FIELDS: [&str; 15] = [
     "created_at",
 ];
 
-/// In four partitions, so it cannot be one step. The index comes before the payment and the intent is bound after it:
-/// wherever this ends early, doing it again does the rest.
+/// In three partitions, so it cannot be one step. What leads to the payment comes before it: wherever this ends early,
+/// doing it again does the rest, and what leads to a payment that was not kept has it adopted from Khipu.
 pub(super) async fn create(
     ledger: &RedisLedger,
     payment: &Payment,
 ) -> Result<Outcome, LedgerError> {
-    let may_refer = async {
+    let bound = async {
         match &payment.reference {
-            Some(reference) => intents::check_account(ledger, reference, &payment.account).await,
+            Some(reference) => {
+                intents::bind(ledger, reference, &payment.account, &payment.id).await
+            }
             None => Ok(()),
         }
     };
-    tokio::try_join!(may_refer, transactions::keep(ledger, payment))?;
+    tokio::try_join!(bound, transactions::keep(ledger, payment))?;
     let (partition, call) = creating(ledger, payment);
     let reply = ledger.redis.run_durably(partition, &call).await?;
-    let outcome = outcome(ledger, &payment.id, &payment.account, reply)?;
-    if let Some(reference) = &payment.reference {
-        intents::bind(ledger, reference, &payment.account, &payment.id).await?;
-    }
-    Ok(outcome)
+    outcome(ledger, &payment.id, &payment.account, reply)
 }
 
 fn creating(ledger: &RedisLedger, payment: &Payment) -> (Partition, Call) {
     let (partition, call) = writing(ledger, &CREATE, &payment.id);
+    let call = agenda::with_agendas(call, partition, ErrandKind::Check);
     let state = &payment.state;
     let terms = payment.terms.as_ref();
     let transaction_id = terms.and_then(|terms| terms.transaction_id.as_deref());
     let mut call = call
         .arg(payment.account.as_str())
         .arg(payment.created_at.unix_ms())
-        .arg(state.status.version())
+        .arg(state.version.number())
         .arg(state.at.unix_ms())
         .arg(u8::from(state.late))
         .arg(state.reason.map_or("", Reason::as_str))
         .arg(terms.map_or(String::new(), |terms| terms.amount.to_string()))
         .arg(terms.map_or("", |terms| terms.currency.as_str()))
-        .arg(transaction_id.unwrap_or_default());
+        .arg(transaction_id.unwrap_or_default())
+        .arg(payment.id.as_str())
+        .arg(payment.first_check_at().unix_ms());
     let expires_at = payment.expires_at.map(|at| at.unix_ms().to_string());
     for (field, value) in [
         ("return_url", payment.urls.return_url.as_deref()),
@@ -115,19 +118,23 @@ pub(super) async fn observe(
 
 fn observing(ledger: &RedisLedger, id: &PaymentId, observation: &Observation) -> (Partition, Call) {
     let (partition, call) = writing(ledger, &OBSERVE, id);
-    let mut call = call
-        .key(partition.key("agenda", ErrandKind::Delivery.as_str()))
-        .key(partition.key("agenda", ErrandKind::Check.as_str()))
+    let call = agenda::with_agendas(call, partition, ErrandKind::Delivery);
+    let mut call = agenda::with_agendas(call, partition, ErrandKind::Check)
         .arg(id.as_str())
         .arg(observation.account.as_str())
         .arg(observation.source.as_str())
         .arg(observation.at.unix_ms());
-    call = match &observation.claim {
-        Some(claim) => call
-            .arg(claim.status.version())
-            .arg(u8::from(claim.late))
-            .arg(claim.reason.map_or("", Reason::as_str)),
-        None => call.arg("").arg("").arg(""),
+    call = match &observation.update {
+        Some(update) => call
+            .arg(update.version.number())
+            .arg(
+                update
+                    .replaces
+                    .map_or(String::new(), |held| held.to_string()),
+            )
+            .arg(u8::from(update.late))
+            .arg(update.reason.map_or("", Reason::as_str)),
+        None => call.arg("").arg("").arg("").arg(""),
     };
     call = match &observation.notification {
         Some(notification) => call
@@ -138,7 +145,10 @@ fn observing(ledger: &RedisLedger, id: &PaymentId, observation: &Observation) ->
         None => call.arg("").arg("").arg("").arg(""),
     };
     for errand in &observation.errands {
-        call = call.arg(errand.kind.as_str()).arg(errand.due_at.unix_ms());
+        call = call
+            .arg(errand.kind.as_str())
+            .arg(errand.due_at.unix_ms())
+            .arg(errand.priority.rank());
     }
     (partition, call)
 }
@@ -261,10 +271,10 @@ fn state(row: &[Option<String>]) -> Result<State, LedgerError> {
     let [Some(status), Some(at), late, reason, ..] = row else {
         return Err(replies::damaged("state"));
     };
-    let status = Status::from_version(replies::number(status)?);
+    let version = Version::from_stored(replies::number(status)?);
     let reason = reason.as_deref().map(Reason::parse);
     Ok(State {
-        status: status.ok_or_else(|| replies::damaged("status"))?,
+        version: version.ok_or_else(|| replies::damaged("status"))?,
         at: replies::moment(at)?,
         late: late.is_some(),
         reason: reason

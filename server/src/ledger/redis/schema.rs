@@ -8,10 +8,11 @@ use crate::redis::{Partition, Script};
 
 static SCHEMA: LazyLock<Script> = LazyLock::new(|| Script::new(include_str!("schema.lua")));
 
-/// Of the keys and fields that this chasqui writes.
-const VERSION: u32 = 1;
+/// Of the keys and fields that this chasqui writes. 1: statuses numbered 1 to 7, which are still read. 2: statuses numbered
+/// by round and kind.
+const VERSION: u32 = 2;
 
-/// Marks a Redis that has no version yet as of today's. Waits for no replica: a gateway must be able to start while there is
+/// Marks a Redis that has no version yet, or an older one, as of today's: older instances refuse to start on it. Waits for no replica: a gateway must be able to start while there is
 /// none, and whoever opens it next marks it again.
 pub(super) async fn check(ledger: &RedisLedger) -> Result<(), LedgerError> {
     let partition = Partition::of("schema");

@@ -9,7 +9,7 @@ use std::time::Duration;
 use super::notifications::parse_verdict;
 use super::{RedisLedger, ms, replies};
 use crate::ledger::{Attempt, Event, Leased, LedgerError, TimelineEntry};
-use crate::payment::{ErrandKind, PaymentId, Source, Status, Timestamp};
+use crate::payment::{ErrandKind, PaymentId, Source, Timestamp, Version};
 use crate::redis::{Partition, Script};
 
 static TIMELINE: LazyLock<Script> = LazyLock::new(|| Script::new(include_str!("timeline.lua")));
@@ -68,7 +68,7 @@ fn parse_observed(rest: &str) -> Option<Event> {
         source: Source::ALL
             .into_iter()
             .find(|known| known.as_str() == source)?,
-        status: Status::from_version(words.next()?.parse().ok()?)?,
+        version: Version::from_stored(words.next()?.parse().ok()?)?,
         accepted: words.next()? == "1",
     })
 }

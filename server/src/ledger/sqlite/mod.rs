@@ -32,7 +32,7 @@ use async_trait::async_trait;
 use rusqlite::Connection;
 
 use self::file::LedgerFile;
-use self::queue::Crew;
+use self::queue::{Crew, Failure};
 use self::store::Store;
 use self::turns::Turns;
 use super::{
@@ -100,6 +100,7 @@ pub struct SqliteLedger {
     writer: Crew,
     commits: Arc<AtomicU64>,
     turns: Turns,
+    failure: Failure,
     /// Last, so that it is given up after the connections are closed.
     _file: Option<LedgerFile>,
 }
@@ -107,6 +108,7 @@ pub struct SqliteLedger {
 impl SqliteLedger {
     /// Opens the ledger, making and migrating the file as needed. Blocks; for the start of a process.
     pub fn open(location: &Location, limits: &Limits) -> Result<Self, LedgerError> {
+        let failure = Failure::new(None);
         match location {
             Location::File(path) => {
                 let file = LedgerFile::take(path)?;
@@ -115,14 +117,14 @@ impl SqliteLedger {
                 let readers = (0..limits.readers.max(1))
                     .map(|_| file.open_reader(limits.busy_wait))
                     .collect::<Result<_, _>>()?;
-                let readers = reader::start(readers, limits)?;
-                Self::start(connection, Some(readers), Some(file), limits)
+                let readers = reader::start(readers, limits, &failure)?;
+                Self::start(connection, Some(readers), Some(file), limits, failure)
             }
             Location::Memory => {
                 let mut connection = Connection::open_in_memory()?;
                 connection.pragma_update(None, "foreign_keys", true)?;
                 migration::migrate(&mut connection, migration::STEPS)?;
-                Self::start(connection, None, None, limits)
+                Self::start(connection, None, None, limits, failure)
             }
         }
     }
@@ -152,18 +154,35 @@ impl SqliteLedger {
         self.commits.load(Ordering::Relaxed)
     }
 
+    /// Done, with the reason, when the ledger can no longer work although its file may be well: one of its threads
+    /// panicked. Only a process that starts again has it back.
+    pub fn failed(&self) -> impl Future<Output = String> + Send + use<> {
+        let mut failure = self.failure.subscribe();
+        async move {
+            let reason = failure.wait_for(Option::is_some).await;
+            let reason = reason.ok().and_then(|reason| reason.clone());
+            match reason {
+                Some(reason) => reason,
+                // It was closed, which is no failure.
+                None => std::future::pending().await,
+            }
+        }
+    }
+
     fn start(
         connection: Connection,
         readers: Option<Crew>,
         file: Option<LedgerFile>,
         limits: &Limits,
+        failure: Failure,
     ) -> Result<Self, LedgerError> {
         let commits = Arc::new(AtomicU64::new(0));
         Ok(Self {
             readers,
-            writer: writer::start(connection, limits, Arc::clone(&commits))?,
+            writer: writer::start(connection, limits, Arc::clone(&commits), &failure)?,
             commits,
             turns: Turns::default(),
+            failure,
             _file: file,
         })
     }

@@ -6,21 +6,24 @@ use super::store::Store;
 use super::{agenda, intents, notifications, timeline};
 use crate::ledger::{LedgerError, OF_TRANSACTION_LIMIT, Outcome};
 use crate::payment::{
-    AccountName, Claim, ErrandKind, MerchantUrls, Observation, Payment, PaymentId, State, Status,
-    Terms,
+    AccountName, ErrandKind, MerchantUrls, Observation, Payment, PaymentId, Priority, State, Terms,
+    Version,
 };
 
 pub(super) fn create(store: &mut Store<'_>, payment: &Payment) -> Result<Outcome, LedgerError> {
-    let known = find(store, &payment.id)?;
-    if known
-        .as_ref()
-        .is_some_and(|known| known.account != payment.account)
-    {
-        return Err(LedgerError::Foreign);
-    }
     if let Some(reference) = &payment.reference {
         intents::check_account(store, reference, &payment.account)?;
     }
+    let known = match find(store, &payment.id)? {
+        Some(known) if known.account != payment.account => {
+            if known.terms.is_some() {
+                return Err(LedgerError::Foreign);
+            }
+            forget(store, &payment.id)?;
+            None
+        }
+        known => known,
+    };
     let before = known.as_ref().map(|known| known.state);
     let merged = match &known {
         Some(known) => filled_in(known, payment),
@@ -29,7 +32,11 @@ pub(super) fn create(store: &mut Store<'_>, payment: &Payment) -> Result<Outcome
     if known.as_ref() != Some(&merged) {
         save(store, &merged)?;
     }
-    timeline::created(store, &payment.id, payment.created_at)?;
+    let is_first = timeline::created(store, &payment.id, payment.created_at)?;
+    if is_first && !merged.state.is_final() {
+        let due_at = merged.first_check_at();
+        agenda::schedule_check(store, &payment.id, due_at, Priority::Silent)?;
+    }
     if let Some(reference) = &payment.reference {
         intents::bind(store, reference, &payment.id)?;
     }
@@ -45,9 +52,9 @@ pub(super) fn observe(
     observation: &Observation,
 ) -> Result<Outcome, LedgerError> {
     let before = owned_state(store, id, &observation.account)?;
-    let start = before.unwrap_or(State::pending(observation.at));
-    let after = match &observation.claim {
-        Some(claim) => start.merged(claim, observation.at),
+    let start = before.unwrap_or(State::created(observation.at));
+    let after = match &observation.update {
+        Some(update) => start.updated(update, observation.at),
         None => start,
     };
     let outcome = Outcome { before, after };
@@ -61,21 +68,30 @@ pub(super) fn observe(
         Some(notification) => !notifications::keep(store, id, notification, observation.at)?,
         None => false,
     };
-    if let Some(claim) = &observation.claim {
-        let is_carried =
-            !is_copy && (observation.notification.is_some() || !observation.errands.is_empty());
-        if outcome.changed() || is_carried {
-            timeline::observed(store, id, observation, claim.status, outcome.changed())?;
+    if let Some(update) = &observation.update {
+        let is_notified = observation.notification.is_some() && !is_copy;
+        if outcome.changed() || is_notified {
+            timeline::observed(store, id, observation, update.version, outcome.changed())?;
         }
     }
+    let is_over = after.is_final();
+    let mut cross_check = None;
     for errand in &observation.errands {
         match errand.kind {
-            ErrandKind::Check => agenda::schedule_check(store, id, errand.due_at)?,
-            ErrandKind::Delivery if after.status == Status::Confirmed => {
+            ErrandKind::Check if !is_over => {
+                agenda::schedule_check(store, id, errand.due_at, errand.priority)?;
+            }
+            ErrandKind::Check if errand.priority == Priority::CrossCheck => {
+                cross_check = Some(errand.due_at);
+            }
+            ErrandKind::Delivery if after.version == Version::CONFIRMED => {
                 agenda::schedule_delivery(store, id, errand.due_at)?;
             }
-            ErrandKind::Delivery => {}
+            ErrandKind::Check | ErrandKind::Delivery => {}
         }
+    }
+    if is_over && outcome.changed() {
+        agenda::end_checks(store, id, cross_check)?;
     }
     Ok(outcome)
 }
@@ -121,10 +137,10 @@ fn filled_in(known: &Payment, new: &Payment) -> Payment {
     fn either<T: Clone>(known: &Option<T>, new: &Option<T>) -> Option<T> {
         known.as_ref().or(new.as_ref()).cloned()
     }
-    let claim = Claim {
-        status: new.state.status,
-        late: new.state.late,
-        reason: new.state.reason,
+    // Of two states the higher: a payment is made or adopted, never moved, by this.
+    let state = match new.state.version > known.state.version {
+        true => new.state,
+        false => known.state,
     };
     Payment {
         id: known.id.clone(),
@@ -140,7 +156,7 @@ fn filled_in(known: &Payment, new: &Payment) -> Payment {
         expires_at: either(&known.expires_at, &new.expires_at),
         // A payment that began with a notification was created before that.
         created_at: known.created_at.min(new.created_at),
-        state: known.state.merged(&claim, new.state.at),
+        state,
     }
 }
 
@@ -156,6 +172,20 @@ fn begun(id: &PaymentId, observation: &Observation, state: State) -> Payment {
         created_at: observation.at,
         state,
     }
+}
+
+/// What another account's notification left of a payment that was unknown here. It owns nothing: Khipu's answer says whose
+/// the payment is, and what the other account sent about it goes.
+fn forget(store: &mut Store<'_>, id: &PaymentId) -> Result<(), LedgerError> {
+    for statement in [
+        "DELETE FROM errand WHERE payment_id = ?1",
+        "DELETE FROM record WHERE payment_id = ?1",
+        "DELETE FROM notification WHERE payment_id = ?1",
+        "DELETE FROM payment WHERE id = ?1",
+    ] {
+        store.statement(statement)?.execute([id])?;
+    }
+    Ok(())
 }
 
 /// `Foreign` if the payment is another account's.
@@ -182,7 +212,7 @@ fn move_on(store: &mut Store<'_>, id: &PaymentId, state: &State) -> Result<(), L
         .statement(
             "UPDATE payment SET status = ?2, status_at = ?3, late = ?4, reason = ?5 WHERE id = ?1",
         )?
-        .execute((id, state.status, state.at, state.late, state.reason))?;
+        .execute((id, state.version, state.at, state.late, state.reason))?;
     Ok(())
 }
 
@@ -216,7 +246,7 @@ fn save(store: &mut Store<'_>, payment: &Payment) -> Result<(), LedgerError> {
             &payment.payment_url,
             payment.expires_at,
             payment.created_at,
-            payment.state.status,
+            payment.state.version,
             payment.state.at,
             payment.state.late,
             payment.state.reason,
@@ -253,7 +283,7 @@ fn from_row(row: &Row<'_>) -> rusqlite::Result<Payment> {
 /// From the four columns that begin at `first`.
 fn state_from(row: &Row<'_>, first: usize) -> rusqlite::Result<State> {
     Ok(State {
-        status: row.get(first)?,
+        version: row.get(first)?,
         at: row.get(first + 1)?,
         late: row.get(first + 2)?,
         reason: row.get(first + 3)?,

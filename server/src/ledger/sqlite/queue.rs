@@ -4,7 +4,7 @@ use std::sync::mpsc::{Receiver, SyncSender, TrySendError, sync_channel};
 use std::thread::{self, JoinHandle};
 use std::time::Duration;
 
-use tokio::sync::oneshot;
+use tokio::sync::{oneshot, watch};
 
 use super::error::reason;
 use super::store::Store;
@@ -125,18 +125,39 @@ where
     }
 }
 
+/// Set, with the thread's name, when one of the ledger's threads panics: what it had in hand is in no known state, and
+/// nothing does its work from then on.
+pub(super) type Failure = watch::Sender<Option<String>>;
+
 /// Threads that serve one queue, until it is dropped: then they finish what is waiting and end.
 #[derive(Debug)]
 pub(super) struct Crew {
     queue: Option<Queue>,
     threads: Vec<JoinHandle<()>>,
+    failure: Failure,
+}
+
+/// Reports the thread that drops it while panicking.
+struct ReportsPanic {
+    thread: String,
+    failure: Failure,
+}
+
+impl Drop for ReportsPanic {
+    fn drop(&mut self) {
+        if thread::panicking() {
+            self.failure
+                .send_replace(Some(format!("the thread {} panicked", self.thread)));
+        }
+    }
 }
 
 impl Crew {
-    pub(super) fn serving(queue: Queue) -> Self {
+    pub(super) fn serving(queue: Queue, failure: &Failure) -> Self {
         Self {
             queue: Some(queue),
             threads: Vec::new(),
+            failure: failure.clone(),
         }
     }
 
@@ -145,9 +166,16 @@ impl Crew {
         name: &str,
         work: impl FnOnce() + Send + 'static,
     ) -> Result<(), LedgerError> {
+        let report = ReportsPanic {
+            thread: name.to_owned(),
+            failure: self.failure.clone(),
+        };
         let thread = thread::Builder::new()
             .name(name.to_owned())
-            .spawn(work)
+            .spawn(move || {
+                let _report = report;
+                work();
+            })
             .map_err(|error| {
                 LedgerError::Unavailable(format!("no thread could be started: {error}"))
             })?;

@@ -5,15 +5,19 @@ use std::sync::{Arc, Mutex, PoisonError};
 use rusqlite::Connection;
 
 use super::Limits;
-use super::queue::{Crew, Operations, Queue};
+use super::queue::{Crew, Failure, Operations, Queue};
 use super::store::Store;
 use crate::ledger::LedgerError;
 
 /// One thread a connection.
-pub(super) fn start(connections: Vec<Connection>, limits: &Limits) -> Result<Crew, LedgerError> {
+pub(super) fn start(
+    connections: Vec<Connection>,
+    limits: &Limits,
+    failure: &Failure,
+) -> Result<Crew, LedgerError> {
     let (queue, operations) = Queue::bounded("read", limits.read_queue, limits.answer_wait);
     let operations = Arc::new(Mutex::new(operations));
-    let mut crew = Crew::serving(queue);
+    let mut crew = Crew::serving(queue, failure);
     for connection in connections {
         let operations = Arc::clone(&operations);
         crew.hire("ledger-reader", move || serve(&connection, &operations))?;

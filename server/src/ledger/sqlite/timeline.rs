@@ -6,28 +6,28 @@ use rusqlite::Row;
 
 use super::store::Store;
 use crate::ledger::{Attempt, Event, Leased, LedgerError, TIMELINE_LIMIT, TimelineEntry};
-use crate::payment::{Observation, PaymentId, Status, Timestamp};
+use crate::payment::{Observation, PaymentId, Timestamp, Version};
 
-/// Once a payment, however often it is created.
+/// Once a payment, however often it is created: whether this was the first time.
 pub(super) fn created(
     store: &mut Store<'_>,
     id: &PaymentId,
     at: Timestamp,
-) -> Result<(), LedgerError> {
-    store
+) -> Result<bool, LedgerError> {
+    let recorded = store
         .statement(
             "INSERT INTO record (payment_id, at, event) SELECT ?1, ?2, 'created'
              WHERE NOT EXISTS (SELECT 1 FROM record WHERE payment_id = ?1 AND event = 'created')",
         )?
         .execute((id, at))?;
-    Ok(())
+    Ok(recorded > 0)
 }
 
 pub(super) fn observed(
     store: &mut Store<'_>,
     id: &PaymentId,
     observation: &Observation,
-    status: Status,
+    version: Version,
     accepted: bool,
 ) -> Result<(), LedgerError> {
     store
@@ -35,7 +35,7 @@ pub(super) fn observed(
             "INSERT INTO record (payment_id, at, event, source, status, accepted)
              VALUES (?1, ?2, 'observed', ?3, ?4, ?5)",
         )?
-        .execute((id, observation.at, observation.source, status, accepted))?;
+        .execute((id, observation.at, observation.source, version, accepted))?;
     Ok(())
 }
 
@@ -100,7 +100,7 @@ fn from_row(row: &Row<'_>) -> rusqlite::Result<TimelineEntry> {
         "created" => Event::Created,
         "observed" => Event::Observed {
             source: row.get("source")?,
-            status: row.get("status")?,
+            version: row.get("status")?,
             accepted: row.get("accepted")?,
         },
         "notified" => Event::Notified {

@@ -10,7 +10,7 @@ use rusqlite::Connection;
 
 use super::Limits;
 use super::error::reason;
-use super::queue::{Crew, Operation, Operations, Queue};
+use super::queue::{Crew, Failure, Operation, Operations, Queue};
 use super::store::Store;
 use crate::ledger::LedgerError;
 
@@ -19,9 +19,10 @@ pub(super) fn start(
     connection: Connection,
     limits: &Limits,
     commits: Arc<AtomicU64>,
+    failure: &Failure,
 ) -> Result<Crew, LedgerError> {
     let (queue, operations) = Queue::bounded("write", limits.write_queue, limits.answer_wait);
-    let mut crew = Crew::serving(queue);
+    let mut crew = Crew::serving(queue, failure);
     let group_limit = limits.group.max(1);
     crew.hire("ledger-writer", move || {
         serve(&connection, &operations, group_limit, &commits);

@@ -19,8 +19,9 @@ use bytes::Bytes;
 
 use super::{Attempt, Event, Ledger};
 use crate::payment::{
-    AccountName, Amount, Claim, Currency, Errand, ErrandKind, Intent, MerchantUrls, Notification,
-    Observation, Payment, PaymentId, Ref, Source, State, Status, Terms, Timestamp, Verdict,
+    AccountName, Amount, Currency, Errand, ErrandKind, Intent, Kind, MerchantUrls, Notification,
+    Observation, Payment, PaymentId, Priority, Ref, Source, State, Status, StatusUpdate, Terms,
+    Timestamp, Verdict, Version,
 };
 
 /// Where the suite gets its ledgers from.
@@ -51,14 +52,22 @@ macro_rules! ledger_suite {
                     creating_keeps_what_is_known
                     creating_merges_a_higher_state
                     creating_for_another_account_is_refused
+                    a_record_without_terms_gives_way_to_the_account_whose_payment_it_is
                     creating_with_another_accounts_reference_is_refused
+                    creating_schedules_the_first_check_once
+                    creating_after_a_notification_leaves_its_check_first
+                    creating_what_is_confirmed_schedules_no_check
                 }
                 observing {
                     an_unknown_payment_is_begun_as_pending_without_terms
                     an_observation_without_a_claim_begins_a_payment_too
-                    the_accepted_claim_brings_its_time_lateness_and_reason
-                    observing_is_max_whatever_the_order
-                    sixty_four_observers_at_once_end_at_the_highest_status
+                    the_accepted_update_brings_its_time_lateness_and_reason
+                    final_updates_end_at_the_highest_whatever_the_order
+                    an_update_counts_only_where_the_store_holds_what_it_replaces
+                    a_word_that_goes_on_keeps_its_time
+                    of_sixty_four_answers_at_once_one_counts
+                    sixty_four_observers_at_once_never_lose_a_confirmation
+                    a_random_history_ends_where_the_rules_say
                     an_observation_for_another_account_is_refused_and_touches_nothing
                     a_refusal_among_a_thousand_at_once_harms_no_other
                     many_are_read_in_the_order_asked_with_none_for_the_unknown
@@ -83,7 +92,8 @@ macro_rules! ledger_suite {
                     no_delivery_where_the_payment_stands_at_reversed
                     a_delivery_may_come_after_the_confirmation
                     scheduling_brings_forward_and_never_puts_off
-                    what_was_attempted_is_not_brought_forward
+                    an_attempted_delivery_is_not_brought_forward
+                    an_attempted_check_that_is_asked_for_is_due_at_the_earlier_time
                     a_settled_check_can_be_scheduled_again
                     a_check_scheduled_while_leased_is_not_lost
                     what_is_put_back_takes_in_a_check_scheduled_while_leased
@@ -96,14 +106,21 @@ macro_rules! ledger_suite {
                     untried_puts_back_and_does_not_count
                     dead_stays_and_is_not_claimed
                     next_due_is_the_earliest_that_can_be_claimed
+                    the_higher_priority_is_claimed_first
+                    of_two_priorities_the_higher_counts
+                    what_is_put_back_has_the_priority_that_its_holder_gives_it
+                    a_confirmation_ends_the_plan_and_its_cross_check_takes_the_place
+                    a_confirmation_during_a_lease_is_cross_checked_after_it
+                    a_payment_that_is_confirmed_gets_no_other_check
                 }
                 timeline {
                     it_tells_everything_in_order
                     what_is_of_one_moment_stays_in_the_order_recorded
-                    a_claim_that_changes_nothing_leaves_no_trace
-                    a_claim_that_changes_nothing_but_carries_something_is_recorded
-                    a_copys_claim_is_not_recorded_again
+                    an_update_that_changes_nothing_leaves_no_record
+                    an_update_that_changes_nothing_is_recorded_with_its_notification_only
+                    a_copys_update_is_not_recorded_again
                     an_attempt_is_recorded_even_if_the_lease_was_lost
+                    an_attempt_that_was_cut_off_is_recorded_and_not_counted
                     it_shows_the_oldest_up_to_its_limit
                     an_unknown_payment_has_none
                 }
@@ -153,6 +170,10 @@ pub(super) fn at(ms: i64) -> Timestamp {
     Timestamp::from_unix_ms(ms)
 }
 
+pub(super) fn version(number: u16) -> Version {
+    Version::from_number(number).expect("a version")
+}
+
 pub(super) fn id(text: &str) -> PaymentId {
     PaymentId::parse(text).expect("payment id")
 }
@@ -197,17 +218,32 @@ pub(super) fn payment(name: &str) -> Payment {
         payment_url: Some("https://khipu.example/payment/info/x".to_owned()),
         expires_at: Some(at(90_000)),
         created_at: at(10),
-        state: State::pending(at(10)),
+        state: State::created(at(10)),
     }
 }
 
-/// A claim and nothing else.
-pub(super) fn saying(status: Status, ms: i64) -> Observation {
+/// An update and nothing else, of a payment that stands where it began.
+pub(super) fn saying(kind: Kind, ms: i64) -> Observation {
+    let (number, held) = match kind {
+        Kind::Confirmed => (1000, None),
+        Kind::Reversed => (1001, None),
+        of_a_round => (10 + of_a_round as u16, Some(11)),
+    };
+    updating(held, number, ms)
+}
+
+/// An update and nothing else. Without `held` it counts from anywhere.
+pub(super) fn updating(held: Option<u16>, number: u16, ms: i64) -> Observation {
     Observation {
         account: shop(),
         source: Source::Khipu,
         at: at(ms),
-        claim: Some(Claim::of(status)),
+        update: Some(StatusUpdate {
+            version: version(number),
+            replaces: held.map(version),
+            late: false,
+            reason: None,
+        }),
         notification: None,
         errands: Vec::new(),
     }
@@ -217,32 +253,33 @@ pub(super) fn saying(status: Status, ms: i64) -> Observation {
 pub(super) fn notified(body: &str, verdict: Verdict, ms: i64) -> Observation {
     Observation {
         source: Source::Notification,
-        claim: None,
+        update: None,
         notification: Some(Notification {
             body: Bytes::copy_from_slice(body.as_bytes()),
             signature: format!("t={ms},s=c2lnbmF0dXJl"),
             verdict,
         }),
-        ..saying(Status::Pending, ms)
+        ..saying(Kind::Created, ms)
     }
 }
 
 /// An errand and nothing else.
 pub(super) fn scheduling(kind: ErrandKind, due_ms: i64) -> Observation {
     Observation {
-        claim: None,
+        update: None,
         errands: vec![Errand {
             kind,
             due_at: at(due_ms),
+            priority: Priority::Silent,
         }],
-        ..saying(Status::Pending, 1)
+        ..saying(Kind::Created, 1)
     }
 }
 
 /// A confirmation as it usually comes: by a notification that agrees, with a delivery to schedule.
 pub(super) fn confirming(body: &str, ms: i64) -> Observation {
     Observation {
-        claim: Some(Claim::of(Status::Confirmed)),
+        update: saying(Kind::Confirmed, ms).update,
         errands: scheduling(ErrandKind::Delivery, ms).errands,
         ..notified(body, Verdict::Agrees, ms)
     }
@@ -258,7 +295,7 @@ pub(super) fn attempt(ms: i64, result: &str) -> Attempt {
 
 pub(super) async fn status(ledger: &dyn Ledger, name: &str) -> Option<Status> {
     let states = ledger.read(&[id(name)]).await.expect("read");
-    states[0].map(|state| state.status)
+    states[0].map(|state| state.status())
 }
 
 pub(super) async fn events(ledger: &dyn Ledger, name: &str) -> Vec<Event> {

@@ -7,6 +7,8 @@ use std::time::Duration;
 use super::*;
 use crate::ledger::{LedgerError, Settlement};
 use crate::payment::Reason;
+use rand::rngs::StdRng;
+use rand::{RngExt, SeedableRng};
 
 pub(in crate::ledger) async fn an_unknown_payment_is_begun_as_pending_without_terms(
     factory: &impl Factory,
@@ -17,7 +19,7 @@ pub(in crate::ledger) async fn an_unknown_payment_is_begun_as_pending_without_te
         .await
         .expect("observe");
     assert_eq!(outcome.before, None);
-    assert_eq!(outcome.after, State::pending(at(40)));
+    assert_eq!(outcome.after, State::created(at(40)));
     let begun = ledger.payment(&id("p1")).await.expect("payment");
     let expected = Payment {
         id: id("p1"),
@@ -28,7 +30,7 @@ pub(in crate::ledger) async fn an_unknown_payment_is_begun_as_pending_without_te
         payment_url: None,
         expires_at: None,
         created_at: at(40),
-        state: State::pending(at(40)),
+        state: State::created(at(40)),
     };
     assert_eq!(begun, Some(expected));
 }
@@ -44,36 +46,37 @@ pub(in crate::ledger) async fn an_observation_without_a_claim_begins_a_payment_t
     assert_eq!(status(&*ledger, "p1").await, Some(Status::Pending));
 }
 
-pub(in crate::ledger) async fn the_accepted_claim_brings_its_time_lateness_and_reason(
+pub(in crate::ledger) async fn the_accepted_update_brings_its_time_lateness_and_reason(
     factory: &impl Factory,
 ) {
     let ledger = factory.fresh().await;
     ledger.create(&payment("p1")).await.expect("create");
-    let claim = Claim {
-        status: Status::Confirmed,
+    let update = StatusUpdate {
+        version: Version::CONFIRMED,
+        replaces: None,
         late: true,
         reason: Some(Reason::PartiallyRefunded),
     };
     let observation = Observation {
-        claim: Some(claim),
-        ..saying(Status::Confirmed, 77)
+        update: Some(update),
+        ..saying(Kind::Confirmed, 77)
     };
     let outcome = ledger
         .observe(&id("p1"), &observation)
         .await
         .expect("observe");
     let expected = State {
-        status: Status::Confirmed,
+        version: Version::CONFIRMED,
         at: at(77),
         late: true,
         reason: Some(Reason::PartiallyRefunded),
     };
     assert_eq!(
         (outcome.before, outcome.after),
-        (Some(State::pending(at(10))), expected)
+        (Some(State::created(at(10))), expected)
     );
     ledger
-        .observe(&id("p1"), &saying(Status::Confirmed, 99))
+        .observe(&id("p1"), &saying(Kind::Confirmed, 99))
         .await
         .expect("repeated, later and not late");
     assert_eq!(
@@ -82,71 +85,181 @@ pub(in crate::ledger) async fn the_accepted_claim_brings_its_time_lateness_and_r
     );
 }
 
-pub(in crate::ledger) async fn observing_is_max_whatever_the_order(factory: &impl Factory) {
+pub(in crate::ledger) async fn final_updates_end_at_the_highest_whatever_the_order(
+    factory: &impl Factory,
+) {
     let ledger = factory.fresh().await;
     for (name, order) in [
-        ("up", [1, 2, 3, 4, 5, 6, 7]),
-        ("down", [7, 6, 5, 4, 3, 2, 1]),
-        ("mixed", [3, 6, 2, 7, 6, 1, 7]),
+        ("up", [1000, 1001, 1000]),
+        ("down", [1001, 1000, 1000]),
+        ("twice", [1000, 1000, 1001]),
     ] {
         let mut highest = 0;
-        for version in order {
-            let claimed = Status::from_version(version).expect("status");
+        for number in order {
             let outcome = ledger
-                .observe(&id(name), &saying(claimed, i64::from(version)))
+                .observe(&id(name), &updating(None, number, i64::from(number)))
                 .await
                 .expect("observe");
-            assert_eq!(outcome.changed(), version > highest, "{name} {version}");
-            highest = highest.max(version);
-            assert_eq!(outcome.after.status.version(), highest, "{name} {version}");
+            assert_eq!(outcome.changed(), number > highest, "{name} {number}");
+            highest = highest.max(number);
+            assert_eq!(outcome.after.version, version(highest), "{name} {number}");
         }
         assert_eq!(status(&*ledger, name).await, Some(Status::Reversed));
     }
 }
 
-pub(in crate::ledger) async fn sixty_four_observers_at_once_end_at_the_highest_status(
+pub(in crate::ledger) async fn an_update_counts_only_where_the_store_holds_what_it_replaces(
     factory: &impl Factory,
 ) {
     let ledger = factory.fresh().await;
-    // 37 and 64 have no common divisor: every number comes once, in another order.
+    ledger.create(&payment("p1")).await.expect("create");
+    for (held, number, stands) in [
+        (17, 24, 11),
+        (11, 17, 17),
+        (11, 14, 17),
+        (17, 22, 22),
+        (17, 24, 22),
+        (22, 24, 24),
+        (24, 23, 24),
+        (24, 1000, 1000),
+        (1000, 997, 1000),
+    ] {
+        let outcome = ledger
+            .observe(&id("p1"), &updating(Some(held), number, 30))
+            .await
+            .expect("observe");
+        assert_eq!(outcome.after.version, version(stands), "{held} to {number}");
+    }
+}
+
+pub(in crate::ledger) async fn a_word_that_goes_on_keeps_its_time(factory: &impl Factory) {
+    let ledger = factory.fresh().await;
+    ledger.create(&payment("p1")).await.expect("create");
+    let mut began = Vec::new();
+    for (held, number, ms) in [
+        (11, 12, 20),
+        (12, 14, 30),
+        (14, 22, 40),
+        (22, 23, 50),
+        (23, 24, 60),
+    ] {
+        let outcome = ledger
+            .observe(&id("p1"), &updating(Some(held), number, ms))
+            .await
+            .expect("observe");
+        began.push((outcome.after.version.number(), outcome.after.at.unix_ms()));
+    }
+    assert_eq!(began, [(12, 20), (14, 20), (22, 40), (23, 50), (24, 60)]);
+}
+
+pub(in crate::ledger) async fn of_sixty_four_answers_at_once_one_counts(factory: &impl Factory) {
+    let ledger = factory.fresh().await;
+    ledger.create(&payment("p1")).await.expect("create");
     let outcomes = at_once(64, |n| {
         let ledger = Arc::clone(&ledger);
-        let claimed = Status::ALL[(n * 37 % 64) % 6];
+        let number = [12, 14, 15, 16, 17][n % 5];
         async move {
             ledger
-                .observe(&id("p1"), &saying(claimed, 5))
+                .observe(&id("p1"), &updating(Some(11), number, 5))
+                .await
+                .expect("observe")
+        }
+    })
+    .await;
+    let counted = outcomes.iter().filter(|outcome| outcome.changed());
+    assert_eq!(counted.count(), 1);
+    let stands: HashSet<_> = outcomes
+        .iter()
+        .map(|outcome| outcome.after.version)
+        .collect();
+    assert_eq!(stands.len(), 1, "all are told the same: {stands:?}");
+}
+
+pub(in crate::ledger) async fn sixty_four_observers_at_once_never_lose_a_confirmation(
+    factory: &impl Factory,
+) {
+    let ledger = factory.fresh().await;
+    ledger.create(&payment("p1")).await.expect("create");
+    let outcomes = at_once(64, |n| {
+        let ledger = Arc::clone(&ledger);
+        let observation = match n % 4 {
+            0 => updating(None, 1000, 5),
+            1 => updating(Some(11), 14, 5),
+            2 => updating(Some(14), 17, 5),
+            _ => updating(Some(17), 22, 5),
+        };
+        async move {
+            ledger
+                .observe(&id("p1"), &observation)
                 .await
                 .expect("observe")
         }
     })
     .await;
     assert_eq!(status(&*ledger, "p1").await, Some(Status::Confirmed));
-
-    let accepted: Vec<_> = outcomes
-        .iter()
-        .filter(|outcome| outcome.changed())
-        .collect();
-    let ranks: HashSet<_> = accepted
-        .iter()
-        .map(|outcome| outcome.after.status)
-        .collect();
-    assert_eq!(ranks.len(), accepted.len(), "each rank is accepted once");
-    assert!(ranks.contains(&Status::Confirmed));
-
+    for outcome in &outcomes {
+        assert!(
+            outcome
+                .before
+                .is_some_and(|before| before.version <= outcome.after.version)
+        );
+    }
     let recorded: Vec<_> = events(&*ledger, "p1")
         .await
         .into_iter()
-        .map(|event| match event {
+        .filter_map(|event| match event {
             Event::Observed {
-                status,
+                version,
                 accepted: true,
                 ..
-            } => status,
-            other => panic!("not an accepted claim: {other:?}"),
+            } => Some(version),
+            Event::Created => None,
+            other => panic!("not an accepted update: {other:?}"),
         })
         .collect();
-    assert_eq!(recorded.len(), accepted.len());
     assert!(recorded.is_sorted(), "{recorded:?}");
+    assert_eq!(recorded.last(), Some(&Version::CONFIRMED));
+}
+
+/// What the store makes of a history is what [`State::updated`] makes of it, step by step.
+pub(in crate::ledger) async fn a_random_history_ends_where_the_rules_say(factory: &impl Factory) {
+    let ledger = factory.fresh().await;
+    let mut random = StdRng::seed_from_u64(7);
+    for n in 0..40 {
+        let name = format!("p{n}");
+        let mut expected: Option<State> = None;
+        for step in 0..25 {
+            let round = 10 * random.random_range(1..4u16);
+            let number = match random.random_range(0..20) {
+                0 => 1000,
+                1 => 1001,
+                _ => round + random.random_range(1..8u16),
+            };
+            // Often what the store holds, so that histories get somewhere.
+            let held = match (expected, random.random_range(0..3)) {
+                (_, 0) => Some(10 * random.random_range(1..4u16) + random.random_range(1..8u16)),
+                (Some(state), _) => Some(state.version.number()),
+                (None, _) => Some(11),
+            };
+            let held = held.filter(|_| number < 1000);
+            let observation = updating(held, number, 100 * n + step);
+            let outcome = ledger
+                .observe(&id(&name), &observation)
+                .await
+                .expect("observe");
+            let before = expected.unwrap_or(State::created(observation.at));
+            let update = observation.update.expect("an update");
+            let after = before.updated(&update, observation.at);
+            assert_eq!(
+                (outcome.before, outcome.after),
+                (expected, after),
+                "{name} {step}"
+            );
+            expected = Some(after);
+        }
+        let read = ledger.read(&[id(&name)]).await.expect("read");
+        assert_eq!(read, [expected], "{name}");
+    }
 }
 
 pub(in crate::ledger) async fn an_observation_for_another_account_is_refused_and_touches_nothing(
@@ -194,7 +307,7 @@ pub(in crate::ledger) async fn a_refusal_among_a_thousand_at_once_harms_no_other
                 account: other_shop(),
                 ..confirming("{\"foreign\":true}", 30)
             },
-            1 => saying(Status::Verifying, 30),
+            1 => saying(Kind::Verifying, 30),
             2 => confirming("{\"paid\":true}", 30),
             _ => notified("{\"paid\":true}", Verdict::Stale, 30),
         };
@@ -240,7 +353,7 @@ pub(in crate::ledger) async fn many_are_read_in_the_order_asked_with_none_for_th
     factory: &impl Factory,
 ) {
     let ledger = factory.fresh().await;
-    for (name, claimed) in [("a", Status::Verifying), ("b", Status::Confirmed)] {
+    for (name, claimed) in [("a", Kind::Verifying), ("b", Kind::Confirmed)] {
         ledger
             .observe(&id(name), &saying(claimed, 1))
             .await
@@ -250,7 +363,10 @@ pub(in crate::ledger) async fn many_are_read_in_the_order_asked_with_none_for_th
         .read(&[id("b"), id("unknown"), id("a"), id("b")])
         .await
         .expect("read");
-    let found: Vec<_> = states.iter().map(|state| state.map(|s| s.status)).collect();
+    let found: Vec<_> = states
+        .iter()
+        .map(|state| state.map(|s| s.status()))
+        .collect();
     assert_eq!(
         found,
         [

@@ -11,7 +11,7 @@ pub(in crate::ledger) async fn it_tells_everything_in_order(factory: &impl Facto
     ledger.create(&payment("p1")).await.expect("create");
     let returned = Observation {
         source: Source::Payer,
-        ..saying(Status::Verifying, 20)
+        ..saying(Kind::Verifying, 20)
     };
     ledger.observe(&p1, &returned).await.expect("observe");
     ledger
@@ -33,7 +33,7 @@ pub(in crate::ledger) async fn it_tells_everything_in_order(factory: &impl Facto
         .expect("claim");
     // Recorded after the attempt below began, and shown where it belongs.
     ledger
-        .observe(&p1, &saying(Status::Reversed, 65))
+        .observe(&p1, &saying(Kind::Reversed, 65))
         .await
         .expect("observe");
     ledger
@@ -41,9 +41,9 @@ pub(in crate::ledger) async fn it_tells_everything_in_order(factory: &impl Facto
         .await
         .expect("settle");
 
-    let observed = |source, status| Event::Observed {
+    let observed = |source, number| Event::Observed {
         source,
-        status,
+        version: version(number),
         accepted: true,
     };
     let attempted = |number, result: &str| Event::Attempted {
@@ -58,12 +58,12 @@ pub(in crate::ledger) async fn it_tells_everything_in_order(factory: &impl Facto
     };
     let expected = [
         (10, Event::Created),
-        (20, observed(Source::Payer, Status::Verifying)),
+        (20, observed(Source::Payer, 14)),
         (30, notified),
-        (30, observed(Source::Notification, Status::Confirmed)),
+        (30, observed(Source::Notification, 1000)),
         (50, attempted(1, "connection refused")),
         (60, attempted(2, "200")),
-        (65, observed(Source::Khipu, Status::Reversed)),
+        (65, observed(Source::Khipu, 1001)),
     ]
     .map(|(ms, event)| TimelineEntry { at: at(ms), event });
     assert_eq!(ledger.timeline(&p1).await.expect("timeline"), expected);
@@ -73,28 +73,39 @@ pub(in crate::ledger) async fn what_is_of_one_moment_stays_in_the_order_recorded
     factory: &impl Factory,
 ) {
     let ledger = factory.fresh().await;
-    for claimed in Status::ALL {
+    const NUMBERS: [u16; 6] = [14, 17, 22, 23, 1000, 1001];
+    let mut held = 11;
+    for number in NUMBERS {
         ledger
-            .observe(&id("p1"), &saying(claimed, 5))
+            .observe(&id("p1"), &updating(Some(held), number, 5))
             .await
             .expect("observe");
+        held = number;
     }
-    let expected = Status::ALL.map(|status| Event::Observed {
+    let expected = NUMBERS.map(|number| Event::Observed {
         source: Source::Khipu,
-        status,
+        version: version(number),
         accepted: true,
     });
     assert_eq!(events(&*ledger, "p1").await, expected);
 }
 
-pub(in crate::ledger) async fn a_claim_that_changes_nothing_leaves_no_trace(
+pub(in crate::ledger) async fn an_update_that_changes_nothing_leaves_no_record(
     factory: &impl Factory,
 ) {
     let ledger = factory.fresh().await;
     ledger.create(&payment("p1")).await.expect("create");
-    for claimed in [Status::Pending, Status::Pending] {
+    let with_errand = Observation {
+        update: updating(Some(17), 22, 99).update,
+        ..scheduling(ErrandKind::Check, 20)
+    };
+    for observation in [
+        saying(Kind::Created, 99),
+        updating(Some(17), 22, 99),
+        with_errand,
+    ] {
         let outcome = ledger
-            .observe(&id("p1"), &saying(claimed, 99))
+            .observe(&id("p1"), &observation)
             .await
             .expect("observe");
         assert!(!outcome.changed());
@@ -106,35 +117,24 @@ pub(in crate::ledger) async fn a_claim_that_changes_nothing_leaves_no_trace(
     );
 }
 
-pub(in crate::ledger) async fn a_claim_that_changes_nothing_but_carries_something_is_recorded(
+pub(in crate::ledger) async fn an_update_that_changes_nothing_is_recorded_with_its_notification_only(
     factory: &impl Factory,
 ) {
     let ledger = factory.fresh().await;
     ledger.create(&payment("p1")).await.expect("create");
-    let with_errand = Observation {
-        claim: Some(Claim::of(Status::Pending)),
-        ..scheduling(ErrandKind::Check, 20)
-    };
-    let with_notification = Observation {
-        claim: Some(Claim::of(Status::Pending)),
-        ..notified("{}", Verdict::Agrees, 30)
-    };
-    for observation in [
-        Observation {
-            at: at(20),
-            ..with_errand
-        },
-        with_notification,
-    ] {
-        ledger
-            .observe(&id("p1"), &observation)
-            .await
-            .expect("observe");
-    }
-    let observed = |source| Event::Observed {
+    let confirmed = saying(Kind::Confirmed, 20);
+    ledger
+        .observe(&id("p1"), &confirmed)
+        .await
+        .expect("observe");
+    ledger
+        .observe(&id("p1"), &confirming("{}", 30))
+        .await
+        .expect("observe");
+    let observed = |source, accepted| Event::Observed {
         source,
-        status: Status::Pending,
-        accepted: false,
+        version: Version::CONFIRMED,
+        accepted,
     };
     let notified = Event::Notified {
         verdict: Verdict::Agrees,
@@ -144,14 +144,14 @@ pub(in crate::ledger) async fn a_claim_that_changes_nothing_but_carries_somethin
         events(&*ledger, "p1").await,
         [
             Event::Created,
-            observed(Source::Khipu),
+            observed(Source::Khipu, true),
             notified,
-            observed(Source::Notification)
+            observed(Source::Notification, false)
         ]
     );
 }
 
-pub(in crate::ledger) async fn a_copys_claim_is_not_recorded_again(factory: &impl Factory) {
+pub(in crate::ledger) async fn a_copys_update_is_not_recorded_again(factory: &impl Factory) {
     let ledger = factory.fresh().await;
     for ms in [30, 40, 50] {
         ledger
@@ -165,7 +165,7 @@ pub(in crate::ledger) async fn a_copys_claim_is_not_recorded_again(factory: &imp
     };
     let observed = Event::Observed {
         source: Source::Notification,
-        status: Status::Confirmed,
+        version: Version::CONFIRMED,
         accepted: true,
     };
     assert_eq!(events(&*ledger, "p1").await, [notified, observed]);
@@ -201,6 +201,37 @@ pub(in crate::ledger) async fn an_attempt_is_recorded_even_if_the_lease_was_lost
         duration: Duration::from_millis(250),
     };
     assert_eq!(events(&*ledger, "p1").await, [attempted.clone(), attempted]);
+}
+
+pub(in crate::ledger) async fn an_attempt_that_was_cut_off_is_recorded_and_not_counted(
+    factory: &impl Factory,
+) {
+    let ledger = factory.fresh().await;
+    ledger
+        .observe(&id("p1"), &scheduling(ErrandKind::Check, 10))
+        .await
+        .expect("observe");
+    let cut_off = Settlement::Untried { due_at: at(30) };
+    for (now, settlement, result) in [(10, cut_off, "cut off"), (30, Settlement::Done, "200")] {
+        let leased = ledger
+            .claim(ErrandKind::Check, at(now), 1, Duration::from_secs(1))
+            .await
+            .expect("claim");
+        assert_eq!(leased[0].attempts, 0);
+        let attempt = attempt(now, result);
+        let settled = ledger.settle(&leased[0], &settlement, Some(&attempt)).await;
+        assert!(settled.expect("settle"));
+    }
+    let attempted = |result: &str| Event::Attempted {
+        kind: ErrandKind::Check,
+        number: 1,
+        result: result.to_owned(),
+        duration: Duration::from_millis(250),
+    };
+    assert_eq!(
+        events(&*ledger, "p1").await,
+        [attempted("cut off"), attempted("200")]
+    );
 }
 
 pub(in crate::ledger) async fn it_shows_the_oldest_up_to_its_limit(factory: &impl Factory) {

@@ -9,7 +9,7 @@ fn paying(name: &str, transaction_id: &str, ms: i64) -> Payment {
     let mut payment = Payment {
         reference: None,
         created_at: at(ms),
-        state: State::pending(at(ms)),
+        state: State::created(at(ms)),
         ..payment(name)
     };
     if let Some(terms) = &mut payment.terms {
@@ -80,7 +80,7 @@ pub(in crate::ledger) async fn a_payment_that_was_filled_in_is_found_by_its_tran
     factory: &impl Factory,
 ) {
     let ledger = factory.fresh().await;
-    let observation = saying(Status::Verifying, 10);
+    let observation = saying(Kind::Verifying, 10);
     ledger
         .observe(&id("early"), &observation)
         .await

@@ -73,7 +73,7 @@ async fn tell(redis: Arc<Redis>, change: Change) {
         .arg(redis.publish_command())
         .arg(format!(
             "{} {} 0 ",
-            change.state.status.version(),
+            change.state.version.number(),
             change.state.at.unix_ms()
         ));
     let partition = Partition::of(change.payment_id.as_str());

@@ -7,13 +7,12 @@ use crate::ledger::Event;
 use crate::ledger::suite::{
     attempt, confirming, events, id, intent, notified, payment, saying, scheduling, shop,
 };
-use crate::payment::{Status, Verdict};
+use crate::payment::{Kind, Verdict};
 
 const RETENTION: Duration = Duration::from_secs(1000);
 const RAW_RETENTION: Duration = Duration::from_secs(100);
 
 /// Kept for good.
-const FOR_EVER: i64 = -1;
 const GONE: i64 = -2;
 
 async fn open_with(server: &RedisServer, raw_retention: Duration) -> RedisLedger {
@@ -64,18 +63,38 @@ async fn deliver(server: &RedisServer, ledger: &RedisLedger) {
 }
 
 #[tokio::test]
-async fn an_open_payment_is_kept_and_a_final_one_goes_after_its_retention() {
+async fn an_open_payment_is_kept_while_khipu_is_asked_and_then_for_its_retention() {
+    const DAY: Duration = Duration::from_secs(24 * 3600);
     let server = start().await;
     let ledger = open_with(&server, RAW_RETENTION).await;
-    for status in Status::ALL {
-        let name = status.as_str();
+    let now = time(&server).await;
+    for (name, expires_at) in [("dated", Some(now.plus(2 * DAY))), ("undated", None)] {
+        let open = Payment {
+            expires_at,
+            created_at: now,
+            ..payment(name)
+        };
+        ledger.create(&open).await.expect("create");
         observe(&ledger, name, &notified("{}", Verdict::Stale, 10)).await;
-        observe(&ledger, name, &saying(status, 20)).await;
+        let term = match expires_at {
+            Some(_) => 2 * DAY,
+            None => DAY,
+        };
         let left = all_left(&server, name).await;
-        match status.is_final() {
-            true => assert!(left.iter().all(|ms| is(*ms, RETENTION)), "{name} {left:?}"),
-            false => assert_eq!(left, [FOR_EVER; 4], "{name}"),
-        }
+        let expected = term + 10 * DAY + RETENTION;
+        assert!(left.iter().all(|ms| is(*ms, expected)), "{name} {left:?}");
+    }
+}
+
+#[tokio::test]
+async fn a_final_payment_goes_after_its_retention() {
+    let server = start().await;
+    let ledger = open_with(&server, RAW_RETENTION).await;
+    for (name, kind) in [("confirmed", Kind::Confirmed), ("reversed", Kind::Reversed)] {
+        observe(&ledger, name, &notified("{}", Verdict::Stale, 10)).await;
+        observe(&ledger, name, &saying(kind, 20)).await;
+        let left = all_left(&server, name).await;
+        assert!(left.iter().all(|ms| is(*ms, RETENTION)), "{name} {left:?}");
     }
 }
 
@@ -107,7 +126,7 @@ async fn whatever_is_written_to_a_final_payment_keeps_it_anew() {
     ledger.create(&payment("p1")).await.expect("create");
     renewed("its creation").await;
     shorten().await;
-    let claimed = ledger.claim(ErrandKind::Check, now, 10, RETENTION).await;
+    let claimed = ledger.claim(ErrandKind::Delivery, now, 10, RETENTION).await;
     let again = Settlement::Again { due_at: now };
     let settled = ledger
         .settle(&claimed.expect("claim")[0], &again, None)
@@ -116,7 +135,7 @@ async fn whatever_is_written_to_a_final_payment_keeps_it_anew() {
     renewed("an attempt").await;
 
     shorten().await;
-    observe(&ledger, "p1", &saying(Status::Verifying, 40)).await;
+    observe(&ledger, "p1", &saying(Kind::Verifying, 40)).await;
     let left = all_left(&server, "p1").await;
     assert!(
         left.iter().all(|ms| *ms <= 50_000),
@@ -222,7 +241,7 @@ async fn what_leads_to_a_payment_goes_with_it() {
         let left = left(&server, name).await;
         assert!(is(left, retention::of_names(&ledger)), "{name} {left}");
     }
-    observe(&ledger, "p1", &saying(Status::Confirmed, 20)).await;
+    observe(&ledger, "p1", &saying(Kind::Confirmed, 20)).await;
     for name in [&intent, &index] {
         eventually("it is kept no longer than the payment", async || {
             is(left(&server, name).await, RETENTION).then_some(())
@@ -242,8 +261,8 @@ async fn what_leads_to_another_payment_too_stays() {
     let (_, intent) = intents::place(&intent(9).reference);
     let (_, index) = transactions::place(&shop(), "order 77");
     // The intent is the first one's.
-    observe(&ledger, "p2", &saying(Status::Cancelled, 20)).await;
-    observe(&ledger, "p1", &saying(Status::Cancelled, 20)).await;
+    observe(&ledger, "p2", &saying(Kind::Confirmed, 20)).await;
+    observe(&ledger, "p1", &saying(Kind::Confirmed, 20)).await;
     eventually("the first one's intent is let go", async || {
         is(left(&server, &intent).await, RETENTION).then_some(())
     })

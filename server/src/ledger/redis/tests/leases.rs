@@ -5,7 +5,7 @@ use redis_processes::deadline::eventually;
 
 use super::*;
 use crate::ledger::suite::{at_once, id, saying, scheduling};
-use crate::payment::Status;
+use crate::payment::Kind;
 
 const LEASE: Duration = Duration::from_secs(60);
 const CHECK: ErrandKind = ErrandKind::Check;
@@ -128,7 +128,7 @@ async fn next_due_needs_no_clock() {
     let due_at = time(&server).await.plus(HOURS);
     schedule(&ledger, "p1", due_at).await;
     ledger
-        .observe(&id("p2"), &saying(Status::Pending, 1))
+        .observe(&id("p2"), &saying(Kind::Created, 1))
         .await
         .expect("observe");
     assert_eq!(ledger.next_due(CHECK).await.expect("due"), Some(due_at));

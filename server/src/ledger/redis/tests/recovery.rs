@@ -97,20 +97,22 @@ async fn a_timeline_keeps_to_its_bounds() {
 }
 
 #[tokio::test]
-async fn what_a_newer_chasqui_wrote_is_refused() {
+async fn what_an_older_chasqui_wrote_is_taken_up_and_what_a_newer_one_wrote_is_refused() {
     let server = start().await;
     let settings = fixture::standalone(&server);
-    drop(open_alone(&server).await);
     let version = Partition::of("schema").key("schema", "version");
-    assert_eq!(server.ask::<String>(&["GET", &version]).await, "1");
-    drop(open_alone(&server).await);
+    for found in ["1", "2"] {
+        server.command(&["SET", &version, found]).await;
+        drop(open_alone(&server).await);
+        assert_eq!(server.ask::<String>(&["GET", &version]).await, "2");
+    }
 
-    server.command(&["SET", &version, "2"]).await;
+    server.command(&["SET", &version, "3"]).await;
     let redis = Redis::open(&settings).await.expect("reachable");
     let error = RedisLedger::open(redis, &settings).await;
     let text = error.expect_err("newer").to_string();
     assert!(text.contains("newer chasqui"), "{text}");
-    assert_eq!(server.ask::<String>(&["GET", &version]).await, "2");
+    assert_eq!(server.ask::<String>(&["GET", &version]).await, "3");
 }
 
 #[tokio::test]

@@ -1,47 +1,37 @@
-//! The max-register through the script, in whatever order claims come.
-
-use proptest::prelude::*;
-use proptest::test_runner::{Config, TestRunner};
+//! Statuses as version 0.1 numbered them.
 
 use super::*;
-use crate::ledger::suite::{events, id, saying};
-use crate::payment::Status;
+use crate::ledger::suite::{confirming, id, updating};
 
-#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn any_order_of_claims_ends_at_the_highest() {
+#[tokio::test]
+async fn what_0_1_wrote_is_read_as_today_and_moves_on_from_there() {
     let server = start().await;
     let ledger = open_alone(&server).await;
-    let mut runner = TestRunner::new(Config::with_cases(64));
-    let claims = prop::collection::vec((1u8..=7, 0i64..1000), 1..16);
-    let outcome = runner.run(&claims, |versions| {
-        now(server.command(&["FLUSHALL"]));
-        let (end, accepted) = now(async {
-            for (version, ms) in &versions {
-                let claimed = Status::from_version(*version).expect("status");
-                let observed = ledger.observe(&id("p1"), &saying(claimed, *ms)).await;
-                observed.expect("observe");
-            }
-            let end = ledger.read(&[id("p1")]).await.expect("read")[0].expect("known");
-            (end, events(&ledger, "p1").await.len())
-        });
-
-        let highest = versions.iter().map(|(version, _)| *version).max();
-        let first = versions
-            .iter()
-            .find(|(version, _)| Some(*version) == highest);
-        prop_assert_eq!(Some(end.status.version()), highest);
-        prop_assert_eq!(Some(end.at.unix_ms()), first.map(|(_, ms)| *ms));
-
-        let mut rank = 0;
-        let rises = versions.iter().filter(|(version, _)| {
-            let rises = *version > rank;
-            rank = rank.max(*version);
-            rises
-        });
-        prop_assert_eq!(accepted, rises.count());
-        Ok(())
-    });
-    if let Err(failure) = outcome {
-        panic!("{failure}");
+    for (old, today) in [
+        (1, 11),
+        (2, 12),
+        (3, 15),
+        (4, 16),
+        (5, 17),
+        (6, 1000),
+        (7, 1001),
+    ] {
+        let name = format!("p{old}");
+        ledger
+            .observe(&id(&name), &confirming("{}", 10))
+            .await
+            .expect("begun");
+        let key = Partition::of(&name).key("payment", &name);
+        server
+            .command(&["HSET", &key, "status", &old.to_string()])
+            .await;
+        let read = ledger.read(&[id(&name)]).await.expect("read")[0].expect("known");
+        assert_eq!(read.version.number(), today);
+        let outcome = ledger
+            .observe(&id(&name), &updating(Some(today), 27, 20))
+            .await
+            .expect("observe");
+        assert_eq!(outcome.before.expect("known").version.number(), today);
+        assert_eq!(outcome.after.version.number(), today.max(27));
     }
 }

@@ -5,7 +5,7 @@ use tokio::sync::mpsc;
 
 use super::*;
 use crate::ledger::suite::{at, confirming, id, payment, saying, scheduling};
-use crate::payment::{Claim, Reason, Status};
+use crate::payment::{Kind, Reason, StatusUpdate, Version};
 use crate::relay::redis::RedisRelay;
 use crate::relay::{Change, Listener, Relay};
 
@@ -55,15 +55,15 @@ impl Watching {
     /// Everything that changes a payment is told once, in order, and nothing that does not.
     async fn hears_of_every_change_and_of_nothing_else(&mut self) {
         self.ledger.create(&payment("p1")).await.expect("create");
-        assert_eq!(self.hears().await, State::pending(at(10)));
+        assert_eq!(self.hears().await, State::created(at(10)));
 
-        let verifying = saying(Status::Verifying, 20);
-        for silent in [saying(Status::Pending, 15), verifying.clone()] {
+        let verifying = saying(Kind::Verifying, 20);
+        for silent in [saying(Kind::Created, 15), verifying.clone()] {
             self.observe("p1", &silent).await;
         }
         let expected = State {
-            status: Status::Verifying,
-            ..State::pending(at(20))
+            version: Version::from_number(14).expect("version"),
+            ..State::created(at(20))
         };
         assert_eq!(self.hears().await, expected);
 
@@ -72,8 +72,9 @@ impl Watching {
         self.observe("p2", &confirming("{}", 30)).await;
         self.ledger.create(&payment("p1")).await.expect("again");
         let late = Observation {
-            claim: Some(Claim {
-                status: Status::Confirmed,
+            update: Some(StatusUpdate {
+                version: Version::CONFIRMED,
+                replaces: None,
                 late: true,
                 reason: Some(Reason::MarkedPaidByReceiver),
             }),
@@ -81,7 +82,7 @@ impl Watching {
         };
         self.observe("p1", &late).await;
         let expected = State {
-            status: Status::Confirmed,
+            version: Version::CONFIRMED,
             at: at(40),
             late: true,
             reason: Some(Reason::MarkedPaidByReceiver),
@@ -91,8 +92,8 @@ impl Watching {
         self.observe("p1", &late).await;
         let reversed = Payment {
             state: State {
-                status: Status::Reversed,
-                ..State::pending(at(50))
+                version: Version::REVERSED,
+                ..State::created(at(50))
             },
             ..payment("p1")
         };

@@ -5,7 +5,7 @@ use std::path::Path;
 
 use super::*;
 use crate::ledger::suite::{confirming, id, saying, scheduling, status};
-use crate::payment::Status;
+use crate::payment::{Kind, Status};
 
 fn refused(path: &Path) -> String {
     match SqliteLedger::open(&Location::File(path.to_owned()), &Limits::default()) {
@@ -101,11 +101,11 @@ async fn an_observation_that_changes_nothing_writes_nothing() {
             .len()
     };
     ledger
-        .observe(&id("p1"), &saying(Status::Verifying, 1))
+        .observe(&id("p1"), &saying(Kind::Verifying, 1))
         .await
         .expect("observe");
     let before = log_length();
-    for claimed in [Status::Verifying, Status::Pending] {
+    for claimed in [Kind::Verifying, Kind::Created] {
         ledger
             .observe(&id("p1"), &saying(claimed, 2))
             .await
@@ -141,11 +141,11 @@ async fn it_can_be_read_beside_the_running_ledger() {
     for (sql, expected) in [
         (
             "SELECT concat_ws('|', id, account, status, status_at, late) FROM payment",
-            "p1|shop|6|77|0",
+            "p1|shop|1000|77|0",
         ),
         (
             "SELECT concat_ws('|', event, source, status, accepted) FROM record ORDER BY id DESC",
-            "observed|notification|6|1",
+            "observed|notification|1000|1",
         ),
         (
             "SELECT concat_ws('|', verdict, copies, cast(body AS TEXT)) FROM notification",

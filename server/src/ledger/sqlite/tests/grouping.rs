@@ -7,7 +7,7 @@ use futures_util::FutureExt;
 
 use super::*;
 use crate::ledger::suite::{id, notified, other_shop, saying, scheduling, status};
-use crate::payment::{Status, Verdict};
+use crate::payment::{Kind, Status, Verdict};
 
 type Waiting<'l, T> = Pin<Box<dyn Future<Output = Result<T, LedgerError>> + Send + 'l>>;
 
@@ -65,7 +65,7 @@ async fn what_waits_is_committed_together_up_to_the_limit() {
     let ledger = open(&Location::Memory, &limits);
     let held = hold(&ledger);
     let (observation, names) = (
-        saying(Status::Verifying, 1),
+        saying(Kind::Verifying, 1),
         (0..25).map(|n| id(&format!("p{n}"))).collect::<Vec<_>>(),
     );
     let waiting: Vec<_> = names
@@ -87,7 +87,7 @@ async fn a_full_queue_answers_at_once() {
     };
     let ledger = open(&Location::Memory, &limits);
     let held = hold(&ledger);
-    let (p1, observation) = (id("p1"), saying(Status::Verifying, 1));
+    let (p1, observation) = (id("p1"), saying(Kind::Verifying, 1));
     let waiting = [(); 2].map(|()| queued(ledger.observe(&p1, &observation)));
     let refused = ledger.observe(&p1, &observation).now_or_never();
     assert_eq!(
@@ -109,11 +109,7 @@ async fn who_waits_too_long_is_told_and_the_work_is_done_all_the_same() {
     };
     let ledger = open(&Location::Memory, &limits);
     let held = hold(&ledger);
-    let text = unavailable(
-        ledger
-            .observe(&id("p1"), &saying(Status::Confirmed, 1))
-            .await,
-    );
+    let text = unavailable(ledger.observe(&id("p1"), &saying(Kind::Confirmed, 1)).await);
     assert!(text.contains("within 20ms"), "{text}");
     held.release.send(()).expect("the writer waits");
     assert_eq!(status(&ledger, "p1").await, Some(Status::Confirmed));
@@ -138,7 +134,7 @@ async fn readers_on_a_file_do_not_wait_for_the_writer() {
     let directory = tempfile::tempdir().expect("directory");
     let ledger = open(&file(&directory), &Limits::default());
     ledger
-        .observe(&id("p1"), &saying(Status::Verifying, 1))
+        .observe(&id("p1"), &saying(Kind::Verifying, 1))
         .await
         .expect("observe");
     let held = hold(&ledger);
@@ -151,7 +147,7 @@ async fn a_commit_that_fails_answers_everybody_and_the_next_one_works() {
     let directory = tempfile::tempdir().expect("directory");
     let ledger = open(&file(&directory), &Limits::default());
     let held = hold(&ledger);
-    let (p1, observation) = (id("p1"), saying(Status::Verifying, 1));
+    let (p1, observation) = (id("p1"), saying(Kind::Verifying, 1));
     let before = queued(ledger.observe(&p1, &observation));
     // A reference to nothing, which is looked at when the transaction is committed.
     let spoiling = queued(ledger.write(|store| {
@@ -183,7 +179,7 @@ async fn a_commit_that_fails_answers_everybody_and_the_next_one_works() {
 async fn a_transaction_that_is_lost_answers_everybody_and_the_next_one_works() {
     let ledger = open(&Location::Memory, &Limits::default());
     let held = hold(&ledger);
-    let (p1, observation) = (id("p1"), saying(Status::Verifying, 1));
+    let (p1, observation) = (id("p1"), saying(Kind::Verifying, 1));
     let before = queued(ledger.observe(&p1, &observation));
     // What SQLite does by itself when memory or disk runs out at a bad moment.
     let spoiling = queued(ledger.write::<(), _>(|store| {
@@ -204,7 +200,7 @@ async fn a_full_disk_is_named_to_the_whole_group_and_what_fits_works_afterwards(
     let directory = tempfile::tempdir().expect("directory");
     let ledger = open(&file(&directory), &Limits::default());
     ledger
-        .observe(&id("p1"), &saying(Status::Verifying, 1))
+        .observe(&id("p1"), &saying(Kind::Verifying, 1))
         .await
         .expect("observe");
     let allow = |pages: i64| {
@@ -222,7 +218,7 @@ async fn a_full_disk_is_named_to_the_whole_group_and_what_fits_works_afterwards(
 
     let held = hold(&ledger);
     let (p1, large) = (id("p1"), notified(&"x".repeat(60_000), Verdict::Stale, 2));
-    let small = saying(Status::Confirmed, 3);
+    let small = saying(Kind::Confirmed, 3);
     // SQLite gives up the whole transaction when the disk is full, not only the statement.
     let waiting = [
         queued(ledger.observe(&p1, &small)),
@@ -246,7 +242,7 @@ async fn an_operation_that_fails_half_way_leaves_nothing() {
     let ledger = open(&Location::Memory, &Limits::default());
     let held = hold(&ledger);
     let half = queued(ledger.write::<(), _>(|store| {
-        payments::observe(store, &id("half"), &saying(Status::Confirmed, 1))?;
+        payments::observe(store, &id("half"), &saying(Kind::Confirmed, 1))?;
         Err(LedgerError::Unavailable("half way".to_owned()))
     }));
     let (whole, check) = (id("whole"), scheduling(ErrandKind::Check, 1));
@@ -264,10 +260,9 @@ async fn dropping_it_finishes_what_is_queued() {
     let ledger = open(&file(&directory), &Limits::default());
     let held = hold(&ledger);
     for n in 0..300 {
-        drop(queued(ledger.observe(
-            &id(&format!("p{n}")),
-            &saying(Status::Confirmed, 1),
-        )));
+        drop(queued(
+            ledger.observe(&id(&format!("p{n}")), &saying(Kind::Confirmed, 1)),
+        ));
     }
     // Nobody waits for an answer any more.
     let release = held.release.clone();

@@ -3,6 +3,7 @@
 mod file;
 mod grouping;
 mod idempotency;
+mod panics;
 mod register;
 
 use std::path::PathBuf;

@@ -1,0 +1,60 @@
+//! What a listener answers: what it can say before the storage is there, and then all of it.
+
+use std::sync::{Arc, OnceLock};
+use std::time::Duration;
+
+use axum::Router;
+use axum::http::{HeaderValue, StatusCode, header};
+use axum::middleware;
+use axum::response::{IntoResponse, Response};
+use axum::routing::get;
+
+use super::operations;
+use super::problem::Problem;
+use super::request_id;
+
+/// The storage is looked for every second.
+const RETRY_AFTER: Duration = Duration::from_secs(1);
+
+#[derive(Debug)]
+pub(crate) struct Entrance {
+    starting: Router,
+    opened: OnceLock<Router>,
+}
+
+impl Entrance {
+    /// Says that the process lives, and that it cannot do anything yet.
+    pub(crate) fn starting() -> Arc<Self> {
+        let starting = Router::new()
+            .route("/livez", get(operations::alive))
+            .route("/readyz", get(not_ready))
+            .fallback(not_yet)
+            .layer(middleware::from_fn(request_id::identify));
+        Arc::new(Self {
+            starting,
+            opened: OnceLock::new(),
+        })
+    }
+
+    /// From now on this answers, on connections that are open too.
+    pub(crate) fn open(&self, router: Router) {
+        let _ = self.opened.set(router);
+    }
+
+    pub(super) fn router(&self) -> Router {
+        self.opened.get().unwrap_or(&self.starting).clone()
+    }
+}
+
+async fn not_ready() -> Response {
+    let retry_after = [(
+        header::RETRY_AFTER,
+        HeaderValue::from(RETRY_AFTER.as_secs()),
+    )];
+    (StatusCode::SERVICE_UNAVAILABLE, retry_after, "starting\n").into_response()
+}
+
+async fn not_yet() -> Problem {
+    let detail = "this instance waits for its storage; try again";
+    Problem::new(StatusCode::SERVICE_UNAVAILABLE, "starting", detail).retry_after(RETRY_AFTER)
+}

@@ -1,0 +1,64 @@
+//! A gateway that is started before its Redis.
+
+use chasqui_tests::api::{Answer, Api};
+use chasqui_tests::deadline::eventually;
+use chasqui_tests::gateway::ready;
+use chasqui_tests::notification::{body, signed};
+use chasqui_tests::process::Process;
+use chasqui_tests::sandbox::Sandbox;
+use chasqui_tests::settings::Settings;
+use redis_processes::{Options, RedisServer};
+use serde_json::json;
+
+/// A Redis that is not there yet, and a gateway that waits for it.
+async fn waiting() -> (Sandbox, RedisServer, Process, Api) {
+    let sandbox = Sandbox::start().await;
+    let mut redis = RedisServer::start(&Options::default()).await;
+    redis.kill();
+    let mut settings = Settings::new(&sandbox.url);
+    settings.storage = redis.url();
+    let gateway = Process::launch(&settings);
+    let api = Api::new(&gateway.url, &settings.accounts[0].api_key);
+    eventually("/livez answers", async || {
+        let answer = api.try_get("/livez").await?;
+        (answer.status == 200).then_some(())
+    })
+    .await;
+    (sandbox, redis, gateway, api)
+}
+
+fn expect_starting(answer: Answer) {
+    assert_eq!(answer.header("retry-after"), "1");
+    answer.expect_problem(503, "starting");
+}
+
+#[tokio::test]
+async fn while_redis_is_awaited_only_livez_answers_and_the_rest_is_told_to_come_back() {
+    let (_sandbox, mut redis, gateway, api) = waiting().await;
+    let admin = Api::new(&gateway.admin_url().await, "");
+    for listener in [&api, &admin] {
+        listener.get("/livez").await.expect(200);
+        let readiness = listener.get("/readyz").await.expect(503);
+        assert_eq!(readiness.text().trim(), "starting");
+        assert_eq!(readiness.header("retry-after"), "1");
+        for path in ["/healthz", "/metrics", "/v3/banks", "/js/chasqui.js", "/"] {
+            expect_starting(listener.get(path).await);
+        }
+    }
+    expect_starting(api.post("/v3/payments", "{}").await);
+    let notification = body("zfxnocsow6mz", &json!({}));
+    expect_starting(api.notify(Some(&signed(&notification)), notification).await);
+
+    redis.start_again().await;
+    ready(&gateway.url).await;
+    // On the connections that were told to come back, too.
+    api.get("/v3/banks").await.expect(200);
+    admin.get("/metrics").await.expect(200);
+}
+
+#[tokio::test]
+async fn a_gateway_that_waits_for_redis_can_be_stopped() {
+    let (_sandbox, _redis, mut gateway, _api) = waiting().await;
+    gateway.terminate();
+    assert_eq!(gateway.ended().await.code(), Some(0));
+}
