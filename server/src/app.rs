@@ -21,7 +21,7 @@ use crate::gateway::{Gateway, Parts, Wake};
 use crate::http::{self, Canary, Entrance, Readiness, Site};
 use crate::ledger::{Ledger, LedgerError};
 use crate::outbox::Outbox;
-use crate::push::Hub;
+use crate::push::{Hub, Intervals};
 use crate::reconciler::Reconciler;
 use crate::relay::Listener;
 use crate::token::StatusTokens;
@@ -77,15 +77,15 @@ async fn bind(address: SocketAddr) -> Result<TcpListener, AppError> {
 
 /// Runs a gateway until `shutdown`, then drains: watchers are sent away over the drain window, requests under way finish,
 /// and what is on the agenda stays there for whoever comes next.
-pub async fn run(
+pub fn run(
     config: Config,
     listeners: Listeners,
     shutdown: impl Future<Output = ()>,
-) -> Result<(), AppError> {
+) -> impl Future<Output = Result<(), AppError>> {
     let storage = config.storage.clone();
     // Boxed: it is large, done with at once, and would be held as long as everything else.
     let opening = Box::pin(async move { storage::open(&storage).await });
-    run_on(opening, config, listeners, shutdown).await
+    run_on(opening, config, listeners, shutdown)
 }
 
 async fn run_on(
@@ -113,11 +113,12 @@ async fn run_on(
     let signing_keys = signing_keys(&config)?;
     let limits = &config.limits;
 
-    let hub = Arc::new(Hub::new(
-        limits.watchers_per_payment,
-        limits.ping_interval,
-        limits.connection_lifetime,
-    ));
+    let intervals = Intervals {
+        heartbeat: limits.heartbeat_interval,
+        ping: limits.ping_interval,
+        lifetime: limits.connection_lifetime,
+    };
+    let hub = Arc::new(Hub::new(limits.watchers_per_payment, intervals));
     let relay = opened.relay(Arc::clone(&hub) as Arc<dyn Listener>);
     let khipu = khipu::Client::new(&config.khipu, limits.khipu_answer_bytes)?;
     let wake = Wake::default();

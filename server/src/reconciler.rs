@@ -1,8 +1,8 @@
-//! Asks Khipu about payments whose notification could not be believed by itself: the agenda's checks.
+//! The checks: asks Khipu about every payment that is not confirmed, watched or not, and whether it agrees with confirmations.
 //!
-//! A check survives a crash, for it is an errand in the ledger. It is repeated until Khipu's answer is final, Khipu knows
-//! no such payment, or the schedule has run out. Payments that somebody is watching are asked about elsewhere, much more
-//! often.
+//! A check is a job in the store, so it survives a crash. [`CheckPlan`] says when the next one is due; it ends when the
+//! payment is confirmed or reversed, when Khipu knows no such payment, or when the plan has run out. Payments that are
+//! watched are asked about much more often, by the gateway.
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -11,23 +11,9 @@ use tokio::sync::{Notify, Semaphore};
 use tokio::time::Instant;
 
 use crate::clock;
-use crate::gateway::{AskError, Gateway};
+use crate::gateway::{AskError, CROSS_CHECK_DELAY, Gateway};
 use crate::ledger::{Attempt, Leased, Ledger, Settlement};
-use crate::payment::{ErrandKind, PaymentId};
-
-/// How long after each check without a final answer the next one follows; after the last the check is given up, and the
-/// next notification or watcher begins anew.
-const INTERVALS: [Duration; 9] = [
-    Duration::from_secs(5),
-    Duration::from_secs(30),
-    Duration::from_secs(2 * 60),
-    Duration::from_secs(10 * 60),
-    Duration::from_secs(3600),
-    Duration::from_secs(6 * 3600),
-    Duration::from_secs(12 * 3600),
-    Duration::from_secs(24 * 3600),
-    Duration::from_secs(24 * 3600),
-];
+use crate::payment::{CheckPlan, ErrandKind, Payment, Priority, Timestamp, Version, retry};
 
 /// Checks in hand at once; more wait in the ledger.
 const IN_HAND: usize = 32;
@@ -41,6 +27,12 @@ const TIMES_NOT_FOUND: u32 = 4;
 
 /// How soon to come back to a check because somebody has just asked about its payment.
 const ASKED_JUST_NOW: Duration = Duration::from_secs(1);
+
+/// Between two attempts of a check whose payment cannot be read.
+const LONGEST_RETRY: Duration = Duration::from_secs(600);
+
+/// How long a cross-check waits for room under the account's limiter once it is due. Then it is dropped and counted.
+const CROSS_CHECK_PATIENCE: Duration = Duration::from_secs(600);
 
 /// The agenda is not asked again at once for what is due and in somebody's hands.
 const SHORTEST_REST: Duration = Duration::from_millis(50);
@@ -121,23 +113,34 @@ impl Reconciler {
             tokio::time::timeout(until_due.clamp(SHORTEST_REST, IDLE), self.wake.notified()).await;
     }
 
-    async fn check(&self, leased: Leased) {
+    async fn check(&self, mut leased: Leased) {
         let started = clock::now();
-        let asked = self.ask(&leased.payment_id, leased.attempts).await;
-        let (attempt, settlement) = match asked {
-            Some((result, settlement)) => {
-                let attempt = Attempt {
-                    at: started,
-                    duration: clock::now().since(started),
-                    result,
-                };
-                (Some(attempt), settlement)
+        let (result, settlement) = match self.ask(&leased).await {
+            Ending::Over => (None, Settlement::Done),
+            Ending::Untried { due_at } => (None, Settlement::Untried { due_at }),
+            Ending::Done(result) => (Some(result), Settlement::Done),
+            Ending::GivenUp(result) => {
+                metrics::counter!("chasqui_checks_given_up_total").increment(1);
+                tracing::warn!(
+                    payment_id = %leased.payment_id,
+                    "a payment is still not decided long after its expiry; khipu is asked about it again only when it is visited or notified of"
+                );
+                (Some(result), Settlement::Dead)
             }
-            None => {
-                let due_at = clock::now().plus(ASKED_JUST_NOW);
-                (None, Settlement::Untried { due_at })
+            Ending::Again {
+                result,
+                due_at,
+                priority,
+            } => {
+                leased.priority = priority;
+                (Some(result), Settlement::Again { due_at })
             }
         };
+        let attempt = result.map(|result| Attempt {
+            at: started,
+            duration: clock::now().since(started),
+            result,
+        });
         let settled = self.ledger.settle(&leased, &settlement, attempt.as_ref());
         match settled.await {
             Ok(true) => {}
@@ -150,42 +153,130 @@ impl Reconciler {
         }
     }
 
-    /// `None`: somebody has just asked, perhaps too early to know what this check is about.
-    async fn ask(&self, id: &PaymentId, attempts: u32) -> Option<(String, Settlement)> {
+    async fn ask(&self, leased: &Leased) -> Ending {
+        let id = &leased.payment_id;
         let payment = match self.ledger.payment(id).await {
             Ok(Some(payment)) => payment,
-            Ok(None) => return Some(("the payment is gone".into(), Settlement::Done)),
-            Err(error) => return Some((error.to_string(), again(attempts))),
+            Ok(None) => return Ending::Over,
+            Err(error) => return unread(leased, error.to_string()),
         };
-        let Some(account) = self.gateway.accounts.named(&payment.account) else {
-            let result = "its account is no longer configured".into();
-            return Some((result, again(attempts)));
-        };
-        Some(match self.gateway.ask_in_turn(account, id).await? {
-            Ok(_) => match self.ledger.read(std::slice::from_ref(id)).await {
-                Ok(states) if states[0].is_some_and(|state| state.is_final()) => {
-                    ("khipu answered: final".into(), Settlement::Done)
-                }
-                _ => ("khipu answered: not final yet".into(), again(attempts)),
-            },
-            Err(AskError::Khipu(error))
-                if error.is_not_found() && attempts + 1 >= TIMES_NOT_FOUND =>
-            {
-                tracing::warn!(payment_id = %id, "khipu knows no payment of which it seemed to notify");
-                ("khipu knows no such payment".into(), Settlement::Done)
+        if is_over(&payment) {
+            if !awaits_cross_check(leased, &payment) {
+                return Ending::Over;
             }
-            Err(error) => (error.to_string(), again(attempts)),
-        })
+            if clock::now() > last_cross_check(&payment) {
+                metrics::counter!("chasqui_cross_checks_dropped_total").increment(1);
+                return Ending::Over;
+            }
+        }
+        let Some(account) = self.gateway.accounts.named(&payment.account) else {
+            return undecided(
+                leased,
+                &payment,
+                "its account is not configured".into(),
+                false,
+            );
+        };
+        let Some(asked) = self.gateway.ask_in_turn(account, id).await else {
+            return Ending::Untried {
+                due_at: clock::now().plus(ASKED_JUST_NOW),
+            };
+        };
+        // With what the answer has changed, such as the terms of a payment that was not known.
+        let payment = match self.ledger.payment(id).await {
+            Ok(Some(payment)) => payment,
+            Ok(None) => return Ending::Over,
+            Err(error) => return unread(leased, error.to_string()),
+        };
+        match asked {
+            Ok(_) if is_over(&payment) => Ending::Done("khipu answered: final".into()),
+            Ok(_) => undecided(
+                leased,
+                &payment,
+                "khipu answered: not final yet".into(),
+                true,
+            ),
+            Err(AskError::Khipu(error)) if error.is_not_found() => {
+                not_found(leased, &payment, error.to_string())
+            }
+            Err(error) => undecided(leased, &payment, error.to_string(), false),
+        }
     }
 }
 
-fn again(attempts: u32) -> Settlement {
-    match INTERVALS.get(attempts as usize) {
-        Some(interval) => Settlement::Again {
-            due_at: clock::now().plus(*interval),
-        },
-        None => Settlement::Dead,
+/// How a check ends.
+#[derive(Debug)]
+enum Ending {
+    /// There is nothing to ask.
+    Over,
+    /// Khipu was just asked about the payment, perhaps too early to know what this check is about.
+    Untried {
+        due_at: Timestamp,
+    },
+    Done(String),
+    Again {
+        result: String,
+        due_at: Timestamp,
+        priority: Priority,
+    },
+    GivenUp(String),
+}
+
+/// Nothing but a cross-check is left to ask.
+fn is_over(payment: &Payment) -> bool {
+    payment.state.is_final()
+}
+
+fn awaits_cross_check(leased: &Leased, payment: &Payment) -> bool {
+    leased.priority == Priority::CrossCheck && payment.state.version == Version::CONFIRMED
+}
+
+/// A cross-check that found no room until then is not made.
+fn last_cross_check(payment: &Payment) -> Timestamp {
+    let due_at = payment.state.at.plus(CROSS_CHECK_DELAY);
+    due_at.plus(CROSS_CHECK_PATIENCE)
+}
+
+/// The plan is not known while the store cannot be read.
+fn unread(leased: &Leased, result: String) -> Ending {
+    Ending::Again {
+        result,
+        due_at: clock::now().plus(retry(leased.attempts).unwrap_or(LONGEST_RETRY)),
+        priority: leased.priority,
     }
+}
+
+fn undecided(leased: &Leased, payment: &Payment, result: String, answered: bool) -> Ending {
+    let now = clock::now();
+    let attempts = leased.attempts;
+    if is_over(payment) {
+        return match retry(attempts) {
+            Some(after) if awaits_cross_check(leased, payment) => Ending::Again {
+                result,
+                due_at: now.plus(after),
+                priority: leased.priority,
+            },
+            _ => Ending::Done(result),
+        };
+    }
+    match CheckPlan::of(payment).after(leased.priority, attempts, answered, now) {
+        Some((due_at, priority)) => Ending::Again {
+            result,
+            due_at,
+            priority,
+        },
+        None => Ending::GivenUp(result),
+    }
+}
+
+/// Khipu's side that answers may lag behind its side that notifies: of a payment that was not made here it is believed when
+/// it has said so a few times.
+fn not_found(leased: &Leased, payment: &Payment, result: String) -> Ending {
+    if payment.terms.is_none() && leased.attempts + 1 >= TIMES_NOT_FOUND {
+        tracing::warn!(payment_id = %leased.payment_id, "khipu does not know a payment of which it seemed to notify");
+        return Ending::Done("khipu knows no such payment".into());
+    }
+    undecided(leased, payment, result, true)
 }
 
 #[cfg(test)]
@@ -193,7 +284,9 @@ mod tests {
     use super::*;
     use crate::gateway::fixture::{Stage, id};
     use crate::ledger::Event;
-    use crate::payment::{Errand, Kind};
+    use crate::payment::{Errand, Kind, MerchantUrls, Observation, Reported, Source, State};
+
+    use metrics_exporter_prometheus::PrometheusBuilder;
 
     /// What is recorded of one check, and the check as the next claim finds it.
     async fn checked(stage: &Stage) -> (Vec<Event>, Leased) {
@@ -217,13 +310,118 @@ mod tests {
         (attempts.collect(), claim(due).await)
     }
 
+    /// The only check that is there, in the hands of nobody else.
+    async fn leased(stage: &Stage, now: Timestamp) -> Leased {
+        let claimed = stage.ledger.claim(ErrandKind::Check, now, 9, LEASE).await;
+        claimed.expect("claimed").pop().expect("a check")
+    }
+
+    async fn check(stage: &Stage, leased: Leased) {
+        let (gateway, ledger) = (Arc::clone(&stage.gateway), Arc::clone(&stage.ledger));
+        let reconciler = Reconciler::new(gateway, ledger, Arc::default());
+        reconciler.check(leased).await;
+    }
+
+    async fn attempts(stage: &Stage) -> usize {
+        let timeline = stage.ledger.timeline(&id("a")).await.expect("timeline");
+        let attempted = |event: &Event| matches!(event, Event::Attempted { .. });
+        timeline.iter().filter(|it| attempted(&it.event)).count()
+    }
+
+    async fn next_due(stage: &Stage) -> Option<Timestamp> {
+        let due = stage.ledger.next_due(ErrandKind::Check).await;
+        due.expect("read")
+    }
+
+    async fn confirm(stage: &Stage, at: Timestamp) {
+        let confirmed = Observation {
+            account: stage.account().name.clone(),
+            source: Source::Notification,
+            at,
+            update: Reported::Confirmed {
+                late: false,
+                reason: None,
+            }
+            .final_update(),
+            notification: None,
+            errands: vec![Errand::check(at, Priority::CrossCheck)],
+        };
+        let observed = stage.ledger.observe(&id("a"), &confirmed).await;
+        observed.expect("committed");
+    }
+
+    #[tokio::test]
+    async fn a_check_of_what_was_confirmed_meanwhile_ends_without_a_question() {
+        let stage = stage().await;
+        let check_leased = leased(&stage, clock::now()).await;
+        stage.commit(&id("a"), Kind::Confirmed).await;
+        check(&stage, check_leased).await;
+        assert_eq!((attempts(&stage).await, next_due(&stage).await), (0, None));
+    }
+
+    #[tokio::test]
+    async fn a_cross_check_is_made_once_it_is_due_and_made_again_if_khipu_does_not_answer() {
+        let stage = stage().await;
+        let now = clock::now();
+        confirm(&stage, now).await;
+        check(&stage, leased(&stage, now).await).await;
+        assert_eq!(attempts(&stage).await, 1);
+        assert!(next_due(&stage).await.expect("put back") > now);
+    }
+
+    #[tokio::test]
+    async fn a_cross_check_without_room_for_ten_minutes_is_dropped_and_counted() {
+        let recorder = PrometheusBuilder::new().build_recorder();
+        let counted = recorder.handle();
+        let _counting = metrics::set_default_local_recorder(&recorder);
+        let stage = stage().await;
+        let confirmed_at = clock::now().minus(Duration::from_secs(603));
+        confirm(&stage, confirmed_at).await;
+        check(&stage, leased(&stage, clock::now()).await).await;
+        assert_eq!((attempts(&stage).await, next_due(&stage).await), (0, None));
+        let counted = counted.render();
+        assert!(
+            counted.contains("chasqui_cross_checks_dropped_total 1"),
+            "{counted}"
+        );
+    }
+
+    #[tokio::test]
+    async fn a_payment_that_is_not_decided_ten_days_after_its_expiry_is_given_up_and_counted() {
+        let recorder = PrometheusBuilder::new().build_recorder();
+        let counted = recorder.handle();
+        let _counting = metrics::set_default_local_recorder(&recorder);
+        let day = Duration::from_secs(24 * 3600);
+        for (days, given_up) in [(10, false), (12, true)] {
+            let stage = Stage::in_memory();
+            let now = clock::now();
+            let created_at = now.minus(day * days);
+            let payment = Payment {
+                id: id("a"),
+                account: stage.account().name.clone(),
+                terms: None,
+                urls: MerchantUrls::default(),
+                reference: None,
+                payment_url: None,
+                expires_at: None,
+                created_at,
+                state: State::created(created_at),
+            };
+            stage.ledger.create(&payment).await.expect("created");
+            check(&stage, leased(&stage, now).await).await;
+            assert_eq!(attempts(&stage).await, 1);
+            assert_eq!(next_due(&stage).await.is_none(), given_up, "{days} days");
+        }
+        let counted = counted.render();
+        assert!(
+            counted.contains("chasqui_checks_given_up_total 1"),
+            "{counted}"
+        );
+    }
+
     async fn stage() -> Stage {
         let stage = Stage::in_memory();
-        let check = Errand {
-            kind: ErrandKind::Check,
-            due_at: clock::now(),
-        };
-        let errands = vec![check];
+        let errands = vec![Errand::check(clock::now(), Priority::Notified)];
         stage.commit_with(&id("a"), Kind::Verifying, errands).await;
         stage
     }

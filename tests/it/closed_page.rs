@@ -2,6 +2,11 @@
 
 use std::time::{Duration, Instant};
 
+use chasqui_tests::api::Created;
+use chasqui_tests::deadline::eventually;
+use chasqui_tests::front::Front;
+use chasqui_tests::notification::{body, now_ms, signature};
+use chasqui_tests::settings::KHIPU_SECRET;
 use chasqui_tests::stage::Stage;
 use serde_json::json;
 
@@ -36,4 +41,36 @@ async fn a_payer_who_came_back_and_left_with_the_notification_lost_still_pays_th
         3,
         "then, at the check, and for the body"
     );
+}
+
+/// Its check was attempted before and waits half a minute for the next attempt; the notification does not.
+#[tokio::test]
+async fn a_stale_notification_after_earlier_attempts_is_confirmed_within_three_seconds() {
+    let (stage, front) = Stage::start_behind_front(|_| {}).await;
+    let payment = stage.create(json!({})).await;
+    let signed_long_ago = (now_ms() - 11 * 60 * 1000).to_string();
+    let notify = async || {
+        let stale = body(&payment.id, &json!({}));
+        let header = signature(KHIPU_SECRET, &signed_long_ago, &stale);
+        stage.api.notify(Some(&header), stale).await.expect(200);
+    };
+    notify().await;
+    asked(&front, &payment, 2).await;
+
+    let lost = json!({ "notify": { "drop": 1 } });
+    stage.sandbox.behave(lost).await;
+    stage.sandbox.act(&payment.id, "conciliate").await;
+    let notified = Instant::now();
+    notify().await;
+    asked(&front, &payment, 3).await;
+    // Read once at the end: a reader makes Khipu be asked, too.
+    tokio::time::sleep_until((notified + Duration::from_secs(3)).into()).await;
+    assert_eq!(stage.api.status(&payment).await["status"], "confirmed");
+}
+
+async fn asked(front: &Front, payment: &Created, times: usize) {
+    eventually(&format!("khipu is asked {times} times"), async || {
+        (front.questions_about(&payment.id) >= times).then_some(())
+    })
+    .await;
 }

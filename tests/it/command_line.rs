@@ -81,8 +81,8 @@ async fn a_mistake_in_the_configuration_stops_the_start_with_its_key() {
             ),
         ),
         (
-            "limits.ping_interval",
-            replaced("[limits]", "[limits]\nping_interval = \"90s\""),
+            "limits.heartbeat_interval",
+            replaced("[limits]", "[limits]\nheartbeat_interval = \"60s\""),
         ),
         (
             "limits.watchers_per_payment",

@@ -11,6 +11,9 @@ use chasqui_tests::watcher::{Event, Watcher, from_origin, request};
 use serde_json::json;
 use std::time::Duration;
 use tokio::io::AsyncReadExt;
+use tokio_tungstenite::tungstenite::Message;
+use tokio_tungstenite::tungstenite::protocol::frame::Frame;
+use tokio_tungstenite::tungstenite::protocol::frame::coding::{Data, OpCode};
 
 /// A valid token for any payment, made with the gateway's own key.
 fn token_for(payment_id: &str) -> Created {
@@ -122,6 +125,48 @@ async fn an_oversized_message_closes_1009() {
     assert_eq!(watcher.closed().await.0, 1009);
 }
 
+/// An empty piece of a message, with more to come.
+fn fragment(kind: Data) -> Message {
+    Message::Frame(Frame::message(Vec::new(), OpCode::Data(kind), false))
+}
+
+#[tokio::test]
+async fn more_than_32_messages_of_any_kind_in_a_minute_close_1008() {
+    let stage = Stage::start().await;
+    let kinds = [
+        Message::text(r#"{"seen":1}"#),
+        Message::binary(vec![7]),
+        Message::Ping(Vec::new().into()),
+        Message::Pong(Vec::new().into()),
+    ];
+    for kind in kinds {
+        let payment = stage.create(json!({})).await;
+        let mut watcher = stage.watch(&payment).await;
+        watcher.status().await;
+        for _ in 0..32 {
+            watcher.send(kind.clone()).await;
+        }
+        stage.sandbox.act(&payment.id, "authorize").await;
+        watcher.until("verifying").await;
+        watcher.send(kind.clone()).await;
+        let closed = watcher.closed().await;
+        assert_eq!(closed, (1008, "too many messages".into()), "{kind:?}");
+    }
+}
+
+#[tokio::test]
+async fn empty_fragments_count_although_their_message_never_ends() {
+    let stage = Stage::start().await;
+    let payment = stage.create(json!({})).await;
+    let mut watcher = stage.watch(&payment).await;
+    watcher.status().await;
+    watcher.send(fragment(Data::Text)).await;
+    for _ in 0..32 {
+        watcher.send(fragment(Data::Continue)).await;
+    }
+    assert_eq!(watcher.closed().await.0, 1008);
+}
+
 #[tokio::test]
 async fn one_watcher_too_many_of_a_payment_is_told_4429_and_when_to_come_back() {
     let stage =
@@ -205,6 +250,40 @@ async fn many_who_ask_for_an_unknown_payment_share_one_question() {
     for watcher in &mut watchers {
         assert_eq!(watcher.status().await["status"], "verifying");
     }
+}
+
+#[tokio::test]
+async fn a_watcher_that_is_told_nothing_hears_a_heartbeat_that_a_script_can_see() {
+    let stage =
+        Stage::start_with(|settings| settings.limits.push("heartbeat_interval = \"1s\"".into()))
+            .await;
+    let payment = stage.create(json!({})).await;
+    let mut watcher = stage.watch(&payment).await;
+    watcher.status().await;
+    for _ in 0..3 {
+        watcher.heartbeat().await;
+    }
+    // No ping is due for two minutes.
+    assert_eq!(watcher.pings, 0);
+    stage.sandbox.act(&payment.id, "conciliate").await;
+    assert_eq!(watcher.until("confirmed").await["final"], true);
+}
+
+#[tokio::test]
+async fn answers_to_pings_do_not_count_as_messages() {
+    let stage =
+        Stage::start_with(|settings| settings.limits.push("ping_interval = \"1s\"".into())).await;
+    let payment = stage.create(json!({})).await;
+    let mut watcher = stage.watch(&payment).await;
+    watcher.status().await;
+    for _ in 0..32 {
+        watcher.say(r#"{"seen":1}"#.into()).await;
+    }
+    for _ in 0..3 {
+        watcher.pinged().await;
+    }
+    watcher.say(r#"{"seen":1}"#.into()).await;
+    assert_eq!(watcher.closed().await.0, 1008);
 }
 
 #[tokio::test]

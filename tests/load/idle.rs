@@ -36,12 +36,12 @@ pub(crate) struct Options {
     /// How many payments they watch; by default one each, the most that they can cost.
     #[arg(long, value_name = "N")]
     payments: Option<usize>,
-    /// How long they are held; pings come every 25 s.
+    /// How long they are held; heartbeats come every 30 s, pings every 2 min.
     #[arg(long, value_parser = crate::span, default_value = "30s")]
     hold: Duration,
-    /// How long after everybody left memory is looked at. The wheel of pings forgets a watcher within 28 s, allocators
+    /// How long after everybody left memory is looked at. The wheel forgets a watcher within 33 s, allocators
     /// return what is free after some seconds.
-    #[arg(long, value_parser = crate::span, default_value = "30s")]
+    #[arg(long, value_parser = crate::span, default_value = "35s")]
     rest: Duration,
     /// storage.url, such as redis://127.0.0.1; by default a SQLite file of its own.
     #[arg(long, value_name = "URL")]

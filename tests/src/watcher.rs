@@ -26,7 +26,12 @@ pub struct Watcher {
     version: u64,
     /// Pings that came so far. They are answered by themselves.
     pub pings: usize,
+    /// Heartbeats that came so far.
+    pub heartbeats: usize,
 }
+
+/// What the gateway sends when it has nothing else to say.
+const HEARTBEAT: &str = "{}";
 
 #[derive(Debug, Clone, PartialEq)]
 pub enum Event {
@@ -80,10 +85,11 @@ impl Watcher {
             socket,
             version: 0,
             pings: 0,
+            heartbeats: 0,
         }
     }
 
-    /// The next thing that is said, pings aside.
+    /// The next thing that is said, pings and heartbeats aside.
     pub async fn next(&mut self) -> Event {
         within("a watcher hears something", self.hear()).await
     }
@@ -92,6 +98,7 @@ impl Watcher {
     pub async fn hear(&mut self) -> Event {
         loop {
             match self.socket.next().await {
+                Some(Ok(Message::Text(text))) if text.as_str() == HEARTBEAT => self.heartbeats += 1,
                 Some(Ok(Message::Text(text))) => return self.heard(text.as_str()),
                 Some(Ok(Message::Close(frame))) => {
                     let (code, reason) = frame
@@ -166,9 +173,29 @@ impl Watcher {
         let _ = self.socket.flush().await;
     }
 
+    /// Waits for the next heartbeat, whatever else comes.
+    pub async fn heartbeat(&mut self) {
+        let frame = within("a heartbeat", async {
+            loop {
+                match self.socket.next().await {
+                    Some(Ok(Message::Text(text))) if text.as_str() == HEARTBEAT => break true,
+                    Some(Ok(_)) => {}
+                    _ => break false,
+                }
+            }
+        });
+        assert!(frame.await, "the connection ended before a heartbeat came");
+        self.heartbeats += 1;
+    }
+
     pub async fn say(&mut self, text: String) {
+        self.send(Message::text(text)).await;
+    }
+
+    /// Sends a message, or a single frame as [`Message::Frame`].
+    pub async fn send(&mut self, message: Message) {
         self.socket
-            .send(Message::text(text))
+            .send(message)
             .await
             .expect("there is a connection");
     }

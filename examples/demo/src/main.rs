@@ -44,7 +44,7 @@ async fn main() -> ExitCode {
         .with_env_filter(filter)
         .with_writer(std::io::stderr)
         .init();
-    match demo(&flags).await {
+    match Box::pin(demo(&flags)).await {
         Ok(()) => ExitCode::SUCCESS,
         Err(error) => {
             // Nobody is left to be told that even this could not be written.
@@ -77,7 +77,7 @@ async fn demo(flags: &Flags) -> Result<(), Box<dyn Error>> {
             _ = terminate.recv() => (),
         }
     };
-    composition::run(&urls, listeners, shutdown).await
+    Box::pin(composition::run(&urls, listeners, shutdown)).await
 }
 
 async fn bind(address: SocketAddr, flag: &str) -> Result<TcpListener, String> {

@@ -32,12 +32,15 @@ pub struct Limits {
     pub body_bytes_per_second: usize,
     /// From request to answer, for all but a held poll; then 503.
     pub request_timeout: Duration,
-    /// A notification's body; beyond it 413.
+    /// A notification's body; beyond it 413. Khipu sends `custom` and `body` back, so it is as large as a facade request
+    /// and [`NOTIFICATION_MARGIN`] unless more is asked for.
     pub notification_bytes: usize,
     /// A facade request's body; beyond it 413. Khipu's `custom` field may be large.
     pub facade_bytes: usize,
     /// An answer of Khipu's; beyond it 502.
     pub khipu_answer_bytes: usize,
+    /// How long a watcher hears nothing, ±10 %, before it is sent a heartbeat.
+    pub heartbeat_interval: Duration,
     /// Between two pings to a watcher, ±10 %; two unanswered close it.
     pub ping_interval: Duration,
     /// How long a watcher may stay on one connection, ±20 %; then 4508, and it comes back, perhaps elsewhere.
@@ -51,6 +54,14 @@ pub struct Limits {
     /// Questions to Khipu under way at once.
     pub questions_in_flight: usize,
 }
+
+/// With its jitter still under the 45 s after which the browser client gives a silent connection up.
+const LONGEST_HEARTBEAT_INTERVAL: Duration = Duration::from_secs(40);
+
+const FACADE_BYTES: usize = 1024 * 1024;
+
+/// What Khipu adds to a merchant's own fields in a notification, generously.
+const NOTIFICATION_MARGIN: usize = 64 * 1024;
 
 impl Default for Limits {
     fn default() -> Self {
@@ -66,10 +77,11 @@ impl Default for Limits {
             // A MiB over a line of 250 kbit/s passes, within the request's time.
             body_bytes_per_second: 32 * 1024,
             request_timeout: Duration::from_secs(60),
-            notification_bytes: 64 * 1024,
-            facade_bytes: 1024 * 1024,
+            notification_bytes: FACADE_BYTES + NOTIFICATION_MARGIN,
+            facade_bytes: FACADE_BYTES,
             khipu_answer_bytes: 2 * 1024 * 1024,
-            ping_interval: Duration::from_secs(25),
+            heartbeat_interval: Duration::from_secs(30),
+            ping_interval: Duration::from_secs(120),
             connection_lifetime: Duration::from_secs(3600),
             poll_wait: Duration::from_secs(60),
             notification_tolerance: Duration::from_secs(600),
@@ -117,12 +129,25 @@ raw_limits! {
         notification_bytes: usize, facade_bytes: usize, khipu_answer_bytes: usize,
         questions_per_second: u32, questions_in_flight: usize;
     spans:
-        handshake_timeout, body_timeout, request_timeout, ping_interval, connection_lifetime, poll_wait, notification_tolerance
+        handshake_timeout, body_timeout, request_timeout, heartbeat_interval, ping_interval, connection_lifetime,
+        poll_wait, notification_tolerance
 }
 
 impl RawLimits {
     pub(super) fn check(&self, problems: &mut Problems) -> Option<Limits> {
-        let limits = self.over_defaults(problems);
+        let mut limits = self.over_defaults(problems);
+        let notification_bytes = limits.facade_bytes.saturating_add(NOTIFICATION_MARGIN);
+        if self.notification_bytes.is_none() {
+            limits.notification_bytes = notification_bytes;
+        } else if limits.notification_bytes < notification_bytes {
+            problems.add(
+                "limits.notification_bytes",
+                format!(
+                    "must be at least {notification_bytes}, which is limits.facade_bytes and 64 KiB: khipu sends back what a \
+                     merchant sent, and a notification that is refused is a payment that is confirmed late"
+                ),
+            );
+        }
         if limits.watchers_per_payment > limits.watchers {
             problems.add(
                 "limits.watchers_per_payment",
@@ -135,10 +160,10 @@ impl RawLimits {
                 "must be shorter than limits.request_timeout, which begins with it",
             );
         }
-        if limits.ping_interval >= Duration::from_secs(60) {
+        if limits.heartbeat_interval > LONGEST_HEARTBEAT_INTERVAL {
             problems.add(
-                "limits.ping_interval",
-                "must be under 60s: proxies close a connection that is silent for 60s",
+                "limits.heartbeat_interval",
+                "must be at most 40s: a browser gives up a connection that is silent for 45s, and proxies cut it after 60s",
             );
         }
         if limits.connection_lifetime <= limits.ping_interval {

@@ -1,4 +1,5 @@
 use super::*;
+use std::time::Duration;
 
 const ACCOUNT: &str = r#"
 [[accounts]]
@@ -49,7 +50,7 @@ fn every_mistake_is_told_at_once_with_its_key() {
         [storage]
         url = "postgres://x"
         [limits]
-        ping_interval = "90s"
+        heartbeat_interval = "60s"
         watchers = 0
         [[accounts]]
         name = "a shop"
@@ -66,7 +67,7 @@ fn every_mistake_is_told_at_once_with_its_key() {
         "server.signing_keys[0] is shorter",
         "server.lisen is not a key",
         "storage.url must be sqlite",
-        "limits.ping_interval must be under 60s",
+        "limits.heartbeat_interval must be at most 40s",
         "limits.watchers must be at least 1",
         "accounts[0].name must be",
         "accounts[0].khipu_api_key names the environment variable CHASQUI_TEST_SURELY_UNSET",
@@ -93,6 +94,23 @@ fn a_public_url_with_a_path_is_refused() {
         let config = Config::from_toml(&text).expect("valid");
         let public = config.server.public("/return");
         assert_eq!(public, "https://pay.example.com/return");
+    }
+}
+
+#[test]
+fn a_heartbeat_comes_before_any_browser_gives_up_and_pings_may_be_rare() {
+    let limits = Config::from_toml(ACCOUNT).expect("valid").limits;
+    assert_eq!(limits.heartbeat_interval, Duration::from_secs(30));
+    assert_eq!(limits.ping_interval, Duration::from_secs(120));
+    let rare =
+        format!("[limits]\nheartbeat_interval = \"40s\"\nping_interval = \"10m\"\n{ACCOUNT}");
+    let limits = Config::from_toml(&rare).expect("valid").limits;
+    assert_eq!(limits.ping_interval, Duration::from_secs(600));
+    for interval in ["41s", "59s", "2m"] {
+        let text = problems(&format!(
+            "[limits]\nheartbeat_interval = {interval:?}\n{ACCOUNT}"
+        ));
+        assert!(text.contains("limits.heartbeat_interval must be"), "{text}");
     }
 }
 
@@ -179,6 +197,31 @@ fn limits_that_contradict_each_other_are_refused() {
     let text = problems(&format!("{ACCOUNT}\n[limits]\nwatchers = 10\n"));
     assert!(
         text.contains("limits.watchers_per_payment is above limits.watchers"),
+        "{text}"
+    );
+    let text = problems(&format!("{ACCOUNT}\n[limits]\nbody_timeout = \"60s\"\n"));
+    assert!(
+        text.starts_with("limits.body_timeout must be shorter"),
+        "{text}"
+    );
+}
+
+#[test]
+fn a_notification_may_be_larger_than_what_a_merchant_sent() {
+    let limits = |text: &str| {
+        let text = format!("{ACCOUNT}\n[limits]\n{text}\n");
+        Config::from_toml(&text).map(|config| config.limits)
+    };
+    let default = limits("").expect("valid");
+    assert_eq!(default.notification_bytes, default.facade_bytes + 64 * 1024);
+    let grown = limits("facade_bytes = 2000000").expect("valid");
+    assert_eq!(grown.notification_bytes, 2_000_000 + 64 * 1024);
+    let least = "facade_bytes = 1000\nnotification_bytes = 66536";
+    assert_eq!(limits(least).expect("valid").notification_bytes, 66_536);
+    let refused = limits("facade_bytes = 1000\nnotification_bytes = 66535");
+    let text = refused.expect_err("refused").to_string();
+    assert!(
+        text.starts_with("limits.notification_bytes must be at least 66536"),
         "{text}"
     );
 }

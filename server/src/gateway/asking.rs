@@ -11,15 +11,15 @@ use futures_util::future::{BoxFuture, Shared};
 use tokio::time::Instant;
 
 use super::desk::Desk;
-use super::{CHECK_DELAY, DELIVERY_GRACE, Gateway, GatewayError, check, delivery};
+use super::{CHECK_DELAY, DELIVERY_GRACE, Gateway, GatewayError};
 use crate::account::Account;
 use crate::clock;
 use crate::khipu::KhipuError;
 use crate::khipu::wire::PaymentAnswer;
 use crate::ledger::LedgerError;
 use crate::payment::{
-    AccountName, Errand, Kind, Observation, Payment, PaymentId, Price, Reported, Source, State,
-    StatusUpdate, Timestamp, Version,
+    AccountName, Errand, Kind, Observation, Payment, PaymentId, Price, Priority, Reported, Source,
+    State, StatusUpdate, Timestamp, Version,
 };
 
 /// However long Khipu asks us to leave it alone, watchers are not left without an answer for longer.
@@ -345,8 +345,8 @@ async fn detached(question: impl Future<Output = Answered> + Send + 'static) -> 
 /// or not.
 fn follow_up(update: &StatusUpdate, now: Timestamp) -> Vec<Errand> {
     match update.version.kind() {
-        Kind::Confirmed => vec![delivery(now.plus(DELIVERY_GRACE))],
-        Kind::Verifying => vec![check(now.plus(CHECK_DELAY))],
+        Kind::Confirmed => vec![Errand::delivery(now.plus(DELIVERY_GRACE))],
+        Kind::Verifying => vec![Errand::check(now.plus(CHECK_DELAY), Priority::Silent)],
         _ => Vec::new(),
     }
 }

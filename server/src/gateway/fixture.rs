@@ -14,7 +14,7 @@ use crate::khipu;
 use crate::ledger::Ledger;
 use crate::ledger::sqlite::{Limits, Location, SqliteLedger};
 use crate::payment::{Errand, Kind, Observation, PaymentId, Source, StatusUpdate, Version};
-use crate::push::Hub;
+use crate::push::{Hub, Intervals};
 use crate::relay::{Listener, LocalRelay};
 
 /// No test waits longer than this for what it expects.
@@ -56,8 +56,11 @@ impl Stage {
         let config = Config::from_toml(CONFIGURATION).expect("valid");
         let hub = Arc::new(Hub::new(
             config.limits.watchers_per_payment,
-            config.limits.ping_interval,
-            config.limits.connection_lifetime,
+            Intervals {
+                heartbeat: config.limits.heartbeat_interval,
+                ping: config.limits.ping_interval,
+                lifetime: config.limits.connection_lifetime,
+            },
         ));
         let relay = LocalRelay::new(Arc::clone(&hub) as Arc<dyn Listener>);
         let khipu = khipu::Client::new(&config.khipu, config.limits.khipu_answer_bytes);

@@ -31,9 +31,7 @@ use crate::config::{Config, Limits};
 use crate::khipu::wire::FieldError;
 use crate::khipu::{self, Fields, KhipuError};
 use crate::ledger::{Ledger, LedgerError, Outcome};
-use crate::payment::{
-    AccountName, Errand, ErrandKind, Kind, Observation, PaymentId, Source, Timestamp, Version,
-};
+use crate::payment::{AccountName, ErrandKind, Kind, Observation, PaymentId, Source, Version};
 use crate::push::{Admission, Hub};
 use crate::relay::{Change, Relay};
 
@@ -56,7 +54,7 @@ const DELIVERY_GRACE: Duration = Duration::from_secs(10);
 const CHECK_DELAY: Duration = Duration::from_secs(30);
 
 /// How long after a confirmation by notification Khipu is asked whether it agrees.
-const CROSS_CHECK_DELAY: Duration = Duration::from_secs(2);
+pub(crate) const CROSS_CHECK_DELAY: Duration = Duration::from_secs(2);
 
 /// Connections that are being told why they are refused, in all and from one address. One more is told over HTTP, which a
 /// browser cannot read.
@@ -230,20 +228,5 @@ impl Gateway {
         if let Err(error) = self.relay.announce(&change).await {
             tracing::warn!(payment_id = %id, %error, "a change could not be announced");
         }
-    }
-}
-
-/// What follows from a confirmation: the merchant is told, once. `due_at` is when at the latest.
-fn delivery(due_at: Timestamp) -> Errand {
-    Errand {
-        kind: ErrandKind::Delivery,
-        due_at,
-    }
-}
-
-fn check(due_at: Timestamp) -> Errand {
-    Errand {
-        kind: ErrandKind::Check,
-        due_at,
     }
 }

@@ -6,13 +6,14 @@ use std::time::Duration;
 use bytes::Bytes;
 
 use super::asking::AskError;
-use super::{CROSS_CHECK_DELAY, Gateway, check, delivery};
+use super::{CROSS_CHECK_DELAY, Gateway};
 use crate::account::Account;
 use crate::clock;
 use crate::khipu::signature::{self, SignatureError};
 use crate::khipu::wire::{self, NotificationBody};
 use crate::payment::{
-    AccountName, Notification, Observation, Payment, PaymentId, Source, Timestamp, Verdict,
+    AccountName, Errand, Notification, Observation, Payment, PaymentId, Priority, Source,
+    Timestamp, Verdict,
 };
 
 /// How long Khipu may take to say whose a payment is, of which another account's notification came first. Khipu waits 30 s
@@ -172,14 +173,17 @@ fn observation(
     let (update, errands) = match notification.verdict {
         Verdict::Agrees => {
             let reported = body.reported(known.and_then(|payment| payment.expires_at));
-            let errands = vec![delivery(now), check(now.plus(CROSS_CHECK_DELAY))];
+            let errands = vec![
+                Errand::delivery(now),
+                Errand::check(now.plus(CROSS_CHECK_DELAY), Priority::CrossCheck),
+            ];
             (reported.final_update(), errands)
         }
         // It is verified and yet not believed: Khipu's own answer decides, and at once.
         Verdict::Stale | Verdict::UnknownPayment | Verdict::Unconciliated | Verdict::Mismatch => {
             let errands = match is_final {
                 true => Vec::new(),
-                false => vec![check(now)],
+                false => vec![Errand::check(now, Priority::Notified)],
             };
             (None, errands)
         }

@@ -6,12 +6,13 @@ use std::time::Duration;
 
 use super::asking::Answered;
 use super::desk::SHORTEST_GAP;
-use super::{CHECK_DELAY, Gateway, GatewayError, check};
+use super::{CHECK_DELAY, Gateway, GatewayError};
 use crate::account::Account;
 use crate::clock;
 use crate::ledger::LedgerError;
 use crate::payment::{
-    Intent, Observation, Payment, PaymentId, Ref, Reported, Source, State, StatusUpdate,
+    Errand, Intent, Observation, Payment, PaymentId, Priority, Ref, Reported, Source, State,
+    StatusUpdate,
 };
 use crate::push::{Message, Refusal, Registration, Watcher};
 use crate::relay::Relay;
@@ -192,7 +193,7 @@ impl Gateway {
                 update: Some(update),
                 notification: None,
                 // Should the page be closed and Khipu's notification be lost, the store still has Khipu asked.
-                errands: vec![check(now.plus(CHECK_DELAY))],
+                errands: vec![Errand::check(now.plus(CHECK_DELAY), Priority::Silent)],
             };
             state = self.apply(&payment.id, observation).await?.after;
             if state.version == update.version {

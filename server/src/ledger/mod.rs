@@ -17,7 +17,7 @@ use async_trait::async_trait;
 use bytes::Bytes;
 
 use crate::payment::{
-    AccountName, ErrandKind, Intent, Observation, Payment, PaymentId, Ref, Source, State,
+    AccountName, ErrandKind, Intent, Observation, Payment, PaymentId, Priority, Ref, Source, State,
     Timestamp, Verdict, Version,
 };
 
@@ -36,8 +36,10 @@ pub trait Ledger: Send + Sync + std::fmt::Debug + 'static {
 
     /// Records a payment and binds its reference's intent to it. Where something is known of the payment already (a
     /// notification came first) what was unknown is filled in (terms, URLs, reference, dates) and what is known stays;
-    /// of two dates of creation the earlier stays; of two states the higher. A payment or an intent of another account is
-    /// left alone: `Err(Foreign)`; but a record without terms owns nothing, and gives way with all that was kept of it.
+    /// of two dates of creation the earlier stays; of two states the higher. The first time, unless it is confirmed or
+    /// reversed, its first check is scheduled in the same step ([`Payment::first_check_at`]). A payment or an intent of
+    /// another account is left alone: `Err(Foreign)`; but a record without terms owns nothing, and gives way with all that
+    /// was kept of it.
     async fn create(&self, payment: &Payment) -> Result<Outcome, LedgerError>;
 
     /// Applies an observation in one atomic step: the update by the rules of [`State::updated`], the notification and the
@@ -50,8 +52,12 @@ pub trait Ledger: Send + Sync + std::fmt::Debug + 'static {
     ///
     /// Errands: one of kind `Delivery` is scheduled only if the payment stands at confirmed afterwards, and at most
     /// once a payment, ever. Scheduling one that is open brings it forward if it has not been attempted, and never puts
-    /// it off. A `Check` that was settled can be scheduled again. One that is scheduled while another is under a lease is
-    /// not lost: it is due after `Done` or `Dead` ends that lease, as a new one; `Again` and `Untried` take it in.
+    /// it off. A `Check` that is scheduled is due at the earlier of the asked time and the planned one, and begins again:
+    /// no attempt counts any more. One that is scheduled while another is under a lease is not lost: it is due, as a new
+    /// one, when that lease ends; `Again` and `Untried` put it back for the earlier of their time and the asked one. Of two
+    /// priorities the higher counts. An observation that confirms or reverses the payment ends its checks, one under a
+    /// lease excepted: what it schedules itself with [`Priority::CrossCheck`] takes their place. A payment that is
+    /// confirmed or reversed gets no other check.
     async fn observe(
         &self,
         id: &PaymentId,
@@ -79,8 +85,9 @@ pub trait Ledger: Send + Sync + std::fmt::Debug + 'static {
     /// [`TIMELINE_LIMIT`] entries (the oldest; a ledger may record no more than those that came first).
     async fn timeline(&self, id: &PaymentId) -> Result<Vec<TimelineEntry>, LedgerError>;
 
-    /// Takes up to `limit` open errands of a kind that are due, the longest due first (one whose lease ran out may count
-    /// from that moment), each under a lease that nobody else can take before `lease` has passed.
+    /// Takes up to `limit` open errands of a kind that are due, those of the highest priority first and of these the longest
+    /// due (one whose lease ran out may count from that moment), each under a lease that nobody else can take before
+    /// `lease` has passed.
     ///
     /// A ledger that belongs to one process measures by `now`. One that several instances share measures by its store's
     /// clock: of two instances whose own clocks disagree, the one ahead would take what the other still holds.
@@ -96,8 +103,8 @@ pub trait Ledger: Send + Sync + std::fmt::Debug + 'static {
     /// any more; `None` if there is none.
     async fn next_due(&self, kind: ErrandKind) -> Result<Option<Timestamp>, LedgerError>;
 
-    /// Ends a lease and records the attempt, if one is given. A delivery that is `Done` or `Dead` is never scheduled
-    /// again; a check can be. `false`: the lease was lost meanwhile (it had run out and another holder took the errand),
+    /// Ends a lease and records the attempt, if one is given. What is put back has the priority of `leased`, which its holder
+    /// may have changed. A delivery that is `Done` or `Dead` is never scheduled again; a check can be. `false`: the lease was lost meanwhile (it had run out and another holder took the errand),
     /// and only the attempt was recorded.
     async fn settle(
         &self,
@@ -178,6 +185,7 @@ pub struct Leased {
     pub payment_id: PaymentId,
     /// How many attempts were made before this one; 0 at first.
     pub attempts: u32,
+    pub priority: Priority,
     /// Distinguishes this lease from every other of the same errand.
     pub token: u64,
 }

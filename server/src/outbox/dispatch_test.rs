@@ -19,8 +19,7 @@ use crate::khipu::signature as khipu;
 use crate::ledger::sqlite::{Location, SqliteLedger};
 use crate::ledger::{Attempt, KeptNotification, Ledger, Settlement};
 use crate::payment::{
-    AccountName, Errand, ErrandKind, Observation, Payment, PaymentId, Reported, Source, Verdict,
-    Version,
+    AccountName, Errand, Observation, Payment, PaymentId, Reported, Source, Verdict, Version,
 };
 
 /// How long after the attempt the next one is due.
@@ -375,10 +374,7 @@ async fn an_account_that_hangs_with_thousands_due_does_not_keep_another_waiting(
         }
         .final_update(),
         notification: None,
-        errands: vec![Errand {
-            kind: ErrandKind::Delivery,
-            due_at: clock::now(),
-        }],
+        errands: vec![Errand::delivery(clock::now())],
     };
     let ids = (0..HANGING).map(|n| PaymentId::parse(&format!("busy{n}")).expect("id"));
     let observed = ids.map(|id| {

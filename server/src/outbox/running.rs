@@ -19,7 +19,8 @@ use crate::ledger::{
     Outcome, Settlement, TimelineEntry,
 };
 use crate::payment::{
-    AccountName, ErrandKind, Intent, Observation, Payment, PaymentId, Ref, State, Timestamp,
+    AccountName, ErrandKind, Intent, Observation, Payment, PaymentId, Priority, Ref, State,
+    Timestamp,
 };
 
 pub(super) type Settled = (Leased, Settlement, Attempt);
@@ -231,6 +232,7 @@ impl Running {
             kind: ErrandKind::Delivery,
             payment_id: id,
             attempts,
+            priority: Priority::default(),
             token: 1,
         };
         let mut errands = self.shelf.errands();

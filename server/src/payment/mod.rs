@@ -4,14 +4,16 @@
 //! passes it in. Start with [`status`]: the rules by which a payment changes are the heart of the product.
 
 mod amount;
+mod checks;
 mod id;
 mod observation;
 mod status;
 mod timestamp;
 
 pub use amount::{Amount, Currency, InvalidAmount, InvalidCurrency};
+pub use checks::{CheckPlan, retry};
 pub use id::{AccountName, InvalidId, PaymentId, Ref};
-pub use observation::{Errand, ErrandKind, Notification, Observation, Source, Verdict};
+pub use observation::{Errand, ErrandKind, Notification, Observation, Priority, Source, Verdict};
 pub use status::{Kind, Reason, Reported, State, Status, StatusUpdate, Version};
 pub use timestamp::{InvalidTimestamp, Timestamp};
 

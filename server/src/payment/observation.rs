@@ -98,10 +98,57 @@ impl ErrandKind {
     }
 }
 
+/// Which of the checks that are due comes first: the earlier in this order.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Default)]
+pub enum Priority {
+    /// A verified notification was not believed by itself: Khipu's answer may confirm the payment now.
+    Notified,
+    /// Nothing was heard: the plan of a payment that is not confirmed.
+    #[default]
+    Silent,
+    /// Whether Khipu agrees with a confirmation. It cannot reveal a payment, so it comes last.
+    CrossCheck,
+}
+
+impl Priority {
+    pub const ALL: [Self; 3] = [Self::Notified, Self::Silent, Self::CrossCheck];
+
+    /// 0 is the highest.
+    pub const fn rank(self) -> u8 {
+        self as u8
+    }
+
+    pub fn from_rank(rank: u8) -> Option<Self> {
+        Self::ALL
+            .into_iter()
+            .find(|priority| priority.rank() == rank)
+    }
+}
+
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Errand {
     pub kind: ErrandKind,
     pub due_at: Timestamp,
+    /// Of a check. Deliveries all have the same.
+    pub priority: Priority,
+}
+
+impl Errand {
+    pub fn delivery(due_at: Timestamp) -> Self {
+        Self {
+            kind: ErrandKind::Delivery,
+            due_at,
+            priority: Priority::default(),
+        }
+    }
+
+    pub const fn check(due_at: Timestamp, priority: Priority) -> Self {
+        Self {
+            kind: ErrandKind::Check,
+            due_at,
+            priority,
+        }
+    }
 }
 
 /// Everything that one event says about one payment. The ledger applies it in one atomic step.

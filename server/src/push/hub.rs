@@ -1,6 +1,6 @@
 //! Finds a payment's watchers on this instance.
 
-use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicU32, AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
@@ -11,7 +11,7 @@ use rand::seq::SliceRandom;
 use tokio::sync::Notify;
 
 use super::missed::Missed;
-use super::wheel::Wheel;
+use super::wheel::{Intervals, Wheel};
 use super::{Message, Refusal, Signal, Watcher};
 use crate::payment::{Payment, PaymentId, Price, State, Timestamp};
 use crate::relay::{Change, Listener};
@@ -25,6 +25,8 @@ pub struct Hub {
     watchers: AtomicUsize,
     watchers_per_payment: usize,
     wheel: Mutex<Wheel>,
+    /// Of the wheel, for those who need not wait for its lock.
+    turns: AtomicU32,
     missed: Missed,
     draining: AtomicBool,
     someone_left: Notify,
@@ -47,12 +49,13 @@ pub struct Registration {
 }
 
 impl Hub {
-    pub fn new(watchers_per_payment: usize, ping_interval: Duration, lifetime: Duration) -> Self {
+    pub fn new(watchers_per_payment: usize, intervals: Intervals) -> Self {
         Self {
             topics: DashMap::new(),
             watchers: AtomicUsize::new(0),
             watchers_per_payment,
-            wheel: Mutex::new(Wheel::new(ping_interval, lifetime)),
+            wheel: Mutex::new(Wheel::new(intervals)),
+            turns: AtomicU32::new(0),
             missed: Missed::default(),
             draining: AtomicBool::new(false),
             someone_left: Notify::new(),
@@ -105,8 +108,12 @@ impl Hub {
     /// Hands the message to everybody who watches the payment here.
     pub fn publish(&self, id: &PaymentId, message: &Message) {
         if let Some(topic) = self.topics.get(id) {
-            let watchers = topic.watchers.iter();
-            watchers.for_each(|watcher| watcher.offer(message));
+            let turn = self.turns.load(Ordering::Relaxed);
+            for watcher in &topic.watchers {
+                if watcher.offer(message) {
+                    watcher.note_offer(turn);
+                }
+            }
         }
     }
 
@@ -147,7 +154,7 @@ impl Hub {
         self.missed.take(limit).await
     }
 
-    /// Puts a watcher on the wheel: pings from now on, and the end of its lifetime.
+    /// Puts a watcher on the wheel: heartbeats and pings from now on, and the end of its lifetime.
     pub fn keep_alive(&self, watcher: &Arc<Watcher>) {
         self.wheel
             .lock()
@@ -161,10 +168,11 @@ impl Hub {
         ticks.set_missed_tick_behavior(tokio::time::MissedTickBehavior::Skip);
         loop {
             ticks.tick().await;
-            self.wheel
-                .lock()
-                .unwrap_or_else(PoisonError::into_inner)
-                .turn(&mut rand::rng());
+            {
+                let mut wheel = self.wheel.lock().unwrap_or_else(PoisonError::into_inner);
+                wheel.turn(&mut rand::rng());
+                self.turns.store(wheel.now(), Ordering::Relaxed);
+            }
             metrics::gauge!("chasqui_watchers").set(self.watchers() as f64);
             turned();
         }
@@ -245,11 +253,16 @@ mod tests {
     use crate::payment::{State, Timestamp, Version};
 
     fn hub() -> Arc<Hub> {
-        Arc::new(Hub::new(
-            2,
-            Duration::from_secs(25),
-            Duration::from_secs(3600),
-        ))
+        hub_for(2)
+    }
+
+    fn hub_for(watchers_per_payment: usize) -> Arc<Hub> {
+        let intervals = Intervals {
+            heartbeat: Duration::from_secs(30),
+            ping: Duration::from_secs(120),
+            lifetime: Duration::from_secs(3600),
+        };
+        Arc::new(Hub::new(watchers_per_payment, intervals))
     }
 
     fn id(text: &str) -> PaymentId {
@@ -300,6 +313,28 @@ mod tests {
         assert!(hub.topics.is_empty());
     }
 
+    /// One heartbeat comes after every silence, counted from the last message.
+    #[tokio::test(start_paused = true)]
+    async fn a_message_puts_the_next_heartbeat_off() {
+        let hub = hub();
+        let quiet = hub.register(&id("a")).expect("registered");
+        let told = hub.register(&id("b")).expect("registered");
+        hub.keep_alive(&quiet.watcher);
+        hub.keep_alive(&told.watcher);
+        let turning = tokio::spawn({
+            let hub = Arc::clone(&hub);
+            async move { hub.turn_wheel(|| ()).await }
+        });
+        tokio::time::sleep(Duration::from_secs(20)).await;
+        hub.heard(confirmed(&id("b")));
+        tokio::time::sleep(Duration::from_secs(15)).await;
+        assert_eq!(quiet.watcher.take_signal(), Some(Signal::Heartbeat));
+        assert_eq!(told.watcher.take_signal(), None);
+        tokio::time::sleep(Duration::from_secs(19)).await;
+        assert_eq!(told.watcher.take_signal(), Some(Signal::Heartbeat));
+        turning.abort();
+    }
+
     #[tokio::test]
     async fn only_what_is_watched_here_is_missed() {
         let hub = hub();
@@ -310,11 +345,7 @@ mod tests {
 
     #[tokio::test(start_paused = true)]
     async fn a_drain_sends_everybody_away_within_the_window_and_lets_nobody_in() {
-        let hub = Arc::new(Hub::new(
-            100,
-            Duration::from_secs(25),
-            Duration::from_secs(3600),
-        ));
+        let hub = hub_for(100);
         let registrations: Vec<_> = (0..50)
             .map(|_| hub.register(&id("a")).expect("registered"))
             .collect();

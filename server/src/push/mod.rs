@@ -15,3 +15,4 @@ pub use admission::{Admission, Permit, Refusal};
 pub use hub::{Hub, Registration};
 pub use message::Message;
 pub use watcher::{Signal, Watcher};
+pub use wheel::Intervals;

@@ -11,6 +11,8 @@ use super::Message;
 /// What a watcher's transport is told beside messages.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Signal {
+    /// Nothing was said for a while: time to show that the connection works.
+    Heartbeat,
     /// Time for a ping.
     Ping,
     /// It has been connected long enough: it should connect anew.
@@ -22,6 +24,7 @@ pub enum Signal {
 const PING: u8 = 1;
 const LIFETIME: u8 = 2;
 const GOING_AWAY: u8 = 4;
+const HEARTBEAT: u8 = 8;
 
 /// Nineteen thousand of these are a normal load: every byte counts.
 #[derive(Debug, Default)]
@@ -29,6 +32,8 @@ pub struct Watcher {
     slot: Mutex<Slot>,
     signals: AtomicU8,
     retry_after_ms: AtomicU32,
+    /// When the newest message came, in turns of the wheel; 0 before the first that was published.
+    offered_at: AtomicU32,
     waker: AtomicWaker,
 }
 
@@ -41,13 +46,13 @@ struct Slot {
 
 impl Watcher {
     /// Puts a message into the slot, in the place of an older one. One that is not newer is dropped: a watcher never
-    /// sees a lower version, nor the same one twice.
-    pub fn offer(&self, message: &Message) {
+    /// sees a lower version, nor the same one twice. Answers whether it was newer.
+    pub fn offer(&self, message: &Message) -> bool {
         let version = message.version.number();
         {
             let mut slot = self.slot.lock().unwrap_or_else(PoisonError::into_inner);
             if version <= slot.version {
-                return;
+                return false;
             }
             *slot = Slot {
                 unsent: Some(message.clone()),
@@ -55,6 +60,15 @@ impl Watcher {
             };
         }
         self.waker.wake();
+        true
+    }
+
+    pub(super) fn note_offer(&self, turn: u32) {
+        self.offered_at.store(turn, Ordering::Relaxed);
+    }
+
+    pub(super) fn offered_at(&self) -> u32 {
+        self.offered_at.load(Ordering::Relaxed)
     }
 
     /// The newest message that has not been taken.
@@ -68,6 +82,7 @@ impl Watcher {
 
     pub fn signal(&self, signal: Signal) {
         let bit = match signal {
+            Signal::Heartbeat => HEARTBEAT,
             Signal::Ping => PING,
             Signal::Lifetime => LIFETIME,
             Signal::GoingAway { retry_after_ms } => {
@@ -80,20 +95,21 @@ impl Watcher {
         self.waker.wake();
     }
 
-    /// The most pressing signal since the last call. The transport that takes one that ends it need not ask further.
+    /// The most pressing signal that has not been taken.
     pub fn take_signal(&self) -> Option<Signal> {
-        let bits = self.signals.swap(0, Ordering::Acquire);
-        if bits & GOING_AWAY != 0 {
-            Some(Signal::GoingAway {
+        let bits = self.signals.load(Ordering::Acquire);
+        let bit = [GOING_AWAY, LIFETIME, PING, HEARTBEAT]
+            .into_iter()
+            .find(|bit| bits & bit != 0)?;
+        self.signals.fetch_and(!bit, Ordering::AcqRel);
+        Some(match bit {
+            GOING_AWAY => Signal::GoingAway {
                 retry_after_ms: self.retry_after_ms.load(Ordering::Relaxed),
-            })
-        } else if bits & LIFETIME != 0 {
-            Some(Signal::Lifetime)
-        } else if bits & PING != 0 {
-            Some(Signal::Ping)
-        } else {
-            None
-        }
+            },
+            LIFETIME => Signal::Lifetime,
+            PING => Signal::Ping,
+            _ => Signal::Heartbeat,
+        })
     }
 
     /// Arranges for the task to be woken by the next message or signal. Call it before looking at either, or one that
@@ -163,16 +179,21 @@ mod tests {
     }
 
     #[test]
-    fn going_away_is_the_most_pressing_signal() {
+    fn the_most_pressing_signal_comes_first_and_none_is_lost() {
         let watcher = Watcher::default();
         assert_eq!(watcher.take_signal(), None);
+        watcher.signal(Signal::Heartbeat);
         watcher.signal(Signal::Ping);
         watcher.signal(Signal::GoingAway { retry_after_ms: 7 });
         watcher.signal(Signal::Lifetime);
-        assert_eq!(
-            watcher.take_signal(),
-            Some(Signal::GoingAway { retry_after_ms: 7 })
-        );
+        for signal in [
+            Signal::GoingAway { retry_after_ms: 7 },
+            Signal::Lifetime,
+            Signal::Ping,
+            Signal::Heartbeat,
+        ] {
+            assert_eq!(watcher.take_signal(), Some(signal));
+        }
         assert_eq!(watcher.take_signal(), None);
     }
 
@@ -181,8 +202,9 @@ mod tests {
         let watcher = std::sync::Arc::new(Watcher::default());
         for _ in 0..1000 {
             let watcher = Watcher::default();
-            let (next, ()) =
-                tokio::join!(watcher.next(), async { watcher.offer(&message(VERIFYING)) });
+            let (next, ()) = tokio::join!(watcher.next(), async {
+                watcher.offer(&message(VERIFYING));
+            });
             assert_eq!(next.version.number(), VERIFYING);
         }
         let waiting = tokio::spawn({

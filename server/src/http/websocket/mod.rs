@@ -1,6 +1,7 @@
 //! The status over WebSocket: the handshake. What follows it is a [`session`]; how it ends, a [`farewell`].
 
 mod farewell;
+mod frame_limit;
 mod session;
 
 use std::net::IpAddr;
@@ -23,6 +24,7 @@ use crate::account::Account;
 use crate::payment::PaymentId;
 use crate::push::Permit;
 use farewell::Farewell;
+use frame_limit::FrameLimit;
 use session::{Session, Socket};
 
 const SUBPROTOCOL: &str = "chasqui.v1";
@@ -157,7 +159,7 @@ async fn socket(upgraded: Upgraded) -> Option<Socket> {
         .max_message_size(Some(MAX_CLIENT_MESSAGE))
         .max_frame_size(Some(MAX_CLIENT_MESSAGE));
     let early = parts.read_buf.to_vec();
-    let stream = parts.io.into_inner();
+    let stream = FrameLimit::new(parts.io.into_inner(), &early);
     Some(if early.is_empty() {
         WebSocketStream::from_raw_socket(stream, Role::Server, Some(config)).await
     } else {

@@ -1,7 +1,7 @@
 //! One connection, as a small state machine.
 //!
 //! The machine is written as a future by hand, because a task is as large as its largest await point and there is one for
-//! every payer who waits. It owns no timer while it idles (the hub's wheel signals pings and lifetimes) and no queue (the
+//! every payer who waits. It owns no timer while it idles (the hub's wheel signals heartbeats, pings and lifetimes) and no queue (the
 //! watcher's slot holds the newest message only).
 
 use std::future::Future;
@@ -18,14 +18,15 @@ use tokio_tungstenite::WebSocketStream;
 use tokio_tungstenite::tungstenite::{Bytes, Error as SocketError, Message as Frame, Utf8Bytes};
 
 use super::farewell::Farewell;
+use super::frame_limit::FrameLimit;
 use crate::gateway::Watch;
 use crate::payment::Version;
 use crate::push::{Message, Permit, Signal};
 
-pub(super) type Socket = WebSocketStream<TcpStream>;
+pub(super) type Socket = WebSocketStream<FrameLimit<TcpStream>>;
 
-/// Client messages between two pings; one more closes 1008. A receipt for each status is seven.
-const MAX_CLIENT_MESSAGES: u8 = 32;
+/// Scripts cannot see pings, so that a page could not tell a quiet gateway from one that is gone.
+const HEARTBEAT: &str = "{}";
 
 /// Two pings may be unanswered; at the third the other end is taken for gone.
 const MAX_UNANSWERED_PINGS: u8 = 2;
@@ -47,7 +48,6 @@ pub(super) struct Session {
     _permit: Permit,
     phase: Phase,
     unanswered_pings: u8,
-    client_messages: u8,
     /// Only while parting; boxed, so that the many who wait do not carry it.
     deadline: Option<Pin<Box<Sleep>>>,
 }
@@ -72,7 +72,6 @@ impl Session {
             _permit: permit,
             phase: Phase::Following,
             unanswered_pings: 0,
-            client_messages: 0,
             deadline: None,
         }
     }
@@ -84,7 +83,6 @@ impl Session {
             _permit: permit,
             phase: Phase::Parting(farewell),
             unanswered_pings: 0,
-            client_messages: 0,
             deadline: Some(Box::pin(tokio::time::sleep(CLOSE_GRACE))),
         }
     }
@@ -100,14 +98,12 @@ impl Session {
             match ready!(self.socket.poll_next_unpin(context)) {
                 Some(Ok(Frame::Pong(_))) => self.unanswered_pings = 0,
                 Some(Ok(Frame::Text(text))) => self.heard(text.as_str()),
-                Some(Ok(Frame::Binary(_))) => self.heard(""),
                 Some(Ok(_)) => {}
                 Some(Err(SocketError::Capacity(_))) => {
-                    let farewell = Farewell::new(1009, "a message is at most 1024 bytes").frame();
-                    // It is queued even if it cannot be written now; flushing goes on below.
-                    let _ = self.socket.start_send_unpin(Frame::Close(Some(farewell)));
-                    self.deadline = Some(Box::pin(tokio::time::sleep(CLOSE_GRACE)));
-                    self.phase = Phase::Discarding(0);
+                    self.discard(Farewell::new(1009, "a message is at most 1024 bytes"));
+                }
+                Some(Err(_)) if self.socket.get_ref().exceeded() => {
+                    self.discard(Farewell::new(1008, "too many messages"));
                 }
                 Some(Err(_)) | None => return Poll::Ready(()),
             }
@@ -115,12 +111,22 @@ impl Session {
         self.poll_discard(context)
     }
 
+    /// One who keeps to no limit is told so, and not understood any more.
+    fn discard(&mut self, farewell: Farewell) {
+        // It is queued even if it cannot be written now; flushing goes on below.
+        let close = Frame::Close(Some(farewell.frame()));
+        let _ = self.socket.start_send_unpin(close);
+        self.deadline = Some(Box::pin(tokio::time::sleep(CLOSE_GRACE)));
+        self.phase = Phase::Discarding(0);
+    }
+
     /// Closing at once would reset the connection and take the close frame with it, so the rest is read and forgotten.
     fn poll_discard(&mut self, context: &mut Context<'_>) -> Poll<()> {
         let mut scratch = [0; 1024];
         while let Phase::Discarding(total) = &mut self.phase {
             let mut buffer = ReadBuf::new(&mut scratch);
-            match ready!(Pin::new(self.socket.get_mut()).poll_read(context, &mut buffer)) {
+            let stream = self.socket.get_mut().unlimited();
+            match ready!(Pin::new(stream).poll_read(context, &mut buffer)) {
                 Ok(()) if !buffer.filled().is_empty() && *total < MAX_DISCARDED => {
                     *total += buffer.filled().len()
                 }
@@ -139,10 +145,6 @@ impl Session {
         let (Some(watch), Phase::Following | Phase::Settled) = (&self.watch, &self.phase) else {
             return;
         };
-        self.client_messages = self.client_messages.saturating_add(1);
-        if self.client_messages > MAX_CLIENT_MESSAGES {
-            return self.part(Farewell::new(1008, "too many messages"));
-        }
         let Ok(Receipt { seen }) = serde_json::from_str(text) else {
             return;
         };
@@ -159,28 +161,32 @@ impl Session {
 
     /// Ready when the other end has to be given up.
     fn poll_signals(&mut self) -> Poll<()> {
-        let Some(watch) = &self.watch else {
-            return Poll::Pending;
-        };
-        match watch.watcher().take_signal() {
-            Some(Signal::Ping) => {
-                if self.unanswered_pings >= MAX_UNANSWERED_PINGS {
-                    return Poll::Ready(());
+        while let Some(signal) = self
+            .watch
+            .as_ref()
+            .and_then(|watch| watch.watcher().take_signal())
+        {
+            match signal {
+                // Should there be no room for either, the other end has not read for long, and goes without.
+                Signal::Heartbeat if matches!(self.phase, Phase::Following) => {
+                    let _ = self.socket.start_send_unpin(Frame::text(HEARTBEAT));
                 }
-                self.unanswered_pings += 1;
-                self.client_messages = 0;
-                // Should there be no room for it, the other end has not read for long, and goes without.
-                let _ = self.socket.start_send_unpin(Frame::Ping(Bytes::new()));
+                Signal::Ping => {
+                    if self.unanswered_pings >= MAX_UNANSWERED_PINGS {
+                        return Poll::Ready(());
+                    }
+                    self.unanswered_pings += 1;
+                    self.socket.get_mut().allow_one();
+                    let _ = self.socket.start_send_unpin(Frame::Ping(Bytes::new()));
+                }
+                Signal::Lifetime if matches!(self.phase, Phase::Following) => {
+                    self.part(Farewell::new(4508, "lifetime"));
+                }
+                Signal::GoingAway { retry_after_ms } if matches!(self.phase, Phase::Following) => {
+                    self.part(Farewell::going_away(retry_after_ms));
+                }
+                _ => {}
             }
-            Some(Signal::Lifetime) if matches!(self.phase, Phase::Following) => {
-                self.part(Farewell::new(4508, "lifetime"));
-            }
-            Some(Signal::GoingAway { retry_after_ms })
-                if matches!(self.phase, Phase::Following) =>
-            {
-                self.part(Farewell::going_away(retry_after_ms));
-            }
-            _ => {}
         }
         Poll::Pending
     }

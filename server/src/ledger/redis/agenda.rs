@@ -6,7 +6,7 @@ use std::time::Duration;
 
 use super::{RedisLedger, ms, payments, replies, timeline};
 use crate::ledger::{Attempt, Leased, LedgerError, Settlement};
-use crate::payment::{ErrandKind, PaymentId, Timestamp};
+use crate::payment::{ErrandKind, PaymentId, Priority, Timestamp};
 use crate::redis::{Call, Failure, Partition, Script};
 
 static PEEK: LazyLock<Script> =
@@ -75,8 +75,8 @@ impl Failing {
     }
 }
 
-/// The moment from which it can be claimed, and whose errand it is.
-type Due = (Timestamp, PaymentId);
+/// Its priority, the moment from which it can be claimed, and whose errand it is.
+type Due = (Priority, Timestamp, PaymentId);
 
 async fn peek(
     ledger: &RedisLedger,
@@ -89,7 +89,7 @@ async fn peek(
     let calls: Vec<_> = Partition::all()
         .filter(|partition| !failing.partitions.contains(partition))
         .map(|partition| {
-            let call = PEEK.call().key(agenda(partition, kind));
+            let call = with_agendas(PEEK.call(), partition, kind);
             (partition, call.arg(&clock).arg(limit))
         })
         .collect();
@@ -98,8 +98,11 @@ async fn peek(
     for ((partition, _), reply) in calls.into_iter().zip(replies) {
         match reply {
             Ok(entries) => {
-                for (id, score) in replies::read::<Vec<(String, String)>>(entries)? {
-                    due.push((replies::moment(&score)?, parse_id(&id)?));
+                let entries: Vec<Vec<(String, String)>> = replies::read(entries)?;
+                for (priority, entries) in priorities(kind).iter().zip(entries) {
+                    for (id, score) in entries {
+                        due.push((*priority, replies::moment(&score)?, parse_id(&id)?));
+                    }
                 }
             }
             Err(error) => failing.add(partition, error),
@@ -123,7 +126,7 @@ async fn take(
     failing: &mut Failing,
 ) -> Result<Vec<Leased>, LedgerError> {
     let mut of_partition: BTreeMap<Partition, Vec<Wanted>> = BTreeMap::new();
-    for (rank, (_, id)) in due.into_iter().enumerate() {
+    for (rank, (_, _, id)) in due.into_iter().enumerate() {
         let wanted = of_partition.entry(Partition::of(id.as_str())).or_default();
         // Random, so that no lease of a check that is long forgotten matches one of today.
         wanted.push((rank, id, rand::random()));
@@ -139,13 +142,18 @@ async fn take(
     let replies = ledger.redis.run_all_durably(&calls).await;
     for ((partition, wanted), reply) in of_partition.into_iter().zip(replies) {
         match reply {
-            Ok(attempts) => {
-                let attempts: Vec<Option<u32>> = replies::read(attempts)?;
-                for ((rank, payment_id, token), attempts) in wanted.into_iter().zip(attempts) {
-                    let leased = attempts.map(|attempts| Leased {
+            Ok(found) => {
+                let found: Vec<Option<(u32, u8)>> = replies::read(found)?;
+                for ((rank, payment_id, token), found) in wanted.into_iter().zip(found) {
+                    let leased = found.map(|(attempts, priority)| Leased {
                         kind,
                         payment_id,
                         attempts,
+                        // A delivery's and what a newer chasqui wrote are the usual.
+                        priority: match kind {
+                            ErrandKind::Check => Priority::from_rank(priority).unwrap_or_default(),
+                            ErrandKind::Delivery => Priority::default(),
+                        },
                         token,
                     });
                     taken.extend(leased.map(|leased| (rank, leased)));
@@ -167,12 +175,11 @@ pub(super) fn claiming(
     partition: Partition,
     wanted: &[Wanted],
 ) -> Call {
-    let call = CLAIM
-        .call()
-        .key(agenda(partition, kind))
+    let call = with_agendas(CLAIM.call(), partition, kind)
         .arg(ledger.clock.argument(now))
         .arg(kind.as_str())
-        .arg(ms(lease));
+        .arg(ms(lease))
+        .arg(priorities(kind).len());
     wanted.iter().fold(call, |call, (_, id, token)| {
         call.key(partition.key("payment", id.as_str()))
             .arg(id.as_str())
@@ -185,7 +192,7 @@ pub(super) async fn next_due(
     kind: ErrandKind,
 ) -> Result<Option<Timestamp>, LedgerError> {
     let calls: Vec<_> = Partition::all()
-        .map(|partition| (partition, NEXT_DUE.call().key(agenda(partition, kind))))
+        .map(|partition| (partition, with_agendas(NEXT_DUE.call(), partition, kind)))
         .collect();
     let (mut earliest, mut failure) = (None, None);
     for reply in ledger.redis.run_all(&calls).await {
@@ -218,8 +225,7 @@ pub(super) async fn settle(
         Settlement::Untried { due_at } => ("open", Some(due_at), leased.attempts),
     };
     let (partition, call) = payments::writing(ledger, &SETTLE, &leased.payment_id);
-    let call = call
-        .key(agenda(partition, leased.kind))
+    let call = with_agendas(call, partition, leased.kind)
         .arg(leased.payment_id.as_str())
         .arg(leased.kind.as_str())
         .arg(leased.token)
@@ -228,12 +234,34 @@ pub(super) async fn settle(
         .arg(attempts)
         .arg(attempt.map_or(String::new(), |attempt| {
             timeline::attempted(leased, attempt)
-        }));
+        }))
+        .arg(leased.priority.rank());
     replies::read(ledger.redis.run(partition, &call).await?)
 }
 
-fn agenda(partition: Partition, kind: ErrandKind) -> String {
-    partition.key("agenda", kind.as_str())
+/// The kind's agendas are by these, the highest first.
+fn priorities(kind: ErrandKind) -> &'static [Priority] {
+    match kind {
+        ErrandKind::Delivery => &[Priority::Silent],
+        ErrandKind::Check => &Priority::ALL,
+    }
+}
+
+pub(super) fn with_agendas(call: Call, partition: Partition, kind: ErrandKind) -> Call {
+    let priorities = priorities(kind).iter();
+    priorities.fold(call, |call, priority| {
+        call.key(partition.key("agenda", agenda(kind, *priority)))
+    })
+}
+
+/// Until checks had priorities they had one agenda, and its name is still that of most of them.
+fn agenda(kind: ErrandKind, priority: Priority) -> &'static str {
+    match (kind, priority) {
+        (ErrandKind::Delivery, _) => "delivery",
+        (ErrandKind::Check, Priority::Notified) => "check:notified",
+        (ErrandKind::Check, Priority::Silent) => "check",
+        (ErrandKind::Check, Priority::CrossCheck) => "check:cross",
+    }
 }
 
 fn parse_id(text: &str) -> Result<PaymentId, LedgerError> {

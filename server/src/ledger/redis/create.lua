@@ -1,5 +1,7 @@
+-- KEYS 5 to 7 the agendas of checks.
 -- ARGV 6 account, 7 created_at; the state: 8 version, 9 at, 10 late, 11 reason; the terms: 12 amount or nothing, 13 currency,
--- 14 transaction id or nothing; from 15 on the other fields that are set, each with its value.
+-- 14 transaction id or nothing; 15 id; 16 when its first check is due; from 17 on the other fields that are set, each with
+-- its value.
 local account, created_at = ARGV[6], ARGV[7]
 
 local owner = redis.call('HMGET', PAYMENT, 'account', 'amount')
@@ -32,7 +34,7 @@ if ARGV[12] ~= '' and redis.call('HSETNX', PAYMENT, 'amount', ARGV[12]) == 1 the
     redis.call('HSET', PAYMENT, 'transaction_id', ARGV[14])
   end
 end
-for i = 15, #ARGV, 2 do
+for i = 17, #ARGV, 2 do
   redis.call('HSETNX', PAYMENT, ARGV[i], ARGV[i + 1])
 end
 if changed then
@@ -41,6 +43,9 @@ end
 -- Once a payment, however often it is created.
 if redis.call('HSETNX', PAYMENT, 'created', '1') == 1 then
   record('c ' .. created_at)
+  if after.version < CONFIRMED then
+    schedule(ARGV[15], 'check', { KEYS[5], KEYS[6], KEYS[7] }, tonumber(ARGV[16]), SILENT)
+  end
 end
 expire(after.version)
 return outcome(before, after, changed)

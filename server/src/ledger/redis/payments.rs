@@ -4,7 +4,7 @@ use std::sync::LazyLock;
 
 use sha2::{Digest, Sha256};
 
-use super::{RedisLedger, fields, intents, ms, names, replies, retention, transactions};
+use super::{RedisLedger, agenda, fields, intents, ms, names, replies, retention, transactions};
 use crate::ledger::{LedgerError, Outcome, TIMELINE_LIMIT};
 use crate::payment::{
     AccountName, Amount, Currency, ErrandKind, MerchantUrls, Observation, Payment, PaymentId,
@@ -16,6 +16,8 @@ static CREATE: LazyLock<Script> = LazyLock::new(|| {
     Script::new(concat!(
         include_str!("clock.lua"),
         include_str!("payment.lua"),
+        include_str!("errand.lua"),
+        include_str!("schedule.lua"),
         include_str!("create.lua"),
     ))
 });
@@ -72,6 +74,7 @@ pub(super) async fn create(
 
 fn creating(ledger: &RedisLedger, payment: &Payment) -> (Partition, Call) {
     let (partition, call) = writing(ledger, &CREATE, &payment.id);
+    let call = agenda::with_agendas(call, partition, ErrandKind::Check);
     let state = &payment.state;
     let terms = payment.terms.as_ref();
     let transaction_id = terms.and_then(|terms| terms.transaction_id.as_deref());
@@ -84,7 +87,9 @@ fn creating(ledger: &RedisLedger, payment: &Payment) -> (Partition, Call) {
         .arg(state.reason.map_or("", Reason::as_str))
         .arg(terms.map_or(String::new(), |terms| terms.amount.to_string()))
         .arg(terms.map_or("", |terms| terms.currency.as_str()))
-        .arg(transaction_id.unwrap_or_default());
+        .arg(transaction_id.unwrap_or_default())
+        .arg(payment.id.as_str())
+        .arg(payment.first_check_at().unix_ms());
     let expires_at = payment.expires_at.map(|at| at.unix_ms().to_string());
     for (field, value) in [
         ("return_url", payment.urls.return_url.as_deref()),
@@ -113,9 +118,8 @@ pub(super) async fn observe(
 
 fn observing(ledger: &RedisLedger, id: &PaymentId, observation: &Observation) -> (Partition, Call) {
     let (partition, call) = writing(ledger, &OBSERVE, id);
-    let mut call = call
-        .key(partition.key("agenda", ErrandKind::Delivery.as_str()))
-        .key(partition.key("agenda", ErrandKind::Check.as_str()))
+    let call = agenda::with_agendas(call, partition, ErrandKind::Delivery);
+    let mut call = agenda::with_agendas(call, partition, ErrandKind::Check)
         .arg(id.as_str())
         .arg(observation.account.as_str())
         .arg(observation.source.as_str())
@@ -141,7 +145,10 @@ fn observing(ledger: &RedisLedger, id: &PaymentId, observation: &Observation) ->
         None => call.arg("").arg("").arg("").arg(""),
     };
     for errand in &observation.errands {
-        call = call.arg(errand.kind.as_str()).arg(errand.due_at.unix_ms());
+        call = call
+            .arg(errand.kind.as_str())
+            .arg(errand.due_at.unix_ms())
+            .arg(errand.priority.rank());
     }
     (partition, call)
 }

@@ -1,10 +1,12 @@
--- KEYS 5 the agenda.
--- ARGV 6 id, 7 kind, 8 the lease's token, 9 how it ends, 10 due time, 11 attempts afterwards, 12 the attempt or nothing.
-local agenda, id, kind, ending = KEYS[5], ARGV[6], ARGV[7], ARGV[9]
+-- KEYS from 5 on the agendas, by priority.
+-- ARGV 6 id, 7 kind, 8 the lease's token, 9 how it ends, 10 due time, 11 attempts afterwards, 12 the attempt or nothing,
+-- 13 the priority of what is put back.
+local id, kind, ending = ARGV[6], ARGV[7], ARGV[9]
+local agendas = { unpack(KEYS, 5) }
 
 local known = state()
 if not known then
-  redis.call('ZREM', agenda, id)
+  place(agendas, id)
   return 0
 end
 
@@ -14,30 +16,38 @@ if ARGV[12] ~= '' and redis.call('LINDEX', TIMELINE, -1) ~= ARGV[12] then
 end
 
 -- Out of the holder's hands.
-local function put(standing, due, attempts)
-  redis.call('HDEL', PAYMENT, kind .. '_due', kind .. '_token', kind .. '_until', kind .. '_again')
+local function put(standing, due, attempts, priority)
+  redis.call('HDEL', PAYMENT, kind .. '_due', kind .. '_token', kind .. '_until', kind .. '_again', kind .. '_again_priority')
   redis.call('HSET', PAYMENT, kind .. '_standing', standing, kind .. '_attempts', attempts)
   if due then
     redis.call('HSET', PAYMENT, kind .. '_due', due)
-    redis.call('ZADD', agenda, due, id)
-  else
-    redis.call('ZREM', agenda, id)
   end
+  if due and kind == 'check' then
+    redis.call('HSET', PAYMENT, 'check_priority', priority)
+  end
+  place(agendas, id, kind == 'check' and priority or 0, due)
 end
 
 local held = errand(PAYMENT, kind)
 local holds = held.token == ARGV[8]
 if holds then
-  if ending == 'open' then
-    -- It happens anyway, and its time is the holder's to choose: nothing hurries what has been attempted.
-    put('open', ARGV[10], ARGV[11])
+  local due, priority = ARGV[10], tonumber(ARGV[13])
+  local goes_on = ending == 'open'
+  if held.again and held.again_priority == CROSS_CHECK then
+    -- The payment is confirmed: nothing else is left to find out.
+    put('open', held.again, '0', CROSS_CHECK)
+  elseif held.again and goes_on then
+    local is_earlier = tonumber(due) < tonumber(held.again)
+    put('open', is_earlier and due or held.again, '0', math.min(priority, held.again_priority))
   elseif held.again then
-    put('open', held.again, '0')
+    put('open', held.again, '0', held.again_priority)
+  elseif goes_on then
+    put('open', due, ARGV[11], priority)
   elseif ending == 'done' and kind == 'check' then
-    put('done', false, '0')
-    redis.call('HDEL', PAYMENT, 'check_standing', 'check_attempts')
+    put('done', nil, '0')
+    redis.call('HDEL', PAYMENT, 'check_standing', 'check_attempts', 'check_priority')
   else
-    put(ending, false, ARGV[11])
+    put(ending, nil, ARGV[11])
   end
 end
 expire(known.version)

@@ -4,7 +4,7 @@ use rusqlite::OptionalExtension;
 
 use super::store::Store;
 use crate::ledger::{Leased, LedgerError, Settlement};
-use crate::payment::{ErrandKind, PaymentId, Timestamp};
+use crate::payment::{ErrandKind, PaymentId, Priority, Timestamp};
 
 /// Once a payment, ever: a row that is done or dead stays as it is.
 pub(super) fn schedule_delivery(
@@ -23,30 +23,56 @@ pub(super) fn schedule_delivery(
     Ok(())
 }
 
-/// A check that somebody has in hand may have asked Khipu already: what is scheduled meanwhile follows it.
+/// Due at the earlier of what is planned and what is asked for, and from the first attempt: what was tried before is no
+/// reason to let the newest wait. A check that is leased may have asked Khipu already: what is scheduled meanwhile follows it.
 pub(super) fn schedule_check(
     store: &mut Store<'_>,
     id: &PaymentId,
     due_at: Timestamp,
+    priority: Priority,
 ) -> Result<(), LedgerError> {
-    let in_hand = store
+    let leased = store
         .statement(
-            "UPDATE errand SET again_at = min(coalesce(again_at, ?3), ?3)
+            "UPDATE errand SET again_at = min(coalesce(again_at, ?3), ?3),
+                    again_priority = min(coalesce(again_priority, ?4), ?4)
              WHERE payment_id = ?1 AND kind = ?2 AND lease_token IS NOT NULL",
         )?
-        .execute((id, ErrandKind::Check, due_at))?;
-    if in_hand == 0 {
+        .execute((id, ErrandKind::Check, due_at, priority))?;
+    if leased == 0 {
         store
             .statement(
-                "INSERT INTO errand (payment_id, kind, standing, due_at, attempts)
-                 VALUES (?1, ?2, 'open', ?3, 0)
+                "INSERT INTO errand (payment_id, kind, standing, due_at, attempts, priority)
+                 VALUES (?1, ?2, 'open', ?3, 0, ?4)
                  ON CONFLICT (payment_id, kind) DO UPDATE
-                 SET due_at = excluded.due_at, attempts = 0, standing = 'open'
-                 WHERE standing = 'dead' OR (attempts = 0 AND excluded.due_at < due_at)",
+                 SET due_at = iif(standing = 'open', min(due_at, excluded.due_at), excluded.due_at),
+                     priority = iif(standing = 'open', min(priority, excluded.priority), excluded.priority),
+                     attempts = 0, standing = 'open'",
             )?
-            .execute((id, ErrandKind::Check, due_at))?;
+            .execute((id, ErrandKind::Check, due_at, priority))?;
     }
     Ok(())
+}
+
+/// The payment is confirmed or reversed: what was planned to find that out is over, and a cross-check may follow.
+pub(super) fn end_checks(
+    store: &mut Store<'_>,
+    id: &PaymentId,
+    cross_check: Option<Timestamp>,
+) -> Result<(), LedgerError> {
+    let leased = store
+        .statement(
+            "UPDATE errand SET again_at = ?3, again_priority = ?4
+             WHERE payment_id = ?1 AND kind = ?2 AND lease_token IS NOT NULL",
+        )?
+        .execute((id, ErrandKind::Check, cross_check, Priority::CrossCheck))?;
+    if leased > 0 {
+        return Ok(());
+    }
+    forget(store, id, ErrandKind::Check)?;
+    match cross_check {
+        Some(due_at) => schedule_check(store, id, due_at, Priority::CrossCheck),
+        None => Ok(()),
+    }
 }
 
 pub(super) fn claim(
@@ -56,23 +82,28 @@ pub(super) fn claim(
     limit: usize,
     leased_until: Timestamp,
 ) -> Result<Vec<Leased>, LedgerError> {
-    let limit = i64::try_from(limit).unwrap_or(i64::MAX);
-    let leased: Vec<_> = store
-        .statement(
-            "SELECT payment_id, attempts FROM errand
-             WHERE kind = ?1 AND standing = 'open' AND due_at <= ?2
-               AND (lease_token IS NULL OR leased_until <= ?2)
-             ORDER BY due_at LIMIT ?3",
-        )?
-        .query_map((kind, now, limit), |row| {
-            Ok(Leased {
-                kind,
-                payment_id: row.get(0)?,
-                attempts: row.get(1)?,
-                token: new_token(),
-            })
-        })?
-        .collect::<Result<_, _>>()?;
+    let mut leased = Vec::new();
+    for priority in Priority::ALL {
+        let room = i64::try_from(limit - leased.len()).unwrap_or(i64::MAX);
+        let due = store
+            .statement(
+                "SELECT payment_id, attempts FROM errand
+                 WHERE kind = ?1 AND priority = ?2 AND standing = 'open' AND due_at <= ?3
+                   AND (lease_token IS NULL OR leased_until <= ?3)
+                 ORDER BY due_at LIMIT ?4",
+            )?
+            .query_map((kind, priority, now, room), |row| {
+                Ok(Leased {
+                    kind,
+                    payment_id: row.get(0)?,
+                    attempts: row.get(1)?,
+                    priority,
+                    token: new_token(),
+                })
+            })?
+            .collect::<Result<Vec<_>, _>>()?;
+        leased.extend(due);
+    }
     for lease in &leased {
         store
             .statement(
@@ -88,20 +119,24 @@ pub(super) fn next_due(
     store: &mut Store<'_>,
     kind: ErrandKind,
 ) -> Result<Option<Timestamp>, LedgerError> {
-    let free: Option<Timestamp> = store
-        .statement(
-            "SELECT due_at FROM errand WHERE kind = ?1 AND standing = 'open' AND lease_token IS NULL
-             ORDER BY due_at LIMIT 1",
-        )?
-        .query_row([kind], |row| row.get(0))
-        .optional()?;
-    let in_hand: Option<Timestamp> = store
+    let mut earliest: Option<Timestamp> = store
         .statement(
             "SELECT min(max(due_at, leased_until)) FROM errand
              WHERE kind = ?1 AND lease_token IS NOT NULL",
         )?
         .query_row([kind], |row| row.get(0))?;
-    Ok(free.into_iter().chain(in_hand).min())
+    for priority in Priority::ALL {
+        let free: Option<Timestamp> = store
+            .statement(
+                "SELECT due_at FROM errand
+                 WHERE kind = ?1 AND priority = ?2 AND standing = 'open' AND lease_token IS NULL
+                 ORDER BY due_at LIMIT 1",
+            )?
+            .query_row((kind, priority), |row| row.get(0))
+            .optional()?;
+        earliest = earliest.into_iter().chain(free).min();
+    }
+    Ok(earliest)
 }
 
 pub(super) fn settle(
@@ -111,54 +146,84 @@ pub(super) fn settle(
 ) -> Result<bool, LedgerError> {
     let holds = store
         .statement(
-            "SELECT again_at FROM errand
+            "SELECT again_at, again_priority FROM errand
              WHERE payment_id = ?1 AND kind = ?2 AND lease_token = ?3",
         )?
         .query_row(
             (&leased.payment_id, leased.kind, column(leased.token)),
-            |row| row.get::<_, Option<Timestamp>>(0),
+            |row| {
+                let priority: Option<Priority> = row.get(1)?;
+                let again_at: Option<Timestamp> = row.get(0)?;
+                Ok(again_at.map(|due_at| (due_at, priority.unwrap_or_default())))
+            },
         )
         .optional()?;
-    let Some(again_at) = holds else {
+    let Some(asked) = holds else {
         return Ok(false);
     };
     let attempts = leased.attempts.saturating_add(1);
-    match (settlement, again_at) {
-        // It happens anyway, and its time is the holder's to choose: nothing hurries what has been attempted.
-        (Settlement::Again { due_at }, _) => put(store, leased, "open", Some(due_at), attempts)?,
-        (Settlement::Untried { due_at }, _) => {
-            put(store, leased, "open", Some(due_at), leased.attempts)?;
+    match (settlement, asked) {
+        (
+            Settlement::Again { due_at } | Settlement::Untried { due_at },
+            Some((asked_at, priority @ (Priority::Notified | Priority::Silent))),
+        ) => {
+            let priority = priority.min(leased.priority);
+            put_back(store, leased, due_at.min(asked_at), priority, 0)?;
         }
-        (_, Some(due_at)) => put(store, leased, "open", Some(due_at), 0)?,
-        (Settlement::Dead, None) => put(store, leased, "dead", None, attempts)?,
-        (Settlement::Done, None) if leased.kind == ErrandKind::Check => forget(store, leased)?,
-        (Settlement::Done, None) => put(store, leased, "done", None, attempts)?,
+        // The payment is confirmed: nothing else is left to find out.
+        (_, Some((asked_at, priority))) => put_back(store, leased, asked_at, priority, 0)?,
+        (Settlement::Again { due_at }, None) => {
+            put_back(store, leased, due_at, leased.priority, attempts)?;
+        }
+        (Settlement::Untried { due_at }, None) => {
+            put_back(store, leased, due_at, leased.priority, leased.attempts)?;
+        }
+        (Settlement::Dead, None) => close(store, leased, "dead", attempts)?,
+        (Settlement::Done, None) if leased.kind == ErrandKind::Check => {
+            forget(store, &leased.payment_id, leased.kind)?;
+        }
+        (Settlement::Done, None) => close(store, leased, "done", attempts)?,
     }
     Ok(true)
 }
 
-/// Out of the holder's hands.
-fn put(
+fn put_back(
     store: &mut Store<'_>,
     leased: &Leased,
-    standing: &str,
-    due_at: Option<Timestamp>,
+    due_at: Timestamp,
+    priority: Priority,
     attempts: u32,
 ) -> Result<(), LedgerError> {
     store
         .statement(
-            "UPDATE errand SET standing = ?3, due_at = coalesce(?4, due_at), attempts = ?5,
-                    lease_token = NULL, leased_until = NULL, again_at = NULL
+            "UPDATE errand SET due_at = ?3, priority = ?4, attempts = ?5,
+                    lease_token = NULL, leased_until = NULL, again_at = NULL, again_priority = NULL
              WHERE payment_id = ?1 AND kind = ?2",
         )?
-        .execute((&leased.payment_id, leased.kind, standing, due_at, attempts))?;
+        .execute((&leased.payment_id, leased.kind, due_at, priority, attempts))?;
     Ok(())
 }
 
-fn forget(store: &mut Store<'_>, leased: &Leased) -> Result<(), LedgerError> {
+fn close(
+    store: &mut Store<'_>,
+    leased: &Leased,
+    standing: &str,
+    attempts: u32,
+) -> Result<(), LedgerError> {
+    store
+        .statement(
+            "UPDATE errand SET standing = ?3, attempts = ?4,
+                    lease_token = NULL, leased_until = NULL, again_at = NULL, again_priority = NULL
+             WHERE payment_id = ?1 AND kind = ?2",
+        )?
+        .execute((&leased.payment_id, leased.kind, standing, attempts))?;
+    Ok(())
+}
+
+fn forget(store: &mut Store<'_>, id: &PaymentId, kind: ErrandKind) -> Result<(), LedgerError> {
     store
         .statement("DELETE FROM errand WHERE payment_id = ?1 AND kind = ?2")?
-        .execute((&leased.payment_id, leased.kind))?;
+        .execute((id, kind))?;
     Ok(())
 }
 

@@ -4,8 +4,8 @@ use rusqlite::ToSql;
 use rusqlite::types::{FromSql, FromSqlError, FromSqlResult, ToSqlOutput, ValueRef};
 
 use crate::payment::{
-    AccountName, Amount, Currency, ErrandKind, PaymentId, Reason, Ref, Source, Timestamp, Verdict,
-    Version,
+    AccountName, Amount, Currency, ErrandKind, PaymentId, Priority, Reason, Ref, Source, Timestamp,
+    Verdict, Version,
 };
 
 macro_rules! kept_as_text {
@@ -72,6 +72,21 @@ impl FromSql for Version {
             .ok()
             .and_then(Self::from_number)
             .ok_or_else(|| damaged("Version"))
+    }
+}
+
+impl ToSql for Priority {
+    fn to_sql(&self) -> rusqlite::Result<ToSqlOutput<'_>> {
+        Ok(self.rank().into())
+    }
+}
+
+impl FromSql for Priority {
+    fn column_result(value: ValueRef<'_>) -> FromSqlResult<Self> {
+        u8::column_result(value)
+            .ok()
+            .and_then(Self::from_rank)
+            .ok_or_else(|| damaged("Priority"))
     }
 }
 

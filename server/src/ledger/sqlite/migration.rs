@@ -10,6 +10,7 @@ pub(super) const STEPS: &[&str] = &[
     include_str!("schema_2_idempotency.sql"),
     include_str!("schema_3_transactions.sql"),
     include_str!("schema_4_versions.sql"),
+    include_str!("schema_5_check_priority.sql"),
 ];
 
 /// Takes the file through the steps that it lacks, each in its own transaction.
@@ -113,6 +114,46 @@ mod tests {
         assert!(!plan(&connection).contains("payment_by_transaction"));
         migrate(&mut connection, STEPS).expect("new");
         assert!(plan(&connection).contains("payment_by_transaction"));
+    }
+
+    #[test]
+    fn unconfirmed_payments_of_an_older_file_get_a_check_within_the_next_hour() {
+        let mut connection = Connection::open_in_memory().expect("memory");
+        migrate(&mut connection, &STEPS[..3]).expect("old");
+        let now = crate::clock::now().unix_ms();
+        for (id, status) in [("none", 1), ("open", 2), ("dead", 3), ("paid", 6)] {
+            connection
+                .execute(
+                    "INSERT INTO payment (id, account, created_at, status, status_at, late) VALUES (?1, 'a', 1, ?2, 1, 0)",
+                    (id, status),
+                )
+                .expect("payment");
+        }
+        for (id, standing) in [("open", "open"), ("dead", "dead"), ("paid", "open")] {
+            connection
+                .execute(
+                    "INSERT INTO errand (payment_id, kind, standing, due_at, attempts) VALUES (?1, 'check', ?2, 7, 3)",
+                    (id, standing),
+                )
+                .expect("errand");
+        }
+        migrate(&mut connection, STEPS).expect("new");
+        let check = |id: &str| -> (i64, u32, u8) {
+            connection
+                .query_row(
+                    "SELECT due_at, attempts, priority FROM errand WHERE payment_id = ?1 AND standing = 'open'",
+                    [id],
+                    |row| Ok((row.get(0)?, row.get(1)?, row.get(2)?)),
+                )
+                .expect("an open check")
+        };
+        for id in ["none", "dead"] {
+            let (due_at, attempts, priority) = check(id);
+            assert!((-1000..=3_601_000).contains(&(due_at - now)), "{id}");
+            assert_eq!((attempts, priority), (0, 1), "{id}");
+        }
+        assert_eq!(check("open"), (7, 3, 1), "it had one");
+        assert_eq!(check("paid"), (7, 3, 2), "its cross-check");
     }
 
     #[test]

@@ -6,7 +6,8 @@ use super::store::Store;
 use super::{agenda, intents, notifications, timeline};
 use crate::ledger::{LedgerError, OF_TRANSACTION_LIMIT, Outcome};
 use crate::payment::{
-    AccountName, ErrandKind, MerchantUrls, Observation, Payment, PaymentId, State, Terms, Version,
+    AccountName, ErrandKind, MerchantUrls, Observation, Payment, PaymentId, Priority, State, Terms,
+    Version,
 };
 
 pub(super) fn create(store: &mut Store<'_>, payment: &Payment) -> Result<Outcome, LedgerError> {
@@ -31,7 +32,11 @@ pub(super) fn create(store: &mut Store<'_>, payment: &Payment) -> Result<Outcome
     if known.as_ref() != Some(&merged) {
         save(store, &merged)?;
     }
-    timeline::created(store, &payment.id, payment.created_at)?;
+    let is_first = timeline::created(store, &payment.id, payment.created_at)?;
+    if is_first && !merged.state.is_final() {
+        let due_at = merged.first_check_at();
+        agenda::schedule_check(store, &payment.id, due_at, Priority::Silent)?;
+    }
     if let Some(reference) = &payment.reference {
         intents::bind(store, reference, &payment.id)?;
     }
@@ -69,14 +74,24 @@ pub(super) fn observe(
             timeline::observed(store, id, observation, update.version, outcome.changed())?;
         }
     }
+    let is_over = after.is_final();
+    let mut cross_check = None;
     for errand in &observation.errands {
         match errand.kind {
-            ErrandKind::Check => agenda::schedule_check(store, id, errand.due_at)?,
+            ErrandKind::Check if !is_over => {
+                agenda::schedule_check(store, id, errand.due_at, errand.priority)?;
+            }
+            ErrandKind::Check if errand.priority == Priority::CrossCheck => {
+                cross_check = Some(errand.due_at);
+            }
             ErrandKind::Delivery if after.version == Version::CONFIRMED => {
                 agenda::schedule_delivery(store, id, errand.due_at)?;
             }
-            ErrandKind::Delivery => {}
+            ErrandKind::Check | ErrandKind::Delivery => {}
         }
+    }
+    if is_over && outcome.changed() {
+        agenda::end_checks(store, id, cross_check)?;
     }
     Ok(outcome)
 }

@@ -8,19 +8,19 @@ use super::store::Store;
 use crate::ledger::{Attempt, Event, Leased, LedgerError, TIMELINE_LIMIT, TimelineEntry};
 use crate::payment::{Observation, PaymentId, Timestamp, Version};
 
-/// Once a payment, however often it is created.
+/// Once a payment, however often it is created: whether this was the first time.
 pub(super) fn created(
     store: &mut Store<'_>,
     id: &PaymentId,
     at: Timestamp,
-) -> Result<(), LedgerError> {
-    store
+) -> Result<bool, LedgerError> {
+    let recorded = store
         .statement(
             "INSERT INTO record (payment_id, at, event) SELECT ?1, ?2, 'created'
              WHERE NOT EXISTS (SELECT 1 FROM record WHERE payment_id = ?1 AND event = 'created')",
         )?
         .execute((id, at))?;
-    Ok(())
+    Ok(recorded > 0)
 }
 
 pub(super) fn observed(

@@ -141,24 +141,42 @@ pub(in crate::ledger) async fn scheduling_brings_forward_and_never_puts_off(
     factory: &impl Factory,
 ) {
     let ledger = factory.fresh().await;
-    observe(&*ledger, "p1", &saying(Kind::Confirmed, 1)).await;
-    for kind in ErrandKind::ALL {
+    observe(&*ledger, "paid", &saying(Kind::Confirmed, 1)).await;
+    for (kind, name) in [(ErrandKind::Delivery, "paid"), (ErrandKind::Check, "open")] {
         for (due, expected) in [(50, 50), (70, 50), (20, 20), (50, 20)] {
-            observe(&*ledger, "p1", &scheduling(kind, due)).await;
+            observe(&*ledger, name, &scheduling(kind, due)).await;
             assert_eq!(next_due(&*ledger, kind).await, Some(expected), "{kind:?}");
         }
     }
 }
 
-pub(in crate::ledger) async fn what_was_attempted_is_not_brought_forward(factory: &impl Factory) {
+pub(in crate::ledger) async fn an_attempted_delivery_is_not_brought_forward(
+    factory: &impl Factory,
+) {
     let ledger = factory.fresh().await;
     observe(&*ledger, "p1", &saying(Kind::Confirmed, 1)).await;
-    for kind in ErrandKind::ALL {
-        observe(&*ledger, "p1", &scheduling(kind, 10)).await;
-        let leased = claim_one(&*ledger, kind, 10).await;
+    let kind = ErrandKind::Delivery;
+    observe(&*ledger, "p1", &scheduling(kind, 10)).await;
+    let leased = claim_one(&*ledger, kind, 10).await;
+    assert!(settle(&*ledger, &leased, Settlement::Again { due_at: at(500) }).await);
+    observe(&*ledger, "p1", &scheduling(kind, 20)).await;
+    assert_eq!(next_due(&*ledger, kind).await, Some(500));
+}
+
+pub(in crate::ledger) async fn an_attempted_check_that_is_asked_for_is_due_at_the_earlier_time(
+    factory: &impl Factory,
+) {
+    let ledger = factory.fresh().await;
+    let check = ErrandKind::Check;
+    for (asked, due) in [(20, 20), (800, 500)] {
+        observe(&*ledger, "p1", &scheduling(check, 10)).await;
+        let leased = claim_one(&*ledger, check, 10).await;
         assert!(settle(&*ledger, &leased, Settlement::Again { due_at: at(500) }).await);
-        observe(&*ledger, "p1", &scheduling(kind, 20)).await;
-        assert_eq!(next_due(&*ledger, kind).await, Some(500), "{kind:?}");
+        observe(&*ledger, "p1", &scheduling(check, asked)).await;
+        assert_eq!(next_due(&*ledger, check).await, Some(due));
+        let leased = claim_one(&*ledger, check, due).await;
+        assert_eq!(leased.attempts, 0, "its schedule begins again");
+        assert!(settle(&*ledger, &leased, Settlement::Done).await);
     }
 }
 
@@ -207,19 +225,18 @@ pub(in crate::ledger) async fn what_is_put_back_takes_in_a_check_scheduled_while
 ) {
     let ledger = factory.fresh().await;
     let due_at = at(200);
-    for (back, attempts) in [
-        (Settlement::Again { due_at }, 1),
-        (Settlement::Untried { due_at }, 0),
-    ] {
-        observe(&*ledger, "p1", &scheduling(ErrandKind::Check, 10)).await;
-        let leased = claim_one(&*ledger, ErrandKind::Check, 10).await;
-        observe(&*ledger, "p1", &scheduling(ErrandKind::Check, 30)).await;
-        assert!(settle(&*ledger, &leased, back).await);
-        assert_eq!(next_due(&*ledger, ErrandKind::Check).await, Some(200));
-        let leased = claim_one(&*ledger, ErrandKind::Check, 200).await;
-        assert_eq!(leased.attempts, attempts, "{back:?}");
-        assert!(settle(&*ledger, &leased, Settlement::Done).await);
-        assert_eq!(next_due(&*ledger, ErrandKind::Check).await, None);
+    for back in [Settlement::Again { due_at }, Settlement::Untried { due_at }] {
+        for (asked, due) in [(30, 30), (900, 200)] {
+            observe(&*ledger, "p1", &scheduling(ErrandKind::Check, 10)).await;
+            let leased = claim_one(&*ledger, ErrandKind::Check, 10).await;
+            observe(&*ledger, "p1", &scheduling(ErrandKind::Check, asked)).await;
+            assert!(settle(&*ledger, &leased, back).await);
+            assert_eq!(next_due(&*ledger, ErrandKind::Check).await, Some(due));
+            let leased = claim_one(&*ledger, ErrandKind::Check, due).await;
+            assert_eq!(leased.attempts, 0, "{back:?}: its schedule begins again");
+            assert!(settle(&*ledger, &leased, Settlement::Done).await);
+            assert_eq!(next_due(&*ledger, ErrandKind::Check).await, None, "once");
+        }
     }
 }
 
@@ -248,7 +265,7 @@ pub(in crate::ledger) async fn a_claim_takes_one_kind_and_at_most_its_limit(
         observe(&*ledger, &format!("p{n}"), &confirming("{}", n)).await;
         observe(
             &*ledger,
-            &format!("p{n}"),
+            &format!("open{n}"),
             &scheduling(ErrandKind::Check, n),
         )
         .await;
@@ -389,8 +406,8 @@ pub(in crate::ledger) async fn untried_puts_back_and_does_not_count(factory: &im
 
 pub(in crate::ledger) async fn dead_stays_and_is_not_claimed(factory: &impl Factory) {
     let ledger = factory.fresh().await;
-    observe(&*ledger, "p1", &confirming("{}", 10)).await;
-    observe(&*ledger, "p1", &scheduling(ErrandKind::Check, 10)).await;
+    observe(&*ledger, "paid", &confirming("{}", 10)).await;
+    observe(&*ledger, "open", &scheduling(ErrandKind::Check, 10)).await;
     for kind in ErrandKind::ALL {
         let leased = claim_one(&*ledger, kind, 10).await;
         assert!(settle(&*ledger, &leased, Settlement::Dead).await);
@@ -439,4 +456,181 @@ pub(in crate::ledger) async fn next_due_is_the_earliest_that_can_be_claimed(
         Some(5000),
         "c is due before b"
     );
+}
+
+fn checking(due_ms: i64, priority: Priority) -> Observation {
+    Observation {
+        errands: vec![Errand::check(at(due_ms), priority)],
+        ..scheduling(ErrandKind::Check, due_ms)
+    }
+}
+
+fn confirming_with_cross_check(due_ms: i64) -> Observation {
+    Observation {
+        errands: checking(due_ms, Priority::CrossCheck).errands,
+        ..saying(Kind::Confirmed, 5)
+    }
+}
+
+/// The payment's name and the priority of each.
+fn described(leased: &[Leased]) -> Vec<(&str, Priority)> {
+    leased
+        .iter()
+        .map(|it| (it.payment_id.as_str(), it.priority))
+        .collect()
+}
+
+pub(in crate::ledger) async fn the_higher_priority_is_claimed_first(factory: &impl Factory) {
+    let ledger = factory.fresh().await;
+    for n in 0..4 {
+        let crossed = confirming_with_cross_check(n);
+        observe(&*ledger, &format!("crossed{n}"), &crossed).await;
+    }
+    observe(&*ledger, "silent", &checking(10, Priority::Silent)).await;
+    observe(&*ledger, "later", &checking(30, Priority::Notified)).await;
+    observe(&*ledger, "notified", &checking(20, Priority::Notified)).await;
+    assert_eq!(next_due(&*ledger, ErrandKind::Check).await, Some(0));
+
+    let claimed = ledger.claim(ErrandKind::Check, at(100), 4, LEASE).await;
+    let expected = [
+        ("notified", Priority::Notified),
+        ("later", Priority::Notified),
+        ("silent", Priority::Silent),
+        ("crossed0", Priority::CrossCheck),
+    ];
+    assert_eq!(described(&claimed.expect("claim")), expected);
+    let rest = claim(&*ledger, ErrandKind::Check, 100).await;
+    assert_eq!(
+        described(&rest),
+        ["crossed1", "crossed2", "crossed3"].map(|name| (name, Priority::CrossCheck))
+    );
+}
+
+pub(in crate::ledger) async fn of_two_priorities_the_higher_counts(factory: &impl Factory) {
+    use Priority::{Notified, Silent};
+    let ledger = factory.fresh().await;
+    for (first, second) in [(Silent, Notified), (Notified, Silent)] {
+        observe(&*ledger, "p1", &checking(10, first)).await;
+        observe(&*ledger, "p1", &checking(20, second)).await;
+        let leased = claim_one(&*ledger, ErrandKind::Check, 10).await;
+        assert_eq!(leased.priority, Notified, "{first:?}, {second:?}");
+
+        // And of what is asked for during the lease, however it ends.
+        let leased = Leased {
+            priority: Silent,
+            ..leased
+        };
+        observe(&*ledger, "p1", &checking(40, first)).await;
+        observe(&*ledger, "p1", &checking(30, second)).await;
+        let again = Settlement::Again { due_at: at(90) };
+        assert!(settle(&*ledger, &leased, again).await);
+        let leased = claim_one(&*ledger, ErrandKind::Check, 30).await;
+        assert_eq!(leased.priority, Notified, "{first:?}, {second:?}");
+        observe(&*ledger, "p1", &checking(50, Silent)).await;
+        assert!(settle(&*ledger, &leased, Settlement::Done).await);
+        let leased = claim_one(&*ledger, ErrandKind::Check, 50).await;
+        assert_eq!(leased.priority, Silent, "what was done is over");
+        assert!(settle(&*ledger, &leased, Settlement::Done).await);
+    }
+}
+
+pub(in crate::ledger) async fn what_is_put_back_has_the_priority_that_its_holder_gives_it(
+    factory: &impl Factory,
+) {
+    use Priority::{Notified, Silent};
+    let ledger = factory.fresh().await;
+    let due_at = at(10);
+    observe(&*ledger, "p1", &checking(10, Notified)).await;
+    for (given, back) in [
+        (Notified, Settlement::Untried { due_at }),
+        (Silent, Settlement::Again { due_at }),
+        (Notified, Settlement::Again { due_at }),
+        (Silent, Settlement::Untried { due_at }),
+    ] {
+        let leased = claim_one(&*ledger, ErrandKind::Check, 10).await;
+        let leased = Leased {
+            priority: given,
+            ..leased
+        };
+        assert!(settle(&*ledger, &leased, back).await);
+        let leased = claim_one(&*ledger, ErrandKind::Check, 10).await;
+        assert_eq!(leased.priority, given, "{back:?}");
+        assert!(settle(&*ledger, &leased, Settlement::Untried { due_at }).await);
+    }
+}
+
+pub(in crate::ledger) async fn a_confirmation_ends_the_plan_and_its_cross_check_takes_the_place(
+    factory: &impl Factory,
+) {
+    let ledger = factory.fresh().await;
+    for status in [Kind::Confirmed, Kind::Reversed] {
+        let name = status.status().as_str();
+        observe(&*ledger, name, &checking(10, Priority::Notified)).await;
+        observe(&*ledger, name, &saying(status, 20)).await;
+        assert_eq!(next_due(&*ledger, ErrandKind::Check).await, None, "{name}");
+        assert_eq!(claim(&*ledger, ErrandKind::Check, 100_000).await, []);
+    }
+    observe(&*ledger, "p1", &checking(10, Priority::Notified)).await;
+    observe(&*ledger, "p1", &confirming_with_cross_check(70)).await;
+    assert_eq!(next_due(&*ledger, ErrandKind::Check).await, Some(70));
+    let leased = claim_one(&*ledger, ErrandKind::Check, 70).await;
+    assert_eq!(
+        (leased.priority, leased.attempts),
+        (Priority::CrossCheck, 0)
+    );
+    assert!(settle(&*ledger, &leased, Settlement::Done).await);
+}
+
+pub(in crate::ledger) async fn a_confirmation_during_a_lease_is_cross_checked_after_it(
+    factory: &impl Factory,
+) {
+    let ledger = factory.fresh().await;
+    let due_at = at(30);
+    let ends = [
+        Settlement::Done,
+        Settlement::Dead,
+        Settlement::Again { due_at },
+        Settlement::Untried { due_at },
+    ];
+    for (n, end) in ends.into_iter().enumerate() {
+        let (with, without) = (format!("with{n}"), format!("without{n}"));
+        for name in [&with, &without] {
+            observe(&*ledger, name, &checking(10, Priority::Notified)).await;
+        }
+        let leased = claim(&*ledger, ErrandKind::Check, 10).await;
+        for name in [&with, &without] {
+            observe(&*ledger, name, &checking(15, Priority::Notified)).await;
+        }
+        observe(&*ledger, &with, &confirming_with_cross_check(70)).await;
+        observe(&*ledger, &without, &saying(Kind::Confirmed, 20)).await;
+        for leased in &leased {
+            let end = match leased.payment_id == id(&with) {
+                true => end,
+                false => Settlement::Done,
+            };
+            assert!(settle(&*ledger, leased, end).await);
+        }
+        assert_eq!(next_due(&*ledger, ErrandKind::Check).await, Some(70));
+        let cross_check = claim_one(&*ledger, ErrandKind::Check, 70).await;
+        assert_eq!(
+            (cross_check.payment_id.as_str(), cross_check.priority),
+            (with.as_str(), Priority::CrossCheck),
+            "{end:?}"
+        );
+        assert!(settle(&*ledger, &cross_check, Settlement::Done).await);
+    }
+}
+
+pub(in crate::ledger) async fn a_payment_that_is_confirmed_gets_no_other_check(
+    factory: &impl Factory,
+) {
+    let ledger = factory.fresh().await;
+    observe(&*ledger, "p1", &saying(Kind::Confirmed, 5)).await;
+    for priority in Priority::ALL {
+        observe(&*ledger, "p1", &checking(10, priority)).await;
+    }
+    // Khipu repeats itself.
+    observe(&*ledger, "p1", &confirming_with_cross_check(10)).await;
+    assert_eq!(next_due(&*ledger, ErrandKind::Check).await, None);
+    assert_eq!(claim(&*ledger, ErrandKind::Check, 100_000).await, []);
 }

@@ -1,8 +1,10 @@
 //! Intents and payments: what is kept, and what stays when it is known already.
 
 use super::*;
-use crate::ledger::LedgerError;
+use crate::ledger::{LedgerError, Settlement};
 use crate::payment::Reason;
+
+const LEASE: std::time::Duration = std::time::Duration::from_secs(1);
 
 pub(in crate::ledger) async fn an_intent_is_kept_and_repeating_it_changes_nothing(
     factory: &impl Factory,
@@ -205,4 +207,49 @@ pub(in crate::ledger) async fn creating_with_another_accounts_reference_is_refus
     assert_eq!(ledger.payment(&id("p1")).await.expect("payment"), None);
     let kept = ledger.intent(&Ref::from_random(9)).await.expect("intent");
     assert_eq!(kept, Some(intent(9)));
+}
+
+pub(in crate::ledger) async fn creating_schedules_the_first_check_once(factory: &impl Factory) {
+    let ledger = factory.fresh().await;
+    let created = payment("p1");
+    let check = ErrandKind::Check;
+    ledger.create(&created).await.expect("create");
+    let due = ledger.next_due(check).await.expect("next_due");
+    assert_eq!(due, Some(created.first_check_at()));
+    let claimed = ledger.claim(check, created.first_check_at(), 10, LEASE);
+    let leased = claimed.await.expect("claim").remove(0);
+    assert_eq!((leased.attempts, leased.priority), (0, Priority::Silent));
+    ledger.create(&created).await.expect("again");
+    let settled = ledger.settle(&leased, &Settlement::Done, None).await;
+    assert!(settled.expect("settle"));
+    ledger.create(&created).await.expect("again");
+    assert_eq!(ledger.next_due(check).await.expect("next_due"), None);
+}
+
+pub(in crate::ledger) async fn creating_after_a_notification_leaves_its_check_first(
+    factory: &impl Factory,
+) {
+    let ledger = factory.fresh().await;
+    let notified = Observation {
+        errands: vec![Errand::check(at(20), Priority::Notified)],
+        ..notified("{}", Verdict::UnknownPayment, 20)
+    };
+    let id = id("p1");
+    ledger.observe(&id, &notified).await.expect("observe");
+    ledger.create(&payment("p1")).await.expect("create");
+    let claimed = ledger.claim(ErrandKind::Check, at(20), 10, LEASE).await;
+    let claimed = claimed.expect("claim");
+    assert_eq!(claimed[0].priority, Priority::Notified);
+}
+
+pub(in crate::ledger) async fn creating_what_is_confirmed_schedules_no_check(
+    factory: &impl Factory,
+) {
+    let ledger = factory.fresh().await;
+    let confirmed = saying(Kind::Confirmed, 20);
+    let observed = ledger.observe(&id("p1"), &confirmed).await;
+    observed.expect("observe");
+    ledger.create(&payment("p1")).await.expect("create");
+    let due = ledger.next_due(ErrandKind::Check).await.expect("next_due");
+    assert_eq!(due, None);
 }

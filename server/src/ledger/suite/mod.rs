@@ -20,8 +20,8 @@ use bytes::Bytes;
 use super::{Attempt, Event, Ledger};
 use crate::payment::{
     AccountName, Amount, Currency, Errand, ErrandKind, Intent, Kind, MerchantUrls, Notification,
-    Observation, Payment, PaymentId, Ref, Source, State, Status, StatusUpdate, Terms, Timestamp,
-    Verdict, Version,
+    Observation, Payment, PaymentId, Priority, Ref, Source, State, Status, StatusUpdate, Terms,
+    Timestamp, Verdict, Version,
 };
 
 /// Where the suite gets its ledgers from.
@@ -54,6 +54,9 @@ macro_rules! ledger_suite {
                     creating_for_another_account_is_refused
                     a_record_without_terms_gives_way_to_the_account_whose_payment_it_is
                     creating_with_another_accounts_reference_is_refused
+                    creating_schedules_the_first_check_once
+                    creating_after_a_notification_leaves_its_check_first
+                    creating_what_is_confirmed_schedules_no_check
                 }
                 observing {
                     an_unknown_payment_is_begun_as_pending_without_terms
@@ -89,7 +92,8 @@ macro_rules! ledger_suite {
                     no_delivery_where_the_payment_stands_at_reversed
                     a_delivery_may_come_after_the_confirmation
                     scheduling_brings_forward_and_never_puts_off
-                    what_was_attempted_is_not_brought_forward
+                    an_attempted_delivery_is_not_brought_forward
+                    an_attempted_check_that_is_asked_for_is_due_at_the_earlier_time
                     a_settled_check_can_be_scheduled_again
                     a_check_scheduled_while_leased_is_not_lost
                     what_is_put_back_takes_in_a_check_scheduled_while_leased
@@ -102,6 +106,12 @@ macro_rules! ledger_suite {
                     untried_puts_back_and_does_not_count
                     dead_stays_and_is_not_claimed
                     next_due_is_the_earliest_that_can_be_claimed
+                    the_higher_priority_is_claimed_first
+                    of_two_priorities_the_higher_counts
+                    what_is_put_back_has_the_priority_that_its_holder_gives_it
+                    a_confirmation_ends_the_plan_and_its_cross_check_takes_the_place
+                    a_confirmation_during_a_lease_is_cross_checked_after_it
+                    a_payment_that_is_confirmed_gets_no_other_check
                 }
                 timeline {
                     it_tells_everything_in_order
@@ -260,6 +270,7 @@ pub(super) fn scheduling(kind: ErrandKind, due_ms: i64) -> Observation {
         errands: vec![Errand {
             kind,
             due_at: at(due_ms),
+            priority: Priority::Silent,
         }],
         ..saying(Kind::Created, 1)
     }

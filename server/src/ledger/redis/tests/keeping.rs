@@ -126,7 +126,7 @@ async fn whatever_is_written_to_a_final_payment_keeps_it_anew() {
     ledger.create(&payment("p1")).await.expect("create");
     renewed("its creation").await;
     shorten().await;
-    let claimed = ledger.claim(ErrandKind::Check, now, 10, RETENTION).await;
+    let claimed = ledger.claim(ErrandKind::Delivery, now, 10, RETENTION).await;
     let again = Settlement::Again { due_at: now };
     let settled = ledger
         .settle(&claimed.expect("claim")[0], &again, None)

@@ -65,10 +65,10 @@ async fn a_claim_that_is_repeated_takes_what_it_took() {
         )
     };
     // Its answer was lost, and the same call goes out again; then comes somebody else.
-    for (token, expected) in [(1, Some(0)), (1, Some(0)), (2, None)] {
+    for (token, expected) in [(1, Some((0, 1))), (1, Some((0, 1))), (2, None)] {
         let reply = ledger.redis.run(Partition::of("p1"), &call(token)).await;
-        let attempts: Vec<Option<u32>> = replies::read(reply.expect("claim")).expect("reply");
-        assert_eq!(attempts, [expected]);
+        let found: Vec<Option<(u32, u8)>> = replies::read(reply.expect("claim")).expect("reply");
+        assert_eq!(found, [expected]);
     }
 }
 
