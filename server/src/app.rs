@@ -77,15 +77,15 @@ async fn bind(address: SocketAddr) -> Result<TcpListener, AppError> {
 
 /// Runs a gateway until `shutdown`, then drains: watchers are sent away over the drain window, requests under way finish,
 /// and what is on the agenda stays there for whoever comes next.
-pub async fn run(
+pub fn run(
     config: Config,
     listeners: Listeners,
     shutdown: impl Future<Output = ()>,
-) -> Result<(), AppError> {
+) -> impl Future<Output = Result<(), AppError>> {
     let storage = config.storage.clone();
     // Boxed: it is large, done with at once, and would be held as long as everything else.
     let opening = Box::pin(async move { storage::open(&storage).await });
-    run_on(opening, config, listeners, shutdown).await
+    run_on(opening, config, listeners, shutdown)
 }
 
 async fn run_on(

@@ -6,8 +6,11 @@ use std::time::{Duration, Instant};
 use chasqui_tests::api::{Answer, Api, Created, try_send};
 use chasqui_tests::deadline::{eventually, within};
 use chasqui_tests::notification::{body, signed};
+use chasqui_tests::process::Process;
+use chasqui_tests::sandbox::Sandbox;
 use chasqui_tests::settings::Settings;
 use chasqui_tests::stage::Stage;
+use chasqui_tests::watcher::Watcher;
 use futures_util::future::join_all;
 use reqwest::Method;
 use serde_json::json;
@@ -87,7 +90,7 @@ async fn notified_at_once(stage: &Stage, payment: &Created) {
 /// Polls that are held, so many that no place is left.
 async fn held(stage: &Stage, payment: &Created, count: usize) -> Vec<TcpStream> {
     let poll = format!(
-        "GET /v1/payments/{}/status?wait=60 HTTP/1.1\r\nhost: gateway\r\nauthorization: Bearer {}\r\nif-none-match: \"1\"\r\n\r\n",
+        "GET /v1/payments/{}/status?wait=60 HTTP/1.1\r\nhost: gateway\r\nauthorization: Bearer {}\r\nif-none-match: \"11\"\r\n\r\n",
         payment.id, payment.token
     );
     let polls = join_all((0..count).map(|_| say(stage, &poll))).await;
@@ -260,7 +263,7 @@ async fn behind_a_trusted_proxy_each_client_has_a_share_of_its_own() {
         let request = stage.api.request(Method::GET, &path);
         request
             .bearer_auth(&payment.token)
-            .header("if-none-match", "\"1\"")
+            .header("if-none-match", "\"11\"")
             .header("x-forwarded-for", client)
     };
     let held: Vec<_> = [(); 2]
@@ -294,19 +297,28 @@ async fn behind_a_trusted_proxy_each_client_has_a_share_of_its_own() {
 
 #[tokio::test]
 async fn a_watcher_takes_no_place() {
-    let stage = stage(&["connections = 1", "reserved_connections = 1"]).await;
-    let payment = stage.create(json!({})).await;
+    let sandbox = Sandbox::start().await;
+    let mut settings = Settings::new(&sandbox.url);
+    let limits = ["connections = 4", "reserved_connections = 4"];
+    settings.limits.extend(limits.map(str::to_owned));
+    // A program of its own, because metrics are one set for all gateways in a process.
+    let gateway = Process::start(&settings).await;
+    let api = Api::new(&gateway.url, &settings.accounts[0].api_key);
+    let payment = api.create(json!({})).await;
     let mut watchers = Vec::new();
-    for _ in 0..5 {
-        let mut watcher = stage.watch(&payment).await;
+    for _ in 0..20 {
+        let mut watcher = Watcher::open(&gateway.url, &payment).await;
         assert_eq!(watcher.status().await["status"], "pending");
         watchers.push(watcher);
     }
-    at_once(&stage, Method::GET, "/js/chasqui.js")
-        .await
-        .expect(200);
-    notified_at_once(&stage, &payment).await;
-    for watcher in &mut watchers {
-        assert_eq!(watcher.status().await["status"], "confirmed");
-    }
+    let admin = Api::new(&gateway.admin_url().await, "");
+    let metrics = eventually("all of them are counted", async || {
+        let metrics = admin.try_get("/metrics").await?.text();
+        metrics.contains("chasqui_watchers 20").then_some(metrics)
+    })
+    .await;
+    assert!(
+        !metrics.contains("chasqui_connections_evicted_total"),
+        "{metrics}"
+    );
 }

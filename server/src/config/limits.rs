@@ -32,7 +32,8 @@ pub struct Limits {
     pub body_bytes_per_second: usize,
     /// From request to answer, for all but a held poll; then 503.
     pub request_timeout: Duration,
-    /// A notification's body; beyond it 413.
+    /// A notification's body; beyond it 413. Khipu sends `custom` and `body` back, so it is as large as a facade request
+    /// and [`NOTIFICATION_MARGIN`] unless more is asked for.
     pub notification_bytes: usize,
     /// A facade request's body; beyond it 413. Khipu's `custom` field may be large.
     pub facade_bytes: usize,
@@ -57,6 +58,11 @@ pub struct Limits {
 /// With its jitter still under the 45 s after which the browser client gives a silent connection up.
 const LONGEST_HEARTBEAT_INTERVAL: Duration = Duration::from_secs(40);
 
+const FACADE_BYTES: usize = 1024 * 1024;
+
+/// What Khipu adds to a merchant's own fields in a notification, generously.
+const NOTIFICATION_MARGIN: usize = 64 * 1024;
+
 impl Default for Limits {
     fn default() -> Self {
         Self {
@@ -71,8 +77,8 @@ impl Default for Limits {
             // A MiB over a line of 250 kbit/s passes, within the request's time.
             body_bytes_per_second: 32 * 1024,
             request_timeout: Duration::from_secs(60),
-            notification_bytes: 64 * 1024,
-            facade_bytes: 1024 * 1024,
+            notification_bytes: FACADE_BYTES + NOTIFICATION_MARGIN,
+            facade_bytes: FACADE_BYTES,
             khipu_answer_bytes: 2 * 1024 * 1024,
             heartbeat_interval: Duration::from_secs(30),
             ping_interval: Duration::from_secs(120),
@@ -129,7 +135,19 @@ raw_limits! {
 
 impl RawLimits {
     pub(super) fn check(&self, problems: &mut Problems) -> Option<Limits> {
-        let limits = self.over_defaults(problems);
+        let mut limits = self.over_defaults(problems);
+        let notification_bytes = limits.facade_bytes.saturating_add(NOTIFICATION_MARGIN);
+        if self.notification_bytes.is_none() {
+            limits.notification_bytes = notification_bytes;
+        } else if limits.notification_bytes < notification_bytes {
+            problems.add(
+                "limits.notification_bytes",
+                format!(
+                    "must be at least {notification_bytes}, which is limits.facade_bytes and 64 KiB: khipu sends back what a \
+                     merchant sent, and a notification that is refused is a payment that is confirmed late"
+                ),
+            );
+        }
         if limits.watchers_per_payment > limits.watchers {
             problems.add(
                 "limits.watchers_per_payment",

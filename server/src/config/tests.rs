@@ -199,6 +199,31 @@ fn limits_that_contradict_each_other_are_refused() {
         text.contains("limits.watchers_per_payment is above limits.watchers"),
         "{text}"
     );
+    let text = problems(&format!("{ACCOUNT}\n[limits]\nbody_timeout = \"60s\"\n"));
+    assert!(
+        text.starts_with("limits.body_timeout must be shorter"),
+        "{text}"
+    );
+}
+
+#[test]
+fn a_notification_may_be_larger_than_what_a_merchant_sent() {
+    let limits = |text: &str| {
+        let text = format!("{ACCOUNT}\n[limits]\n{text}\n");
+        Config::from_toml(&text).map(|config| config.limits)
+    };
+    let default = limits("").expect("valid");
+    assert_eq!(default.notification_bytes, default.facade_bytes + 64 * 1024);
+    let grown = limits("facade_bytes = 2000000").expect("valid");
+    assert_eq!(grown.notification_bytes, 2_000_000 + 64 * 1024);
+    let least = "facade_bytes = 1000\nnotification_bytes = 66536";
+    assert_eq!(limits(least).expect("valid").notification_bytes, 66_536);
+    let refused = limits("facade_bytes = 1000\nnotification_bytes = 66535");
+    let text = refused.expect_err("refused").to_string();
+    assert!(
+        text.starts_with("limits.notification_bytes must be at least 66536"),
+        "{text}"
+    );
 }
 
 #[test]

@@ -6,6 +6,7 @@
 use std::time::Duration;
 
 use bytes::Bytes;
+use url::Url;
 
 use super::fields::Fields;
 use crate::payment::{
@@ -14,6 +15,12 @@ use crate::payment::{
 
 /// Each attempt to pay has a term of its own, which may begin just before the payment's expiry.
 pub const ATTEMPT_TERM: Duration = Duration::from_secs(3 * 3600);
+
+/// What Khipu takes for a URL, in characters.
+const LONGEST_URL: usize = 1024;
+
+/// The only version that is read and delivered here.
+const NOTIFY_API_VERSION: &str = "3.0";
 
 /// A field of a request that cannot be accepted.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -73,6 +80,20 @@ impl CreateRequest {
             Some(Ok(at)) => Some(at),
             None => None,
         };
+        let urls = MerchantUrls {
+            return_url: read_url(&fields, "return_url", &mut errors),
+            cancel_url: read_url(&fields, "cancel_url", &mut errors),
+            notify_url: read_url(&fields, "notify_url", &mut errors),
+        };
+        if fields
+            .text("notify_api_version")
+            .is_some_and(|version| version != NOTIFY_API_VERSION)
+        {
+            errors.push(FieldError {
+                field: "notify_api_version",
+                message: "must be 3.0, or left out: the gateway delivers notifications of that version only".to_owned(),
+            });
+        }
         let (Some(amount), Some(currency), true) = (amount, currency, errors.is_empty()) else {
             return Err(errors);
         };
@@ -80,11 +101,6 @@ impl CreateRequest {
             amount,
             currency,
             transaction_id: fields.text("transaction_id"),
-        };
-        let urls = MerchantUrls {
-            return_url: fields.text("return_url"),
-            cancel_url: fields.text("cancel_url"),
-            notify_url: fields.text("notify_url"),
         };
         Ok(Self {
             fields,
@@ -97,7 +113,7 @@ impl CreateRequest {
     /// The request as Khipu is to have it: notified here, and, with a hop, the payer sent back through here.
     pub fn for_khipu(mut self, notify_url: &str, hop: Option<&ReturnHop>) -> Vec<u8> {
         self.fields.set("notify_url", notify_url);
-        self.fields.set("notify_api_version", "3.0");
+        self.fields.set("notify_api_version", NOTIFY_API_VERSION);
         if let Some(hop) = hop {
             self.fields.set("return_url", &hop.return_url);
             self.fields.set("cancel_url", &hop.cancel_url);
@@ -126,6 +142,29 @@ fn read<T>(
     result
         .map_err(|message| errors.push(FieldError { field, message }))
         .ok()
+}
+
+/// A URL of the merchant's. Khipu gets ours in its place, so what is wrong with it has to be told here.
+fn read_url(fields: &Fields, field: &'static str, errors: &mut Vec<FieldError>) -> Option<String> {
+    let raw = fields.get(field).filter(|raw| raw.get() != "null")?;
+    let text = match serde_json::from_str::<String>(raw.get()) {
+        Ok(text) if text.is_empty() => return None,
+        Ok(text) => text,
+        Err(_) => {
+            let message = "must be a text".to_owned();
+            errors.push(FieldError { field, message });
+            return None;
+        }
+    };
+    let message = match Url::parse(&text) {
+        _ if text.chars().count() > LONGEST_URL => {
+            format!("must have at most {LONGEST_URL} characters")
+        }
+        Ok(url) if matches!(url.scheme(), "http" | "https") => return Some(text),
+        _ => "must be an http or https URL".to_owned(),
+    };
+    errors.push(FieldError { field, message });
+    None
 }
 
 /// Khipu's answer to a creation.

@@ -86,7 +86,7 @@ fn request(json: &str) -> Result<CreateRequest, Vec<FieldError>> {
 
 #[test]
 fn a_request_keeps_every_field_but_the_urls_that_are_ours() {
-    let json = r#"{"amount":1000.10,"currency":"CLP","subject":"x","return_url":"https://shop.example/r","future":{"a":[1]},"notify_api_version":"1.3"}"#;
+    let json = r#"{"amount":1000.10,"currency":"CLP","subject":"x","return_url":"https://shop.example/r","future":{"a":[1]},"notify_api_version":"3.0"}"#;
     let request = request(json).expect("valid");
     assert_eq!(
         request.urls.return_url.as_deref(),
@@ -134,6 +134,62 @@ fn a_request_that_lacks_what_khipu_requires_is_told_all_of_it() {
     }
     // What a subject may be is Khipu's to say.
     request(r#"{"amount":1,"currency":"CLP","subject":""}"#).expect("valid");
+}
+
+#[test]
+fn a_url_that_leads_nowhere_is_refused_with_all_others() {
+    let urls = |url: &str| {
+        format!(
+            r#"{{"amount":1,"currency":"CLP","subject":"x","return_url":{url},"cancel_url":{url},"notify_url":{url}}}"#
+        )
+    };
+    let long = |length: usize| {
+        let start = "\"https://shop.example/";
+        format!("{start}{}\"", "ñ".repeat(length + 1 - start.len()))
+    };
+    for wrong in [
+        r#""ftp://shop.example""#,
+        r#""javascript:alert(1)""#,
+        r#""/thanks""#,
+        r#""https://""#,
+        "7",
+        "{}",
+        &long(1025),
+    ] {
+        let errors = request(&urls(wrong)).expect_err("refused");
+        let fields: Vec<_> = errors.iter().map(|error| error.field).collect();
+        assert_eq!(
+            fields,
+            ["return_url", "cancel_url", "notify_url"],
+            "{wrong}"
+        );
+    }
+    for none in [r#""""#, "null"] {
+        let request = request(&urls(none)).expect("valid");
+        assert_eq!(request.urls, MerchantUrls::default());
+    }
+    for right in [r#""http:\/\/shop.example\/khipu?a=1#b""#, &long(1024)] {
+        let request = request(&urls(right)).expect("valid");
+        let text: String = serde_json::from_str(right).expect("text");
+        assert_eq!(request.urls.notify_url, Some(text));
+    }
+}
+
+#[test]
+fn another_version_of_notifications_is_refused_with_the_reason() {
+    let with = |version: &str| {
+        request(&format!(
+            r#"{{"amount":1,"currency":"CLP","subject":"x","notify_api_version":{version}}}"#
+        ))
+    };
+    for version in [r#""1.3""#, r#""2.0""#, "4"] {
+        let errors = with(version).expect_err("refused");
+        assert_eq!(errors[0].field, "notify_api_version");
+        assert!(errors[0].message.contains("3.0"), "{errors:?}");
+    }
+    for version in [r#""3.0""#, "3.0", r#""""#, "null"] {
+        with(version).expect("valid");
+    }
 }
 
 #[test]
