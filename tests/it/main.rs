@@ -1,6 +1,7 @@
 //! Scenario tests: the real gateway against the real sandbox, over HTTP and WebSocket. One file for each part of the URL
 //! tree or each kind of trouble.
 
+mod asking;
 mod closed_page;
 mod command_line;
 mod connections;

@@ -1,0 +1,196 @@
+//! How Khipu is asked: about payments of which nothing is heard, at the account's pace, and fairly.
+
+use std::time::{Duration, Instant};
+
+use chasqui_tests::deadline::eventually;
+use chasqui_tests::fleet::Fleet;
+use chasqui_tests::front::Front;
+use chasqui_tests::stage::Stage;
+use futures_util::future::join_all;
+use redis_processes::{Options, RedisServer};
+use serde_json::json;
+
+use crate::return_hop::{hop, visit};
+
+/// `limits.questions_per_second`, which is not set here.
+const PER_SECOND: u32 = 10;
+
+/// From a confirmation that was found by asking to its delivery.
+const DELIVERED_AFTER: Duration = Duration::from_secs(10);
+
+/// A job that is due is found at the latest then, also by an instance that was told nothing.
+const IDLE: Duration = Duration::from_secs(5);
+
+/// Khipu confirms, its notification is lost, the page is closed and nobody asks. `make_due` has the first check, which is a
+/// quarter of an hour away, due now.
+async fn nobody_asks(storage: String, make_due: impl AsyncFnOnce(&str)) {
+    let mut stage = Stage::start_with(|settings| settings.storage = storage).await;
+    let lost = json!({ "notify": { "drop": 1 } });
+    stage.sandbox.behave(lost).await;
+    let payment = stage.create(json!({})).await;
+    stage.sandbox.act(&payment.id, "conciliate").await;
+    make_due(&payment.id).await;
+    let delivery = stage.merchant.next_due_in(IDLE + DELIVERED_AFTER).await;
+    assert_eq!(delivery.payment_id(), payment.id);
+    assert_eq!(delivery.header("chasqui-source"), "reconciliation");
+    assert_eq!(stage.api.status(&payment).await["status"], "confirmed");
+}
+
+#[tokio::test]
+async fn a_payment_that_nobody_asks_about_ends_right_for_page_and_shop() {
+    let directory = tempfile::tempdir().expect("a directory");
+    let database = directory.path().join("chasqui.db");
+    nobody_asks(
+        format!("sqlite:{}", database.display()),
+        async |payment_id| {
+            let shell = rusqlite::Connection::open(&database).expect("a shell");
+            let moved = shell
+                .execute(
+                    "UPDATE errand SET due_at = 1 WHERE payment_id = ?1 AND kind = 'check'",
+                    [payment_id],
+                )
+                .expect("moved");
+            assert_eq!(moved, 1, "its creation scheduled a check");
+        },
+    )
+    .await;
+}
+
+#[tokio::test]
+async fn a_payment_that_nobody_asks_about_ends_right_for_page_and_shop_on_redis() {
+    let redis = RedisServer::start(&Options::default()).await;
+    nobody_asks(redis.url(), async |payment_id| {
+        let pattern = format!("chasqui:*:payment:{payment_id}");
+        let keys: Vec<String> = redis.ask(&["KEYS", &pattern]).await;
+        let agenda = keys[0].replace(&format!("payment:{payment_id}"), "agenda:check");
+        redis.command(&["HSET", &keys[0], "check_due", "1"]).await;
+        let added: i64 = redis.ask(&["ZADD", &agenda, "1", payment_id]).await;
+        assert_eq!(added, 0, "its creation scheduled a check");
+    })
+    .await;
+}
+
+#[tokio::test]
+async fn a_payer_who_reloads_all_the_time_does_not_delay_anothers_confirmation() {
+    /// Each counts once a second: more than the account may ask.
+    const RELOADED: usize = 15;
+    let stage = Stage::start().await;
+    let lost = json!({ "notify": { "drop": 1 } });
+    stage.sandbox.behave(lost).await;
+    let mut reloaded = Vec::new();
+    for _ in 0..RELOADED {
+        let payment = stage.create(json!({})).await;
+        reloaded.push(hop(&stage, &payment, "return_url").await);
+    }
+    let payment = stage.create(json!({})).await;
+    let path = hop(&stage, &payment, "return_url").await;
+    let mut page = stage.watch(&payment).await;
+    page.status().await;
+
+    let reloading = async {
+        loop {
+            join_all(reloaded.iter().map(|path| visit(&stage, path, "es"))).await;
+            tokio::time::sleep(Duration::from_millis(50)).await;
+        }
+    };
+    let paying = async {
+        tokio::time::sleep(Duration::from_secs(3)).await;
+        stage.sandbox.act(&payment.id, "conciliate").await;
+        let returned = Instant::now();
+        visit(&stage, &path, "es").await;
+        page.until("confirmed").await;
+        returned.elapsed()
+    };
+    let confirmed_after = tokio::select! {
+        after = paying => after,
+        () = reloading => unreachable!("it goes on for ever"),
+    };
+    assert!(
+        confirmed_after < Duration::from_secs(3),
+        "{confirmed_after:?}"
+    );
+}
+
+async fn unknown(stage: &Stage, payment_id: &str) {
+    let path = format!("/v1/payments/{payment_id}/status");
+    let answer = stage.api.get(&path).await;
+    answer.expect_problem(404, "unknown_payment");
+}
+
+#[tokio::test]
+async fn a_payment_that_khipu_does_not_know_is_asked_about_once_however_often_it_is_polled() {
+    let (stage, front) = Stage::start_behind_front(|_| {}).await;
+    join_all((0..20).map(|_| unknown(&stage, "unknown00000"))).await;
+    for _ in 0..20 {
+        unknown(&stage, "unknown00000").await;
+    }
+    assert_eq!(front.questions_about("unknown00000"), 1);
+}
+
+#[tokio::test]
+async fn payments_that_are_unknown_are_asked_about_at_the_accounts_pace() {
+    const UNKNOWN: usize = 40;
+    let (stage, front) = Stage::start_behind_front(|_| {}).await;
+    let ids: Vec<_> = (0..UNKNOWN).map(|n| format!("unknown{n:05}")).collect();
+    join_all(ids.iter().map(|id| unknown(&stage, id))).await;
+    at_the_pace(&front, UNKNOWN);
+}
+
+#[tokio::test]
+async fn a_pause_that_khipu_asks_for_holds_for_payments_that_are_unknown() {
+    const PAUSE: Duration = Duration::from_secs(2);
+    let (stage, front) = Stage::start_behind_front(|_| {}).await;
+    front.answer_instead(429, &[("retry-after", "2")], "{}");
+    let refused = stage.api.get("/v1/payments/unknown00000/status").await;
+    refused.expect(503);
+    front.stand_aside();
+    unknown(&stage, "unknown00001").await;
+    let before = front.times_asked_about("unknown00000")[0];
+    let after = front.times_asked_about("unknown00001")[0];
+    assert!(after - before >= PAUSE, "{:?}", after - before);
+}
+
+#[tokio::test]
+async fn two_gateways_on_one_redis_keep_the_accounts_pace_together() {
+    const PAYMENTS: usize = 80;
+    let redis = RedisServer::start(&Options::default()).await;
+    let storage = vec![redis.url(); 2];
+    let (fleet, front) = Fleet::start_behind_front(&storage, |_| {}).await;
+    let payments = fleet.create_untold(PAYMENTS).await;
+    // Each visit has Khipu asked.
+    let visits = payments.iter().enumerate().map(|(n, payment)| {
+        let api = &fleet.apis[n % 2];
+        async move { api.status(payment).await }
+    });
+    join_all(visits).await;
+    eventually("khipu was asked about each payment", async || {
+        let asked = payments.iter().map(|it| front.questions_about(&it.id));
+        asked.min().filter(|times| *times >= 1)
+    })
+    .await;
+    at_the_pace(&front, PAYMENTS);
+}
+
+/// At least so many questions were put, and never more in any time than the pace and one burst allow. What two gateways
+/// have reserved ahead and a busy machine may squeeze together is let pass.
+fn at_the_pace(front: &Front, count: usize) {
+    const SQUEEZED: usize = 4;
+    let calls = front.calls().into_iter();
+    let questions = calls.filter(|call| call.path.starts_with("/v3/payments/"));
+    let mut times: Vec<_> = questions.map(|call| call.at).collect();
+    times.sort_unstable();
+    assert!(times.len() >= count, "{} questions", times.len());
+    for (first, began) in times.iter().enumerate() {
+        for (last, ended) in times.iter().enumerate().skip(first) {
+            let earned = (*ended - *began).as_secs_f64() * f64::from(PER_SECOND);
+            let asked = last - first + 1;
+            let allowed = earned + f64::from(PER_SECOND);
+            let asked_for = u32::try_from(asked.saturating_sub(SQUEEZED)).expect("small");
+            assert!(
+                f64::from(asked_for) <= allowed,
+                "{asked} questions in {:?}",
+                *ended - *began
+            );
+        }
+    }
+}
