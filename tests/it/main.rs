@@ -18,6 +18,7 @@ mod ownership;
 mod races;
 mod resuming;
 mod return_hop;
+mod simulation;
 mod status;
 mod stopping;
 mod strangers;

@@ -11,6 +11,7 @@
 //! - [`follower`] one that is read all the time, [`browser`] one that comes back
 //! - [`chaos_proxy`] a network that fails, [`balancer`] one address for several gateways
 //! - [`stage`] all of it, connected; [`fleet`] the same with several gateways on one storage
+//! - [`simulation`] thousands of payments at once, with everything going wrong, and what became of each
 
 #![expect(
     clippy::missing_panics_doc,
@@ -33,6 +34,7 @@ pub mod process;
 pub mod program;
 pub mod sandbox;
 pub mod settings;
+pub mod simulation;
 pub mod stage;
 pub mod watcher;
 

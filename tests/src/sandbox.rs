@@ -23,11 +23,17 @@ impl Sandbox {
     /// The account of [`Settings::new`](crate::settings::Settings::new). A refused notification is repeated after 50 ms
     /// at first.
     pub async fn start() -> Self {
+        Self::start_with_seed(Options::default().seed).await
+    }
+
+    /// The same, with other dice.
+    pub async fn start_with_seed(seed: u64) -> Self {
         let options = Options {
             api_key: KHIPU_API_KEY.into(),
             secret: KHIPU_SECRET.into(),
             receiver_id: RECEIVER_ID,
             retry_first_delay: Duration::from_millis(50),
+            seed,
             ..Options::default()
         };
         let listener = TcpListener::bind("127.0.0.1:0").await.expect("a free port");
@@ -66,10 +72,27 @@ impl Sandbox {
 
     /// Makes something happen to a payment: `authorize`, `conciliate`, `reject`, …
     pub async fn act(&self, payment_id: &str, action: &str) {
+        self.act_with(payment_id, json!({ "action": action })).await;
+    }
+
+    /// The same with more fields than the action's name.
+    pub async fn act_with(&self, payment_id: &str, action: Value) {
         let path = format!("/sandbox/payments/{payment_id}/actions");
-        self.call(Method::POST, &path, json!({ "action": action }))
-            .await
-            .expect(200);
+        self.call(Method::POST, &path, action).await.expect(200);
+    }
+
+    /// The payment as it stands, whatever goes wrong with Khipu's API.
+    pub async fn known(&self, payment_id: &str) -> Value {
+        let path = format!("/sandbox/payments/{payment_id}");
+        let answer = self.call(Method::GET, &path, Value::Null).await;
+        answer.expect(200).json()
+    }
+
+    /// What happened to attempts to notify, in numbers.
+    pub async fn notification_counts(&self) -> Value {
+        let path = "/sandbox/notifications/counts";
+        let answer = self.call(Method::GET, path, Value::Null).await;
+        answer.expect(200).json()
     }
 
     /// Replaces the whole behaviour; `{}` is a Khipu without trouble.
@@ -97,10 +120,14 @@ impl Sandbox {
 
     /// All payments, oldest first.
     pub async fn payments(&self) -> Vec<Value> {
-        let answer = self
-            .call(Method::GET, "/sandbox/payments", Value::Null)
-            .await;
-        answer.expect(200).json().as_array().expect("list").clone()
+        let answer = self.list().await;
+        answer.json().as_array().expect("list").clone()
+    }
+
+    /// The same, for a test that reads what it needs of very many.
+    pub async fn list(&self) -> Answer {
+        let path = "/sandbox/payments";
+        self.call(Method::GET, path, Value::Null).await.expect(200)
     }
 
     /// Forgets everything.

@@ -80,6 +80,13 @@ impl Courier {
             schedule::after_attempt(made, report.tried.answer, now, rand::random::<f64>())
         };
         report.tell(&leased, &settlement);
+        if report.tried.class == Class::NoContent
+            && matches!(settlement, Settlement::Untried { .. })
+        {
+            // Not one for the timeline: it may go on for days, and no merchant has heard of it.
+            self.settle(&leased, &settlement, None, lease_ends).await;
+            return;
+        }
         let attempt = Attempt {
             at: report.at,
             duration: report.duration,
@@ -161,7 +168,7 @@ impl Courier {
             Some(kept) => Content::Notification(kept),
             None => match self.rebuilt(payment, merchant).await {
                 Ok(content) => content,
-                Err(why) => return Ok(Tried::not_now(Class::NotSent, why)),
+                Err(why) => return Ok(Tried::without_content(payment.state.at, why)),
             },
         };
         let account = &merchant.account;

@@ -1,6 +1,6 @@
 //! The dispatcher from claim to settlement, against a merchant's server that really listens.
 
-use std::sync::atomic::Ordering;
+use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
@@ -178,6 +178,38 @@ async fn khipus_silence_about_the_content_is_tried_again() {
     let (settlement, attempt) = outbox.settled().await;
     assert!(wait(settlement, &attempt) > Duration::ZERO);
     assert!(attempt.result.contains("khipu is away"), "{attempt:?}");
+    assert!(receiver.is_empty());
+    outbox.stop().await;
+}
+
+/// Two failures of Khipu's in a row put a merchant off by five minutes who had no part in it.
+#[tokio::test]
+async fn khipus_silence_about_the_content_uses_up_no_attempt() {
+    let mut receiver = Receiver::start().await;
+    let asked = Arc::new(AtomicUsize::new(0));
+    let away_at_first: Rebuild = {
+        let asked = Arc::clone(&asked);
+        Arc::new(move |_, _| {
+            let is_away = asked.fetch_add(1, Ordering::SeqCst) < 2;
+            Box::pin(async move {
+                if is_away {
+                    return Err("khipu is away".to_owned());
+                }
+                Ok(Bytes::from_static(b"{}"))
+            })
+        })
+    };
+    let mut outbox = Running::start_with(fixture::account(), fixture::limits(), away_at_first);
+    let mut payment = fixture::confirmed("p1", Some(receiver.url("/answer/200")));
+    payment.state.at = clock::now();
+    outbox.schedule(0, (payment, None));
+    let (leased, settlement, _) = timeout(DEADLINE, outbox.settled.recv())
+        .await
+        .expect("in time")
+        .expect("settled");
+    assert_eq!((leased.attempts, settlement), (0, Settlement::Done));
+    assert_eq!(asked.load(Ordering::SeqCst), 3);
+    receiver.next().await;
     assert!(receiver.is_empty());
     outbox.stop().await;
 }

@@ -69,6 +69,8 @@ pub(super) enum Class {
     DestinationRefused,
     /// Something that it takes was missing.
     NotSent,
+    /// Khipu did not say what to send.
+    NoContent,
     /// Nobody asked to be told, or there is nothing to tell any more. No dead letter: redelivering would not help.
     Unneeded,
     /// Cut off because this instance stops.
@@ -86,6 +88,7 @@ impl Class {
             Self::Unreachable => "unreachable",
             Self::DestinationRefused => "destination_refused",
             Self::NotSent => "not_sent",
+            Self::NoContent => "no_content",
             Self::Unneeded => "unneeded",
             Self::Interrupted => "interrupted",
         }
@@ -158,6 +161,15 @@ impl Tried {
             class,
             answer: Answer::NotNow { not_before: None },
             result: result.into(),
+        }
+    }
+
+    /// Khipu did not say what to send of a payment that was confirmed then: the merchant was not asked anything.
+    pub(super) fn without_content(confirmed_at: Timestamp, result: String) -> Self {
+        Self {
+            class: Class::NoContent,
+            answer: Answer::NoContent { confirmed_at },
+            result,
         }
     }
 

@@ -29,6 +29,14 @@ pub(super) const JITTER: f64 = 0.2;
 /// `Retry-After` is believed up to here: a typing error of the merchant's must not silence a delivery for a year.
 pub(super) const RETRY_AFTER_LIMIT: Duration = Duration::from_secs(24 * HOUR);
 
+/// So long after a confirmation, Khipu may be asked again and again for what to send, and no attempt is used up: it is not
+/// the merchant who has failed. After that each question without an answer is an attempt.
+pub(super) const CONTENT_TERM: Duration = Duration::from_secs(72 * HOUR);
+
+/// Between two such questions: a quarter of the time since the confirmation, so that it is soon at first, within these.
+const CONTENT_WAITS: (Duration, Duration) =
+    (Duration::from_secs(1), Duration::from_secs(10 * MINUTE));
+
 /// What an attempt means for the next one.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum Answer {
@@ -38,6 +46,8 @@ pub(super) enum Answer {
     Stop,
     /// There was nothing to ask the merchant.
     NoneNeeded,
+    /// Khipu did not say what to send of a payment that was confirmed then.
+    NoContent { confirmed_at: Timestamp },
     /// Everything else. `not_before` is what `Retry-After` asked for.
     NotNow { not_before: Option<Timestamp> },
 }
@@ -52,10 +62,26 @@ pub(super) fn after_attempt(
     now: Timestamp,
     random: f64,
 ) -> Settlement {
+    let random = if (0.0..=1.0).contains(&random) {
+        random
+    } else {
+        0.5
+    };
+    let jittered = |wait: Duration| now.plus(wait.mul_f64(1.0 - JITTER + 2.0 * JITTER * random));
     let not_before = match answer {
         Answer::Accepted | Answer::NoneNeeded => return Settlement::Done,
         Answer::Stop => return Settlement::Dead,
         Answer::NotNow { not_before } => not_before,
+        Answer::NoContent { confirmed_at } => {
+            let age = now.since(confirmed_at);
+            if age < CONTENT_TERM {
+                let (shortest, longest) = CONTENT_WAITS;
+                return Settlement::Untried {
+                    due_at: jittered((age / 4).clamp(shortest, longest)),
+                };
+            }
+            None
+        }
     };
     let wait = usize::try_from(attempts_made.saturating_sub(1))
         .ok()
@@ -63,12 +89,7 @@ pub(super) fn after_attempt(
     let Some(wait) = wait else {
         return Settlement::Dead;
     };
-    let random = if (0.0..=1.0).contains(&random) {
-        random
-    } else {
-        0.5
-    };
-    let scheduled = now.plus(wait.mul_f64(1.0 - JITTER + 2.0 * JITTER * random));
+    let scheduled = jittered(*wait);
     let asked = not_before.map_or(scheduled, |at| at.min(now.plus(RETRY_AFTER_LIMIT)));
     Settlement::Again {
         due_at: scheduled.max(asked),
@@ -120,6 +141,31 @@ mod tests {
                 after_attempt(made, Answer::Stop, NOW, 0.5),
                 Settlement::Dead
             );
+        }
+    }
+
+    #[test]
+    fn khipus_silence_about_the_content_uses_up_no_attempt_for_three_days() {
+        let wait = |age: Duration, made| {
+            let confirmed_at = NOW.minus(age);
+            match after_attempt(made, Answer::NoContent { confirmed_at }, NOW, 0.5) {
+                Settlement::Untried { due_at } => Some(due_at.since(NOW).as_secs()),
+                _ => None,
+            }
+        };
+        let hour = Duration::from_secs(HOUR);
+        for made in [1, 10, u32::MAX] {
+            assert_eq!(wait(Duration::ZERO, made), Some(1));
+            assert_eq!(wait(Duration::from_secs(40), made), Some(10));
+            assert_eq!(wait(hour, made), Some(600));
+            assert_eq!(wait(71 * hour, made), Some(600));
+            assert_eq!(wait(72 * hour, made), None);
+        }
+        let confirmed_at = NOW.minus(72 * hour);
+        let silence = Answer::NoContent { confirmed_at };
+        for made in 1..=10 {
+            let failed = after_attempt(made, FAILED, NOW, 0.5);
+            assert_eq!(after_attempt(made, silence, NOW, 0.5), failed);
         }
     }
 

@@ -1,0 +1,30 @@
+//! Everything goes wrong at once, and in the end everybody says what Khipu says.
+
+use chasqui_tests::simulation::{Options, Storage, run};
+
+const PAYMENTS: usize = 2_000;
+const KILLS: usize = 4;
+
+/// Another one every time would be another test every time; the command takes any.
+const SEED: u64 = 20_261_124;
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn after_every_trouble_everybody_says_what_khipu_says_on_sqlite() {
+    simulate(Storage::Sqlite).await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn after_every_trouble_everybody_says_what_khipu_says_on_redis() {
+    simulate(Storage::Redis).await;
+}
+
+async fn simulate(storage: Storage) {
+    let report = run(&Options {
+        seed: SEED,
+        payments: PAYMENTS,
+        storage,
+        kills: KILLS,
+    })
+    .await;
+    assert!(report.is_good(), "{report}");
+}

@@ -1,0 +1,255 @@
+//! Carries out one payment's plan: what the payer, the shop, the bank and a stranger do, one step after the other.
+
+use std::sync::Arc;
+use std::time::{Duration, Instant};
+
+use reqwest::{Client, Method, RequestBuilder};
+use serde_json::{Value, json};
+
+use super::page::{Page, Shown};
+use super::plan::{Forgery, Plan, Step, Transport};
+use super::shops::{Shops, order};
+use crate::api::{self, Answer, Api, Created, try_send};
+use crate::deadline::within;
+use crate::notification::{body, hex_signature, now_ms, signature};
+use crate::sandbox::Sandbox;
+use crate::settings::{ACCOUNT, KHIPU_SECRET};
+
+/// Between two tries of a call that failed.
+const TRY_AGAIN: Duration = Duration::from_millis(200);
+
+/// Payments are made again until one is known to have been made.
+const TIMES_CREATED: usize = 50;
+
+const AN_HOUR_MS: u128 = 3_600_000;
+
+/// What every payer finds.
+#[derive(Debug)]
+pub struct World {
+    pub sandbox: Sandbox,
+    pub shops: Shops,
+    /// The merchant's back end, at the address that Khipu notifies.
+    pub api: Api,
+    /// Where pages connect.
+    pub gateways: Arc<[String]>,
+    pub client: Client,
+}
+
+/// One payment, as it went.
+#[derive(Debug)]
+pub struct Story {
+    pub plan: Plan,
+    pub payment: Created,
+    /// Since when Khipu may have said that it is paid.
+    pub paid_at: Option<Instant>,
+    /// The page that is open, and what those showed that were closed.
+    pub page: Option<Page>,
+    pub closed: Vec<Shown>,
+    /// What went wrong on the way.
+    pub faults: Vec<String>,
+}
+
+impl World {
+    /// From its creation to the last step.
+    pub async fn live(&self, plan: Plan) -> Story {
+        let payment = self.create(&plan).await;
+        let mut story = Story {
+            plan,
+            payment,
+            paid_at: None,
+            page: None,
+            closed: Vec::new(),
+            faults: Vec::new(),
+        };
+        for step in story.plan.steps.clone() {
+            self.take(step, &mut story).await;
+        }
+        story
+    }
+
+    /// As a careful shop does: the same key until there is an answer, another one where the outcome stays unknown.
+    async fn create(&self, plan: &Plan) -> Created {
+        let order = api::order(json!({
+            "notify_url": self.shops.notify_url(plan.shop),
+            "return_url": format!("https://shop.example/thanks?order={}", plan.number),
+            "cancel_url": format!("https://shop.example/cart?order={}", plan.number),
+            "transaction_id": order(plan.number),
+        }))
+        .to_string();
+        for time in 0..TIMES_CREATED {
+            let key = format!("{}-{time}", plan.number);
+            let answer = self
+                .insist("a payment is created or given up", || {
+                    self.api
+                        .call(Method::POST, "/v3/payments")
+                        .header("idempotency-key", &key)
+                        .body(order.clone())
+                })
+                .await;
+            if answer.status == 200 {
+                return Created::from(answer.json());
+            }
+            // 409: it may have been made, and may never be known. Nobody pays that one.
+            assert_eq!(answer.status, 409, "{}", answer.text());
+        }
+        panic!("no payment was made in {TIMES_CREATED} tries");
+    }
+
+    async fn take(&self, step: Step, story: &mut Story) {
+        let id = story.payment.id.clone();
+        match step {
+            Step::Pause(pause) => tokio::time::sleep(pause).await,
+            Step::Khipu(action) => self.act(story, json!({ "action": action })).await,
+            Step::KhipuUnnotified(action) => {
+                self.act(story, json!({ "action": action, "notify": false }))
+                    .await;
+            }
+            Step::Return => self.come_back(story, "return_url").await,
+            Step::GiveUp => self.come_back(story, "cancel_url").await,
+            Step::OpenPage(transport) => self.open_page(story, transport),
+            Step::ClosePage => story.close_page(),
+            Step::Delete => {
+                let path = format!("/v3/payments/{id}");
+                let answer = self
+                    .insist("a payment is deleted", || {
+                        self.api.call(Method::DELETE, &path)
+                    })
+                    .await;
+                // 400: an earlier try had deleted it.
+                if !matches!(answer.status, 200 | 400) {
+                    story.fault("delete", &answer);
+                }
+            }
+            Step::Read => {
+                let path = format!("/v3/payments/{id}");
+                let answer = self
+                    .insist("a payment is read", || self.api.call(Method::GET, &path))
+                    .await;
+                if answer.status != 200 {
+                    story.fault("read", &answer);
+                }
+            }
+            Step::Ask => {
+                let status = self.status(&id).await;
+                if status["status"] == "confirmed" && story.paid_at.is_none() {
+                    story.faults.push(format!("too early: {status}"));
+                }
+            }
+            Step::Forge(forgery) => self.forge(story, forgery).await,
+        }
+    }
+
+    async fn act(&self, story: &mut Story, action: Value) {
+        if matches!(action["action"].as_str(), Some("conciliate" | "mark-paid")) {
+            story.paid_at = Some(Instant::now());
+        }
+        self.sandbox.act_with(&story.payment.id, action).await;
+    }
+
+    /// Through our hop: on to the shop, with a token for its page.
+    async fn come_back(&self, story: &mut Story, field: &str) {
+        let at_khipu = self.sandbox.known(&story.payment.id).await;
+        let url = at_khipu[field].as_str().expect("a URL").to_owned();
+        let answer = self
+            .insist("the payer gets back to the shop", || self.client.get(&url))
+            .await;
+        let location = answer.header("location").to_owned();
+        match location.split_once("#chasqui=") {
+            Some((_, token)) if answer.status == 303 => story.payment.token = token.to_owned(),
+            _ => story.fault("hop", &answer),
+        }
+    }
+
+    fn open_page(&self, story: &mut Story, transport: Transport) {
+        story.close_page();
+        story.page = Some(Page::open(
+            transport,
+            Arc::clone(&self.gateways),
+            story.plan.number,
+            self.client.clone(),
+            story.payment.clone(),
+        ));
+    }
+
+    /// As the merchant's key shows it.
+    pub async fn status(&self, payment_id: &str) -> Value {
+        let path = format!("/v1/payments/{payment_id}/status");
+        self.insist("the status is read", || self.api.call(Method::GET, &path))
+            .await
+            .expect(200)
+            .json()
+    }
+
+    /// As the payer's token shows it, to a page that is loaded once.
+    pub async fn status_on_page(&self, payment: &Created) -> Value {
+        let path = format!("/v1/payments/{}/status", payment.id);
+        self.insist("a page is loaded", || {
+            self.api
+                .request(Method::GET, &path)
+                .bearer_auth(&payment.token)
+        })
+        .await
+        .expect(200)
+        .json()
+    }
+
+    async fn forge(&self, story: &mut Story, forgery: Forgery) {
+        let now = now_ms().to_string();
+        let fields = json!({ "transaction_id": order(story.plan.number) });
+        let genuine = body(&story.payment.id, &fields);
+        let (signature, body, expected) = match forgery {
+            Forgery::WrongSecret => (signature("another-secret", &now, &genuine), genuine, 401),
+            Forgery::Hexadecimal => (hex_signature(KHIPU_SECRET, &now, &genuine), genuine, 401),
+            Forgery::ChangedBody => {
+                let changed = genuine.replace("Ana", "Eva");
+                (signature(KHIPU_SECRET, &now, &genuine), changed, 401)
+            }
+            Forgery::Stale => {
+                let then = (now_ms() - AN_HOUR_MS).to_string();
+                (signature(KHIPU_SECRET, &then, &genuine), genuine, 200)
+            }
+            Forgery::OtherAmount => {
+                let less = genuine.replace("24990.0000", "1.0000");
+                (signature(KHIPU_SECRET, &now, &less), less, 200)
+            }
+        };
+        let path = format!("/webhooks/khipu/{ACCOUNT}");
+        let answer = self
+            .insist("a forged notification is answered", || {
+                self.api
+                    .request(Method::POST, &path)
+                    .header("x-khipu-signature", &signature)
+                    .body(body.clone())
+            })
+            .await;
+        if answer.status != expected {
+            story.fault("forgery", &answer);
+        }
+    }
+
+    /// Tries again for as long as the gateway is away or in trouble; the answer is one that would stay the same.
+    async fn insist(&self, what: &str, request: impl Fn() -> RequestBuilder) -> Answer {
+        within(what, async {
+            loop {
+                match try_send(request()).await {
+                    Some(answer) if answer.status < 500 && answer.status != 429 => return answer,
+                    _ => tokio::time::sleep(TRY_AGAIN).await,
+                }
+            }
+        })
+        .await
+    }
+}
+
+impl Story {
+    fn fault(&mut self, what: &str, answer: &Answer) {
+        let (status, text) = (answer.status, answer.text());
+        self.faults.push(format!("{what}: {status} {text}"));
+    }
+
+    fn close_page(&mut self) {
+        if let Some(page) = self.page.take() {
+            self.closed.push(page.shown());
+        }
+    }
+}

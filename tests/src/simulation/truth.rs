@@ -1,0 +1,118 @@
+//! What Khipu says of a payment in the end, and what everybody else must say then. Pure.
+
+use jiff::{SignedDuration, Timestamp};
+use serde::Deserialize;
+use serde_json::Value;
+
+/// An attempt that began before expires_date may last so long.
+const ATTEMPT_TERM: SignedDuration = SignedDuration::from_hours(3);
+
+/// What is needed of a payment as the sandbox lists it.
+#[derive(Debug, Clone, Deserialize)]
+pub struct Truth {
+    pub payment_id: String,
+    status: String,
+    status_detail: String,
+    expires_date: String,
+}
+
+impl Truth {
+    /// The word that a status must have once Khipu rests.
+    pub fn word(&self, now: Timestamp) -> &'static str {
+        match (&*self.status, &*self.status_detail) {
+            ("pending", _) if now.duration_since(self.expires_at()) > ATTEMPT_TERM => "expired",
+            ("pending", _) => "pending",
+            ("verifying", _) => "verifying",
+            ("deleted", _) => "cancelled",
+            ("done", "normal" | "marked-paid-by-receiver" | "partially-refunded") => "confirmed",
+            ("done", "reversed" | "fully-refunded") => "reversed",
+            ("done", "rejected-by-payer" | "marked-as-abuse") => "rejected",
+            (status, detail) => panic!("the sandbox says {status} ({detail})"),
+        }
+    }
+
+    fn expires_at(&self) -> Timestamp {
+        self.expires_date.parse().expect("a time")
+    }
+
+    /// Whether a status object says that, and is final exactly if nothing can follow.
+    pub fn is_told_by(&self, status: &Value, now: Timestamp) -> bool {
+        let word = self.word(now);
+        let is_final = matches!(word, "confirmed" | "reversed");
+        status["status"] == word && status["final"] == is_final
+    }
+
+    /// The same for what a page shows: it has left once a payment is confirmed, and does not learn that the money went
+    /// back later.
+    pub fn is_shown_by(&self, status: &Value, now: Timestamp) -> bool {
+        let has_left = self.is_reversed() && status["status"] == "confirmed";
+        has_left || self.is_told_by(status, now)
+    }
+
+    /// Whether the shop has to be told.
+    pub fn is_paid(&self, now: Timestamp) -> bool {
+        self.word(now) == "confirmed"
+    }
+
+    /// Whether the shop may have been told.
+    pub fn was_paid(&self, now: Timestamp) -> bool {
+        self.is_paid(now) || self.is_reversed()
+    }
+
+    pub fn is_reversed(&self) -> bool {
+        matches!(
+            (&*self.status, &*self.status_detail),
+            ("done", "reversed" | "fully-refunded")
+        )
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use serde_json::json;
+
+    use super::*;
+
+    fn truth(status: &str, detail: &str) -> Truth {
+        Truth {
+            payment_id: "p".into(),
+            status: status.into(),
+            status_detail: detail.into(),
+            expires_date: "1970-01-01T00:00:00.000Z".into(),
+        }
+    }
+
+    #[test]
+    fn each_of_khipus_words_has_one_of_ours() {
+        let now = Timestamp::UNIX_EPOCH;
+        for (status, detail, word) in [
+            ("pending", "pending", "pending"),
+            ("verifying", "pending", "verifying"),
+            ("deleted", "pending", "cancelled"),
+            ("done", "normal", "confirmed"),
+            ("done", "marked-paid-by-receiver", "confirmed"),
+            ("done", "reversed", "reversed"),
+            ("done", "rejected-by-payer", "rejected"),
+            ("done", "marked-as-abuse", "rejected"),
+        ] {
+            assert_eq!(truth(status, detail).word(now), word);
+        }
+        let later = now.checked_add(ATTEMPT_TERM + SignedDuration::from_secs(1));
+        assert_eq!(
+            truth("pending", "pending").word(later.expect("a time")),
+            "expired"
+        );
+    }
+
+    #[test]
+    fn rejected_is_not_final_and_confirmed_is() {
+        let now = Timestamp::UNIX_EPOCH;
+        let rejected = truth("done", "rejected-by-payer");
+        assert!(rejected.is_told_by(&json!({ "status": "rejected", "final": false }), now));
+        assert!(!rejected.is_told_by(&json!({ "status": "rejected", "final": true }), now));
+        let confirmed = json!({ "status": "confirmed", "final": true });
+        assert!(truth("done", "normal").is_told_by(&confirmed, now));
+        assert!(!truth("done", "reversed").is_told_by(&confirmed, now));
+        assert!(truth("done", "reversed").is_shown_by(&confirmed, now));
+    }
+}
