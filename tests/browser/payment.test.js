@@ -119,6 +119,51 @@ describe("a payer", () => {
     await until("confirmed", () => page.seen.includes("confirmed"));
   });
 
+  test("who rejects at the bank is shown where to resume, and sees the page turn after paying all the same", async () => {
+    await behaviour({ conciliation_delay_ms: null });
+    const page = await visit();
+    await buy(page);
+    const id = paymentId(page);
+    await press(page, "authorize");
+    await page.waitForURL(`${demo.shop}/orders/**`);
+    await until("verifying", () => page.seen.includes("verifying"));
+    await act(id, "reject");
+    const resume = page.locator("chasqui-status a").filter({ visible: true, hasText: "Retomar el pago" });
+    await resume.waitFor();
+    assert.equal(page.seen.at(-1), "rejected");
+    assert.ok(await page.locator("#order-link").isVisible(), "the shop offers its own way on");
+
+    // In another tab, while the page stays open.
+    const bank = await page.context().newPage();
+    await bank.goto(await resume.getAttribute("href"));
+    await press(bank, "authorize");
+    await until("verifying again", () => page.seen.at(-1) === "verifying");
+    assert.equal(await resume.count(), 0);
+    assert.equal(await page.locator("#order-link").isVisible(), false);
+    await act(id, "conciliate");
+    await until("confirmed", () => page.seen.includes("confirmed"));
+    assert.deepEqual(page.seen, ["verifying", "rejected", "verifying", "confirmed"]);
+    assert.deepEqual(page.errors, []);
+  });
+
+  test("who reloads the page of a settled order is told what the shop knows", async () => {
+    await behaviour({ conciliation_delay_ms: 0 });
+    const page = await visit();
+    await buy(page);
+    await press(page, "authorize");
+    await page.waitForURL(`${demo.shop}/orders/**`);
+    await until("confirmed", () => page.seen.includes("confirmed"));
+    const kept = () => page.evaluate(() => Object.keys(sessionStorage).filter((key) => key.startsWith("chasqui:")));
+    assert.deepEqual(await kept(), []);
+    // The shop is told by its own way.
+    const order = page.url().match(/orders\/(\w+)/)[1];
+    await until("the shop knows", async () => /Pagado/.test(await (await fetch(`${demo.shop}/orders/${order}`)).text()));
+    await page.reload();
+    await page.locator("chasqui-status .told").filter({ visible: true, hasText: "Pago confirmado" }).waitFor();
+    await page.locator("#order-link").waitFor();
+    assert.equal(page.seen.filter((status) => status === "confirmed").length, 1, "no token, no status");
+  });
+
   test("who has a phone and reads English sees the same, whole", async () => {
     await behaviour({ conciliation_delay_ms: 500 });
     const page = await visit({}, { locale: "en-US", viewport: { width: 360, height: 740 }, isMobile: true });

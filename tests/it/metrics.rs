@@ -9,6 +9,7 @@ use chasqui_tests::notification::{body, signed};
 use chasqui_tests::process::Process;
 use chasqui_tests::sandbox::Sandbox;
 use chasqui_tests::settings::Settings;
+use chasqui_tests::watcher::Watcher;
 use reqwest::Method;
 use serde_json::json;
 
@@ -50,6 +51,23 @@ async fn a_payment_that_is_paid_after_it_was_cancelled_is_counted() {
     sandbox.act(&cancelled.id, "conciliate").await;
     api.until_status(&cancelled, "confirmed").await;
     assert_eq!(counted(&admin, NAME).await, 1);
+}
+
+#[tokio::test]
+async fn a_receipt_for_what_was_never_sent_is_ignored() {
+    let (_sandbox, gateway, api) = start().await;
+    let admin = Api::new(&gateway.admin_url().await, "");
+    let payment = api.create(json!({})).await;
+    let mut watcher = Watcher::open(&gateway.url, &payment).await;
+    watcher.status().await;
+    for seen in [1000, 12, 11] {
+        watcher.acknowledge(seen).await;
+    }
+    let receipts = |status: &str| format!("chasqui_receipts_total{{status=\"{status}\"}}");
+    assert_eq!(counted(&admin, &receipts("pending")).await, 1);
+    for status in ["confirmed", "verifying"] {
+        assert_eq!(count(&admin, &receipts(status)).await, None);
+    }
 }
 
 #[tokio::test]

@@ -71,6 +71,14 @@ impl Watcher {
         self.offered_at.load(Ordering::Relaxed)
     }
 
+    /// The highest version that was ever in the slot; 0 before the first.
+    pub fn newest_version(&self) -> u16 {
+        self.slot
+            .lock()
+            .unwrap_or_else(PoisonError::into_inner)
+            .version
+    }
+
     /// The newest message that has not been taken.
     pub fn take(&self) -> Option<Message> {
         self.slot

@@ -153,11 +153,11 @@ impl Wheel {
 mod tests {
     use super::*;
 
-    fn wheel(heartbeat: u64, ping: u64, lifetime: u64) -> Wheel {
+    fn wheel(heartbeat: u32, ping: u32, lifetime: u32) -> Wheel {
         Wheel::new(Intervals {
-            heartbeat: Duration::from_secs(heartbeat),
-            ping: Duration::from_secs(ping),
-            lifetime: Duration::from_secs(lifetime),
+            heartbeat: Duration::from_secs(heartbeat.into()),
+            ping: Duration::from_secs(ping.into()),
+            lifetime: Duration::from_secs(lifetime.into()),
         })
     }
 
@@ -185,7 +185,6 @@ mod tests {
             wheel.add(&watcher, &mut rand::rng());
             let signals = signals_over(10_000, &mut wheel, &watcher);
             for (signal, interval) in [(Signal::Heartbeat, heartbeat), (Signal::Ping, ping)] {
-                let interval = interval as u32;
                 let allowed = interval - interval.div_ceil(10)..=interval + interval.div_ceil(10);
                 let times = times_of(signal, &signals);
                 let mut last = 0;

@@ -196,16 +196,13 @@ mod tests {
     /// A masked frame, as a browser sends it.
     fn frame(opcode: u8, payload: usize) -> Vec<u8> {
         let mut bytes = vec![opcode];
-        match payload {
-            0..126 => bytes.push(MASK_BIT | payload as u8),
-            126..65_536 => {
+        match (u8::try_from(payload), u16::try_from(payload)) {
+            (Ok(short @ 0..126), _) => bytes.push(MASK_BIT | short),
+            (_, Ok(long)) => {
                 bytes.push(MASK_BIT | 126);
-                bytes.extend((payload as u16).to_be_bytes());
+                bytes.extend(long.to_be_bytes());
             }
-            _ => {
-                bytes.push(MASK_BIT | 127);
-                bytes.extend((payload as u64).to_be_bytes());
-            }
+            _ => panic!("no frame here is as long as {payload} bytes"),
         }
         // Bytes that would be frames of their own to one who lost the place.
         bytes.resize(bytes.len() + usize::from(MASK_BYTES) + payload, 0x80);

@@ -100,10 +100,10 @@ impl Session {
                 Some(Ok(Frame::Text(text))) => self.heard(text.as_str()),
                 Some(Ok(_)) => {}
                 Some(Err(SocketError::Capacity(_))) => {
-                    self.discard(Farewell::new(1009, "a message is at most 1024 bytes"));
+                    self.discard(&Farewell::new(1009, "a message is at most 1024 bytes"));
                 }
                 Some(Err(_)) if self.socket.get_ref().exceeded() => {
-                    self.discard(Farewell::new(1008, "too many messages"));
+                    self.discard(&Farewell::new(1008, "too many messages"));
                 }
                 Some(Err(_)) | None => return Poll::Ready(()),
             }
@@ -112,7 +112,7 @@ impl Session {
     }
 
     /// One who keeps to no limit is told so, and not understood any more.
-    fn discard(&mut self, farewell: Farewell) {
+    fn discard(&mut self, farewell: &Farewell) {
         // It is queued even if it cannot be written now; flushing goes on below.
         let close = Frame::Close(Some(farewell.frame()));
         let _ = self.socket.start_send_unpin(close);
@@ -136,7 +136,7 @@ impl Session {
         Poll::Pending
     }
 
-    /// A client need say nothing. It may say which version its payer has seen.
+    /// A client need say nothing. It may say which version its payer has seen; one that it was never sent is ignored.
     fn heard(&mut self, text: &str) {
         #[derive(Deserialize)]
         struct Receipt {
@@ -148,6 +148,9 @@ impl Session {
         let Ok(Receipt { seen }) = serde_json::from_str(text) else {
             return;
         };
+        if seen > watch.watcher().newest_version() {
+            return;
+        }
         let Some(version) = Version::from_number(seen) else {
             return;
         };
