@@ -1,7 +1,7 @@
 const wanted = new URLSearchParams(location.search);
 const states = [
-  'connecting', 'pending', 'verifying', 'verifying-longer', 'verifying-later', 'offline', 'confirmed', 'late', 'expired',
-  'rejected', 'cancelled', 'reversed', 'unavailable',
+  'connecting', 'pending', 'not-seen', 'verifying', 'verifying-longer', 'verifying-later', 'offline', 'confirmed', 'late',
+  'expired', 'rejected', 'cancelled', 'reversed', 'unavailable',
 ];
 document.documentElement.lang = wanted.get('lang') ?? 'es';
 if (wanted.has('theme')) document.documentElement.className = wanted.get('theme');

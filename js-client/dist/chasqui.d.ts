@@ -1,27 +1,32 @@
-declare const names: readonly [
-	"pending",
-	"verifying",
-	"expired",
-	"cancelled",
-	"rejected",
-	"confirmed",
-	"reversed"
-];
-export type StatusName = (typeof names)[number];
+/**
+ * What the gateway says of a payment, parsed at the edge: what is not a status object is nothing.
+ * Never compares statuses; `watch.ts` keeps the newest one.
+ */
+export type StatusName = "pending" | "verifying" | "expired" | "cancelled" | "rejected" | "confirmed" | "reversed";
 /** The status object of the protocol, the same on every transport. No personal data, no amount. */
 export interface Status {
 	readonly payment_id: string;
-	readonly status: StatusName;
-	/** The rank of the status. It only ever rises; a lower one is old news. */
+	/** A newer gateway may know further words. */
+	readonly status: StatusName | (string & Record<never, never>);
+	/** It only ever rises; a lower one is old news. */
 	readonly version: number;
-	/** Nothing follows a final status on the same watch. */
+	/** Only `confirmed` and `reversed` are: a payer may still pay after everything else. Nothing follows. */
 	readonly final: boolean;
-	/** RFC 3339, UTC. */
+	/** When this status began. RFC 3339, UTC. */
 	readonly at: string;
+	/** Whose word a `pending` or `verifying` is: the payer came back, or Khipu was asked. */
+	readonly by?: "payer" | "khipu";
 	/** A confirmation that came after the payment had expired. */
 	readonly late?: boolean;
 	/** Khipu's own word for why, such as `rejected-by-payer`. */
 	readonly reason?: string;
+	/** Where the payer can take the payment up again: https, or http on this machine. */
+	readonly resume_url?: string;
+	/** How many seconds the shop's recent payments took from `verifying` to `confirmed`. */
+	readonly expect?: {
+		readonly p50_s: number;
+		readonly p95_s: number;
+	};
 }
 export interface ChasquiUnavailable {
 	/** The protocol's close code; absent when there was no token at all. */
@@ -29,36 +34,16 @@ export interface ChasquiUnavailable {
 }
 declare const Base: typeof HTMLElement;
 export declare class ChasquiStatusElement extends Base {
+	#private;
 	static readonly observedAttributes: string[];
 	/** Where the script came from: the gateway, unless the attribute says otherwise. */
 	static gateway: string;
 	/** The newest status known; undefined until the first one. */
 	status: Status | undefined;
-	private readonly card;
-	private readonly stroke;
-	private readonly headline;
-	private readonly advice;
-	private readonly text;
-	private watch;
-	private token;
-	private unavailable;
-	/** Not isConnected: an element that the script finds in the page is told of its attributes first. */
-	private started;
-	private waitingSince;
-	private timer;
 	constructor();
 	connectedCallback(): void;
 	disconnectedCallback(): void;
 	attributeChangedCallback(name: string, before: string | null, after: string | null): void;
-	private start;
-	private stop;
-	private accept;
-	private refuse;
-	private emit;
-	private readonly render;
-	private view;
-	/** The `state` attribute: a page under test is driven to any view, and asks nobody. */
-	private forced;
 }
 declare global {
 	interface HTMLElementTagNameMap {

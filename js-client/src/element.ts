@@ -4,14 +4,16 @@
  */
 import type { Status } from './status.ts';
 import { adoptStyle, icons, looks } from './style.ts';
-import { languageOf, texts, type View } from './texts.ts';
-import { keptToken } from './token.ts';
+import { languageOf, resume, texts, type View } from './texts.ts';
+import { currentPage, forgetToken, keptToken, paymentOf } from './token.ts';
 import { watchPayment, type Watch } from './watch.ts';
 
 /** Since the verification began to show: "longer than usual", … */
 const LONGER_AFTER_MS = 60_000;
 /** … and "you can close this page", instead of an endless spinner. */
 const LATER_AFTER_MS = 300_000;
+/** How often the address is looked at where a browser cannot tell that a script has changed it. */
+const LOOK_EVERY_MS = 1_000;
 
 export interface ChasquiUnavailable {
   /** The protocol's close code; absent when there was no token at all. */
@@ -22,154 +24,216 @@ export interface ChasquiUnavailable {
 const Base = (globalThis.HTMLElement ?? class {}) as typeof HTMLElement;
 
 export class ChasquiStatusElement extends Base {
-  static readonly observedAttributes = ['token', 'gateway', 'lang', 'state'];
+  static readonly observedAttributes = ['token', 'payment', 'gateway', 'lang', 'state'];
   /** Where the script came from: the gateway, unless the attribute says otherwise. */
   static gateway = '';
 
   /** The newest status known; undefined until the first one. */
   status: Status | undefined;
 
-  private readonly card = node('div', 'card');
-  private readonly stroke = stroke('path');
-  private readonly headline = node('p', 'title');
-  private readonly advice = node('strong', 'advice');
-  private readonly text = document.createElement('span');
-  private watch: Watch | undefined;
-  private token: string | undefined;
-  private unavailable = false;
+  readonly #card = node('div', 'card');
+  /** What the page itself has put into the element. */
+  readonly #slot = document.createElement('slot');
+  readonly #stroke = stroke('path');
+  readonly #headline = node('p', 'title');
+  readonly #advice = node('strong', 'advice');
+  readonly #text = document.createElement('span');
+  readonly #resume = node('a', 'resume') as HTMLAnchorElement;
+  #watch: Watch | undefined;
+  #token: string | undefined;
+  /** The token that was found in the page, and the page: it is good there even when it is kept no more. */
+  #kept: string | undefined;
+  #page = '';
+  #unavailable = false;
   /** Not isConnected: an element that the script finds in the page is told of its attributes first. */
-  private started = false;
-  private waitingSince = 0;
-  private timer: ReturnType<typeof setTimeout> | undefined;
+  #started = false;
+  #waitingSince = 0;
+  #timer: ReturnType<typeof setTimeout> | undefined;
+  #looking: ReturnType<typeof setInterval> | undefined;
 
   constructor() {
     super();
     // The live region is in the document before its first text, or screen readers miss it.
-    this.card.setAttribute('role', 'status');
-    this.card.setAttribute('aria-live', 'polite');
-    this.card.setAttribute('aria-atomic', 'true');
+    const region = document.createElement('div');
+    region.setAttribute('role', 'status');
+    region.setAttribute('aria-live', 'polite');
+    region.setAttribute('aria-atomic', 'true');
+    region.append(this.#card);
     const icon = node('span', 'icon');
     icon.setAttribute('aria-hidden', 'true');
     const svg = stroke('svg');
     svg.setAttribute('viewBox', '0 0 24 24');
-    svg.append(this.stroke);
+    svg.append(this.#stroke);
     icon.append(svg);
     const body = node('div', 'body');
     const line = node('p', 'text');
-    line.append(this.advice, this.text);
-    body.append(this.headline, line);
-    this.card.append(icon, body);
+    line.append(this.#advice, this.#text);
+    body.append(this.#headline, line, this.#resume);
+    this.#card.append(icon, body);
     const root = this.attachShadow({ mode: 'open' });
     adoptStyle(root);
-    root.append(this.card);
+    root.append(region, this.#slot);
   }
 
   connectedCallback(): void {
-    addEventListener('online', this.render);
-    addEventListener('offline', this.render);
-    this.started = true;
-    this.start();
+    addEventListener('online', this.#render);
+    addEventListener('offline', this.#render);
+    addEventListener('popstate', this.#look);
+    const navigation = navigationOf();
+    navigation?.addEventListener('currententrychange', this.#look);
+    if (!navigation) this.#looking = setInterval(this.#look, LOOK_EVERY_MS);
+    this.#started = true;
+    this.#start();
   }
 
   disconnectedCallback(): void {
-    removeEventListener('online', this.render);
-    removeEventListener('offline', this.render);
-    this.started = false;
-    this.stop();
+    removeEventListener('online', this.#render);
+    removeEventListener('offline', this.#render);
+    removeEventListener('popstate', this.#look);
+    navigationOf()?.removeEventListener('currententrychange', this.#look);
+    clearInterval(this.#looking);
+    this.#started = false;
+    this.#stop();
+    // One that is moved is back by then. One that is put away may come back to another order's page.
+    queueMicrotask(() => this.#started || (this.#kept = undefined));
   }
 
   attributeChangedCallback(name: string, before: string | null, after: string | null): void {
-    if (!this.started || before === after) return;
-    if (name === 'lang') this.render();
-    else this.start();
+    if (!this.#started || before === after) return;
+    if (name === 'lang') this.#render();
+    else this.#start();
   }
 
-  private start(): void {
-    this.stop();
-    const token = this.getAttribute('token') || keptToken();
-    if (token !== this.token) this.status = undefined;
-    this.token = token;
-    this.unavailable = false;
-    this.waitingSince = Date.now();
+  #start(): void {
+    this.#stop();
+    const token = this.#find();
+    if (!token || paymentOf(token) !== this.status?.payment_id) this.status = undefined;
+    this.#token = token;
+    this.#kept = this.getAttribute('token') ? undefined : token;
+    this.#page = currentPage();
+    this.#unavailable = false;
+    this.#waitingSince = Date.now();
     // A microtask: after the region, and after a page that sets several attributes has set them all.
-    queueMicrotask(this.render);
-    if (this.forced()) return;
+    queueMicrotask(this.#render);
+    if (this.#forced()) return;
     if (!token) {
-      queueMicrotask(() => this.isConnected && this.token === undefined && this.refuse({}));
+      queueMicrotask(() => this.isConnected && this.#token === undefined && this.#refuse({}));
       return;
     }
-    this.watch = watchPayment({
+    if (this.status?.final) return;
+    this.#watch = watchPayment({
       gateway: this.getAttribute('gateway') || ChasquiStatusElement.gateway || location.origin,
       token,
-      onStatus: (status) => this.accept(status),
-      onUnavailable: ({ code }) => this.refuse({ code }),
+      onStatus: (status) => this.#accept(status),
+      onUnavailable: ({ code }) => this.#refuse({ code }),
     });
   }
 
-  private stop(): void {
-    clearTimeout(this.timer);
-    this.watch?.close();
-    this.watch = undefined;
+  /** The token to watch with. One of another payment than the page's is none. */
+  #find(): string | undefined {
+    const payment = this.getAttribute('payment');
+    const token =
+      this.getAttribute('token') || keptToken(payment) || (this.#page === currentPage() ? this.#kept : undefined);
+    return token && payment && paymentOf(token) !== payment ? undefined : token;
   }
 
-  private accept(status: Status): void {
-    // A new watch of the same payment, after the element was moved, knows less than the element.
+  /** A single-page application may have gone to another order's page: nothing of this one's is shown there. */
+  readonly #look = (): void => {
+    if (this.#find() !== this.#token) this.#start();
+  };
+
+  #stop(): void {
+    clearTimeout(this.#timer);
+    this.#watch?.close();
+    this.#watch = undefined;
+  }
+
+  #accept(status: Status): void {
+    this.#look();
+    // The page may have become another one's; and a new watch of the same payment, after the element was moved, knows
+    // less than the element.
+    if (!this.#token || status.payment_id !== paymentOf(this.#token)) return;
     if (this.status && status.version <= this.status.version) return;
+    // One verification is one wait, on whose word it ever stands.
+    if (status.status !== this.status?.status || status.at !== this.status.at) this.#waitingSince = Date.now();
     this.status = status;
-    this.waitingSince = Date.now();
-    this.render();
-    this.emit('chasqui:status', status);
-    if (status.final) this.emit('chasqui:final', status);
+    if (status.final) forgetToken(this.#token);
+    this.#render();
+    this.#emit('chasqui:status', status);
+    if (status.final) this.#emit('chasqui:final', status);
   }
 
-  private refuse(detail: ChasquiUnavailable): void {
-    this.unavailable = true;
-    this.render();
-    this.emit('chasqui:unavailable', detail);
+  #refuse(detail: ChasquiUnavailable): void {
+    this.#unavailable = true;
+    if (this.#token && (detail.code === 4401 || detail.code === 4404)) {
+      forgetToken(this.#token);
+      if (this.#kept) this.#token = this.#kept = undefined;
+    }
+    this.#render();
+    this.#emit('chasqui:unavailable', detail);
   }
 
-  private emit(type: string, detail: unknown): void {
+  #emit(type: string, detail: unknown): void {
     this.dispatchEvent(new CustomEvent(type, { detail, bubbles: true, composed: true }));
   }
 
-  private readonly render = (): void => {
+  readonly #render = (): void => {
     if (!this.isConnected) return;
-    const view = this.view();
+    const view = this.#view();
     const [icon, tone] = looks[view];
     const language = languageOf([this.getAttribute('lang'), document.documentElement.lang, navigator.language]);
     const [title, text, advice = ''] = texts[language][view];
-    this.card.lang = language;
-    this.card.className = `card ${icon} ${tone}`;
-    this.card.setAttribute('part', `card ${view}`);
-    this.stroke.setAttribute('d', icons[icon]);
-    write(this.headline, title);
-    write(this.advice, advice);
-    write(this.text, advice ? ` ${text}` : text);
+    // Where nothing is known yet, or nothing will be, the page's own words are better than ours.
+    const own = this.childElementCount > 0 && !this.#forced() && (view === 'connecting' || view === 'unavailable');
+    this.#card.hidden = own;
+    this.#slot.hidden = !own;
+    this.#card.lang = language;
+    this.#card.className = `card ${icon} ${tone}`;
+    this.#card.setAttribute('part', `card ${view}`);
+    this.#stroke.setAttribute('d', icons[icon]);
+    write(this.#headline, title);
+    write(this.#advice, advice);
+    write(this.#text, advice ? ` ${text}` : text);
+    const url = view === 'not-seen' || view === 'rejected' ? this.status?.resume_url : undefined;
+    write(this.#resume, url ? resume[language] : '');
+    if (url) this.#resume.href = url;
+    else this.#resume.removeAttribute('href');
 
-    clearTimeout(this.timer);
-    const waited = Date.now() - this.waitingSince;
+    clearTimeout(this.#timer);
+    const waited = Date.now() - this.#waitingSince;
     const next = [LONGER_AFTER_MS, LATER_AFTER_MS].find((stage) => stage > waited);
-    if (next && this.watch && !this.status?.final) this.timer = setTimeout(this.render, next - waited);
+    if (next && this.#watch && !this.status?.final) this.#timer = setTimeout(this.#render, next - waited);
   };
 
-  private view(): View {
-    const forced = this.forced();
+  #view(): View {
+    const forced = this.#forced();
     if (forced) return forced;
-    if (this.unavailable) return 'unavailable';
-    const { status, final, late } = this.status ?? { status: 'connecting' as const, final: false, late: false };
-    if (final) return status === 'confirmed' && late ? 'late' : (status as View);
-    if (navigator.onLine === false) return 'offline';
-    if (status !== 'connecting' && status !== 'verifying') return status;
-    const waited = Date.now() - this.waitingSince;
+    if (this.#unavailable) return 'unavailable';
+    const { status, final, late, by } = this.status ?? ({} as Partial<Status>);
+    if (status === 'confirmed' && late) return 'late';
+    if (!final && navigator.onLine === false) return 'offline';
+    if (status === 'pending' && by === 'khipu') return 'not-seen';
+    // A word that is not known here is nothing that could be shown.
+    if (status && status !== 'verifying') return viewNamed(status) ?? 'unavailable';
+    const waited = Date.now() - this.#waitingSince;
     if (waited >= LATER_AFTER_MS) return 'verifying-later';
-    return waited >= LONGER_AFTER_MS ? 'verifying-longer' : status;
+    if (waited >= LONGER_AFTER_MS) return 'verifying-longer';
+    return status ? 'verifying' : 'connecting';
   }
 
   /** The `state` attribute: a page under test is driven to any view, and asks nobody. */
-  private forced(): View | undefined {
-    const state = this.getAttribute('state');
-    return state !== null && Object.keys(looks).includes(state) ? (state as View) : undefined;
+  #forced(): View | undefined {
+    return viewNamed(this.getAttribute('state'));
   }
+}
+
+function viewNamed(name: string | null | undefined): View | undefined {
+  return (Object.keys(looks) as View[]).find((view) => view === name);
+}
+
+/** It tells of `pushState` too; not every browser has it. */
+function navigationOf(): EventTarget | undefined {
+  return (globalThis as { navigation?: EventTarget }).navigation;
 }
 
 /** Untouched when equal: a live region reads every change aloud. */

@@ -1,50 +1,54 @@
 /**
- * What the gateway says of a payment, parsed at the edge: whatever is not a status object is nothing.
+ * What the gateway says of a payment, parsed at the edge: what is not a status object is nothing.
  * Never compares statuses; `watch.ts` keeps the newest one.
  */
 
-const names = ['pending', 'verifying', 'expired', 'cancelled', 'rejected', 'confirmed', 'reversed'] as const;
-
-export type StatusName = (typeof names)[number];
+export type StatusName = 'pending' | 'verifying' | 'expired' | 'cancelled' | 'rejected' | 'confirmed' | 'reversed';
 
 /** The status object of the protocol, the same on every transport. No personal data, no amount. */
 export interface Status {
   readonly payment_id: string;
-  readonly status: StatusName;
-  /** The rank of the status. It only ever rises; a lower one is old news. */
+  /** A newer gateway may know further words. */
+  readonly status: StatusName | (string & Record<never, never>);
+  /** It only ever rises; a lower one is old news. */
   readonly version: number;
-  /** Nothing follows a final status on the same watch. */
+  /** Only `confirmed` and `reversed` are: a payer may still pay after everything else. Nothing follows. */
   readonly final: boolean;
-  /** RFC 3339, UTC. */
+  /** When this status began. RFC 3339, UTC. */
   readonly at: string;
+  /** Whose word a `pending` or `verifying` is: the payer came back, or Khipu was asked. */
+  readonly by?: 'payer' | 'khipu';
   /** A confirmation that came after the payment had expired. */
   readonly late?: boolean;
   /** Khipu's own word for why, such as `rejected-by-payer`. */
   readonly reason?: string;
+  /** Where the payer can take the payment up again: https, or http on this machine. */
+  readonly resume_url?: string;
+  /** How many seconds the shop's recent payments took from `verifying` to `confirmed`. */
+  readonly expect?: { readonly p50_s: number; readonly p95_s: number };
 }
 
-/** Unknown fields pass, so that a newer gateway can add some; a known field of the wrong type does not. */
+const required = { payment_id: 'string', status: 'string', version: 'number', final: 'boolean', at: 'string' };
+const optional = { by: 'string', late: 'boolean', reason: 'string', resume_url: 'string', expect: 'object' };
+
+/** Nothing else becomes a link on a shop's page, `javascript:` least of all. */
+const link = /^(https:\/\/|http:\/\/(localhost|127\.[\d.]+|\[::1])([:/?#]|$))/;
+
+/**
+ * Unknown words and fields pass, so that a newer gateway can add some. An optional field that cannot be used is left out:
+ * it is no reason to keep the status from the payer.
+ */
 export function parseStatus(text: string): Status | undefined {
-  let value: unknown;
+  let s: Record<string, unknown> | null;
   try {
-    value = JSON.parse(text);
+    s = JSON.parse(text);
   } catch {
     return undefined;
   }
-  return isStatus(value) ? value : undefined;
-}
-
-function isStatus(value: unknown): value is Status {
-  if (typeof value !== 'object' || value === null) return false;
-  const s: { [field in keyof Status]?: unknown } = value;
-  return (
-    typeof s.payment_id === 'string' &&
-    names.some((name) => name === s.status) &&
-    Number.isSafeInteger(s.version) &&
-    Number(s.version) > 0 &&
-    typeof s.final === 'boolean' &&
-    typeof s.at === 'string' &&
-    ['boolean', 'undefined'].includes(typeof s.late) &&
-    ['string', 'undefined'].includes(typeof s.reason)
-  );
+  const misses = ([field, type]: [string, string]): boolean => typeof s?.[field] !== type;
+  if (!s || Object.entries(required).some(misses)) return undefined;
+  if (!Number.isSafeInteger(s['version']) || Number(s['version']) < 1) return undefined;
+  for (const field of Object.entries(optional)) if (misses(field)) delete s[field[0]];
+  if (!link.test(String(s['resume_url']))) delete s['resume_url'];
+  return s as unknown as Status;
 }

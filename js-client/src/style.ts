@@ -8,6 +8,7 @@ import type { View } from './texts.ts';
 export const looks: Record<View, readonly [icon: Icon, tone: '' | 'good' | 'care' | 'calm']> = {
   connecting: ['bank', ''],
   pending: ['clock', ''],
+  'not-seen': ['clock', ''],
   verifying: ['bank', ''],
   'verifying-longer': ['bank', ''],
   'verifying-later': ['letter', ''],
@@ -92,6 +93,8 @@ p{margin:0}
 .title{padding-top:.0625rem;font-size:1.125rem;font-weight:650;line-height:1.3;letter-spacing:-.01em;text-wrap:balance}
 strong:not(:empty){display:block;color:var(--chasqui-text,var(--_text));font-weight:600}
 .text{margin-top:.3125rem;color:var(--chasqui-muted,var(--_muted));text-wrap:pretty}
+a{display:inline-block;margin-top:.75rem;color:var(--tone);font-weight:600}
+a:not([href]),[hidden]{display:none}
 @media(prefers-reduced-motion:no-preference){
 .bank .icon::after{animation:turn 1.4s linear infinite}
 .check svg{stroke-dasharray:24;animation:draw .45s .1s ease-out backwards}

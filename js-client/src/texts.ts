@@ -9,6 +9,7 @@ export type Language = 'es' | 'en' | 'pt';
 export type View =
   | 'connecting'
   | 'pending'
+  | 'not-seen'
   | 'verifying'
   | 'verifying-longer'
   | 'verifying-later'
@@ -30,12 +31,20 @@ export function languageOf(wishes: readonly (string | null | undefined)[]): Lang
   return (known as Language | undefined) ?? 'es';
 }
 
+/** The link to where the payment can be taken up again. */
+export const resume: Record<Language, string> = {
+  es: 'Retomar el pago',
+  en: 'Resume the payment',
+  pt: 'Retomar o pagamento',
+};
+
 const advice = { es: 'No pagues de nuevo.', en: 'Do not pay again.', pt: 'Não pague de novo.' };
 
 export const texts: Record<Language, Record<View, Text>> = {
   es: {
     connecting: ['Consultando tu pago', 'Un momento, por favor.', advice.es],
     pending: ['Esperando tu transferencia', 'Si ya la hiciste, no pagues de nuevo. Esta página se actualiza sola.'],
+    'not-seen': ['Aún no vemos tu pago', 'Si ya transferiste, no pagues de nuevo. Esta página se actualiza sola.'],
     verifying: ['Estamos verificando tu transferencia', 'Esta página se actualiza sola.', advice.es],
     'verifying-longer': [
       'Seguimos verificando tu transferencia',
@@ -62,6 +71,7 @@ export const texts: Record<Language, Record<View, Text>> = {
   en: {
     connecting: ['Checking your payment', 'One moment, please.', advice.en],
     pending: ['Waiting for your transfer', 'If you already made it, do not pay again. This page updates itself.'],
+    'not-seen': ['We do not see your payment yet', 'If you already transferred, do not pay again. This page updates itself.'],
     verifying: ['We are verifying your transfer', 'This page updates itself.', advice.en],
     'verifying-longer': ['Still verifying your transfer', 'It is taking a little longer than usual.', advice.en],
     'verifying-later': [
@@ -87,6 +97,7 @@ export const texts: Record<Language, Record<View, Text>> = {
       'Aguardando sua transferência',
       'Se você já a fez, não pague de novo. Esta página se atualiza sozinha.',
     ],
+    'not-seen': ['Ainda não vemos seu pagamento', 'Se você já transferiu, não pague de novo. Esta página se atualiza sozinha.'],
     verifying: ['Estamos verificando sua transferência', 'Esta página se atualiza sozinha.', advice.pt],
     'verifying-longer': [
       'Continuamos verificando sua transferência',

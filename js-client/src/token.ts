@@ -4,13 +4,15 @@
  */
 
 /**
- * A page's own: the page of a later order, opened in the same tab without a token, must not show an earlier payment. A
- * newer token of the same page replaces an older one.
+ * The page that a token belongs to: the URL that brought it, path and query. The page of another order, opened in the
+ * same tab without a token, must not show an earlier payment. A newer token of the same page replaces an older one.
  */
-const storageKey = (): string => `chasqui:${location.pathname}`;
+export const currentPage = (): string => location.pathname + location.search;
 
-/** For browsers that refuse storage: it lasts as long as the page. */
-let captured: string | undefined;
+const PREFIX = 'chasqui:';
+
+/** By page, for browsers that refuse storage: it lasts as long as the document. */
+const captured = new Map<string, string>();
 
 /** The payment that a token speaks for, from its unverified `sub` claim; nothing if it is not a status token. */
 export function paymentOf(token: string): string | undefined {
@@ -35,9 +37,9 @@ export function captureToken(): void {
   const part = start < 0 ? null : /([#&?])chasqui=([\w.-]+)(&?)/.exec(href.slice(start));
   if (!part) return;
   const [whole, before, token, after] = part;
-  captured = token;
+  captured.set(currentPage(), token!);
   try {
-    sessionStorage.setItem(storageKey(), token!);
+    sessionStorage.setItem(PREFIX + currentPage(), token!);
   } catch {
     // Refused: `captured` has it.
   }
@@ -51,12 +53,29 @@ export function captureToken(): void {
   }
 }
 
-/** The token of the fragment, now or before a reload. */
-export function keptToken(): string | undefined {
+/**
+ * The token that this page's fragment brought, now or before a reload. With `payment`, only one that speaks for it; then
+ * it may also have come with an earlier URL of this document, since it cannot be another order's.
+ */
+export function keptToken(payment?: string | null): string | undefined {
   captureToken();
+  let token = captured.get(currentPage());
   try {
-    return captured ?? sessionStorage.getItem(storageKey()) ?? undefined;
+    token ??= sessionStorage.getItem(PREFIX + currentPage()) ?? undefined;
   } catch {
-    return captured;
+    // Refused.
+  }
+  return payment ? [token, ...captured.values()].find((other) => other && paymentOf(other) === payment) : token;
+}
+
+/** Its payment is settled, or the gateway refused it: no later visit shall find it. */
+export function forgetToken(token: string): void {
+  for (const [page, other] of captured) if (other === token) captured.delete(page);
+  try {
+    for (const key of Object.keys(sessionStorage)) {
+      if (key.startsWith(PREFIX) && sessionStorage.getItem(key) === token) sessionStorage.removeItem(key);
+    }
+  } catch {
+    // Refused.
   }
 }

@@ -22,6 +22,8 @@ export type Ending =
       readonly afterMs?: number;
       /** The gateway itself ended it, so that the way to it is open. */
       readonly reached: boolean;
+      /** It was open and fell silent: something between here and the gateway may swallow all of it. */
+      readonly silent?: boolean;
     };
 
 export interface Listener {

@@ -96,7 +96,9 @@ export function watch({ gateway, token, onStatus, onUnavailable }: WatchOptions,
         ended(ending) {
           disconnect();
           if (ending.kind === 'fatal') return finish(new UnavailableError(ending.code));
-          if (used === websocket) socketFailures = heard || ending.reached ? 0 : socketFailures + 1;
+          // A way that fell silent is half given up: if the next socket says nothing either, polling takes over.
+          if (ending.silent) socketFailures = 1;
+          else if (used === websocket) socketFailures = heard || ending.reached ? 0 : socketFailures + 1;
           transport = websocket;
           if (used === websocket && socketFailures >= SOCKET_FAILURES_BEFORE_POLLING) {
             transport = polling;

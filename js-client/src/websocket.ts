@@ -4,6 +4,11 @@ import { LONGEST_WAIT_MS, type Ending, type Transport } from './transport.ts';
 
 /** A socket that has said nothing by then is given up: some proxies accept an upgrade and swallow every frame. */
 const FIRST_MESSAGE_WITHIN_MS = 10_000;
+/**
+ * From then on the gateway says something every 30 s (±10 %), if only `{}`. A network that dropped the connection tells
+ * nobody, and a script sees no pings, so a longer silence is the only sign.
+ */
+const SILENT_FOR_MS = 45_000;
 
 export const websocket: Transport = {
   open({ url, token }, listener, environment) {
@@ -19,15 +24,18 @@ export const websocket: Transport = {
       environment.clearTimeout(timer);
       socket?.close(1000);
     };
-    const timer = environment.setTimeout(() => end(unreached), FIRST_MESSAGE_WITHIN_MS);
+    let begun = false;
+    let timer = environment.setTimeout(() => end(unreached), FIRST_MESSAGE_WITHIN_MS);
 
     try {
       socket = new environment.WebSocket(url.replace(/^http/, 'ws'), ['chasqui.v1', `chasqui.token.${token}`]);
       socket.onmessage = ({ data }: MessageEvent<unknown>) => {
-        const status = !over && typeof data === 'string' && parseStatus(data);
-        if (!status) return;
+        const status = typeof data === 'string' ? parseStatus(data) : undefined;
+        begun ||= !!status;
+        if (over || !begun) return;
         environment.clearTimeout(timer);
-        listener.heard(status);
+        timer = environment.setTimeout(() => end(silent), SILENT_FOR_MS);
+        if (status) listener.heard(status);
       };
       socket.onclose = ({ code, reason }) => end(endingOf(code, reason));
     } catch {
@@ -45,6 +53,7 @@ export const websocket: Transport = {
 };
 
 const unreached: Ending = { kind: 'retry', reached: false };
+const silent: Ending = { kind: 'retry', afterMs: 0, reached: false, silent: true };
 
 /**
  * 44xx never retry · 4429, 1012 and 45xx retry, after `retry_after_ms=N` where the reason has it · 4508 now ·

@@ -10,7 +10,7 @@ const dist = join(import.meta.dirname, '../dist');
 const read = (file: string): string => readFileSync(join(dist, file), 'utf8');
 
 /** Gzip, in bytes. Three languages of texts and the stylesheet are half of it. Raise it only with a reason in the commit. */
-const budgets = { 'chasqui.js': 7_168, 'chasqui.iife.js': 7_424 };
+const budgets = { 'chasqui.js': 7_936, 'chasqui.iife.js': 8_192 };
 
 test.each(Object.entries(budgets))('%s_is_within_its_budget_of_%i_bytes', (file, budget) => {
   expect(gzipSync(read(file), { level: 9 }).length).toBeLessThanOrEqual(budget);

@@ -5,12 +5,15 @@ import { ChasquiStatusElement } from '../src/element.ts';
 import { install } from '../src/install.ts';
 import { languageOf, texts, type Language, type View } from '../src/texts.ts';
 import { darkColours, lightColours, looks } from '../src/style.ts';
-import { message, statusOf, token, tokenOf } from './payment.ts';
+import { message, notSeen, statusOf, token, tokenOf } from './payment.ts';
 import { FakeSocket } from './socket.ts';
 
 const views = Object.keys(looks) as View[];
 const heard: CustomEvent[] = [];
 let online: boolean;
+let pages = 0;
+/** The browser's Navigation API, as far as the element asks it. */
+let navigation: EventTarget;
 
 beforeAll(() => {
   install('https://pay.example.com/js/chasqui.js');
@@ -23,10 +26,14 @@ beforeAll(() => {
 beforeEach(() => {
   vi.useFakeTimers();
   vi.stubGlobal('WebSocket', FakeSocket);
+  navigation = new EventTarget();
+  vi.stubGlobal('navigation', navigation);
   FakeSocket.opened = [];
   heard.length = 0;
   online = true;
   sessionStorage.clear();
+  // A page of its own: the module remembers the tokens of pages that were.
+  history.replaceState(null, '', `/page/${++pages}`);
   document.documentElement.lang = 'es';
 });
 
@@ -47,6 +54,7 @@ async function show(attributes: Record<string, string> = { token }): Promise<Cha
 const part = (element: Element, name: string): HTMLElement => element.shadowRoot!.querySelector(`[part~="${name}"]`)!;
 const title = (element: Element): string => part(element, 'title').textContent;
 const text = (element: Element): string => part(element, 'text').textContent;
+const resumeOf = (element: Element): string | null => part(element, 'resume').getAttribute('href');
 const viewOf = (element: Element): string | undefined => part(element, 'card').getAttribute('part')?.split(' ')[1];
 
 test('payer_sees_connecting_then_verifying_then_confirmed', async () => {
@@ -137,6 +145,24 @@ test('without_any_token_a_neutral_text_and_the_event_and_never_an_error', async 
   expect(FakeSocket.opened).toEqual([]);
 });
 
+test('words_of_the_page_itself_stand_where_nothing_better_is_known', async () => {
+  const element = await show();
+  const own = document.createElement('p');
+  own.textContent = 'La tienda recibió tu pago.';
+  element.append(own);
+  const shown = (): string => (part(element, 'card').hidden ? 'own' : 'card');
+  const slot = element.shadowRoot!.querySelector('slot')!;
+  element.setAttribute('lang', 'es');
+  expect([viewOf(element), shown(), slot.hidden]).toEqual(['connecting', 'own', false]);
+  FakeSocket.newest.say(message('verifying'));
+  expect([viewOf(element), shown(), slot.hidden]).toEqual(['verifying', 'card', true]);
+  FakeSocket.newest.drop(4401);
+  expect([viewOf(element), shown(), slot.hidden]).toEqual(['unavailable', 'own', false]);
+  own.remove();
+  element.setAttribute('lang', 'en');
+  expect([viewOf(element), shown(), slot.hidden]).toEqual(['unavailable', 'card', true]);
+});
+
 test('refused_token_is_unavailable_with_its_code', async () => {
   const element = await show();
   FakeSocket.newest.drop(4404);
@@ -144,19 +170,95 @@ test('refused_token_is_unavailable_with_its_code', async () => {
   expect(heard.map(({ type, detail }) => [type, detail])).toEqual([['chasqui:unavailable', { code: 4404 }]]);
 });
 
+/** Time passes on a connection that is well. */
+function passes(ms: number): void {
+  for (FakeSocket.newest.say('{}'); ms > 30_000; ms -= 30_000) {
+    vi.advanceTimersByTime(30_000);
+    FakeSocket.newest.say('{}');
+  }
+  vi.advanceTimersByTime(ms);
+}
+
 test('verification_has_three_stages_and_never_fails', async () => {
   const element = await show();
   FakeSocket.newest.say(message('verifying'));
-  vi.advanceTimersByTime(59_999);
+  passes(59_999);
   expect(viewOf(element)).toBe('verifying');
-  vi.advanceTimersByTime(1);
+  passes(1);
   expect(viewOf(element)).toBe('verifying-longer');
-  vi.advanceTimersByTime(239_999);
+  passes(239_999);
   expect(viewOf(element)).toBe('verifying-longer');
-  vi.advanceTimersByTime(1);
+  passes(1);
   expect(viewOf(element)).toBe('verifying-later');
-  vi.advanceTimersByTime(86_400_000);
+  passes(86_400_000);
   expect(viewOf(element)).toBe('verifying-later');
+  expect(FakeSocket.opened).toHaveLength(1);
+  FakeSocket.newest.say(message('confirmed'));
+  expect(viewOf(element)).toBe('confirmed');
+});
+
+test('verification_that_khipu_takes_up_is_not_a_new_wait', async () => {
+  const element = await show();
+  FakeSocket.newest.say(message('verifying', { by: 'payer' }));
+  passes(50_000);
+  FakeSocket.newest.say(message('verifying', { version: 14, by: 'khipu' }));
+  passes(10_000);
+  expect(viewOf(element)).toBe('verifying-longer');
+  // The payer tried again: that one begins now.
+  FakeSocket.newest.say(message('verifying', { version: 22, by: 'payer', at: '2026-11-22T06:40:00.000Z' }));
+  expect(viewOf(element)).toBe('verifying');
+});
+
+test('payment_that_khipu_does_not_see_yet_says_so_and_can_be_resumed', async () => {
+  for (const [lang, expected] of [
+    ['es', ['Aún no vemos tu pago', 'Retomar el pago']],
+    ['en', ['We do not see your payment yet', 'Resume the payment']],
+    ['pt', ['Ainda não vemos seu pagamento', 'Retomar o pagamento']],
+  ] as const) {
+    const element = await show({ token, lang });
+    FakeSocket.newest.say(message('verifying'));
+    expect(resumeOf(element)).toBeNull();
+    FakeSocket.newest.say(message('pending', notSeen));
+    expect(viewOf(element)).toBe('not-seen');
+    expect([title(element), part(element, 'resume').textContent]).toEqual(expected);
+    expect(resumeOf(element)).toBe('https://khipu.com/payment/info/zfxnocsow6mz');
+    FakeSocket.newest.say(message('verifying', { version: 14, by: 'khipu' }));
+    expect(viewOf(element)).toBe('verifying');
+    expect(resumeOf(element)).toBeNull();
+    expect(part(element, 'resume').textContent).toBe('');
+  }
+});
+
+test('payment_that_may_come_still_is_offered_no_link_that_is_not_given', async () => {
+  const element = await show();
+  FakeSocket.newest.say(message('pending', { ...notSeen, resume_url: 'javascript:alert(1)' }));
+  expect(viewOf(element)).toBe('not-seen');
+  expect(resumeOf(element)).toBeNull();
+});
+
+test.each(['rejected', 'cancelled', 'expired'] as const)('%s_is_shown_and_turns_if_the_payer_pays_after_all', async (name) => {
+  const element = await show();
+  FakeSocket.newest.say(message(name, { resume_url: 'https://khipu.com/payment/info/zfxnocsow6mz' }));
+  expect(viewOf(element)).toBe(name);
+  expect(resumeOf(element) !== null).toBe(name === 'rejected');
+  expect(FakeSocket.newest.closed).toBe(false);
+  passes(3_600_000);
+  expect(viewOf(element)).toBe(name);
+  FakeSocket.newest.say(message('verifying', { version: 22 }));
+  FakeSocket.newest.say(message(name));
+  expect(viewOf(element)).toBe('verifying');
+  expect(resumeOf(element)).toBeNull();
+  FakeSocket.newest.say(message('confirmed'));
+  expect(viewOf(element)).toBe('confirmed');
+  expect(FakeSocket.opened).toHaveLength(1);
+  expect(heard.map(({ type }) => type)).toEqual(['chasqui:status', 'chasqui:status', 'chasqui:status', 'chasqui:final']);
+});
+
+test('word_that_a_newer_gateway_knows_is_neither_an_error_nor_the_end', async () => {
+  const element = await show();
+  FakeSocket.newest.say(message('pending', { status: 'on-hold', version: 19 }));
+  expect(viewOf(element)).toBe('unavailable');
+  expect(heard.map(({ type }) => type)).toEqual(['chasqui:status']);
   FakeSocket.newest.say(message('confirmed'));
   expect(viewOf(element)).toBe('confirmed');
 });
@@ -200,11 +302,12 @@ test('live_region_is_there_before_its_first_text', () => {
   const element = document.createElement('chasqui-status');
   element.setAttribute('token', token);
   document.body.append(element);
-  const card = part(element, 'card');
+  const region = part(element, 'card').parentElement!;
   expect(title(element)).toBe('');
-  expect(card.getAttribute('role')).toBe('status');
-  expect(card.getAttribute('aria-live')).toBe('polite');
-  expect(card.getAttribute('aria-atomic')).toBe('true');
+  expect(region.getAttribute('role')).toBe('status');
+  expect(region.getAttribute('aria-live')).toBe('polite');
+  expect(region.getAttribute('aria-atomic')).toBe('true');
+  expect(region.hidden).toBe(false);
   expect(part(element, 'icon').getAttribute('aria-hidden')).toBe('true');
 });
 
@@ -300,6 +403,174 @@ test('other_token_is_another_payment_from_the_start', async () => {
   expect(viewOf(element)).toBe('connecting');
   FakeSocket.newest.say(message('pending', { payment_id: 'abcdefghijkl' }));
   expect(viewOf(element)).toBe('pending');
+});
+
+test('newer_token_of_the_same_payment_does_not_take_its_status_back', async () => {
+  const element = await show();
+  FakeSocket.newest.say(message('verifying', { version: 22 }));
+  const newer = `${token.slice(0, token.lastIndexOf('.'))}.bmV3ZXI`;
+  element.setAttribute('token', newer);
+  await Promise.resolve();
+  expect(FakeSocket.opened).toHaveLength(2);
+  FakeSocket.newest.say(message('rejected'));
+  expect(viewOf(element)).toBe('verifying');
+});
+
+/** Where the return hop sends the payer: a page with the token in its fragment. */
+function comeBackTo(page: string, payment: string): void {
+  history.replaceState(null, '', `${page}#chasqui=${tokenOf(payment)}`);
+}
+
+/** A script changes the address, as a single-page application does. */
+function go(page: string): void {
+  history.pushState(null, '', page);
+  navigation.dispatchEvent(new Event('currententrychange'));
+}
+
+const watched = (): (string | undefined)[] => FakeSocket.opened.map(({ url }) => url.split('/')[5]);
+
+test('page_of_another_order_shows_nothing_of_the_earlier_one', async () => {
+  comeBackTo('/orders/17', 'order-17');
+  const element = await show({});
+  FakeSocket.newest.say(message('verifying', { payment_id: 'order-17' }));
+  go('/orders/18');
+  await Promise.resolve();
+  expect(FakeSocket.newest.closed).toBe(true);
+  expect(element.status).toBeUndefined();
+  expect(viewOf(element)).toBe('unavailable');
+  FakeSocket.newest.say(message('confirmed', { payment_id: 'order-17' }));
+  expect(viewOf(element)).toBe('unavailable');
+  expect(heard.at(-1)).toMatchObject({ type: 'chasqui:unavailable', detail: {} });
+});
+
+test('each_of_two_orders_shows_its_own_back_and_forward', async () => {
+  comeBackTo('/orders/17', 'order-17');
+  const element = await show({});
+  FakeSocket.newest.say(message('verifying', { payment_id: 'order-17' }));
+  go(`/orders/18#chasqui=${tokenOf('order-18')}`);
+  FakeSocket.newest.say(message('rejected', { payment_id: 'order-18' }));
+  expect(viewOf(element)).toBe('rejected');
+  for (const [page, view, name] of [['17', 'connecting', 'verifying'], ['18', 'connecting', 'rejected']] as const) {
+    history.replaceState(null, '', `/orders/${page}`);
+    window.dispatchEvent(new Event('popstate'));
+    await Promise.resolve();
+    expect(viewOf(element)).toBe(view);
+    FakeSocket.newest.say(message(name, { payment_id: `order-${page}` }));
+    expect(viewOf(element)).toBe(name);
+  }
+  expect(watched()).toEqual(['order-17', 'order-18', 'order-17', 'order-18']);
+});
+
+test('fragment_alone_does_not_make_another_page', async () => {
+  comeBackTo('/orders/17', 'order-17');
+  const element = await show({});
+  FakeSocket.newest.say(message('verifying', { payment_id: 'order-17' }));
+  go('/orders/17#details');
+  expect(viewOf(element)).toBe('verifying');
+  expect(FakeSocket.opened).toHaveLength(1);
+});
+
+test('address_that_changed_unnoticed_is_noticed_before_a_status_is_shown', async () => {
+  comeBackTo('/orders/17', 'order-17');
+  const element = await show({});
+  history.pushState(null, '', '/orders/19');
+  FakeSocket.newest.say(message('confirmed', { payment_id: 'order-17' }));
+  await Promise.resolve();
+  expect(viewOf(element)).toBe('unavailable');
+  expect(heard.map(({ type }) => type)).toEqual(['chasqui:unavailable']);
+});
+
+test('browser_without_the_navigation_api_notices_within_a_second', async () => {
+  vi.stubGlobal('navigation', undefined);
+  comeBackTo('/orders/17', 'order-17');
+  const element = await show({});
+  FakeSocket.newest.say(message('confirmed', { payment_id: 'order-17' }));
+  history.pushState(null, '', '/orders/19');
+  await vi.advanceTimersByTimeAsync(1_000);
+  expect(viewOf(element)).toBe('unavailable');
+  element.remove();
+  expect(vi.getTimerCount()).toBe(0);
+});
+
+test('fixed_success_path_shows_the_newest_order_and_nothing_once_it_is_settled', async () => {
+  comeBackTo('/checkout/onepage/success', 'order-1');
+  const element = await show({});
+  FakeSocket.newest.say(message('verifying', { payment_id: 'order-1' }));
+  // The second order's return, a fragment that comes into an open page.
+  go(`/checkout/onepage/success#chasqui=${tokenOf('order-2')}`);
+  expect(element.status).toBeUndefined();
+  FakeSocket.newest.say(message('confirmed', { payment_id: 'order-2' }));
+  expect(viewOf(element)).toBe('confirmed');
+  expect(Object.keys(sessionStorage).filter((key) => key.includes('onepage'))).toEqual([]);
+  // The element that showed it goes on, …
+  element.remove();
+  document.body.append(element);
+  await Promise.resolve();
+  expect(viewOf(element)).toBe('confirmed');
+  expect(watched()).toEqual(['order-1', 'order-2']);
+  // … and a later visit has nothing to show.
+  go('/cart');
+  go('/checkout/onepage/success');
+  await Promise.resolve();
+  expect(viewOf(element)).toBe('unavailable');
+  expect(viewOf(await show({}))).toBe('unavailable');
+  expect(FakeSocket.opened).toHaveLength(2);
+});
+
+test('element_that_is_put_away_does_not_bring_a_settled_order_to_another_visit', async () => {
+  comeBackTo('/checkout/onepage/success', 'order-1');
+  const element = await show({});
+  FakeSocket.newest.say(message('confirmed', { payment_id: 'order-1' }));
+  element.remove();
+  await Promise.resolve();
+  document.body.append(element);
+  await Promise.resolve();
+  expect(viewOf(element)).toBe('unavailable');
+  expect(element.status).toBeUndefined();
+});
+
+test.each([
+  [4401, true],
+  [4404, true],
+  [4403, false],
+])('token_refused_with_%i_is_dropped_%s', async (code, dropped) => {
+  comeBackTo('/orders/17', 'order-17');
+  const element = await show({});
+  FakeSocket.newest.drop(code);
+  expect(viewOf(element)).toBe('unavailable');
+  expect(sessionStorage.getItem('chasqui:/orders/17')).toBe(dropped ? null : tokenOf('order-17'));
+  navigation.dispatchEvent(new Event('currententrychange'));
+  await Promise.resolve();
+  expect(heard.map(({ type, detail }) => [type, detail])).toEqual([['chasqui:unavailable', { code }]]);
+  expect(FakeSocket.opened).toHaveLength(1);
+});
+
+test('element_that_names_its_payment_shows_nothing_of_another', async () => {
+  comeBackTo('/checkout/success', 'order-1');
+  const element = await show({ payment: 'order-2' });
+  expect(viewOf(element)).toBe('unavailable');
+  expect(FakeSocket.opened).toEqual([]);
+  expect(viewOf(await show({ payment: 'order-2', token: tokenOf('order-1') }))).toBe('unavailable');
+  expect(FakeSocket.opened).toEqual([]);
+  element.setAttribute('payment', 'order-1');
+  await Promise.resolve();
+  expect(watched()).toEqual(['order-1']);
+  // Whose it is is known, whatever a script makes of the address.
+  FakeSocket.newest.say(message('verifying', { payment_id: 'order-1' }));
+  go('/checkout/success?tidy');
+  expect(viewOf(element)).toBe('verifying');
+  element.setAttribute('payment', 'order-2');
+  await Promise.resolve();
+  expect(viewOf(element)).toBe('unavailable');
+  expect(FakeSocket.newest.closed).toBe(true);
+});
+
+test('token_of_the_attribute_is_bound_to_no_address', async () => {
+  const element = await show();
+  FakeSocket.newest.say(message('verifying'));
+  go('/orders/18');
+  expect(viewOf(element)).toBe('verifying');
+  expect(FakeSocket.opened).toHaveLength(1);
 });
 
 test('colours_have_the_contrast_of_wcag_aa', () => {

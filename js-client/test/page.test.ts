@@ -94,6 +94,22 @@ test('online_gives_the_socket_a_chance_again_after_polling', () => {
   expect(clock.waits).toEqual([10_000]);
 });
 
+test('heartbeat_does_not_stand_in_for_the_first_status', () => {
+  clock.now += 9_000;
+  FakeSocket.newest.say('{}');
+  expect(clock.waits).toEqual([1_000]);
+  clock.step();
+  expect(FakeSocket.newest.closed).toBe(true);
+});
+
+test('page_that_wakes_does_not_trust_a_socket_that_may_have_been_lost', () => {
+  FakeSocket.newest.say(message('verifying'));
+  clock.now += 46_000;
+  show('visible');
+  expect(FakeSocket.opened).toHaveLength(2);
+  expect(clock.waits).toEqual([10_000]);
+});
+
 test('page_that_is_left_holds_no_socket_and_no_timer_so_that_it_can_be_cached', () => {
   FakeSocket.newest.say(message('verifying'));
   window.dispatchEvent(new Event('pagehide'));
@@ -119,7 +135,7 @@ test('first_pageshow_of_a_page_opens_no_second_connection', () => {
 test('receipt_is_sent_for_what_a_visible_page_was_shown', () => {
   FakeSocket.newest.say(message('verifying'));
   FakeSocket.newest.say(message('confirmed'));
-  expect(FakeSocket.newest.sent).toEqual(['{"seen":2}', '{"seen":6}']);
+  expect(FakeSocket.newest.sent).toEqual(['{"seen":12}', '{"seen":1000}']);
 });
 
 test('hidden_page_sends_no_receipt_until_it_is_visible', () => {
@@ -129,7 +145,7 @@ test('hidden_page_sends_no_receipt_until_it_is_visible', () => {
   clock.now += 5_000;
   show('visible');
   FakeSocket.newest.say(message('verifying'));
-  expect(FakeSocket.newest.sent).toEqual(['{"seen":2}']);
+  expect(FakeSocket.newest.sent).toEqual(['{"seen":12}']);
   expect(statuses).toHaveLength(1);
 });
 

@@ -3,20 +3,21 @@ import type { Status, StatusName } from '../src/status.ts';
 
 export const payment_id = 'zfxnocsow6mz';
 
-const versions: Record<StatusName, number> = {
-  pending: 1,
-  verifying: 2,
-  expired: 3,
-  cancelled: 4,
-  rejected: 5,
-  confirmed: 6,
-  reversed: 7,
-};
+/** The kinds of a round; what is final has numbers of its own. */
+const kinds = { pending: 1, verifying: 2, expired: 5, cancelled: 6, rejected: 7 };
+
+export function versionOf(status: StatusName, round = 1): number {
+  if (status === 'confirmed') return 1000;
+  return status === 'reversed' ? 1001 : 10 * round + kinds[status];
+}
 
 export function statusOf(status: StatusName, more: Partial<Status> = {}): Status {
-  const final = versions[status] > 3;
-  return { payment_id, status, version: versions[status], final, at: '2026-11-22T06:30:00.123Z', ...more };
+  const version = versionOf(status);
+  return { payment_id, status, version, final: version >= 1000, at: '2026-11-22T06:30:00.123Z', ...more };
 }
+
+/** Khipu was asked 30 s after the payer came back, and still waits for the payment. */
+export const notSeen: Partial<Status> = { version: 13, by: 'khipu', resume_url: 'https://khipu.com/payment/info/zfxnocsow6mz' };
 
 export const message = (status: StatusName, more?: Partial<Status>): string => JSON.stringify(statusOf(status, more));
 

@@ -4,7 +4,6 @@ import { beforeEach, expect, test, vi } from 'vitest';
 import { token as first, tokenOf } from './payment.ts';
 
 const second = tokenOf('abcdefghijkl');
-const key = 'chasqui:/order/7';
 
 /** A page load: the module's memory is new, sessionStorage and history are not. */
 async function load(): Promise<typeof import('../src/token.ts')> {
@@ -63,6 +62,55 @@ test('another_page_in_the_same_tab_does_not_show_an_earlier_payment', async () =
   expect((await load()).keptToken()).toBeUndefined();
 });
 
+test('same_path_with_another_query_is_another_page', async () => {
+  history.replaceState(null, '', `/done?pedido=1#chasqui=${first}`);
+  (await load()).captureToken();
+  history.replaceState(null, '', '/done?pedido=2');
+  expect((await load()).keptToken()).toBeUndefined();
+  history.replaceState(null, '', '/done?pedido=1');
+  expect((await load()).keptToken()).toBe(first);
+});
+
+test('each_page_keeps_its_own_within_one_document', async () => {
+  const { captureToken, keptToken } = await load();
+  for (const [page, token] of [['/orders/17', first], ['/orders/18', second]]) {
+    history.replaceState(null, '', `${page}#chasqui=${token}`);
+    captureToken();
+  }
+  expect(keptToken()).toBe(second);
+  history.replaceState(null, '', '/orders/17');
+  expect(keptToken()).toBe(first);
+  history.replaceState(null, '', '/orders/19');
+  expect(keptToken()).toBeUndefined();
+});
+
+test('token_that_is_forgotten_is_found_by_no_later_visit', async () => {
+  history.replaceState(null, '', `/done#chasqui=${first}`);
+  const { captureToken, forgetToken, keptToken } = await load();
+  captureToken();
+  sessionStorage.setItem('other', first);
+  history.replaceState(null, '', `/elsewhere#chasqui=${second}`);
+  captureToken();
+  forgetToken(first);
+  expect(keptToken()).toBe(second);
+  history.replaceState(null, '', '/done');
+  expect(keptToken()).toBeUndefined();
+  expect((await load()).keptToken()).toBeUndefined();
+  expect(sessionStorage.getItem('other')).toBe(first);
+});
+
+test('page_that_names_its_payment_gets_no_other_ones_token', async () => {
+  history.replaceState(null, '', `/done?key=a#chasqui=${first}`);
+  const { keptToken } = await load();
+  expect(keptToken('abcdefghijkl')).toBeUndefined();
+  expect(keptToken('zfxnocsow6mz')).toBe(first);
+  // A script tidied the address; which payment it is about is known.
+  history.replaceState(null, '', '/done');
+  expect(keptToken()).toBeUndefined();
+  expect(keptToken('zfxnocsow6mz')).toBe(first);
+  expect(keptToken('abcdefghijkl')).toBeUndefined();
+});
+
 test('newer_token_replaces_the_older_one', async () => {
   history.replaceState(null, '', `/order/7#chasqui=${first}`);
   (await load()).captureToken();
@@ -83,9 +131,13 @@ test('browser_that_refuses_storage_still_has_the_token_for_this_page', async () 
   });
   try {
     history.replaceState(null, '', `/order/7#chasqui=${first}`);
-    const { captureToken, keptToken } = await load();
+    const { captureToken, forgetToken, keptToken } = await load();
     captureToken();
     expect(keptToken()).toBe(first);
+    forgetToken(second);
+    expect(keptToken()).toBe(first);
+    forgetToken(first);
+    expect(keptToken()).toBeUndefined();
     expect((await load()).keptToken()).toBeUndefined();
   } finally {
     vi.unstubAllGlobals();
@@ -98,7 +150,7 @@ test('page_that_may_not_rewrite_its_address_still_has_the_token', async () => {
     throw new DOMException('denied', 'SecurityError');
   });
   expect((await load()).keptToken()).toBe(first);
-  expect(sessionStorage.getItem(key)).toBe(first);
+  expect(sessionStorage.getItem('chasqui:/order/7')).toBe(first);
 });
 
 test('payment_is_read_from_the_sub_claim', async () => {

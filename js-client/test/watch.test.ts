@@ -232,6 +232,82 @@ test('socket_that_says_nothing_for_ten_seconds_is_given_up', async () => {
   expect(await retryDelay()).toBe(500);
 });
 
+test('heartbeat_is_no_message_and_shows_that_the_socket_lives', async () => {
+  start();
+  const socket = await gateway.socket(0);
+  socket.send(message('verifying'));
+  await seen(1);
+  expect(clock.waits).toEqual([45_000]);
+  for (let beat = 0; beat < 4; beat++) {
+    clock.now += 33_000;
+    expect(clock.waits).toEqual([12_000]);
+    socket.send('{}');
+    await until('the wait begins again', () => clock.waits[0] === 45_000);
+  }
+  expect(statuses).toHaveLength(1);
+  expect(gateway.upgrades).toHaveLength(1);
+  expect(errors).toEqual([]);
+});
+
+test('socket_that_falls_silent_is_given_up_and_the_status_read_again_at_once', async () => {
+  start();
+  (await gateway.socket(0)).send(message('verifying'));
+  await seen(1);
+  clock.fire(45_000);
+  expect(clock.waits).toEqual([0]);
+  clock.step();
+  (await gateway.socket(1)).send(message('confirmed'));
+  await watched!.settled;
+  expect(names()).toEqual(['verifying', 'confirmed']);
+});
+
+test('way_that_swallows_everything_is_left_for_polling_within_a_minute', async () => {
+  gateway.onRequest = (_, response) => response.end(message('confirmed'));
+  start();
+  (await gateway.socket(0)).send(message('verifying'));
+  await seen(1);
+  const silentSince = clock.now;
+  clock.fire(45_000);
+  clock.step();
+  await gateway.socket(1);
+  clock.fire(10_000);
+  await watched!.settled;
+  expect(clock.now - silentSince).toBeLessThan(60_000);
+  expect(gateway.upgrades).toHaveLength(2);
+});
+
+test.each(['rejected', 'cancelled', 'expired'] as const)('payer_who_pays_after_all_is_told_after_%s', async (name) => {
+  start();
+  const socket = await gateway.socket(0);
+  socket.send(message(name));
+  await seen(1);
+  socket.send(message('verifying', { version: 22, by: 'payer' }));
+  // Late news of the first round.
+  socket.send(message(name));
+  socket.send(message('pending', { version: 21 }));
+  socket.send(message('confirmed'));
+  expect(await watched!.settled).toEqual(statusOf('confirmed'));
+  expect(names()).toEqual([name, 'verifying', 'confirmed']);
+  expect(gateway.upgrades).toHaveLength(1);
+});
+
+test('round_counts_before_kind', async () => {
+  gateway.onSocket = (socket) => {
+    for (const version of [17, 21, 19, 23, 22, 991]) socket.send(message('pending', { version }));
+  };
+  start();
+  await seen(4);
+  expect(statuses.map(({ version }) => version)).toEqual([17, 21, 23, 991]);
+});
+
+test('unknown_word_is_handed_on_by_socket_and_by_polling', async () => {
+  gateway.onRequest = (_, response) => response.end(message('verifying', { status: 'on-hold', version: 19 }));
+  await startPolling();
+  await seen(1);
+  expect(names()).toEqual(['on-hold']);
+  expect(clock.waits).toContain(2_000);
+});
+
 test('polling_takes_over_after_two_sockets_that_never_spoke', async () => {
   gateway.acceptsSockets = false;
   gateway.onRequest = (request, response) => {
@@ -250,7 +326,7 @@ test('polling_takes_over_after_two_sockets_that_never_spoke', async () => {
   expect(first!.url).toBe('/v1/payments/zfxnocsow6mz/status');
   expect(first!.headers.authorization).toBe(`Bearer ${token}`);
   expect(second!.url).toBe('/v1/payments/zfxnocsow6mz/status?wait=25');
-  expect(second!.headers['if-none-match']).toBe('"2"');
+  expect(second!.headers['if-none-match']).toBe('"12"');
   expect(clock.waits).toEqual([]);
 });
 
@@ -288,7 +364,7 @@ test('304_is_nothing_new_and_the_next_request_follows', async () => {
   }
   await settled;
   expect(names()).toEqual(['verifying', 'confirmed']);
-  expect(gateway.requests.slice(1).map(({ headers }) => headers['if-none-match'])).toEqual(['"2"', '"2"', '"2"']);
+  expect(gateway.requests.slice(1).map(({ headers }) => headers['if-none-match'])).toEqual(['"12"', '"12"', '"12"']);
 });
 
 test.each([503, 429])('poll_answered_%i_waits_for_its_retry_after', async (code) => {

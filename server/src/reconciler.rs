@@ -11,18 +11,18 @@ use tokio::sync::{Notify, Semaphore};
 use tokio::time::Instant;
 
 use crate::clock;
-use crate::gateway::{AskError, CROSS_CHECK_DELAY, Gateway};
+use crate::gateway::{AskError, CHECKS_WAITING, CROSS_CHECK_DELAY, Gateway, InTurn};
 use crate::ledger::{Attempt, Leased, Ledger, Settlement};
 use crate::payment::{CheckPlan, ErrandKind, Payment, Priority, Timestamp, Version, retry};
 
-/// Checks in hand at once; more wait in the ledger.
+/// Checks in hand at once beside those that wait for a slot, and the most that are leased in one step; more wait in the store.
+/// An account whose line is full holds up no other's.
 const IN_HAND: usize = 32;
 
-/// Longer than a check may take: its wait for the account's turn behind the others in hand, a pause that Khipu asked for
-/// (a minute at most), the question (`khipu.timeout`, 30 s at most) and the ledger.
+/// Longer than a check may take: its wait for a slot (a minute), the question (`khipu.timeout`, 30 s at most) and the store.
 const LEASE: Duration = Duration::from_secs(180);
 
-/// Khipu's side that answers may lag behind its side that notifies: only so many times "unknown" are believed.
+/// Khipu's side that answers may lag behind its side that notifies: "unknown" is believed when it was said so many times.
 const TIMES_NOT_FOUND: u32 = 4;
 
 /// How soon to come back to a check because somebody has just asked about its payment.
@@ -63,7 +63,8 @@ impl Reconciler {
     /// Works until it is dropped. What was claimed and not settled is taken up again when its lease has run out.
     pub async fn run(self) {
         let this = Arc::new(self);
-        let hands = Arc::new(Semaphore::new(IN_HAND));
+        let accounts = this.gateway.accounts.iter().count();
+        let hands = Arc::new(Semaphore::new(IN_HAND + accounts * CHECKS_WAITING));
         loop {
             // At least one hand is free when something is claimed; the semaphore is never closed.
             let Ok(free) = hands.acquire().await else {
@@ -76,7 +77,7 @@ impl Reconciler {
                 .claim(
                     ErrandKind::Check,
                     clock::now(),
-                    hands.available_permits(),
+                    hands.available_permits().min(IN_HAND),
                     LEASE,
                 )
                 .await
@@ -165,8 +166,7 @@ impl Reconciler {
                 return Ending::Over;
             }
             if clock::now() > last_cross_check(&payment) {
-                metrics::counter!("chasqui_cross_checks_dropped_total").increment(1);
-                return Ending::Over;
+                return dropped();
             }
         }
         let Some(account) = self.gateway.accounts.named(&payment.account) else {
@@ -177,10 +177,11 @@ impl Reconciler {
                 false,
             );
         };
-        let Some(asked) = self.gateway.ask_in_turn(account, id).await else {
-            return Ending::Untried {
-                due_at: clock::now().plus(ASKED_JUST_NOW),
-            };
+        let in_turn = self.gateway.ask_in_turn(account, id, leased.priority);
+        let asked = match in_turn.await {
+            InTurn::Asked(asked) => asked,
+            InTurn::AskedJustNow => return put_off(leased, &payment, ASKED_JUST_NOW),
+            InTurn::NoRoom { retry_in } => return put_off(leased, &payment, retry_in),
         };
         // With what the answer has changed, such as the terms of a payment that was not known.
         let payment = match self.ledger.payment(id).await {
@@ -209,7 +210,7 @@ impl Reconciler {
 enum Ending {
     /// There is nothing to ask.
     Over,
-    /// Khipu was just asked about the payment, perhaps too early to know what this check is about.
+    /// Nothing was asked: Khipu was just asked by somebody else, or too many questions wait.
     Untried {
         due_at: Timestamp,
     },
@@ -235,6 +236,20 @@ fn awaits_cross_check(leased: &Leased, payment: &Payment) -> bool {
 fn last_cross_check(payment: &Payment) -> Timestamp {
     let due_at = payment.state.at.plus(CROSS_CHECK_DELAY);
     due_at.plus(CROSS_CHECK_PATIENCE)
+}
+
+fn dropped() -> Ending {
+    metrics::counter!("chasqui_cross_checks_dropped_total").increment(1);
+    Ending::Over
+}
+
+/// Nothing was asked for this check. A cross-check that would come too late is not made.
+fn put_off(leased: &Leased, payment: &Payment, wait: Duration) -> Ending {
+    let due_at = clock::now().plus(wait);
+    match awaits_cross_check(leased, payment) && due_at > last_cross_check(payment) {
+        true => dropped(),
+        false => Ending::Untried { due_at },
+    }
 }
 
 /// The plan is not known while the store cannot be read.

@@ -11,6 +11,8 @@ const FLAGS = [
   "--disable-background-networking",
   "--disable-component-update",
   "--disable-sync",
+  // A page that a test makes up comes from no network, and could load nothing from this machine.
+  "--disable-features=LocalNetworkAccessChecks",
 ];
 
 /** @param {{proxy?: string}} [options] */

@@ -1,9 +1,11 @@
 // An HTTP proxy between the browser and everything else, whose tunnels can be cut: what a train's tunnel does to a phone.
+// Or they stay open and nothing comes through any more: what a router does that has dropped a mapping.
 import http from "node:http";
 import net from "node:net";
 
 export async function startCuttingProxy() {
   const tunnels = new Set();
+  const swallowed = new Set();
   let refusing = false;
   const server = http.createServer((request, response) => {
     const upstream = http.request(request.url, { method: request.method, headers: request.headers }, (answer) => {
@@ -21,12 +23,13 @@ export async function startCuttingProxy() {
       socket.write("HTTP/1.1 200 Connection established\r\n\r\n");
       upstream.pipe(socket).pipe(upstream);
     });
-    const tunnel = { socket, upstream };
+    const tunnel = { socket, upstream, swallowed: false };
     tunnels.add(tunnel);
     for (const end of [socket, upstream]) {
       end.on("error", () => {});
       end.on("close", () => {
         tunnels.delete(tunnel);
+        if (tunnel.swallowed) return;
         socket.destroy();
         upstream.destroy();
       });
@@ -45,6 +48,19 @@ export async function startCuttingProxy() {
         upstream.destroy();
       }
     },
+    /** Swallows what goes through every tunnel that is open now, both ways, and closes none. New ones work. */
+    swallow() {
+      for (const tunnel of tunnels) {
+        const { socket, upstream } = tunnel;
+        // Neither end learns what becomes of the other.
+        tunnel.swallowed = true;
+        swallowed.add(tunnel);
+        upstream.unpipe(socket);
+        socket.unpipe(upstream);
+        socket.resume();
+        upstream.resume();
+      }
+    },
     restore() {
       refusing = false;
     },
@@ -52,7 +68,10 @@ export async function startCuttingProxy() {
       new Promise((resolve) => {
         server.close(resolve);
         server.closeAllConnections();
-        for (const { socket } of tunnels) socket.destroy();
+        for (const { socket, upstream } of [...tunnels, ...swallowed]) {
+          socket.destroy();
+          upstream.destroy();
+        }
       }),
   };
 }

@@ -90,7 +90,7 @@ async fn notified_at_once(stage: &Stage, payment: &Created) {
 /// Polls that are held, so many that no place is left.
 async fn held(stage: &Stage, payment: &Created, count: usize) -> Vec<TcpStream> {
     let poll = format!(
-        "GET /v1/payments/{}/status?wait=60 HTTP/1.1\r\nhost: gateway\r\nauthorization: Bearer {}\r\nif-none-match: \"1\"\r\n\r\n",
+        "GET /v1/payments/{}/status?wait=60 HTTP/1.1\r\nhost: gateway\r\nauthorization: Bearer {}\r\nif-none-match: \"11\"\r\n\r\n",
         payment.id, payment.token
     );
     let polls = join_all((0..count).map(|_| say(stage, &poll))).await;
@@ -263,7 +263,7 @@ async fn behind_a_trusted_proxy_each_client_has_a_share_of_its_own() {
         let request = stage.api.request(Method::GET, &path);
         request
             .bearer_auth(&payment.token)
-            .header("if-none-match", "\"1\"")
+            .header("if-none-match", "\"11\"")
             .header("x-forwarded-for", client)
     };
     let held: Vec<_> = [(); 2]

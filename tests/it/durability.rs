@@ -229,14 +229,21 @@ async fn what_a_watcher_saw_while_the_disk_failed_reaches_the_merchant_though_no
 }
 
 /// Where the bank sends the payer of a new payment.
-async fn way_back(sandbox: &Sandbox, gateway: &Process, api: &Api) -> String {
-    let payment = api
-        .create(json!({ "return_url": "https://shop.example/thanks" }))
-        .await;
+async fn way_back(sandbox: &Sandbox, gateway: &Process, api: &Api, return_url: &str) -> String {
+    let payment = api.create(json!({ "return_url": return_url })).await;
     let at_khipu = sandbox.payment(&payment.id).await;
     let hop = at_khipu["return_url"].as_str().expect("a URL");
     let path = hop.strip_prefix(&gateway.url).expect("ours");
     path.to_owned()
+}
+
+const SHOP: &str = "https://shop.example/thanks";
+
+#[track_caller]
+fn assert_goes_on(answer: &Answer) {
+    let location = answer.header("location");
+    let expected = format!("{SHOP}#chasqui=");
+    assert!(location.starts_with(&expected), "{location}");
 }
 
 #[track_caller]
@@ -250,30 +257,29 @@ fn assert_is_calm(page: &Answer) {
 }
 
 #[tokio::test]
-async fn a_payer_who_comes_back_while_the_disk_does_not_answer_meets_a_calm_page_soon() {
+async fn a_payer_who_comes_back_while_the_disk_does_not_answer_goes_on_to_the_shop_soon() {
     let (sandbox, gateway, api) = start().await;
-    let path = way_back(&sandbox, &gateway, &api).await;
+    let path = way_back(&sandbox, &gateway, &api, SHOP).await;
     let disk = Disk::with_fault(&gateway, "delay_enter=8000000").await;
     let asked = Instant::now();
-    let page = api.try_get(&path).await.expect("an answer").expect(200);
+    let onward = api.try_get(&path).await.expect("an answer").expect(303);
     let waited = asked.elapsed();
     assert!(waited < Duration::from_secs(6), "{waited:?}");
-    assert_is_calm(&page);
+    assert_goes_on(&onward);
     disk.heal().await;
 }
 
 #[tokio::test]
-async fn a_payer_who_comes_back_while_the_disk_fails_meets_a_calm_page() {
+async fn a_payer_who_comes_back_while_the_disk_fails_goes_on_or_meets_a_calm_page() {
     let (sandbox, gateway, api) = start().await;
-    let path = way_back(&sandbox, &gateway, &api).await;
+    let to_the_shop = way_back(&sandbox, &gateway, &api, SHOP).await;
+    let to_no_shop = way_back(&sandbox, &gateway, &api, "").await;
     let disk = Disk::with_fault(&gateway, "error=EIO").await;
-    let page = api.try_get(&path).await.expect("an answer").expect(200);
-    assert_is_calm(&page);
+    let onward = api.try_get(&to_the_shop).await.expect("an answer");
+    assert_goes_on(&onward.expect(303));
+    let page = api.try_get(&to_no_shop).await.expect("an answer");
+    assert_is_calm(&page.expect(200));
     disk.heal().await;
-    let onward = api.try_get(&path).await.expect("an answer").expect(303);
-    let location = onward.header("location");
-    assert!(
-        location.starts_with("https://shop.example/thanks#chasqui="),
-        "{location}"
-    );
+    let onward = api.try_get(&to_the_shop).await.expect("an answer");
+    assert_goes_on(&onward.expect(303));
 }

@@ -1,4 +1,7 @@
-// The payment is settled: show the way to the order. Everything else on the page works without this.
-addEventListener('chasqui:final', () => {
-  document.getElementById('order-link').hidden = false;
-});
+// Nothing is being waited for: show the way to the order. Should the payer pay after all, the page turns by itself.
+// Everything else on it works without this.
+function showTheWay(show) {
+  document.getElementById('order-link').hidden = !show;
+}
+addEventListener('chasqui:status', ({ detail }) => showTheWay(!['pending', 'verifying'].includes(detail.status)));
+addEventListener('chasqui:unavailable', () => showTheWay(true));

@@ -8,7 +8,6 @@ use dashmap::DashMap;
 use dashmap::mapref::entry::Entry;
 use futures_util::FutureExt;
 use futures_util::future::{BoxFuture, Shared};
-use tokio::time::Instant;
 
 use super::desk::Desk;
 use super::{CHECK_DELAY, DELIVERY_GRACE, Gateway, GatewayError};
@@ -45,6 +44,12 @@ pub enum AskError {
     Ledger(String),
     #[error("the payment belongs to another account")]
     Foreign,
+    /// It said so a moment ago.
+    #[error("khipu knows no such payment")]
+    Unknown,
+    /// Nothing was asked.
+    #[error("too many questions to khipu wait")]
+    Busy { retry_after: Duration },
 }
 
 impl From<AskError> for GatewayError {
@@ -53,7 +58,8 @@ impl From<AskError> for GatewayError {
             AskError::Khipu(error) if error.is_not_found() => Self::UnknownPayment,
             AskError::Khipu(error) => Self::Khipu(error),
             AskError::Ledger(reason) => Self::Ledger(LedgerError::Unavailable(reason)),
-            AskError::Foreign => Self::UnknownPayment,
+            AskError::Foreign | AskError::Unknown => Self::UnknownPayment,
+            AskError::Busy { retry_after } => Self::Busy { retry_after },
         }
     }
 }
@@ -76,18 +82,53 @@ impl Gateway {
     /// Asks Khipu what it knows of a payment and applies the answer. Whoever asks while the question is under way gets
     /// the same answer. A payment that is not known here is adopted.
     pub async fn ask(self: &Arc<Self>, account: &Arc<Account>, id: &PaymentId) -> Answered {
+        let (gateway, asking, asked) = (Arc::clone(self), Arc::clone(account), id.clone());
+        let question = async move { gateway.ask_anew(&asking, &asked).await };
+        self.together(account, id, question).await
+    }
+
+    /// Asks about a payment that is not known here, because of a visit: at the account's pace, and not again for a while
+    /// if Khipu does not know it either.
+    pub(super) async fn ask_about_unknown(
+        self: &Arc<Self>,
+        account: &Arc<Account>,
+        id: &PaymentId,
+    ) -> Answered {
+        if self.unknown.contains(&account.name, id) {
+            return Err(AskError::Unknown);
+        }
+        let (gateway, asking, asked) = (Arc::clone(self), Arc::clone(account), id.clone());
+        let question = async move {
+            gateway.take_slot_for_visit(&asking, &asked).await?;
+            let answered = gateway.ask_anew(&asking, &asked).await;
+            if let Err(AskError::Khipu(error)) = &answered
+                && error.is_not_found()
+            {
+                gateway.unknown.remember(&asking.name, &asked);
+            }
+            answered
+        };
+        self.together(account, id, question).await
+    }
+
+    /// The answer to the question that is under way about the payment, which is this one if there is none.
+    async fn together(
+        self: &Arc<Self>,
+        account: &Account,
+        id: &PaymentId,
+        question: impl Future<Output = Answered> + Send + 'static,
+    ) -> Answered {
         let key = (account.name.clone(), id.clone());
         let question = match self.questions.entry(key.clone()) {
-            Entry::Occupied(question) => question.get().clone(),
+            Entry::Occupied(under_way) => under_way.get().clone(),
             Entry::Vacant(vacant) => {
                 let under_way = UnderWay {
                     gateway: Arc::clone(self),
                     key,
                 };
-                let (gateway, account, id) = (Arc::clone(self), Arc::clone(account), id.clone());
                 let question = async move {
                     let _until_answered = under_way;
-                    gateway.ask_anew(&account, &id).await
+                    question.await
                 };
                 vacant.insert(detached(question).boxed().shared()).clone()
             }
@@ -177,9 +218,8 @@ impl Gateway {
             _ => None,
         };
         if let Some(pause) = retry_after {
-            self.desk(account)
-                .limiter
-                .pause_until(Instant::now() + pause.min(LONGEST_PAUSE));
+            let limiter = &self.desk(account).limiter;
+            limiter.pause(pause.min(LONGEST_PAUSE)).await;
         }
         Err(AskError::Khipu(error))
     }

@@ -5,17 +5,32 @@
 
 use std::cmp::Reverse;
 use std::collections::{BinaryHeap, HashMap};
-use std::sync::{Mutex, MutexGuard, PoisonError};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
 use tokio::sync::Notify;
 use tokio::time::Instant;
 
-use super::limiter::Limiter;
+use super::limiter::{Class, Limiter, Slot};
 use crate::payment::PaymentId;
 
 /// Seconds between two questions about a watched payment: quick while the payer has just come back, then patient.
 const INTERVALS: [u64; 8] = [1, 2, 3, 5, 8, 13, 20, 30];
+
+/// At kinds 5 to 7 (expired, cancelled, rejected) a payer who tries again is awaited, so that the intervals are so many times
+/// as long.
+const SLOW: u32 = 5;
+
+/// However often something happens to a payment, it is asked about once in this time.
+const BETWEEN_URGES: Duration = Duration::from_secs(1);
+
+/// What was asked about waits for so long behind those that were not asked about yet. It is remembered for as long, so that
+/// a payment that is visited again and again does not come back as one of these.
+const HEAD_START: Duration = Duration::from_secs(30);
+
+/// Payments of one account that are wanted to be known of beside those that are watched. One more is not asked about because
+/// of the visit: the check that is planned for it asks.
+const VISITED_LIMIT: usize = 100_000;
 
 /// Payments of one account of which something was learnt that could not be committed. What is learnt of one more is left to
 /// Khipu's repeated notification, to the agenda's check and to whoever watches or asks next.
@@ -26,7 +41,9 @@ pub(super) const SHORTEST_GAP: Duration = gap(0);
 
 #[derive(Debug)]
 pub(super) struct Desk {
-    pub(super) limiter: Limiter,
+    pub(super) limiter: Arc<Limiter>,
+    /// The most entries; beyond it only what is watched or uncommitted gets one.
+    limit: usize,
     plan: Mutex<Plan>,
     changed: Notify,
 }
@@ -38,9 +55,9 @@ pub(super) struct Desk {
 struct Plan {
     /// By time.
     later: BinaryHeap<Reverse<(Instant, PaymentId)>>,
-    /// Those whose time has come: the least asked first, so that a payer who has just come back does not queue behind
-    /// everybody who has been waiting for an hour. When more is due than may be asked, it is their intervals that stretch.
-    due: BinaryHeap<Reverse<(u8, Instant, PaymentId)>>,
+    /// Those whose time has come, by their [`Entry::place`]: one after the other, so that nobody is asked about twice while
+    /// others wait. When more is due than may be asked, it is their intervals that stretch.
+    due: BinaryHeap<Reverse<(Instant, Instant, PaymentId)>>,
     entries: HashMap<PaymentId, Entry>,
     /// How many entries are uncommitted.
     uncommitted: usize,
@@ -49,8 +66,13 @@ struct Plan {
 #[derive(Debug, Clone, Copy)]
 struct Entry {
     due_at: Instant,
-    /// How many questions were asked.
+    began_at: Instant,
+    /// How many questions were asked since something happened, and when the last was.
     asked: u8,
+    asked_at: Option<Instant>,
+    is_slow: bool,
+    /// Nobody wants to know any more; only when it was asked about is remembered.
+    rests: bool,
     /// Somebody who does not stay to watch wants to know.
     wanted: bool,
     /// When something was learnt that could not be committed: asked about until it is, whoever watches.
@@ -66,6 +88,18 @@ pub(super) struct Question {
     pub(super) gap: Duration,
     asked_at: Instant,
     wanted: bool,
+    /// To be spent when the question is put.
+    pub(super) slot: Option<Slot>,
+}
+
+/// What the store says of the payment after a question.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Outlook {
+    /// There is nothing more to ask.
+    Over,
+    /// A payer who tries again is awaited, if anything.
+    Slow,
+    Usual,
 }
 
 /// What became of a question.
@@ -81,9 +115,11 @@ pub(super) enum Settled {
 }
 
 impl Desk {
-    pub(super) fn new(limiter: Limiter) -> Self {
+    /// For an account whose payments are watched by so many at most.
+    pub(super) fn new(limiter: Limiter, watchers: usize) -> Self {
         Self {
-            limiter,
+            limiter: Arc::new(limiter),
+            limit: watchers.saturating_add(VISITED_LIMIT),
             plan: Mutex::default(),
             changed: Notify::new(),
         }
@@ -91,26 +127,31 @@ impl Desk {
 
     /// Somebody watches: asked soon, and again and again for as long as somebody does.
     pub(super) fn follow(&self, id: &PaymentId) {
-        self.plan().entry(id);
+        self.plan().wake(id);
         self.changed.notify_one();
     }
 
     /// Somebody wants to know and does not stay: asked soon, or, if it was asked a moment ago, at its next turn.
     pub(super) fn want(&self, id: &PaymentId) {
-        self.plan().entry(id).wanted = true;
+        let mut plan = self.plan();
+        if plan.has_room(id, self.limit) {
+            plan.wake(id).wanted = true;
+        }
+        drop(plan);
         self.changed.notify_one();
     }
 
-    /// Something has just happened to the payment: asked soon whatever the plan was, and often again from then on.
+    /// Something has just happened to the payment: asked soon whatever the plan was, and often again from then on; but once
+    /// in [`BETWEEN_URGES`] however often something happens.
     pub(super) fn urge(&self, id: &PaymentId) {
         let mut plan = self.plan();
-        let entry = plan.entry(id);
-        entry.wanted = true;
-        entry.asked = 0;
-        if !entry.under_way {
-            entry.due_at = entry.due_at.min(Instant::now());
-            let due_at = entry.due_at;
-            plan.due.push(Reverse((0, due_at, id.clone())));
+        if plan.has_room(id, self.limit) {
+            let now = Instant::now();
+            let entry = plan.wake(id);
+            entry.wanted = true;
+            entry.asked = 0;
+            let soon = entry.asked_at.map_or(now, |at| now.max(at + BETWEEN_URGES));
+            plan.bring_forward(id, soon);
         }
         drop(plan);
         self.changed.notify_one();
@@ -124,7 +165,10 @@ impl Desk {
             metrics::counter!("chasqui_uncommitted_forgotten_total").increment(1);
             return;
         }
-        let entry = plan.entry_due(id, Instant::now() + interval(0));
+        let soon = Instant::now() + interval(0);
+        plan.entry_due(id, soon).rests = false;
+        plan.bring_forward(id, soon);
+        let entry = plan.entry_due(id, soon);
         if entry.uncommitted_since.replace(Instant::now()).is_none() {
             plan.uncommitted += 1;
             metrics::gauge!("chasqui_uncommitted").increment(1);
@@ -138,10 +182,11 @@ impl Desk {
     pub(super) async fn next(&self, is_watched: impl Fn(&PaymentId) -> bool) -> Question {
         loop {
             self.something_due().await;
-            // First the turn, then the choice: whoever came while we waited for it may be more pressing.
-            self.limiter.turn().await;
+            // First the slot, then the choice: whoever came while we waited for it may be more pressing.
+            let slot = self.limiter.turn(Class::Watched).await;
             let mut plan = self.plan();
-            plan.sort_out(Instant::now());
+            let now = Instant::now();
+            plan.sort_out(now);
             while let Some(Reverse((_, at, id))) = plan.due.pop() {
                 let Some(entry) = plan.entries.get_mut(&id).filter(|entry| entry.is_meant(at))
                 else {
@@ -150,20 +195,30 @@ impl Desk {
                 let (gap, wanted) = (entry.gap(), std::mem::take(&mut entry.wanted));
                 if wanted || entry.uncommitted_since.is_some() || is_watched(&id) {
                     entry.under_way = true;
+                    entry.rests = false;
                     return Question {
                         id,
                         gap,
-                        asked_at: Instant::now(),
+                        asked_at: now,
                         wanted,
+                        slot: Some(slot),
                     };
                 }
-                plan.entries.remove(&id);
+                match entry.asked_at.map(|at| at + HEAD_START) {
+                    Some(forgotten_at) if forgotten_at > now => {
+                        entry.rests = true;
+                        entry.due_at = forgotten_at;
+                        plan.later.push(Reverse((forgotten_at, id)));
+                    }
+                    _ => {
+                        plan.entries.remove(&id);
+                    }
+                }
             }
         }
     }
 
-    /// `over`: the ledger says that there is nothing more to ask.
-    pub(super) fn settle(&self, question: &Question, settled: Settled, over: bool) {
+    pub(super) fn settle(&self, question: &Question, settled: Settled, outlook: Outlook) {
         let id = &question.id;
         let mut plan = self.plan();
         let Some(entry) = plan.entries.get_mut(id) else {
@@ -181,16 +236,21 @@ impl Desk {
             Settled::Failed => {}
             Settled::LeftToAnother => entry.wanted |= question.wanted,
         }
-        if over && entry.uncommitted_since.is_none() {
+        if outlook == Outlook::Over && entry.uncommitted_since.is_none() {
             plan.entries.remove(id);
         } else {
+            entry.is_slow = outlook == Outlook::Slow;
             // Left to another: it will ask again after the whole interval. Who comes a little earlier takes the next turn, so
             // that one who cannot reach Khipu does not keep the other from asking for ever.
-            let interval = match settled {
-                Settled::LeftToAnother => gap(entry.asked.into()),
-                Settled::Answered | Settled::Failed => interval(entry.asked.into()),
+            let number = entry.asked.into();
+            let interval = match (settled, entry.wanted) {
+                (Settled::LeftToAnother, true) => gap(number),
+                (Settled::LeftToAnother, false) => gap(number) * entry.pace(),
+                (_, true) => interval(number),
+                (_, false) => interval(number) * entry.pace(),
             };
             entry.asked = entry.asked.saturating_add(1);
+            entry.asked_at = Some(question.asked_at);
             entry.under_way = false;
             entry.due_at = Instant::now() + interval;
             let due_at = entry.due_at;
@@ -230,9 +290,34 @@ impl Desk {
 }
 
 impl Plan {
-    /// The payment's entry; a new one is due now.
-    fn entry(&mut self, id: &PaymentId) -> &mut Entry {
-        self.entry_due(id, Instant::now())
+    fn has_room(&self, id: &PaymentId, limit: usize) -> bool {
+        let has_room = self.entries.len() < limit || self.entries.contains_key(id);
+        if !has_room {
+            metrics::counter!("chasqui_visits_not_asked_total").increment(1);
+        }
+        has_room
+    }
+
+    /// The payment's entry; one that is new or rests is due now.
+    fn wake(&mut self, id: &PaymentId) -> &mut Entry {
+        let now = Instant::now();
+        let entry = self.entry_due(id, now);
+        if std::mem::take(&mut entry.rests) {
+            entry.asked = 0;
+            // When it began to rest, its next turn had come.
+            self.bring_forward(id, now);
+        }
+        self.entry_due(id, now)
+    }
+
+    fn bring_forward(&mut self, id: &PaymentId, due_at: Instant) {
+        if let Some(entry) = self.entries.get_mut(id)
+            && !entry.under_way
+            && due_at < entry.due_at
+        {
+            entry.due_at = due_at;
+            self.later.push(Reverse((due_at, id.clone())));
+        }
     }
 
     /// The payment's entry; a new one is due then.
@@ -242,7 +327,11 @@ impl Plan {
             later.push(Reverse((due_at, id.clone())));
             Entry {
                 due_at,
+                began_at: due_at,
                 asked: 0,
+                asked_at: None,
+                is_slow: false,
+                rests: false,
                 wanted: false,
                 uncommitted_since: None,
                 under_way: false,
@@ -256,7 +345,7 @@ impl Plan {
                 return;
             };
             if let Some(entry) = self.entries.get(&id).filter(|entry| entry.is_meant(at)) {
-                self.due.push(Reverse((entry.asked, at, id)));
+                self.due.push(Reverse((entry.place(), at, id)));
             }
         }
     }
@@ -267,8 +356,17 @@ impl Entry {
     fn gap(&self) -> Duration {
         match self.wanted {
             true => SHORTEST_GAP,
-            false => gap(usize::from(self.asked).saturating_sub(1)),
+            false => gap(usize::from(self.asked).saturating_sub(1)) * self.pace(),
         }
+    }
+
+    const fn pace(&self) -> u32 {
+        if self.is_slow { SLOW } else { 1 }
+    }
+
+    /// Its place among those that are due: since when it waits, with a head start for what was not asked about yet.
+    fn place(&self) -> Instant {
+        self.asked_at.map_or(self.began_at, |at| at + HEAD_START)
     }
 
     /// Whether a time found in a heap is still this entry's.

@@ -10,14 +10,34 @@ use tokio::sync::Semaphore;
 
 use super::Gateway;
 use super::asking::{Answered, AskError};
-use super::desk::{Question, SHORTEST_GAP, Settled};
+use super::desk::{Outlook, Question, SHORTEST_GAP, Settled};
+use super::limiter::{Class, NoRoom, Slot};
 use crate::account::Account;
 use crate::clock;
-use crate::payment::PaymentId;
+use crate::ledger::LONGEST_GAP;
+use crate::payment::{Kind, PaymentId, Priority};
 
 /// How long the ledger may take to say whose turn it is. Then the question is put all the same: watchers are shown Khipu's
 /// answer also when the ledger is away.
 const TURN_PATIENCE: Duration = Duration::from_secs(1);
+
+/// Between two tries to be the one who asks about a payment.
+const TURN_PAUSE: Duration = Duration::from_millis(300);
+
+/// Questions about confirmed payments that were visited, under way or waiting at once. One more visit asks nothing.
+pub(super) const REVISITS: usize = 64;
+
+/// What became of a question that waited for its turn.
+#[derive(Debug)]
+pub enum InTurn {
+    Asked(Answered),
+    /// By somebody else, perhaps too early to know what this question is about.
+    AskedJustNow,
+    /// Nothing was asked, because too many questions wait.
+    NoRoom {
+        retry_in: Duration,
+    },
+}
 
 impl Gateway {
     /// Asks Khipu about everything that somebody here wants to know, for ever.
@@ -37,17 +57,25 @@ impl Gateway {
             let question = desk.next(|id| self.hub.is_watched(id)).await;
             let (gateway, account) = (Arc::clone(&self), Arc::clone(&account));
             tokio::spawn(async move {
-                gateway.ask_for_watchers(&account, &question).await;
+                gateway.ask_for_watchers(&account, question).await;
                 drop(slot);
             });
         }
     }
 
-    async fn ask_for_watchers(self: &Arc<Self>, account: &Arc<Account>, question: &Question) {
-        let id = &question.id;
-        let asked = match self.take_turn(id, question.gap).await {
-            true => Some(self.ask(account, id).await),
-            false => None,
+    async fn ask_for_watchers(self: &Arc<Self>, account: &Arc<Account>, mut question: Question) {
+        let id = question.id.clone();
+        // A slot that is not spent is given back.
+        let slot = question.slot.take();
+        let asked = match self.take_turn(&id, question.gap).await {
+            true => {
+                slot.map(Slot::spend);
+                Some(self.ask(account, &id).await)
+            }
+            false => {
+                drop(slot);
+                None
+            }
         };
         let settled = match &asked {
             Some(Ok(_)) => Settled::Answered,
@@ -60,40 +88,101 @@ impl Gateway {
                 Settled::LeftToAnother
             }
         };
-        let over = match &asked {
+        let outlook = match &asked {
             // Just now the ledger did not answer.
-            Some(Err(AskError::Ledger(_))) => false,
-            Some(Err(AskError::Khipu(error))) => self.look_again(id, error.is_not_found()).await,
-            _ => self.look_again(id, false).await,
+            Some(Err(AskError::Ledger(_))) => Outlook::Usual,
+            Some(Err(AskError::Khipu(error))) => self.look_again(&id, error.is_not_found()).await,
+            _ => self.look_again(&id, false).await,
         };
-        self.desk(account).settle(question, settled, over);
+        self.desk(account).settle(&question, settled, outlook);
     }
 
-    /// Shows watchers what is committed, and tells whether there is nothing more to ask.
-    async fn look_again(&self, id: &PaymentId, not_found: bool) -> bool {
+    /// Shows watchers what is committed, and tells what there is still to ask.
+    async fn look_again(&self, id: &PaymentId, not_found: bool) -> Outlook {
         match self.ledger.payment(id).await {
             Ok(Some(payment)) => {
                 // A change that was committed late, or on a path that could not announce it, is told at the latest now.
                 self.hub.show(&payment, clock::now());
-                payment.state.is_final()
+                match payment.state.version.kind() {
+                    Kind::Confirmed | Kind::Reversed => Outlook::Over,
+                    Kind::Expired | Kind::Cancelled | Kind::Rejected => Outlook::Slow,
+                    _ => Outlook::Usual,
+                }
             }
             // Nothing here and nothing at Khipu. One that was made here and that Khipu does not find just now is asked
             // about again.
-            Ok(None) => not_found,
-            Err(_) => false,
+            Ok(None) if not_found => Outlook::Over,
+            Ok(None) | Err(_) => Outlook::Usual,
         }
     }
 
-    /// Asks anew, when it is the account's turn. `None`: somebody has just asked about this payment.
+    /// Asks anew when it is the turn of a check of this priority.
     pub async fn ask_in_turn(
         self: &Arc<Self>,
         account: &Arc<Account>,
         id: &PaymentId,
-    ) -> Option<Answered> {
-        self.desk(account).limiter.turn().await;
-        match self.take_turn(id, SHORTEST_GAP).await {
-            true => Some(self.ask_anew(account, id).await),
-            false => None,
+        priority: Priority,
+    ) -> InTurn {
+        let limiter = &self.desk(account).limiter;
+        let slot = match limiter.turn_if_room(priority.into()).await {
+            Ok(slot) => slot,
+            Err(NoRoom { retry_in }) => return InTurn::NoRoom { retry_in },
+        };
+        if !self.take_turn(id, SHORTEST_GAP).await {
+            return InTurn::AskedJustNow;
+        }
+        slot.spend();
+        InTurn::Asked(self.ask_anew(account, id).await)
+    }
+
+    /// Returns when it is the turn of a request that waits for Khipu's answer about a payment.
+    pub(super) async fn take_slot_for_visit(
+        &self,
+        account: &Account,
+        id: &PaymentId,
+    ) -> Result<(), AskError> {
+        loop {
+            let limiter = &self.desk(account).limiter;
+            let slot = limiter.turn_if_room(Class::Visit).await;
+            let slot = slot.map_err(|NoRoom { retry_in }| AskError::Busy {
+                retry_after: retry_in,
+            })?;
+            if self.take_turn(id, SHORTEST_GAP).await {
+                slot.spend();
+                return Ok(());
+            }
+            // Khipu was asked about the payment a moment ago, perhaps too early.
+            drop(slot);
+            tokio::time::sleep(TURN_PAUSE).await;
+        }
+    }
+
+    /// A confirmed payment was visited: Khipu is asked whether it still is, if nobody has for [`LONGEST_GAP`] and if nobody
+    /// else waits. The visitor does not.
+    pub(super) fn revisit(self: &Arc<Self>, account: &Arc<Account>, id: &PaymentId) {
+        let Ok(place) = Arc::clone(&self.revisits).try_acquire_owned() else {
+            return;
+        };
+        let (gateway, account, id) = (Arc::clone(self), Arc::clone(account), id.clone());
+        tokio::spawn(async move {
+            gateway.ask_about_confirmed(&account, &id).await;
+            drop(place);
+        });
+    }
+
+    async fn ask_about_confirmed(self: &Arc<Self>, account: &Arc<Account>, id: &PaymentId) {
+        let turn = self.ledger.take_turn(id, clock::now(), LONGEST_GAP);
+        let turn = tokio::time::timeout(TURN_PATIENCE, turn).await;
+        if !matches!(turn, Ok(Ok(true))) {
+            return;
+        }
+        let limiter = &self.desk(account).limiter;
+        let Ok(slot) = limiter.turn_if_room(Class::Confirmed).await else {
+            return;
+        };
+        slot.spend();
+        if let Err(error) = self.ask_anew(account, id).await {
+            tracing::debug!(payment_id = %id, %error, "khipu could not be asked about a confirmed payment");
         }
     }
 

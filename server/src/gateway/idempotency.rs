@@ -137,9 +137,12 @@ fn leaves<T>(result: &Result<T, GatewayError>) -> Left {
         Err(GatewayError::Khipu(error)) if error.is_passing() => Left::Nothing,
         Err(GatewayError::Khipu(error)) if error.outcome_is_unknown() => Left::Doubt,
         Err(GatewayError::Khipu(_)) => Left::Answer,
-        Err(GatewayError::Fields(_) | GatewayError::UnknownPayment | GatewayError::Ledger(_)) => {
-            Left::Nothing
-        }
+        Err(
+            GatewayError::Fields(_)
+            | GatewayError::UnknownPayment
+            | GatewayError::Ledger(_)
+            | GatewayError::Busy { .. },
+        ) => Left::Nothing,
         Err(GatewayError::BrokeOff(_)) => Left::Doubt,
     }
 }

@@ -1,73 +1,388 @@
-//! How often Khipu is asked on behalf of one account: so many a second, evenly, after a small burst.
+//! Whose question to Khipu is next: so many a second in an account's name, for the whole installation, the most pressing
+//! first.
+//!
+//! Those who wait form a line for each [`Class`]. One of them, the clerk, waits for the next slot on behalf of all; it goes to
+//! the most pressing who waits at that moment. A slot that turns out not to be needed is given back.
 
-use std::sync::{Mutex, PoisonError};
+use std::collections::VecDeque;
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
-use tokio::time::Instant;
+use tokio::sync::{Notify, oneshot};
+use tokio::time::{Instant, sleep_until, timeout};
 
-/// Khipu documents no limit, so politeness is ours. One who waits longer than the others is not overtaken: turns are
-/// given out in the order in which they are asked for.
+use crate::clock;
+use crate::ledger::{Bucket, Ledger};
+use crate::payment::{AccountName, Priority};
+
+/// Why Khipu is asked. The order is the order of importance.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+pub(super) enum Class {
+    /// A payment is watched, or its payer has returned: the poller asks, for one payment after the other.
+    Watched,
+    /// A request waits for the answer: a payment that is not known here, or a payer on the way back to the shop. These
+    /// take turns with the poller, so that neither holds up the other.
+    Visit,
+    /// A check after a notification that was not believed by itself.
+    Notified,
+    /// A check of a payment of which nothing was heard.
+    Silent,
+    /// Whether a confirmation still stands: only what nobody else needs.
+    Confirmed,
+}
+
+impl Class {
+    const COUNT: usize = 5;
+
+    /// How many may wait. One more is told when to come back. The poller alone is one; tests are a few.
+    const fn most_waiting(self) -> usize {
+        match self {
+            Self::Watched | Self::Visit => 64,
+            Self::Notified | Self::Silent => 16,
+            Self::Confirmed => 4,
+        }
+    }
+
+    /// How long one waits before it gives way to others of its class. Checks go back to the store then.
+    const fn patience(self) -> Duration {
+        match self {
+            Self::Watched => Duration::MAX,
+            Self::Visit | Self::Confirmed => Duration::from_secs(10),
+            Self::Notified | Self::Silent => Duration::from_secs(60),
+        }
+    }
+}
+
+impl From<Priority> for Class {
+    fn from(priority: Priority) -> Self {
+        match priority {
+            Priority::Notified => Self::Notified,
+            Priority::Silent => Self::Silent,
+            Priority::CrossCheck => Self::Confirmed,
+        }
+    }
+}
+
+/// Checks of one account that can wait at once.
+pub(crate) const CHECKS_WAITING: usize =
+    Class::Notified.most_waiting() + Class::Silent.most_waiting() + Class::Confirmed.most_waiting();
+
+/// One of so many slots goes to the check that has waited longest, so that what is watched cannot hold up checks for ever.
+const SHARE_OF_CHECKS: u32 = 8;
+
+/// How long the store may take to reserve a slot. Then the instance keeps the pace by itself, and does not ask the store
+/// again for [`AWAY`]: watchers are shown Khipu's answer also when the store is away.
+const STORE_PATIENCE: Duration = Duration::from_secs(1);
+const AWAY: Duration = Duration::from_secs(5);
+
 #[derive(Debug)]
 pub(super) struct Limiter {
-    interval: Duration,
-    burst: Duration,
-    /// When the next turn would be due, were all turns evenly spread.
-    next: Mutex<Option<Instant>>,
+    per_second: u32,
+    /// Where the installation's pace is kept. `None`: there is nobody to share it with.
+    store: Option<(Arc<dyn Ledger>, AccountName)>,
+    line: Mutex<Line>,
+    clerk: tokio::sync::Mutex<()>,
+    /// There is something for the clerk to look at: a slot came back, or a pause begins.
+    changed: Notify,
+}
+
+#[derive(Debug)]
+struct Line {
+    waiting: [VecDeque<Waiting>; Class::COUNT],
+    /// What is reserved by this instance, for when the store is away.
+    own: Bucket,
+    began_at: Instant,
+    store_away_until: Option<Instant>,
+    /// From when on the slot may be used that was reserved and is not given to anybody yet.
+    reserved: Option<Instant>,
+    /// Slots that were given back, at most a second's worth.
+    returned: u32,
+    paused_until: Option<Instant>,
+    /// Slots since the last that went to a check.
+    since_check: u32,
+    was_visit: bool,
+    /// By class, when the one who is sent away next is to come back.
+    come_back: [Option<Instant>; Class::COUNT],
+}
+
+#[derive(Debug)]
+struct Waiting {
+    since: Instant,
+    granted: oneshot::Sender<Slot>,
+}
+
+/// The right to put one question. Given back when it is dropped without having been spent.
+#[derive(Debug)]
+pub(super) struct Slot(Option<Arc<Limiter>>);
+
+/// There is no room: come back then.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) struct NoRoom {
+    pub(super) retry_in: Duration,
 }
 
 impl Limiter {
-    pub(super) fn new(per_second: u32) -> Self {
-        let interval = Duration::from_secs(1) / per_second.max(1);
+    /// Keeps the pace together with everybody who shares the store.
+    pub(super) fn shared(per_second: u32, store: Arc<dyn Ledger>, account: AccountName) -> Self {
         Self {
-            interval,
-            burst: Duration::from_secs(1).saturating_sub(interval),
-            next: Mutex::new(None),
+            store: Some((store, account)),
+            ..Self::alone(per_second)
+        }
+    }
+
+    pub(super) fn alone(per_second: u32) -> Self {
+        Self {
+            per_second: per_second.max(1),
+            store: None,
+            line: Mutex::new(Line {
+                waiting: Default::default(),
+                own: Bucket::default(),
+                began_at: Instant::now(),
+                store_away_until: None,
+                reserved: None,
+                returned: 0,
+                paused_until: None,
+                since_check: 0,
+                was_visit: false,
+                come_back: [None; Class::COUNT],
+            }),
+            clerk: tokio::sync::Mutex::default(),
+            changed: Notify::new(),
         }
     }
 
     /// Returns when it is this caller's turn.
-    pub(super) async fn turn(&self) {
-        let at = self.reserve(Instant::now());
-        tokio::time::sleep_until(at).await;
+    pub(super) async fn turn(self: &Arc<Self>, class: Class) -> Slot {
+        loop {
+            let (sender, mut granted) = oneshot::channel();
+            self.line().join(class, sender);
+            loop {
+                tokio::select! {
+                    biased;
+                    slot = &mut granted => match slot {
+                        Ok(slot) => return slot,
+                        // Left out of the line, which does not happen while somebody waits.
+                        Err(_) => break,
+                    },
+                    _clerk = self.clerk.lock() => {
+                        if let Ok(slot) = granted.try_recv() {
+                            return slot;
+                        }
+                        self.next_slot().await;
+                        self.grant();
+                    }
+                }
+            }
+        }
     }
 
-    /// Nobody may ask before `at`: Khipu said so.
-    pub(super) fn pause_until(&self, at: Instant) {
-        let mut next = self.next.lock().unwrap_or_else(PoisonError::into_inner);
-        *next = Some(next.map_or(at, |next| next.max(at)));
+    /// As [`turn`](Self::turn), but sends away those for whom the line is too long.
+    pub(super) async fn turn_if_room(self: &Arc<Self>, class: Class) -> Result<Slot, NoRoom> {
+        if !self.line().has_room(class) {
+            return Err(self.no_room(class));
+        }
+        timeout(class.patience(), self.turn(class))
+            .await
+            .map_err(|_| self.no_room(class))
     }
 
-    fn reserve(&self, now: Instant) -> Instant {
-        let mut next = self.next.lock().unwrap_or_else(PoisonError::into_inner);
-        // An idle second earns the burst; more idleness earns no more.
-        let earliest = now.checked_sub(self.burst).unwrap_or(now);
-        let turn = next.map_or(earliest, |next| next.max(earliest));
-        *next = Some(turn + self.interval);
-        turn.max(now)
+    /// Khipu asked for a pause: nobody puts a question before it is over.
+    pub(super) async fn pause(&self, pause: Duration) {
+        {
+            let mut line = self.line();
+            let now = line.own_clock();
+            line.own.pause(now, pause);
+            let now = Instant::now();
+            line.paused_until = line.paused_until.max(Some(now + pause));
+        }
+        self.changed.notify_one();
+        if let Some((store, account)) = &self.store {
+            let told = store.pause_questions(account, clock::now(), pause);
+            match timeout(STORE_PATIENCE, told).await {
+                Ok(Ok(())) => {}
+                Ok(Err(error)) => {
+                    tracing::warn!(%account, %error, "other instances do not know of the pause that khipu asked for");
+                }
+                Err(_) => {
+                    tracing::warn!(%account, "other instances may not know of the pause that khipu asked for");
+                }
+            }
+        }
+    }
+
+    /// Returns when there is a slot to give away. It may be left at any point: what it reserved is used by the next.
+    async fn next_slot(&self) {
+        loop {
+            let now = Instant::now();
+            let at = {
+                let mut line = self.line();
+                let paused_until = line.paused_until.filter(|until| *until > now);
+                match (paused_until, line.reserved) {
+                    (Some(until), _) => Some(until),
+                    (None, _) if line.returned > 0 => {
+                        line.returned -= 1;
+                        return;
+                    }
+                    (None, Some(at)) if at <= now => {
+                        line.reserved = None;
+                        return;
+                    }
+                    (None, reserved) => reserved,
+                }
+            };
+            match at {
+                Some(at) => {
+                    tokio::select! {
+                        () = sleep_until(at) => {}
+                        () = self.changed.notified() => {}
+                    }
+                }
+                None => {
+                    let at = self.reserve().await;
+                    self.line().reserved = Some(at);
+                }
+            }
+        }
+    }
+
+    /// From when on the next slot of the installation may be used.
+    async fn reserve(&self) -> Instant {
+        let (now, own_wait, away) = {
+            let mut line = self.line();
+            let now = line.own_clock();
+            let own_wait = line.own.reserve(now, self.per_second);
+            let now = Instant::now();
+            let away = line.store_away_until.is_some_and(|until| until > now);
+            (now, own_wait, away)
+        };
+        let own = now + own_wait;
+        let Some((store, account)) = self.store.as_ref().filter(|_| !away) else {
+            return own;
+        };
+        let reserved = store.reserve_question(account, clock::now(), self.per_second);
+        match timeout(STORE_PATIENCE, reserved).await {
+            Ok(Ok(wait)) => own.max(Instant::now() + wait),
+            failed => {
+                let why = failed.map_or_else(
+                    |_| "it keeps silent".to_owned(),
+                    |error| error.map_or_else(|error| error.to_string(), |_| String::new()),
+                );
+                tracing::debug!(%account, why, "this instance keeps the pace of its questions by itself");
+                self.line().store_away_until = Some(Instant::now() + AWAY);
+                own
+            }
+        }
+    }
+
+    /// Gives a slot to the most pressing who waits.
+    fn grant(self: &Arc<Self>) {
+        let mut slot = Slot(Some(Arc::clone(self)));
+        let mut line = self.line();
+        while let Some(waiting) = line.next() {
+            match waiting.granted.send(slot) {
+                Ok(()) => return,
+                Err(returned) => slot = returned,
+            }
+        }
+        // Everybody has left meanwhile.
+        slot.0 = None;
+        line.give_back(self.per_second);
+    }
+
+    /// When to come back: each who is sent away gets a slot's time of its own.
+    fn no_room(&self, class: Class) -> NoRoom {
+        let mut line = self.line();
+        let now = Instant::now();
+        let come_back = &mut line.come_back[class as usize];
+        let at = come_back.map_or(now, |at| at.max(now)) + Duration::from_secs(1) / self.per_second;
+        *come_back = Some(at);
+        NoRoom { retry_in: at - now }
+    }
+
+    fn line(&self) -> MutexGuard<'_, Line> {
+        // A line stays whole whatever happened to a thread that held it.
+        self.line.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+impl Line {
+    fn join(&mut self, class: Class, granted: oneshot::Sender<Slot>) {
+        let line = self.remaining(class);
+        line.push_back(Waiting {
+            since: Instant::now(),
+            granted,
+        });
+    }
+
+    /// The time of [`Line::own`], which begins with its burst earned.
+    fn own_clock(&self) -> Duration {
+        self.began_at.elapsed() + Duration::from_secs(1)
+    }
+
+    fn has_room(&mut self, class: Class) -> bool {
+        self.remaining(class).len() < class.most_waiting()
+    }
+
+    /// Those of a class who still wait.
+    fn remaining(&mut self, class: Class) -> &mut VecDeque<Waiting> {
+        let line = &mut self.waiting[class as usize];
+        line.retain(|waiting| !waiting.granted.is_closed());
+        line
+    }
+
+    fn next(&mut self) -> Option<Waiting> {
+        let mut front = |class| self.remaining(class).front().map(|waiting| waiting.since);
+        let (watched, visit) = (front(Class::Watched), front(Class::Visit));
+        let (notified, silent) = (front(Class::Notified), front(Class::Silent));
+        let longest_check = match (notified, silent) {
+            (Some(notified), Some(silent)) if silent < notified => Class::Silent,
+            (None, Some(_)) => Class::Silent,
+            _ => Class::Notified,
+        };
+        let check_waits = notified.or(silent).is_some();
+        let class = if check_waits && self.since_check + 1 >= SHARE_OF_CHECKS {
+            longest_check
+        } else if visit.is_some() && (watched.is_none() || !self.was_visit) {
+            Class::Visit
+        } else if watched.is_some() {
+            Class::Watched
+        } else if notified.is_some() {
+            Class::Notified
+        } else if silent.is_some() {
+            Class::Silent
+        } else {
+            Class::Confirmed
+        };
+        match class {
+            Class::Notified | Class::Silent => self.since_check = 0,
+            _ => self.since_check = self.since_check.saturating_add(1),
+        }
+        if class <= Class::Visit {
+            self.was_visit = class == Class::Visit;
+        }
+        self.waiting[class as usize].pop_front()
+    }
+
+    fn give_back(&mut self, per_second: u32) {
+        self.returned = (self.returned + 1).min(per_second);
+    }
+}
+
+impl Slot {
+    /// The question is put.
+    pub(super) fn spend(mut self) {
+        self.0 = None;
+    }
+}
+
+impl Drop for Slot {
+    fn drop(&mut self) {
+        if let Some(limiter) = self.0.take() {
+            limiter.line().give_back(limiter.per_second);
+            limiter.changed.notify_one();
+        }
     }
 }
 
 #[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn a_burst_of_one_second_and_then_an_even_pace() {
-        let limiter = Limiter::new(10);
-        let now = Instant::now();
-        let waits: Vec<_> = (0..30)
-            .map(|_| (limiter.reserve(now) - now).as_millis())
-            .collect();
-        assert_eq!(waits[..10], [0; 10]);
-        assert_eq!(waits[10..13], [100, 200, 300]);
-        assert_eq!(waits[29], 2000);
-    }
-
-    #[test]
-    fn a_pause_holds_everybody_back() {
-        let limiter = Limiter::new(10);
-        let now = Instant::now();
-        limiter.pause_until(now + Duration::from_secs(5));
-        assert_eq!(limiter.reserve(now) - now, Duration::from_secs(5));
-    }
-}
+mod tests;

@@ -193,7 +193,7 @@ impl Gateway {
         if let Some(payment) = self.own_payment(account, id).await? {
             return Ok(payment);
         }
-        self.ask(account, id).await?;
+        self.ask_about_unknown(account, id).await?;
         let payment = self.own_payment(account, id).await?;
         payment.ok_or(GatewayError::UnknownPayment)
     }

@@ -17,6 +17,7 @@ mod idempotency;
 mod limiter;
 mod merchant;
 mod notifications;
+mod unknown;
 mod visits;
 mod watching;
 
@@ -24,7 +25,7 @@ use std::collections::HashMap;
 use std::sync::Arc;
 use std::time::Duration;
 
-use tokio::sync::Notify;
+use tokio::sync::{Notify, Semaphore};
 
 use crate::account::{Account, Accounts};
 use crate::config::{Config, Limits};
@@ -37,14 +38,17 @@ use crate::relay::{Change, Relay};
 
 pub use crate::ledger::{IdempotencyKey, KeptAnswer};
 pub use asking::AskError;
+pub use following::InTurn;
 pub use health::{Health, Trouble};
 pub use idempotency::{Once, OnceError};
+pub(crate) use limiter::CHECKS_WAITING;
 pub use notifications::{NotificationError, Received};
 pub use watching::{Watch, WatchError};
 
 use asking::Questions;
 use desk::Desk;
 use limiter::Limiter;
+use unknown::Unknown;
 use visits::Visits;
 
 /// A confirmation found by asking waits so long for Khipu's own notification, whose bytes the merchant prefers.
@@ -75,6 +79,9 @@ pub struct Gateway {
     /// Where the world reaches us; see [`Gateway::public`].
     public_url: String,
     questions: Questions,
+    unknown: Unknown,
+    /// Places for questions about confirmed payments that were visited.
+    revisits: Arc<Semaphore>,
     visits: Visits,
     /// One for each account, made once.
     desks: HashMap<AccountName, Desk>,
@@ -115,6 +122,9 @@ pub enum GatewayError {
     Khipu(#[from] KhipuError),
     #[error(transparent)]
     Ledger(LedgerError),
+    /// Too many questions wait for Khipu's answer.
+    #[error("too many questions to khipu wait; come back in {retry_after:?}")]
+    Busy { retry_after: Duration },
     /// It broke off in the middle: what was asked may have been done.
     #[error("the operation broke off: {0}")]
     BrokeOff(String),
@@ -132,11 +142,15 @@ impl From<LedgerError> for GatewayError {
 
 impl Gateway {
     pub fn new(config: &Config, parts: Parts) -> Self {
-        let desk = || Desk::new(Limiter::new(config.limits.questions_per_second));
         let desks = config
             .accounts
             .iter()
-            .map(|account| (account.name.clone(), desk()))
+            .map(|account| {
+                let name = &account.name;
+                let per_second = config.limits.questions_per_second;
+                let limiter = Limiter::shared(per_second, Arc::clone(&parts.ledger), name.clone());
+                (name.clone(), Desk::new(limiter, config.limits.watchers))
+            })
             .collect();
         Self {
             accounts: Arc::new(config.accounts.clone()),
@@ -153,6 +167,8 @@ impl Gateway {
             public_url: config.server.public(""),
             questions: Questions::new(),
             visits: Visits::new(),
+            unknown: Unknown::new(),
+            revisits: Arc::new(Semaphore::new(following::REVISITS)),
             desks,
             wake: parts.wake,
         }

@@ -17,7 +17,7 @@ use crate::payment::PaymentId;
 const PAYMENT_WINDOW: Duration = Duration::from_secs(1);
 
 /// Visits from one address within [`ADDRESS_WINDOW`] that count. A phone network or a campus is one address.
-const ADDRESS_LIMIT: u32 = 600;
+const ADDRESS_LIMIT: u32 = 10_000;
 const ADDRESS_WINDOW: Duration = Duration::from_secs(60);
 
 /// Payments or addresses of one window. One more does not count: an instance that is visited more often than this is under

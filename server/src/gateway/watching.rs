@@ -5,13 +5,12 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use super::asking::Answered;
-use super::desk::SHORTEST_GAP;
 use super::{CHECK_DELAY, Gateway, GatewayError};
 use crate::account::Account;
 use crate::clock;
 use crate::ledger::LedgerError;
 use crate::payment::{
-    Errand, Intent, Observation, Payment, PaymentId, Priority, Ref, Reported, Source, State,
+    Errand, Intent, Kind, Observation, Payment, PaymentId, Priority, Ref, Reported, Source, State,
     StatusUpdate,
 };
 use crate::push::{Message, Refusal, Registration, Watcher};
@@ -19,9 +18,6 @@ use crate::relay::Relay;
 
 /// How long a payer who comes back after an end (rejected, expired and the like) waits for Khipu's newest word.
 const RETURN_PATIENCE: Duration = Duration::from_millis(1500);
-
-/// Between two tries to be the one who asks about the payment, within [`RETURN_PATIENCE`].
-const TURN_PAUSE: Duration = Duration::from_millis(300);
 
 /// How often a return is recorded again when the status moved meanwhile. Each time it meets a newer word; the last stands.
 const RETURN_TRIES: usize = 3;
@@ -100,10 +96,13 @@ impl Gateway {
         Ok(Message::of(&payment, clock::now()))
     }
 
-    /// A visit by a watcher, a payer or a merchant has Khipu asked soon.
-    fn visited(&self, account: &Account, payment: &Payment) {
-        if !payment.state.is_final() {
-            self.desk(account).want(&payment.id);
+    /// A visit by a watcher, a payer or a merchant has Khipu asked soon; of what is confirmed once in ten minutes, to learn of
+    /// reversals.
+    fn visited(self: &Arc<Self>, account: &Arc<Account>, payment: &Payment) {
+        match payment.state.version.kind() {
+            Kind::Confirmed => self.revisit(account, &payment.id),
+            Kind::Reversed => {}
+            _ => self.desk(account).want(&payment.id),
         }
     }
 
@@ -209,10 +208,7 @@ impl Gateway {
         account: &Arc<Account>,
         id: &PaymentId,
     ) -> Answered {
-        while !self.take_turn(id, SHORTEST_GAP).await {
-            tokio::time::sleep(TURN_PAUSE).await;
-        }
-        self.desk(account).limiter.turn().await;
+        self.take_slot_for_visit(account, id).await?;
         self.ask_without_pending(account, id).await
     }
 

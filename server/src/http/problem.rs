@@ -155,6 +155,10 @@ impl From<GatewayError> for Problem {
             GatewayError::Ledger(_) => {
                 Self::unavailable("payments cannot be read or written now; try again")
             }
+            GatewayError::Busy { retry_after } => {
+                Self::unavailable("khipu is asked about too many payments now; try again")
+                    .retry_after(retry_after.max(RETRY_AFTER))
+            }
             GatewayError::BrokeOff(_) => Self::new(
                 StatusCode::INTERNAL_SERVER_ERROR,
                 "broke_off",

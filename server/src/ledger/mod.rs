@@ -5,6 +5,7 @@
 //! of HTTP, of Khipu's field names or of watchers. The contract below is tested by one suite, [`suite`], that runs on
 //! every implementation.
 
+mod bucket;
 mod idempotency;
 pub mod redis;
 pub mod sqlite;
@@ -21,6 +22,7 @@ use crate::payment::{
     Timestamp, Verdict, Version,
 };
 
+pub use bucket::Bucket;
 pub use idempotency::{
     Begun, EXPIRED_PER_BEGIN, Finished, IDEMPOTENCY_TERM, IdempotencyKey, IdempotentRequest,
     KeptAnswer, UNDER_WAY_LIMIT,
@@ -139,6 +141,25 @@ pub trait Ledger: Send + Sync + std::fmt::Debug + 'static {
         gap: Duration,
     ) -> Result<bool, LedgerError>;
 
+    /// Reserves the next slot for a question to Khipu in the account's name, and says how long to wait for it: `per_second`
+    /// of them, evenly spread, after the burst that an idle second earns ([`Bucket`]). Of a store that several instances
+    /// share it is one bucket for all of them. It is forgotten when the store is. Time is measured as in
+    /// [`claim`](Self::claim).
+    async fn reserve_question(
+        &self,
+        account: &AccountName,
+        now: Timestamp,
+        per_second: u32,
+    ) -> Result<Duration, LedgerError>;
+
+    /// Khipu asked for a pause: no slot of the account that is reserved from now on comes before it is over.
+    async fn pause_questions(
+        &self,
+        account: &AccountName,
+        now: Timestamp,
+        pause: Duration,
+    ) -> Result<(), LedgerError>;
+
     /// Whether the store can be written to now.
     async fn ready(&self) -> Result<(), LedgerError>;
 }
@@ -150,8 +171,8 @@ pub const TIMELINE_LIMIT: usize = 1000;
 /// are usual; whoever gives all payments one id gets the newest.
 pub const OF_TRANSACTION_LIMIT: usize = 100;
 
-/// How long a turn is remembered. Nobody spaces questions about a payment that is being watched wider than this.
-pub const LONGEST_GAP: Duration = Duration::from_secs(60);
+/// How long a turn is remembered. Nobody spaces questions about a payment wider than this.
+pub const LONGEST_GAP: Duration = Duration::from_secs(10 * 60);
 
 /// What became of an observation.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]

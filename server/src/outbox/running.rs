@@ -146,6 +146,24 @@ impl Ledger for Shelf {
         unreachable!("the outbox asks Khipu only through others")
     }
 
+    async fn reserve_question(
+        &self,
+        _: &AccountName,
+        _: Timestamp,
+        _: u32,
+    ) -> Result<Duration, LedgerError> {
+        unreachable!("the outbox asks Khipu only through others")
+    }
+
+    async fn pause_questions(
+        &self,
+        _: &AccountName,
+        _: Timestamp,
+        _: Duration,
+    ) -> Result<(), LedgerError> {
+        unreachable!("the outbox asks Khipu only through others")
+    }
+
     async fn ready(&self) -> Result<(), LedgerError> {
         unreachable!("the outbox finds out by itself")
     }

@@ -79,10 +79,11 @@ async fn hop(State(site): Shared, reference: &str, request: Request, way: Way) -
         }),
         Visitor::Prefetch | Visitor::Reader => None,
     };
+    let mut is_recorded = true;
     if let (Visitor::Payer, Some(payment)) = (visitor, &mut payment)
         && site.gateway.counts_as_visit(&payment.id, address)
     {
-        arrive(&site.gateway, payment, way).await;
+        is_recorded = arrive(&site.gateway, payment, way).await;
     }
     let onward = match way {
         Way::Returned => intent.urls.return_url,
@@ -92,6 +93,8 @@ async fn hop(State(site): Shared, reference: &str, request: Request, way: Way) -
         (Some(url), _, token) => {
             see_other(&url, token.as_deref()).unwrap_or_else(|| being_verified(language))
         }
+        // What is known is older than the payer's return.
+        (None, Some(_), _) if !is_recorded => being_verified(language),
         (None, Some(payment), token) => {
             let resume_url = payment.resume_url(clock::now());
             page(
@@ -161,20 +164,28 @@ impl Visitor {
     }
 }
 
-/// Records the payer's visit, as well as it can be done now: a payer whose return cannot be recorded goes on to the shop,
-/// where the page learns the status as soon as there is one.
-async fn arrive(gateway: &Arc<Gateway>, payment: &mut Payment, way: Way) {
+/// Records the payer's visit, as well as it can be done now; tells whether it is. A payer whose return cannot be recorded
+/// goes on to the shop, where the page learns the status as soon as there is one.
+async fn arrive(gateway: &Arc<Gateway>, payment: &mut Payment, way: Way) -> bool {
     match way {
-        Way::GaveUp => gateway.payer_gave_up(payment),
+        Way::GaveUp => {
+            gateway.payer_gave_up(payment);
+            true
+        }
         Way::Returned => {
             let returned = gateway.payer_returned(payment);
             match tokio::time::timeout(PATIENCE, returned).await {
-                Ok(Ok(state)) => payment.state = state,
+                Ok(Ok(state)) => {
+                    payment.state = state;
+                    true
+                }
                 Ok(Err(error)) => {
                     tracing::warn!(payment_id = %payment.id, %error, "a payer's return cannot be recorded");
+                    false
                 }
                 Err(_) => {
                     tracing::warn!(payment_id = %payment.id, "a payer's return is not recorded in time");
+                    false
                 }
             }
         }

@@ -19,6 +19,7 @@ mod intents;
 mod names;
 mod notifications;
 mod payments;
+mod questions;
 mod replies;
 mod retention;
 mod schema;
@@ -184,6 +185,24 @@ impl Ledger for RedisLedger {
         gap: Duration,
     ) -> Result<bool, LedgerError> {
         turns::take(self, id, now, gap).await
+    }
+
+    async fn reserve_question(
+        &self,
+        account: &AccountName,
+        now: Timestamp,
+        per_second: u32,
+    ) -> Result<Duration, LedgerError> {
+        questions::reserve(self, account, now, per_second).await
+    }
+
+    async fn pause_questions(
+        &self,
+        account: &AccountName,
+        now: Timestamp,
+        pause: Duration,
+    ) -> Result<(), LedgerError> {
+        questions::pause(self, account, now, pause).await
     }
 
     /// Really writes, and in every partition: a cluster that has lost a master still serves the others'.

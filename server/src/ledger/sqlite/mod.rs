@@ -23,9 +23,10 @@ mod timeline;
 mod turns;
 mod writer;
 
+use std::collections::HashMap;
 use std::path::PathBuf;
-use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
 use async_trait::async_trait;
@@ -36,8 +37,8 @@ use self::queue::{Crew, Failure};
 use self::store::Store;
 use self::turns::Turns;
 use super::{
-    Attempt, Begun, Finished, IdempotentRequest, KeptNotification, Leased, Ledger, LedgerError,
-    Outcome, Settlement, TimelineEntry,
+    Attempt, Begun, Bucket, Finished, IdempotentRequest, KeptNotification, Leased, Ledger,
+    LedgerError, Outcome, Settlement, TimelineEntry,
 };
 use crate::payment::{
     AccountName, ErrandKind, Intent, Observation, Payment, PaymentId, Ref, State, Timestamp,
@@ -100,6 +101,8 @@ pub struct SqliteLedger {
     writer: Crew,
     commits: Arc<AtomicU64>,
     turns: Turns,
+    /// One for each account that asks: accounts come from the configuration alone. In memory, as the turns are.
+    buckets: Mutex<HashMap<AccountName, Bucket>>,
     failure: Failure,
     /// Last, so that it is given up after the connections are closed.
     _file: Option<LedgerFile>,
@@ -182,9 +185,16 @@ impl SqliteLedger {
             writer: writer::start(connection, limits, Arc::clone(&commits), &failure)?,
             commits,
             turns: Turns::default(),
+            buckets: Mutex::default(),
             failure,
             _file: file,
         })
+    }
+
+    fn with_bucket<T>(&self, account: &AccountName, work: impl FnOnce(&mut Bucket) -> T) -> T {
+        // A bucket stays whole whatever happened to a thread that held it.
+        let mut buckets = self.buckets.lock().unwrap_or_else(PoisonError::into_inner);
+        work(buckets.entry(account.clone()).or_default())
     }
 
     async fn write<T, W>(&self, work: W) -> Result<T, LedgerError>
@@ -331,6 +341,29 @@ impl Ledger for SqliteLedger {
         gap: Duration,
     ) -> Result<bool, LedgerError> {
         Ok(self.turns.take(id, now, gap))
+    }
+
+    async fn reserve_question(
+        &self,
+        account: &AccountName,
+        now: Timestamp,
+        per_second: u32,
+    ) -> Result<Duration, LedgerError> {
+        Ok(self.with_bucket(account, |bucket| {
+            bucket.reserve(now.since(Timestamp::default()), per_second)
+        }))
+    }
+
+    async fn pause_questions(
+        &self,
+        account: &AccountName,
+        now: Timestamp,
+        pause: Duration,
+    ) -> Result<(), LedgerError> {
+        self.with_bucket(account, |bucket| {
+            bucket.pause(now.since(Timestamp::default()), pause);
+        });
+        Ok(())
     }
 
     /// Really writes: a full disk lets an empty transaction pass.

@@ -8,6 +8,7 @@ pub(super) mod creating;
 pub(super) mod idempotency;
 pub(super) mod notifications;
 pub(super) mod observing;
+pub(super) mod questions;
 pub(super) mod timeline;
 pub(super) mod transactions;
 pub(super) mod turns;
@@ -132,6 +133,13 @@ macro_rules! ledger_suite {
                     the_transaction_that_is_known_stays
                     the_newest_are_found_up_to_the_limit
                 }
+                questions {
+                    an_idle_second_earns_a_burst_and_then_the_pace_is_even
+                    of_many_at_once_each_gets_a_slot_of_its_own
+                    a_pause_holds_back_every_slot_that_is_reserved_after_it
+                    each_account_has_its_own_slots
+                    a_clock_that_was_put_back_far_holds_back_no_question
+                }
                 turns {
                     of_many_at_once_exactly_one_gets_the_turn
                     the_next_turn_comes_after_the_gap
@@ -139,6 +147,7 @@ macro_rules! ledger_suite {
                     each_payment_has_its_own_turns
                     a_clock_that_was_put_back_far_keeps_nobody_waiting
                     a_turn_makes_no_payment_known
+                    a_turn_is_remembered_for_ten_minutes
                 }
                 idempotency {
                     exactly_one_of_many_that_begin_at_once_is_fresh

@@ -63,3 +63,13 @@ pub(in crate::ledger) async fn a_turn_makes_no_payment_known(factory: &impl Fact
     assert_eq!(ledger.payment(&id("p1")).await.expect("payment"), None);
     assert_eq!(events(&*ledger, "p1").await, []);
 }
+
+pub(in crate::ledger) async fn a_turn_is_remembered_for_ten_minutes(factory: &impl Factory) {
+    let ledger = factory.fresh().await;
+    let gap = Duration::from_secs(600);
+    assert!(take(&*ledger, "p1", 0).await);
+    for (ms, expected) in [(599_000, false), (600_000, true), (1_000_000, false)] {
+        let taken = ledger.take_turn(&id("p1"), at(ms), gap).await;
+        assert_eq!(taken.expect("take_turn"), expected, "at {ms}");
+    }
+}

@@ -36,7 +36,7 @@ pub(in crate::shop) async fn returned(
     let body = html! {
         div.wrap.narrow {
             h1.calm { (t("Gracias por tu compra", "Thank you for your order")) }
-            chasqui-status { (without_script(&visit, &order)) }
+            chasqui-status { div.told { (what_the_shop_knows(&visit, &order)) } }
             p.actions #order-link hidden {
                 a.button href={ "/orders/" (order.id) } { (t("Ver tu pedido", "See your order")) }
             }
@@ -72,8 +72,8 @@ pub(in crate::shop) async fn returned(
     ([(header::SET_COOKIE, Cart::default().cookie())], page).into_response()
 }
 
-/// What stands in the element until the script has loaded, or for good without it: what the back end knows.
-fn without_script(visit: &Visit, order: &Order) -> Markup {
+/// What stands in the element until it has a status to show, or for good without the script: what the back end knows.
+fn what_the_shop_knows(visit: &Visit, order: &Order) -> Markup {
     let t = |spanish, english| visit.language.pick(spanish, english);
     html! {
         @if order.paid_at.is_some() {

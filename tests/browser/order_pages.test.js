@@ -1,0 +1,139 @@
+// One payer, several orders, one tab: no page may ever show another order's payment.
+import assert from "node:assert/strict";
+import { after, afterEach, before, describe, test } from "node:test";
+import { startStage } from "./stage.js";
+
+const NOTHING = "Estado de tu pago";
+const VERIFYING = "Estamos verificando tu transferencia";
+const CONFIRMED = "Pago confirmado";
+
+describe("the page of an order", () => {
+  let stage;
+
+  before(async () => {
+    stage = await startStage();
+    await stage.behaviour({ conciliation_delay_ms: null });
+  });
+
+  after(() => stage?.demo.stop());
+
+  afterEach(() => stage.endTest());
+
+  /** A payment that is being verified, and the token that its payer came back with. */
+  async function payment(page) {
+    await stage.buy(page);
+    const id = stage.paymentId(page);
+    await stage.press(page, "authorize");
+    await page.waitForURL(`${stage.demo.shop}/orders/**`);
+    await stage.until("verifying", () => page.seen.includes("verifying"));
+    const token = await page.evaluate(() => sessionStorage.getItem(`chasqui:${location.pathname}${location.search}`));
+    assert.ok(token, "the page keeps its token");
+    return { id, token };
+  }
+
+  /** A tab in which two payments were made, and pages of another shop's making at the shop's own origin. */
+  async function twoPayments(element = "<chasqui-status></chasqui-status>") {
+    const page = await stage.visit();
+    const [first, second] = [await payment(page), await payment(page)];
+    const { shop, gateway } = stage.demo;
+    const body = `<!doctype html><html lang="es"><meta charset="utf-8">
+      <script type="module" src="${gateway}/js/chasqui.js"></script>${element}`;
+    await page.route(`${shop}/try/**`, (route) => route.fulfill({ contentType: "text/html", body }));
+    page.seen.length = 0;
+    const open = (path, token) => page.goto(`${shop}/try/${path}${token ? `#chasqui=${token}` : ""}`);
+    return { page, first, second, open };
+  }
+
+  const shows = (page, title) =>
+    page.locator("chasqui-status .title").filter({ hasText: title }).waitFor();
+
+  async function showsPayment(page, title, id) {
+    await shows(page, title);
+    assert.equal(await page.evaluate(() => document.querySelector("chasqui-status").status.payment_id), id);
+  }
+
+  /** The gateway says so itself; what a page shows is another question. */
+  async function isConfirmed({ id, token }) {
+    await stage.until("the gateway knows of the confirmation", async () => {
+      const url = `${stage.demo.gateway}/v1/payments/${id}/status`;
+      const answer = await fetch(url, { headers: { authorization: `Bearer ${token}` } });
+      return (await answer.json()).status === "confirmed";
+    });
+  }
+
+  test("the same path with another query is another order's", async () => {
+    const { page, first, open } = await twoPayments();
+    await open("done?pedido=1", first.token);
+    await showsPayment(page, VERIFYING, first.id);
+    await open("done?pedido=2");
+    await shows(page, NOTHING);
+    assert.deepEqual(page.seen, ["verifying"]);
+    await open("done?pedido=1");
+    await showsPayment(page, VERIFYING, first.id);
+  });
+
+  test("a single-page application that goes to the next order shows nothing of the last one", async () => {
+    const { page, first, open } = await twoPayments();
+    await open("orders/17", first.token);
+    await showsPayment(page, VERIFYING, first.id);
+    await page.evaluate(() => history.pushState(null, "", "/try/orders/18"));
+    await shows(page, NOTHING);
+    await stage.act(first.id, "conciliate");
+    await isConfirmed(first);
+    await shows(page, NOTHING);
+    assert.deepEqual(page.seen, ["verifying"]);
+    await page.goBack();
+    await showsPayment(page, CONFIRMED, first.id);
+    await page.goForward();
+    await shows(page, NOTHING);
+    assert.deepEqual(page.seen, ["verifying", "confirmed"]);
+    assert.deepEqual(page.errors, []);
+  });
+
+  test("a success page of one fixed address shows the order that brought the payer there, and nothing later", async () => {
+    const { page, first, second, open } = await twoPayments();
+    const success = "checkout/onepage/success";
+    await open(success, first.token);
+    await showsPayment(page, VERIFYING, first.id);
+    // Into the open page, where only the fragment is new.
+    await open(success, second.token);
+    await showsPayment(page, VERIFYING, second.id);
+    // And from elsewhere, as from the bank.
+    await page.goto("about:blank");
+    await open(success, first.token);
+    await showsPayment(page, VERIFYING, first.id);
+    await stage.act(first.id, "conciliate");
+    await showsPayment(page, CONFIRMED, first.id);
+    await page.goto("about:blank");
+    await open(success);
+    await shows(page, NOTHING);
+  });
+
+  test("back and forward between two orders show each its own", async () => {
+    const { page, first, second, open } = await twoPayments();
+    await open("orders/17", first.token);
+    await showsPayment(page, VERIFYING, first.id);
+    await open("orders/18", second.token);
+    await showsPayment(page, VERIFYING, second.id);
+    for (let i = 0; i < 2; i++) {
+      await page.goBack();
+      await showsPayment(page, VERIFYING, first.id);
+      await page.goForward();
+      await showsPayment(page, VERIFYING, second.id);
+    }
+    await stage.act(second.id, "conciliate");
+    await showsPayment(page, CONFIRMED, second.id);
+    await page.goBack();
+    await showsPayment(page, VERIFYING, first.id);
+  });
+
+  test("an element that names its payment shows no other, whatever token is there", async () => {
+    const { page, first, second, open } = await twoPayments();
+    await open("done", first.token);
+    await showsPayment(page, VERIFYING, first.id);
+    await page.evaluate((id) => document.querySelector("chasqui-status").setAttribute("payment", id), second.id);
+    await shows(page, NOTHING);
+    await page.evaluate((id) => document.querySelector("chasqui-status").setAttribute("payment", id), first.id);
+    await showsPayment(page, VERIFYING, first.id);
+  });
+});
