@@ -187,7 +187,7 @@ impl Fleet {
     }
 }
 
-/// One address is everybody here, and one account has all payments.
+/// One machine is everybody here, and one account has all payments.
 fn settings(khipu_url: &str, public_url: &str) -> Settings {
     let mut settings = Settings::new(khipu_url);
     settings.public_url = Some(public_url.into());
@@ -197,6 +197,8 @@ fn settings(khipu_url: &str, public_url: &str) -> Settings {
         "questions_per_second = 1000".into(),
         "questions_in_flight = 256".into(),
     ];
+    // For the addresses of payers who come back.
+    settings.server = vec!["trusted_proxies = [\"127.0.0.0/8\"]".into()];
     settings.log = vec!["filter = \"error\"".into()];
     settings
 }
