@@ -111,6 +111,46 @@ async fn a_payer_who_reloads_all_the_time_does_not_delay_anothers_confirmation()
     );
 }
 
+/// It was confirmed long ago, so that nothing else has Khipu asked.
+#[tokio::test]
+async fn visits_to_a_confirmed_payment_have_khipu_asked_once_and_learn_of_a_reversal() {
+    let directory = tempfile::tempdir().expect("a directory");
+    let database = directory.path().join("chasqui.db");
+    let storage = format!("sqlite:{}", database.display());
+    let (stage, front) = Stage::start_behind_front(|settings| settings.storage = storage).await;
+    let lost = json!({ "notify": { "drop": 1 } });
+    stage.sandbox.behave(lost).await;
+    let payment = stage.create(json!({})).await;
+    let shell = rusqlite::Connection::open(&database).expect("a shell");
+    shell
+        .execute("UPDATE payment SET status = 1000", [])
+        .expect("confirmed");
+    stage.sandbox.act(&payment.id, "conciliate").await;
+    join_all((0..20).map(|_| stage.api.status(&payment))).await;
+    eventually("khipu is asked", async || {
+        (front.questions_about(&payment.id) > 0).then_some(())
+    })
+    .await;
+    assert_eq!(stage.api.status(&payment).await["status"], "confirmed");
+    assert_eq!(front.questions_about(&payment.id), 1);
+
+    // Another payment, whose money went back before the visit.
+    let reversed = stage.create(json!({})).await;
+    shell
+        .execute("UPDATE payment SET status = 1000", [])
+        .expect("confirmed");
+    for action in ["conciliate", "reverse"] {
+        stage.sandbox.act(&reversed.id, action).await;
+    }
+    stage.api.until_status(&reversed, "reversed").await;
+    for _ in 0..20 {
+        stage.api.status(&payment).await;
+        stage.api.status(&reversed).await;
+    }
+    assert_eq!(front.questions_about(&payment.id), 1);
+    assert_eq!(front.questions_about(&reversed.id), 1);
+}
+
 async fn unknown(stage: &Stage, payment_id: &str) {
     let path = format!("/v1/payments/{payment_id}/status");
     let answer = stage.api.get(&path).await;
