@@ -222,7 +222,7 @@ fn check_head(head: &str) -> Result<(), Failure> {
 fn check_first_message(frame: &Frame<'_>) -> Result<(), Failure> {
     #[derive(Deserialize)]
     struct Status {
-        version: u8,
+        version: u16,
     }
     if frame.opcode != TEXT {
         return Err(frame.describe().into());
