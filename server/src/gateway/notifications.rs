@@ -114,8 +114,12 @@ impl Gateway {
                 if payment.terms.is_some() {
                     return Err(AskError::Foreign);
                 }
-                let asked = tokio::time::timeout(OWNER_PATIENCE, self.ask_anew(account, id)).await;
-                asked.map_err(|_| AskError::Ledger("khipu keeps silent".to_owned()))??;
+                let asking = async {
+                    self.take_slot_for_visit(account, id).await?;
+                    self.ask_anew(account, id).await
+                };
+                let asked = tokio::time::timeout(OWNER_PATIENCE, asking).await;
+                asked.map_err(|_| AskError::Ledger("khipu does not answer".to_owned()))??;
                 let adopted = self.ledger.payment(id).await?;
                 match adopted.filter(|payment| payment.account == account.name) {
                     Some(payment) => Ok(Some(payment)),
