@@ -146,8 +146,11 @@ async fn run_on(
         metrics,
     });
 
-    let mut loops = start_loops(&hub, &gateway, &ledger, &wake, &readiness);
-    let mut deliveries = tokio::spawn(outbox(&gateway, &ledger)?.run(wake.deliveries, stopped()));
+    let mut loops = start_loops(&hub, &gateway, &readiness);
+    let mut deliveries =
+        tokio::spawn(outbox(&gateway, &ledger)?.run(wake.deliveries.clone(), stopped()));
+    let reconciler = Reconciler::new(Arc::clone(&gateway), Arc::clone(&ledger), wake.checks);
+    let mut checks = tokio::spawn(reconciler.run(stopped()));
 
     doors.public.open(http::public(Arc::clone(&site)));
     doors.admin.open(http::admin(site));
@@ -158,6 +161,7 @@ async fn run_on(
         () = &mut shutdown => None,
         ended = loops.join_next() => Some(why(ended.unwrap_or(Ok(())))),
         ended = &mut deliveries => Some(why(ended)),
+        ended = &mut checks => Some(why(ended)),
         reason = opened.failed() => Some(reason),
     };
     match &broken {
@@ -172,8 +176,10 @@ async fn run_on(
     let _ = stop_serving.send(true);
     let finished = async {
         while doors.serving.join_next().await.is_some() {}
-        if !deliveries.is_finished() {
-            let _ = deliveries.await;
+        for task in [deliveries, checks] {
+            if !task.is_finished() {
+                let _ = task.await;
+            }
         }
     };
     if tokio::time::timeout_at(
@@ -232,26 +238,12 @@ impl Doors {
 }
 
 /// What goes on for ever; none of these ends by itself.
-fn start_loops(
-    hub: &Arc<Hub>,
-    gateway: &Arc<Gateway>,
-    ledger: &Arc<dyn Ledger>,
-    wake: &Wake,
-    readiness: &Arc<Readiness>,
-) -> JoinSet<()> {
+fn start_loops(hub: &Arc<Hub>, gateway: &Arc<Gateway>, readiness: &Arc<Readiness>) -> JoinSet<()> {
     let mut loops = JoinSet::new();
     let (hub, readiness) = (Arc::clone(hub), Arc::clone(readiness));
     loops.spawn(async move { hub.turn_wheel(|| readiness.turned(clock::now())).await });
     loops.spawn(Arc::clone(gateway).follow_watched());
     loops.spawn(Arc::clone(gateway).catch_up());
-    loops.spawn(
-        Reconciler::new(
-            Arc::clone(gateway),
-            Arc::clone(ledger),
-            Arc::clone(&wake.checks),
-        )
-        .run(),
-    );
     loops
 }
 

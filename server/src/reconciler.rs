@@ -7,8 +7,9 @@
 use std::sync::Arc;
 use std::time::Duration;
 
-use tokio::sync::{Notify, Semaphore};
-use tokio::time::Instant;
+use tokio::sync::{Notify, Semaphore, watch};
+use tokio::time::{Instant, timeout};
+use tokio_util::task::TaskTracker;
 
 use crate::clock;
 use crate::gateway::{AskError, CHECKS_WAITING, CROSS_CHECK_DELAY, Gateway, InTurn};
@@ -20,7 +21,10 @@ use crate::payment::{CheckPlan, ErrandKind, Payment, Priority, Timestamp, Versio
 const IN_HAND: usize = 32;
 
 /// Longer than a check may take: its wait for a slot (a minute), the question (`khipu.timeout`, 30 s at most) and the store.
-const LEASE: Duration = Duration::from_secs(180);
+const LEASE: Duration = Duration::from_secs(120);
+
+/// How long the store may take, when this instance stops, to be told of the checks that are put back.
+const PUT_BACK_WITHIN: Duration = Duration::from_secs(5);
 
 /// Khipu's side that answers may lag behind its side that notifies: "unknown" is believed when it was said so many times.
 const TIMES_NOT_FOUND: u32 = 4;
@@ -60,9 +64,27 @@ impl Reconciler {
         }
     }
 
-    /// Works until it is dropped. What was claimed and not settled is taken up again when its lease has run out.
-    pub async fn run(self) {
-        let this = Arc::new(self);
+    /// Checks until `shutdown`, and then puts back what it has leased, so that the next instance need not wait for the leases
+    /// to run out.
+    pub async fn run(self, shutdown: impl Future<Output = ()> + Send) {
+        let cut = watch::Sender::new(false);
+        let checks = TaskTracker::new();
+        tokio::select! {
+            () = shutdown => {}
+            () = Arc::new(self).check_for_ever(&checks, &cut) => {}
+        }
+        cut.send_replace(true);
+        checks.close();
+        if timeout(PUT_BACK_WITHIN, checks.wait()).await.is_err() {
+            tracing::warn!(
+                checks = checks.len(),
+                "checks will come back when their leases have run out"
+            );
+        }
+    }
+
+    async fn check_for_ever(self: Arc<Self>, checks: &TaskTracker, cut: &watch::Sender<bool>) {
+        let this = self;
         let accounts = this.gateway.accounts.iter().count();
         let hands = Arc::new(Semaphore::new(IN_HAND + accounts * CHECKS_WAITING));
         loop {
@@ -84,13 +106,13 @@ impl Reconciler {
             {
                 Ok(claimed) if claimed.is_empty() => this.rest().await,
                 Ok(claimed) => {
+                    // Each in a task before anything is waited for: whatever is leased is put back at the end.
                     for leased in claimed {
-                        let Ok(hand) = Arc::clone(&hands).acquire_owned().await else {
-                            return;
-                        };
-                        let this = Arc::clone(&this);
-                        tokio::spawn(async move {
-                            this.check(leased).await;
+                        let (this, hands, cut) =
+                            (Arc::clone(&this), Arc::clone(&hands), cut.subscribe());
+                        checks.spawn(async move {
+                            let hand = hands.acquire_owned().await;
+                            this.check(leased, cut).await;
                             drop(hand);
                         });
                     }
@@ -110,13 +132,18 @@ impl Reconciler {
             _ => IDLE,
         };
         // What is due and cannot be claimed is in somebody's hands.
-        let _ =
-            tokio::time::timeout(until_due.clamp(SHORTEST_REST, IDLE), self.wake.notified()).await;
+        let _ = timeout(until_due.clamp(SHORTEST_REST, IDLE), self.wake.notified()).await;
     }
 
-    async fn check(&self, mut leased: Leased) {
+    /// Once `cut` is true (or its sender gone) a check that is still under way is put back as it was taken.
+    async fn check(&self, mut leased: Leased, mut cut: watch::Receiver<bool>) {
         let started = clock::now();
-        let (result, settlement) = match self.ask(&leased).await {
+        let ending = tokio::select! {
+            biased;
+            _ = cut.wait_for(|cut| *cut) => Ending::Untried { due_at: clock::now() },
+            ending = self.ask(&leased) => ending,
+        };
+        let (result, settlement) = match ending {
             Ending::Over => (None, Settlement::Done),
             Ending::Untried { due_at } => (None, Settlement::Untried { due_at }),
             Ending::Done(result) => (Some(result), Settlement::Done),
@@ -297,11 +324,54 @@ fn not_found(leased: &Leased, payment: &Payment, result: String) -> Ending {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::gateway::fixture::{Stage, id};
+    use crate::gateway::fixture::{DEADLINE, Stage, id};
     use crate::ledger::Event;
     use crate::payment::{Errand, Kind, MerchantUrls, Observation, Reported, Source, State};
 
     use metrics_exporter_prometheus::PrometheusBuilder;
+
+    /// The sender lives as long as the test's process.
+    fn never_cut() -> watch::Receiver<bool> {
+        Box::leak(Box::new(watch::Sender::new(false))).subscribe()
+    }
+
+    /// A second gateway, or the same one when it is back, need not wait for the lease.
+    #[tokio::test]
+    async fn a_check_that_a_stop_cuts_off_is_due_at_once_and_was_no_attempt() {
+        // Takes the question, and says nothing.
+        let khipu = std::net::TcpListener::bind("127.0.0.1:0").expect("a free port");
+        let stage = Stage::before(&format!("http://{}", khipu.local_addr().expect("bound")));
+        let errands = vec![Errand::check(clock::now(), Priority::Notified)];
+        stage.commit_with(&id("a"), Kind::Verifying, errands).await;
+        let reconciler = Reconciler::new(
+            Arc::clone(&stage.gateway),
+            Arc::clone(&stage.ledger),
+            Arc::default(),
+        );
+        let (stop, stopped) = tokio::sync::oneshot::channel::<()>();
+        let running = tokio::spawn(reconciler.run(async {
+            let _ = stopped.await;
+        }));
+        let leased = async {
+            loop {
+                let due = stage
+                    .ledger
+                    .next_due(ErrandKind::Check)
+                    .await
+                    .expect("read");
+                // Under a lease it is due when that ends.
+                if due.expect("a check") > clock::now().plus(Duration::from_secs(60)) {
+                    return;
+                }
+                tokio::task::yield_now().await;
+            }
+        };
+        timeout(DEADLINE, leased).await.expect("it is leased");
+        stop.send(()).expect("it runs");
+        running.await.expect("it stops");
+        let next = self::leased(&stage, clock::now()).await;
+        assert_eq!((next.attempts, attempts(&stage).await), (0, 0));
+    }
 
     /// What is recorded of one check, and the check as the next claim finds it.
     async fn checked(stage: &Stage) -> (Vec<Event>, Leased) {
@@ -315,7 +385,7 @@ mod tests {
             claimed.expect("claimed").pop().expect("a check")
         };
         let before = clock::now();
-        reconciler.check(claim(before).await).await;
+        reconciler.check(claim(before).await, never_cut()).await;
         let due = stage.ledger.next_due(ErrandKind::Check).await;
         let due = due.expect("read").expect("put back");
         assert!(due >= before.plus(ASKED_JUST_NOW), "not at once");
@@ -334,7 +404,7 @@ mod tests {
     async fn check(stage: &Stage, leased: Leased) {
         let (gateway, ledger) = (Arc::clone(&stage.gateway), Arc::clone(&stage.ledger));
         let reconciler = Reconciler::new(gateway, ledger, Arc::default());
-        reconciler.check(leased).await;
+        reconciler.check(leased, never_cut()).await;
     }
 
     async fn attempts(stage: &Stage) -> usize {

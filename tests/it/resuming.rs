@@ -40,6 +40,7 @@ on_both_stores! {
     a_payer_who_comes_back_to_a_rejection_that_stands_is_told_so
     a_page_says_where_to_resume_and_no_longer_once_the_payer_has
     a_cancelled_payment_that_was_paid_all_the_same_is_confirmed
+    a_rejection_that_becomes_abuse_offers_no_way_to_pay_any_more
 }
 
 async fn start(storage: Option<String>) -> Stage {
@@ -163,6 +164,28 @@ async fn a_cancelled_payment_that_was_paid_all_the_same_is_confirmed(stage: Stag
     assert_eq!(cancelled["final"], false, "{cancelled}");
     stage.sandbox.act(&payment.id, "conciliate").await;
     open.until("confirmed").await;
+}
+
+async fn a_rejection_that_becomes_abuse_offers_no_way_to_pay_any_more(stage: Stage) {
+    let payment = stage.create(json!({})).await;
+    let mut open = page(&stage, &payment).await;
+    stage.sandbox.act(&payment.id, "reject").await;
+    open.until("rejected").await;
+    // Between two questions the payer tried again, and then called it abuse.
+    let down = json!({ "notify": { "drop": 1 }, "api": { "error_rate": 1, "status": 500 } });
+    stage.sandbox.behave(down).await;
+    stage.sandbox.act(&payment.id, "authorize").await;
+    stage.sandbox.act(&payment.id, "abuse").await;
+    stage.sandbox.behave(json!({})).await;
+    let mut new = page(&stage, &payment).await;
+    let marked = loop {
+        let status = new.status().await;
+        if status["reason"] == "marked-as-abuse" {
+            break status;
+        }
+    };
+    assert_eq!(marked["status"], "rejected", "{marked}");
+    assert_eq!(marked.get("resume_url"), None, "{marked}");
 }
 
 /// Redis is left to the scenarios of several instances.

@@ -253,10 +253,15 @@ impl Gateway {
         asked_at: Timestamp,
         pending: Pending,
     ) -> Result<(), AskError> {
-        let payment = match held {
+        let mut payment = match held {
             Some(payment) if payment.terms.is_some() => payment,
             held => self.adopt(account, id, answer, held).await?,
         };
+        // Until when it can be paid is Khipu's to say where the merchant did not; Khipu's answer to its creation has no date.
+        if payment.expires_at.is_none() && answer.expires_at.is_some() {
+            payment.expires_at = answer.expires_at;
+            self.ledger.create(&payment).await?;
+        }
         let Some(reported) = answer.reported(asked_at) else {
             return Ok(());
         };

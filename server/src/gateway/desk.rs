@@ -125,17 +125,22 @@ impl Desk {
         }
     }
 
-    /// Somebody watches: asked soon, and again and again for as long as somebody does.
+    /// A watcher comes: asked at once, whatever was planned, and again and again for as long as it is watched; but once in
+    /// [`BETWEEN_URGES`] however many come.
     pub(super) fn follow(&self, id: &PaymentId) {
-        self.plan().wake(id);
+        let mut plan = self.plan();
+        plan.wake(id);
+        plan.visit(id);
+        drop(plan);
         self.changed.notify_one();
     }
 
-    /// Somebody wants to know and does not stay: asked soon, or, if it was asked a moment ago, at its next turn.
+    /// A visitor who does not stay: asked at once, whatever was planned; but once in [`BETWEEN_URGES`] however many come.
     pub(super) fn want(&self, id: &PaymentId) {
         let mut plan = self.plan();
         if plan.has_room(id, self.limit) {
             plan.wake(id).wanted = true;
+            plan.visit(id);
         }
         drop(plan);
         self.changed.notify_one();
@@ -146,12 +151,10 @@ impl Desk {
     pub(super) fn urge(&self, id: &PaymentId) {
         let mut plan = self.plan();
         if plan.has_room(id, self.limit) {
-            let now = Instant::now();
             let entry = plan.wake(id);
             entry.wanted = true;
             entry.asked = 0;
-            let soon = entry.asked_at.map_or(now, |at| now.max(at + BETWEEN_URGES));
-            plan.bring_forward(id, soon);
+            plan.visit(id);
         }
         drop(plan);
         self.changed.notify_one();
@@ -244,9 +247,10 @@ impl Desk {
             // that one who cannot reach Khipu does not keep the other from asking for ever.
             let number = entry.asked.into();
             let interval = match (settled, entry.wanted) {
-                (Settled::LeftToAnother, true) => gap(number),
+                // What was visited meanwhile is owed an answer to a question that was put after that.
+                (Settled::LeftToAnother, true) => SHORTEST_GAP,
+                (_, true) => BETWEEN_URGES,
                 (Settled::LeftToAnother, false) => gap(number) * entry.pace(),
-                (_, true) => interval(number),
                 (_, false) => interval(number) * entry.pace(),
             };
             entry.asked = entry.asked.saturating_add(1);
@@ -308,6 +312,20 @@ impl Plan {
             self.bring_forward(id, now);
         }
         self.entry_due(id, now)
+    }
+
+    /// Has the entry asked about as soon as it may be. One that had a plan is asked about although another instance may have
+    /// done so within its interval: that question was put before this visit.
+    fn visit(&mut self, id: &PaymentId) {
+        let now = Instant::now();
+        let Some(entry) = self.entries.get_mut(id) else {
+            return;
+        };
+        let soon = entry.asked_at.map_or(now, |at| now.max(at + BETWEEN_URGES));
+        if !entry.under_way && soon < entry.due_at {
+            entry.wanted = true;
+            self.bring_forward(id, soon);
+        }
     }
 
     fn bring_forward(&mut self, id: &PaymentId, due_at: Instant) {

@@ -20,6 +20,8 @@ use crate::relay::{Listener, LocalRelay};
 /// No test waits longer than this for what it expects.
 pub(crate) const DEADLINE: Duration = Duration::from_secs(20);
 
+const NO_KHIPU: &str = "http://127.0.0.1:9";
+
 /// Nobody listens on port 9, and nobody is asked unless a loop runs.
 const CONFIGURATION: &str = r#"
 [khipu]
@@ -40,20 +42,29 @@ pub(crate) struct Stage {
 
 impl Stage {
     pub(crate) fn in_memory() -> Self {
-        Self::over(&Location::Memory, None)
+        Self::over(&Location::Memory, None, NO_KHIPU)
+    }
+
+    /// In memory, before a Khipu of the test's own.
+    pub(crate) fn before(khipu_url: &str) -> Self {
+        Self::over(&Location::Memory, None, khipu_url)
     }
 
     /// A ledger that can be broken.
     pub(crate) fn in_a_file() -> Self {
         let directory = tempfile::tempdir().expect("directory");
         let path = directory.path().join("chasqui.db");
-        Self::over(&Location::File(path.clone()), Some((directory, path)))
+        Self::over(
+            &Location::File(path.clone()),
+            Some((directory, path)),
+            NO_KHIPU,
+        )
     }
 
-    fn over(location: &Location, file: Option<(TempDir, PathBuf)>) -> Self {
+    fn over(location: &Location, file: Option<(TempDir, PathBuf)>, khipu_url: &str) -> Self {
         let ledger = SqliteLedger::open(location, &Limits::default()).expect("open");
         let ledger: Arc<dyn Ledger> = Arc::new(ledger);
-        let config = Config::from_toml(CONFIGURATION).expect("valid");
+        let config = Config::from_toml(&CONFIGURATION.replace(NO_KHIPU, khipu_url)).expect("valid");
         let hub = Arc::new(Hub::new(
             config.limits.watchers_per_payment,
             Intervals {

@@ -173,15 +173,16 @@ impl Gateway {
     }
 
     async fn ask_about_confirmed(self: &Arc<Self>, account: &Arc<Account>, id: &PaymentId) {
+        // The slot first: a visit for which there is no room must not use up the ten minutes.
+        let limiter = &self.desk(account).limiter;
+        let Ok(slot) = limiter.turn_if_room(Class::Confirmed).await else {
+            return;
+        };
         let turn = self.ledger.take_turn(id, clock::now(), LONGEST_GAP);
         let turn = tokio::time::timeout(TURN_PATIENCE, turn).await;
         if !matches!(turn, Ok(Ok(true))) {
             return;
         }
-        let limiter = &self.desk(account).limiter;
-        let Ok(slot) = limiter.turn_if_room(Class::Confirmed).await else {
-            return;
-        };
         slot.spend();
         if let Err(error) = self.ask_anew(account, id).await {
             tracing::debug!(payment_id = %id, %error, "khipu could not be asked about a confirmed payment");

@@ -70,6 +70,9 @@ pub(crate) const CHECKS_WAITING: usize =
 /// One of so many slots goes to the check that has waited longest, so that what is watched cannot hold up checks for ever.
 const SHARE_OF_CHECKS: u32 = 8;
 
+/// How long a slot that was given back can be used.
+const RETURNED_FOR: Duration = Duration::from_secs(1);
+
 /// How long the store may take to reserve a slot. Then the instance keeps the pace by itself, and does not ask the store
 /// again for [`AWAY`]: watchers are shown Khipu's answer also when the store is away.
 const STORE_PATIENCE: Duration = Duration::from_secs(1);
@@ -95,8 +98,9 @@ struct Line {
     store_away_until: Option<Instant>,
     /// From when on the slot may be used that was reserved and is not given to anybody yet.
     reserved: Option<Instant>,
-    /// Slots that were given back, at most a second's worth.
-    returned: u32,
+    /// When slots were given back. One that is not used within [`RETURNED_FOR`] lapses: the bucket has earned its place in the
+    /// burst again by then.
+    returned: VecDeque<Instant>,
     paused_until: Option<Instant>,
     /// Slots since the last that went to a check.
     since_check: u32,
@@ -140,7 +144,7 @@ impl Limiter {
                 began_at: Instant::now(),
                 store_away_until: None,
                 reserved: None,
-                returned: 0,
+                returned: VecDeque::new(),
                 paused_until: None,
                 since_check: 0,
                 was_visit: false,
@@ -219,10 +223,7 @@ impl Limiter {
                 let paused_until = line.paused_until.filter(|until| *until > now);
                 match (paused_until, line.reserved) {
                     (Some(until), _) => Some(until),
-                    (None, _) if line.returned > 0 => {
-                        line.returned -= 1;
-                        return;
-                    }
+                    (None, _) if line.take_returned(now) => return,
                     (None, Some(at)) if at <= now => {
                         line.reserved = None;
                         return;
@@ -363,8 +364,21 @@ impl Line {
         self.waiting[class as usize].pop_front()
     }
 
+    /// At most a second's worth is kept.
     fn give_back(&mut self, per_second: u32) {
-        self.returned = (self.returned + 1).min(per_second);
+        self.returned.push_back(Instant::now());
+        if self.returned.len() > per_second as usize {
+            self.returned.pop_front();
+        }
+    }
+
+    /// Whether there was one that has not lapsed.
+    fn take_returned(&mut self, now: Instant) -> bool {
+        let lapses = |at: &Instant| now.duration_since(*at) >= RETURNED_FOR;
+        while self.returned.front().is_some_and(lapses) {
+            self.returned.pop_front();
+        }
+        self.returned.pop_front().is_some()
     }
 }
 

@@ -111,10 +111,9 @@ impl Gateway {
         self.hub.keep_alive(watch.watcher());
     }
 
-    /// The intent behind a reference, and its payment if it came to one. A payment that could not be kept when it was made
-    /// is adopted from Khipu.
+    /// The intent behind a reference, and its payment if it came to one and is kept here.
     pub async fn returning(
-        self: &Arc<Self>,
+        &self,
         reference: &Ref,
     ) -> Result<Option<(Intent, Option<Payment>)>, GatewayError> {
         let Some(intent) = self.ledger.intent(reference).await? else {
@@ -122,17 +121,28 @@ impl Gateway {
         };
         let account = self.accounts.named(&intent.account);
         let payment = match (&intent.payment_id, account) {
-            (Some(id), Some(account)) => match self.require_payment(account, id).await {
-                Ok(payment) => Some(payment),
-                Err(GatewayError::Ledger(error)) => return Err(GatewayError::Ledger(error)),
-                Err(error) => {
-                    tracing::warn!(payment_id = %id, %error, "a payer came back to a payment that cannot be adopted yet");
-                    None
-                }
+            (Some(id), Some(account)) => match self.own_payment(account, id).await {
+                Err(GatewayError::UnknownPayment) => None,
+                read => read?,
             },
             _ => None,
         };
         Ok(Some((intent, payment)))
+    }
+
+    /// The payment of an intent, which could not be kept when it was made: adopted from Khipu.
+    pub async fn adopt_returning(self: &Arc<Self>, intent: &Intent) -> Option<Payment> {
+        let (id, account) = (
+            intent.payment_id.as_ref()?,
+            self.accounts.named(&intent.account)?,
+        );
+        match self.require_payment(account, id).await {
+            Ok(payment) => Some(payment),
+            Err(error) => {
+                tracing::warn!(payment_id = %id, %error, "a payer came back to a payment that cannot be adopted yet");
+                None
+            }
+        }
     }
 
     /// Whether a payer's visit is recorded and has Khipu asked, or is only sent on.
@@ -143,10 +153,19 @@ impl Gateway {
     /// The payer came back from the bank: by Khipu's guide that means "in the verification process". Where Khipu's newest
     /// word is an end, Khipu is asked first, for a moment: a payer who resumed and paid must not look at a false failure.
     /// Returns the state now.
+    ///
+    /// A task of its own: a browser that repeats the request must not take the payer's return with it.
     pub async fn payer_returned(
         self: &Arc<Self>,
         payment: &Payment,
     ) -> Result<State, GatewayError> {
+        let (gateway, payment) = (Arc::clone(self), payment.clone());
+        let task = tokio::spawn(async move { gateway.take_in_return(&payment).await });
+        task.await
+            .unwrap_or_else(|error| Err(GatewayError::BrokeOff(error.to_string())))
+    }
+
+    async fn take_in_return(self: &Arc<Self>, payment: &Payment) -> Result<State, GatewayError> {
         let id = &payment.id;
         let Some(account) = self.accounts.named(&payment.account) else {
             return Ok(payment.state);

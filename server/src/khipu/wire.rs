@@ -224,7 +224,7 @@ impl PaymentAnswer {
         let status = self.fields.text("status")?;
         Some(match status.as_str() {
             "pending" => match self.expires_at {
-                Some(expiry) if now > expiry.plus(ATTEMPT_TERM) => Reported::Expired,
+                Some(expiry) if now >= expiry.plus(ATTEMPT_TERM) => Reported::Expired,
                 _ => Reported::Pending,
             },
             "verifying" => Reported::Verifying,

@@ -186,6 +186,11 @@ impl Version {
         };
         (round <= LAST_ROUND).then_some(Self(round * 10 + kind as u16))
     }
+
+    /// The same kind, one round later.
+    fn in_next_round(self) -> Option<Self> {
+        Self::from_number(self.0 + 10).filter(|next| !next.is_final())
+    }
 }
 
 impl fmt::Display for Version {
@@ -367,6 +372,13 @@ impl State {
         if says_nothing_new {
             return None;
         }
+        // A reason belongs to its version: another one is news.
+        if matches!(reported, Reported::Rejected(_))
+            && self.version.kind() == Kind::Rejected
+            && self.reason != reported.reason()
+        {
+            return self.replacement(self.version.in_next_round(), reported.reason());
+        }
         self.replaced_by(reported.kind(), reported.reason())
     }
 
@@ -397,8 +409,12 @@ impl State {
     }
 
     fn replaced_by(&self, kind: Kind, reason: Option<Reason>) -> Option<StatusUpdate> {
+        self.replacement(self.version.followed_by(kind), reason)
+    }
+
+    fn replacement(&self, with: Option<Version>, reason: Option<Reason>) -> Option<StatusUpdate> {
         Some(StatusUpdate {
-            version: self.version.followed_by(kind)?,
+            version: with?,
             replaces: Some(self.version),
             late: false,
             reason,

@@ -341,3 +341,53 @@ async fn no_more_than_the_limit_is_remembered_as_uncommitted() {
     assert_eq!(desk.plan().uncommitted, UNCOMMITTED_LIMIT);
     assert_eq!(desk.plan().entries.len(), UNCOMMITTED_LIMIT);
 }
+
+/// A page that is reloaded, a second tab, a shop that looks: whatever the plan was, it is asked about now.
+#[tokio::test(start_paused = true)]
+async fn a_visit_to_a_payment_that_has_a_plan_is_asked_about_at_once() {
+    let visits: [fn(&Desk); 2] = [|desk| desk.follow(&id("a")), |desk| desk.want(&id("a"))];
+    for visit in visits {
+        let desk = desk();
+        desk.follow(&id("a"));
+        for _ in 0..10 {
+            let asked = desk.next(|_| true).await;
+            desk.settle(&asked, Settled::Answered, Outlook::Slow);
+        }
+        tokio::time::sleep(Duration::from_secs(2)).await;
+        visit(&desk);
+        let started = Instant::now();
+        let asked = desk.next(|_| true).await;
+        assert_eq!(started.elapsed().as_secs(), 0);
+        assert_eq!(
+            asked.gap, SHORTEST_GAP,
+            "another instance may have asked before the visit"
+        );
+        desk.settle(&asked, Settled::Answered, Outlook::Slow);
+        for _ in 0..20 {
+            visit(&desk);
+        }
+        let started = Instant::now();
+        desk.next(|_| true).await;
+        assert_eq!(
+            started.elapsed().as_secs(),
+            1,
+            "once a second, however many come"
+        );
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_visit_while_a_question_is_under_way_is_answered_by_the_next_one() {
+    let desk = desk();
+    desk.follow(&id("a"));
+    for _ in 0..10 {
+        let asked = desk.next(|_| true).await;
+        desk.settle(&asked, Settled::Answered, Outlook::Slow);
+    }
+    let asked = desk.next(|_| true).await;
+    desk.want(&id("a"));
+    desk.settle(&asked, Settled::Answered, Outlook::Slow);
+    let started = Instant::now();
+    desk.next(|_| true).await;
+    assert_eq!(started.elapsed().as_secs(), 1);
+}

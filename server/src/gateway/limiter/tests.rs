@@ -215,3 +215,21 @@ async fn a_check_that_waits_too_long_gives_way() {
     assert_eq!(started.elapsed(), Class::Silent.patience());
     assert!(limiter.line().has_room(Class::Silent));
 }
+
+/// Beside the burst that the bucket has earned again by then it would be a second one.
+#[tokio::test(start_paused = true)]
+async fn a_slot_that_was_given_back_lapses() {
+    let limiter = limiter();
+    let mut slots = Vec::new();
+    for _ in 0..10 {
+        slots.push(limiter.turn(Class::Watched).await);
+    }
+    drop(slots);
+    tokio::time::sleep(Duration::from_secs(5)).await;
+    let started = Instant::now();
+    for _ in 0..20 {
+        limiter.turn(Class::Watched).await.spend();
+    }
+    let took = started.elapsed().as_millis();
+    assert!((1000..1100).contains(&took), "twenty slots in {took} ms");
+}

@@ -70,6 +70,12 @@ async fn hop(State(site): Shared, reference: &str, request: Request, way: Way) -
             return being_verified(language);
         }
     };
+    if payment.is_none() && visitor == Visitor::Payer {
+        let adopting = site.gateway.adopt_returning(&intent);
+        payment = tokio::time::timeout(PATIENCE, adopting)
+            .await
+            .unwrap_or(None);
+    }
     let token = match visitor {
         Visitor::Payer => payment.as_ref().map(|payment| {
             let tokens = &site.tokens;

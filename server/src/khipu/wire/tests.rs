@@ -47,7 +47,7 @@ fn an_unknown_status_says_nothing() {
 #[test]
 fn a_payment_expires_three_hours_after_its_date() {
     let pending = |expiry: Timestamp| format!(r#""status":"pending","expires_date":"{expiry}""#);
-    let just_in_time = NOW.minus(ATTEMPT_TERM);
+    let just_in_time = NOW.minus(ATTEMPT_TERM).plus(Duration::from_millis(1));
     assert_eq!(status_of(&pending(just_in_time)), Some(Status::Pending));
     assert_eq!(
         status_of(&pending(just_in_time.minus(Duration::from_millis(1)))),

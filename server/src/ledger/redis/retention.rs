@@ -1,6 +1,7 @@
 //! How long what is kept is kept. Redis itself clears it away.
 //!
-//! An open payment is kept until it is final. A final one goes when its retention has passed since its last write, all of
+//! A final payment goes when its retention has passed since its last write, an open one when it has passed since Khipu is
+//! no longer asked (`expire` in `payment.lua`), all of
 //! it at once; the bytes of its notifications earlier, once they were delivered (`expire` in `payment.lua`). Its intent
 //! and its transaction's index lie in other partitions and follow here, as well as can be.
 

@@ -1,6 +1,6 @@
 //! Timed work: scheduled, taken under a lease, settled or put back.
 
-use rusqlite::OptionalExtension;
+use rusqlite::{Connection, OptionalExtension};
 
 use super::store::Store;
 use crate::ledger::{Leased, LedgerError, Settlement};
@@ -113,6 +113,22 @@ pub(super) fn claim(
             .execute((&lease.payment_id, kind, column(lease.token), leased_until))?;
     }
     Ok(leased)
+}
+
+/// The process that held these leases is gone, for the file belongs to one: its checks are due as they were, or as they were
+/// asked for meanwhile. Deliveries keep their leases: an attempt may have reached its merchant a moment ago.
+pub(super) fn release_checks(connection: &Connection) -> Result<(), LedgerError> {
+    let cross_check = Priority::CrossCheck.rank();
+    connection.execute(
+        "UPDATE errand SET
+            due_at = CASE WHEN again_priority = ?2 THEN again_at ELSE min(due_at, coalesce(again_at, due_at)) END,
+            priority = CASE WHEN again_priority = ?2 THEN ?2 ELSE min(priority, coalesce(again_priority, priority)) END,
+            attempts = CASE WHEN again_at IS NULL THEN attempts ELSE 0 END,
+            lease_token = NULL, leased_until = NULL, again_at = NULL, again_priority = NULL
+         WHERE kind = ?1 AND lease_token IS NOT NULL",
+        (ErrandKind::Check, cross_check),
+    )?;
+    Ok(())
 }
 
 pub(super) fn next_due(

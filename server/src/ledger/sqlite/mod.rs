@@ -117,6 +117,7 @@ impl SqliteLedger {
                 let file = LedgerFile::take(path)?;
                 let mut connection = file.open_writer(limits.busy_wait)?;
                 migration::migrate(&mut connection, migration::STEPS)?;
+                agenda::release_checks(&connection)?;
                 let readers = (0..limits.readers.max(1))
                     .map(|_| file.open_reader(limits.busy_wait))
                     .collect::<Result<_, _>>()?;

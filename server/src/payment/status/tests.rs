@@ -114,7 +114,6 @@ fn a_higher_kind_stays_in_the_round_and_a_lower_one_opens_the_next() {
         (15, Reported::Expired, 15),
         (15, Reported::Pending, 23),
         (16, Reported::Cancelled, 16),
-        (17, REJECTED, 17),
         (17, Reported::Pending, 23),
         (17, Reported::Verifying, 24),
         (17, Reported::Cancelled, 26),
@@ -130,6 +129,29 @@ fn a_higher_kind_stays_in_the_round_and_a_lower_one_opens_the_next() {
             "{held} {reported:?}"
         );
     }
+}
+
+#[test]
+fn another_reason_for_a_rejection_is_news() {
+    let abuse = Reported::Rejected(Reason::MarkedAsAbuse);
+    let rejected = standing_at(11);
+    let rejected = rejected.updated(&rejected.answered(REJECTED, at(1)).expect("news"), at(1));
+    assert_eq!(rejected.answered(REJECTED, at(2)), None);
+    let marked = rejected.updated(&rejected.answered(abuse, at(2)).expect("news"), at(2));
+    assert_eq!(
+        (marked.version, marked.reason),
+        (version(27), Some(Reason::MarkedAsAbuse))
+    );
+    assert_eq!(marked.answered(abuse, at(3)), None);
+    let last = State {
+        reason: Some(Reason::RejectedByPayer),
+        ..standing_at(997)
+    };
+    assert_eq!(
+        last.answered(abuse, at(3)),
+        None,
+        "there is no further round"
+    );
 }
 
 #[test]
@@ -325,6 +347,9 @@ proptest! {
         }
         world.rest();
         prop_assert_eq!(world.store.status(), world.khipu.kind().status());
+        if let Reported::Rejected(reason) = world.khipu {
+            prop_assert_eq!(world.store.reason, Some(reason));
+        }
         prop_assert!(!world.was_confirmed || world.store.version >= Version::CONFIRMED, "a confirmation was lost");
         prop_assert!(world.store.version.number() / 10 < LAST_ROUND || world.store.is_final());
     }

@@ -4,7 +4,7 @@ use std::fs;
 use std::path::Path;
 
 use super::*;
-use crate::ledger::suite::{confirming, id, saying, scheduling, status};
+use crate::ledger::suite::{at, confirming, id, saying, scheduling, status};
 use crate::payment::{Kind, Status};
 
 fn refused(path: &Path) -> String {
@@ -304,4 +304,38 @@ fn what_cannot_be_a_ledger_is_refused_with_the_reason() {
     let text = refused(directory.path());
     assert!(text.contains("cannot be opened"), "{text}");
     assert!(refused(Path::new("")).contains("not a file's path"));
+}
+
+/// The file belongs to one process: what it had leased when it was killed need not wait for the leases to run out.
+#[tokio::test]
+async fn a_check_that_a_killed_process_had_leased_is_due_when_the_file_is_opened_again() {
+    let directory = tempfile::tempdir().expect("directory");
+    let path = directory.path().join("chasqui.db");
+    let hour = Duration::from_secs(3600);
+    let ledger = open_file(&path);
+    for name in ["leased", "asked-for"] {
+        let check = scheduling(ErrandKind::Check, 10);
+        ledger.observe(&id(name), &check).await.expect("observe");
+    }
+    let leased = ledger.claim(ErrandKind::Check, at(10), 9, hour).await;
+    assert_eq!(leased.expect("claim").len(), 2);
+    let again = scheduling(ErrandKind::Check, 20);
+    ledger
+        .observe(&id("asked-for"), &again)
+        .await
+        .expect("observe");
+    drop(ledger);
+
+    let ledger = open_file(&path);
+    let leased = ledger.claim(ErrandKind::Check, at(20), 9, hour).await;
+    let mut names: Vec<_> = leased
+        .expect("claim")
+        .into_iter()
+        .map(|leased| (leased.payment_id.to_string(), leased.attempts))
+        .collect();
+    names.sort();
+    assert_eq!(
+        names,
+        [("asked-for".to_owned(), 0), ("leased".to_owned(), 0)]
+    );
 }
