@@ -64,10 +64,14 @@ impl Language {
 
     pub(super) const fn closing(self) -> &'static str {
         match self {
-            Self::Spanish => "Puedes cerrar esta página cuando quieras: tu pago sigue su curso.",
-            Self::English => "You can close this page at any time: your payment goes on by itself.",
+            Self::Spanish => {
+                "Puedes cerrar esta página cuando quieras: si tu pago se confirma, la tienda se entera igual."
+            }
+            Self::English => {
+                "You can close this page at any time: if your payment is confirmed, the shop is told all the same."
+            }
             Self::Portuguese => {
-                "Você pode fechar esta página quando quiser: seu pagamento continua."
+                "Você pode fechar esta página quando quiser: se o pagamento for confirmado, a loja será avisada."
             }
         }
     }
