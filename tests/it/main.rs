@@ -2,6 +2,7 @@
 //! tree or each kind of trouble.
 
 mod asking;
+mod both_stores;
 mod closed_page;
 mod command_line;
 mod connections;

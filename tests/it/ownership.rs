@@ -1,5 +1,5 @@
 //! Several accounts on one gateway: what one of them signs or asks about the payment of another is of no use to it, and
-//! takes nothing from the other. On both stores.
+//! takes nothing from the other.
 
 use chasqui_tests::api::Created;
 use chasqui_tests::deadline::eventually;
@@ -8,27 +8,10 @@ use chasqui_tests::settings::{Account, RECEIVER_ID, Settings};
 use chasqui_tests::stage::Stage;
 use serde_json::json;
 
+use crate::both_stores::on_both_stores;
 use crate::notifications::accepted;
 
 const OTHER_SECRET: &str = "other-secret-not-real";
-
-/// Each scenario on both stores, with a second account.
-macro_rules! on_both_stores {
-    ($($scenario:ident)*) => {
-        mod sqlite {
-            $(#[tokio::test] async fn $scenario() {
-                super::$scenario(super::start(None).await).await;
-            })*
-        }
-        mod redis {
-            use redis_processes::{Options, RedisServer};
-            $(#[tokio::test] async fn $scenario() {
-                let redis = RedisServer::start(&Options::default()).await;
-                super::$scenario(super::start(Some(redis.url())).await).await;
-            })*
-        }
-    };
-}
 
 on_both_stores! {
     an_account_cannot_squat_a_payment_by_notifying_of_it_first

@@ -10,28 +10,11 @@ use chasqui_tests::watcher::Watcher;
 use redis_processes::{Options, RedisServer};
 use serde_json::{Value, json};
 
+use crate::both_stores::on_both_stores;
 use crate::return_hop::{hop, visit};
 
 /// From a confirmation that was found by asking to its delivery, and then some.
 const DELIVERED_WITHIN: Duration = Duration::from_secs(25);
-
-/// Each scenario on both stores.
-macro_rules! on_both_stores {
-    ($($(#[$meta:meta])* $scenario:ident)*) => {
-        mod sqlite {
-            $($(#[$meta])* #[tokio::test] async fn $scenario() {
-                super::$scenario(super::start(None).await).await;
-            })*
-        }
-        mod redis {
-            use redis_processes::{Options, RedisServer};
-            $($(#[$meta])* #[tokio::test] async fn $scenario() {
-                let redis = RedisServer::start(&Options::default()).await;
-                super::$scenario(super::start(Some(redis.url())).await).await;
-            })*
-        }
-    };
-}
 
 on_both_stores! {
     an_open_page_and_a_new_one_turn_when_a_rejected_payment_is_paid_and_the_shop_is_told_once
