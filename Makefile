@@ -1,6 +1,6 @@
 # `make test` is the whole proof and what CI runs. It needs cargo, node and git, and installs or asks for the rest.
 
-.PHONY: test prepare lint client rust browser deny demo load
+.PHONY: test prepare lint client rust browser deny demo load simulate
 
 test: prepare lint client rust browser
 
@@ -38,3 +38,8 @@ load:
 	cargo build --release -p chasqui -p khipu-sandbox -p chasqui-tests
 	target/release/load idle --watchers 19000
 	target/release/load redis --payments 10000
+
+# The reports of tests/simulation/REPORT.md; each takes about eight minutes.
+simulate:
+	ulimit -S -n 16384 && cargo run --release -p chasqui-tests --bin simulate -- --payments 50000 --storage sqlite
+	ulimit -S -n 16384 && cargo run --release -p chasqui-tests --bin simulate -- --payments 50000 --storage redis
