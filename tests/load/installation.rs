@@ -3,6 +3,7 @@
 use std::net::{Ipv4Addr, SocketAddr, TcpListener};
 use std::path::{Path, PathBuf};
 use std::process::Command;
+use std::time::Duration;
 
 use clap::Args;
 use futures_util::stream::{self, StreamExt, TryStreamExt};
@@ -11,7 +12,7 @@ use serde_json::json;
 use tempfile::TempDir;
 
 use crate::Failure;
-use crate::process::Process;
+use crate::process::{Process, START_DEADLINE};
 
 const KHIPU_KEY: &str = "sandbox-api-key-not-real";
 const KHIPU_SECRET: &str = "sandbox-secret-not-real";
@@ -63,6 +64,26 @@ pub(crate) struct Payment {
     pub(crate) id: String,
     #[serde(rename = "status_token")]
     pub(crate) token: String,
+}
+
+/// Between two looks whether the gateway is ready.
+const LOOK_AGAIN: Duration = Duration::from_millis(20);
+
+/// A gateway listens before its storage is there.
+async fn until_ready(address: SocketAddr) -> Result<(), Failure> {
+    let client = reqwest::Client::builder().no_proxy().build()?;
+    let url = format!("http://{address}/readyz");
+    let ready = async {
+        loop {
+            match client.get(&url).send().await {
+                Ok(answer) if answer.status().is_success() => return,
+                _ => tokio::time::sleep(LOOK_AGAIN).await,
+            }
+        }
+    };
+    tokio::time::timeout(START_DEADLINE, ready)
+        .await
+        .map_err(|_| "the gateway did not become ready; its reason is above".into())
 }
 
 impl Installation {
@@ -122,6 +143,7 @@ filter = "warn"
             &["serve", "--config", &file.display().to_string()],
         )
         .await?;
+        until_ready(address).await?;
         Ok(Self {
             gateway,
             sandbox,

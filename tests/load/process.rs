@@ -9,8 +9,8 @@ use serde::Serialize;
 
 use crate::Failure;
 
-/// How long a child may take to say that it listens.
-const START_DEADLINE: Duration = Duration::from_secs(20);
+/// How long a child may take to say that it listens, and a gateway to become ready.
+pub(crate) const START_DEADLINE: Duration = Duration::from_secs(20);
 
 /// Processor time in `/proc` is counted in this many ticks a second, on every machine that Linux has run on in this century.
 const TICKS_PER_SECOND: f64 = 100.0;
