@@ -183,3 +183,26 @@ async fn a_payment_whose_time_is_over_expires_and_can_still_be_confirmed_late() 
     let status = watcher.until("confirmed").await;
     assert_eq!(status["late"], true, "{status}");
 }
+
+/// Khipu's answer to a creation has no date; until when it can be paid decides how long Khipu is asked.
+#[tokio::test]
+async fn a_payment_without_a_term_of_its_own_has_the_one_that_khipu_gives_it() {
+    let directory = tempfile::tempdir().expect("a directory");
+    let database = directory.path().join("chasqui.db");
+    let storage = format!("sqlite:{}", database.display());
+    let stage = Stage::start_with(|settings| settings.storage = storage).await;
+    let payment = stage.create(json!({})).await;
+    let kept = || -> Option<i64> {
+        let shell = rusqlite::Connection::open(&database).expect("a shell");
+        let sql = "SELECT expires_at FROM payment WHERE id = ?1";
+        shell
+            .query_row(sql, [&payment.id], |row| row.get(0))
+            .expect("the payment")
+    };
+    assert_eq!(kept(), None);
+    let path = format!("/v3/payments/{}", payment.id);
+    let at_khipu = stage.api.get(&path).await.expect(200).json();
+    let expires_date = at_khipu["expires_date"].as_str().expect("a date");
+    let expected: jiff::Timestamp = expires_date.parse().expect("RFC 3339");
+    assert_eq!(kept(), Some(expected.as_millisecond()));
+}
