@@ -121,8 +121,10 @@ pub(super) fn release_checks(connection: &Connection) -> Result<(), LedgerError>
     let cross_check = Priority::CrossCheck.rank();
     connection.execute(
         "UPDATE errand SET
-            due_at = CASE WHEN again_priority = ?2 THEN again_at ELSE min(due_at, coalesce(again_at, due_at)) END,
-            priority = CASE WHEN again_priority = ?2 THEN ?2 ELSE min(priority, coalesce(again_priority, priority)) END,
+            due_at = CASE WHEN again_at IS NULL THEN due_at WHEN again_priority = ?2 THEN again_at
+                     ELSE min(due_at, again_at) END,
+            priority = CASE WHEN again_at IS NULL THEN priority WHEN again_priority = ?2 THEN ?2
+                       ELSE min(priority, coalesce(again_priority, priority)) END,
             attempts = CASE WHEN again_at IS NULL THEN attempts ELSE 0 END,
             lease_token = NULL, leased_until = NULL, again_at = NULL, again_priority = NULL
          WHERE kind = ?1 AND lease_token IS NOT NULL",

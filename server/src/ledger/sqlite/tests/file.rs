@@ -5,7 +5,7 @@ use std::path::Path;
 
 use super::*;
 use crate::ledger::suite::{at, confirming, id, saying, scheduling, status};
-use crate::payment::{Kind, Status};
+use crate::payment::{Errand, Kind, Priority, Status};
 
 fn refused(path: &Path) -> String {
     match SqliteLedger::open(&Location::File(path.to_owned()), &Limits::default()) {
@@ -313,12 +313,21 @@ async fn a_check_that_a_killed_process_had_leased_is_due_when_the_file_is_opened
     let path = directory.path().join("chasqui.db");
     let hour = Duration::from_secs(3600);
     let ledger = open_file(&path);
-    for name in ["leased", "asked-for"] {
+    for name in ["leased", "asked-for", "over"] {
         let check = scheduling(ErrandKind::Check, 10);
         ledger.observe(&id(name), &check).await.expect("observe");
     }
     let leased = ledger.claim(ErrandKind::Check, at(10), 9, hour).await;
-    assert_eq!(leased.expect("claim").len(), 2);
+    assert_eq!(leased.expect("claim").len(), 3);
+    // Confirmed with a cross-check that follows the lease, and reversed before it ended.
+    let cross_check = Observation {
+        errands: vec![Errand::check(at(30), Priority::CrossCheck)],
+        ..saying(Kind::Confirmed, 15)
+    };
+    for observation in [cross_check, saying(Kind::Reversed, 16)] {
+        let observed = ledger.observe(&id("over"), &observation).await;
+        observed.expect("observe");
+    }
     let again = scheduling(ErrandKind::Check, 20);
     ledger
         .observe(&id("asked-for"), &again)
@@ -334,8 +343,6 @@ async fn a_check_that_a_killed_process_had_leased_is_due_when_the_file_is_opened
         .map(|leased| (leased.payment_id.to_string(), leased.attempts))
         .collect();
     names.sort();
-    assert_eq!(
-        names,
-        [("asked-for".to_owned(), 0), ("leased".to_owned(), 0)]
-    );
+    let expected = ["asked-for", "leased", "over"].map(|name| (name.to_owned(), 0));
+    assert_eq!(names, expected);
 }
