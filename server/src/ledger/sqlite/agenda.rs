@@ -64,7 +64,13 @@ pub(super) fn end_checks(
             "UPDATE errand SET again_at = ?3, again_priority = ?4
              WHERE payment_id = ?1 AND kind = ?2 AND lease_token IS NOT NULL",
         )?
-        .execute((id, ErrandKind::Check, cross_check, Priority::CrossCheck))?;
+        .execute((
+            id,
+            ErrandKind::Check,
+            cross_check,
+            // Without a time there is nothing whose priority it could be.
+            cross_check.map(|_| Priority::CrossCheck),
+        ))?;
     if leased > 0 {
         return Ok(());
     }
