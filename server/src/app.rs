@@ -1,4 +1,4 @@
-//! The composition root: the only file that knows every part; [`storage`] beside it knows which ledger and relay there are.
+//! The composition root: the only file that knows every part; [`storage`] beside it knows which store and relay there are.
 
 pub(crate) mod storage;
 
@@ -19,11 +19,11 @@ use crate::account::Secret;
 use crate::config::{Config, Storage};
 use crate::gateway::{Gateway, Parts, Wake};
 use crate::http::{self, Canary, Entrance, Readiness, Site};
-use crate::ledger::{Ledger, LedgerError};
 use crate::outbox::Outbox;
 use crate::push::{Hub, Intervals};
 use crate::reconciler::Reconciler;
-use crate::relay::Listener;
+use crate::relay::RelayListener;
+use crate::store::{Store, StoreError};
 use crate::token::StatusTokens;
 use crate::{clock, khipu, telemetry};
 use storage::Opened;
@@ -44,7 +44,7 @@ pub enum AppError {
         error: io::Error,
     },
     #[error("storage.url cannot be opened: {0}")]
-    Ledger(LedgerError),
+    Store(StoreError),
     #[error("storage.url: {0}")]
     Redis(String),
     /// One line each.
@@ -109,7 +109,7 @@ async fn run_on(
         opened = opening => opened?,
         () = &mut shutdown => return Ok(()),
     };
-    let ledger = Arc::clone(&opened.ledger);
+    let store = Arc::clone(&opened.store);
     let signing_keys = signing_keys(&config)?;
     let limits = &config.limits;
 
@@ -119,11 +119,11 @@ async fn run_on(
         lifetime: limits.connection_lifetime,
     };
     let hub = Arc::new(Hub::new(limits.watchers_per_payment, intervals));
-    let relay = opened.relay(Arc::clone(&hub) as Arc<dyn Listener>);
+    let relay = opened.relay(Arc::clone(&hub) as Arc<dyn RelayListener>);
     let khipu = khipu::Client::new(&config.khipu, limits.khipu_answer_bytes)?;
     let wake = Wake::default();
     let parts = Parts {
-        ledger: Arc::clone(&ledger),
+        store: Arc::clone(&store),
         relay,
         hub: Arc::clone(&hub),
         khipu,
@@ -148,8 +148,13 @@ async fn run_on(
 
     let mut loops = start_loops(&hub, &gateway, &readiness);
     let mut deliveries =
-        tokio::spawn(outbox(&gateway, &ledger)?.run(wake.deliveries.clone(), stopped()));
-    let reconciler = Reconciler::new(Arc::clone(&gateway), Arc::clone(&ledger), wake.checks);
+        tokio::spawn(outbox(&gateway, &store)?.run(wake.deliveries.clone(), stopped()));
+    let reconciler = Reconciler::new(
+        Arc::clone(&gateway),
+        store.clone(),
+        store.clone(),
+        wake.checks,
+    );
     let mut checks = tokio::spawn(reconciler.run(stopped()));
 
     doors.public.open(http::public(Arc::clone(&site)));
@@ -256,14 +261,15 @@ fn why(ended: Result<(), JoinError>) -> String {
 /// What requests under way are granted even when the drain window is used up.
 const LAST_REQUESTS: Duration = Duration::from_secs(1);
 
-fn outbox(gateway: &Arc<Gateway>, ledger: &Arc<dyn Ledger>) -> Result<Outbox, AppError> {
+fn outbox(gateway: &Arc<Gateway>, store: &Arc<dyn Store>) -> Result<Outbox, AppError> {
     let asking = Arc::clone(gateway);
     let rebuild = Arc::new(move |id, account| {
         let gateway = Arc::clone(&asking);
         async move { gateway.rebuild_notification(&account, &id).await }.boxed()
     });
     Outbox::new(
-        Arc::clone(ledger),
+        store.clone(),
+        store.clone(),
         &gateway.accounts,
         rebuild,
         Default::default(),
@@ -339,10 +345,10 @@ fn fresh_key() -> Secret {
 mod tests {
     use super::storage::Engine;
     use super::*;
-    use crate::ledger::sqlite::Location;
+    use crate::store::sqlite::Location;
 
     #[tokio::test]
-    async fn a_panic_in_the_ledgers_writer_ends_the_process() {
+    async fn a_panic_in_the_stores_writer_ends_the_process() {
         let config = Config::from_toml(
             r#"
             [server]
@@ -362,10 +368,10 @@ mod tests {
         .expect("valid");
         let listeners = Listeners::bind(&config).await.expect("free ports");
         let opened = storage::sqlite(&Location::Memory).expect("opened");
-        let Engine::Sqlite(ledger) = &opened.engine else {
+        let Engine::Sqlite(store) = &opened.engine else {
             panic!("it is SQLite");
         };
-        let ledger = Arc::clone(ledger);
+        let store = Arc::clone(store);
         let running = run_on(
             async { Ok(opened) },
             config,
@@ -374,11 +380,11 @@ mod tests {
         );
         let (ended, ()) = tokio::join!(
             tokio::time::timeout(Duration::from_secs(30), running),
-            ledger.panic_in_the_writer()
+            store.panic_in_the_writer()
         );
         let error = ended.expect("in time").expect_err("it is broken");
         assert!(
-            error.to_string().contains("ledger-writer panicked"),
+            error.to_string().contains("store-writer panicked"),
             "{error}"
         );
     }

@@ -3,7 +3,7 @@
 use crate::app::storage;
 use crate::config::{Config, Storage};
 use crate::khipu;
-use crate::ledger::sqlite::{Condition, Location, SqliteLedger};
+use crate::store::sqlite::{Condition, Location, SqliteStore};
 
 /// What is fine and what is not, each in one line for people. Never shows a secret.
 pub async fn examine(config: &Config) -> Vec<Result<String, String>> {
@@ -29,7 +29,7 @@ pub async fn examine(config: &Config) -> Vec<Result<String, String>> {
 async fn examine_storage(storage: &Storage) -> Result<String, String> {
     if let Storage::File(path) = storage {
         let location = Location::File(path.clone());
-        let condition = SqliteLedger::condition(&location, &Default::default())
+        let condition = SqliteStore::condition(&location, &Default::default())
             .map_err(|error| format!("storage.url: {error}"))?;
         match condition {
             Condition::InUse => return Ok("storage is in use by a running chasqui".to_owned()),
@@ -45,8 +45,8 @@ async fn examine_storage(storage: &Storage) -> Result<String, String> {
         .await
         .map_err(|error| error.to_string())?;
     opened
-        .ledger
-        .ready()
+        .store
+        .health_check()
         .await
         .map_err(|error| format!("storage.url: {error}"))?;
     let warnings: String = findings
@@ -78,7 +78,7 @@ mod tests {
     #[tokio::test]
     async fn storage_of_a_running_installation_is_fine() {
         let (_directory, file, location) = a_file();
-        let _running = SqliteLedger::open(&location, &Default::default()).expect("open");
+        let _running = SqliteStore::open(&location, &Default::default()).expect("open");
         let finding = examine_storage(&file).await;
         assert_eq!(
             finding.as_deref(),
@@ -89,7 +89,7 @@ mod tests {
     #[tokio::test]
     async fn older_storage_is_told_and_not_migrated() {
         let (_directory, file, location) = a_file();
-        drop(SqliteLedger::open(&location, &Default::default()).expect("open"));
+        drop(SqliteStore::open(&location, &Default::default()).expect("open"));
         let Storage::File(path) = &file else { return };
         let version = || {
             let shell = rusqlite::Connection::open(path).expect("shell");

@@ -1,6 +1,6 @@
 //! Chasqui: the real-time payment-status gateway for Khipu.
 //!
-//! The modules in reading order. Arrows point down only: `http` calls the gateway, the gateway commits to the ledger and
+//! The modules in reading order. Arrows point down only: `http` calls the gateway, the gateway commits to the store and
 //! tells the relay, the hub hands it to watchers, the outbox to merchants. ARCHITECTURE.md walks through it.
 
 pub mod app;
@@ -19,10 +19,10 @@ pub mod clock;
 pub mod token;
 
 pub mod khipu;
-pub mod ledger;
 pub mod outbox;
 pub mod push;
 pub mod redis;
 pub mod relay;
+pub mod store;
 
 pub mod http;

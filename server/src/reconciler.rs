@@ -13,8 +13,8 @@ use tokio_util::task::TaskTracker;
 
 use crate::clock;
 use crate::gateway::{AskError, CHECKS_WAITING, CROSS_CHECK_DELAY, Gateway, InTurn};
-use crate::ledger::{Attempt, Leased, Ledger, Settlement};
-use crate::payment::{CheckPlan, ErrandKind, Payment, Priority, Timestamp, Version, retry};
+use crate::payment::{CheckPlan, JobKind, Payment, Priority, Timestamp, Version, retry};
+use crate::store::{JobAttempt, JobQueue, JobResult, LeasedJob, PaymentReader};
 
 /// Checks in hand at once beside those that wait for a slot, and the most that are leased in one step; more wait in the store.
 /// An account whose line is full holds up no other's.
@@ -41,7 +41,7 @@ const CROSS_CHECK_PATIENCE: Duration = Duration::from_secs(600);
 /// The agenda is not asked again at once for what is due and in somebody's hands.
 const SHORTEST_REST: Duration = Duration::from_millis(50);
 
-/// Between two looks at the agenda, however many checks are scheduled meanwhile: one look finds all of them, and on a ledger
+/// Between two looks at the agenda, however many checks are scheduled meanwhile: one look finds all of them, and on a store
 /// that is shared each costs something in every partition.
 const BREATHER: Duration = Duration::from_millis(20);
 
@@ -51,15 +51,22 @@ const IDLE: Duration = Duration::from_secs(5);
 #[derive(Debug)]
 pub struct Reconciler {
     gateway: Arc<Gateway>,
-    ledger: Arc<dyn Ledger>,
+    jobs: Arc<dyn JobQueue>,
+    payments: Arc<dyn PaymentReader>,
     wake: Arc<Notify>,
 }
 
 impl Reconciler {
-    pub fn new(gateway: Arc<Gateway>, ledger: Arc<dyn Ledger>, wake: Arc<Notify>) -> Self {
+    pub fn new(
+        gateway: Arc<Gateway>,
+        jobs: Arc<dyn JobQueue>,
+        payments: Arc<dyn PaymentReader>,
+        wake: Arc<Notify>,
+    ) -> Self {
         Self {
             gateway,
-            ledger,
+            jobs,
+            payments,
             wake,
         }
     }
@@ -95,9 +102,9 @@ impl Reconciler {
             drop(free);
             let looked_at = Instant::now();
             match this
-                .ledger
-                .claim(
-                    ErrandKind::Check,
+                .jobs
+                .lease_due(
+                    JobKind::Check,
                     clock::now(),
                     hands.available_permits().min(IN_HAND),
                     LEASE,
@@ -127,7 +134,7 @@ impl Reconciler {
     }
 
     async fn rest(&self) {
-        let until_due = match self.ledger.next_due(ErrandKind::Check).await {
+        let until_due = match self.jobs.next_due(JobKind::Check).await {
             Ok(Some(due)) => due.since(clock::now()),
             _ => IDLE,
         };
@@ -136,7 +143,7 @@ impl Reconciler {
     }
 
     /// Once `cut` is true (or its sender gone) a check that is still under way is put back as it was taken.
-    async fn check(&self, mut leased: Leased, mut cut: watch::Receiver<bool>) {
+    async fn check(&self, mut leased: LeasedJob, mut cut: watch::Receiver<bool>) {
         let started = clock::now();
         let ending = tokio::select! {
             biased;
@@ -144,16 +151,16 @@ impl Reconciler {
             ending = self.ask(&leased) => ending,
         };
         let (result, settlement) = match ending {
-            Ending::Over => (None, Settlement::Done),
-            Ending::Untried { due_at } => (None, Settlement::Untried { due_at }),
-            Ending::Done(result) => (Some(result), Settlement::Done),
+            Ending::Over => (None, JobResult::Done),
+            Ending::Untried { due_at } => (None, JobResult::PutBack { due_at }),
+            Ending::Done(result) => (Some(result), JobResult::Done),
             Ending::GivenUp(result) => {
                 metrics::counter!("chasqui_checks_given_up_total").increment(1);
                 tracing::warn!(
                     payment_id = %leased.payment_id,
                     "a payment is still not decided long after its expiry; khipu is asked about it again only when it is visited or notified of"
                 );
-                (Some(result), Settlement::Dead)
+                (Some(result), JobResult::Dead)
             }
             Ending::Again {
                 result,
@@ -161,15 +168,15 @@ impl Reconciler {
                 priority,
             } => {
                 leased.priority = priority;
-                (Some(result), Settlement::Again { due_at })
+                (Some(result), JobResult::Retry { due_at })
             }
         };
-        let attempt = result.map(|result| Attempt {
+        let attempt = result.map(|result| JobAttempt {
             at: started,
             duration: clock::now().since(started),
             result,
         });
-        let settled = self.ledger.settle(&leased, &settlement, attempt.as_ref());
+        let settled = self.jobs.finish(&leased, &settlement, attempt.as_ref());
         match settled.await {
             Ok(true) => {}
             Ok(false) => {
@@ -181,9 +188,9 @@ impl Reconciler {
         }
     }
 
-    async fn ask(&self, leased: &Leased) -> Ending {
+    async fn ask(&self, leased: &LeasedJob) -> Ending {
         let id = &leased.payment_id;
-        let payment = match self.ledger.payment(id).await {
+        let payment = match self.payments.payment(id).await {
             Ok(Some(payment)) => payment,
             Ok(None) => return Ending::Over,
             Err(error) => return unread(leased, error.to_string()),
@@ -211,7 +218,7 @@ impl Reconciler {
             InTurn::NoRoom { retry_in } => return put_off(leased, &payment, retry_in),
         };
         // With what the answer has changed, such as the terms of a payment that was not known.
-        let payment = match self.ledger.payment(id).await {
+        let payment = match self.payments.payment(id).await {
             Ok(Some(payment)) => payment,
             Ok(None) => return Ending::Over,
             Err(error) => return unread(leased, error.to_string()),
@@ -255,7 +262,7 @@ fn is_over(payment: &Payment) -> bool {
     payment.state.is_final()
 }
 
-fn awaits_cross_check(leased: &Leased, payment: &Payment) -> bool {
+fn awaits_cross_check(leased: &LeasedJob, payment: &Payment) -> bool {
     leased.priority == Priority::CrossCheck && payment.state.version == Version::CONFIRMED
 }
 
@@ -271,7 +278,7 @@ fn dropped() -> Ending {
 }
 
 /// Nothing was asked for this check. A cross-check that would come too late is not made.
-fn put_off(leased: &Leased, payment: &Payment, wait: Duration) -> Ending {
+fn put_off(leased: &LeasedJob, payment: &Payment, wait: Duration) -> Ending {
     let due_at = clock::now().plus(wait);
     match awaits_cross_check(leased, payment) && due_at > last_cross_check(payment) {
         true => dropped(),
@@ -280,7 +287,7 @@ fn put_off(leased: &Leased, payment: &Payment, wait: Duration) -> Ending {
 }
 
 /// The plan is not known while the store cannot be read.
-fn unread(leased: &Leased, result: String) -> Ending {
+fn unread(leased: &LeasedJob, result: String) -> Ending {
     Ending::Again {
         result,
         due_at: clock::now().plus(retry(leased.attempts).unwrap_or(LONGEST_RETRY)),
@@ -288,7 +295,7 @@ fn unread(leased: &Leased, result: String) -> Ending {
     }
 }
 
-fn undecided(leased: &Leased, payment: &Payment, result: String, answered: bool) -> Ending {
+fn undecided(leased: &LeasedJob, payment: &Payment, result: String, answered: bool) -> Ending {
     let now = clock::now();
     let attempts = leased.attempts;
     if is_over(payment) {
@@ -313,7 +320,7 @@ fn undecided(leased: &Leased, payment: &Payment, result: String, answered: bool)
 
 /// Khipu's side that answers may lag behind its side that notifies: of a payment that was not made here it is believed when
 /// it has said so a few times.
-fn not_found(leased: &Leased, payment: &Payment, result: String) -> Ending {
+fn not_found(leased: &LeasedJob, payment: &Payment, result: String) -> Ending {
     if payment.terms.is_none() && leased.attempts + 1 >= TIMES_NOT_FOUND {
         tracing::warn!(payment_id = %leased.payment_id, "khipu does not know a payment of which it seemed to notify");
         return Ending::Done("khipu knows no such payment".into());
@@ -325,8 +332,8 @@ fn not_found(leased: &Leased, payment: &Payment, result: String) -> Ending {
 mod tests {
     use super::*;
     use crate::gateway::fixture::{DEADLINE, Stage, id};
-    use crate::ledger::Event;
-    use crate::payment::{Errand, Kind, MerchantUrls, Observation, Reported, Source, State};
+    use crate::payment::{Kind, MerchantUrls, NewJob, Observation, PaymentState, Reported, Source};
+    use crate::store::TimelineEvent;
 
     use metrics_exporter_prometheus::PrometheusBuilder;
 
@@ -341,11 +348,12 @@ mod tests {
         // Takes the question, and says nothing.
         let khipu = std::net::TcpListener::bind("127.0.0.1:0").expect("a free port");
         let stage = Stage::before(&format!("http://{}", khipu.local_addr().expect("bound")));
-        let errands = vec![Errand::check(clock::now(), Priority::Notified)];
-        stage.commit_with(&id("a"), Kind::Verifying, errands).await;
+        let jobs = vec![NewJob::check(clock::now(), Priority::Notified)];
+        stage.commit_with(&id("a"), Kind::Verifying, jobs).await;
         let reconciler = Reconciler::new(
             Arc::clone(&stage.gateway),
-            Arc::clone(&stage.ledger),
+            stage.store.clone(),
+            stage.store.clone(),
             Arc::default(),
         );
         let (stop, stopped) = tokio::sync::oneshot::channel::<()>();
@@ -354,11 +362,7 @@ mod tests {
         }));
         let leased = async {
             loop {
-                let due = stage
-                    .ledger
-                    .next_due(ErrandKind::Check)
-                    .await
-                    .expect("read");
+                let due = stage.store.next_due(JobKind::Check).await.expect("read");
                 // Under a lease it is due when that ends.
                 if due.expect("a check") > clock::now().plus(Duration::from_secs(60)) {
                     return;
@@ -374,47 +378,48 @@ mod tests {
     }
 
     /// What is recorded of one check, and the check as the next claim finds it.
-    async fn checked(stage: &Stage) -> (Vec<Event>, Leased) {
+    async fn checked(stage: &Stage) -> (Vec<TimelineEvent>, LeasedJob) {
         let reconciler = Reconciler::new(
             Arc::clone(&stage.gateway),
-            Arc::clone(&stage.ledger),
+            stage.store.clone(),
+            stage.store.clone(),
             Arc::default(),
         );
         let claim = async |now| {
-            let claimed = stage.ledger.claim(ErrandKind::Check, now, 9, LEASE).await;
+            let claimed = stage.store.lease_due(JobKind::Check, now, 9, LEASE).await;
             claimed.expect("claimed").pop().expect("a check")
         };
         let before = clock::now();
         reconciler.check(claim(before).await, never_cut()).await;
-        let due = stage.ledger.next_due(ErrandKind::Check).await;
+        let due = stage.store.next_due(JobKind::Check).await;
         let due = due.expect("read").expect("put back");
         assert!(due >= before.plus(ASKED_JUST_NOW), "not at once");
-        let timeline = stage.ledger.timeline(&id("a")).await.expect("timeline");
+        let timeline = stage.store.timeline(&id("a")).await.expect("timeline");
         let attempts = timeline.into_iter().map(|entry| entry.event);
-        let attempts = attempts.filter(|event| matches!(event, Event::Attempted { .. }));
+        let attempts = attempts.filter(|event| matches!(event, TimelineEvent::Attempted { .. }));
         (attempts.collect(), claim(due).await)
     }
 
     /// The only check that is there, in the hands of nobody else.
-    async fn leased(stage: &Stage, now: Timestamp) -> Leased {
-        let claimed = stage.ledger.claim(ErrandKind::Check, now, 9, LEASE).await;
+    async fn leased(stage: &Stage, now: Timestamp) -> LeasedJob {
+        let claimed = stage.store.lease_due(JobKind::Check, now, 9, LEASE).await;
         claimed.expect("claimed").pop().expect("a check")
     }
 
-    async fn check(stage: &Stage, leased: Leased) {
-        let (gateway, ledger) = (Arc::clone(&stage.gateway), Arc::clone(&stage.ledger));
-        let reconciler = Reconciler::new(gateway, ledger, Arc::default());
+    async fn check(stage: &Stage, leased: LeasedJob) {
+        let (gateway, store) = (Arc::clone(&stage.gateway), Arc::clone(&stage.store));
+        let reconciler = Reconciler::new(gateway, store.clone(), store, Arc::default());
         reconciler.check(leased, never_cut()).await;
     }
 
     async fn attempts(stage: &Stage) -> usize {
-        let timeline = stage.ledger.timeline(&id("a")).await.expect("timeline");
-        let attempted = |event: &Event| matches!(event, Event::Attempted { .. });
+        let timeline = stage.store.timeline(&id("a")).await.expect("timeline");
+        let attempted = |event: &TimelineEvent| matches!(event, TimelineEvent::Attempted { .. });
         timeline.iter().filter(|it| attempted(&it.event)).count()
     }
 
     async fn next_due(stage: &Stage) -> Option<Timestamp> {
-        let due = stage.ledger.next_due(ErrandKind::Check).await;
+        let due = stage.store.next_due(JobKind::Check).await;
         due.expect("read")
     }
 
@@ -429,9 +434,9 @@ mod tests {
             }
             .final_update(),
             notification: None,
-            errands: vec![Errand::check(at, Priority::CrossCheck)],
+            jobs: vec![NewJob::check(at, Priority::CrossCheck)],
         };
-        let observed = stage.ledger.observe(&id("a"), &confirmed).await;
+        let observed = stage.store.observe(&id("a"), &confirmed).await;
         observed.expect("committed");
     }
 
@@ -490,9 +495,9 @@ mod tests {
                 payment_url: None,
                 expires_at: None,
                 created_at,
-                state: State::created(created_at),
+                state: PaymentState::created(created_at),
             };
-            stage.ledger.create(&payment).await.expect("created");
+            stage.store.create(&payment).await.expect("created");
             check(&stage, leased(&stage, now).await).await;
             assert_eq!(attempts(&stage).await, 1);
             assert_eq!(next_due(&stage).await.is_none(), given_up, "{days} days");
@@ -506,8 +511,8 @@ mod tests {
 
     async fn stage() -> Stage {
         let stage = Stage::in_memory();
-        let errands = vec![Errand::check(clock::now(), Priority::Notified)];
-        stage.commit_with(&id("a"), Kind::Verifying, errands).await;
+        let jobs = vec![NewJob::check(clock::now(), Priority::Notified)];
+        stage.commit_with(&id("a"), Kind::Verifying, jobs).await;
         stage
     }
 
@@ -515,7 +520,10 @@ mod tests {
     async fn a_check_of_what_was_just_asked_about_is_put_off_and_is_no_attempt() {
         let stage = stage().await;
         let minute = Duration::from_secs(60);
-        let turn = stage.ledger.take_turn(&id("a"), clock::now(), minute).await;
+        let turn = stage
+            .store
+            .try_lock_poll(&id("a"), clock::now(), minute)
+            .await;
         assert!(turn.expect("taken"), "another instance asks");
         let (attempts, next) = checked(&stage).await;
         assert_eq!((attempts, next.attempts), (Vec::new(), 0));
@@ -527,7 +535,10 @@ mod tests {
         let (attempts, next) = checked(&stage).await;
         assert_eq!((attempts.len(), next.attempts), (1, 1));
         let minute = Duration::from_secs(60);
-        let turn = stage.ledger.take_turn(&id("a"), clock::now(), minute).await;
+        let turn = stage
+            .store
+            .try_lock_poll(&id("a"), clock::now(), minute)
+            .await;
         assert!(!turn.expect("asked"), "it was the check's");
     }
 }

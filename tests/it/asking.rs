@@ -46,7 +46,7 @@ async fn a_payment_that_nobody_asks_about_ends_right_for_page_and_shop() {
             let shell = rusqlite::Connection::open(&database).expect("a shell");
             let moved = shell
                 .execute(
-                    "UPDATE errand SET due_at = 1 WHERE payment_id = ?1 AND kind = 'check'",
+                    "UPDATE job SET due_at = 1 WHERE payment_id = ?1 AND kind = 'check'",
                     [payment_id],
                 )
                 .expect("moved");

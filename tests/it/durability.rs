@@ -129,7 +129,7 @@ async fn a_200_waits_for_the_disk() {
 
 #[tokio::test]
 async fn a_commit_that_nobody_waited_for_any_more_is_announced_all_the_same() {
-    /// The ledger's callers wait 10 s.
+    /// The store's callers wait 10 s.
     const DELAY: Duration = Duration::from_secs(12);
     let (_sandbox, gateway, api) = start().await;
     let mut merchant = Merchant::start().await;
@@ -158,7 +158,7 @@ async fn healthz_says_by_part_what_is_wrong_and_only_the_operator_in_what_words(
     assert_eq!(well["status"], "ok");
     assert_eq!(
         well["parts"],
-        json!({ "instance": "ok", "ledger": "ok", "relay": "ok" })
+        json!({ "instance": "ok", "store": "ok", "relay": "ok" })
     );
     assert!(well["version"].is_string(), "{well}");
 
@@ -173,12 +173,12 @@ async fn healthz_says_by_part_what_is_wrong_and_only_the_operator_in_what_words(
     }
     let ill = ill.json();
     assert_eq!(ill["status"], "degraded");
-    let parts = json!({ "instance": "ok", "ledger": "not available: failing", "relay": "ok" });
+    let parts = json!({ "instance": "ok", "store": "not available: failing", "relay": "ok" });
     assert_eq!(ill["parts"], parts);
     let admin = Api::new(&gateway.admin_url().await, "");
     let ill = admin.try_get("/healthz").await.expect("an answer");
-    let ledger = ill.expect(503).json()["parts"]["ledger"].clone();
-    let words = ledger.as_str().expect("text").to_lowercase();
+    let store = ill.expect(503).json()["parts"]["store"].clone();
+    let words = store.as_str().expect("text").to_lowercase();
     assert!(words.starts_with("not available: "), "{words}");
     assert!(words.contains("i/o"), "{words}");
     api.try_get("/readyz").await.expect("an answer").expect(200);

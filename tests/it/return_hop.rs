@@ -394,7 +394,7 @@ async fn forgotten() -> (TempDir, Stage, String) {
         .await;
     let path = hop(&stage, &payment, "return_url").await;
     let shell = rusqlite::Connection::open(&database).expect("a shell");
-    for table in ["errand", "record", "notification"] {
+    for table in ["job", "record", "notification"] {
         let sql = format!("DELETE FROM {table} WHERE payment_id = ?1");
         shell.execute(&sql, [&payment.id]).expect("deleted");
     }

@@ -242,7 +242,7 @@ async fn many_who_ask_for_an_unknown_payment_share_one_question() {
     }
     front.holds(1).await;
     for _ in 0..5 {
-        // The ledger answers in turn, so by then all ten have heard that it does not know the payment.
+        // The store answers in turn, so by then all ten have heard that it does not know the payment.
         stage.api.get("/healthz").await.expect(200);
     }
     assert_eq!(front.questions_about(&direct), 1);

@@ -1,4 +1,4 @@
-//! Opens what `storage.url` names: a ledger, and the relay that goes with it.
+//! Opens what `storage.url` names: a store, and the relay that goes with it.
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -7,13 +7,13 @@ use tokio::time::{Instant, sleep};
 
 use super::AppError;
 use crate::config::Storage;
-use crate::ledger::Ledger;
-use crate::ledger::redis::RedisLedger;
-use crate::ledger::sqlite::{Location, SqliteLedger};
 use crate::redis::condition::{self, Finding};
 use crate::redis::{Failure, Redis, Settings};
 use crate::relay::redis::RedisRelay;
-use crate::relay::{Listener, LocalRelay, Relay};
+use crate::relay::{LocalRelay, Relay, RelayListener};
+use crate::store::Store;
+use crate::store::redis::RedisStore;
+use crate::store::sqlite::{Location, SqliteStore};
 
 /// How long a Redis is waited for at start: one that starts beside us takes a moment, and one that is not there is better
 /// told to whoever started us than waited for in silence.
@@ -22,31 +22,31 @@ const START_PATIENCE: Duration = Duration::from_secs(30);
 /// Between two attempts to reach it.
 const TRY_AGAIN: Duration = Duration::from_secs(1);
 
-/// A ledger, and how its changes reach other instances.
+/// A store, and how its changes reach other instances.
 #[derive(Debug)]
 pub(crate) struct Opened {
-    pub(crate) ledger: Arc<dyn Ledger>,
+    pub(crate) store: Arc<dyn Store>,
     pub(super) engine: Engine,
 }
 
 #[derive(Debug)]
 pub(super) enum Engine {
-    Sqlite(Arc<SqliteLedger>),
+    Sqlite(Arc<SqliteStore>),
     Redis(Arc<Redis>),
 }
 
 impl Opened {
-    pub(crate) fn relay(&self, listener: Arc<dyn Listener>) -> Arc<dyn Relay> {
+    pub(crate) fn relay(&self, listener: Arc<dyn RelayListener>) -> Arc<dyn Relay> {
         match &self.engine {
             Engine::Sqlite(_) => Arc::new(LocalRelay::new(listener)),
             Engine::Redis(redis) => Arc::new(RedisRelay::new(Arc::clone(redis), listener)),
         }
     }
 
-    /// Done, with the reason, when the ledger will not work again in this process.
+    /// Done, with the reason, when the store will not work again in this process.
     pub(super) fn failed(&self) -> impl Future<Output = String> + use<> {
         let failed = match &self.engine {
-            Engine::Sqlite(ledger) => Some(ledger.failed()),
+            Engine::Sqlite(store) => Some(store.failed()),
             // Whatever happens to a Redis, it may come back.
             Engine::Redis(_) => None,
         };
@@ -100,11 +100,11 @@ async fn try_open(settings: &Settings) -> Result<(Opened, Vec<Finding>), AppErro
     let redis = Redis::open(settings).await.map_err(away)?;
     let findings = condition::examine(&redis).await.map_err(away)?;
     refuse(&findings)?;
-    let ledger = RedisLedger::open(Arc::clone(&redis), settings)
+    let store = RedisStore::open(Arc::clone(&redis), settings)
         .await
         .map_err(|error| AppError::Redis(error.to_string()))?;
     let opened = Opened {
-        ledger: Arc::new(ledger),
+        store: Arc::new(store),
         engine: Engine::Redis(redis),
     };
     Ok((opened, findings))
@@ -123,10 +123,10 @@ fn refuse(findings: &[Finding]) -> Result<(), AppError> {
 }
 
 pub(super) fn sqlite(location: &Location) -> Result<Opened, AppError> {
-    let ledger = SqliteLedger::open(location, &Default::default()).map_err(AppError::Ledger)?;
-    let ledger = Arc::new(ledger);
+    let store = SqliteStore::open(location, &Default::default()).map_err(AppError::Store)?;
+    let store = Arc::new(store);
     Ok(Opened {
-        ledger: Arc::<SqliteLedger>::clone(&ledger),
-        engine: Engine::Sqlite(ledger),
+        store: Arc::<SqliteStore>::clone(&store),
+        engine: Engine::Sqlite(store),
     })
 }

@@ -20,7 +20,7 @@ const SHORTEST_RETENTION: Duration = DAY.saturating_mul(7);
 /// Longer than any law asks for; what Redis counts in must hold it.
 const LONGEST_RETENTION: Duration = DAY.saturating_mul(3650);
 
-/// A call of the ledger's takes three seconds at most, and a write may have to wait for those before it.
+/// A call of the store's takes three seconds at most, and a write may have to wait for those before it.
 const WAIT_TIMEOUT_LIMIT: Duration = Duration::from_secs(2);
 
 #[derive(Debug, Clone, PartialEq, Eq)]

@@ -15,11 +15,11 @@ use crate::account::Account;
 use crate::clock;
 use crate::khipu::KhipuError;
 use crate::khipu::wire::PaymentAnswer;
-use crate::ledger::LedgerError;
 use crate::payment::{
-    AccountName, Errand, Kind, Observation, Payment, PaymentId, Price, Priority, Reported, Source,
-    State, StatusUpdate, Timestamp, Version,
+    AccountName, Kind, NewJob, Observation, Payment, PaymentId, PaymentState, Price, Priority,
+    Reported, Source, StatusUpdate, Timestamp, Version,
 };
+use crate::store::StoreError;
 
 /// However long Khipu asks us to leave it alone, watchers are not left without an answer for longer.
 const LONGEST_PAUSE: Duration = Duration::from_secs(60);
@@ -40,10 +40,10 @@ enum Pending {
 pub enum AskError {
     #[error(transparent)]
     Khipu(KhipuError),
-    #[error("the ledger is not available: {0}")]
-    Ledger(String),
+    #[error("the store is not available: {0}")]
+    Store(String),
     #[error("the payment belongs to another account")]
-    Foreign,
+    WrongAccount,
     /// It said so a moment ago.
     #[error("khipu knows no such payment")]
     Unknown,
@@ -57,18 +57,18 @@ impl From<AskError> for GatewayError {
         match error {
             AskError::Khipu(error) if error.is_not_found() => Self::UnknownPayment,
             AskError::Khipu(error) => Self::Khipu(error),
-            AskError::Ledger(reason) => Self::Ledger(LedgerError::Unavailable(reason)),
-            AskError::Foreign | AskError::Unknown => Self::UnknownPayment,
+            AskError::Store(reason) => Self::Store(StoreError::Unavailable(reason)),
+            AskError::WrongAccount | AskError::Unknown => Self::UnknownPayment,
             AskError::Busy { retry_after } => Self::Busy { retry_after },
         }
     }
 }
 
-impl From<LedgerError> for AskError {
-    fn from(error: LedgerError) -> Self {
+impl From<StoreError> for AskError {
+    fn from(error: StoreError) -> Self {
         match error {
-            LedgerError::Foreign => Self::Foreign,
-            LedgerError::Unavailable(reason) => Self::Ledger(reason),
+            StoreError::WrongAccount => Self::WrongAccount,
+            StoreError::Unavailable(reason) => Self::Store(reason),
         }
     }
 }
@@ -169,8 +169,8 @@ impl Gateway {
     ) -> Answered {
         // Read before the question is put: an answer counts only if the store still holds this when it comes.
         let held = self.held(account, id).await;
-        if matches!(held, Err(AskError::Foreign)) {
-            return Err(AskError::Foreign);
+        if matches!(held, Err(AskError::WrongAccount)) {
+            return Err(AskError::WrongAccount);
         }
         let asked_at = clock::now();
         let answer = Arc::new(self.question(account, id).await?);
@@ -181,20 +181,20 @@ impl Gateway {
             }
             Err(error) => Err(error),
         };
-        if let Err(AskError::Ledger(_)) = &applied {
+        if let Err(AskError::Store(_)) = &applied {
             self.go_on_uncommitted(account, id, &answer);
         }
         applied.map(|()| answer)
     }
 
-    /// What the store holds of the payment. `Foreign` where another account is known to own it: a record without terms is
+    /// What the store holds of the payment. `WrongAccount` where another account is known to own it: a record without terms is
     /// no more than that account's notification.
     async fn held(&self, account: &Account, id: &PaymentId) -> Result<Option<Payment>, AskError> {
-        let read = tokio::time::timeout(READ_PATIENCE, self.ledger.payment(id)).await;
-        let held = read.map_err(|_| AskError::Ledger("it keeps silent".to_owned()))??;
+        let read = tokio::time::timeout(READ_PATIENCE, self.store.payment(id)).await;
+        let held = read.map_err(|_| AskError::Store("it keeps silent".to_owned()))??;
         match held {
             Some(payment) if payment.account != account.name => match payment.terms {
-                Some(_) => Err(AskError::Foreign),
+                Some(_) => Err(AskError::WrongAccount),
                 None => Ok(None),
             },
             held => Ok(held),
@@ -260,7 +260,7 @@ impl Gateway {
         // Until when it can be paid is Khipu's to say where the merchant did not; Khipu's answer to its creation has no date.
         if payment.expires_at.is_none() && answer.expires_at.is_some() {
             payment.expires_at = answer.expires_at;
-            self.ledger.create(&payment).await?;
+            self.store.create(&payment).await?;
         }
         let Some(reported) = answer.reported(asked_at) else {
             return Ok(());
@@ -286,7 +286,7 @@ impl Gateway {
             at: now,
             update: Some(update),
             notification: None,
-            errands: follow_up(&update, now),
+            jobs: follow_up(&update, now),
         };
         let outcome = self.apply(id, observation).await?;
         if update.replaces.is_some() && outcome.after.version != update.version {
@@ -311,13 +311,13 @@ impl Gateway {
             .is_some_and(|receiver| receiver != account.receiver_id)
         {
             tracing::error!(payment_id = %id, account = %account.name, "a payment of another receiver is not adopted; is receiver_id right?");
-            return Err(AskError::Foreign);
+            return Err(AskError::WrongAccount);
         }
         let ours = self.notify_url(account);
         let reference = answer.reference(&ours);
         let intent = match &reference {
             Some(reference) => self
-                .ledger
+                .store
                 .intent(reference)
                 .await?
                 .filter(|intent| intent.account == account.name),
@@ -343,9 +343,9 @@ impl Gateway {
             payment_url: answer.payment_url.clone(),
             expires_at: answer.expires_at,
             created_at: now,
-            state: known.map_or(State::created(now), |known| known.state),
+            state: known.map_or(PaymentState::created(now), |known| known.state),
         };
-        let outcome = self.ledger.create(&payment).await?;
+        let outcome = self.store.create(&payment).await?;
         tracing::info!(payment_id = %id, "a payment that was not known here was adopted");
         metrics::counter!("chasqui_payments_adopted_total").increment(1);
         Ok(Payment {
@@ -383,15 +383,15 @@ impl Gateway {
 async fn detached(question: impl Future<Output = Answered> + Send + 'static) -> Answered {
     let task = tokio::spawn(question);
     task.await
-        .unwrap_or_else(|error| Err(AskError::Ledger(format!("the question failed: {error}"))))
+        .unwrap_or_else(|error| Err(AskError::Store(format!("the question failed: {error}"))))
 }
 
 /// What an update calls for: the merchant is told of a confirmation, and what is being verified is asked about soon, watched
 /// or not.
-fn follow_up(update: &StatusUpdate, now: Timestamp) -> Vec<Errand> {
+fn follow_up(update: &StatusUpdate, now: Timestamp) -> Vec<NewJob> {
     match update.version.kind() {
-        Kind::Confirmed => vec![Errand::delivery(now.plus(DELIVERY_GRACE))],
-        Kind::Verifying => vec![Errand::check(now.plus(CHECK_DELAY), Priority::Silent)],
+        Kind::Confirmed => vec![NewJob::delivery(now.plus(DELIVERY_GRACE))],
+        Kind::Verifying => vec![NewJob::check(now.plus(CHECK_DELAY), Priority::Silent)],
         _ => Vec::new(),
     }
 }
@@ -399,7 +399,7 @@ fn follow_up(update: &StatusUpdate, now: Timestamp) -> Vec<Errand> {
 /// A notification said confirmed and Khipu's own answer does not: never lowered, but the operator must look. An answer to a
 /// question that was put before the confirmation says nothing about it.
 fn compare(payment: &Payment, reported: Reported, asked_at: Timestamp) {
-    let State { version, at, .. } = payment.state;
+    let PaymentState { version, at, .. } = payment.state;
     if version == Version::CONFIRMED && reported.final_update().is_none() && at < asked_at {
         metrics::counter!("chasqui_confirmation_disputed_total").increment(1);
         tracing::error!(

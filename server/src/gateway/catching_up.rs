@@ -8,19 +8,19 @@ use rand::RngExt;
 
 use super::Gateway;
 use crate::clock;
-use crate::ledger::LedgerError;
 use crate::payment::PaymentId;
+use crate::store::StoreError;
 
 /// Payments read at once; more wait for the next reading.
 const AT_ONCE: usize = 500;
 
-/// Between two attempts to read while the ledger is away: at most this after the first, then twice as much each time, up
+/// Between two attempts to read while the store is away: at most this after the first, then twice as much each time, up
 /// to the longest. Anything down to zero, so that several instances do not all come back at once.
 const FIRST_PAUSE: Duration = Duration::from_millis(100);
 const LONGEST_PAUSE: Duration = Duration::from_secs(2);
 
 impl Gateway {
-    /// Reads what was missed and is still watched, for ever. What the ledger does not give now is read as soon as it
+    /// Reads what was missed and is still watched, for ever. What the store does not give now is read as soon as it
     /// does, along with whatever was missed meanwhile.
     pub async fn catch_up(self: Arc<Self>) {
         let mut pause = FIRST_PAUSE;
@@ -47,7 +47,7 @@ impl Gateway {
         let Err(error) = self.refresh_together(&ids).await else {
             return Vec::new();
         };
-        // It may be a part of the ledger that is away: what the others hold is not made to wait for it.
+        // It may be a part of the store that is away: what the others hold is not made to wait for it.
         let mut left = Vec::new();
         for some in ids.chunks(AT_ONCE) {
             let each = some
@@ -65,16 +65,16 @@ impl Gateway {
         left
     }
 
-    async fn refresh_together(&self, ids: &[PaymentId]) -> Result<(), LedgerError> {
+    async fn refresh_together(&self, ids: &[PaymentId]) -> Result<(), StoreError> {
         if ids.is_empty() {
             return Ok(());
         }
-        let states = self.ledger.read(ids).await?;
+        let states = self.store.states(ids).await?;
         for (id, state) in ids.iter().zip(states) {
             match state {
                 // The message says where to resume, which only the whole payment tells.
                 Some(state) if state.may_be_resumed() => {
-                    if let Some(payment) = self.ledger.payment(id).await? {
+                    if let Some(payment) = self.store.payment(id).await? {
                         self.hub.show(&payment, clock::now());
                     }
                 }
@@ -99,7 +99,7 @@ mod tests {
     use crate::gateway::fixture::{DEADLINE, Stage, id};
     use crate::payment::Kind;
     use crate::push::Watcher;
-    use crate::relay::Listener;
+    use crate::relay::RelayListener;
 
     /// Ends when it is dropped.
     fn catching_up(stage: &Stage) -> JoinSet<()> {
@@ -130,7 +130,7 @@ mod tests {
     }
 
     #[tokio::test]
-    async fn what_the_ledger_does_not_give_is_read_when_it_does() {
+    async fn what_the_store_does_not_give_is_read_when_it_does() {
         let stage = Stage::in_a_file();
         let _looping = catching_up(&stage);
         let (missed, meanwhile) = (id("missed"), id("meanwhile"));
@@ -138,12 +138,12 @@ mod tests {
         let second = stage.hub.register(&meanwhile).expect("registered");
         stage.commit(&missed, Kind::Confirmed).await;
         stage.commit(&meanwhile, Kind::Rejected).await;
-        stage.break_the_ledger();
+        stage.break_the_store();
         stage.hub.missed(vec![missed]);
         let shown = timeout(Duration::from_millis(500), first.watcher.next()).await;
         assert!(shown.is_err(), "nothing can be read: {shown:?}");
         stage.hub.missed(vec![meanwhile]);
-        stage.mend_the_ledger();
+        stage.mend_the_store();
         until_it_shows(&first.watcher, Kind::Confirmed).await;
         until_it_shows(&second.watcher, Kind::Rejected).await;
     }

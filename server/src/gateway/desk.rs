@@ -1,7 +1,7 @@
 //! When to ask Khipu about which payment that somebody here wants to know of: one desk per account.
 //!
 //! It lives in memory: an instance asks for its own watchers only, and one that dies takes its watchers with it. What
-//! must survive a crash is an errand in the ledger instead.
+//! must survive a crash is a job in the store instead.
 
 use std::cmp::Reverse;
 use std::collections::{BinaryHeap, HashMap};

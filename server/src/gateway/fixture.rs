@@ -1,4 +1,4 @@
-//! What the gateway's tests share: a gateway over a real ledger, at a Khipu that cannot be reached.
+//! What the gateway's tests share: a gateway over a real store, at a Khipu that cannot be reached.
 
 use std::path::PathBuf;
 use std::sync::Arc;
@@ -11,11 +11,11 @@ use crate::account::Account;
 use crate::clock;
 use crate::config::Config;
 use crate::khipu;
-use crate::ledger::Ledger;
-use crate::ledger::sqlite::{Limits, Location, SqliteLedger};
-use crate::payment::{Errand, Kind, Observation, PaymentId, Source, StatusUpdate, Version};
+use crate::payment::{Kind, NewJob, Observation, PaymentId, Source, StatusUpdate, Version};
 use crate::push::{Hub, Intervals};
-use crate::relay::{Listener, LocalRelay};
+use crate::relay::{LocalRelay, RelayListener};
+use crate::store::Store;
+use crate::store::sqlite::{Limits, Location, SqliteStore};
 
 /// No test waits longer than this for what it expects.
 pub(crate) const DEADLINE: Duration = Duration::from_secs(20);
@@ -36,7 +36,7 @@ khipu_secrets = ["not-a-real-secret"]
 pub(crate) struct Stage {
     pub(crate) gateway: Arc<Gateway>,
     pub(crate) hub: Arc<Hub>,
-    pub(crate) ledger: Arc<dyn Ledger>,
+    pub(crate) store: Arc<dyn Store>,
     file: Option<(TempDir, PathBuf)>,
 }
 
@@ -50,7 +50,7 @@ impl Stage {
         Self::over(&Location::Memory, None, khipu_url)
     }
 
-    /// A ledger that can be broken.
+    /// A store that can be broken.
     pub(crate) fn in_a_file() -> Self {
         let directory = tempfile::tempdir().expect("directory");
         let path = directory.path().join("chasqui.db");
@@ -62,8 +62,8 @@ impl Stage {
     }
 
     fn over(location: &Location, file: Option<(TempDir, PathBuf)>, khipu_url: &str) -> Self {
-        let ledger = SqliteLedger::open(location, &Limits::default()).expect("open");
-        let ledger: Arc<dyn Ledger> = Arc::new(ledger);
+        let store = SqliteStore::open(location, &Limits::default()).expect("open");
+        let store: Arc<dyn Store> = Arc::new(store);
         let config = Config::from_toml(&CONFIGURATION.replace(NO_KHIPU, khipu_url)).expect("valid");
         let hub = Arc::new(Hub::new(
             config.limits.watchers_per_payment,
@@ -73,10 +73,10 @@ impl Stage {
                 lifetime: config.limits.connection_lifetime,
             },
         ));
-        let relay = LocalRelay::new(Arc::clone(&hub) as Arc<dyn Listener>);
+        let relay = LocalRelay::new(Arc::clone(&hub) as Arc<dyn RelayListener>);
         let khipu = khipu::Client::new(&config.khipu, config.limits.khipu_answer_bytes);
         let parts = Parts {
-            ledger: Arc::clone(&ledger),
+            store: Arc::clone(&store),
             relay: Arc::new(relay),
             hub: Arc::clone(&hub),
             khipu: khipu.expect("a client"),
@@ -85,7 +85,7 @@ impl Stage {
         Self {
             gateway: Arc::new(Gateway::new(&config, parts)),
             hub,
-            ledger,
+            store,
             file,
         }
     }
@@ -100,7 +100,7 @@ impl Stage {
         self.commit_with(id, kind, Vec::new()).await;
     }
 
-    pub(crate) async fn commit_with(&self, id: &PaymentId, kind: Kind, errands: Vec<Errand>) {
+    pub(crate) async fn commit_with(&self, id: &PaymentId, kind: Kind, jobs: Vec<NewJob>) {
         let (number, replaces) = match kind {
             Kind::Confirmed => (1000, None),
             Kind::Reversed => (1001, None),
@@ -117,18 +117,18 @@ impl Stage {
                 reason: None,
             }),
             notification: None,
-            errands,
+            jobs,
         };
-        let observed = self.ledger.observe(id, &observation).await;
+        let observed = self.store.observe(id, &observation).await;
         observed.expect("committed");
     }
 
     /// Every look at a payment fails until it is mended.
-    pub(crate) fn break_the_ledger(&self) {
+    pub(crate) fn break_the_store(&self) {
         self.shell("ALTER TABLE payment RENAME TO gone");
     }
 
-    pub(crate) fn mend_the_ledger(&self) {
+    pub(crate) fn mend_the_store(&self) {
         self.shell("ALTER TABLE gone RENAME TO payment");
     }
 

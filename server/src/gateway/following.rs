@@ -14,11 +14,11 @@ use super::desk::{Outlook, Question, SHORTEST_GAP, Settled};
 use super::limiter::{Class, NoRoom};
 use crate::account::Account;
 use crate::clock;
-use crate::ledger::LONGEST_GAP;
 use crate::payment::{Kind, PaymentId, Priority};
+use crate::store::LONGEST_POLL_LOCK;
 
-/// How long the ledger may take to say whose turn it is. Then the question is put all the same: watchers are shown Khipu's
-/// answer also when the ledger is away.
+/// How long the store may take to say whose turn it is. Then the question is put all the same: watchers are shown Khipu's
+/// answer also when the store is away.
 const TURN_PATIENCE: Duration = Duration::from_secs(1);
 
 /// Between two tries to be the one who asks about a payment.
@@ -67,7 +67,7 @@ impl Gateway {
         let id = question.id.clone();
         // A slot that is not spent is given back.
         let slot = question.slot.take();
-        let asked = match self.take_turn(&id, question.gap).await {
+        let asked = match self.try_lock_poll(&id, question.gap).await {
             true => {
                 if let Some(slot) = slot {
                     slot.spend();
@@ -91,8 +91,8 @@ impl Gateway {
             }
         };
         let outlook = match &asked {
-            // Just now the ledger did not answer.
-            Some(Err(AskError::Ledger(_))) => Outlook::Usual,
+            // Just now the store did not answer.
+            Some(Err(AskError::Store(_))) => Outlook::Usual,
             Some(Err(AskError::Khipu(error))) => self.look_again(&id, error.is_not_found()).await,
             _ => self.look_again(&id, false).await,
         };
@@ -101,7 +101,7 @@ impl Gateway {
 
     /// Shows watchers what is committed, and tells what there is still to ask.
     async fn look_again(&self, id: &PaymentId, not_found: bool) -> Outlook {
-        match self.ledger.payment(id).await {
+        match self.store.payment(id).await {
             Ok(Some(payment)) => {
                 // A change that was committed late, or on a path that could not announce it, is told at the latest now.
                 self.hub.show(&payment, clock::now());
@@ -130,7 +130,7 @@ impl Gateway {
             Ok(slot) => slot,
             Err(NoRoom { retry_in }) => return InTurn::NoRoom { retry_in },
         };
-        if !self.take_turn(id, SHORTEST_GAP).await {
+        if !self.try_lock_poll(id, SHORTEST_GAP).await {
             return InTurn::AskedJustNow;
         }
         slot.spend();
@@ -149,7 +149,7 @@ impl Gateway {
             let slot = slot.map_err(|NoRoom { retry_in }| AskError::Busy {
                 retry_after: retry_in,
             })?;
-            if self.take_turn(id, SHORTEST_GAP).await {
+            if self.try_lock_poll(id, SHORTEST_GAP).await {
                 slot.spend();
                 return Ok(());
             }
@@ -159,7 +159,7 @@ impl Gateway {
         }
     }
 
-    /// A confirmed payment was visited: Khipu is asked whether it still is, if nobody has for [`LONGEST_GAP`] and if nobody
+    /// A confirmed payment was visited: Khipu is asked whether it still is, if nobody has for [`LONGEST_POLL_LOCK`] and if nobody
     /// else waits. The visitor does not.
     pub(super) fn revisit(self: &Arc<Self>, account: &Arc<Account>, id: &PaymentId) {
         let Ok(place) = Arc::clone(&self.revisits).try_acquire_owned() else {
@@ -178,7 +178,9 @@ impl Gateway {
         let Ok(slot) = limiter.turn_if_room(Class::Confirmed).await else {
             return;
         };
-        let turn = self.ledger.take_turn(id, clock::now(), LONGEST_GAP);
+        let turn = self
+            .store
+            .try_lock_poll(id, clock::now(), LONGEST_POLL_LOCK);
         let turn = tokio::time::timeout(TURN_PATIENCE, turn).await;
         if !matches!(turn, Ok(Ok(true))) {
             return;
@@ -190,8 +192,8 @@ impl Gateway {
     }
 
     /// Whether nobody has asked about the payment within `gap`, on whichever instance; then it is for us to ask.
-    pub(super) async fn take_turn(&self, id: &PaymentId, gap: Duration) -> bool {
-        let turn = self.ledger.take_turn(id, clock::now(), gap);
+    pub(super) async fn try_lock_poll(&self, id: &PaymentId, gap: Duration) -> bool {
+        let turn = self.store.try_lock_poll(id, clock::now(), gap);
         match tokio::time::timeout(TURN_PATIENCE, turn).await {
             Ok(Ok(taken)) => taken,
             Ok(Err(error)) => {

@@ -3,7 +3,7 @@
 use std::time::Duration;
 
 use super::Gateway;
-use crate::ledger::LedgerError;
+use crate::store::StoreError;
 
 /// A part that has not answered after this long does not work, whatever it answers later.
 const PATIENCE: Duration = Duration::from_secs(2);
@@ -12,7 +12,7 @@ const PATIENCE: Duration = Duration::from_secs(2);
 #[derive(Debug, Clone)]
 pub struct Health {
     /// Whether it can be written to.
-    pub ledger: Result<(), Trouble>,
+    pub store: Result<(), Trouble>,
     /// Whether what is told now would be heard here.
     pub relay: Result<(), Trouble>,
 }
@@ -28,15 +28,18 @@ pub enum Trouble {
 impl Gateway {
     /// Looks at everything at once. Done within two seconds.
     pub async fn health(&self) -> Health {
-        let ledger = async {
-            self.ledger.ready().await.map_err(|error| match error {
-                LedgerError::Unavailable(reason) => reason,
-                error @ LedgerError::Foreign => error.to_string(),
-            })
+        let store = async {
+            self.store
+                .health_check()
+                .await
+                .map_err(|error| match error {
+                    StoreError::Unavailable(reason) => reason,
+                    error @ StoreError::WrongAccount => error.to_string(),
+                })
         };
-        let relay = async { self.relay.ready().await.map_err(|error| error.0) };
-        let (ledger, relay) = tokio::join!(in_time(ledger), in_time(relay));
-        Health { ledger, relay }
+        let relay = async { self.relay.health_check().await.map_err(|error| error.0) };
+        let (store, relay) = tokio::join!(in_time(store), in_time(relay));
+        Health { store, relay }
     }
 }
 
@@ -55,7 +58,7 @@ mod tests {
     #[tokio::test]
     async fn a_part_that_works_says_so() {
         let health = Stage::in_memory().gateway.health().await;
-        assert!(health.ledger.is_ok() && health.relay.is_ok(), "{health:?}");
+        assert!(health.store.is_ok() && health.relay.is_ok(), "{health:?}");
     }
 
     #[tokio::test(start_paused = true)]

@@ -10,8 +10,9 @@ use futures_util::FutureExt;
 
 use super::{Gateway, GatewayError};
 use crate::clock;
-use crate::ledger::{
-    Begun, Finished, IdempotencyKey, IdempotentRequest, KeptAnswer, Ledger, LedgerError,
+use crate::store::{
+    BeginOutcome, Completion, IdempotencyKey, IdempotencyStore, IdempotentRequest, StoreError,
+    StoredResponse,
 };
 
 /// What a request came to.
@@ -19,7 +20,7 @@ use crate::ledger::{
 pub enum Once<T> {
     First(T),
     /// It was done before; this was its answer.
-    Again(KeptAnswer),
+    Again(StoredResponse),
 }
 
 #[derive(Debug, Clone, thiserror::Error)]
@@ -38,14 +39,14 @@ impl Gateway {
     /// Does the work unless it was done before under this key. `fingerprint`: see [`IdempotentRequest`]. `render` is
     /// asked for the answer that the merchant is about to be given, if that is to be kept.
     ///
-    /// The work must answer `Ledger`, `Fields` or `UnknownPayment` only while nothing has been done: the key is let go
+    /// The work must answer `Store`, `Fields` or `UnknownPayment` only while nothing has been done: the key is let go
     /// then. Once begun it is brought to its end even if the merchant hangs up.
     pub async fn once<T>(
         &self,
         key: IdempotencyKey,
         fingerprint: [u8; 32],
         work: impl Future<Output = Result<T, GatewayError>> + Send + 'static,
-        render: impl FnOnce(&Result<T, GatewayError>) -> KeptAnswer + Send + 'static,
+        render: impl FnOnce(&Result<T, GatewayError>) -> StoredResponse + Send + 'static,
     ) -> Result<Once<T>, OnceError>
     where
         T: Send + Sync + 'static,
@@ -56,46 +57,46 @@ impl Gateway {
             arrival: rand::random(),
             at: clock::now(),
         };
-        once(Arc::clone(&self.ledger), request, work, render).await
+        once(self.store.clone(), request, work, render).await
     }
 }
 
 /// A task of its own: a key that is begun must come to its end.
 async fn once<T>(
-    ledger: Arc<dyn Ledger>,
+    store: Arc<dyn IdempotencyStore>,
     request: IdempotentRequest,
     work: impl Future<Output = Result<T, GatewayError>> + Send + 'static,
-    render: impl FnOnce(&Result<T, GatewayError>) -> KeptAnswer + Send + 'static,
+    render: impl FnOnce(&Result<T, GatewayError>) -> StoredResponse + Send + 'static,
 ) -> Result<Once<T>, OnceError>
 where
     T: Send + Sync + 'static,
 {
-    let task = tokio::spawn(async move { begin_and_end(&*ledger, &request, work, render).await });
+    let task = tokio::spawn(async move { begin_and_end(&*store, &request, work, render).await });
     task.await
         .unwrap_or_else(|error| Err(GatewayError::BrokeOff(error.to_string()).into()))
 }
 
 async fn begin_and_end<T>(
-    ledger: &dyn Ledger,
+    store: &dyn IdempotencyStore,
     request: &IdempotentRequest,
     work: impl Future<Output = Result<T, GatewayError>> + Send,
-    render: impl FnOnce(&Result<T, GatewayError>) -> KeptAnswer + Send,
+    render: impl FnOnce(&Result<T, GatewayError>) -> StoredResponse + Send,
 ) -> Result<Once<T>, OnceError> {
-    let begun = begin(ledger, request).await.map_err(GatewayError::from)?;
+    let begun = begin(store, request).await.map_err(GatewayError::from)?;
     let outcome = match begun {
-        Begun::Fresh => "first",
-        Begun::Answered(_) => "again",
-        Begun::UnderWay => "under_way",
-        Begun::OtherBody => "other_body",
-        Begun::Unknown => "unknown",
+        BeginOutcome::Started => "first",
+        BeginOutcome::Replay(_) => "again",
+        BeginOutcome::InProgress => "under_way",
+        BeginOutcome::KeyReused => "other_body",
+        BeginOutcome::OutcomeUnknown => "unknown",
     };
     metrics::counter!("chasqui_idempotent_requests_total", "outcome" => outcome).increment(1);
     match begun {
-        Begun::Fresh => {}
-        Begun::Answered(answer) => return Ok(Once::Again(answer)),
-        Begun::UnderWay => return Err(OnceError::UnderWay),
-        Begun::OtherBody => return Err(OnceError::OtherBody),
-        Begun::Unknown => return Err(OnceError::Unknown),
+        BeginOutcome::Started => {}
+        BeginOutcome::Replay(answer) => return Ok(Once::Again(answer)),
+        BeginOutcome::InProgress => return Err(OnceError::UnderWay),
+        BeginOutcome::KeyReused => return Err(OnceError::OtherBody),
+        BeginOutcome::OutcomeUnknown => return Err(OnceError::Unknown),
     }
     // Nothing that the work has half done is looked at after a panic.
     let result = AssertUnwindSafe(work)
@@ -103,22 +104,25 @@ async fn begin_and_end<T>(
         .await
         .unwrap_or_else(|_| Err(GatewayError::BrokeOff("it panicked".to_owned())));
     let finished = match leaves(&result) {
-        Left::Answer => Finished::Answered(render(&result)),
-        Left::Nothing => Finished::NothingDone,
-        Left::Doubt => Finished::Unknown,
+        Left::Answer => Completion::Response(render(&result)),
+        Left::Nothing => Completion::Released,
+        Left::Doubt => Completion::OutcomeUnknown,
     };
-    if let Err(error) = ledger.finish(request, &finished).await {
+    if let Err(error) = store.complete(request, &finished).await {
         // The merchant is told all the same. A repeat will hear that it is under way, and in time that nobody knows.
         tracing::error!(account = %request.key.account, route = request.key.route, %error, "the end of an idempotent request could not be recorded");
     }
     Ok(Once::First(result?))
 }
 
-async fn begin(ledger: &dyn Ledger, request: &IdempotentRequest) -> Result<Begun, LedgerError> {
-    let begun = ledger.begin(request).await;
+async fn begin(
+    store: &dyn IdempotencyStore,
+    request: &IdempotentRequest,
+) -> Result<BeginOutcome, StoreError> {
+    let begun = store.begin(request).await;
     if begun.is_err() {
         // It may have been begun after all, or be begun yet: then a repeat would find it under way with nobody at it.
-        let _ = ledger.finish(request, &Finished::NothingDone).await;
+        let _ = store.complete(request, &Completion::Released).await;
     }
     begun
 }
@@ -140,7 +144,7 @@ fn leaves<T>(result: &Result<T, GatewayError>) -> Left {
         Err(
             GatewayError::Fields(_)
             | GatewayError::UnknownPayment
-            | GatewayError::Ledger(_)
+            | GatewayError::Store(_)
             | GatewayError::Busy { .. },
         ) => Left::Nothing,
         Err(GatewayError::BrokeOff(_)) => Left::Doubt,

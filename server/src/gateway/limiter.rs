@@ -12,8 +12,8 @@ use tokio::sync::{Notify, oneshot};
 use tokio::time::{Instant, sleep_until, timeout};
 
 use crate::clock;
-use crate::ledger::{Bucket, Ledger};
 use crate::payment::{AccountName, Priority};
+use crate::store::{Bucket, CallPacer};
 
 /// Why Khipu is asked. The order is the order of importance.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
@@ -82,7 +82,7 @@ const AWAY: Duration = Duration::from_secs(5);
 pub(super) struct Limiter {
     per_second: u32,
     /// Where the installation's pace is kept. `None`: there is nobody to share it with.
-    store: Option<(Arc<dyn Ledger>, AccountName)>,
+    store: Option<(Arc<dyn CallPacer>, AccountName)>,
     line: Mutex<Line>,
     clerk: tokio::sync::Mutex<()>,
     /// There is something for the clerk to look at: a slot came back, or a pause begins.
@@ -127,7 +127,7 @@ pub(super) struct NoRoom {
 
 impl Limiter {
     /// Keeps the pace together with everybody who shares the store.
-    pub(super) fn shared(per_second: u32, store: Arc<dyn Ledger>, account: AccountName) -> Self {
+    pub(super) fn shared(per_second: u32, store: Arc<dyn CallPacer>, account: AccountName) -> Self {
         Self {
             store: Some((store, account)),
             ..Self::alone(per_second)
@@ -201,7 +201,7 @@ impl Limiter {
         }
         self.changed.notify_one();
         if let Some((store, account)) = &self.store {
-            let told = store.pause_questions(account, clock::now(), pause);
+            let told = store.pause_calls(account, clock::now(), pause);
             match timeout(STORE_PATIENCE, told).await {
                 Ok(Ok(())) => {}
                 Ok(Err(error)) => {
@@ -260,7 +260,7 @@ impl Limiter {
         let Some((store, account)) = self.store.as_ref().filter(|_| !away) else {
             return own;
         };
-        let reserved = store.reserve_question(account, clock::now(), self.per_second);
+        let reserved = store.reserve_call(account, clock::now(), self.per_second);
         match timeout(STORE_PATIENCE, reserved).await {
             Ok(Ok(wait)) => own.max(Instant::now() + wait),
             failed => {

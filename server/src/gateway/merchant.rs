@@ -10,7 +10,8 @@ use crate::clock;
 use crate::khipu::wire::{CreateRequest, ReturnHop};
 use crate::khipu::{Answer, Fields};
 use crate::payment::{
-    Intent, MerchantUrls, Observation, Payment, PaymentId, Ref, Reported, Source, State,
+    Intent, MerchantUrls, Observation, Payment, PaymentId, PaymentReference, PaymentState,
+    Reported, Source,
 };
 use crate::push::Message;
 
@@ -40,13 +41,13 @@ impl Gateway {
     ) -> Result<Created, GatewayError> {
         let request = CreateRequest::parse(fields).map_err(GatewayError::Fields)?;
         let intent = Intent {
-            reference: Ref::from_random(rand::random()),
+            reference: PaymentReference::from_random(rand::random()),
             account: account.name.clone(),
             urls: request.urls.clone(),
             created_at: clock::now(),
             payment_id: None,
         };
-        self.ledger.intend(&intent).await?;
+        self.store.save_intent(&intent).await?;
 
         let (terms, expires_at) = (request.terms.clone(), request.expires_at);
         let notify_url = format!("{}?ref={}", self.notify_url(account), intent.reference);
@@ -71,11 +72,11 @@ impl Gateway {
             payment_url: answer.payment_url,
             expires_at,
             created_at: intent.created_at,
-            state: State::created(intent.created_at),
+            state: PaymentState::created(intent.created_at),
         };
         // Should this fail, the payment exists at Khipu and is adopted as soon as anybody asks for it or Khipu notifies:
         // the merchant must not be told that it does not exist, for it would make another.
-        if let Err(error) = self.ledger.create(&payment).await {
+        if let Err(error) = self.store.create(&payment).await {
             tracing::error!(payment_id = %payment.id, %error, "a payment was made but could not be recorded; it will be adopted");
         }
         metrics::counter!("chasqui_payments_created_total", "account" => account.name.to_string())
@@ -101,7 +102,7 @@ impl Gateway {
                 AskError::Khipu(error) => GatewayError::Khipu(error),
                 error => error.into(),
             })?;
-        let urls = match self.ledger.payment(id).await? {
+        let urls = match self.store.payment(id).await? {
             Some(payment) => payment.urls,
             None => MerchantUrls::default(),
         };
@@ -110,14 +111,14 @@ impl Gateway {
 
     /// The payments to which the merchant gave this transaction id, the newest first, as they stand here. Khipu, which cannot
     /// be asked by it, is not asked.
-    pub async fn of_transaction(
+    pub async fn by_transaction(
         &self,
         account: &Account,
         transaction_id: &str,
     ) -> Result<Vec<Message>, GatewayError> {
-        let found = self.ledger.of_transaction(&account.name, transaction_id);
+        let found = self.store.by_transaction(&account.name, transaction_id);
         let ids = found.await?;
-        let payments = try_join_all(ids.iter().map(|id| self.ledger.payment(id))).await?;
+        let payments = try_join_all(ids.iter().map(|id| self.store.payment(id))).await?;
         let now = clock::now();
         let known = payments.iter().flatten();
         Ok(known.map(|payment| Message::of(payment, now)).collect())
@@ -166,7 +167,7 @@ impl Gateway {
             at: now,
             update: Some(update),
             notification: None,
-            errands: Vec::new(),
+            jobs: Vec::new(),
         };
         match self.apply(id, cancelled).await {
             Ok(outcome) if outcome.after.version == update.version => {}
@@ -205,7 +206,7 @@ impl Gateway {
         account: &Account,
         id: &PaymentId,
     ) -> Result<Option<Payment>, GatewayError> {
-        let known = self.ledger.payment(id).await?;
+        let known = self.store.payment(id).await?;
         match known.filter(|payment| payment.terms.is_some()) {
             Some(payment) if payment.account != account.name => Err(GatewayError::UnknownPayment),
             own => Ok(own),

@@ -1,6 +1,6 @@
 //! The use cases, and the one door through which a payment changes.
 //!
-//! Whatever is learnt of a payment, from whomever, ends in [`Gateway::apply`]: committed to the ledger first, announced
+//! Whatever is learnt of a payment, from whomever, ends in [`Gateway::apply`]: committed to the store first, announced
 //! to the watchers after. `http` calls in from above; nothing below knows of this module. In reading order: this file
 //! for the merchant's calls, [`idempotency`] for those that may come twice, [`notifications`] for Khipu's, [`watching`] for the
 //! payer's, [`asking`] for what is asked of Khipu, [`following`] for what is asked again and again, [`catching_up`] for
@@ -33,12 +33,12 @@ use crate::account::{Account, Accounts};
 use crate::config::{Config, Limits};
 use crate::khipu::wire::FieldError;
 use crate::khipu::{self, Fields, KhipuError};
-use crate::ledger::{Ledger, LedgerError, Outcome};
-use crate::payment::{AccountName, ErrandKind, Kind, Observation, PaymentId, Source, Version};
+use crate::payment::{AccountName, JobKind, Kind, Observation, PaymentId, Source, Version};
 use crate::push::{Admission, Hub};
 use crate::relay::{Change, Relay};
+use crate::store::{Outcome, Store, StoreError};
 
-pub use crate::ledger::{IdempotencyKey, KeptAnswer};
+pub use crate::store::{IdempotencyKey, StoredResponse};
 pub use asking::AskError;
 pub use following::InTurn;
 pub use health::{Health, Trouble};
@@ -74,7 +74,7 @@ pub struct Gateway {
     /// For connections that are kept only to be told why they are refused.
     pub refusals: Arc<Admission>,
     pub limits: Limits,
-    ledger: Arc<dyn Ledger>,
+    store: Arc<dyn Store>,
     relay: Arc<dyn Relay>,
     hub: Arc<Hub>,
     khipu: khipu::Client,
@@ -90,7 +90,7 @@ pub struct Gateway {
     wake: Wake,
 }
 
-/// Notified when an errand of a kind may be due at once, so that nobody has to poll for it.
+/// Notified when a job of a kind may be due at once, so that nobody has to poll for it.
 #[derive(Debug, Clone, Default)]
 pub struct Wake {
     pub deliveries: Arc<Notify>,
@@ -100,7 +100,7 @@ pub struct Wake {
 /// What a gateway is made of.
 #[derive(Debug)]
 pub struct Parts {
-    pub ledger: Arc<dyn Ledger>,
+    pub store: Arc<dyn Store>,
     pub relay: Arc<dyn Relay>,
     pub hub: Arc<Hub>,
     pub khipu: khipu::Client,
@@ -123,7 +123,7 @@ pub enum GatewayError {
     #[error(transparent)]
     Khipu(#[from] KhipuError),
     #[error(transparent)]
-    Ledger(LedgerError),
+    Store(StoreError),
     /// Too many questions wait for Khipu's answer.
     #[error("too many questions to khipu wait; come back in {retry_after:?}")]
     Busy { retry_after: Duration },
@@ -132,12 +132,12 @@ pub enum GatewayError {
     BrokeOff(String),
 }
 
-impl From<LedgerError> for GatewayError {
-    fn from(error: LedgerError) -> Self {
+impl From<StoreError> for GatewayError {
+    fn from(error: StoreError) -> Self {
         match error {
             // Whose payment it is, is nobody else's business.
-            LedgerError::Foreign => Self::UnknownPayment,
-            error @ LedgerError::Unavailable(_) => Self::Ledger(error),
+            StoreError::WrongAccount => Self::UnknownPayment,
+            error @ StoreError::Unavailable(_) => Self::Store(error),
         }
     }
 }
@@ -150,7 +150,7 @@ impl Gateway {
             .map(|account| {
                 let name = &account.name;
                 let per_second = config.limits.questions_per_second;
-                let limiter = Limiter::shared(per_second, Arc::clone(&parts.ledger), name.clone());
+                let limiter = Limiter::shared(per_second, parts.store.clone(), name.clone());
                 (name.clone(), Desk::new(limiter, config.limits.watchers))
             })
             .collect();
@@ -162,7 +162,7 @@ impl Gateway {
             )),
             refusals: Arc::new(Admission::new(REFUSALS, REFUSALS_PER_ADDRESS)),
             limits: config.limits.clone(),
-            ledger: parts.ledger,
+            store: parts.store,
             relay: parts.relay,
             hub: parts.hub,
             khipu: parts.khipu,
@@ -187,12 +187,12 @@ impl Gateway {
         self: &Arc<Self>,
         id: &PaymentId,
         observation: Observation,
-    ) -> Result<Outcome, LedgerError> {
+    ) -> Result<Outcome, StoreError> {
         let (gateway, id) = (Arc::clone(self), id.clone());
         let task =
             tokio::spawn(async move { gateway.commit_and_announce(&id, &observation).await });
         task.await.unwrap_or_else(|error| {
-            Err(LedgerError::Unavailable(format!(
+            Err(StoreError::Unavailable(format!(
                 "the operation failed: {error}"
             )))
         })
@@ -202,12 +202,12 @@ impl Gateway {
         &self,
         id: &PaymentId,
         observation: &Observation,
-    ) -> Result<Outcome, LedgerError> {
-        let outcome = self.ledger.observe(id, observation).await?;
-        for errand in &observation.errands {
-            match errand.kind {
-                ErrandKind::Delivery => self.wake.deliveries.notify_one(),
-                ErrandKind::Check => self.wake.checks.notify_one(),
+    ) -> Result<Outcome, StoreError> {
+        let outcome = self.store.observe(id, observation).await?;
+        for job in &observation.jobs {
+            match job.kind {
+                JobKind::Delivery => self.wake.deliveries.notify_one(),
+                JobKind::Check => self.wake.checks.notify_one(),
             }
         }
         self.announce(id, observation.source, outcome).await;
@@ -243,7 +243,7 @@ impl Gateway {
             payment_id: id.clone(),
             state: after,
         };
-        if let Err(error) = self.relay.announce(&change).await {
+        if let Err(error) = self.relay.publish(&change).await {
             tracing::warn!(payment_id = %id, %error, "a change could not be announced");
         }
     }

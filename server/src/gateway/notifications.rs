@@ -12,7 +12,7 @@ use crate::clock;
 use crate::khipu::signature::{self, SignatureError};
 use crate::khipu::wire::{self, NotificationBody};
 use crate::payment::{
-    AccountName, Errand, Notification, Observation, Payment, PaymentId, Priority, Source,
+    AccountName, NewJob, Notification, Observation, Payment, PaymentId, Priority, Source,
     Timestamp, Verdict,
 };
 
@@ -37,7 +37,7 @@ pub enum NotificationError {
     #[error("the body is not a notification: {0}")]
     Body(String),
     #[error("it is about a payment of another account")]
-    Foreign,
+    WrongAccount,
     #[error("it cannot be made durable now; send it again")]
     NotDurable,
 }
@@ -68,9 +68,9 @@ impl Gateway {
         let id = body.payment_id.clone();
         let known = match self.known_to(account, &id).await {
             Ok(known) => known,
-            Err(AskError::Foreign) => {
+            Err(AskError::WrongAccount) => {
                 report_mismatch(account, &id, "account");
-                return Err(NotificationError::Foreign);
+                return Err(NotificationError::WrongAccount);
             }
             Err(error) => return Err(self.take_as_hint(account, &id, &error)),
         };
@@ -108,29 +108,29 @@ impl Gateway {
         account: &Arc<Account>,
         id: &PaymentId,
     ) -> Result<Option<Payment>, AskError> {
-        let known = self.ledger.payment(id).await?;
+        let known = self.store.payment(id).await?;
         match known {
             Some(payment) if payment.account != account.name => {
                 if payment.terms.is_some() {
-                    return Err(AskError::Foreign);
+                    return Err(AskError::WrongAccount);
                 }
                 let asking = async {
                     self.take_slot_for_visit(account, id).await?;
                     self.ask_anew(account, id).await
                 };
                 let asked = tokio::time::timeout(OWNER_PATIENCE, asking).await;
-                asked.map_err(|_| AskError::Ledger("khipu does not answer".to_owned()))??;
-                let adopted = self.ledger.payment(id).await?;
+                asked.map_err(|_| AskError::Store("khipu does not answer".to_owned()))??;
+                let adopted = self.store.payment(id).await?;
                 match adopted.filter(|payment| payment.account == account.name) {
                     Some(payment) => Ok(Some(payment)),
-                    None => Err(AskError::Foreign),
+                    None => Err(AskError::WrongAccount),
                 }
             }
             known => Ok(known),
         }
     }
 
-    /// The ledger is away. The notification will come again, but it has told us whom to ask about: watchers here need
+    /// The store is away. The notification will come again, but it has told us whom to ask about: watchers here need
     /// not wait for it.
     fn take_as_hint(
         self: &Arc<Self>,
@@ -174,22 +174,22 @@ fn observation(
     now: Timestamp,
 ) -> Observation {
     let is_final = known.is_some_and(|payment| payment.state.is_final());
-    let (update, errands) = match notification.verdict {
+    let (update, jobs) = match notification.verdict {
         Verdict::Agrees => {
             let reported = body.reported(known.and_then(|payment| payment.expires_at));
-            let errands = vec![
-                Errand::delivery(now),
-                Errand::check(now.plus(CROSS_CHECK_DELAY), Priority::CrossCheck),
+            let jobs = vec![
+                NewJob::delivery(now),
+                NewJob::check(now.plus(CROSS_CHECK_DELAY), Priority::CrossCheck),
             ];
-            (reported.final_update(), errands)
+            (reported.final_update(), jobs)
         }
         // It is verified and yet not believed: Khipu's own answer decides, and at once.
         Verdict::Stale | Verdict::UnknownPayment | Verdict::Unconciliated | Verdict::Mismatch => {
-            let errands = match is_final {
+            let jobs = match is_final {
                 true => Vec::new(),
-                false => vec![Errand::check(now, Priority::Notified)],
+                false => vec![NewJob::check(now, Priority::Notified)],
             };
-            (None, errands)
+            (None, jobs)
         }
     };
     Observation {
@@ -198,7 +198,7 @@ fn observation(
         at: now,
         update,
         notification: Some(notification),
-        errands,
+        jobs,
     }
 }
 

@@ -8,13 +8,13 @@ use super::asking::Answered;
 use super::{CHECK_DELAY, Gateway, GatewayError};
 use crate::account::Account;
 use crate::clock;
-use crate::ledger::LedgerError;
 use crate::payment::{
-    Errand, Intent, Kind, Observation, Payment, PaymentId, Priority, Ref, Reported, Source, State,
-    StatusUpdate,
+    Intent, Kind, NewJob, Observation, Payment, PaymentId, PaymentReference, PaymentState,
+    Priority, Reported, Source, StatusUpdate,
 };
 use crate::push::{Message, Refusal, Registration, Watcher};
 use crate::relay::Relay;
+use crate::store::StoreError;
 
 /// How long a payer who comes back after an end (rejected, expired and the like) waits for Khipu's newest word.
 const RETURN_PATIENCE: Duration = Duration::from_millis(1500);
@@ -114,9 +114,9 @@ impl Gateway {
     /// The intent behind a reference, and its payment if it came to one and is kept here.
     pub async fn returning(
         &self,
-        reference: &Ref,
+        reference: &PaymentReference,
     ) -> Result<Option<(Intent, Option<Payment>)>, GatewayError> {
-        let Some(intent) = self.ledger.intent(reference).await? else {
+        let Some(intent) = self.store.intent(reference).await? else {
             return Ok(None);
         };
         let account = self.accounts.named(&intent.account);
@@ -158,14 +158,17 @@ impl Gateway {
     pub async fn payer_returned(
         self: &Arc<Self>,
         payment: &Payment,
-    ) -> Result<State, GatewayError> {
+    ) -> Result<PaymentState, GatewayError> {
         let (gateway, payment) = (Arc::clone(self), payment.clone());
         let task = tokio::spawn(async move { gateway.take_in_return(&payment).await });
         task.await
             .unwrap_or_else(|error| Err(GatewayError::BrokeOff(error.to_string())))
     }
 
-    async fn take_in_return(self: &Arc<Self>, payment: &Payment) -> Result<State, GatewayError> {
+    async fn take_in_return(
+        self: &Arc<Self>,
+        payment: &Payment,
+    ) -> Result<PaymentState, GatewayError> {
         let id = &payment.id;
         let Some(account) = self.accounts.named(&payment.account) else {
             return Ok(payment.state);
@@ -178,7 +181,7 @@ impl Gateway {
                 Ok(Ok(answer)) => answer.reported(clock::now()),
                 Ok(Err(_)) | Err(_) => None,
             };
-            if let Some(read) = self.ledger.read(std::slice::from_ref(id)).await?[0] {
+            if let Some(read) = self.store.states(std::slice::from_ref(id)).await?[0] {
                 state = read;
             }
             if reported.is_some_and(|reported| reported != Reported::Pending) {
@@ -197,8 +200,8 @@ impl Gateway {
     async fn record_return(
         self: &Arc<Self>,
         payment: &Payment,
-        mut state: State,
-    ) -> Result<State, LedgerError> {
+        mut state: PaymentState,
+    ) -> Result<PaymentState, StoreError> {
         for _ in 0..RETURN_TRIES {
             let Some(update) = state.returned() else {
                 break;
@@ -211,7 +214,7 @@ impl Gateway {
                 update: Some(update),
                 notification: None,
                 // Should the page be closed and Khipu's notification be lost, the store still has Khipu asked.
-                errands: vec![Errand::check(now.plus(CHECK_DELAY), Priority::Silent)],
+                jobs: vec![NewJob::check(now.plus(CHECK_DELAY), Priority::Silent)],
             };
             state = self.apply(&payment.id, observation).await?.after;
             if state.version == update.version {
@@ -243,7 +246,7 @@ impl Gateway {
     /// Degraded mode: a final status of Khipu's reaches this instance's watchers although it could not be committed.
     pub(super) fn publish_uncommitted(&self, id: &PaymentId, update: &StatusUpdate) {
         let now = clock::now();
-        let state = State::created(now).updated(update, now);
+        let state = PaymentState::created(now).updated(update, now);
         self.hub.publish(id, &Message::new(id, &state, None));
     }
 }

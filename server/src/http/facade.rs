@@ -108,7 +108,7 @@ pub(super) struct Sought {
 }
 
 /// The status objects of all payments with a transaction id.
-pub(super) async fn of_transaction(
+pub(super) async fn by_transaction(
     State(site): Shared,
     Merchant(account): Merchant,
     sought: Result<Query<Sought>, QueryRejection>,
@@ -126,7 +126,7 @@ pub(super) async fn of_transaction(
         })?;
     let payments = site
         .gateway
-        .of_transaction(&account, &transaction_id)
+        .by_transaction(&account, &transaction_id)
         .await?;
     let objects: Vec<_> = payments.iter().map(|message| &message.json[..]).collect();
     Ok(json(

@@ -10,7 +10,7 @@ use super::facade::json;
 use super::problem::Problem;
 use super::request_id::RequestId;
 use crate::account::Account;
-use crate::gateway::{GatewayError, IdempotencyKey, KeptAnswer, Once};
+use crate::gateway::{GatewayError, IdempotencyKey, Once, StoredResponse};
 
 const IDEMPOTENCY_KEY: HeaderName = HeaderName::from_static("idempotency-key");
 
@@ -69,13 +69,13 @@ impl Keyed<'_> {
         let fingerprint = Sha256::digest(self.body).into();
         let request_id = self.request_id;
         let render = move |result: &Result<Bytes, GatewayError>| match result {
-            Ok(body) => KeptAnswer {
+            Ok(body) => StoredResponse {
                 status: StatusCode::OK.as_u16(),
                 body: body.clone(),
             },
             Err(error) => {
                 let problem = Problem::from(error.clone());
-                KeptAnswer {
+                StoredResponse {
                     status: problem.status.as_u16(),
                     body: problem.body(request_id.as_str()),
                 }
@@ -88,7 +88,7 @@ impl Keyed<'_> {
     }
 }
 
-fn replayed(answer: KeptAnswer) -> Response {
+fn replayed(answer: StoredResponse) -> Response {
     let status = StatusCode::from_u16(answer.status).unwrap_or(StatusCode::OK);
     let mut response = json(answer.body);
     *response.status_mut() = status;

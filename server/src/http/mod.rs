@@ -1,4 +1,4 @@
-//! HTTP: parse, call the gateway, render. Touches neither ledger nor relay nor Khipu.
+//! HTTP: parse, call the gateway, render. Touches neither store nor relay nor Khipu.
 //!
 //! [`public`] is the whole URL map, grouped by caller.
 
@@ -68,7 +68,7 @@ pub fn public(site: Arc<Site>) -> Router {
             "/v3/payments/{id}",
             get(facade::payment).delete(facade::delete),
         )
-        .route("/v1/payments", get(facade::of_transaction))
+        .route("/v1/payments", get(facade::by_transaction))
         .route("/v1/payments/{id}/status-token", post(facade::status_token))
         .layer(DefaultBodyLimit::max(limits.facade_bytes));
 

@@ -71,7 +71,7 @@ impl Canary {
             return health.clone();
         }
         let health = gateway.health().await;
-        for (part, trouble) in [("ledger", &health.ledger), ("relay", &health.relay)] {
+        for (part, trouble) in [("store", &health.store), ("relay", &health.relay)] {
             if let Err(trouble) = trouble {
                 tracing::warn!(part, ?trouble, "not healthy");
             }
@@ -113,12 +113,12 @@ async fn ready(State(site): Shared) -> (StatusCode, String) {
 async fn healthy(State(site): Shared, audience: Audience) -> Response {
     let health = site.canary.sings(&site.gateway).await;
     let instance = site.readiness.why_not();
-    let healthy = instance.is_none() && health.ledger.is_ok() && health.relay.is_ok();
+    let healthy = instance.is_none() && health.store.is_ok() && health.relay.is_ok();
     let body = serde_json::json!({
         "status": if healthy { "ok" } else { "degraded" },
         "parts": {
             "instance": told(instance),
-            "ledger": of_part(&health.ledger, audience),
+            "store": of_part(&health.store, audience),
             "relay": of_part(&health.relay, audience),
         },
         "version": env!("CARGO_PKG_VERSION"),

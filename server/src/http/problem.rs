@@ -152,7 +152,7 @@ impl From<GatewayError> for Problem {
             },
             GatewayError::UnknownPayment => Self::unknown_payment(),
             GatewayError::Khipu(error) => error.into(),
-            GatewayError::Ledger(_) => {
+            GatewayError::Store(_) => {
                 Self::unavailable("payments cannot be read or written now; try again")
             }
             GatewayError::Busy { retry_after } => {
@@ -287,7 +287,7 @@ impl From<NotificationError> for Problem {
             NotificationError::Body(_) => {
                 Self::bad_request("invalid_notification", error.to_string())
             }
-            NotificationError::Foreign => {
+            NotificationError::WrongAccount => {
                 Self::bad_request("payment_of_another_account", error.to_string())
             }
             NotificationError::NotDurable => Self::unavailable(error.to_string()),

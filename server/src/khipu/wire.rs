@@ -10,7 +10,8 @@ use url::Url;
 
 use super::fields::Fields;
 use crate::payment::{
-    Amount, Currency, MerchantUrls, PaymentId, Reason, Ref, Reported, Terms, Timestamp, Verdict,
+    Amount, Currency, MerchantUrls, PaymentId, PaymentReference, PaymentTerms, Reported,
+    StatusReason, Timestamp, Verdict,
 };
 
 /// Each attempt to pay has a term of its own, which may begin just before the payment's expiry.
@@ -38,7 +39,7 @@ pub fn error_message(body: &[u8]) -> Option<String> {
 #[derive(Debug, Clone)]
 pub struct CreateRequest {
     fields: Fields,
-    pub terms: Terms,
+    pub terms: PaymentTerms,
     pub urls: MerchantUrls,
     pub expires_at: Option<Timestamp>,
 }
@@ -97,7 +98,7 @@ impl CreateRequest {
         let (Some(amount), Some(currency), true) = (amount, currency, errors.is_empty()) else {
             return Err(errors);
         };
-        let terms = Terms {
+        let terms = PaymentTerms {
             amount,
             currency,
             transaction_id: fields.text("transaction_id"),
@@ -241,7 +242,7 @@ impl PaymentAnswer {
             "pending" | "verifying" | "deleted" => None,
             "done" => {
                 let detail = self.fields.text("status_detail").unwrap_or_default();
-                let is_known = detail == "normal" || Reason::parse(&detail).is_some();
+                let is_known = detail == "normal" || StatusReason::parse(&detail).is_some();
                 (!is_known).then(|| ("status_detail", shown(&detail)))
             }
             other => Some(("status", shown(other))),
@@ -251,24 +252,25 @@ impl PaymentAnswer {
     /// `done` alone says nothing: a rejected payment is done too.
     fn done(&self) -> Reported {
         let detail = self.fields.text("status_detail").unwrap_or_default();
-        let reason = Reason::parse(&detail);
+        let reason = StatusReason::parse(&detail);
         match (detail.as_str(), reason) {
-            ("normal", _) | (_, Some(Reason::MarkedPaidByReceiver | Reason::PartiallyRefunded)) => {
+            ("normal", _)
+            | (_, Some(StatusReason::MarkedPaidByReceiver | StatusReason::PartiallyRefunded)) => {
                 let late = is_late(&self.fields, self.expires_at);
                 Reported::Confirmed { late, reason }
             }
-            (_, Some(reason @ (Reason::RejectedByPayer | Reason::MarkedAsAbuse))) => {
+            (_, Some(reason @ (StatusReason::RejectedByPayer | StatusReason::MarkedAsAbuse))) => {
                 Reported::Rejected(reason)
             }
-            (_, Some(reason @ (Reason::Reversed | Reason::FullyRefunded))) => {
+            (_, Some(reason @ (StatusReason::Reversed | StatusReason::FullyRefunded))) => {
                 Reported::Reversed(reason)
             }
             (_, None) => Reported::Verifying,
         }
     }
 
-    pub fn terms(&self) -> Option<Terms> {
-        Some(Terms {
+    pub fn terms(&self) -> Option<PaymentTerms> {
+        Some(PaymentTerms {
             amount: Amount::parse(&self.fields.text("amount")?).ok()?,
             currency: Currency::parse(&self.fields.text("currency")?).ok()?,
             transaction_id: self.fields.text("transaction_id"),
@@ -276,9 +278,9 @@ impl PaymentAnswer {
     }
 
     /// The reference that we put into the URLs of a payment that was made here.
-    pub fn reference(&self, notify_url_prefix: &str) -> Option<Ref> {
+    pub fn reference(&self, notify_url_prefix: &str) -> Option<PaymentReference> {
         let url = self.fields.text("notify_url")?;
-        Ref::parse(url.strip_prefix(notify_url_prefix)?.strip_prefix("?ref=")?).ok()
+        PaymentReference::parse(url.strip_prefix(notify_url_prefix)?.strip_prefix("?ref=")?).ok()
     }
 
     /// The URLs as Khipu holds them: the merchant's own, where the payment was not made here.
@@ -400,7 +402,7 @@ impl NotificationBody {
     }
 
     /// Whether it speaks of the payment that was made, for the same money.
-    pub fn verdict(&self, terms: &Terms, receiver_id: u64) -> Verdict {
+    pub fn verdict(&self, terms: &PaymentTerms, receiver_id: u64) -> Verdict {
         match (
             self.disagreement(terms, receiver_id),
             self.fields.text("conciliation_date"),
@@ -413,7 +415,7 @@ impl NotificationBody {
 
     /// The first field that differs from what was agreed. Amount, currency and receiver must be there. White space around a
     /// transaction_id does not matter, as it does not to Khipu's own plugins: Khipu may trim it.
-    pub fn disagreement(&self, terms: &Terms, receiver_id: u64) -> Option<&'static str> {
+    pub fn disagreement(&self, terms: &PaymentTerms, receiver_id: u64) -> Option<&'static str> {
         let amount = self
             .fields
             .text("amount")

@@ -1,4 +1,4 @@
-//! One errand from claim to settlement: read what is to be sent, write the letter, post it, record what came of it.
+//! One job from claim to settlement: read what is to be sent, write the letter, post it, record what came of it.
 //!
 //! Sends only what was verified or what Khipu answered, and only of a payment that stands at confirmed. Never decides when
 //! to run (see the module above) nor when to try again (see [`schedule`](super::schedule)).
@@ -19,14 +19,17 @@ use super::{Limits, Rebuild};
 use crate::account::Account;
 use crate::clock;
 use crate::khipu::wire::NotificationBody;
-use crate::ledger::{Attempt, KeptNotification, Leased, Ledger, LedgerError, Settlement};
 use crate::payment::{AccountName, Payment, Status, Timestamp, Verdict};
+use crate::store::{
+    JobAttempt, JobQueue, JobResult, LeasedJob, PaymentReader, StoreError, StoredNotification,
+};
 
 /// First wait between two tries to record a settlement; doubles.
 const SETTLE_PAUSE: Duration = Duration::from_millis(100);
 
 pub(super) struct Courier {
-    pub(super) ledger: Arc<dyn Ledger>,
+    pub(super) jobs: Arc<dyn JobQueue>,
+    pub(super) payments: Arc<dyn PaymentReader>,
     pub(super) merchants: HashMap<AccountName, Merchant>,
     pub(super) rebuild: Rebuild,
     pub(super) limits: Limits,
@@ -34,7 +37,7 @@ pub(super) struct Courier {
     pub(super) put_back: Notify,
 }
 
-/// What came of an errand in our hands.
+/// What came of a job in our hands.
 enum Carried {
     Tried(Report),
     /// Nothing was tried: its account has its share of attempts in flight.
@@ -54,19 +57,19 @@ struct Report {
 
 impl Courier {
     /// Makes one attempt and settles it. Once `cut` is true (or its sender gone) an attempt that is still under way is
-    /// given up, and the errand put back at once.
-    pub(super) async fn carry(self: Arc<Self>, leased: Leased, cut: watch::Receiver<bool>) {
+    /// given up, and the job put back at once.
+    pub(super) async fn carry(self: Arc<Self>, leased: LeasedJob, cut: watch::Receiver<bool>) {
         let lease_ends = Instant::now() + self.limits.lease;
         let report = match self.attempt(&leased, cut).await {
             Ok(Carried::Tried(report)) => report,
             Ok(Carried::PutBack { due_at }) => {
-                let untried = Settlement::Untried { due_at };
-                self.settle(&leased, &untried, None, lease_ends).await;
+                let untried = JobResult::PutBack { due_at };
+                self.finish(&leased, &untried, None, lease_ends).await;
                 return;
             }
-            // Nothing was tried, so no attempt is counted: the errand comes back when its lease has run out.
+            // Nothing was tried, so no attempt is counted: the job comes back when its lease has run out.
             Err(error) => {
-                tracing::warn!(payment_id = %leased.payment_id, %error, "a delivery waits for the ledger");
+                tracing::warn!(payment_id = %leased.payment_id, %error, "a delivery waits for the store");
                 return;
             }
         };
@@ -74,35 +77,37 @@ impl Courier {
         let settlement = if report.tried.class == Class::Interrupted {
             // Our own stop says nothing about the merchant, so it uses up none of the attempts. It is recorded, under the
             // number that the next attempt has too: the merchant may have had it already.
-            Settlement::Untried { due_at: now }
+            JobResult::PutBack { due_at: now }
         } else {
             let made = leased.attempts.saturating_add(1);
             schedule::after_attempt(made, report.tried.answer, now, rand::random::<f64>())
         };
         report.tell(&leased, &settlement);
-        if report.tried.class == Class::NoContent
-            && matches!(settlement, Settlement::Untried { .. })
+        if report.tried.class == Class::NoContent && matches!(settlement, JobResult::PutBack { .. })
         {
             // Not one for the timeline: it may go on for days, and no merchant has heard of it.
-            self.settle(&leased, &settlement, None, lease_ends).await;
+            self.finish(&leased, &settlement, None, lease_ends).await;
             return;
         }
-        let attempt = Attempt {
+        let attempt = JobAttempt {
             at: report.at,
             duration: report.duration,
             result: report.tried.result,
         };
-        self.settle(&leased, &settlement, Some(&attempt), lease_ends)
+        self.finish(&leased, &settlement, Some(&attempt), lease_ends)
             .await;
     }
 
     async fn attempt(
         &self,
-        leased: &Leased,
+        leased: &LeasedJob,
         mut cut: watch::Receiver<bool>,
-    ) -> Result<Carried, LedgerError> {
-        let Some(payment) = self.asked(self.ledger.payment(&leased.payment_id)).await? else {
-            let tried = Tried::stopped("not sent: the payment is not in the ledger");
+    ) -> Result<Carried, StoreError> {
+        let Some(payment) = self
+            .asked(self.payments.payment(&leased.payment_id))
+            .await?
+        else {
+            let tried = Tried::stopped("not sent: the payment is not in the store");
             return Ok(Carried::Tried(Report::without_merchant(tried, None)));
         };
         let Some(merchant) = self.merchants.get(&payment.account) else {
@@ -146,7 +151,7 @@ impl Courier {
         payment: &Payment,
         merchant: &Merchant,
         url: Option<&str>,
-    ) -> Result<Tried, LedgerError> {
+    ) -> Result<Tried, StoreError> {
         // A letter in Khipu's form means "paid" to whoever reads it; money that went back is not paid.
         match payment.state.status() {
             Status::Confirmed => {}
@@ -163,7 +168,7 @@ impl Courier {
                 "no notify_url: neither the payment nor its account has one",
             ));
         };
-        let kept = self.asked(self.ledger.notification(&payment.id)).await?;
+        let kept = self.asked(self.payments.notification(&payment.id)).await?;
         let content = match kept.filter(|kept| agrees(kept, payment, &merchant.account)) {
             Some(kept) => Content::Notification(kept),
             None => match self.rebuilt(payment, merchant).await {
@@ -190,19 +195,19 @@ impl Courier {
     }
 
     /// Tries until it is recorded or the lease is over: a delivery that is not settled is made again.
-    async fn settle(
+    async fn finish(
         &self,
-        leased: &Leased,
-        settlement: &Settlement,
-        attempt: Option<&Attempt>,
+        leased: &LeasedJob,
+        settlement: &JobResult,
+        attempt: Option<&JobAttempt>,
         lease_ends: Instant,
     ) {
         let mut pause = SETTLE_PAUSE;
         loop {
-            let settled = self.ledger.settle(leased, settlement, attempt);
+            let settled = self.jobs.finish(leased, settlement, attempt);
             match self.asked(settled).await {
                 Ok(true) => {
-                    if !matches!(settlement, Settlement::Done | Settlement::Dead) {
+                    if !matches!(settlement, JobResult::Done | JobResult::Dead) {
                         self.put_back.notify_one();
                     }
                     return;
@@ -226,9 +231,9 @@ impl Courier {
 
     async fn asked<T>(
         &self,
-        question: impl Future<Output = Result<T, LedgerError>>,
-    ) -> Result<T, LedgerError> {
-        super::within(self.limits.ledger_timeout, question).await
+        question: impl Future<Output = Result<T, StoreError>>,
+    ) -> Result<T, StoreError> {
+        super::within(self.limits.store_timeout, question).await
     }
 }
 
@@ -243,7 +248,7 @@ impl Report {
         }
     }
 
-    fn tell(&self, leased: &Leased, settlement: &Settlement) {
+    fn tell(&self, leased: &LeasedJob, settlement: &JobResult) {
         let account = self.account.as_ref().map_or("", AccountName::as_str);
         let class = self.tried.class.as_str();
         metrics::counter!("chasqui_deliveries_total", "account" => account.to_owned(), "result" => class).increment(1);
@@ -256,10 +261,10 @@ impl Report {
         let result = self.tried.result.as_str();
         let duration_ms = u64::try_from(self.duration.as_millis()).unwrap_or(u64::MAX);
         match settlement {
-            Settlement::Done if self.tried.class == Class::Unneeded => {
+            JobResult::Done if self.tried.class == Class::Unneeded => {
                 tracing::info!(payment_id, account, result, "no delivery is needed");
             }
-            Settlement::Done => {
+            JobResult::Done => {
                 tracing::info!(
                     payment_id,
                     account,
@@ -270,10 +275,10 @@ impl Report {
                     "delivered"
                 );
             }
-            Settlement::Again { due_at } | Settlement::Untried { due_at } => {
+            JobResult::Retry { due_at } | JobResult::PutBack { due_at } => {
                 tracing::warn!(payment_id, account, host, attempt, duration_ms, result, %due_at, "not delivered yet");
             }
-            Settlement::Dead => {
+            JobResult::Dead => {
                 metrics::counter!("chasqui_dead_letters_total", "account" => account.to_owned())
                     .increment(1);
                 tracing::warn!(
@@ -293,7 +298,7 @@ impl Report {
 impl Debug for Courier {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         f.debug_struct("Courier")
-            .field("ledger", &self.ledger)
+            .field("jobs", &self.jobs)
             .field("limits", &self.limits)
             .finish_non_exhaustive()
     }
@@ -301,7 +306,7 @@ impl Debug for Courier {
 
 /// Whether a notification may be passed on. One that was not believed by itself has left it to Khipu's answer whether the
 /// payment is paid; whether it speaks of the same money was not looked at, or could not be.
-fn agrees(kept: &KeptNotification, payment: &Payment, account: &Account) -> bool {
+fn agrees(kept: &StoredNotification, payment: &Payment, account: &Account) -> bool {
     if kept.verdict == Verdict::Agrees {
         return true;
     }

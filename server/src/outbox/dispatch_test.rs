@@ -16,16 +16,16 @@ use super::{Limits, Outbox, Rebuild, SetupError, schedule, signature};
 use crate::account::{Account, Accounts};
 use crate::clock;
 use crate::khipu::signature as khipu;
-use crate::ledger::sqlite::{Location, SqliteLedger};
-use crate::ledger::{Attempt, KeptNotification, Ledger, Settlement};
 use crate::payment::{
-    AccountName, Errand, Observation, Payment, PaymentId, Reported, Source, Verdict, Version,
+    AccountName, NewJob, Observation, Payment, PaymentId, Reported, Source, Verdict, Version,
 };
+use crate::store::sqlite::{Location, SqliteStore};
+use crate::store::{JobAttempt, JobResult, Store, StoredNotification};
 
 /// How long after the attempt the next one is due.
-fn wait(settlement: Settlement, attempt: &Attempt) -> Duration {
+fn wait(settlement: JobResult, attempt: &JobAttempt) -> Duration {
     match settlement {
-        Settlement::Again { due_at } => due_at.since(attempt.at),
+        JobResult::Retry { due_at } => due_at.since(attempt.at),
         other => panic!("{other:?}: {}", attempt.result),
     }
 }
@@ -36,7 +36,7 @@ async fn a_2xx_ends_the_delivery() {
     let mut outbox = Running::start(fixture::account(), fixture::limits());
     outbox.schedule(0, fixture::notified("p1", &receiver.url("/answer/200")));
     let (settlement, attempt) = outbox.settled().await;
-    assert_eq!(settlement, Settlement::Done);
+    assert_eq!(settlement, JobResult::Done);
     assert_eq!(attempt.result, "200");
     assert_eq!(receiver.next().await.body, fixture::BODY);
     outbox.stop().await;
@@ -59,7 +59,7 @@ async fn a_failure_is_put_back_as_scheduled_and_the_last_one_is_dead() {
         assert_eq!(attempt.result, "500");
     }
     outbox.schedule(9, failing());
-    assert_eq!(outbox.settled().await.0, Settlement::Dead);
+    assert_eq!(outbox.settled().await.0, JobResult::Dead);
     outbox.stop().await;
 }
 
@@ -68,7 +68,7 @@ async fn a_410_is_the_end_and_retry_after_a_delay() {
     let receiver = Receiver::start().await;
     let mut outbox = Running::start(fixture::account(), fixture::limits());
     outbox.schedule(0, fixture::notified("p1", &receiver.url("/answer/410")));
-    assert_eq!(outbox.settled().await.0, Settlement::Dead);
+    assert_eq!(outbox.settled().await.0, JobResult::Dead);
     outbox.schedule(
         0,
         fixture::notified("p2", &receiver.url("/answer/503/3600")),
@@ -108,7 +108,7 @@ async fn without_a_notification_the_body_is_built_from_khipus_answer_and_signed(
     let signature = received.header(khipu::HEADER);
     let secrets = fixture::account().khipu_secrets;
     assert!(khipu::verify(Some(signature), &received.body, &secrets).is_ok());
-    assert_eq!(outbox.settled().await.0, Settlement::Done);
+    assert_eq!(outbox.settled().await.0, JobResult::Done);
     outbox.stop().await;
 }
 
@@ -137,14 +137,14 @@ async fn khipus_bytes_arrive_even_if_they_were_not_believed_by_themselves() {
             clock::now(),
             DEADLINE
         ));
-        assert_eq!(outbox.settled().await.0, Settlement::Done);
+        assert_eq!(outbox.settled().await.0, JobResult::Done);
     }
     outbox.stop().await;
 }
 
 #[tokio::test]
 async fn unbelieved_bytes_that_cannot_be_compared_or_disagree_are_not_sent() {
-    type Change = fn(&mut Payment, &mut KeptNotification);
+    type Change = fn(&mut Payment, &mut StoredNotification);
     let mut receiver = Receiver::start().await;
     let mut outbox = Running::start(fixture::account(), fixture::limits());
     let changes: [Change; 3] = [
@@ -163,7 +163,7 @@ async fn unbelieved_bytes_that_cannot_be_compared_or_disagree_are_not_sent() {
         let received = receiver.next().await;
         assert_eq!(&received.body[..], b"{}");
         assert_eq!(received.header("chasqui-source"), "reconciliation");
-        assert_eq!(outbox.settled().await.0, Settlement::Done);
+        assert_eq!(outbox.settled().await.0, JobResult::Done);
     }
     outbox.stop().await;
 }
@@ -207,7 +207,7 @@ async fn khipus_silence_about_the_content_uses_up_no_attempt() {
         .await
         .expect("in time")
         .expect("settled");
-    assert_eq!((leased.attempts, settlement), (0, Settlement::Done));
+    assert_eq!((leased.attempts, settlement), (0, JobResult::Done));
     assert_eq!(asked.load(Ordering::SeqCst), 3);
     receiver.next().await;
     assert!(receiver.is_empty());
@@ -222,7 +222,7 @@ async fn an_attempt_that_panics_does_not_stop_the_dispatcher() {
     let url = receiver.url("/answer/200");
     outbox.schedule(0, (fixture::confirmed("p1", Some(url.clone())), None));
     outbox.schedule(0, fixture::notified("p2", &url));
-    assert_eq!(outbox.settled().await.0, Settlement::Done);
+    assert_eq!(outbox.settled().await.0, JobResult::Done);
     outbox.stop().await;
 }
 
@@ -272,14 +272,14 @@ async fn what_nobody_asked_for_or_was_reversed_is_done_with_unsent_and_no_dead_l
     let mut outbox = Running::start(fixture::account(), fixture::limits());
     outbox.schedule(0, (fixture::confirmed("p1", None), None));
     let (settlement, attempt) = outbox.settled().await;
-    assert_eq!(settlement, Settlement::Done);
+    assert_eq!(settlement, JobResult::Done);
     assert!(attempt.result.starts_with("no notify_url"), "{attempt:?}");
 
     let (mut payment, kept) = fixture::notified("p2", &receiver.url("/answer/200"));
     payment.state.version = Version::REVERSED;
     outbox.schedule(0, (payment, kept));
     let (settlement, attempt) = outbox.settled().await;
-    assert_eq!(settlement, Settlement::Done);
+    assert_eq!(settlement, JobResult::Done);
     assert!(attempt.result.contains("reversed"), "{attempt:?}");
 
     assert!(receiver.is_empty());
@@ -299,7 +299,7 @@ async fn a_payment_that_is_not_confirmed_is_never_told_of() {
     payment.state.version = Version::from_number(14).expect("version");
     outbox.schedule(0, (payment, kept));
     let (settlement, attempt) = outbox.settled().await;
-    assert_eq!(settlement, Settlement::Dead);
+    assert_eq!(settlement, JobResult::Dead);
     assert!(attempt.result.contains("verifying"), "{attempt:?}");
     assert!(receiver.is_empty());
     outbox.stop().await;
@@ -314,7 +314,7 @@ async fn a_slow_merchant_does_not_stop_other_deliveries() {
         outbox.schedule(0, fixture::notified(&id, &receiver.url("/hang")));
     }
     outbox.schedule(0, fixture::notified("quick", &receiver.url("/answer/200")));
-    assert_eq!(outbox.settled().await.0, Settlement::Done);
+    assert_eq!(outbox.settled().await.0, JobResult::Done);
     outbox.stop().await;
 }
 
@@ -355,8 +355,8 @@ async fn an_account_that_hangs_with_thousands_due_does_not_keep_another_waiting(
     let (hangs, mut answers) = (Receiver::start().await, Receiver::start().await);
     let directory = tempfile::tempdir().expect("directory");
     let location = Location::File(directory.path().join("chasqui.db"));
-    let ledger = SqliteLedger::open(&location, &Default::default()).expect("ledger");
-    let ledger: Arc<dyn Ledger> = Arc::new(ledger);
+    let store = SqliteStore::open(&location, &Default::default()).expect("store");
+    let store: Arc<dyn Store> = Arc::new(store);
     let named = |name: &str, url| Account {
         name: AccountName::parse(name).expect("name"),
         notify_url: Some(url),
@@ -374,17 +374,18 @@ async fn an_account_that_hangs_with_thousands_due_does_not_keep_another_waiting(
         }
         .final_update(),
         notification: None,
-        errands: vec![Errand::delivery(clock::now())],
+        jobs: vec![NewJob::delivery(clock::now())],
     };
     let ids = (0..HANGING).map(|n| PaymentId::parse(&format!("busy{n}")).expect("id"));
     let observed = ids.map(|id| {
-        let (ledger, observation) = (Arc::clone(&ledger), confirmed(&busy));
-        async move { ledger.observe(&id, &observation).await.map(|_| ()) }
+        let (store, observation) = (Arc::clone(&store), confirmed(&busy));
+        async move { store.observe(&id, &observation).await.map(|_| ()) }
     });
     try_join_all(observed).await.expect("observed");
 
     let outbox = Outbox::new(
-        Arc::clone(&ledger),
+        store.clone(),
+        store.clone(),
         &Accounts::new([busy, quick.clone()]),
         Arc::new(|_, _| Box::pin(async { Ok(Bytes::from_static(b"{}")) })),
         fixture::limits(),
@@ -398,7 +399,7 @@ async fn an_account_that_hangs_with_thousands_due_does_not_keep_another_waiting(
     let share = fixture::limits().in_flight_per_account;
     for round in 0..3 {
         let id = PaymentId::parse(&format!("quick{round}")).expect("id");
-        let scheduled = ledger.observe(&id, &confirmed(&quick)).await;
+        let scheduled = store.observe(&id, &confirmed(&quick)).await;
         scheduled.expect("scheduled");
         wake.notify_one();
         let received = timeout(Duration::from_secs(4), answers.next()).await;
@@ -422,19 +423,19 @@ async fn a_full_instance_claims_again_as_soon_as_one_attempt_ends() {
         outbox.schedule(0, fixture::notified(id, &url));
     }
     for _ in 0..4 {
-        assert_eq!(outbox.settled().await.0, Settlement::Done);
+        assert_eq!(outbox.settled().await.0, JobResult::Done);
     }
     outbox.stop().await;
 }
 
 #[tokio::test]
-async fn a_ledger_that_was_away_is_asked_again() {
+async fn a_store_that_was_away_is_asked_again() {
     let receiver = Receiver::start().await;
     let mut outbox = Running::start(fixture::account(), fixture::limits());
     outbox.shelf.failures.store(3, Ordering::SeqCst);
     let url = receiver.url("/answer/200");
     outbox.schedule(0, fixture::notified("p1", &url));
-    assert_eq!(outbox.settled().await.0, Settlement::Done);
+    assert_eq!(outbox.settled().await.0, JobResult::Done);
     outbox.stop().await;
 }
 
@@ -466,7 +467,7 @@ async fn a_shutdown_puts_back_what_takes_too_long() {
     let _ = stop.send(());
     timeout(DEADLINE, task).await.expect("in time").expect("ok");
     let (_, settlement, attempt) = outbox.settled.recv().await.expect("settled");
-    assert!(matches!(settlement, Settlement::Untried { due_at } if due_at <= clock::now()));
+    assert!(matches!(settlement, JobResult::PutBack { due_at } if due_at <= clock::now()));
     assert!(attempt.result.starts_with("interrupted"), "{attempt:?}");
 }
 

@@ -8,11 +8,11 @@ use super::Limits;
 use crate::account::{Account, Secret, WebhookSecret};
 use crate::clock;
 use crate::khipu::signature as khipu;
-use crate::ledger::KeptNotification;
 use crate::payment::{
-    AccountName, Amount, Currency, MerchantUrls, Payment, PaymentId, State, Terms, Timestamp,
-    Verdict, Version,
+    AccountName, Amount, Currency, MerchantUrls, Payment, PaymentId, PaymentState, PaymentTerms,
+    Timestamp, Verdict, Version,
 };
+use crate::store::StoredNotification;
 
 /// Escapes, odd spaces and no order: bytes that no JSON writer would make again.
 pub(super) const BODY: &[u8] =
@@ -49,8 +49,8 @@ pub(super) fn account() -> Account {
     }
 }
 
-pub(super) fn notification(account: &Account, signed_at: Timestamp) -> KeptNotification {
-    KeptNotification {
+pub(super) fn notification(account: &Account, signed_at: Timestamp) -> StoredNotification {
+    StoredNotification {
         body: Bytes::from_static(BODY),
         signature: khipu::sign(&account.khipu_secrets[0], signed_at, BODY),
         verdict: Verdict::Agrees,
@@ -60,7 +60,7 @@ pub(super) fn notification(account: &Account, signed_at: Timestamp) -> KeptNotif
 
 pub(super) fn confirmed(id: &str, notify_url: Option<String>) -> Payment {
     let at = Timestamp::default();
-    let mut state = State::created(at);
+    let mut state = PaymentState::created(at);
     state.version = Version::CONFIRMED;
     Payment {
         id: PaymentId::parse(id).expect("id"),
@@ -86,14 +86,14 @@ pub(super) fn sold(
     url: &str,
     verdict: Verdict,
     signed_at: Timestamp,
-) -> (Payment, KeptNotification) {
+) -> (Payment, StoredNotification) {
     let mut payment = confirmed("sold", Some(url.to_owned()));
-    payment.terms = Some(Terms {
+    payment.terms = Some(PaymentTerms {
         amount: Amount::parse("1000").expect("amount"),
         currency: Currency::parse("CLP").expect("currency"),
         transaction_id: Some("order 77".to_owned()),
     });
-    let kept = KeptNotification {
+    let kept = StoredNotification {
         body: Bytes::from_static(SOLD_BODY),
         signature: khipu::sign(&account().khipu_secrets[0], signed_at, SOLD_BODY),
         verdict,
@@ -110,7 +110,7 @@ pub(super) fn limits() -> Limits {
 }
 
 /// A payment that Khipu has notified just now.
-pub(super) fn notified(id: &str, url: &str) -> (Payment, Option<KeptNotification>) {
+pub(super) fn notified(id: &str, url: &str) -> (Payment, Option<StoredNotification>) {
     let kept = notification(&account(), clock::now());
     (confirmed(id, Some(url.to_owned())), Some(kept))
 }

@@ -12,8 +12,8 @@ use reqwest::header::{CONTENT_TYPE, HeaderMap, HeaderValue};
 use super::signature;
 use crate::account::Account;
 use crate::khipu::signature as khipu;
-use crate::ledger::KeptNotification;
 use crate::payment::{PaymentId, Timestamp};
+use crate::store::StoredNotification;
 
 pub(super) const STATUS_HEADER: &str = "chasqui-status";
 pub(super) const SOURCE_HEADER: &str = "chasqui-source";
@@ -26,7 +26,7 @@ pub(super) const SIGNATURE_FRESH_FOR: Duration = Duration::from_secs(4 * 60);
 #[derive(Debug)]
 pub(super) enum Content {
     /// Khipu's notification: its signature was verified when it came, and it agrees with the payment.
-    Notification(KeptNotification),
+    Notification(StoredNotification),
     /// A body in the same form, built from Khipu's answer because its notification never came.
     Answer(Bytes),
 }
@@ -112,7 +112,7 @@ mod tests {
         Letter::write(&fixture::payment_id(), content, account, NOW)
     }
 
-    fn kept(age: Duration, account: &Account) -> KeptNotification {
+    fn kept(age: Duration, account: &Account) -> StoredNotification {
         fixture::notification(account, NOW.minus(age))
     }
 

@@ -1,4 +1,4 @@
-//! When a delivery comes back that found its account's share taken: it stands in line, in the ledger and not in our hands.
+//! When a delivery comes back that found its account's share taken: it stands in line, in the store and not in our hands.
 //!
 //! The places of one account are spaced. However many of its deliveries wait, they come back and are put back no faster
 //! than this, and in turn, so that what is due to others never waits behind them. Pure: the time is an argument.
@@ -9,14 +9,14 @@ use tokio::time::Instant;
 
 use crate::payment::Timestamp;
 
-/// Between one place and the next: what one account in difficulties may cost the ledger, and how fast its line moves
+/// Between one place and the next: what one account in difficulties may cost the store, and how fast its line moves
 /// again once it is out of them.
 pub(super) const SPACING: Duration = Duration::from_millis(5);
 
 /// The shortest wait: a short line must not go round and round.
 pub(super) const SHORTEST_WAIT: Duration = Duration::from_millis(250);
 
-/// Places are called together this often: each claim of the ledger's is a write of its own.
+/// Places are called together this often: each claim of the store's is a write of its own.
 const CALL_MS: i64 = 100;
 
 /// One account's line at this instance; it begins anew with each start.

@@ -1,7 +1,7 @@
 //! One account's way out: the HTTP client that posts its deliveries, and what an answer means.
 //!
 //! The client goes straight to the address it checked: no proxy, no redirect, no cookie. Of an answer only the status and
-//! `Retry-After` count. Nothing here logs, retries or touches the ledger; see [`courier`](super::courier) for that.
+//! `Retry-After` count. Nothing here logs, retries or touches the store; see [`courier`](super::courier) for that.
 
 use std::error::Error;
 use std::io;

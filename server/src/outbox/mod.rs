@@ -43,8 +43,8 @@ use self::courier::Courier;
 use self::merchant::Merchant;
 use crate::account::{Account, Accounts};
 use crate::clock;
-use crate::ledger::{Ledger, LedgerError};
-use crate::payment::{ErrandKind, PaymentId};
+use crate::payment::{JobKind, PaymentId};
+use crate::store::{JobQueue, PaymentReader, StoreError};
 
 /// Asks Khipu about a confirmed payment and answers with the body of a notification 3.0; an error is a short text for
 /// people, without payer data. Used when a confirmation was found by asking and no notification came that agrees with it.
@@ -57,7 +57,7 @@ pub struct Outbox {
     courier: Arc<Courier>,
 }
 
-/// What bounds the outbox. Reached: deliveries wait in the ledger, none is lost.
+/// What bounds the outbox. Reached: deliveries wait in the store, none is lost.
 #[derive(Debug, Clone)]
 pub struct Limits {
     /// Deliveries in this instance's hands at once.
@@ -69,8 +69,8 @@ pub struct Limits {
     pub attempt_timeout: Duration,
     /// One question to Khipu for what to send.
     pub rebuild_timeout: Duration,
-    /// One call of the ledger's.
-    pub ledger_timeout: Duration,
+    /// One call of the store's.
+    pub store_timeout: Duration,
     /// How long a claimed delivery belongs to this instance; and how long one is left alone whose claim was answered too
     /// late for this instance to know of it.
     pub lease: Duration,
@@ -87,7 +87,7 @@ impl Default for Limits {
             in_flight_per_account: 32,
             attempt_timeout: Duration::from_secs(15),
             rebuild_timeout: Duration::from_secs(15),
-            ledger_timeout: Duration::from_secs(5),
+            store_timeout: Duration::from_secs(5),
             lease: Duration::from_secs(60),
             idle: Duration::from_secs(5),
             drain: Duration::from_secs(5),
@@ -98,8 +98,8 @@ impl Default for Limits {
 impl Limits {
     /// A lease that ends before its attempt would have the merchant told twice as a matter of course.
     fn check(&self) -> Result<(), SetupError> {
-        // The ledger is asked for the payment and its notification, and told the settlement.
-        let longest = self.rebuild_timeout + self.attempt_timeout + 3 * self.ledger_timeout;
+        // The store is asked for the payment and its notification, and told the settlement.
+        let longest = self.rebuild_timeout + self.attempt_timeout + 3 * self.store_timeout;
         if self.in_flight == 0 || self.in_flight_per_account == 0 {
             Err(SetupError::NothingInFlight)
         } else if longest >= self.lease {
@@ -129,15 +129,16 @@ pub enum SetupError {
 const SHORTEST_PAUSE: Duration = Duration::from_millis(20);
 
 /// Between two looks at the agenda, however many deliveries are scheduled meanwhile: one look finds all of them, and on a
-/// ledger that is shared each costs something in every partition. Who is woken after a longer silence looks at once.
+/// store that is shared each costs something in every partition. Who is woken after a longer silence looks at once.
 const BREATHER: Duration = Duration::from_millis(20);
 
-/// First wait after the ledger failed; doubles up to [`Limits::idle`].
+/// First wait after the store failed; doubles up to [`Limits::idle`].
 const BACKOFF: Duration = Duration::from_millis(100);
 
 impl Outbox {
     pub fn new(
-        ledger: Arc<dyn Ledger>,
+        jobs: Arc<dyn JobQueue>,
+        payments: Arc<dyn PaymentReader>,
         accounts: &Accounts,
         rebuild: Rebuild,
         limits: Limits,
@@ -148,7 +149,8 @@ impl Outbox {
             .map(|account| Ok((account.name.clone(), Merchant::new(account, &limits)?)))
             .collect::<Result<_, SetupError>>()?;
         let courier = Arc::new(Courier {
-            ledger,
+            jobs,
+            payments,
             merchants,
             rebuild,
             limits,
@@ -190,7 +192,7 @@ impl Outbox {
                 Err(error) => {
                     let pause = self.backoff(failures);
                     failures = failures.saturating_add(1);
-                    tracing::warn!(%error, ?pause, "deliveries wait for the ledger");
+                    tracing::warn!(%error, ?pause, "deliveries wait for the store");
                     tokio::select! {
                         biased;
                         () = &mut shutdown => break,
@@ -207,17 +209,17 @@ impl Outbox {
         &self,
         attempts: &mut JoinSet<()>,
         cut: &watch::Sender<bool>,
-    ) -> Result<Duration, LedgerError> {
-        let Courier { ledger, limits, .. } = &*self.courier;
+    ) -> Result<Duration, StoreError> {
+        let Courier { jobs, limits, .. } = &*self.courier;
         let room = limits.in_flight.saturating_sub(attempts.len());
         if room == 0 {
             return Ok(limits.idle);
         }
-        let kind = ErrandKind::Delivery;
+        let kind = JobKind::Delivery;
         // A claim whose answer comes too late may have been made all the same. Nobody knows of its leases then: what is
         // under them comes back when they have run out.
-        let claimed = ledger.claim(kind, clock::now(), room, limits.lease);
-        let claimed = within(limits.ledger_timeout, claimed).await?;
+        let claimed = jobs.lease_due(kind, clock::now(), room, limits.lease);
+        let claimed = within(limits.store_timeout, claimed).await?;
         let found = claimed.len();
         for leased in claimed {
             attempts.spawn(Arc::clone(&self.courier).carry(leased, cut.subscribe()));
@@ -225,7 +227,7 @@ impl Outbox {
         if found >= room {
             return Ok(Duration::ZERO);
         }
-        let next = within(limits.ledger_timeout, ledger.next_due(kind)).await?;
+        let next = within(limits.store_timeout, jobs.next_due(kind)).await?;
         let pause = next.map_or(limits.idle, |due_at| due_at.since(clock::now()));
         Ok(pause.max(SHORTEST_PAUSE).min(limits.idle))
     }
@@ -249,7 +251,7 @@ impl Outbox {
             "deliveries under way are put back"
         );
         cut.send_replace(true);
-        if timeout(limits.ledger_timeout, ended(&mut attempts))
+        if timeout(limits.store_timeout, ended(&mut attempts))
             .await
             .is_err()
         {
@@ -274,13 +276,13 @@ fn report_panic(ended: Result<(), JoinError>) {
     }
 }
 
-/// A ledger that does not answer is one that is not available.
+/// A store that does not answer is one that is not available.
 async fn within<T>(
     limit: Duration,
-    question: impl Future<Output = Result<T, LedgerError>>,
-) -> Result<T, LedgerError> {
+    question: impl Future<Output = Result<T, StoreError>>,
+) -> Result<T, StoreError> {
     timeout(limit, question).await.unwrap_or_else(|_| {
-        Err(LedgerError::Unavailable(format!(
+        Err(StoreError::Unavailable(format!(
             "no answer within {limit:?}"
         )))
     })

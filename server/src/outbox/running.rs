@@ -1,4 +1,4 @@
-//! A dispatcher that runs, for the outbox's tests, and the ledger that it runs on.
+//! A dispatcher that runs, for the outbox's tests, and the store that it runs on.
 
 use std::collections::HashMap;
 use std::sync::atomic::{AtomicUsize, Ordering};
@@ -14,158 +14,108 @@ use tokio::time::timeout;
 use super::fixture::DEADLINE;
 use super::{Limits, Outbox, Rebuild};
 use crate::account::{Account, Accounts};
-use crate::ledger::{
-    Attempt, Begun, Finished, IdempotentRequest, KeptNotification, Leased, Ledger, LedgerError,
-    Outcome, Settlement, TimelineEntry,
-};
 use crate::payment::{
-    AccountName, ErrandKind, Intent, Observation, Payment, PaymentId, Priority, Ref, State,
+    AccountName, Intent, JobKind, Payment, PaymentId, PaymentReference, PaymentState, Priority,
     Timestamp,
 };
+use crate::store::{
+    JobAttempt, JobQueue, JobResult, LeasedJob, PaymentReader, StoreError, StoredNotification,
+    TimelineEntry,
+};
 
-pub(super) type Settled = (Leased, Settlement, Attempt);
+pub(super) type Settled = (LeasedJob, JobResult, JobAttempt);
 
-/// A ledger that is a list of errands, each with its due time: what a real one promises is tested by its own suite.
+/// A store that is a list of jobs, each with its due time: what a real one promises is tested by its own suite.
 #[derive(Debug)]
 pub(super) struct Shelf {
-    errands: Mutex<Vec<(Timestamp, Leased)>>,
-    payments: Mutex<HashMap<PaymentId, (Payment, Option<KeptNotification>)>>,
+    jobs: Mutex<Vec<(Timestamp, LeasedJob)>>,
+    payments: Mutex<HashMap<PaymentId, (Payment, Option<StoredNotification>)>>,
     settled: mpsc::UnboundedSender<Settled>,
-    /// So many calls fail before the ledger is there.
+    /// So many calls fail before the store is there.
     pub(super) failures: AtomicUsize,
 }
 
 impl Shelf {
-    fn errands(&self) -> MutexGuard<'_, Vec<(Timestamp, Leased)>> {
-        self.errands.lock().expect("errands")
+    fn jobs(&self) -> MutexGuard<'_, Vec<(Timestamp, LeasedJob)>> {
+        self.jobs.lock().expect("jobs")
     }
 
-    fn fails(&self) -> Result<(), LedgerError> {
+    fn fails(&self) -> Result<(), StoreError> {
         let left = &self.failures;
         match left.fetch_update(Ordering::SeqCst, Ordering::SeqCst, |n| n.checked_sub(1)) {
-            Ok(_) => Err(LedgerError::Unavailable("away".into())),
+            Ok(_) => Err(StoreError::Unavailable("away".into())),
             Err(_) => Ok(()),
         }
     }
 }
 
 #[async_trait]
-impl Ledger for Shelf {
-    async fn payment(&self, id: &PaymentId) -> Result<Option<Payment>, LedgerError> {
+impl PaymentReader for Shelf {
+    async fn intent(&self, _: &PaymentReference) -> Result<Option<Intent>, StoreError> {
+        Ok(None)
+    }
+
+    async fn payment(&self, id: &PaymentId) -> Result<Option<Payment>, StoreError> {
         let payments = self.payments.lock().expect("payments");
         Ok(payments.get(id).map(|(payment, _)| payment.clone()))
     }
 
-    async fn notification(&self, id: &PaymentId) -> Result<Option<KeptNotification>, LedgerError> {
+    async fn states(&self, ids: &[PaymentId]) -> Result<Vec<Option<PaymentState>>, StoreError> {
+        let payments = self.payments.lock().expect("payments");
+        let state = |id| payments.get(id).map(|(payment, _)| payment.state);
+        Ok(ids.iter().map(state).collect())
+    }
+
+    async fn by_transaction(&self, _: &AccountName, _: &str) -> Result<Vec<PaymentId>, StoreError> {
+        Ok(Vec::new())
+    }
+
+    async fn notification(&self, id: &PaymentId) -> Result<Option<StoredNotification>, StoreError> {
         let payments = self.payments.lock().expect("payments");
         Ok(payments.get(id).and_then(|(_, kept)| kept.clone()))
     }
 
-    async fn claim(
+    async fn timeline(&self, _: &PaymentId) -> Result<Vec<TimelineEntry>, StoreError> {
+        Ok(Vec::new())
+    }
+}
+
+#[async_trait]
+impl JobQueue for Shelf {
+    async fn lease_due(
         &self,
-        _: ErrandKind,
+        _: JobKind,
         now: Timestamp,
         limit: usize,
         _: Duration,
-    ) -> Result<Vec<Leased>, LedgerError> {
+    ) -> Result<Vec<LeasedJob>, StoreError> {
         self.fails()?;
-        let mut errands = self.errands();
-        let due = errands.extract_if(.., |(due_at, _)| *due_at <= now);
+        let mut jobs = self.jobs();
+        let due = jobs.extract_if(.., |(due_at, _)| *due_at <= now);
         Ok(due.take(limit).map(|(_, leased)| leased).collect())
     }
 
-    async fn next_due(&self, _: ErrandKind) -> Result<Option<Timestamp>, LedgerError> {
-        Ok(self.errands().iter().map(|(due_at, _)| *due_at).min())
+    async fn next_due(&self, _: JobKind) -> Result<Option<Timestamp>, StoreError> {
+        Ok(self.jobs().iter().map(|(due_at, _)| *due_at).min())
     }
 
-    async fn settle(
+    async fn finish(
         &self,
-        leased: &Leased,
-        settlement: &Settlement,
-        attempt: Option<&Attempt>,
-    ) -> Result<bool, LedgerError> {
+        leased: &LeasedJob,
+        settlement: &JobResult,
+        attempt: Option<&JobAttempt>,
+    ) -> Result<bool, StoreError> {
         self.fails()?;
-        if let Settlement::Untried { due_at } = settlement {
-            self.errands().push((*due_at, leased.clone()));
+        if let JobResult::PutBack { due_at } = settlement {
+            self.jobs().push((*due_at, leased.clone()));
         }
         let Some(attempt) = attempt.cloned() else {
-            assert!(matches!(settlement, Settlement::Untried { .. }));
+            assert!(matches!(settlement, JobResult::PutBack { .. }));
             return Ok(true);
         };
         let settled = (leased.clone(), *settlement, attempt);
         let _ = self.settled.send(settled);
         Ok(true)
-    }
-
-    async fn intend(&self, _: &Intent) -> Result<(), LedgerError> {
-        unreachable!("the outbox makes no payments")
-    }
-
-    async fn intent(&self, _: &Ref) -> Result<Option<Intent>, LedgerError> {
-        unreachable!("the outbox makes no payments")
-    }
-
-    async fn create(&self, _: &Payment) -> Result<Outcome, LedgerError> {
-        unreachable!("the outbox makes no payments")
-    }
-
-    async fn observe(&self, _: &PaymentId, _: &Observation) -> Result<Outcome, LedgerError> {
-        unreachable!("the outbox changes no payment")
-    }
-
-    async fn read(&self, _: &[PaymentId]) -> Result<Vec<Option<State>>, LedgerError> {
-        unreachable!("the outbox reads whole payments")
-    }
-
-    async fn of_transaction(
-        &self,
-        _: &AccountName,
-        _: &str,
-    ) -> Result<Vec<PaymentId>, LedgerError> {
-        unreachable!("the outbox looks nothing up")
-    }
-
-    async fn timeline(&self, _: &PaymentId) -> Result<Vec<TimelineEntry>, LedgerError> {
-        unreachable!("the outbox writes timelines only")
-    }
-
-    async fn begin(&self, _: &IdempotentRequest) -> Result<Begun, LedgerError> {
-        unreachable!("the outbox answers no merchant")
-    }
-
-    async fn finish(&self, _: &IdempotentRequest, _: &Finished) -> Result<(), LedgerError> {
-        unreachable!("the outbox answers no merchant")
-    }
-
-    async fn take_turn(
-        &self,
-        _: &PaymentId,
-        _: Timestamp,
-        _: Duration,
-    ) -> Result<bool, LedgerError> {
-        unreachable!("the outbox asks Khipu only through others")
-    }
-
-    async fn reserve_question(
-        &self,
-        _: &AccountName,
-        _: Timestamp,
-        _: u32,
-    ) -> Result<Duration, LedgerError> {
-        unreachable!("the outbox asks Khipu only through others")
-    }
-
-    async fn pause_questions(
-        &self,
-        _: &AccountName,
-        _: Timestamp,
-        _: Duration,
-    ) -> Result<(), LedgerError> {
-        unreachable!("the outbox asks Khipu only through others")
-    }
-
-    async fn ready(&self) -> Result<(), LedgerError> {
-        unreachable!("the outbox finds out by itself")
     }
 }
 
@@ -191,7 +141,7 @@ impl Running {
     pub(super) fn start_with(account: Account, limits: Limits, rebuild: Rebuild) -> Self {
         let (sender, settled) = mpsc::unbounded_channel();
         let shelf = Arc::new(Shelf {
-            errands: Mutex::default(),
+            jobs: Mutex::default(),
             payments: Mutex::default(),
             settled: sender,
             failures: AtomicUsize::new(0),
@@ -223,9 +173,10 @@ impl Running {
         limits: Limits,
         rebuild: Rebuild,
     ) -> Self {
-        let ledger: Arc<dyn Ledger> = Arc::<Shelf>::clone(&shelf);
-        let outbox =
-            Outbox::new(ledger, &Accounts::new([account]), rebuild, limits).expect("outbox");
+        let jobs: Arc<dyn JobQueue> = Arc::<Shelf>::clone(&shelf);
+        let payments: Arc<dyn PaymentReader> = Arc::<Shelf>::clone(&shelf);
+        let outbox = Outbox::new(jobs, payments, &Accounts::new([account]), rebuild, limits)
+            .expect("outbox");
         let wake = Arc::new(Notify::new());
         let (stop, stopped) = oneshot::channel();
         let task = tokio::spawn(outbox.run(Arc::clone(&wake), async {
@@ -241,25 +192,25 @@ impl Running {
     }
 
     /// Puts a delivery on the agenda that `attempts` were made of, and says so.
-    pub(super) fn schedule(&self, attempts: u32, what: (Payment, Option<KeptNotification>)) {
+    pub(super) fn schedule(&self, attempts: u32, what: (Payment, Option<StoredNotification>)) {
         let id = what.0.id.clone();
         let mut payments = self.shelf.payments.lock().expect("payments");
         payments.insert(id.clone(), what);
         drop(payments);
-        let leased = Leased {
-            kind: ErrandKind::Delivery,
+        let leased = LeasedJob {
+            kind: JobKind::Delivery,
             payment_id: id,
             attempts,
             priority: Priority::default(),
             token: 1,
         };
-        let mut errands = self.shelf.errands();
-        errands.push((Timestamp::default(), leased));
-        drop(errands);
+        let mut jobs = self.shelf.jobs();
+        jobs.push((Timestamp::default(), leased));
+        drop(jobs);
         self.wake.notify_one();
     }
 
-    pub(super) async fn settled(&mut self) -> (Settlement, Attempt) {
+    pub(super) async fn settled(&mut self) -> (JobResult, JobAttempt) {
         let (_, settlement, attempt) = timeout(DEADLINE, self.settled.recv())
             .await
             .expect("in time")

@@ -4,8 +4,8 @@
 
 use std::time::Duration;
 
-use crate::ledger::Settlement;
 use crate::payment::Timestamp;
+use crate::store::JobResult;
 
 const MINUTE: u64 = 60;
 const HOUR: u64 = 60 * MINUTE;
@@ -61,7 +61,7 @@ pub(super) fn after_attempt(
     answer: Answer,
     now: Timestamp,
     random: f64,
-) -> Settlement {
+) -> JobResult {
     let random = if (0.0..=1.0).contains(&random) {
         random
     } else {
@@ -69,14 +69,14 @@ pub(super) fn after_attempt(
     };
     let jittered = |wait: Duration| now.plus(wait.mul_f64(1.0 - JITTER + 2.0 * JITTER * random));
     let not_before = match answer {
-        Answer::Accepted | Answer::NoneNeeded => return Settlement::Done,
-        Answer::Stop => return Settlement::Dead,
+        Answer::Accepted | Answer::NoneNeeded => return JobResult::Done,
+        Answer::Stop => return JobResult::Dead,
         Answer::NotNow { not_before } => not_before,
         Answer::NoContent { confirmed_at } => {
             let age = now.since(confirmed_at);
             if age < CONTENT_TERM {
                 let (shortest, longest) = CONTENT_WAITS;
-                return Settlement::Untried {
+                return JobResult::PutBack {
                     due_at: jittered((age / 4).clamp(shortest, longest)),
                 };
             }
@@ -87,11 +87,11 @@ pub(super) fn after_attempt(
         .ok()
         .and_then(|index| WAITS.get(index));
     let Some(wait) = wait else {
-        return Settlement::Dead;
+        return JobResult::Dead;
     };
     let scheduled = jittered(*wait);
     let asked = not_before.map_or(scheduled, |at| at.min(now.plus(RETRY_AFTER_LIMIT)));
-    Settlement::Again {
+    JobResult::Retry {
         due_at: scheduled.max(asked),
     }
 }
@@ -120,7 +120,7 @@ mod tests {
 
     fn wait(attempts_made: u32, answer: Answer, random: f64) -> Option<Duration> {
         match after_attempt(attempts_made, answer, NOW, random) {
-            Settlement::Again { due_at } => Some(due_at.since(NOW)),
+            JobResult::Retry { due_at } => Some(due_at.since(NOW)),
             _ => None,
         }
     }
@@ -135,12 +135,9 @@ mod tests {
     fn what_was_accepted_or_unneeded_is_done_and_what_was_stopped_dead_whatever_the_attempt() {
         for made in 1..=12 {
             for answer in [Answer::Accepted, Answer::NoneNeeded] {
-                assert_eq!(after_attempt(made, answer, NOW, 0.5), Settlement::Done);
+                assert_eq!(after_attempt(made, answer, NOW, 0.5), JobResult::Done);
             }
-            assert_eq!(
-                after_attempt(made, Answer::Stop, NOW, 0.5),
-                Settlement::Dead
-            );
+            assert_eq!(after_attempt(made, Answer::Stop, NOW, 0.5), JobResult::Dead);
         }
     }
 
@@ -149,7 +146,7 @@ mod tests {
         let wait = |age: Duration, made| {
             let confirmed_at = NOW.minus(age);
             match after_attempt(made, Answer::NoContent { confirmed_at }, NOW, 0.5) {
-                Settlement::Untried { due_at } => Some(due_at.since(NOW).as_secs()),
+                JobResult::PutBack { due_at } => Some(due_at.since(NOW).as_secs()),
                 _ => None,
             }
         };
@@ -176,10 +173,10 @@ mod tests {
         let expected = [5, 300, 1800, 7200, 18_000, 36_000, 50_400, 72_000, 86_400];
         assert_eq!(seconds, expected);
         for made in [10, 11, u32::MAX] {
-            assert_eq!(after_attempt(made, FAILED, NOW, 0.5), Settlement::Dead);
+            assert_eq!(after_attempt(made, FAILED, NOW, 0.5), JobResult::Dead);
             assert_eq!(
                 after_attempt(made, asked(Duration::from_secs(1)), NOW, 0.5),
-                Settlement::Dead
+                JobResult::Dead
             );
         }
     }

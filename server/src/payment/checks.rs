@@ -185,7 +185,7 @@ mod tests {
             payment_url: None,
             expires_at: None,
             created_at: at(Duration::ZERO),
-            state: crate::payment::State::created(at(Duration::ZERO)),
+            state: crate::payment::PaymentState::created(at(Duration::ZERO)),
         };
         assert_eq!(CheckPlan::of(&payment), plan(DAY));
         payment.expires_at = Some(at(HOUR));

@@ -11,7 +11,7 @@ pub struct PaymentId(Arc<str>);
 /// 128 random bits made before Khipu is called, as 32 lower-case hexadecimal digits. Whoever knows it is the payer that
 /// was sent to pay, or Khipu.
 #[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Hash)]
-pub struct Ref(Arc<str>);
+pub struct PaymentReference(Arc<str>);
 
 /// An account's name as the operator wrote it: 1 to 64 of `A-Z a-z 0-9 _ -`. It stands in URLs and metric labels.
 #[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Hash)]
@@ -22,7 +22,7 @@ pub enum InvalidId {
     #[error("not a payment id: 1 to 64 letters, digits, - or _")]
     Payment,
     #[error("not a reference: 32 lower-case hexadecimal digits")]
-    Ref,
+    PaymentReference,
     #[error("not an account name: 1 to 64 letters, digits, - or _")]
     Account,
 }
@@ -44,7 +44,7 @@ impl PaymentId {
     }
 }
 
-impl Ref {
+impl PaymentReference {
     pub fn from_random(bits: u128) -> Self {
         Self(format!("{bits:032x}").into())
     }
@@ -55,7 +55,7 @@ impl Ref {
         if valid {
             Ok(Self(text.into()))
         } else {
-            Err(InvalidId::Ref)
+            Err(InvalidId::PaymentReference)
         }
     }
 }
@@ -86,7 +86,7 @@ macro_rules! shown_as_text {
     )*};
 }
 
-shown_as_text!(PaymentId, Ref, AccountName);
+shown_as_text!(PaymentId, PaymentReference, AccountName);
 
 #[cfg(test)]
 mod tests {
@@ -94,10 +94,13 @@ mod tests {
 
     #[test]
     fn a_reference_survives_its_text_form() {
-        let reference = Ref::from_random(7);
-        assert_eq!(Ref::parse(reference.as_str()).expect("own form"), reference);
-        assert!(Ref::parse("7").is_err());
-        assert!(Ref::parse(&"G".repeat(32)).is_err());
+        let reference = PaymentReference::from_random(7);
+        assert_eq!(
+            PaymentReference::parse(reference.as_str()).expect("own form"),
+            reference
+        );
+        assert!(PaymentReference::parse("7").is_err());
+        assert!(PaymentReference::parse(&"G".repeat(32)).is_err());
     }
 
     #[test]

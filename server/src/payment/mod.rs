@@ -12,9 +12,9 @@ mod timestamp;
 
 pub use amount::{Amount, Currency, InvalidAmount, InvalidCurrency};
 pub use checks::{CheckPlan, retry};
-pub use id::{AccountName, InvalidId, PaymentId, Ref};
-pub use observation::{Errand, ErrandKind, Notification, Observation, Priority, Source, Verdict};
-pub use status::{Kind, Reason, Reported, State, Status, StatusUpdate, Version};
+pub use id::{AccountName, InvalidId, PaymentId, PaymentReference};
+pub use observation::{JobKind, NewJob, Notification, Observation, Priority, Source, Verdict};
+pub use status::{Kind, PaymentState, Reported, Status, StatusReason, StatusUpdate, Version};
 pub use timestamp::{InvalidTimestamp, Timestamp};
 
 /// Where the merchant wants people and notifications sent: the URLs that Chasqui replaced by its own.
@@ -29,7 +29,7 @@ pub struct MerchantUrls {
 /// `reference` travels in the return and notify URLs and leads back here.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Intent {
-    pub reference: Ref,
+    pub reference: PaymentReference,
     pub account: AccountName,
     pub urls: MerchantUrls,
     pub created_at: Timestamp,
@@ -39,7 +39,7 @@ pub struct Intent {
 
 /// What a notification must agree with before it is believed.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Terms {
+pub struct PaymentTerms {
     pub amount: Amount,
     pub currency: Currency,
     /// Absent, null and "" are one thing: `None`.
@@ -53,7 +53,7 @@ pub struct Price {
     pub currency: Currency,
 }
 
-impl Terms {
+impl PaymentTerms {
     pub const fn price(&self) -> Price {
         Price {
             amount: self.amount,
@@ -62,20 +62,20 @@ impl Terms {
     }
 }
 
-/// One payment as the ledger keeps it.
+/// One payment as the store keeps it.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Payment {
     pub id: PaymentId,
     pub account: AccountName,
     /// `None` while all that is known is a notification about it: then Khipu is asked and the payment adopted.
-    pub terms: Option<Terms>,
+    pub terms: Option<PaymentTerms>,
     pub urls: MerchantUrls,
-    pub reference: Option<Ref>,
+    pub reference: Option<PaymentReference>,
     /// Where the payer can pay or resume.
     pub payment_url: Option<String>,
     pub expires_at: Option<Timestamp>,
     pub created_at: Timestamp,
-    pub state: State,
+    pub state: PaymentState,
 }
 
 impl Payment {
@@ -105,7 +105,7 @@ fn is_safe_to_follow(url: &str) -> bool {
 mod tests {
     use super::*;
 
-    fn payment(number: u16, reason: Option<Reason>, url: &str) -> Payment {
+    fn payment(number: u16, reason: Option<StatusReason>, url: &str) -> Payment {
         let at = Timestamp::from_unix_ms(0);
         Payment {
             id: PaymentId::parse("p1").expect("id"),
@@ -116,15 +116,15 @@ mod tests {
             payment_url: Some(url.to_owned()),
             expires_at: Some(Timestamp::from_unix_ms(1000)),
             created_at: at,
-            state: State {
+            state: PaymentState {
                 version: Version::from_number(number).expect("version"),
                 reason,
-                ..State::created(at)
+                ..PaymentState::created(at)
             },
         }
     }
 
-    fn can_resume(number: u16, reason: Option<Reason>) -> bool {
+    fn can_resume(number: u16, reason: Option<StatusReason>) -> bool {
         let payment = payment(number, reason, "https://khipu.example/pay");
         payment.resume_url(Timestamp::from_unix_ms(999)).is_some()
     }
@@ -133,8 +133,8 @@ mod tests {
     fn a_payer_can_resume_where_khipu_would_take_the_payment() {
         assert!(can_resume(11, None));
         assert!(can_resume(13, None));
-        assert!(can_resume(27, Some(Reason::RejectedByPayer)));
-        assert!(!can_resume(17, Some(Reason::MarkedAsAbuse)));
+        assert!(can_resume(27, Some(StatusReason::RejectedByPayer)));
+        assert!(!can_resume(17, Some(StatusReason::MarkedAsAbuse)));
         for number in [12, 14, 15, 16, 1000, 1001] {
             assert!(!can_resume(number, None), "{number}");
         }

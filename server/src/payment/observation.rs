@@ -79,7 +79,7 @@ pub struct Notification {
 
 /// Timed work that an observation calls for.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
-pub enum ErrandKind {
+pub enum JobKind {
     /// Hand the confirmation to the merchant's notify_url. At most one a payment, ever; scheduled only where the payment
     /// stands at confirmed once the observation has been applied.
     Delivery,
@@ -87,7 +87,7 @@ pub enum ErrandKind {
     Check,
 }
 
-impl ErrandKind {
+impl JobKind {
     pub const ALL: [Self; 2] = [Self::Delivery, Self::Check];
 
     pub const fn as_str(self) -> &'static str {
@@ -126,17 +126,17 @@ impl Priority {
 }
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub struct Errand {
-    pub kind: ErrandKind,
+pub struct NewJob {
+    pub kind: JobKind,
     pub due_at: Timestamp,
     /// Of a check. Deliveries all have the same.
     pub priority: Priority,
 }
 
-impl Errand {
+impl NewJob {
     pub fn delivery(due_at: Timestamp) -> Self {
         Self {
-            kind: ErrandKind::Delivery,
+            kind: JobKind::Delivery,
             due_at,
             priority: Priority::default(),
         }
@@ -144,14 +144,14 @@ impl Errand {
 
     pub const fn check(due_at: Timestamp, priority: Priority) -> Self {
         Self {
-            kind: ErrandKind::Check,
+            kind: JobKind::Check,
             due_at,
             priority,
         }
     }
 }
 
-/// Everything that one event says about one payment. The ledger applies it in one atomic step.
+/// Everything that one event says about one payment. The store applies it in one atomic step.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Observation {
     /// The account on whose behalf it was made. A payment of another account is not touched.
@@ -161,5 +161,5 @@ pub struct Observation {
     /// `None`: recorded, but the status stays.
     pub update: Option<StatusUpdate>,
     pub notification: Option<Notification>,
-    pub errands: Vec<Errand>,
+    pub jobs: Vec<NewJob>,
 }

@@ -2,14 +2,14 @@
 //!
 //! A status has a number, its [`Version`], that only rises: `10 × round + kind`, and 1000 and 1001 for what is final. A
 //! payer who tries again after a rejection opens a new round, so that a page can turn from "rejected" to "verifying" and
-//! still never go back. The store applies a [`StatusUpdate`] in one atomic step ([`State::updated`]):
+//! still never go back. The store applies a [`StatusUpdate`] in one atomic step ([`PaymentState::updated`]):
 //!
 //! - a final update (confirmed, reversed) by `max()`, from anywhere: doubled, replayed, reordered and concurrent ones all
 //!   end at the same status;
 //! - every other update names the version that it replaces and counts only if the store still holds that one: a slow old
 //!   answer of Khipu's changes nothing, and the newest word stands.
 //!
-//! [`State::answered`] and [`State::returned`] say which update an answer of Khipu's or a payer's return calls for.
+//! [`PaymentState::answered`] and [`PaymentState::returned`] say which update an answer of Khipu's or a payer's return calls for.
 
 use std::fmt;
 use std::time::Duration;
@@ -202,7 +202,7 @@ impl fmt::Display for Version {
 /// Why, where the status alone does not say it.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize, Deserialize)]
 #[serde(rename_all = "kebab-case")]
-pub enum Reason {
+pub enum StatusReason {
     RejectedByPayer,
     MarkedAsAbuse,
     MarkedPaidByReceiver,
@@ -211,7 +211,7 @@ pub enum Reason {
     Reversed,
 }
 
-impl Reason {
+impl StatusReason {
     pub const ALL: [Self; 6] = [
         Self::RejectedByPayer,
         Self::MarkedAsAbuse,
@@ -245,12 +245,12 @@ pub enum Reported {
     Expired,
     Verifying,
     Cancelled,
-    Rejected(Reason),
+    Rejected(StatusReason),
     Confirmed {
         late: bool,
-        reason: Option<Reason>,
+        reason: Option<StatusReason>,
     },
-    Reversed(Reason),
+    Reversed(StatusReason),
 }
 
 impl Reported {
@@ -266,7 +266,7 @@ impl Reported {
         }
     }
 
-    const fn reason(self) -> Option<Reason> {
+    const fn reason(self) -> Option<StatusReason> {
         match self {
             Self::Rejected(reason) | Self::Reversed(reason) => Some(reason),
             Self::Confirmed { reason, .. } => reason,
@@ -297,7 +297,7 @@ pub struct StatusUpdate {
     /// It counts only if this is what the store holds. `None`: from anywhere, by `max()`; final updates only.
     pub replaces: Option<Version>,
     pub late: bool,
-    pub reason: Option<Reason>,
+    pub reason: Option<StatusReason>,
 }
 
 /// How long after the payer's return Khipu's "pending" may still be older than what the payer did at the bank.
@@ -305,16 +305,16 @@ const RETURN_GRACE: Duration = Duration::from_secs(30);
 
 /// A status, since when, and what is to be said beside it.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub struct State {
+pub struct PaymentState {
     pub version: Version,
     /// When this word began.
     pub at: Timestamp,
     /// Confirmed after the date until which it could be paid.
     pub late: bool,
-    pub reason: Option<Reason>,
+    pub reason: Option<StatusReason>,
 }
 
-impl State {
+impl PaymentState {
     pub const fn created(at: Timestamp) -> Self {
         Self {
             version: Version::FIRST,
@@ -395,7 +395,7 @@ impl State {
     pub fn may_be_resumed(&self) -> bool {
         match self.version.kind() {
             Kind::Created | Kind::Unpaid => true,
-            Kind::Rejected => self.reason == Some(Reason::RejectedByPayer),
+            Kind::Rejected => self.reason == Some(StatusReason::RejectedByPayer),
             _ => false,
         }
     }
@@ -408,11 +408,15 @@ impl State {
         )
     }
 
-    fn replaced_by(&self, kind: Kind, reason: Option<Reason>) -> Option<StatusUpdate> {
+    fn replaced_by(&self, kind: Kind, reason: Option<StatusReason>) -> Option<StatusUpdate> {
         self.replacement(self.version.followed_by(kind), reason)
     }
 
-    fn replacement(&self, with: Option<Version>, reason: Option<Reason>) -> Option<StatusUpdate> {
+    fn replacement(
+        &self,
+        with: Option<Version>,
+        reason: Option<StatusReason>,
+    ) -> Option<StatusUpdate> {
         Some(StatusUpdate {
             version: with?,
             replaces: Some(self.version),

@@ -13,8 +13,8 @@ use tokio::sync::Notify;
 use super::missed::Missed;
 use super::wheel::{Intervals, Wheel};
 use super::{Message, Refusal, Signal, Watcher};
-use crate::payment::{Payment, PaymentId, Price, State, Timestamp};
-use crate::relay::{Change, Listener};
+use crate::payment::{Payment, PaymentId, PaymentState, Price, Timestamp};
+use crate::relay::{Change, RelayListener};
 
 /// Into how many parts a drain is spread.
 const DRAIN_STEPS: u32 = 20;
@@ -119,7 +119,7 @@ impl Hub {
 
     /// Hands a state to the payment's watchers here; those who know it already see nothing. Where the payer may resume, the
     /// message says where: that is read first.
-    pub fn refresh(&self, id: &PaymentId, state: &State) {
+    pub fn refresh(&self, id: &PaymentId, state: &PaymentState) {
         if !self.is_watched(id) {
             return;
         }
@@ -223,12 +223,12 @@ impl Hub {
     }
 }
 
-impl Listener for Hub {
-    fn heard(&self, change: Change) {
+impl RelayListener for Hub {
+    fn changed(&self, change: Change) {
         self.refresh(&change.payment_id, &change.state);
     }
 
-    /// Whoever begins to watch from now on reads the ledger anyway.
+    /// Whoever begins to watch from now on reads the store anyway.
     fn missed(&self, ids: Vec<PaymentId>) {
         self.missed
             .add(ids.into_iter().filter(|id| self.is_watched(id)));
@@ -250,7 +250,7 @@ impl Drop for Registration {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::payment::{State, Timestamp, Version};
+    use crate::payment::{PaymentState, Timestamp, Version};
 
     fn hub() -> Arc<Hub> {
         hub_for(2)
@@ -270,9 +270,9 @@ mod tests {
     }
 
     fn confirmed(id: &PaymentId) -> Change {
-        let state = State {
+        let state = PaymentState {
             version: Version::CONFIRMED,
-            ..State::created(Timestamp::default())
+            ..PaymentState::created(Timestamp::default())
         };
         Change {
             payment_id: id.clone(),
@@ -288,7 +288,7 @@ mod tests {
             hub.register(&id("a")).expect("second"),
         );
         let other = hub.register(&id("b")).expect("other");
-        hub.heard(confirmed(&id("a")));
+        hub.changed(confirmed(&id("a")));
         assert!(a.watcher.take().is_some());
         assert!(b.watcher.take().is_some());
         assert!(other.watcher.take().is_none());
@@ -326,7 +326,7 @@ mod tests {
             async move { hub.turn_wheel(|| ()).await }
         });
         tokio::time::sleep(Duration::from_secs(20)).await;
-        hub.heard(confirmed(&id("b")));
+        hub.changed(confirmed(&id("b")));
         tokio::time::sleep(Duration::from_secs(15)).await;
         assert_eq!(quiet.watcher.take_signal(), Some(Signal::Heartbeat));
         assert_eq!(told.watcher.take_signal(), None);

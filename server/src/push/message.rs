@@ -3,7 +3,7 @@
 use bytes::Bytes;
 use serde::Serialize;
 
-use crate::payment::{Payment, PaymentId, Reason, State, Status, Timestamp, Version};
+use crate::payment::{Payment, PaymentId, PaymentState, Status, StatusReason, Timestamp, Version};
 
 /// A rendered status object. Clones share the bytes: a payment's watchers all send the same ones.
 #[derive(Debug, Clone)]
@@ -24,7 +24,7 @@ struct StatusObject<'a> {
     #[serde(skip_serializing_if = "std::ops::Not::not")]
     late: bool,
     #[serde(skip_serializing_if = "Option::is_none")]
-    reason: Option<Reason>,
+    reason: Option<StatusReason>,
     #[serde(skip_serializing_if = "Option::is_none")]
     resume_url: Option<&'a str>,
 }
@@ -35,7 +35,7 @@ impl Message {
         Self::new(&payment.id, &payment.state, payment.resume_url(now))
     }
 
-    pub fn new(id: &PaymentId, state: &State, resume_url: Option<&str>) -> Self {
+    pub fn new(id: &PaymentId, state: &PaymentState, resume_url: Option<&str>) -> Self {
         let object = StatusObject {
             payment_id: id.as_str(),
             status: state.status(),
@@ -63,23 +63,23 @@ mod tests {
     fn is_the_protocols_object_and_nothing_more() {
         let id = PaymentId::parse("zfxnocsow6mz").expect("id");
         let at = Timestamp::parse("2026-11-22T06:30:00.123Z").expect("time");
-        let state = |number| State {
+        let state = |number| PaymentState {
             version: Version::from_number(number).expect("version"),
-            ..State::created(at)
+            ..PaymentState::created(at)
         };
         assert_eq!(
             Message::new(&id, &state(14), None).json,
             r#"{"payment_id":"zfxnocsow6mz","status":"verifying","version":14,"by":"khipu","final":false,"at":"2026-11-22T06:30:00.123Z"}"#
         );
-        let rejected = State {
-            reason: Some(Reason::RejectedByPayer),
+        let rejected = PaymentState {
+            reason: Some(StatusReason::RejectedByPayer),
             ..state(17)
         };
         assert_eq!(
             Message::new(&id, &rejected, Some("https://khipu.example/pay")).json,
             r#"{"payment_id":"zfxnocsow6mz","status":"rejected","version":17,"final":false,"at":"2026-11-22T06:30:00.123Z","reason":"rejected-by-payer","resume_url":"https://khipu.example/pay"}"#
         );
-        let late = State {
+        let late = PaymentState {
             late: true,
             ..state(1000)
         };

@@ -152,16 +152,16 @@ impl Watcher {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::payment::{PaymentId, State, Timestamp, Version};
+    use crate::payment::{PaymentId, PaymentState, Timestamp, Version};
 
     const PENDING: u16 = 11;
     const VERIFYING: u16 = 14;
     const CONFIRMED: u16 = 1000;
 
     fn message(number: u16) -> Message {
-        let state = State {
+        let state = PaymentState {
             version: Version::from_number(number).expect("version"),
-            ..State::created(Timestamp::default())
+            ..PaymentState::created(Timestamp::default())
         };
         Message::new(&PaymentId::parse("p").expect("id"), &state, None)
     }

@@ -4,7 +4,7 @@
 //! `<version> <at, unix ms> <late, 0 or 1> <reason or nothing>`, as in `1000 1732243800123 0 marked-paid-by-receiver`.
 
 use super::Partition;
-use crate::payment::{PaymentId, Reason, State, Timestamp, Version};
+use crate::payment::{PaymentId, PaymentState, StatusReason, Timestamp, Version};
 
 /// One channel for each payment, in its partition.
 pub(crate) fn channel(id: &PaymentId) -> String {
@@ -19,7 +19,7 @@ pub(crate) fn payment_of(channel: &[u8]) -> Option<PaymentId> {
 }
 
 /// `None` for what no instance of ours would say.
-pub(crate) fn parse(payload: &[u8]) -> Option<State> {
+pub(crate) fn parse(payload: &[u8]) -> Option<PaymentState> {
     let mut words = std::str::from_utf8(payload).ok()?.split(' ');
     let version = Version::from_stored(words.next()?.parse().ok()?)?;
     let at = Timestamp::from_unix_ms(words.next()?.parse().ok()?);
@@ -30,9 +30,9 @@ pub(crate) fn parse(payload: &[u8]) -> Option<State> {
     };
     let reason = match words.next()? {
         "" => None,
-        reason => Some(Reason::parse(reason)?),
+        reason => Some(StatusReason::parse(reason)?),
     };
-    words.next().is_none().then_some(State {
+    words.next().is_none().then_some(PaymentState {
         version,
         at,
         late,
@@ -46,16 +46,16 @@ mod tests {
 
     #[test]
     fn a_payload_is_a_state() {
-        let plain = State {
+        let plain = PaymentState {
             version: Version::CONFIRMED,
-            ..State::created(Timestamp::from_unix_ms(1_732_243_800_123))
+            ..PaymentState::created(Timestamp::from_unix_ms(1_732_243_800_123))
         };
         assert_eq!(parse(b"1000 1732243800123 0 "), Some(plain));
         // As version 0.1 tells it.
         assert_eq!(parse(b"6 1732243800123 0 "), Some(plain));
-        let full = State {
+        let full = PaymentState {
             late: true,
-            reason: Some(Reason::MarkedPaidByReceiver),
+            reason: Some(StatusReason::MarkedPaidByReceiver),
             ..plain
         };
         assert_eq!(

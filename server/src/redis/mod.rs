@@ -1,5 +1,5 @@
-//! Redis as a place: which server holds what, and how a call gets there. What is kept there is the ledger's business
-//! ([`crate::ledger::redis`]), what is told there the relay's ([`crate::relay::redis`]).
+//! Redis as a place: which server holds what, and how a call gets there. What is kept there is the store's business
+//! ([`crate::store::redis`]), what is told there the relay's ([`crate::relay::redis`]).
 //!
 //! Standalone, Sentinel and Cluster are one thing here: 64 partitions, each at some server ([`routes`]). A call goes to its
 //! partition's server ([`node`]), follows it when it moves, and ends with an answer or an error within

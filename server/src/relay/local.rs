@@ -5,16 +5,16 @@ use std::sync::Arc;
 
 use async_trait::async_trait;
 
-use super::{Change, Listener, Relay, RelayError};
+use super::{Change, Relay, RelayError, RelayListener};
 use crate::payment::PaymentId;
 
 #[derive(Clone)]
 pub struct LocalRelay {
-    listener: Arc<dyn Listener>,
+    listener: Arc<dyn RelayListener>,
 }
 
 impl LocalRelay {
-    pub fn new(listener: Arc<dyn Listener>) -> Self {
+    pub fn new(listener: Arc<dyn RelayListener>) -> Self {
         Self { listener }
     }
 }
@@ -34,13 +34,13 @@ impl Relay for LocalRelay {
 
     fn unsubscribe(&self, _id: &PaymentId) {}
 
-    async fn announce(&self, change: &Change) -> Result<(), RelayError> {
-        self.listener.heard(change.clone());
+    async fn publish(&self, change: &Change) -> Result<(), RelayError> {
+        self.listener.changed(change.clone());
         Ok(())
     }
 
     /// There is no way to go, and nothing on it that could be cut.
-    async fn ready(&self) -> Result<(), RelayError> {
+    async fn health_check(&self) -> Result<(), RelayError> {
         Ok(())
     }
 }
@@ -56,7 +56,7 @@ mod tests {
         let telling = Arc::clone(&relay);
         let tell = move |change: Change| -> futures_util::future::BoxFuture<'static, ()> {
             let relay = Arc::clone(&telling);
-            Box::pin(async move { relay.announce(&change).await.expect("announced") })
+            Box::pin(async move { relay.publish(&change).await.expect("announced") })
         };
         Stage {
             instances: vec![Instance {

@@ -1,7 +1,7 @@
 //! Carries a committed change to whichever instance has somebody watching.
 //!
 //! The relay promises no history: it tells what happens after a subscription was confirmed. Whoever watches subscribes,
-//! waits for the confirmation, and only then reads the ledger; between the two there is no gap to fall into. A change may
+//! waits for the confirmation, and only then reads the store; between the two there is no gap to fall into. A change may
 //! arrive twice or out of order, which the max-register makes harmless.
 
 mod local;
@@ -11,7 +11,7 @@ mod suite;
 
 use async_trait::async_trait;
 
-use crate::payment::{PaymentId, State};
+use crate::payment::{PaymentId, PaymentState};
 
 pub use local::LocalRelay;
 
@@ -19,12 +19,12 @@ pub use local::LocalRelay;
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Change {
     pub payment_id: PaymentId,
-    pub state: State,
+    pub state: PaymentState,
 }
 
 /// Where an instance hears of changes. Called on the relay's own task: it must not block.
-pub trait Listener: Send + Sync + 'static {
-    fn heard(&self, change: Change);
+pub trait RelayListener: Send + Sync + 'static {
+    fn changed(&self, change: Change);
 
     /// Changes of these may have gone unheard, because the relay was cut off for a while: they must be read again.
     /// Called when the relay hears again, so that what is read then is followed by whatever comes later.
@@ -40,13 +40,13 @@ pub trait Relay: Send + Sync + std::fmt::Debug + 'static {
     /// Gives back one subscription. Needs no confirmation: a change heard too many is harmless.
     fn unsubscribe(&self, id: &PaymentId);
 
-    /// Tells of a change that is committed. A ledger that several instances share publishes a change in the same step as
+    /// Tells of a change that is committed. A store that several instances share publishes a change in the same step as
     /// it commits it, so that no crash can come between; on such a relay this tells only this instance's own listener,
     /// at once, and the echo that follows is harmless.
-    async fn announce(&self, change: &Change) -> Result<(), RelayError>;
+    async fn publish(&self, change: &Change) -> Result<(), RelayError>;
 
     /// Whether what is told now would be heard here: a canary that goes the whole way.
-    async fn ready(&self) -> Result<(), RelayError>;
+    async fn health_check(&self) -> Result<(), RelayError>;
 }
 
 #[derive(Debug, thiserror::Error)]

@@ -10,8 +10,8 @@ use std::time::Duration;
 use futures_util::future::{BoxFuture, join_all};
 use tokio::sync::mpsc;
 
-use super::{Change, Listener, Relay};
-use crate::payment::{PaymentId, State, Timestamp, Version};
+use super::{Change, Relay, RelayListener};
+use crate::payment::{PaymentId, PaymentState, Timestamp, Version};
 
 /// Generous: only a failing test ever waits this long.
 pub(super) const DEADLINE: Duration = Duration::from_secs(20);
@@ -30,7 +30,7 @@ pub(super) struct Stage {
 pub(super) struct Instance {
     pub(super) relay: Arc<dyn Relay>,
     pub(super) heard: Heard,
-    /// How a committed change comes to be known: the ledger publishes it where several instances share one, and where
+    /// How a committed change comes to be known: the store publishes it where several instances share one, and where
     /// not it is announced.
     pub(super) tell: Box<dyn Fn(Change) -> BoxFuture<'static, ()> + Send + Sync>,
 }
@@ -46,8 +46,8 @@ struct Ears {
     missed: mpsc::UnboundedSender<Vec<PaymentId>>,
 }
 
-impl Listener for Ears {
-    fn heard(&self, change: Change) {
+impl RelayListener for Ears {
+    fn changed(&self, change: Change) {
         let _ = self.changes.send(change);
     }
 
@@ -57,7 +57,7 @@ impl Listener for Ears {
 }
 
 /// A listener for an instance's relay, and what it will have heard.
-pub(super) fn listener() -> (Arc<dyn Listener>, Heard) {
+pub(super) fn listener() -> (Arc<dyn RelayListener>, Heard) {
     let (changes, heard_changes) = mpsc::unbounded_channel();
     let (missed, heard_missed) = mpsc::unbounded_channel();
     let heard = Heard {
@@ -90,9 +90,9 @@ impl Instance {
 pub(super) fn change(id: &str, number: i64) -> Change {
     Change {
         payment_id: PaymentId::parse(id).expect("id"),
-        state: State {
+        state: PaymentState {
             version: Version::CONFIRMED,
-            ..State::created(Timestamp::from_unix_ms(number))
+            ..PaymentState::created(Timestamp::from_unix_ms(number))
         },
     }
 }
@@ -114,7 +114,7 @@ pub(super) async fn what_is_announced_is_heard_here(stage: &mut Stage) {
     let expected = change("p1", 1);
     for instance in &mut stage.instances {
         instance.subscribe(&expected.payment_id).await;
-        let announced = instance.relay.announce(&expected).await;
+        let announced = instance.relay.publish(&expected).await;
         announced.expect("announced");
         instance.hears(&expected).await;
     }
@@ -226,12 +226,12 @@ pub(super) async fn it_is_ready_and_misses_nothing_while_nothing_fails(stage: &m
     let expected = change("p1", 1);
     for instance in &stage.instances {
         instance.subscribe(&expected.payment_id).await;
-        instance.relay.ready().await.expect("ready");
+        instance.relay.health_check().await.expect("ready");
     }
     (stage.instances[0].tell)(expected.clone()).await;
     for instance in &mut stage.instances {
         instance.hears(&expected).await;
-        instance.relay.ready().await.expect("ready still");
+        instance.relay.health_check().await.expect("ready still");
         let missed = instance.heard.missed.try_recv();
         assert!(missed.is_err(), "{missed:?}");
     }

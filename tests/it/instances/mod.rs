@@ -26,7 +26,7 @@ async fn redis_for(gateways: usize) -> (RedisServer, Vec<String>) {
 }
 
 /// From now on nobody learns anything from Khipu: its answers are held back until the gateway gives a question up, which
-/// [`patient_with_khipu`] puts off. Then it looks at the ledger too; so what is shown [`PROMPTLY`] came over the relay.
+/// [`patient_with_khipu`] puts off. Then it looks at the store too; so what is shown [`PROMPTLY`] came over the relay.
 fn only_the_relay_tells(front: &Front) {
     front.hold_answers_to_questions();
 }

@@ -37,7 +37,7 @@ struct Desk {
     seed: u64,
     /// Whether shops fail as their plans say.
     is_troubled: AtomicBool,
-    ledgers: Mutex<HashMap<String, Told>>,
+    stores: Mutex<HashMap<String, Told>>,
     /// Deliveries that no shop can place.
     strange: Mutex<Vec<String>>,
 }
@@ -73,7 +73,7 @@ impl Shops {
         let desk = Arc::new(Desk {
             seed,
             is_troubled: AtomicBool::new(true),
-            ledgers: Mutex::default(),
+            stores: Mutex::default(),
             strange: Mutex::default(),
         });
         let listener = TcpListener::bind("127.0.0.1:0").await.expect("a free port");
@@ -98,7 +98,7 @@ impl Shops {
     }
 
     pub fn told_of(&self, payment_id: &str) -> Told {
-        lock(&self.desk.ledgers)
+        lock(&self.desk.stores)
             .get(payment_id)
             .cloned()
             .unwrap_or_default()
@@ -106,7 +106,7 @@ impl Shops {
 
     /// Every payment that a shop was told of.
     pub fn payments(&self) -> Vec<String> {
-        lock(&self.desk.ledgers).keys().cloned().collect()
+        lock(&self.desk.stores).keys().cloned().collect()
     }
 
     /// Deliveries that could not be read.
@@ -142,8 +142,8 @@ async fn receive(
     let webhook_id = text("webhook-id").to_owned();
     let is_signed = is_signed(text("x-khipu-signature"), KHIPU_SECRET, &body);
     let is_first = {
-        let mut ledgers = lock(&desk.ledgers);
-        let told = ledgers.entry(read.payment_id.clone()).or_default();
+        let mut stores = lock(&desk.stores);
+        let told = stores.entry(read.payment_id.clone()).or_default();
         told.attempted(&webhook_id, shop, is_signed) == 1
     };
     match desk.answer(&read.transaction_id, is_first) {
@@ -151,8 +151,8 @@ async fn receive(
         ShopAnswer::TakesSlowly => tokio::time::sleep(SLOWLY).await,
         ShopAnswer::Takes => {}
     }
-    let mut ledgers = lock(&desk.ledgers);
-    if let Some(told) = ledgers.get_mut(&read.payment_id) {
+    let mut stores = lock(&desk.stores);
+    if let Some(told) = stores.get_mut(&read.payment_id) {
         told.accepted(&webhook_id);
     }
     StatusCode::OK

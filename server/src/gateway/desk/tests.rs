@@ -280,7 +280,7 @@ async fn two_instances_that_follow_a_payment_in_step_ask_by_turns() {
             question = desks[0].next(|_| true) => (0, question),
             question = desks[1].next(|_| true) => (1, question),
         };
-        // The ledger's word, as it is given to both.
+        // The store's word, as it is given to both.
         let settled = match last.is_some_and(|last| last.elapsed() < question.gap) {
             true => Settled::LeftToAnother,
             false => {

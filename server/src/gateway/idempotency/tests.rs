@@ -1,4 +1,4 @@
-//! On the real ledger: what is done, what is kept of it, and what the next arrival hears.
+//! On the real store: what is done, what is kept of it, and what the next arrival hears.
 
 use std::future::{pending, ready};
 use std::sync::atomic::{AtomicUsize, Ordering};
@@ -11,15 +11,16 @@ use tokio::time::timeout;
 use super::*;
 use crate::khipu::KhipuError;
 use crate::khipu::wire::FieldError;
-use crate::ledger::sqlite::{Limits, Location, SqliteLedger};
 use crate::payment::{AccountName, Timestamp};
+use crate::store::Store;
+use crate::store::sqlite::{Limits, Location, SqliteStore};
 
 type Done = Result<&'static str, GatewayError>;
 
 const DEADLINE: Duration = Duration::from_secs(20);
 
-fn ledger() -> Arc<dyn Ledger> {
-    Arc::new(SqliteLedger::open(&Location::Memory, &Limits::default()).expect("open"))
+fn store() -> Arc<dyn IdempotencyStore> {
+    Arc::new(SqliteStore::open(&Location::Memory, &Limits::default()).expect("open"))
 }
 
 fn request(key: &str) -> IdempotentRequest {
@@ -35,15 +36,15 @@ fn request(key: &str) -> IdempotentRequest {
     }
 }
 
-fn render(done: &Done) -> KeptAnswer {
+fn render(done: &Done) -> StoredResponse {
     match done {
         Ok(text) => kept(200, text),
         Err(_) => kept(400, "no"),
     }
 }
 
-fn kept(status: u16, text: &'static str) -> KeptAnswer {
-    KeptAnswer {
+fn kept(status: u16, text: &'static str) -> StoredResponse {
+    StoredResponse {
         status,
         body: Bytes::from_static(text.as_bytes()),
     }
@@ -60,14 +61,14 @@ fn refused(status: u16) -> GatewayError {
 
 /// What the second arrival hears after the first came to this; `First` if it may try again.
 async fn repeat_after(first: Done) -> Result<Once<&'static str>, OnceError> {
-    let ledger = ledger();
-    let _ = once(Arc::clone(&ledger), request("k"), ready(first), render).await;
-    once(ledger, request("k"), ready(Ok("second")), render).await
+    let store = store();
+    let _ = once(Arc::clone(&store), request("k"), ready(first), render).await;
+    once(store, request("k"), ready(Ok("second")), render).await
 }
 
 #[tokio::test]
 async fn the_second_is_given_the_firsts_answer_and_nothing_is_done_again() {
-    let (ledger, count) = (ledger(), Arc::new(AtomicUsize::new(0)));
+    let (store, count) = (store(), Arc::new(AtomicUsize::new(0)));
     let mut heard = Vec::new();
     for _ in 0..3 {
         let count = Arc::clone(&count);
@@ -75,7 +76,7 @@ async fn the_second_is_given_the_firsts_answer_and_nothing_is_done_again() {
             count.fetch_add(1, Ordering::SeqCst);
             Ok("made")
         };
-        let done = once(Arc::clone(&ledger), request("k"), work, render).await;
+        let done = once(Arc::clone(&store), request("k"), work, render).await;
         heard.push(done.expect("done"));
     }
     let again = || Once::Again(kept(200, "made"));
@@ -85,20 +86,20 @@ async fn the_second_is_given_the_firsts_answer_and_nothing_is_done_again() {
 
 #[tokio::test]
 async fn another_body_is_refused() {
-    let ledger = ledger();
-    let first = once(Arc::clone(&ledger), request("k"), ready(Ok("made")), render);
+    let store = store();
+    let first = once(Arc::clone(&store), request("k"), ready(Ok("made")), render);
     first.await.expect("first");
     let other = IdempotentRequest {
         fingerprint: [8; 32],
         ..request("k")
     };
-    let heard = once(ledger, other, pending(), render).await;
+    let heard = once(store, other, pending(), render).await;
     assert!(matches!(heard, Err(OnceError::OtherBody)), "{heard:?}");
 }
 
 #[tokio::test]
 async fn a_merchant_who_hangs_up_finds_the_answer_when_coming_back() {
-    let ledger = ledger();
+    let store = store();
     let (started, start) = oneshot::channel();
     let (go, gone) = oneshot::channel();
     let work = async move {
@@ -106,12 +107,12 @@ async fn a_merchant_who_hangs_up_finds_the_answer_when_coming_back() {
         let _ = gone.await;
         Ok("made")
     };
-    let caller = tokio::spawn(once(Arc::clone(&ledger), request("k"), work, render));
+    let caller = tokio::spawn(once(Arc::clone(&store), request("k"), work, render));
     start.await.expect("it starts");
     caller.abort();
     assert!(caller.await.is_err_and(|error| error.is_cancelled()));
 
-    let meanwhile = once(Arc::clone(&ledger), request("k"), pending(), render).await;
+    let meanwhile = once(store.clone(), request("k"), pending(), render).await;
     assert!(
         matches!(meanwhile, Err(OnceError::UnderWay)),
         "{meanwhile:?}"
@@ -119,7 +120,7 @@ async fn a_merchant_who_hangs_up_finds_the_answer_when_coming_back() {
     go.send(()).expect("it goes on");
     let comes_back = async {
         loop {
-            match once(Arc::clone(&ledger), request("k"), pending(), render).await {
+            match once(store.clone(), request("k"), pending(), render).await {
                 Err(OnceError::UnderWay) => tokio::task::yield_now().await,
                 other => return other,
             }
@@ -141,12 +142,12 @@ async fn khipus_no_is_an_answer_and_is_kept() {
 #[tokio::test]
 async fn what_did_nothing_for_a_passing_reason_lets_the_key_go() {
     let unreachable = GatewayError::Khipu(KhipuError::Unreachable(String::new()));
-    let ledger_away = GatewayError::Ledger(LedgerError::Unavailable(String::new()));
+    let store_away = GatewayError::Store(StoreError::Unavailable(String::new()));
     let fields = GatewayError::Fields(vec![FieldError {
         field: "amount",
         message: String::new(),
     }]);
-    let ours = [unreachable, ledger_away, fields];
+    let ours = [unreachable, store_away, fields];
     let khipus = [401, 403, 408, 425, 429].map(refused);
     for error in ours.into_iter().chain(khipus) {
         let text = format!("{error:?}");
@@ -175,38 +176,38 @@ async fn what_may_have_been_done_is_not_done_again() {
 
 #[tokio::test]
 async fn work_that_panics_may_have_been_done() {
-    let ledger = ledger();
+    let store = store();
     let work = async { panic!("in the middle") };
-    let heard = once(Arc::clone(&ledger), request("k"), work, render).await;
+    let heard = once(Arc::clone(&store), request("k"), work, render).await;
     assert!(
         matches!(heard, Err(OnceError::Gateway(GatewayError::BrokeOff(_)))),
         "{heard:?}"
     );
-    let heard = once(ledger, request("k"), pending(), render).await;
+    let heard = once(store, request("k"), pending(), render).await;
     assert!(matches!(heard, Err(OnceError::Unknown)), "{heard:?}");
 }
 
 #[tokio::test]
-async fn a_key_that_was_begun_although_the_ledger_gave_no_answer_is_let_go() {
+async fn a_key_that_was_begun_although_the_store_gave_no_answer_is_let_go() {
     let directory = tempfile::tempdir().expect("directory");
     let path = directory.path().join("chasqui.db");
     let limits = Limits {
         answer_wait: Duration::from_millis(100),
         ..Limits::default()
     };
-    let ledger: Arc<dyn Ledger> =
-        Arc::new(SqliteLedger::open(&Location::File(path.clone()), &limits).expect("open"));
+    let store: Arc<dyn Store> =
+        Arc::new(SqliteStore::open(&Location::File(path.clone()), &limits).expect("open"));
     let shell = rusqlite::Connection::open(&path).expect("shell");
     shell.execute_batch("BEGIN IMMEDIATE").expect("lock");
-    let heard = once(Arc::clone(&ledger), request("k"), pending(), render).await;
+    let heard = once(store.clone(), request("k"), pending(), render).await;
     assert!(
-        matches!(heard, Err(OnceError::Gateway(GatewayError::Ledger(_)))),
+        matches!(heard, Err(OnceError::Gateway(GatewayError::Store(_)))),
         "{heard:?}"
     );
     // Both the begin and what takes it back are in the queue still, and now happen.
     shell.execute_batch("ROLLBACK").expect("unlock");
-    let written = async { while ledger.ready().await.is_err() {} };
+    let written = async { while store.health_check().await.is_err() {} };
     timeout(DEADLINE, written).await.expect("in time");
-    let begun = ledger.begin(&request("k")).await.expect("begin");
-    assert_eq!(begun, Begun::Fresh);
+    let begun = store.begin(&request("k")).await.expect("begin");
+    assert_eq!(begun, BeginOutcome::Started);
 }

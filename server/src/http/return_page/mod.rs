@@ -16,7 +16,7 @@ use axum::response::{IntoResponse, Response};
 use super::{Shared, peer};
 use crate::clock;
 use crate::gateway::Gateway;
-use crate::payment::{Kind, Payment, Ref};
+use crate::payment::{Kind, Payment, PaymentReference};
 use page::Page;
 use texts::Language;
 
@@ -54,7 +54,7 @@ async fn hop(State(site): Shared, reference: &str, request: Request, way: Way) -
     if visitor == Visitor::Prefetch {
         return not_yet();
     }
-    let Ok(reference) = Ref::parse(reference) else {
+    let Ok(reference) = PaymentReference::parse(reference) else {
         return unknown(language);
     };
     let looking = tokio::time::timeout(PATIENCE, site.gateway.returning(&reference));

@@ -232,7 +232,7 @@ fn an_answer_shows_the_merchants_own_urls() {
 
 #[test]
 fn the_reference_is_found_only_in_our_own_url() {
-    let reference = Ref::from_random(5);
+    let reference = PaymentReference::from_random(5);
     let with = |url: String| {
         answer(&format!(r#""notify_url":"{url}""#)).reference("https://pay/webhooks/khipu/shop")
     };
@@ -252,8 +252,8 @@ fn notification(fields: &str) -> NotificationBody {
         .expect("notification")
 }
 
-fn terms(amount: &str, currency: &str, transaction_id: Option<&str>) -> Terms {
-    Terms {
+fn terms(amount: &str, currency: &str, transaction_id: Option<&str>) -> PaymentTerms {
+    PaymentTerms {
         amount: Amount::parse(amount).expect("amount"),
         currency: Currency::parse(currency).expect("currency"),
         transaction_id: transaction_id.map(Into::into),

@@ -6,8 +6,8 @@ const CONFIRMED: Reported = Reported::Confirmed {
     late: false,
     reason: None,
 };
-const REVERSED: Reported = Reported::Reversed(Reason::FullyRefunded);
-const REJECTED: Reported = Reported::Rejected(Reason::RejectedByPayer);
+const REVERSED: Reported = Reported::Reversed(StatusReason::FullyRefunded);
+const REJECTED: Reported = Reported::Rejected(StatusReason::RejectedByPayer);
 
 fn at(seconds: i64) -> Timestamp {
     Timestamp::from_unix_ms(seconds * 1000)
@@ -17,10 +17,10 @@ fn version(number: u16) -> Version {
     Version::from_number(number).expect("a version")
 }
 
-fn standing_at(number: u16) -> State {
-    State {
+fn standing_at(number: u16) -> PaymentState {
+    PaymentState {
         version: version(number),
-        ..State::created(at(0))
+        ..PaymentState::created(at(0))
     }
 }
 
@@ -94,8 +94,8 @@ fn words_are_those_of_the_wire() {
             format!("\"{}\"", status.as_str())
         );
     }
-    for reason in Reason::ALL {
-        assert_eq!(Reason::parse(reason.as_str()), Some(reason));
+    for reason in StatusReason::ALL {
+        assert_eq!(StatusReason::parse(reason.as_str()), Some(reason));
     }
 }
 
@@ -133,18 +133,18 @@ fn a_higher_kind_stays_in_the_round_and_a_lower_one_opens_the_next() {
 
 #[test]
 fn another_reason_for_a_rejection_is_news() {
-    let abuse = Reported::Rejected(Reason::MarkedAsAbuse);
+    let abuse = Reported::Rejected(StatusReason::MarkedAsAbuse);
     let rejected = standing_at(11);
     let rejected = rejected.updated(&rejected.answered(REJECTED, at(1)).expect("news"), at(1));
     assert_eq!(rejected.answered(REJECTED, at(2)), None);
     let marked = rejected.updated(&rejected.answered(abuse, at(2)).expect("news"), at(2));
     assert_eq!(
         (marked.version, marked.reason),
-        (version(27), Some(Reason::MarkedAsAbuse))
+        (version(27), Some(StatusReason::MarkedAsAbuse))
     );
     assert_eq!(marked.answered(abuse, at(3)), None);
-    let last = State {
-        reason: Some(Reason::RejectedByPayer),
+    let last = PaymentState {
+        reason: Some(StatusReason::RejectedByPayer),
         ..standing_at(997)
     };
     assert_eq!(
@@ -181,7 +181,7 @@ fn in_the_last_round_only_higher_kinds_and_final_statuses_count() {
 
 #[test]
 fn a_pending_that_is_older_than_half_a_minute_after_the_return_is_no_news() {
-    let held = State {
+    let held = PaymentState {
         at: at(100),
         ..standing_at(12)
     };
@@ -194,7 +194,7 @@ fn a_pending_that_is_older_than_half_a_minute_after_the_return_is_no_news() {
 
 #[test]
 fn a_word_that_goes_on_keeps_its_time() {
-    let held = State {
+    let held = PaymentState {
         at: at(7),
         ..standing_at(12)
     };
@@ -220,7 +220,7 @@ fn a_slow_old_answer_changes_nothing() {
 fn a_reason_belongs_to_its_version() {
     let held = standing_at(11);
     let rejected = held.updated(&held.answered(REJECTED, at(1)).expect("news"), at(1));
-    assert_eq!(rejected.reason, Some(Reason::RejectedByPayer));
+    assert_eq!(rejected.reason, Some(StatusReason::RejectedByPayer));
     let resumed = rejected.updated(&rejected.returned().expect("news"), at(2));
     assert_eq!(resumed.reason, None);
 }
@@ -250,7 +250,7 @@ fn happening() -> impl Strategy<Value = Happening> {
         Reported::Verifying,
         Reported::Cancelled,
         REJECTED,
-        Reported::Rejected(Reason::MarkedAsAbuse),
+        Reported::Rejected(StatusReason::MarkedAsAbuse),
     ]);
     prop_oneof![
         4 => word.prop_map(Happening::KhipuMoves),
@@ -264,10 +264,10 @@ fn happening() -> impl Strategy<Value = Happening> {
 }
 
 /// A question that was put: what the store held then, when, and what Khipu answered.
-type UnderWay = (State, Timestamp, Reported);
+type UnderWay = (PaymentState, Timestamp, Reported);
 
 struct World {
-    store: State,
+    store: PaymentState,
     khipu: Reported,
     now: i64,
     under_way: Vec<UnderWay>,
@@ -277,7 +277,7 @@ struct World {
 impl World {
     fn new() -> Self {
         Self {
-            store: State::created(at(0)),
+            store: PaymentState::created(at(0)),
             khipu: Reported::Pending,
             now: 0,
             under_way: Vec::new(),
@@ -359,7 +359,7 @@ proptest! {
         (updates, shuffled) in prop::collection::vec(prop::bool::ANY, 1..8)
             .prop_flat_map(|updates| (Just(updates.clone()), Just(updates).prop_shuffle()))
     ) {
-        let end = |updates: &[bool]| updates.iter().fold(State::created(at(0)), |state, reversed| {
+        let end = |updates: &[bool]| updates.iter().fold(PaymentState::created(at(0)), |state, reversed| {
             let reported = if *reversed { REVERSED } else { CONFIRMED };
             state.updated(&reported.final_update().expect("final"), at(1))
         });

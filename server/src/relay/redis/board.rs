@@ -135,23 +135,23 @@ impl Board {
     }
 
     /// What is to be told since it was last asked, partition by partition.
-    pub(super) fn errands(&self, partitions: &[Partition]) -> Errands {
-        let mut errands = Errands::default();
+    pub(super) fn jobs(&self, partitions: &[Partition]) -> Errands {
+        let mut jobs = Errands::default();
         for partition in partitions {
             let mut section = self.section(*partition);
             for id in std::mem::take(&mut section.changed) {
                 match section.topics.get_mut(&id) {
                     Some(topic) if topic.standing == Standing::Wanted => {
                         topic.standing = Standing::Sent;
-                        errands.subscribe.push(id);
+                        jobs.subscribe.push(id);
                     }
                     // Given up and wanted again, or asked for twice: it is on its way.
                     Some(_) => {}
-                    None => errands.unsubscribe.push(id),
+                    None => jobs.unsubscribe.push(id),
                 }
             }
         }
-        errands
+        jobs
     }
 
     /// The server confirmed it, and nothing else about it is under way.
@@ -220,8 +220,8 @@ mod tests {
     fn many_subscribers_are_one_subscription_and_all_hear_of_its_confirmation() {
         let (board, _ear) = listened_to();
         let mut waiting: Vec<_> = (0..10).map(|_| sent(&board)).collect();
-        assert_eq!(board.errands(&[partition()]), only(&[id()], &[]));
-        assert_eq!(board.errands(&[partition()]), only(&[], &[]));
+        assert_eq!(board.jobs(&[partition()]), only(&[id()], &[]));
+        assert_eq!(board.jobs(&[partition()]), only(&[], &[]));
         board.confirm(&id());
         for receiver in &mut waiting {
             assert_eq!(receiver.try_recv(), Ok(()));
@@ -236,32 +236,32 @@ mod tests {
     fn the_last_to_leave_gives_it_up() {
         let (board, _ear) = listened_to();
         let _waiting = [sent(&board), sent(&board)];
-        board.errands(&[partition()]);
+        board.jobs(&[partition()]);
         board.give_back(&id());
-        assert_eq!(board.errands(&[partition()]), only(&[], &[]));
+        assert_eq!(board.jobs(&[partition()]), only(&[], &[]));
         board.give_back(&id());
-        assert_eq!(board.errands(&[partition()]), only(&[], &[id()]));
+        assert_eq!(board.jobs(&[partition()]), only(&[], &[id()]));
     }
 
     #[test]
     fn one_who_comes_as_the_last_leaves_is_subscribed() {
         let (board, _ear) = listened_to();
         let _first = sent(&board);
-        board.errands(&[partition()]);
+        board.jobs(&[partition()]);
         board.confirm(&id());
         board.give_back(&id());
         // Not confirmed: the server may be told to forget it before it is told anew.
         let _second = sent(&board);
-        assert_eq!(board.errands(&[partition()]), only(&[id()], &[]));
+        assert_eq!(board.jobs(&[partition()]), only(&[id()], &[]));
     }
 
     #[test]
     fn a_confirmation_of_what_was_not_sent_again_yet_is_not_this_ones() {
         let (board, _ear) = listened_to();
         let _first = sent(&board);
-        board.errands(&[partition()]);
+        board.jobs(&[partition()]);
         board.give_back(&id());
-        board.errands(&[partition()]);
+        board.jobs(&[partition()]);
         let mut second = sent(&board);
         board.confirm(&id());
         assert!(second.try_recv().is_err());

@@ -191,9 +191,9 @@ impl<'a> Conversation<'a> {
 
     async fn run_errands(&mut self) -> Result<(), Doubt> {
         let Shared { board, words, .. } = &*self.ear.shared;
-        let errands = board.errands(&self.ear.partitions);
-        self.tell(words.unsubscribe, &errands.unsubscribe).await?;
-        self.tell(words.subscribe, &errands.subscribe).await
+        let jobs = board.jobs(&self.ear.partitions);
+        self.tell(words.unsubscribe, &jobs.unsubscribe).await?;
+        self.tell(words.subscribe, &jobs.subscribe).await
     }
 
     /// Subscribes or unsubscribes, many channels a command.
@@ -232,7 +232,7 @@ impl<'a> Conversation<'a> {
     fn take(&mut self, said: Said) -> Result<(), Doubt> {
         let shared = &self.ear.shared;
         match said {
-            Said::Change(change) => shared.listener.heard(change),
+            Said::Change(change) => shared.listener.changed(change),
             Said::Canary(number) => shared.canary_sang(self.ear.partitions[0], number),
             Said::Pong => self.asked_at = None,
             Said::Subscribed(id) => {

@@ -21,7 +21,7 @@ use tokio_util::task::AbortOnDropHandle;
 
 use self::board::{Board, Subscription};
 use self::ear::Ear;
-use super::{Change, Listener, Relay, RelayError};
+use super::{Change, Relay, RelayError, RelayListener};
 use crate::payment::PaymentId;
 use crate::redis::{Address, Partition, Redis, Script};
 
@@ -41,7 +41,7 @@ pub struct RedisRelay {
 
 struct Shared {
     redis: Arc<Redis>,
-    listener: Arc<dyn Listener>,
+    listener: Arc<dyn RelayListener>,
     board: Board,
     words: Words,
     /// Tells this instance's canaries from the others'.
@@ -60,7 +60,7 @@ struct Words {
 
 impl RedisRelay {
     /// Begins to listen. Until a server is reached, nothing of its can be subscribed.
-    pub fn new(redis: Arc<Redis>, listener: Arc<dyn Listener>) -> Self {
+    pub fn new(redis: Arc<Redis>, listener: Arc<dyn RelayListener>) -> Self {
         let words = match redis.publish_command() {
             "SPUBLISH" => Words {
                 subscribe: "SSUBSCRIBE",
@@ -193,13 +193,13 @@ impl Relay for RedisRelay {
     }
 
     /// The others were told when it was committed; here nobody need wait for the echo.
-    async fn announce(&self, change: &Change) -> Result<(), RelayError> {
-        self.shared.listener.heard(change.clone());
+    async fn publish(&self, change: &Change) -> Result<(), RelayError> {
+        self.shared.listener.changed(change.clone());
         Ok(())
     }
 
     /// A canary by way of each server.
-    async fn ready(&self) -> Result<(), RelayError> {
+    async fn health_check(&self) -> Result<(), RelayError> {
         let shared = &self.shared;
         if self.ears.is_finished() {
             return Err(RelayError("nobody listens any more".into()));

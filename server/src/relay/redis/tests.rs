@@ -30,7 +30,10 @@ impl Instance {
     }
 
     async fn listens(&self) {
-        eventually("the relay listens", async || self.relay.ready().await.ok()).await;
+        eventually("the relay listens", async || {
+            self.relay.health_check().await.ok()
+        })
+        .await;
     }
 
     async fn subscribe(&self, name: &str) {
@@ -201,7 +204,7 @@ async fn a_frozen_server_is_noticed_and_then_refused_at_once() {
     let asked_at = std::time::Instant::now();
     assert!(instance.relay.subscribe(&id("p2")).await.is_err());
     assert!(asked_at.elapsed() < Duration::from_millis(100));
-    assert!(instance.relay.ready().await.is_err());
+    assert!(instance.relay.health_check().await.is_err());
 
     server.thaw();
     instance.has_missed("p1").await;

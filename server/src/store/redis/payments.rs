@@ -1,0 +1,282 @@
+//! Payments: created, observed, read.
+
+use std::sync::LazyLock;
+
+use sha2::{Digest, Sha256};
+
+use super::{RedisStore, fields, intents, job_queue, ms, names, replies, retention, transactions};
+use crate::payment::{
+    AccountName, Amount, Currency, JobKind, MerchantUrls, Observation, Payment, PaymentId,
+    PaymentReference, PaymentState, PaymentTerms, StatusReason, Version,
+};
+use crate::redis::{Call, Partition, Script, Value, change};
+use crate::store::{Outcome, StoreError, TIMELINE_LIMIT};
+
+static CREATE: LazyLock<Script> = LazyLock::new(|| {
+    Script::new(concat!(
+        include_str!("clock.lua"),
+        include_str!("payment.lua"),
+        include_str!("job.lua"),
+        include_str!("schedule.lua"),
+        include_str!("create.lua"),
+    ))
+});
+static OBSERVE: LazyLock<Script> = LazyLock::new(|| {
+    Script::new(concat!(
+        include_str!("clock.lua"),
+        include_str!("payment.lua"),
+        include_str!("job.lua"),
+        include_str!("schedule.lua"),
+        include_str!("notification.lua"),
+        include_str!("observe.lua"),
+    ))
+});
+
+const STATE: [&str; 4] = ["status", "status_at", "late", "reason"];
+
+const FIELDS: [&str; 15] = [
+    "status",
+    "status_at",
+    "late",
+    "reason",
+    "account",
+    "amount",
+    "currency",
+    "transaction_id",
+    "return_url",
+    "cancel_url",
+    "notify_url",
+    "reference",
+    "payment_url",
+    "expires_at",
+    "created_at",
+];
+
+/// In three partitions, so it cannot be one step. What leads to the payment comes before it: wherever this ends early,
+/// doing it again does the rest, and what leads to a payment that was not kept has it adopted from Khipu.
+pub(super) async fn create(store: &RedisStore, payment: &Payment) -> Result<Outcome, StoreError> {
+    let bound = async {
+        match &payment.reference {
+            Some(reference) => intents::bind(store, reference, &payment.account, &payment.id).await,
+            None => Ok(()),
+        }
+    };
+    tokio::try_join!(bound, transactions::keep(store, payment))?;
+    let (partition, call) = creating(store, payment);
+    let reply = store.redis.run_durably(partition, &call).await?;
+    outcome(store, &payment.id, &payment.account, reply)
+}
+
+fn creating(store: &RedisStore, payment: &Payment) -> (Partition, Call) {
+    let (partition, call) = writing(store, &CREATE, &payment.id);
+    let call = job_queue::with_agendas(call, partition, JobKind::Check);
+    let state = &payment.state;
+    let terms = payment.terms.as_ref();
+    let transaction_id = terms.and_then(|terms| terms.transaction_id.as_deref());
+    let mut call = call
+        .arg(payment.account.as_str())
+        .arg(payment.created_at.unix_ms())
+        .arg(state.version.number())
+        .arg(state.at.unix_ms())
+        .arg(u8::from(state.late))
+        .arg(state.reason.map_or("", StatusReason::as_str))
+        .arg(terms.map_or(String::new(), |terms| terms.amount.to_string()))
+        .arg(terms.map_or("", |terms| terms.currency.as_str()))
+        .arg(transaction_id.unwrap_or_default())
+        .arg(payment.id.as_str())
+        .arg(payment.first_check_at().unix_ms());
+    let expires_at = payment.expires_at.map(|at| at.unix_ms().to_string());
+    for (field, value) in [
+        ("return_url", payment.urls.return_url.as_deref()),
+        ("cancel_url", payment.urls.cancel_url.as_deref()),
+        ("notify_url", payment.urls.notify_url.as_deref()),
+        (
+            "reference",
+            payment.reference.as_ref().map(PaymentReference::as_str),
+        ),
+        ("payment_url", payment.payment_url.as_deref()),
+        ("expires_at", expires_at.as_deref()),
+    ] {
+        if let Some(value) = value {
+            call = call.arg(field).arg(value);
+        }
+    }
+    (partition, call)
+}
+
+pub(super) async fn observe(
+    store: &RedisStore,
+    id: &PaymentId,
+    observation: &Observation,
+) -> Result<Outcome, StoreError> {
+    let (partition, call) = observing(store, id, observation);
+    let reply = store.redis.run_durably(partition, &call).await?;
+    outcome(store, id, &observation.account, reply)
+}
+
+fn observing(store: &RedisStore, id: &PaymentId, observation: &Observation) -> (Partition, Call) {
+    let (partition, call) = writing(store, &OBSERVE, id);
+    let call = job_queue::with_agendas(call, partition, JobKind::Delivery);
+    let mut call = job_queue::with_agendas(call, partition, JobKind::Check)
+        .arg(id.as_str())
+        .arg(observation.account.as_str())
+        .arg(observation.source.as_str())
+        .arg(observation.at.unix_ms());
+    call = match &observation.update {
+        Some(update) => call
+            .arg(update.version.number())
+            .arg(
+                update
+                    .replaces
+                    .map_or(String::new(), |held| held.to_string()),
+            )
+            .arg(u8::from(update.late))
+            .arg(update.reason.map_or("", StatusReason::as_str)),
+        None => call.arg("").arg("").arg("").arg(""),
+    };
+    call = match &observation.notification {
+        Some(notification) => call
+            .arg(names::hexadecimal(&Sha256::digest(&notification.body)))
+            .arg(notification.body.as_ref())
+            .arg(&notification.signature)
+            .arg(notification.verdict.as_str()),
+        None => call.arg("").arg("").arg("").arg(""),
+    };
+    for job in &observation.jobs {
+        call = call
+            .arg(job.kind.as_str())
+            .arg(job.due_at.unix_ms())
+            .arg(job.priority.rank());
+    }
+    (partition, call)
+}
+
+pub(super) async fn states(
+    store: &RedisStore,
+    ids: &[PaymentId],
+) -> Result<Vec<Option<PaymentState>>, StoreError> {
+    let rows = fields::of_payments(store, ids, &STATE).await?;
+    rows.into_iter()
+        .map(|row| row.map(|row| state(&row)).transpose())
+        .collect()
+}
+
+pub(super) async fn find(
+    store: &RedisStore,
+    id: &PaymentId,
+) -> Result<Option<Payment>, StoreError> {
+    let partition = Partition::of(id.as_str());
+    let key = partition.key("payment", id.as_str());
+    let row = fields::of(store, partition, key, &FIELDS).await?;
+    row.map(|row| payment(id, row)).transpose()
+}
+
+/// A call of a script that writes a payment, with what all of them begin with: see `payment.lua`.
+pub(super) fn writing(
+    store: &RedisStore,
+    script: &'static Script,
+    id: &PaymentId,
+) -> (Partition, Call) {
+    let channel = change::channel(id);
+    let id = id.as_str();
+    let partition = Partition::of(id);
+    let call = script
+        .call()
+        .key(partition.key("payment", id))
+        .key(partition.key("notified", id))
+        .key(partition.key("raw", id))
+        .key(partition.key("timeline", id))
+        .arg(ms(store.retention))
+        .arg(ms(store.raw_retention))
+        .arg(TIMELINE_LIMIT)
+        .arg(store.redis.publish_command())
+        .arg(channel);
+    (partition, call)
+}
+
+/// What a script answers that may have changed the status: the state before and after, and for one that has become final
+/// what else leads to the payment.
+fn outcome(
+    store: &RedisStore,
+    id: &PaymentId,
+    account: &AccountName,
+    reply: Value,
+) -> Result<Outcome, StoreError> {
+    type Row = (Option<Vec<u8>>, Vec<u8>, Option<String>, Option<String>);
+    let (before, after, reference, transaction_id): Row = replies::unless_foreign(reply)?;
+    let state = |text: &[u8]| change::parse(text).ok_or_else(|| replies::damaged("state"));
+    let outcome = Outcome {
+        before: before.as_deref().map(state).transpose()?,
+        after: state(&after)?,
+    };
+    retention::let_go(store, id, account, reference, transaction_id);
+    Ok(outcome)
+}
+
+fn payment(id: &PaymentId, row: fields::Row) -> Result<Payment, StoreError> {
+    let state = state(&row)?;
+    let Ok(
+        [
+            _,
+            _,
+            _,
+            _,
+            Some(account),
+            amount,
+            currency,
+            transaction_id,
+            return_url,
+            cancel_url,
+            notify_url,
+            reference,
+            payment_url,
+            expires_at,
+            Some(created_at),
+        ],
+    ) = <[Option<String>; 15]>::try_from(row)
+    else {
+        return Err(replies::damaged("payment"));
+    };
+    let terms = match (amount, currency) {
+        (Some(amount), Some(currency)) => Some(PaymentTerms {
+            amount: Amount::parse(&amount).map_err(|_| replies::damaged("amount"))?,
+            currency: Currency::parse(&currency).map_err(|_| replies::damaged("currency"))?,
+            transaction_id,
+        }),
+        _ => None,
+    };
+    Ok(Payment {
+        id: id.clone(),
+        account: AccountName::parse(&account).map_err(|_| replies::damaged("account"))?,
+        terms,
+        urls: MerchantUrls {
+            return_url,
+            cancel_url,
+            notify_url,
+        },
+        reference: reference
+            .map(|text| PaymentReference::parse(&text).map_err(|_| replies::damaged("reference")))
+            .transpose()?,
+        payment_url,
+        expires_at: expires_at.as_deref().map(replies::moment).transpose()?,
+        created_at: replies::moment(&created_at)?,
+        state,
+    })
+}
+
+/// From the fields of [`STATE`], with which a payment's begin.
+fn state(row: &[Option<String>]) -> Result<PaymentState, StoreError> {
+    let [Some(status), Some(at), late, reason, ..] = row else {
+        return Err(replies::damaged("state"));
+    };
+    let version = Version::from_stored(replies::number(status)?);
+    let reason = reason.as_deref().map(StatusReason::parse);
+    Ok(PaymentState {
+        version: version.ok_or_else(|| replies::damaged("status"))?,
+        at: replies::moment(at)?,
+        late: late.is_some(),
+        reason: reason
+            .map(|known| known.ok_or_else(|| replies::damaged("reason")))
+            .transpose()?,
+    })
+}

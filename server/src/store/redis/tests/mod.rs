@@ -1,0 +1,152 @@
+//! The suite on a Redis alone and on a Cluster; beside it what only this implementation promises.
+
+mod keeping;
+mod leases;
+mod partitions;
+mod recovery;
+mod register;
+mod telling;
+
+use std::sync::{Arc, OnceLock, Weak};
+use std::time::Duration;
+
+use async_trait::async_trait;
+use redis_processes::{AppendOnly, Options, RedisCluster, RedisServer};
+use tokio::runtime::Handle;
+use tokio::sync::{Mutex, MutexGuard};
+use tokio::task;
+
+use super::*;
+use crate::account::Secret;
+use crate::redis::{Partition, fixture};
+use crate::store::suite::{Factory, store_suite};
+
+store_suite!(alone, Alone::default());
+store_suite!(on_a_cluster, Clustered::take());
+
+/// A Redis for each test, empty for each fresh store, whose user may do what the operating guide says and no more.
+#[derive(Default)]
+struct Alone {
+    server: OnceLock<RedisServer>,
+}
+
+/// `ACL SETUSER chasqui on >secret …`
+const GUIDE: &str = include_str!("../../../../../OPERATING.md");
+
+impl Alone {
+    fn settings(&self) -> Settings {
+        let server = self.server.get_or_init(|| {
+            let server = now(start());
+            let mut lines = GUIDE.lines();
+            let user = lines.find(|line| line.starts_with("ACL SETUSER chasqui on >secret "));
+            let words: Vec<_> = user.expect("in the guide").split(' ').collect();
+            now(server.command(&words));
+            server
+        });
+        Settings {
+            username: Some("chasqui".to_owned()),
+            password: Some(Secret::new("secret")),
+            ..fixture::standalone(server)
+        }
+    }
+}
+
+#[async_trait]
+impl Factory for Alone {
+    async fn fresh(&self) -> Arc<dyn Store> {
+        let settings = self.settings();
+        let server = self.server.get().expect("started with the settings");
+        now(server.command(&["FLUSHALL"]));
+        Arc::new(open(&settings, Clock::Caller).await)
+    }
+
+    async fn reopened(&self, store: Arc<dyn Store>) -> Option<Arc<dyn Store>> {
+        drop(store);
+        Some(Arc::new(open(&self.settings(), Clock::Caller).await))
+    }
+}
+
+/// Starting a cluster takes longer than a test, so there is one for as long as any test waits for it; each has it to
+/// itself, and empty for each fresh store.
+struct Clustered {
+    cluster: Arc<RedisCluster>,
+    _turn: MutexGuard<'static, ()>,
+}
+
+static CLUSTER: Mutex<Weak<RedisCluster>> = Mutex::const_new(Weak::new());
+static TURN: Mutex<()> = Mutex::const_new(());
+
+impl Clustered {
+    fn take() -> Self {
+        let cluster = now(async {
+            let mut shared = CLUSTER.lock().await;
+            match shared.upgrade() {
+                Some(cluster) => cluster,
+                None => {
+                    let cluster = Arc::new(RedisCluster::start(&options()).await);
+                    *shared = Arc::downgrade(&cluster);
+                    cluster
+                }
+            }
+        });
+        let turn = now(TURN.lock());
+        Self {
+            cluster,
+            _turn: turn,
+        }
+    }
+}
+
+#[async_trait]
+impl Factory for Clustered {
+    async fn fresh(&self) -> Arc<dyn Store> {
+        for master in &self.cluster.nodes[..3] {
+            now(master.command(&["FLUSHALL"]));
+        }
+        Arc::new(open(&fixture::cluster(&self.cluster), Clock::Caller).await)
+    }
+
+    async fn reopened(&self, store: Arc<dyn Store>) -> Option<Arc<dyn Store>> {
+        drop(store);
+        let settings = fixture::cluster(&self.cluster);
+        Some(Arc::new(open(&settings, Clock::Caller).await))
+    }
+}
+
+/// Waits on this thread: what a test's processes are asked by cannot move to another, as a factory's futures must.
+fn now<T>(future: impl Future<Output = T>) -> T {
+    task::block_in_place(|| Handle::current().block_on(future))
+}
+
+/// What a server would do to keep what it holds is not the store's business.
+fn options() -> Options {
+    Options::append_only(AppendOnly::No)
+}
+
+async fn start() -> RedisServer {
+    RedisServer::start(&options()).await
+}
+
+async fn open(settings: &Settings, clock: Clock) -> RedisStore {
+    let redis = Redis::open(settings).await.expect("reachable");
+    let store = RedisStore::open(redis, settings).await.expect("open");
+    RedisStore { clock, ..store }
+}
+
+/// As it ships: by the store's clock.
+async fn open_alone(server: &RedisServer) -> RedisStore {
+    open(&fixture::standalone(server), Clock::Store).await
+}
+
+/// `payment`, `notified`, `raw`, `timeline` or `change` of a payment.
+fn key(kind: &str, name: &str) -> String {
+    Partition::of(name).key(kind, name)
+}
+
+/// The server's clock, which is this machine's.
+async fn time(server: &RedisServer) -> Timestamp {
+    let time: (i64, i64) = server.ask(&["TIME"]).await;
+    Timestamp::from_unix_ms(time.0 * 1000 + time.1 / 1000)
+}
+
+const HOURS: Duration = Duration::from_secs(5 * 3600);

@@ -1,0 +1,155 @@
+//! Whatever ended halfway, or happened twice, is made good by doing it again.
+
+use super::*;
+use crate::payment::{Status, Verdict};
+use crate::store::suite::{
+    at, attempt, confirming, events, id, intent, notified, payment, shop, status,
+};
+use crate::store::{TIMELINE_LIMIT, TimelineEvent};
+
+#[tokio::test]
+async fn an_attempt_that_is_settled_again_is_recorded_once() {
+    let server = start().await;
+    let store = open_alone(&server).await;
+    let observed = store.observe(&id("p1"), &confirming("{}", 10)).await;
+    observed.expect("observe");
+    let now = time(&server).await;
+    let claimed = store.lease_due(JobKind::Delivery, now, 1, Duration::from_secs(60));
+    let leased = claimed.await.expect("claim").remove(0);
+    let tried = attempt(60, "connection refused");
+    for holds in [true, false] {
+        let again = JobResult::Retry { due_at: now };
+        let settled = store.finish(&leased, &again, Some(&tried)).await;
+        assert_eq!(settled.expect("settle"), holds);
+    }
+    let attempts = events(&store, "p1").await.into_iter();
+    let attempts = attempts.filter(|event| matches!(event, TimelineEvent::Attempted { .. }));
+    assert_eq!(attempts.count(), 1);
+}
+
+#[tokio::test]
+async fn an_intent_that_was_not_bound_is_bound_when_the_payment_is_created_again() {
+    let server = start().await;
+    let store = open_alone(&server).await;
+    store.save_intent(&intent(9)).await.expect("intend");
+    store.create(&payment("p1")).await.expect("create");
+    let (_, place) = intents::place(&intent(9).reference);
+    server.command(&["HDEL", &place, "payment_id"]).await;
+    store.create(&payment("p1")).await.expect("again");
+    let bound = store.intent(&intent(9).reference).await.expect("intent");
+    assert_eq!(bound.and_then(|bound| bound.payment_id), Some(id("p1")));
+}
+
+#[tokio::test]
+async fn an_index_that_leads_nowhere_is_passed_over() {
+    let server = start().await;
+    let store = open_alone(&server).await;
+    // It ended between the index and the payment, whose terms are other ones in the end.
+    for name in ["never", "other"] {
+        transactions::keep(&store, &payment(name))
+            .await
+            .expect("keep");
+    }
+    let mut other = payment("other");
+    if let Some(terms) = &mut other.terms {
+        terms.transaction_id = Some("order 78".to_owned());
+    }
+    for created in [&other, &payment("p1")] {
+        store.create(created).await.expect("create");
+    }
+    let found = store.by_transaction(&shop(), "order 77").await;
+    assert_eq!(found.expect("found"), [id("p1")]);
+}
+
+#[tokio::test]
+async fn a_transaction_that_all_payments_share_keeps_to_its_bounds() {
+    let server = start().await;
+    let store = open_alone(&server).await;
+    let (_, index) = transactions::place(&shop(), "order 77");
+    for n in 0..300 {
+        let payment = Payment {
+            reference: None,
+            created_at: at(n),
+            ..payment(&format!("p{n}"))
+        };
+        store.create(&payment).await.expect("create");
+    }
+    assert_eq!(server.ask::<i64>(&["ZCARD", &index]).await, 200);
+    let newest: Vec<String> = server.ask(&["ZRANGE", &index, "-1", "-1"]).await;
+    assert_eq!(newest, ["p299"]);
+}
+
+#[tokio::test]
+async fn a_timeline_keeps_to_its_bounds() {
+    let server = start().await;
+    let store = open_alone(&server).await;
+    for n in 0..TIMELINE_LIMIT + 3 {
+        let observation = notified(&n.to_string(), Verdict::Stale, 5);
+        let observed = store.observe(&id("p1"), &observation).await;
+        observed.expect("observe");
+    }
+    let length: usize = server.ask(&["LLEN", &key("timeline", "p1")]).await;
+    assert_eq!(length, TIMELINE_LIMIT);
+    // What is no longer recorded still happens.
+    let observed = store.observe(&id("p1"), &confirming("{}", 10)).await;
+    assert!(observed.expect("observe").changed());
+    assert_eq!(status(&store, "p1").await, Some(Status::Confirmed));
+}
+
+#[tokio::test]
+async fn what_an_older_chasqui_wrote_is_taken_up_and_what_a_newer_one_wrote_is_refused() {
+    let server = start().await;
+    let settings = fixture::standalone(&server);
+    let version = Partition::of("schema").key("schema", "version");
+    for found in ["1", "2"] {
+        server.command(&["SET", &version, found]).await;
+        drop(open_alone(&server).await);
+        assert_eq!(server.ask::<String>(&["GET", &version]).await, "2");
+    }
+
+    server.command(&["SET", &version, "3"]).await;
+    let redis = Redis::open(&settings).await.expect("reachable");
+    let error = RedisStore::open(redis, &settings).await;
+    let text = error.expect_err("newer").to_string();
+    assert!(text.contains("newer chasqui"), "{text}");
+    assert_eq!(server.ask::<String>(&["GET", &version]).await, "3");
+}
+
+#[tokio::test]
+async fn a_redis_that_is_gone_is_not_ready() {
+    let mut server = start().await;
+    let store = open_alone(&server).await;
+    store.health_check().await.expect("all is well");
+    server.kill();
+    let error = store.health_check().await.expect_err("nobody is there");
+    assert!(matches!(error, StoreError::Unavailable(_)), "{error}");
+    server.start_again().await;
+    redis_processes::deadline::eventually("it is ready again", async || {
+        store.health_check().await.ok()
+    })
+    .await;
+}
+
+#[tokio::test]
+async fn every_key_says_whose_it_is_and_shares_its_partitions_slot() {
+    let server = start().await;
+    let store = open_alone(&server).await;
+    store.save_intent(&intent(9)).await.expect("intend");
+    store.create(&payment("p1")).await.expect("create");
+    let observed = store.observe(&id("p1"), &confirming("{}", 10)).await;
+    observed.expect("observe");
+    let taken = store.try_lock_poll(&id("p1"), at(1), HOURS).await;
+    assert!(taken.expect("turn"));
+    let keys: Vec<String> = server.ask(&["KEYS", "*"]).await;
+    let of_payment: Vec<_> = keys.iter().filter(|key| key.ends_with(":p1")).collect();
+    assert_eq!(of_payment.len(), 5, "{keys:?}");
+    for key in &of_payment {
+        assert!(
+            key.starts_with(&format!("{}:", Partition::of("p1"))),
+            "{key}"
+        );
+    }
+    for key in &keys {
+        assert!(key.starts_with("chasqui:{p"), "{key}");
+    }
+}

@@ -1,0 +1,95 @@
+//! The record of what happened to a payment, for people: a list of short lines, each `<letter> <at> …`.
+//!
+//! `c` created; `o` observed: source, version, accepted or not; `n` notified: the notification's number, shown with its
+//! verdict and copies; `a` attempted: kind, number, duration in ms, result.
+
+use std::sync::LazyLock;
+use std::time::Duration;
+
+use super::notifications::parse_verdict;
+use super::{RedisStore, ms, replies};
+use crate::payment::{JobKind, PaymentId, Source, Timestamp, Version};
+use crate::redis::{Partition, Script};
+use crate::store::{JobAttempt, LeasedJob, StoreError, TimelineEntry, TimelineEvent};
+
+static TIMELINE: LazyLock<Script> = LazyLock::new(|| Script::new(include_str!("timeline.lua")));
+
+pub(super) async fn read(
+    store: &RedisStore,
+    id: &PaymentId,
+) -> Result<Vec<TimelineEntry>, StoreError> {
+    let partition = Partition::of(id.as_str());
+    let call = TIMELINE
+        .call()
+        .key(partition.key("timeline", id.as_str()))
+        .key(partition.key("notified", id.as_str()));
+    let lines: Vec<String> = replies::read(store.redis.run(partition, &call).await?)?;
+    let mut entries = lines
+        .iter()
+        .map(|line| parse(line).ok_or_else(|| replies::damaged("timeline's entry")))
+        .collect::<Result<Vec<_>, _>>()?;
+    // An attempt is recorded when it ends and shown where it began. What is of one moment keeps its order.
+    entries.sort_by_key(|entry| entry.at);
+    Ok(entries)
+}
+
+/// What `finish.lua` records.
+pub(super) fn attempted(leased: &LeasedJob, attempt: &JobAttempt) -> String {
+    format!(
+        "a {} {} {} {} {}",
+        attempt.at.unix_ms(),
+        leased.kind.as_str(),
+        leased.attempts.saturating_add(1),
+        ms(attempt.duration),
+        attempt.result
+    )
+}
+
+fn parse(line: &str) -> Option<TimelineEntry> {
+    let mut parts = line.splitn(3, ' ');
+    let (letter, at) = (parts.next()?, parts.next()?);
+    let rest = parts.next().unwrap_or_default();
+    Some(TimelineEntry {
+        at: Timestamp::from_unix_ms(at.parse().ok()?),
+        event: match letter {
+            "c" => TimelineEvent::Created,
+            "o" => parse_observed(rest)?,
+            "n" => parse_notified(rest)?,
+            "a" => parse_attempted(rest)?,
+            _ => return None,
+        },
+    })
+}
+
+fn parse_observed(rest: &str) -> Option<TimelineEvent> {
+    let mut words = rest.split(' ');
+    let source = words.next()?;
+    Some(TimelineEvent::Observed {
+        source: Source::ALL
+            .into_iter()
+            .find(|known| known.as_str() == source)?,
+        version: Version::from_stored(words.next()?.parse().ok()?)?,
+        accepted: words.next()? == "1",
+    })
+}
+
+fn parse_notified(rest: &str) -> Option<TimelineEvent> {
+    let (verdict, copies) = rest.split_once(' ')?;
+    Some(TimelineEvent::Notified {
+        verdict: parse_verdict(verdict)?,
+        copies: copies.parse().ok()?,
+    })
+}
+
+fn parse_attempted(rest: &str) -> Option<TimelineEvent> {
+    let mut words = rest.splitn(4, ' ');
+    let kind = words.next()?;
+    Some(TimelineEvent::Attempted {
+        kind: JobKind::ALL
+            .into_iter()
+            .find(|known| known.as_str() == kind)?,
+        number: words.next()?.parse().ok()?,
+        duration: Duration::from_millis(words.next()?.parse().ok()?),
+        result: words.next()?.to_owned(),
+    })
+}

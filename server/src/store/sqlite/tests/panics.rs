@@ -1,0 +1,54 @@
+//! A panic in one of the store's threads is not survived, and not kept quiet.
+
+use futures_util::FutureExt;
+
+use super::*;
+
+impl SqliteStore {
+    /// An operation with a mistake in it.
+    pub(crate) async fn panic_in_the_writer(&self) {
+        let never: Result<(), _> = self.write(|_| panic!("on purpose")).await;
+        assert!(
+            matches!(never, Err(StoreError::Unavailable(_))),
+            "{never:?}"
+        );
+    }
+}
+
+#[tokio::test]
+async fn a_panic_in_the_writer_is_reported() {
+    let store = open(&Location::Memory, &Limits::default());
+    let failed = store.failed();
+    tokio::pin!(failed);
+    assert_eq!((&mut failed).now_or_never(), None);
+    store.panic_in_the_writer().await;
+    assert_eq!(failed.await, "the thread store-writer panicked");
+    let ready = store.health_check().await;
+    assert!(
+        matches!(ready, Err(StoreError::Unavailable(_))),
+        "{ready:?}"
+    );
+    // Whoever asks later hears it too.
+    assert_eq!(store.failed().await, "the thread store-writer panicked");
+}
+
+#[tokio::test]
+async fn a_panic_in_a_reader_is_reported() {
+    let directory = tempfile::tempdir().expect("directory");
+    let location = Location::File(directory.path().join("chasqui.db"));
+    let store = open(&location, &Limits::default());
+    let never: Result<(), _> = store.look(|_| panic!("on purpose")).await;
+    assert!(
+        matches!(never, Err(StoreError::Unavailable(_))),
+        "{never:?}"
+    );
+    assert_eq!(store.failed().await, "the thread store-reader panicked");
+}
+
+#[tokio::test]
+async fn closing_is_no_failure() {
+    let store = open(&Location::Memory, &Limits::default());
+    let failed = store.failed();
+    drop(store);
+    assert_eq!(failed.now_or_never(), None);
+}
