@@ -120,7 +120,11 @@ async fn run_on(
     };
     let hub = Arc::new(Hub::new(limits.watchers_per_payment, intervals));
     let relay = opened.relay(Arc::clone(&hub) as Arc<dyn RelayListener>);
-    let khipu = khipu::Client::new(&config.khipu, limits.khipu_answer_bytes)?;
+    let khipu = khipu::Client::new(
+        config.khipu.base_url.as_str(),
+        config.khipu.timeout,
+        limits.khipu_answer_bytes,
+    )?;
     let wake = Wake::default();
     let parts = Parts {
         store: Arc::clone(&store),

@@ -11,11 +11,16 @@ pub async fn examine(config: &Config) -> Vec<Result<String, String>> {
         Ok("configuration".to_owned()),
         examine_storage(&config.storage).await,
     ];
-    match khipu::Client::new(&config.khipu, config.limits.khipu_answer_bytes) {
+    let client = khipu::Client::new(
+        config.khipu.base_url.as_str(),
+        config.khipu.timeout,
+        config.limits.khipu_answer_bytes,
+    );
+    match client {
         Err(error) => findings.push(Err(format!("the http client cannot be set up: {error}"))),
         Ok(client) => {
             for account in config.accounts.iter() {
-                findings.push(match client.banks(account).await {
+                findings.push(match client.banks(&account.khipu_api_key).await {
                     Ok(_) => Ok(format!("khipu answers account {}", account.name)),
                     Err(error) => Err(format!("khipu.base_url, account {}: {error}", account.name)),
                 });

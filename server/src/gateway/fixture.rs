@@ -74,7 +74,7 @@ impl Stage {
             },
         ));
         let relay = LocalRelay::new(Arc::clone(&hub) as Arc<dyn RelayListener>);
-        let khipu = khipu::Client::new(&config.khipu, config.limits.khipu_answer_bytes);
+        let khipu = khipu::Client::new(khipu_url, Duration::from_secs(15), 2 * 1024 * 1024);
         let parts = Parts {
             store: Arc::clone(&store),
             relay: Arc::new(relay),
