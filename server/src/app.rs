@@ -1,6 +1,7 @@
 //! The composition root: the only file that knows every part; [`storage`] beside it knows which store and relay there are.
 
-pub(crate) mod storage;
+mod check;
+mod storage;
 
 use std::future::Future;
 use std::io;
@@ -17,8 +18,8 @@ use tokio::task::{JoinError, JoinSet};
 
 use crate::account::Secret;
 use crate::config::{Config, Storage};
-use crate::gateway::{Gateway, Parts, Wake};
-use crate::http::{self, Canary, Entrance, Readiness, Site};
+use crate::gateway::{Gateway, Parts, Settings, Wake};
+use crate::http::{self, Entrance, Readiness, Site};
 use crate::outbox::Outbox;
 use crate::push::{Hub, Intervals};
 use crate::reconciler::Reconciler;
@@ -26,6 +27,7 @@ use crate::relay::RelayListener;
 use crate::store::{Store, StoreError};
 use crate::token::StatusTokens;
 use crate::{clock, khipu, telemetry};
+pub use check::check;
 use storage::Opened;
 
 /// What the two listeners are bound to; port 0 is decided by then.
@@ -133,22 +135,17 @@ async fn run_on(
         khipu,
         wake: wake.clone(),
     };
-    let gateway = Arc::new(Gateway::new(&config, parts));
+    let gateway = Arc::new(Gateway::new(gateway_settings(&config), parts));
     let readiness = Arc::new(Readiness::default());
-    let site = Arc::new(Site {
-        gateway: Arc::clone(&gateway),
-        tokens: StatusTokens::new(&signing_keys, config.server.status_token_ttl).ok_or_else(
-            || AppError::SigningKey {
+    let tokens =
+        StatusTokens::new(&signing_keys, config.server.status_token_ttl).ok_or_else(|| {
+            AppError::SigningKey {
                 path: PathBuf::new(),
                 error: io::Error::other("there is no signing key"),
-            },
-        )?,
-        server: config.server.clone(),
-        readiness: Arc::clone(&readiness),
-        canary: Canary::default(),
-        refusal_warnings: Default::default(),
-        metrics,
-    });
+            }
+        })?;
+    let (asked, ready) = (Arc::clone(&gateway), Arc::clone(&readiness));
+    let site = Arc::new(Site::new(&config, asked, tokens, ready, metrics));
 
     let mut loops = start_loops(&hub, &gateway, &readiness);
     let mut deliveries =
@@ -243,6 +240,18 @@ impl Doors {
             admin,
             serving,
         }
+    }
+}
+
+fn gateway_settings(config: &Config) -> Settings {
+    let limits = &config.limits;
+    Settings {
+        accounts: config.accounts.clone(),
+        public_url: config.server.public(""),
+        notification_tolerance: limits.notification_tolerance,
+        polls_per_second: limits.questions_per_second,
+        polls_in_flight: limits.questions_in_flight,
+        watchers: limits.watchers,
     }
 }
 

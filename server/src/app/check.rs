@@ -1,12 +1,12 @@
 //! `chasqui check`: whether an installation could work, part by part, before it has to.
 
-use crate::app::storage;
+use super::storage;
 use crate::config::{Config, Storage};
 use crate::khipu;
 use crate::store::sqlite::{Condition, Location, SqliteStore};
 
 /// What is fine and what is not, each in one line for people. Never shows a secret.
-pub async fn examine(config: &Config) -> Vec<Result<String, String>> {
+pub async fn check(config: &Config) -> Vec<Result<String, String>> {
     let mut findings = vec![
         Ok("configuration".to_owned()),
         examine_storage(&config.storage).await,
