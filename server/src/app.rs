@@ -1,23 +1,22 @@
 //! The composition root: the only file that knows every part; [`storage`] beside it knows which store and relay there are.
 
 mod check;
+mod signing_keys;
 mod storage;
 
 use std::future::Future;
 use std::io;
 use std::net::SocketAddr;
-use std::path::{Path, PathBuf};
+use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::Duration;
 
 use futures_util::FutureExt;
-use rand::RngExt;
 use tokio::net::TcpListener;
 use tokio::pin;
 use tokio::task::{JoinError, JoinSet};
 
-use crate::account::Secret;
-use crate::config::{Config, Storage};
+use crate::config::Config;
 use crate::gateway::{Gateway, Parts, Settings, Wake};
 use crate::http::{self, Entrance, Readiness, Site};
 use crate::outbox::Outbox;
@@ -28,6 +27,7 @@ use crate::store::{Store, StoreError};
 use crate::token::StatusTokens;
 use crate::{clock, khipu, telemetry};
 pub use check::check;
+pub use signing_keys::signing_keys;
 use storage::Opened;
 
 /// What the two listeners are bound to; port 0 is decided by then.
@@ -288,70 +288,6 @@ fn outbox(gateway: &Arc<Gateway>, store: &Arc<dyn Store>) -> Result<Outbox, AppE
         Default::default(),
     )
     .map_err(|error| AppError::Outbox(error.to_string()))
-}
-
-/// The configured keys; or one that is made once and kept beside the database, so that tokens outlive a restart.
-pub fn signing_keys(config: &Config) -> Result<Vec<Secret>, AppError> {
-    if !config.server.signing_keys.is_empty() {
-        return Ok(config.server.signing_keys.clone());
-    }
-    match &config.storage {
-        Storage::Memory => Ok(vec![fresh_key()]),
-        // The configuration was refused without them.
-        Storage::Redis(_) => Err(AppError::SigningKey {
-            path: PathBuf::new(),
-            error: io::Error::other("server.signing_keys must be set"),
-        }),
-        Storage::File(database) => {
-            let path = beside(database);
-            let key = kept_key(&path).map_err(|error| AppError::SigningKey { path, error })?;
-            Ok(vec![key])
-        }
-    }
-}
-
-fn beside(database: &Path) -> PathBuf {
-    let mut path = database.as_os_str().to_owned();
-    path.push(".key");
-    path.into()
-}
-
-fn kept_key(path: &Path) -> io::Result<Secret> {
-    use std::io::Write;
-    match std::fs::read_to_string(path) {
-        Ok(text) if text.trim().len() >= 32 => return Ok(Secret::new(text.trim())),
-        Ok(_) => {
-            return Err(io::Error::other(
-                "it is too short to be a key; remove it and a new one is made",
-            ));
-        }
-        Err(error) if error.kind() == io::ErrorKind::NotFound => {}
-        Err(error) => return Err(error),
-    }
-    let key = fresh_key();
-    let mut options = std::fs::OpenOptions::new();
-    options.write(true).create_new(true);
-    #[cfg(unix)]
-    std::os::unix::fs::OpenOptionsExt::mode(&mut options, 0o600);
-    let mut file = options.open(path)?;
-    writeln!(file, "{}", key.expose())?;
-    file.sync_all()?;
-    // The name must last as long as what it names.
-    let directory = path
-        .parent()
-        .filter(|parent| !parent.as_os_str().is_empty())
-        .unwrap_or(Path::new("."));
-    std::fs::File::open(directory)?.sync_all()?;
-    Ok(key)
-}
-
-fn fresh_key() -> Secret {
-    let mut random = rand::rng();
-    Secret::new(
-        (0..64)
-            .map(|_| char::from(b"0123456789abcdef"[random.random_range(0..16)]))
-            .collect::<String>(),
-    )
 }
 
 #[cfg(test)]
