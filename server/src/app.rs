@@ -24,10 +24,9 @@ use crate::push::{Hub, Intervals};
 use crate::reconciler::Reconciler;
 use crate::relay::RelayListener;
 use crate::store::{Store, StoreError};
-use crate::token::StatusTokens;
 use crate::{clock, khipu, telemetry};
 pub use check::check;
-pub use signing_keys::signing_keys;
+pub use signing_keys::status_tokens;
 use storage::Opened;
 
 /// What the two listeners are bound to; port 0 is decided by then.
@@ -112,7 +111,7 @@ async fn run_on(
         () = &mut shutdown => return Ok(()),
     };
     let store = Arc::clone(&opened.store);
-    let signing_keys = signing_keys(&config)?;
+    let tokens = status_tokens(&config)?;
     let limits = &config.limits;
 
     let intervals = Intervals {
@@ -137,13 +136,6 @@ async fn run_on(
     };
     let gateway = Arc::new(Gateway::new(gateway_settings(&config), parts));
     let readiness = Arc::new(Readiness::default());
-    let tokens =
-        StatusTokens::new(&signing_keys, config.server.status_token_ttl).ok_or_else(|| {
-            AppError::SigningKey {
-                path: PathBuf::new(),
-                error: io::Error::other("there is no signing key"),
-            }
-        })?;
     let (asked, ready) = (Arc::clone(&gateway), Arc::clone(&readiness));
     let site = Arc::new(Site::new(&config, asked, tokens, ready, metrics));
 
