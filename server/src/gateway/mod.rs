@@ -15,6 +15,7 @@ mod following;
 mod health;
 mod idempotency;
 mod limiter;
+mod lookup;
 mod merchant;
 mod notifications;
 #[cfg(test)]

@@ -6,7 +6,7 @@ use axum::response::Response;
 use sha2::{Digest, Sha256};
 
 use super::Site;
-use super::facade::json;
+use super::body::json;
 use super::problem::Problem;
 use super::request_id::RequestId;
 use crate::account::Account;

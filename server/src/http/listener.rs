@@ -27,8 +27,8 @@ use super::connections::{Capacity, Connection, Connections, NoPlace};
 use super::entrance::Entrance;
 use super::peer::{self, Peer};
 use super::problem::Problem;
-use super::request_body::{Pace, TimedBody};
 use super::request_id;
+use super::timed_body::{Pace, TimedBody};
 
 /// What a request's head may take; hyper answers 431 beyond it.
 const MAX_HEAD_BYTES: usize = 16 * 1024;

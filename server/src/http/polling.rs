@@ -8,7 +8,7 @@ use axum::http::{HeaderMap, HeaderValue, StatusCode, header};
 use axum::response::{IntoResponse, Response};
 
 use super::Site;
-use super::facade::json;
+use super::body::json;
 use super::problem::Problem;
 use crate::account::Account;
 use crate::payment::PaymentId;
