@@ -4,6 +4,7 @@ use std::sync::Arc;
 
 use futures_util::future::try_join_all;
 
+use super::detached::detached;
 use super::{AskError, Created, Gateway, GatewayError};
 use crate::account::Account;
 use crate::clock;
@@ -27,10 +28,7 @@ impl Gateway {
         hop: bool,
     ) -> Result<Created, GatewayError> {
         let (gateway, account) = (Arc::clone(self), Arc::clone(account));
-        let task =
-            tokio::spawn(async move { gateway.create_and_record(&account, fields, hop).await });
-        task.await
-            .unwrap_or_else(|error| Err(GatewayError::BrokeOff(error.to_string())))
+        detached(async move { gateway.create_and_record(&account, fields, hop).await }).await?
     }
 
     async fn create_and_record(
@@ -137,10 +135,7 @@ impl Gateway {
         // Before Khipu is asked: its answer counts only if the store still holds this.
         let held = self.own_payment(account, id).await?;
         let (gateway, account, id) = (Arc::clone(self), Arc::clone(account), id.clone());
-        let task =
-            tokio::spawn(async move { gateway.delete_and_record(&account, &id, held).await });
-        task.await
-            .unwrap_or_else(|error| Err(GatewayError::BrokeOff(error.to_string())))
+        detached(async move { gateway.delete_and_record(&account, &id, held).await }).await?
     }
 
     async fn delete_and_record(
