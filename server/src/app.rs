@@ -15,6 +15,7 @@ use futures_util::FutureExt;
 use tokio::net::TcpListener;
 use tokio::pin;
 use tokio::task::{JoinError, JoinSet};
+use tokio_util::sync::CancellationToken;
 
 use crate::config::Config;
 use crate::gateway::{Gateway, Parts, Settings, Wake};
@@ -98,14 +99,9 @@ async fn run_on(
     let metrics = telemetry::metrics();
     pin!(shutdown);
 
-    let (stop_serving, serving_stops) = tokio::sync::watch::channel(false);
-    let stopped = || {
-        let mut stops = serving_stops.clone();
-        async move {
-            let _ = stops.wait_for(|stop| *stop).await;
-        }
-    };
-    let mut doors = Doors::open(&config, listeners, stopped);
+    let stop = CancellationToken::new();
+    let stopped = || stop.clone().cancelled_owned();
+    let mut doors = Doors::open(&config, listeners, &stop);
     let opened = tokio::select! {
         opened = opening => opened?,
         () = &mut shutdown => return Ok(()),
@@ -171,7 +167,7 @@ async fn run_on(
     let window = config.server.drain_window;
     let deadline = tokio::time::Instant::now() + window;
     hub.drain(window).await;
-    let _ = stop_serving.send(true);
+    stop.cancel();
     let finished = async {
         while doors.serving.join_next().await.is_some() {}
         for task in [deliveries, checks] {
@@ -202,10 +198,7 @@ struct Doors {
 }
 
 impl Doors {
-    fn open<S>(config: &Config, listeners: Listeners, stopped: impl Fn() -> S) -> Self
-    where
-        S: Future<Output = ()> + Send + 'static,
-    {
+    fn open(config: &Config, listeners: Listeners, stop: &CancellationToken) -> Self {
         let limits = &config.limits;
         let grant = http::Grant {
             connections: limits.connections,
@@ -222,7 +215,7 @@ impl Doors {
         let mut serving = JoinSet::new();
         let mut open = |listener| {
             let entrance = Entrance::starting();
-            let (grant, stop) = (grant.clone(), stopped());
+            let (grant, stop) = (grant.clone(), stop.clone());
             serving.spawn(http::serve(listener, Arc::clone(&entrance), grant, stop));
             entrance
         };
