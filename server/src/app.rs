@@ -19,7 +19,7 @@ use tokio_util::sync::CancellationToken;
 
 use crate::config::Config;
 use crate::gateway::{Gateway, Parts, Settings, Wake};
-use crate::http::{self, Entrance, Readiness, Site};
+use crate::http::{self, AppState, Readiness, RouterSlot};
 use crate::outbox::Outbox;
 use crate::push::{Hub, Intervals};
 use crate::reconciler::Reconciler;
@@ -101,7 +101,7 @@ async fn run_on(
 
     let stop = CancellationToken::new();
     let stopped = || stop.clone().cancelled_owned();
-    let mut doors = Doors::open(&config, listeners, &stop);
+    let mut servers = Servers::open(&config, listeners, &stop);
     let opened = tokio::select! {
         opened = opening => opened?,
         () = &mut shutdown => return Ok(()),
@@ -133,7 +133,7 @@ async fn run_on(
     let gateway = Arc::new(Gateway::new(gateway_settings(&config), parts));
     let readiness = Arc::new(Readiness::default());
     let (asked, ready) = (Arc::clone(&gateway), Arc::clone(&readiness));
-    let site = Arc::new(Site::new(&config, asked, tokens, ready, metrics));
+    let state = Arc::new(AppState::new(&config, asked, tokens, ready, metrics));
 
     let mut loops = start_loops(&hub, &gateway, &readiness);
     let mut deliveries =
@@ -146,16 +146,16 @@ async fn run_on(
     );
     let mut checks = tokio::spawn(reconciler.run(stopped()));
 
-    doors.public.open(http::public(Arc::clone(&site)));
-    doors.admin.open(http::admin(site));
+    servers.public.install(http::public(Arc::clone(&state)));
+    servers.admin.install(http::admin(state));
     readiness.set_ready();
     tracing::info!(public_url = %config.server.public_url, "ready");
 
     let broken = tokio::select! {
         () = &mut shutdown => None,
-        ended = loops.join_next() => Some(why(ended.unwrap_or(Ok(())))),
-        ended = &mut deliveries => Some(why(ended)),
-        ended = &mut checks => Some(why(ended)),
+        ended = loops.join_next() => Some(end_reason(ended.unwrap_or(Ok(())))),
+        ended = &mut deliveries => Some(end_reason(ended)),
+        ended = &mut checks => Some(end_reason(ended)),
         reason = opened.failed() => Some(reason),
     };
     match &broken {
@@ -169,7 +169,7 @@ async fn run_on(
     hub.drain(window).await;
     stop.cancel();
     let finished = async {
-        while doors.serving.join_next().await.is_some() {}
+        while servers.serving.join_next().await.is_some() {}
         for task in [deliveries, checks] {
             if !task.is_finished() {
                 let _ = task.await;
@@ -177,7 +177,7 @@ async fn run_on(
         }
     };
     if tokio::time::timeout_at(
-        deadline.max(tokio::time::Instant::now() + LAST_REQUESTS),
+        deadline.max(tokio::time::Instant::now() + FINAL_GRACE),
         finished,
     )
     .await
@@ -191,35 +191,35 @@ async fn run_on(
 }
 
 /// The two listeners at work, from before there is anything behind them.
-struct Doors {
-    public: Arc<Entrance>,
-    admin: Arc<Entrance>,
+struct Servers {
+    public: Arc<RouterSlot>,
+    admin: Arc<RouterSlot>,
     serving: JoinSet<()>,
 }
 
-impl Doors {
+impl Servers {
     fn open(config: &Config, listeners: Listeners, stop: &CancellationToken) -> Self {
         let limits = &config.limits;
-        let grant = http::Grant {
+        let granted = http::ListenerLimits {
             connections: limits.connections,
             reserved_connections: limits.reserved_connections,
             connections_per_address: limits.connections_per_address,
             trusted_proxies: config.server.trusted_proxies.clone(),
             head_timeout: limits.handshake_timeout,
-            body_pace: http::Pace {
+            body_pace: http::BodyPace {
                 timeout: limits.body_timeout,
                 bytes_per_second: limits.body_bytes_per_second,
             },
             is_always_answered: http::is_always_answered,
         };
         let mut serving = JoinSet::new();
-        let mut open = |listener| {
-            let entrance = Entrance::starting();
-            let (grant, stop) = (grant.clone(), stop.clone());
-            serving.spawn(http::serve(listener, Arc::clone(&entrance), grant, stop));
-            entrance
+        let mut spawn = |listener| {
+            let router = RouterSlot::starting();
+            let (granted, stop) = (granted.clone(), stop.clone());
+            serving.spawn(http::serve(listener, Arc::clone(&router), granted, stop));
+            router
         };
-        let (public, admin) = (open(listeners.public), open(listeners.admin));
+        let (public, admin) = (spawn(listeners.public), spawn(listeners.admin));
         Self {
             public,
             admin,
@@ -234,8 +234,8 @@ fn gateway_settings(config: &Config) -> Settings {
         accounts: config.accounts.clone(),
         public_url: config.server.public(""),
         notification_tolerance: limits.notification_tolerance,
-        polls_per_second: limits.questions_per_second,
-        polls_in_flight: limits.questions_in_flight,
+        polls_per_second: limits.polls_per_second,
+        polls_in_flight: limits.polls_in_flight,
         watchers: limits.watchers,
     }
 }
@@ -250,14 +250,14 @@ fn start_loops(hub: &Arc<Hub>, gateway: &Arc<Gateway>, readiness: &Arc<Readiness
     loops
 }
 
-fn why(ended: Result<(), JoinError>) -> String {
+fn end_reason(ended: Result<(), JoinError>) -> String {
     ended
         .err()
         .map_or_else(|| "it returned".to_owned(), |error| error.to_string())
 }
 
 /// What requests under way are granted even when the drain window is used up.
-const LAST_REQUESTS: Duration = Duration::from_secs(1);
+const FINAL_GRACE: Duration = Duration::from_secs(1);
 
 fn outbox(gateway: &Arc<Gateway>, store: &Arc<dyn Store>) -> Result<Outbox, AppError> {
     let asking = Arc::clone(gateway);

@@ -6,7 +6,7 @@ use std::time::Duration;
 use tokio::time::{Instant, sleep};
 
 use super::AppError;
-use crate::config::Storage;
+use crate::config::StorageConfig;
 use crate::redis::condition::{self, Finding};
 use crate::redis::{Failure, Redis, Settings};
 use crate::relay::redis::RedisRelay;
@@ -60,11 +60,11 @@ impl Opened {
 }
 
 /// Waits a while for a Redis that is not there yet.
-pub(super) async fn open(storage: &Storage) -> Result<Opened, AppError> {
+pub(super) async fn open(storage: &StorageConfig) -> Result<Opened, AppError> {
     let settings = match storage {
-        Storage::Memory => return sqlite(&Location::Memory),
-        Storage::File(path) => return sqlite(&Location::File(path.clone())),
-        Storage::Redis(settings) => settings,
+        StorageConfig::Memory => return sqlite(&Location::Memory),
+        StorageConfig::File(path) => return sqlite(&Location::File(path.clone())),
+        StorageConfig::Redis(settings) => settings,
     };
     let deadline = Instant::now() + START_PATIENCE;
     loop {
@@ -85,11 +85,13 @@ pub(super) async fn open(storage: &Storage) -> Result<Opened, AppError> {
 }
 
 /// Once, without waiting: for whoever only wants to know. What is not as it should be comes beside it.
-pub(crate) async fn open_now(storage: &Storage) -> Result<(Opened, Vec<Finding>), AppError> {
+pub(crate) async fn open_now(storage: &StorageConfig) -> Result<(Opened, Vec<Finding>), AppError> {
     let settings = match storage {
-        Storage::Memory => return Ok((sqlite(&Location::Memory)?, Vec::new())),
-        Storage::File(path) => return Ok((sqlite(&Location::File(path.clone()))?, Vec::new())),
-        Storage::Redis(settings) => settings,
+        StorageConfig::Memory => return Ok((sqlite(&Location::Memory)?, Vec::new())),
+        StorageConfig::File(path) => {
+            return Ok((sqlite(&Location::File(path.clone()))?, Vec::new()));
+        }
+        StorageConfig::Redis(settings) => settings,
     };
     try_open(settings).await
 }

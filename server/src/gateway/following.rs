@@ -86,7 +86,7 @@ impl Gateway {
                 Settled::Failed
             }
             None => {
-                metrics::counter!("chasqui_questions_left_to_another_total").increment(1);
+                metrics::counter!("chasqui_polls_skipped_total").increment(1);
                 Settled::LeftToAnother
             }
         };

@@ -5,9 +5,9 @@ use axum::http::{HeaderMap, HeaderName, HeaderValue, StatusCode, header};
 use axum::response::Response;
 use sha2::{Digest, Sha256};
 
-use super::Site;
+use super::AppState;
 use super::body::json;
-use super::problem::Problem;
+use super::problem::ApiProblem;
 use super::request_id::RequestId;
 use crate::account::Account;
 use crate::gateway::{GatewayError, IdempotencyKey, Once, StoredResponse};
@@ -20,7 +20,7 @@ const IDEMPOTENCY_REPLAYED: HeaderName = HeaderName::from_static("idempotency-re
 const MAX_LENGTH: usize = 255;
 
 /// A request under the merchant's own name for it.
-pub(super) struct Keyed<'a> {
+pub(super) struct IdempotentCall<'a> {
     pub(super) account: &'a Account,
     /// Method and pattern.
     pub(super) route: &'static str,
@@ -32,7 +32,7 @@ pub(super) struct Keyed<'a> {
 }
 
 /// The key, if one was sent.
-pub(super) fn key(headers: &HeaderMap) -> Result<Option<String>, Problem> {
+pub(super) fn key(headers: &HeaderMap) -> Result<Option<String>, ApiProblem> {
     let mut values = headers.get_all(IDEMPOTENCY_KEY).iter();
     let Some(value) = values.next() else {
         return Ok(None);
@@ -43,7 +43,7 @@ pub(super) fn key(headers: &HeaderMap) -> Result<Option<String>, Problem> {
         .filter(|key| is_well_formed(key) && values.next().is_none())
         .map(|key| Some(key.to_owned()))
         .ok_or_else(|| {
-            Problem::bad_request(
+            ApiProblem::bad_request(
                 "invalid_idempotency_key",
                 "send one Idempotency-Key of 1 to 255 visible ASCII characters, such as a UUID",
             )
@@ -54,13 +54,13 @@ fn is_well_formed(key: &str) -> bool {
     (1..=MAX_LENGTH).contains(&key.len()) && key.bytes().all(|b| b.is_ascii_graphic())
 }
 
-impl Keyed<'_> {
+impl IdempotentCall<'_> {
     /// The work's answer with status 200, or the answer of the time when it was done.
-    pub(super) async fn once(
+    pub(super) async fn run(
         self,
-        site: &Site,
+        state: &AppState,
         work: impl Future<Output = Result<Bytes, GatewayError>> + Send + 'static,
-    ) -> Result<Response, Problem> {
+    ) -> Result<Response, ApiProblem> {
         let key = IdempotencyKey {
             account: self.account.name.clone(),
             route: self.route,
@@ -74,14 +74,14 @@ impl Keyed<'_> {
                 body: body.clone(),
             },
             Err(error) => {
-                let problem = Problem::from(error.clone());
+                let problem = ApiProblem::from(error.clone());
                 StoredResponse {
                     status: problem.status.as_u16(),
                     body: problem.body(request_id.as_str()),
                 }
             }
         };
-        match site.gateway.once(key, fingerprint, work, render).await? {
+        match state.gateway.once(key, fingerprint, work, render).await? {
             Once::First(body) => Ok(json(body)),
             Once::Again(answer) => Ok(replayed(answer)),
         }
@@ -95,7 +95,7 @@ fn replayed(answer: StoredResponse) -> Response {
     *response.status_mut() = status;
     let headers = response.headers_mut();
     if !status.is_success() {
-        headers.insert(header::CONTENT_TYPE, Problem::CONTENT_TYPE);
+        headers.insert(header::CONTENT_TYPE, ApiProblem::CONTENT_TYPE);
     }
     headers.insert(IDEMPOTENCY_REPLAYED, HeaderValue::from_static("true"));
     response

@@ -9,7 +9,7 @@ use axum::response::{IntoResponse, Response};
 use serde::Serialize;
 use serde_json::value::RawValue;
 
-use super::admission::LimitReached;
+use super::connection_limiter::LimitReached;
 use crate::gateway::{GatewayError, NotificationError, OnceError, WatchError};
 use crate::khipu::{Fields, KhipuError};
 use crate::push::Refusal;
@@ -19,7 +19,7 @@ const RETRY_AFTER: Duration = Duration::from_secs(5);
 
 /// Something that went wrong, and what to do about it.
 #[derive(Debug, Clone)]
-pub(super) struct Problem {
+pub(super) struct ApiProblem {
     pub(super) status: StatusCode,
     /// Stable, for programs: `invalid_token`.
     pub(super) code: &'static str,
@@ -56,7 +56,7 @@ enum Errors<'a> {
     Khipu(&'a RawValue),
 }
 
-impl Problem {
+impl ApiProblem {
     pub(super) const CONTENT_TYPE: HeaderValue =
         HeaderValue::from_static("application/problem+json");
 
@@ -152,7 +152,7 @@ impl Problem {
 }
 
 /// Carried in the response's extensions until the outermost layer renders it with the request's id.
-impl IntoResponse for Problem {
+impl IntoResponse for ApiProblem {
     fn into_response(self) -> Response {
         let mut response = self.status.into_response();
         response.extensions_mut().insert(self);
@@ -160,7 +160,7 @@ impl IntoResponse for Problem {
     }
 }
 
-impl From<GatewayError> for Problem {
+impl From<GatewayError> for ApiProblem {
     fn from(error: GatewayError) -> Self {
         match error {
             GatewayError::Fields(errors) => Self {
@@ -191,7 +191,7 @@ impl From<GatewayError> for Problem {
     }
 }
 
-impl From<OnceError> for Problem {
+impl From<OnceError> for ApiProblem {
     fn from(error: OnceError) -> Self {
         let conflict = |code, detail: &str| Self::new(StatusCode::CONFLICT, code, detail);
         match error {
@@ -216,7 +216,7 @@ impl From<OnceError> for Problem {
     }
 }
 
-impl From<KhipuError> for Problem {
+impl From<KhipuError> for ApiProblem {
     #[expect(clippy::expect_used, reason = "Khipu's client refuses other statuses")]
     fn from(error: KhipuError) -> Self {
         let gateway_timeout = |detail: &str| {
@@ -268,7 +268,7 @@ fn error_detail(error: &KhipuError) -> String {
     format!("{error}; it may have done what was asked")
 }
 
-impl From<WatchError> for Problem {
+impl From<WatchError> for ApiProblem {
     fn from(error: WatchError) -> Self {
         match error {
             WatchError::Refused(Refusal::PaymentFull) => Self::too_many_watchers(),
@@ -284,7 +284,7 @@ impl From<WatchError> for Problem {
     }
 }
 
-impl From<LimitReached> for Problem {
+impl From<LimitReached> for ApiProblem {
     fn from(limit: LimitReached) -> Self {
         match limit {
             LimitReached::Instance => Self::at_capacity(),
@@ -293,7 +293,7 @@ impl From<LimitReached> for Problem {
     }
 }
 
-impl From<NotificationError> for Problem {
+impl From<NotificationError> for ApiProblem {
     fn from(error: NotificationError) -> Self {
         match &error {
             NotificationError::UnknownAccount => Self::new(

@@ -22,7 +22,7 @@ fn problems(lines: &str) -> String {
 
 fn redis(lines: &str) -> redis::Settings {
     match config(lines).expect("valid").storage {
-        Storage::Redis(settings) => *settings,
+        StorageConfig::Redis(settings) => *settings,
         other => panic!("{other:?}"),
     }
 }
