@@ -1,7 +1,7 @@
-//! The keys that a merchant's back end shows us: `chq_`, 40 random characters, and 6 that check them.
+//! API keys of merchants' back ends: `chq_`, 40 random characters, and 6 check characters.
 //!
-//! The prefix lets a scanner find one that was published by mistake, the check lets a mistyped one be told from a wrong
-//! one, and only the SHA-256 is ever kept.
+//! The prefix lets secret scanners find a published key. The check characters distinguish a mistyped key from a wrong
+//! one. Only the SHA-256 is stored.
 
 use rand::RngExt;
 use sha2::{Digest, Sha256};
@@ -11,7 +11,7 @@ const RANDOM_CHARACTERS: usize = 40;
 const CHECK_CHARACTERS: usize = 6;
 const ALPHABET: &[u8; 62] = b"0123456789ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz";
 
-/// A fresh key.
+/// Generates a key.
 pub fn generate() -> String {
     let mut random = rand::rng();
     let body: String = (0..RANDOM_CHARACTERS)
@@ -21,18 +21,18 @@ pub fn generate() -> String {
     format!("{PREFIX}{body}{check}")
 }
 
-/// What is kept of a key and compared.
+/// The SHA-256 of a key, as it is stored and compared.
 pub fn hash(key: &str) -> [u8; 32] {
     Sha256::digest(key.as_bytes()).into()
 }
 
-/// The hash as the configuration has it: `sha256:` and hexadecimal digits.
+/// The hash in the configuration's form: `sha256:` and hexadecimal digits.
 pub fn hash_text(key: &str) -> String {
     let digits: String = hash(key).iter().map(|byte| format!("{byte:02x}")).collect();
     format!("sha256:{digits}")
 }
 
-/// Whether a text can be one of our keys at all: a key that fails this was mistyped or cut short.
+/// Whether the check characters match. If not, the key was mistyped or cut short.
 pub fn is_well_formed(key: &str) -> bool {
     key.strip_prefix(PREFIX)
         .filter(|rest| rest.len() == RANDOM_CHARACTERS + CHECK_CHARACTERS && rest.is_ascii())

@@ -1,4 +1,4 @@
-//! The composition root: the only file that knows every part; [`storage`] beside it knows which store and relay there are.
+//! The composition root: builds every part and runs it. [`storage`] chooses the store and the relay.
 
 mod check;
 mod signing_keys;
@@ -30,7 +30,7 @@ pub use check::check;
 pub use signing_keys::status_tokens;
 use storage::Opened;
 
-/// What the two listeners are bound to; port 0 is decided by then.
+/// The two bound listeners; port 0 has become a real port.
 #[derive(Debug)]
 pub struct Listeners {
     pub public: TcpListener,
@@ -40,25 +40,25 @@ pub struct Listeners {
 
 #[derive(Debug, thiserror::Error)]
 pub enum AppError {
-    #[error("{address} cannot be listened on: {error}")]
+    #[error("cannot listen on {address}: {error}")]
     Listen {
         address: SocketAddr,
         error: io::Error,
     },
-    #[error("storage.url cannot be opened: {0}")]
+    #[error("storage.url: cannot open the store: {0}")]
     Store(StoreError),
     #[error("storage.url: {0}")]
     Redis(String),
     /// One line each.
-    #[error("storage.url names a redis that must not keep payments as it is:\n{0}")]
+    #[error("storage.url: refuse to keep payments in this Redis; change its settings:\n{0}")]
     Unfit(String),
-    #[error("the signing key beside the database ({path}) cannot be read or made: {error}")]
+    #[error("cannot read or create the signing key {path}: {error}")]
     SigningKey { path: PathBuf, error: io::Error },
-    #[error("the http client cannot be set up: {0}")]
+    #[error("cannot set up the HTTP client: {0}")]
     HttpClient(#[from] reqwest::Error),
-    #[error("the outbox cannot be set up: {0}")]
+    #[error("cannot set up deliveries: {0}")]
     Outbox(String),
-    #[error("a part that must run for ever ended: {0}")]
+    #[error("a background task ended: {0}")]
     Broken(String),
 }
 
@@ -77,15 +77,15 @@ async fn bind(address: SocketAddr) -> Result<TcpListener, AppError> {
         .map_err(|error| AppError::Listen { address, error })
 }
 
-/// Runs a gateway until `shutdown`, then drains: watchers are sent away over the drain window, requests under way finish,
-/// and what is on the agenda stays there for whoever comes next.
+/// Runs a gateway until `shutdown`, then drains it: watchers are closed over the drain window and requests in flight
+/// finish. Jobs stay in the store for the next process.
 pub fn run(
     config: Config,
     listeners: Listeners,
     shutdown: impl Future<Output = ()>,
 ) -> impl Future<Output = Result<(), AppError>> {
     let storage = config.storage.clone();
-    // Boxed: it is large, done with at once, and would be held as long as everything else.
+    // Boxed: it is large, short, and would otherwise stay in this future for the whole run.
     let opening = Box::pin(async move { storage::open(&storage).await });
     run_on(opening, config, listeners, shutdown)
 }
@@ -160,8 +160,8 @@ async fn run_on(
     };
     match &broken {
         None => tracing::info!(watchers = hub.watchers(), "stopping"),
-        // Whatever it held is durable. A process that starts anew does the work; one that goes on without it does not.
-        Some(reason) => tracing::error!(reason, "a part that must run for ever ended; stopping"),
+        // Its work is durable: a restarted process does it, and one that carries on without the task does not.
+        Some(reason) => tracing::error!(reason, "a background task ended; stopping"),
     }
     readiness.set_draining();
     let window = config.server.drain_window;
@@ -183,14 +183,16 @@ async fn run_on(
     .await
     .is_err()
     {
-        tracing::warn!("some requests or deliveries were cut off; deliveries will be tried again");
+        tracing::warn!(
+            "requests or deliveries did not end in time and were cut off; deliveries are retried"
+        );
     }
     loops.abort_all();
     tracing::info!("stopped");
     broken.map_or(Ok(()), |reason| Err(AppError::Broken(reason)))
 }
 
-/// The two listeners at work, from before there is anything behind them.
+/// The two listeners in service. They answer probes while the store opens.
 struct Servers {
     public: Arc<RouterSlot>,
     admin: Arc<RouterSlot>,
@@ -240,7 +242,7 @@ fn gateway_settings(config: &Config) -> Settings {
     }
 }
 
-/// What goes on for ever; none of these ends by itself.
+/// Starts the loops that run as long as the process.
 fn start_loops(hub: &Arc<Hub>, gateway: &Arc<Gateway>, readiness: &Arc<Readiness>) -> JoinSet<()> {
     let mut loops = JoinSet::new();
     let (hub, readiness) = (Arc::clone(hub), Arc::clone(readiness));
@@ -256,7 +258,7 @@ fn end_reason(ended: Result<(), JoinError>) -> String {
         .map_or_else(|| "it returned".to_owned(), |error| error.to_string())
 }
 
-/// What requests under way are granted even when the drain window is used up.
+/// The least time for requests in flight to finish, when the drain window is used up.
 const FINAL_GRACE: Duration = Duration::from_secs(1);
 
 fn outbox(gateway: &Arc<Gateway>, store: &Arc<dyn Store>) -> Result<Outbox, AppError> {

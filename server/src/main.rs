@@ -3,7 +3,7 @@
 #![expect(
     clippy::print_stdout,
     clippy::print_stderr,
-    reason = "a command speaks to its terminal"
+    reason = "a command writes to its terminal"
 )]
 
 use std::path::{Path, PathBuf};
@@ -16,8 +16,8 @@ use chasqui::{api_key, clock, telemetry};
 use clap::{Parser, Subcommand};
 use tokio::signal::unix::{SignalKind, signal};
 
-/// Gives memory back after a crowd has left, which glibc's does not, and packs watchers closer: measured under nineteen
-/// thousand of them (tests/load/RESULTS.md).
+/// Returns memory after many watchers leave, which glibc's allocator does not, and uses less for each: measured with
+/// 19,000 watchers (tests/load/RESULTS.md).
 #[cfg(feature = "jemalloc")]
 #[global_allocator]
 static ALLOCATOR: tikv_jemallocator::Jemalloc = tikv_jemallocator::Jemalloc;
@@ -34,16 +34,16 @@ struct Arguments {
 enum Command {
     /// Run the gateway.
     Serve {
-        /// The configuration; every key can also come from the environment (CHASQUI_SERVER__LISTEN=…).
+        /// The configuration file; the environment overrides each key (CHASQUI_SERVER__LISTEN=…).
         #[arg(long, value_name = "FILE")]
         config: Option<PathBuf>,
     },
-    /// Check the configuration, the storage and that Khipu can be reached; tell every problem at once.
+    /// Check the configuration, the storage and the calls to Khipu; report every problem at once.
     Check {
         #[arg(long, value_name = "FILE")]
         config: Option<PathBuf>,
     },
-    /// Keys for merchants' back ends.
+    /// Manage API keys for merchants' back ends.
     Keys {
         #[command(subcommand)]
         command: Keys,
@@ -51,7 +51,7 @@ enum Command {
     /// Print a status token for a payment.
     Token {
         payment_id: String,
-        /// The account whose payment it is; needed where there are several.
+        /// The payment's account; required if several are configured.
         #[arg(long)]
         account: Option<String>,
         #[arg(long, value_name = "FILE")]
@@ -61,7 +61,7 @@ enum Command {
 
 #[derive(Debug, Subcommand)]
 enum Keys {
-    /// Make a key. The key goes to the merchant's back end, its hash into the account's api_keys.
+    /// Generate a key. Give the key to the merchant's back end, and add its hash to the account's api_keys.
     New,
 }
 
@@ -97,7 +97,7 @@ async fn serve(file: Option<&Path>) -> Result<(), String> {
         tracing::warn!("{warning}");
     }
     let shutdown =
-        first_signal().map_err(|error| format!("signals cannot be received: {error}"))?;
+        first_signal().map_err(|error| format!("cannot install signal handlers: {error}"))?;
     let listeners = Listeners::bind(&config)
         .await
         .map_err(|error| error.to_string())?;
@@ -109,7 +109,7 @@ async fn serve(file: Option<&Path>) -> Result<(), String> {
         .map_err(|error| error.to_string())
 }
 
-/// Done at the first SIGTERM or SIGINT. At a second one the process ends at once: what it holds is durable already.
+/// Completes at the first SIGTERM or SIGINT. A second one ends the process at once: its work is already durable.
 fn first_signal() -> std::io::Result<impl Future<Output = ()>> {
     let mut terminate = signal(SignalKind::terminate())?;
     let mut interrupt = signal(SignalKind::interrupt())?;
@@ -157,13 +157,16 @@ fn token(payment_id: &str, account: Option<&str>, file: Option<&Path>) -> Result
         .filter(|known| account.is_none_or(|name| name == known.name.as_str()));
     let account = match (accounts.next(), accounts.next()) {
         (Some(account), None) => account,
-        (None, _) => return Err("--account names no account of the configuration".into()),
+        (None, _) => return Err("--account: no such account in the configuration".into()),
         (Some(_), Some(_)) => {
-            return Err("there are several accounts; name one with --account".into());
+            return Err("several accounts are configured; choose one with --account".into());
         }
     };
     if config.storage == StorageConfig::Memory && config.server.signing_keys.is_empty() {
-        return Err("with sqlite::memory: each process has a signing key of its own; set server.signing_keys".into());
+        return Err(
+            "with sqlite::memory: each process has its own signing key; set server.signing_keys"
+                .into(),
+        );
     }
     let tokens = app::status_tokens(&config).map_err(|error| error.to_string())?;
     println!("{}", tokens.mint(&id, &account.name, clock::now()).text);

@@ -1,4 +1,4 @@
-//! Logs and metrics. Bodies, keys, tokens and payer data never reach either: nothing here could hide them again.
+//! Logs and metrics. Bodies, keys, tokens and payer data must never reach either: nothing here filters them.
 
 use std::time::Duration;
 
@@ -7,10 +7,10 @@ use tracing_subscriber::EnvFilter;
 
 use crate::config::{LogConfig, LogFormat};
 
-/// Logs to standard error, as the configuration says. A second call changes nothing: tests start many gateways.
+/// Logs to standard error. A second call changes nothing: tests start many gateways in one process.
 pub fn start_logging(log: &LogConfig) -> Result<(), String> {
     let filter = EnvFilter::try_new(&log.filter)
-        .map_err(|error| format!("log.filter is not a filter: {error}"))?;
+        .map_err(|error| format!("log.filter is not a valid filter: {error}"))?;
     let builder = tracing_subscriber::fmt()
         .with_env_filter(filter)
         .with_writer(std::io::stderr);
@@ -28,30 +28,30 @@ pub fn start_logging(log: &LogConfig) -> Result<(), String> {
     Ok(())
 }
 
-/// This process's metrics, which are one set however many gateways run in it.
+/// The process's metrics, shared by all gateways in it.
 pub fn metrics() -> PrometheusHandle {
     static HANDLE: std::sync::OnceLock<PrometheusHandle> = std::sync::OnceLock::new();
     HANDLE
         .get_or_init(|| {
             let recorder = PrometheusBuilder::new().build_recorder();
             let handle = recorder.handle();
-            // Another recorder may be in place where Chasqui is a library in somebody's process: theirs then counts.
+            // A process that embeds Chasqui may have installed its own recorder, which then receives the metrics.
             let _ = metrics::set_global_recorder(recorder);
             let kept = handle.clone();
             if let Err(error) = repeat(UPKEEP_THREAD, UPKEEP_INTERVAL, move || kept.run_upkeep()) {
-                tracing::error!(%error, "metrics are not kept small: no thread could be started");
+                tracing::error!(%error, "cannot start the metrics upkeep thread; metrics grow until they are scraped");
             }
             handle
         })
         .clone()
 }
 
-/// The recorder keeps every sample of a histogram until somebody scrapes or this has passed.
+/// The recorder keeps every sample of a histogram until a scrape or an upkeep run.
 const UPKEEP_INTERVAL: Duration = Duration::from_secs(5);
 
 const UPKEEP_THREAD: &str = "metrics-upkeep";
 
-/// On a thread of its own, as long as the process lives: the metrics outlive any runtime.
+/// Repeats work on a thread that lives as long as the process: the metrics outlive any runtime.
 fn repeat(name: &str, interval: Duration, work: impl Fn() + Send + 'static) -> std::io::Result<()> {
     let keep_up = move || {
         loop {
@@ -94,9 +94,9 @@ mod tests {
     }
 
     #[test]
-    fn whoever_has_metrics_has_their_upkeep_though_nobody_scrapes() {
+    fn metrics_have_upkeep_without_a_scrape() {
         metrics();
-        // A thread gives itself its name.
+        // A new thread sets its own name, after a moment.
         let deadline = Instant::now() + Duration::from_secs(30);
         while !threads_of_this_process().contains(&UPKEEP_THREAD.to_owned()) {
             assert!(Instant::now() < deadline, "{:?}", threads_of_this_process());

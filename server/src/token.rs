@@ -1,7 +1,7 @@
-//! Status tokens: what lets a browser watch one payment, and nothing else.
+//! Status tokens: each lets a browser watch one payment, and nothing else.
 //!
 //! A JWT, HS256: `sub` the payment, `aud` `chasqui:status`, `acc` the account, `exp`. The first signing key signs, all
-//! verify, so that keys can be replaced without shutting anybody out.
+//! verify, so that keys can be replaced while older tokens stay valid.
 
 use std::time::Duration;
 
@@ -13,7 +13,7 @@ use crate::payment::{AccountName, PaymentId, Timestamp};
 
 const AUDIENCE: &str = "chasqui:status";
 
-/// A token is some 250 bytes; far longer ones are not looked at.
+/// A token is about 250 bytes; much longer ones are refused unread.
 const MAX_LENGTH: usize = 1024;
 
 pub struct StatusTokens {
@@ -29,7 +29,7 @@ pub struct StatusToken {
     pub expires_at: Timestamp,
 }
 
-/// What a valid token says.
+/// The payment that a valid token is for.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct TokenSubject {
     pub payment_id: PaymentId,
@@ -155,7 +155,7 @@ mod tests {
     }
 
     #[test]
-    fn a_token_says_which_payment_of_which_account() {
+    fn a_token_names_its_payment_and_account() {
         let tokens = tokens(&[key("a")]);
         assert_eq!(
             tokens.verify(&mint(&tokens, crate::clock::now())),
@@ -173,7 +173,7 @@ mod tests {
     }
 
     #[test]
-    fn an_expired_token_says_so() {
+    fn an_expired_token_is_reported_as_expired() {
         let tokens = tokens(&[key("b"), key("a")]);
         let long_ago = crate::clock::now().minus(Duration::from_secs(3600 + 120));
         assert_eq!(

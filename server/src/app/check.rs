@@ -1,11 +1,11 @@
-//! `chasqui check`: whether an installation could work, part by part, before it has to.
+//! `chasqui check`: tests the configuration, the storage and each Khipu account without serving.
 
 use super::storage;
 use crate::config::{Config, StorageConfig};
 use crate::khipu;
 use crate::store::sqlite::{Condition, Location, SqliteStore};
 
-/// What is fine and what is not, each in one line for people. Never shows a secret.
+/// One line for each part: `Ok` if it works, `Err` with the problem. Never shows a secret.
 pub async fn check(config: &Config) -> Vec<Result<String, String>> {
     let mut findings = vec![
         Ok("configuration".to_owned()),
@@ -17,7 +17,7 @@ pub async fn check(config: &Config) -> Vec<Result<String, String>> {
         config.limits.khipu_answer_bytes,
     );
     match client {
-        Err(error) => findings.push(Err(format!("the http client cannot be set up: {error}"))),
+        Err(error) => findings.push(Err(format!("cannot set up the HTTP client: {error}"))),
         Ok(client) => {
             for account in config.accounts.iter() {
                 findings.push(match client.banks(&account.khipu_api_key).await {
@@ -30,7 +30,8 @@ pub async fn check(config: &Config) -> Vec<Result<String, String>> {
     findings
 }
 
-/// A running installation is left alone, and an older file as it is: migrating it would lock out the chasqui that it is of.
+/// Opens the storage, but not a file in use, and not one of an older schema: migrating it would lock out the Chasqui
+/// version that uses it.
 async fn examine_storage(storage: &StorageConfig) -> Result<String, String> {
     if let StorageConfig::File(path) = storage {
         let location = Location::File(path.clone());
@@ -40,7 +41,7 @@ async fn examine_storage(storage: &StorageConfig) -> Result<String, String> {
             Condition::InUse => return Ok("storage is in use by a running chasqui".to_owned()),
             Condition::Older { version, current } => {
                 return Ok(format!(
-                    "storage can be written to; its schema version is {version}, chasqui serve takes it to {current}"
+                    "storage can be written to; its schema version is {version}, `chasqui serve` migrates it to {current}"
                 ));
             }
             Condition::Ready => {}

@@ -16,7 +16,7 @@ pub fn status_tokens(config: &Config) -> Result<StatusTokens, AppError> {
     Ok(StatusTokens::new(&keys, config.server.status_token_ttl))
 }
 
-/// The configured keys. Without any, one is made and kept beside the database, so that tokens outlive a restart.
+/// The configured keys. Without any, a key is created beside the database, so that tokens outlive a restart.
 fn signing_keys(config: &Config) -> Result<Vec<Secret>, AppError> {
     if !config.server.signing_keys.is_empty() {
         return Ok(config.server.signing_keys.clone());
@@ -58,7 +58,7 @@ fn kept_key(path: &Path) -> io::Result<Secret> {
     let mut file = options.open(path)?;
     writeln!(file, "{}", key.expose())?;
     file.sync_all()?;
-    // The name must last as long as what it names.
+    // The directory entry must be as durable as the file.
     let directory = path
         .parent()
         .filter(|parent| !parent.as_os_str().is_empty())

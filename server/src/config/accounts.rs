@@ -1,4 +1,4 @@
-//! `[[accounts]]`: the operator's Khipu collection accounts, and where secrets come from.
+//! `[[accounts]]`: the operator's Khipu collection accounts, and the sources of secrets.
 
 use serde::Deserialize;
 use url::Url;
@@ -8,7 +8,7 @@ use super::{check_networks, check_public_url};
 use crate::account::{Account, Accounts, Secret, WebhookSecret};
 use crate::payment::AccountName;
 
-/// A secret as written: the value, or where to find it.
+/// A secret in the configuration: its value, or where to read it.
 #[derive(Debug, Deserialize)]
 #[serde(
     untagged,
@@ -54,7 +54,7 @@ pub(super) fn check(raw: &[RawAccount], problems: &mut Problems) -> Option<Accou
     if raw.is_empty() {
         problems.add(
             "accounts",
-            "has none; describe at least one Khipu collection account under [[accounts]]",
+            "is empty; add at least one Khipu collection account under [[accounts]]",
         );
     }
     let checked: Vec<Option<Account>> = raw
@@ -68,7 +68,7 @@ pub(super) fn check(raw: &[RawAccount], problems: &mut Problems) -> Option<Accou
         if earlier.iter().any(|other| other.name == account.name) {
             problems.add(
                 format!("accounts[{i}].name"),
-                "is the name of an earlier account too",
+                "is also the name of an earlier account",
             );
         }
         if let Some(other) = earlier
@@ -78,8 +78,7 @@ pub(super) fn check(raw: &[RawAccount], problems: &mut Problems) -> Option<Accou
             problems.add(
                 format!("accounts[{i}].receiver_id"),
                 format!(
-                    "is the same for {} and {}: a collection account is described once; remove one of the two, or correct its \
-                     receiver_id",
+                    "is the same for {} and {}: remove one of the two accounts, or correct its receiver_id",
                     other.name, account.name
                 ),
             );
@@ -91,14 +90,14 @@ pub(super) fn check(raw: &[RawAccount], problems: &mut Problems) -> Option<Accou
         {
             problems.add(
                 format!("accounts[{i}].api_keys"),
-                "holds a key of an earlier account; a key leads to one account",
+                "holds a key of an earlier account; give each account its own keys",
             );
         }
     }
     Some(Accounts::new(accounts))
 }
 
-/// All of a list's secrets, or none if one of them cannot be had.
+/// All secrets of a list, or `None` if one of them cannot be read.
 pub(super) fn check_secrets(
     key: &str,
     raw: &[RawSecret],
@@ -139,7 +138,7 @@ impl RawAccount {
         if name.is_none() {
             problems.add(
                 key("name"),
-                "must be 1 to 64 letters, digits, - or _: it stands in the webhook's URL",
+                "must be 1 to 64 letters, digits, - or _: it is part of the webhook's URL",
             );
         }
         let khipu_api_key = self.khipu_api_key.check(&key("khipu_api_key"), problems);
@@ -209,7 +208,7 @@ impl RawAccount {
                 continue;
             }
             let message = if text.starts_with("chq_") {
-                "is the key itself; write its hash here, which `chasqui keys new` prints beside it"
+                "is the key itself; use its hash, which `chasqui keys new` prints with it"
             } else {
                 "must be sha256: and 64 hexadecimal digits, as `chasqui keys new` prints it"
             };

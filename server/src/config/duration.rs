@@ -1,4 +1,4 @@
-//! Durations as people write them: `250ms`, `25s`, `10m`, `3h`, `30d`.
+//! Durations with their unit: `250ms`, `25s`, `10m`, `3h`, `30d`.
 
 use std::time::Duration;
 

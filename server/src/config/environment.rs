@@ -1,5 +1,5 @@
-//! Lays the environment over the file: `CHASQUI_SERVER__LISTEN` is `server.listen`, `CHASQUI_ACCOUNTS__0__NAME` is the
-//! first account's name.
+//! The environment over the file: `CHASQUI_SERVER__LISTEN` is `server.listen`, `CHASQUI_ACCOUNTS__0__NAME` is the first
+//! account's name.
 
 use toml::{Table, Value};
 
@@ -16,7 +16,7 @@ pub(super) fn overlay(
         .filter_map(|(name, text)| Some((name.strip_prefix(PREFIX)?.to_ascii_lowercase(), text)))
         .filter(|(name, _)| name.contains(SEPARATOR))
         .collect();
-    // In order, so that accounts__1 finds accounts__0 in place.
+    // Sorted, so that accounts__0 comes before accounts__1.
     overlays.sort();
     for (name, text) in overlays {
         let path: Vec<&str> = name.split(SEPARATOR).collect();
@@ -26,7 +26,7 @@ pub(super) fn overlay(
     Ok(())
 }
 
-/// Lists, tables, numbers and truth values are written as in TOML; everything else is text and needs no quotes.
+/// Lists, tables, numbers and booleans are written as in TOML; everything else is text and needs no quotes.
 fn value(text: &str) -> Value {
     let parsed = toml::from_str::<Table>(&format!("value = {text}"))
         .ok()
@@ -42,7 +42,7 @@ fn place(table: &mut Table, path: &[&str], value: Value) -> Result<(), String> {
         return Err("names no key".into());
     };
     if key.is_empty() {
-        return Err("has an empty part; write one name between two underscores".into());
+        return Err("has an empty part; put a name between each two double underscores".into());
     }
     if rest.is_empty() {
         table.insert((*key).to_owned(), value);
@@ -63,10 +63,10 @@ fn place_inside(slot: &mut Value, path: &[&str], value: Value) -> Result<(), Str
         Value::Array(items) => {
             let index: usize = path[0]
                 .parse()
-                .map_err(|_| "must name the place in the list by its number, from 0".to_owned())?;
+                .map_err(|_| "must number the list's entries from 0".to_owned())?;
             if index > items.len() {
                 return Err(format!(
-                    "skips a place: the list has {} so far",
+                    "skips an entry: the list has {} so far",
                     items.len()
                 ));
             }
@@ -84,6 +84,6 @@ fn place_inside(slot: &mut Value, path: &[&str], value: Value) -> Result<(), Str
             }
             place_inside(&mut items[index], rest, value)
         }
-        _ => Err("goes deeper than that key does".into()),
+        _ => Err("is nested deeper than the key".into()),
     }
 }

@@ -1,4 +1,4 @@
-//! The named limits: how much, how many, how long, and what happens there.
+//! `[limits]`: each named limit, and what happens when it is reached.
 
 use std::time::Duration;
 
@@ -9,58 +9,58 @@ use super::problem::Problems;
 
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Limits {
-    /// Watchers on this instance. One more is told 4503 and comes back later, perhaps elsewhere.
+    /// Watchers on this instance. One more is closed with 4503 and retries, perhaps on another instance.
     pub watchers: usize,
-    /// Watchers of one payment. One more is told 4429: a payer has a few tabs, not a crowd.
+    /// Watchers of one payment. One more is closed with 4429: a payer has a few tabs.
     pub watchers_per_payment: usize,
-    /// Watchers from one address. One more is told 4429. Generous, because a phone network is one address.
+    /// Watchers from one address. One more is closed with 4429. High, because a phone network is one address.
     pub watchers_per_address: usize,
-    /// Requests that a listener answers at once, watchers not counted; one more is answered 503.
+    /// Requests that a listener answers at once, without watchers; one more is answered 503.
     pub connections: usize,
-    /// Connections beyond these: for probes and notifications, which are always answered, and for requests that have not
-    /// come whole. When they are used up, the connection that has waited longest for its request gives way.
+    /// Connections beyond these: for probes and notifications, which are always answered, and for incomplete requests. When
+    /// they are used up, the connection that has waited longest for its request is evicted.
     pub reserved_connections: usize,
-    /// Connections from one address; a further one is closed. Behind a trusted proxy: requests of one client at once; a
-    /// further one is answered 429.
+    /// Connections from one address; one more is closed. Behind a trusted proxy: requests of one client at once; one more
+    /// is answered 429.
     pub connections_per_address: usize,
     /// From accept to the end of the request's head; then the connection is closed.
     pub handshake_timeout: Duration,
-    /// From the end of the head to the end of the body, and a second more for every `body_bytes_per_second` that have
-    /// come; then 408, and the connection is closed.
+    /// From the end of the head to the end of the body, and a second more for every `body_bytes_per_second` received;
+    /// then 408, and the connection is closed.
     pub body_timeout: Duration,
-    /// What a slow body must bring a second to be read to its end.
+    /// The least rate of a body that takes longer than `body_timeout`.
     pub body_bytes_per_second: usize,
     /// From request to answer, for all but a held poll; then 503.
     pub request_timeout: Duration,
-    /// A notification's body; beyond it 413. Khipu sends `custom` and `body` back, so it is as large as a facade request
-    /// and [`NOTIFICATION_MARGIN`] unless more is asked for.
+    /// A notification's body; beyond it 413. Khipu sends `custom` and `body` back, so the default is a facade request and
+    /// [`NOTIFICATION_MARGIN`].
     pub notification_bytes: usize,
     /// A facade request's body; beyond it 413. Khipu's `custom` field may be large.
     pub facade_bytes: usize,
     /// An answer of Khipu's; beyond it 502.
     pub khipu_answer_bytes: usize,
-    /// How long a watcher hears nothing, ±10 %, before it is sent a heartbeat.
+    /// The silence, ±10 %, after which a watcher receives a heartbeat.
     pub heartbeat_interval: Duration,
     /// Between two pings to a watcher, ±10 %; two unanswered close it.
     pub ping_interval: Duration,
-    /// How long a watcher may stay on one connection, ±20 %; then 4508, and it comes back, perhaps elsewhere.
+    /// How long a watcher may stay on one connection, ±20 %; then 4508, and it reconnects, perhaps to another instance.
     pub connection_lifetime: Duration,
     /// The longest that a poll is held.
     pub poll_wait: Duration,
-    /// How far a notification's `t` may be off, both ways, before Khipu is asked instead of believing it.
+    /// How far a notification's `t` may differ from now, both ways, before Khipu is asked instead of believing it.
     pub notification_tolerance: Duration,
-    /// Questions to Khipu per account and second; above it the intervals stretch.
+    /// Polls of Khipu for one account in a second; above it the intervals stretch.
     pub polls_per_second: u32,
-    /// Questions to Khipu under way at once.
+    /// Polls of Khipu for one account in flight at once.
     pub polls_in_flight: usize,
 }
 
-/// With its jitter still under the 45 s after which the browser client gives a silent connection up.
+/// With its jitter still under the 45 s after which the browser client gives up a silent connection.
 const LONGEST_HEARTBEAT_INTERVAL: Duration = Duration::from_secs(40);
 
 const FACADE_BYTES: usize = 1024 * 1024;
 
-/// What Khipu adds to a merchant's own fields in a notification, generously.
+/// The most that Khipu adds to a merchant's fields in a notification.
 const NOTIFICATION_MARGIN: usize = 64 * 1024;
 
 impl Default for Limits {
@@ -74,7 +74,7 @@ impl Default for Limits {
             connections_per_address: 1_000,
             handshake_timeout: Duration::from_secs(10),
             body_timeout: Duration::from_secs(10),
-            // A MiB over a line of 250 kbit/s passes, within the request's time.
+            // 1 MiB over 250 kbit/s passes, within the request's time.
             body_bytes_per_second: 32 * 1024,
             request_timeout: Duration::from_secs(60),
             notification_bytes: FACADE_BYTES + NOTIFICATION_MARGIN,
@@ -101,7 +101,7 @@ macro_rules! raw_limits {
         }
 
         impl RawLimits {
-            /// What is given replaces the default; zero is a limit nobody could live with.
+            /// The default limits, with the given ones in their places. Zero is refused.
             fn over_defaults(&self, problems: &mut Problems) -> Limits {
                 let mut limits = Limits::default();
                 $(if let Some(value) = self.$count {
@@ -144,20 +144,20 @@ impl RawLimits {
                 "limits.notification_bytes",
                 format!(
                     "must be at least {notification_bytes}, which is limits.facade_bytes and 64 KiB: khipu sends back what a \
-                     merchant sent, and a notification that is refused is a payment that is confirmed late"
+                     merchant sent, and a refused notification delays the confirmation"
                 ),
             );
         }
         if limits.watchers_per_payment > limits.watchers {
             problems.add(
                 "limits.watchers_per_payment",
-                "is above limits.watchers, which would never let it be reached",
+                "is above limits.watchers, so it cannot be reached",
             );
         }
         if limits.body_timeout >= limits.request_timeout {
             problems.add(
                 "limits.body_timeout",
-                "must be shorter than limits.request_timeout, which begins with it",
+                "must be shorter than limits.request_timeout, which includes it",
             );
         }
         if limits.heartbeat_interval > LONGEST_HEARTBEAT_INTERVAL {

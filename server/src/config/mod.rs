@@ -1,7 +1,7 @@
 //! Every limit, timeout and secret of an installation, checked once.
 //!
-//! A configuration is a TOML file with every key also from the environment (`CHASQUI_SERVER__LISTEN=…`, which wins). What
-//! is wrong is collected and told at once, each with its key. After [`Config::load`] nothing needs checking again.
+//! A configuration is a TOML file; the environment overrides each key (`CHASQUI_SERVER__LISTEN=…`). All problems are
+//! reported at once, each with its key. After [`Config::load`] nothing needs checking again.
 
 mod accounts;
 mod duration;
@@ -33,7 +33,7 @@ use problem::Problems;
 use server::RawServer;
 use storage::RawStorage;
 
-/// Keys of 0.1 that have another name now.
+/// Keys of 0.1, and their names now.
 const RENAMED: [(&str, &str); 2] = [
     ("limits.questions_per_second", "limits.polls_per_second"),
     ("limits.questions_in_flight", "limits.polls_in_flight"),
@@ -47,7 +47,7 @@ pub struct Config {
     pub accounts: Accounts,
     pub limits: Limits,
     pub log: LogConfig,
-    /// What is allowed but probably not meant; said once at start.
+    /// What is allowed but probably a mistake; logged at start.
     pub warnings: Vec<ConfigProblem>,
 }
 
@@ -73,25 +73,25 @@ pub struct LogConfig {
 }
 
 impl Config {
-    /// From a file (or none) and this process's environment.
+    /// Reads a file, if given, and this process's environment.
     pub fn load(file: Option<&Path>) -> Result<Self, ConfigError> {
         let text = match file {
             Some(path) => std::fs::read_to_string(path).map_err(|error| {
                 ConfigError::from(ConfigProblem::new(
                     "--config",
-                    format!("{} cannot be read: {error}", path.display()),
+                    format!("cannot read {}: {error}", path.display()),
                 ))
             })?,
             None => String::new(),
         };
-        // A variable that is not text is nobody's setting.
+        // A variable that is not text is not a setting.
         let variables = std::env::vars_os().filter_map(|(name, value)| {
             Some((name.into_string().ok()?, value.into_string().ok()?))
         });
         Self::from_parts(&text, variables)
     }
 
-    /// From TOML alone; the environment is not looked at.
+    /// Reads TOML alone, without the environment.
     pub fn from_toml(text: &str) -> Result<Self, ConfigError> {
         Self::from_parts(text, std::iter::empty())
     }
@@ -110,7 +110,7 @@ impl Config {
                 let key = path.to_string();
                 let message = match RENAMED.iter().find(|(old, _)| *old == key) {
                     Some((_, new)) => format!("is now called {new}; rename it"),
-                    None => "is not a key that exists; check its spelling and its section".into(),
+                    None => "is not a known key; check its spelling and its section".into(),
                 };
                 problems.add(key, message);
             };
@@ -127,7 +127,7 @@ impl Config {
     }
 }
 
-/// Where the file cannot be read, and why; the line itself may hold a secret.
+/// The line and the error, without the line's text, which may hold a secret.
 fn syntax_problem(text: &str, error: &toml::de::Error) -> ConfigError {
     let line = error.span().map_or(1, |span| {
         text[..span.start.min(text.len())].matches('\n').count() + 1
@@ -139,7 +139,7 @@ fn syntax_problem(text: &str, error: &toml::de::Error) -> ConfigError {
     .into()
 }
 
-/// What serde says of a wrong type or word, without the value, which may be a secret in a wrong place.
+/// Serde's message without the value, which may be a misplaced secret.
 fn without_value(message: &str) -> String {
     match message.split_once(", expected ") {
         Some((_, expected)) => format!("must be {expected}"),
@@ -190,7 +190,7 @@ impl Raw {
         if self.storage.is_shared() && self.server.signing_keys.is_empty() {
             problems.add(
                 "server.signing_keys",
-                "must be set when storage.url is a Redis, the same on every instance: each verifies what another signed; \
+                "must be set when storage.url is a Redis, the same on every instance, so that each verifies the others' tokens; \
                  make one with `openssl rand -base64 48`",
             );
         }
@@ -212,7 +212,7 @@ impl Raw {
         if is_loopback(&server.public_url) && !is_loopback(&khipu.base_url) {
             warnings.push(ConfigProblem::new(
                 "server.public_url",
-                "is a loopback address, so Khipu's notifications cannot arrive here; payments will be confirmed by asking only",
+                "is a loopback address, so Khipu's notifications cannot arrive; payments are confirmed by polling only",
             ));
         }
         warnings.extend(storage.as_ref().and_then(StorageConfig::warning));
@@ -244,7 +244,7 @@ impl RawKhipu {
     }
 }
 
-/// https, or http on this machine only: keys and tokens travel over it.
+/// https, or http on loopback: keys and tokens are sent over it.
 fn check_public_url(key: &str, text: &str, problems: &mut Problems) -> Option<Url> {
     let Ok(url) = Url::parse(text) else {
         problems.add(key, "must be a URL, like https://pay.example.com");
@@ -253,7 +253,7 @@ fn check_public_url(key: &str, text: &str, problems: &mut Problems) -> Option<Ur
     let plain = url.query().is_none() && url.fragment().is_none() && url.username().is_empty();
     match url.scheme() {
         _ if !plain || url.host().is_none() => {
-            problems.add(key, "must be scheme, host and perhaps a path, nothing more")
+            problems.add(key, "must have only a scheme, a host and perhaps a path")
         }
         "https" => return Some(url),
         "http" if is_loopback(&url) => return Some(url),

@@ -1,8 +1,8 @@
-//! What is wrong with a configuration, each with the key it is about.
+//! The problems of a configuration, each with its key.
 
 use std::fmt;
 
-/// One mistake and what to do about it. Never holds a value, which might be a secret.
+/// One problem and what to do about it. Never holds a value, which may be a secret.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct ConfigProblem {
     pub key: String,
@@ -24,7 +24,7 @@ impl fmt::Display for ConfigProblem {
     }
 }
 
-/// Everything that is wrong, at once.
+/// All problems of a configuration.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct ConfigError(pub Vec<ConfigProblem>);
 

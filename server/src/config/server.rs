@@ -21,11 +21,11 @@ pub struct ServerConfig {
     pub listen: SocketAddr,
     /// Metrics and probes. Never public.
     pub admin_listen: SocketAddr,
-    /// How the world reaches us: scheme and host, no path.
+    /// The URL that payers, merchants and Khipu use: scheme and host, no path.
     pub public_url: Url,
-    /// The first signs status tokens, all verify. Empty: one is made and kept beside the SQLite file.
+    /// The first signs status tokens, all verify. Empty: a key is kept beside the SQLite file.
     pub signing_keys: Vec<Secret>,
-    /// Whose `X-Forwarded-For` is believed.
+    /// Proxies whose `X-Forwarded-For` is believed.
     pub trusted_proxies: Vec<IpNet>,
     pub drain_window: Duration,
     pub status_token_ttl: Duration,
@@ -74,15 +74,15 @@ impl RawServer {
         {
             problems.add(
                 "server.admin_listen",
-                "is the same as server.listen; metrics must have an address of their own",
+                "is the same as server.listen; metrics need their own address",
             );
         }
         let public_url = check_public_url("server.public_url", &self.public_url, problems);
         if public_url.as_ref().is_some_and(|url| url.path() != "/") {
             problems.add(
                 "server.public_url",
-                "must have no path: the gateway's pages, scripts and API stand at the root of their host; \
-                 give it a host of its own, like https://pay.example.com",
+                "must have no path: the gateway serves its pages, scripts and API at the root; \
+                 give it its own host, like https://pay.example.com",
             );
         }
         let signing_keys = check_secrets("server.signing_keys", &self.signing_keys, problems);
@@ -99,13 +99,13 @@ impl RawServer {
         if self.status_token_ttl.0 < Duration::from_secs(60) {
             problems.add(
                 "server.status_token_ttl",
-                "is under a minute; a payer needs it for the whole payment",
+                "is under a minute; a payer needs the token for the whole payment",
             );
         }
         if self.drain_window.0 > Duration::from_secs(300) {
             problems.add(
                 "server.drain_window",
-                "is over five minutes; a service manager will kill the process first",
+                "is over five minutes; a service manager kills the process before that",
             );
         }
         Some(ServerConfig {

@@ -25,7 +25,7 @@ fn with_environment(text: &str, variables: &[(&str, &str)]) -> Result<Config, Co
 }
 
 #[test]
-fn an_account_is_all_that_must_be_written() {
+fn an_account_is_all_that_is_required() {
     let config = Config::from_toml(ACCOUNT).expect("valid");
     assert_eq!(config.server.listen.to_string(), "127.0.0.1:8080");
     assert_eq!(config.storage, StorageConfig::File("chasqui.db".into()));
@@ -39,7 +39,7 @@ fn an_account_is_all_that_must_be_written() {
 }
 
 #[test]
-fn every_mistake_is_told_at_once_with_its_key() {
+fn every_mistake_is_reported_at_once_with_its_key() {
     let text = problems(
         r#"
         [server]
@@ -65,7 +65,7 @@ fn every_mistake_is_told_at_once_with_its_key() {
         "server.listen must be an address",
         "server.public_url must be https",
         "server.signing_keys[0] is shorter",
-        "server.lisen is not a key",
+        "server.lisen is not a known key",
         "storage.url must be sqlite",
         "limits.heartbeat_interval must be at most 40s",
         "limits.watchers must be at least 1",
@@ -110,7 +110,7 @@ fn a_public_url_with_a_path_is_refused() {
 }
 
 #[test]
-fn a_heartbeat_comes_before_any_browser_gives_up_and_pings_may_be_rare() {
+fn a_heartbeat_comes_before_a_browser_gives_up_and_pings_may_be_rare() {
     let limits = Config::from_toml(ACCOUNT).expect("valid").limits;
     assert_eq!(limits.heartbeat_interval, Duration::from_secs(30));
     assert_eq!(limits.ping_interval, Duration::from_secs(120));
@@ -186,19 +186,19 @@ fn the_environment_wins_over_the_file() {
 }
 
 #[test]
-fn a_misspelt_variable_is_told() {
+fn a_misspelt_variable_is_reported() {
     let error =
         with_environment(ACCOUNT, &[("CHASQUI_SERVER__LISTENN", "x")]).expect_err("unknown");
     assert!(error.to_string().contains("server.listenn"), "{error}");
     let error = with_environment(ACCOUNT, &[("CHASQUI_ACCOUNTS__5__NAME", "x")]).expect_err("gap");
     assert!(
-        error.to_string().contains("accounts.5.name skips a place"),
+        error.to_string().contains("accounts.5.name skips an entry"),
         "{error}"
     );
 }
 
 #[test]
-fn no_secret_is_ever_printed() {
+fn no_secret_is_printed() {
     let config = Config::from_toml(ACCOUNT).expect("valid");
     let printed = format!("{config:?}");
     assert!(!printed.contains("not-a-real"), "{printed}");
@@ -239,7 +239,7 @@ fn a_notification_may_be_larger_than_what_a_merchant_sent() {
 }
 
 #[test]
-fn a_bad_webhook_secret_is_told_with_its_key() {
+fn a_bad_webhook_secret_is_reported_with_its_key() {
     for (secret, why) in [
         ("c2VjcmV0", "must begin with whsec_"),
         ("whsec_???", "must be whsec_ and then base64"),

@@ -1,4 +1,4 @@
-//! The browser client, embedded in the binary, and what the hosted page needs.
+//! The browser client and the hosted page's files, embedded in the binary.
 
 use axum::extract::Path;
 use axum::http::{StatusCode, header};
@@ -40,7 +40,7 @@ const PAGE_ASSETS: [Asset; 2] = [
     },
 ];
 
-/// Minutes, so that a fix reaches every shop the same day; a page that wants certainty pins a version.
+/// Minutes, so that a fix reaches every shop the same day; a page can pin a version instead.
 const NEWEST_CACHE: &str = "public, max-age=300";
 const PINNED_CACHE: &str = "public, max-age=31536000, immutable";
 
@@ -69,7 +69,7 @@ fn asset(assets: &[Asset], name: &str, cache: &'static str) -> Result<Response, 
     let headers = [
         (header::CONTENT_TYPE, asset.content_type),
         (header::CACHE_CONTROL, cache),
-        // A script of public content, meant for every shop's page; SRI needs CORS.
+        // Public content for every shop's page; SRI needs CORS.
         (header::ACCESS_CONTROL_ALLOW_ORIGIN, "*"),
         (header::X_CONTENT_TYPE_OPTIONS, "nosniff"),
     ];

@@ -1,5 +1,5 @@
-//! Who is asking: a merchant's back end by its key, or a browser by its status token. No secret is ever read from a
-//! query string.
+//! Authentication: a merchant's back end by its API key, a browser by its status token. Query strings are never read for
+//! secrets.
 
 use std::sync::Arc;
 
@@ -14,7 +14,7 @@ use crate::account::Account;
 use crate::api_key;
 use crate::payment::PaymentId;
 
-/// The account whose key came in `x-api-key`.
+/// The account of the key in `x-api-key`.
 #[derive(Debug)]
 pub(super) struct MerchantAuth(pub(super) Arc<Account>);
 
@@ -36,21 +36,22 @@ impl FromRequestParts<Arc<AppState>> for MerchantAuth {
 
 /// `None`: no key was sent.
 fn merchant(state: &AppState, headers: &HeaderMap) -> Option<Result<MerchantAuth, ApiProblem>> {
+    // A key that is not text matches none.
     let key = headers.get("x-api-key")?.to_str().unwrap_or_default();
     let account = state.gateway.accounts.holding_key(&api_key::hash(key));
     Some(account.map(|account| MerchantAuth(Arc::clone(account))).ok_or_else(|| {
         ApiProblem::unauthorized(
             "invalid_api_key",
             if api_key::is_well_formed(key) {
-                "this key is no account's; `chasqui keys new` makes one, and its hash goes into the account's api_keys"
+                "no account has this key; make one with `chasqui keys new` and add its hash to the account's api_keys"
             } else {
-                "this is not a Chasqui key (chq_…), or it was cut short or mistyped; Khipu's own key does not work here"
+                "this is not a Chasqui key (chq_…), or it is cut short or mistyped; Khipu's own key does not work here"
             },
         )
     }))
 }
 
-/// Who may watch a payment, and whose it is: whoever holds its token, from a page of its account's, or its merchant.
+/// Authenticates a watcher, by the payment's token or the merchant's key, and checks its origin.
 pub(super) fn admit(
     state: &AppState,
     headers: &HeaderMap,
@@ -63,7 +64,7 @@ pub(super) fn admit(
     Ok((account, id))
 }
 
-/// What cannot be a payment's id is nobody's payment.
+/// A text that cannot be a payment's id names no payment.
 pub(super) fn payment_id(text: &str) -> Result<PaymentId, ApiProblem> {
     PaymentId::parse(text).map_err(|_| ApiProblem::unknown_payment())
 }
@@ -95,7 +96,7 @@ fn watcher(
         .verify(token)
         .map_err(|error| invalid(&error.to_string()))?;
     if subject.payment_id != *payment_id {
-        return Err(invalid("the status token is another payment's"));
+        return Err(invalid("the status token is for another payment"));
     }
     let account = state.gateway.accounts.named(&subject.account);
     account

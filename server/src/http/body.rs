@@ -8,7 +8,7 @@ use axum::response::{IntoResponse, Response};
 use super::problem::ApiProblem;
 use super::timed_body::BodyError;
 
-/// A body within its limit.
+/// The whole body, or why it cannot be read.
 pub(super) fn read(body: Result<Bytes, BytesRejection>) -> Result<Bytes, ApiProblem> {
     body.map_err(
         |rejection| match (rejection.status(), body_error(&rejection)) {
@@ -20,15 +20,15 @@ pub(super) fn read(body: Result<Bytes, BytesRejection>) -> Result<Bytes, ApiProb
             (_, Some(BodyError::TooSlow)) => ApiProblem::new(
                 StatusCode::REQUEST_TIMEOUT,
                 "too_slow",
-                "the body did not arrive in time; send it at once",
+                "the body did not arrive in time; send it without pauses",
             ),
             (_, Some(BodyError::NoCapacity(error))) => (*error).into(),
-            _ => ApiProblem::bad_request("unreadable_body", "the body did not arrive whole"),
+            _ => ApiProblem::bad_request("unreadable_body", "the body is incomplete"),
         },
     )
 }
 
-/// What our own body said, under what others have wrapped it in.
+/// The error of our body type, inside the errors that wrap it.
 fn body_error(rejection: &BytesRejection) -> Option<&BodyError> {
     let mut error: &dyn std::error::Error = rejection;
     loop {

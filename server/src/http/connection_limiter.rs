@@ -1,5 +1,4 @@
-//! Who may watch at all: caps on the instance and on one address, so that neither a crowd nor one machine can take it
-//! from everybody else.
+//! Limits concurrent connections, in all and from one address.
 
 use std::net::IpAddr;
 use std::sync::Arc;
@@ -16,14 +15,14 @@ pub(super) struct ConnectionLimiter {
     by_address: DashMap<IpAddr, u32>,
 }
 
-/// A place; given back when dropped.
+/// One counted connection, until it is dropped.
 #[derive(Debug)]
 pub(super) struct ConnectionPermit {
     limiter: Arc<ConnectionLimiter>,
     address: IpAddr,
 }
 
-/// Why there is no place. Either passes by itself.
+/// Which limit is reached. Both conditions pass by themselves.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum LimitReached {
     Instance,
@@ -63,7 +62,7 @@ impl ConnectionLimiter {
     }
 }
 
-/// One household or machine commands a whole IPv6 /64, so that is what is counted.
+/// The unit that is counted. One household or machine controls a whole IPv6 /64.
 fn network_of(address: IpAddr) -> IpAddr {
     match address.to_canonical() {
         IpAddr::V6(v6) => IpAddr::V6((v6.to_bits() & !u128::from(u64::MAX)).into()),
@@ -88,7 +87,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn each_cap_stops_one_more_and_a_place_given_back_is_free() {
+    fn each_limit_refuses_one_more_and_a_dropped_permit_is_free() {
         let limiter = Arc::new(ConnectionLimiter::new(3, 2));
         let [a, b]: [IpAddr; 2] = [
             "10.0.0.1".parse().expect("v4"),
@@ -105,7 +104,7 @@ mod tests {
     }
 
     #[test]
-    fn a_whole_ipv6_network_is_one_address() {
+    fn an_ipv6_network_counts_as_one_address() {
         let limiter = Arc::new(ConnectionLimiter::new(10, 1));
         let _held = limiter
             .admit("2001:db8:0:1::1".parse().expect("v6"))

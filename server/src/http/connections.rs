@@ -1,8 +1,7 @@
-//! The connections of one listener: how many there are, and which of them gives way to a newcomer.
+//! The connections of one listener: how many are open, and which one is evicted for a new one.
 //!
-//! A connection holds its place only while a request that came whole is being answered. Before that, while it waits for a
-//! head or for the rest of a body, it can be evicted: the one that has waited longest goes first. So those who send
-//! nothing, or send slowly, take no place from those who send.
+//! A connection is safe only while a complete request is being answered. While it waits for a head or for the rest of a
+//! body it can be evicted, the longest waiting first. So clients that send nothing, or slowly, cannot keep others out.
 
 use std::collections::BTreeMap;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
@@ -14,7 +13,7 @@ use tokio_util::sync::CancellationToken;
 pub(super) struct Capacity {
     /// Requests being answered at once.
     pub(super) answering: usize,
-    /// Connections beyond these: for requests that must always be answered, and for those that have not come whole.
+    /// Connections beyond these: for requests that are always answered, and for incomplete ones.
     pub(super) reserved: usize,
 }
 
@@ -22,25 +21,25 @@ pub(super) struct Capacity {
 pub(super) struct Connections {
     capacity: Capacity,
     table: Mutex<Table>,
-    /// A connection has ended, or can be evicted.
+    /// A connection ended, or can be evicted.
     changed: Notify,
 }
 
 #[derive(Debug, Default)]
 struct Table {
     open: usize,
-    /// Of these, not counting those in the reserve.
+    /// Of these, those that answer outside the reserve.
     answering: usize,
-    /// Connections without a whole request, by their turn: the first has waited longest.
+    /// Connections without a complete request, in order: the first has waited longest.
     receiving: BTreeMap<u64, CancellationToken>,
-    next_turn: u64,
+    next_number: u64,
 }
 
-/// One connection's place; given back when dropped.
+/// One counted connection, until it is dropped.
 #[derive(Debug)]
 pub(super) struct Connection {
     connections: Arc<Connections>,
-    /// Cancelled when the connection has to give way.
+    /// Cancelled when the connection has to close for another.
     pub(super) evicted: CancellationToken,
     /// Locked before the table, never after it.
     state: Mutex<State>,
@@ -48,9 +47,9 @@ pub(super) struct Connection {
 
 #[derive(Debug, Clone, Copy)]
 enum State {
-    /// Waits for a request to come whole. A turn that is no longer in the table is that of an evicted connection.
+    /// Waits for a complete request. If the table no longer holds the number, the connection was evicted.
     Receiving {
-        turn: u64,
+        number: u64,
     },
     Answering {
         in_reserve: bool,
@@ -60,9 +59,9 @@ enum State {
 /// Why a request is not answered.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
 pub(super) enum NoCapacity {
-    #[error("as many requests as may be are being answered")]
+    #[error("the limit of concurrent requests is reached")]
     Full,
-    #[error("the connection gave way to another")]
+    #[error("the connection was evicted for another")]
     Evicted,
 }
 
@@ -75,7 +74,7 @@ impl Connections {
         })
     }
 
-    /// A place for a connection that was just accepted. Waits only if every other one is being answered.
+    /// Admits an accepted connection. Waits only while every other one is being answered.
     pub(super) async fn admit(self: &Arc<Self>) -> Connection {
         loop {
             if let Some(connection) = self.try_admit() {
@@ -100,12 +99,12 @@ impl Connections {
         }
         let evicted = CancellationToken::new();
         table.open += 1;
-        let turn = table.receive(&evicted);
+        let number = table.receive(&evicted);
         drop(table);
         Some(Connection {
             connections: Arc::clone(self),
             evicted,
-            state: Mutex::new(State::Receiving { turn }),
+            state: Mutex::new(State::Receiving { number }),
         })
     }
 
@@ -116,29 +115,29 @@ impl Connections {
 
 impl Table {
     fn receive(&mut self, evicted: &CancellationToken) -> u64 {
-        let turn = self.next_turn;
-        self.next_turn += 1;
-        self.receiving.insert(turn, evicted.clone());
-        turn
+        let number = self.next_number;
+        self.next_number += 1;
+        self.receiving.insert(number, evicted.clone());
+        number
     }
 }
 
 impl Connection {
-    /// The request came whole: from now on the connection gives way to none, until [`answered`](Self::answered).
+    /// The request is complete: the connection cannot be evicted until [`answered`](Self::answered).
     pub(super) fn begin_answer(&self, may_use_reserve: bool) -> Result<(), NoCapacity> {
         let mut state = self.state();
-        let State::Receiving { turn } = *state else {
+        let State::Receiving { number } = *state else {
             return Ok(());
         };
         let mut table = self.connections.table();
-        if !table.receiving.contains_key(&turn) {
+        if !table.receiving.contains_key(&number) {
             return Err(NoCapacity::Evicted);
         }
         let in_reserve = table.answering >= self.connections.capacity.answering;
         if in_reserve && !may_use_reserve {
             return Err(NoCapacity::Full);
         }
-        table.receiving.remove(&turn);
+        table.receiving.remove(&number);
         if !in_reserve {
             table.answering += 1;
         }
@@ -146,17 +145,17 @@ impl Connection {
         Ok(())
     }
 
-    /// The answer is written, or its request was never whole: the next request is waited for.
+    /// The answer is written, or its request was incomplete: the next request is awaited.
     pub(super) fn answered(&self) {
         let mut state = self.state();
         let mut table = self.connections.table();
         match *state {
-            State::Receiving { turn } if table.receiving.remove(&turn).is_none() => return,
+            State::Receiving { number } if table.receiving.remove(&number).is_none() => return,
             State::Receiving { .. } | State::Answering { in_reserve: true } => {}
             State::Answering { in_reserve: false } => table.answering -= 1,
         }
-        let turn = table.receive(&self.evicted);
-        *state = State::Receiving { turn };
+        let number = table.receive(&self.evicted);
+        *state = State::Receiving { number };
         drop(table);
         self.connections.changed.notify_one();
     }
@@ -171,8 +170,8 @@ impl Drop for Connection {
         let state = *self.state();
         let mut table = self.connections.table();
         match state {
-            // It was counted out when it was evicted.
-            State::Receiving { turn } if table.receiving.remove(&turn).is_none() => return,
+            // Eviction has counted it already.
+            State::Receiving { number } if table.receiving.remove(&number).is_none() => return,
             State::Receiving { .. } | State::Answering { in_reserve: true } => {}
             State::Answering { in_reserve: false } => table.answering -= 1,
         }
@@ -204,10 +203,10 @@ mod tests {
     }
 
     #[test]
-    fn the_connection_that_has_waited_longest_gives_way() {
+    fn the_connection_that_has_waited_longest_is_evicted() {
         let connections = connections(2, 1);
         let [first, second, third] = [(); 3].map(|()| admitted(&connections));
-        // It waits again since just now.
+        // Its wait begins again.
         first.begin_answer(false).expect("a place");
         first.answered();
         let _fourth = admitted(&connections);
@@ -216,11 +215,15 @@ mod tests {
         assert_eq!(second.begin_answer(true), Err(NoCapacity::Evicted));
         assert_eq!(connections.table().open, 3);
         drop(second);
-        assert_eq!(connections.table().open, 3, "it was counted out before");
+        assert_eq!(
+            connections.table().open,
+            3,
+            "eviction has counted it already"
+        );
     }
 
     #[test]
-    fn a_request_that_came_whole_gives_way_to_none() {
+    fn a_complete_request_is_not_evicted() {
         let connections = connections(1, 1);
         let (first, second) = (admitted(&connections), admitted(&connections));
         first.begin_answer(false).expect("a place");
@@ -232,7 +235,7 @@ mod tests {
     }
 
     #[test]
-    fn the_reserve_is_for_what_must_always_be_answered() {
+    fn the_reserve_is_for_requests_that_are_always_answered() {
         let connections = connections(1, 2);
         let [first, second, third] = [(); 3].map(|()| admitted(&connections));
         first.begin_answer(true).expect("the common place");
@@ -249,16 +252,16 @@ mod tests {
     }
 
     #[tokio::test]
-    async fn a_newcomer_waits_while_every_connection_is_being_answered() {
+    async fn a_new_connection_waits_while_every_other_is_being_answered() {
         let connections = connections(1, 1);
         let (first, second) = (admitted(&connections), admitted(&connections));
         for connection in [&first, &second] {
             connection.begin_answer(true).expect("a place");
         }
-        let mut newcomer = Box::pin(connections.admit());
-        assert!((&mut newcomer).now_or_never().is_none());
+        let mut admitted = Box::pin(connections.admit());
+        assert!((&mut admitted).now_or_never().is_none());
         first.answered();
-        let _admitted = newcomer.await;
+        let _admitted = admitted.await;
         assert!(is_evicted(&first));
     }
 }

@@ -1,4 +1,4 @@
-//! The merchant's back end: Khipu's own API 3.0, drop-in, and a little of ours.
+//! The API for merchants' back ends: a drop-in for Khipu's API 3.0, and Chasqui's own additions.
 
 use std::sync::Arc;
 
@@ -58,7 +58,7 @@ pub(super) async fn create(
     }
 }
 
-/// Khipu's own fields, and what a browser needs to watch the payment.
+/// Khipu's answer, with the fields that a browser needs to watch the payment.
 async fn create_and_render(
     state: Arc<AppState>,
     account: Arc<Account>,
@@ -121,7 +121,7 @@ pub(super) async fn by_transaction(
         .ok_or_else(|| {
             ApiProblem::bad_request(
                 "invalid_transaction_id",
-                "say which: ?transaction_id= and 1 to 255 characters; other lists are not kept",
+                "give ?transaction_id= with 1 to 255 characters; other lists do not exist",
             )
         })?;
     let payments = state

@@ -1,4 +1,4 @@
-//! `Idempotency-Key`: a merchant may send a request twice, and it is done once.
+//! `Idempotency-Key`: a request that is sent twice is carried out once.
 
 use axum::body::Bytes;
 use axum::http::{HeaderMap, HeaderName, HeaderValue, StatusCode, header};
@@ -14,20 +14,20 @@ use crate::gateway::{GatewayError, IdempotencyKey, Once, StoredResponse};
 
 const IDEMPOTENCY_KEY: HeaderName = HeaderName::from_static("idempotency-key");
 
-/// Tells a merchant's log that nothing was done this time.
+/// Marks an answer that was stored before.
 const IDEMPOTENCY_REPLAYED: HeaderName = HeaderName::from_static("idempotency-replayed");
 
 const MAX_LENGTH: usize = 255;
 
-/// A request under the merchant's own name for it.
+/// A request with an idempotency key.
 pub(super) struct IdempotentCall<'a> {
     pub(super) account: &'a Account,
     /// Method and pattern.
     pub(super) route: &'static str,
     pub(super) key: String,
-    /// As it came. A route with parameters would need them in the fingerprint too.
+    /// As received. A route with parameters would need them in the fingerprint too.
     pub(super) body: &'a Bytes,
-    /// It stands in a problem's body, and that is kept as it was sent.
+    /// Part of a problem's body, which is stored as it was sent.
     pub(super) request_id: RequestId,
 }
 
@@ -55,7 +55,7 @@ fn is_well_formed(key: &str) -> bool {
 }
 
 impl IdempotentCall<'_> {
-    /// The work's answer with status 200, or the answer of the time when it was done.
+    /// The work's answer with status 200, or the stored answer of the first time.
     pub(super) async fn run(
         self,
         state: &AppState,

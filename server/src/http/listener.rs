@@ -1,4 +1,4 @@
-//! Accepts connections and speaks HTTP/1.1 on them, within limits, until told to stop.
+//! Accepts connections and serves HTTP/1.1 on them, within limits, until stopped.
 
 use std::convert::Infallible;
 use std::net::{IpAddr, SocketAddr};
@@ -29,37 +29,36 @@ use super::request_id;
 use super::router_slot::RouterSlot;
 use super::timed_body::{BodyPace, TimedBody};
 
-/// What a request's head may take; hyper answers 431 beyond it.
+/// The largest request head; hyper answers 431 beyond it.
 const MAX_HEAD_BYTES: usize = 16 * 1024;
 
-/// After an error that will pass (too many open files), rather than spinning on it.
+/// The pause after a passing error, as too many open files, so that accepting does not spin.
 const ACCEPT_PAUSE: Duration = Duration::from_millis(50);
 
-/// How long the other end may take nothing of what it is sent, as long as the connection lives and whatever it speaks.
-/// The kernel watches over it, so that it costs no timer here; a WebSocket whose phone is gone ends by it too.
+/// How long sent data may stay unacknowledged, on HTTP and WebSocket alike. The kernel enforces it, without a timer here.
 const STALLED_AFTER: Duration = Duration::from_secs(30);
 
-/// How long a connection that gives way has for what is on its way out.
+/// How long an evicted connection has to finish writing.
 const EVICTION_GRACE: Duration = Duration::from_millis(100);
 
-/// When a request that found no place may come again: answers take milliseconds, or seconds when Khipu is slow.
+/// When to repeat a request that was refused for capacity: answers take milliseconds, or seconds when Khipu is slow.
 const RETRY_AFTER: Duration = Duration::from_secs(1);
 
-/// What one listener grants.
+/// The limits of one listener.
 #[derive(Debug, Clone)]
 pub(crate) struct ListenerLimits {
-    /// Requests being answered at once; one more is answered 503. What became a WebSocket no longer counts.
+    /// Requests being answered at once; one more is answered 503. WebSockets do not count.
     pub(crate) connections: usize,
-    /// Connections beyond these, for requests that have not come whole and for those that are always answered.
+    /// Connections beyond these, for incomplete requests and for those that are always answered.
     pub(crate) reserved_connections: usize,
-    /// Connections from one address; a further one is closed. Where a trusted proxy speaks for many: requests of one
-    /// client at once; a further one is answered 429.
+    /// Connections from one address; one more is closed. Behind a trusted proxy: requests of one client at once; one
+    /// more is answered 429.
     pub(crate) connections_per_address: usize,
     pub(crate) trusted_proxies: Vec<IpNet>,
     /// From accept, or from the last answer, to the end of a request's head.
     pub(crate) head_timeout: Duration,
     pub(crate) body_pace: BodyPace,
-    /// Whether requests to a path are answered in the reserve too.
+    /// Whether requests to a path may use the reserve.
     pub(crate) is_always_answered: fn(&str) -> bool,
 }
 
@@ -74,12 +73,12 @@ struct Service {
 struct Client {
     service: Arc<Service>,
     peer: Peer,
-    /// Its address's share; none if it is a trusted proxy, which speaks for many.
+    /// Counts against its address; `None` for a trusted proxy.
     permit: Option<ConnectionPermit>,
     connection: Arc<Connection>,
 }
 
-/// Serves until `stop` is cancelled; then accepts nothing more, lets the requests under way finish, and returns.
+/// Serves until `stop` is cancelled; then stops accepting, waits for requests in flight, and returns.
 pub(crate) async fn serve(
     listener: TcpListener,
     router: Arc<RouterSlot>,
@@ -93,7 +92,7 @@ pub(crate) async fn serve(
     });
     let service = Arc::new(Service {
         router,
-        // All of them together are counted by `connections`.
+        // `connections` limits the total.
         addresses: Arc::new(ConnectionLimiter::new(
             usize::MAX,
             limits.connections_per_address,
@@ -127,7 +126,7 @@ async fn accept(listener: &TcpListener) -> (TcpStream, SocketAddr) {
         match listener.accept().await {
             Ok(accepted) => return accepted,
             Err(error) => {
-                tracing::warn!(%error, "a connection could not be accepted");
+                tracing::warn!(%error, "cannot accept a connection; retrying");
                 tokio::time::sleep(ACCEPT_PAUSE).await;
             }
         }
@@ -135,7 +134,7 @@ async fn accept(listener: &TcpListener) -> (TcpStream, SocketAddr) {
 }
 
 async fn serve_connection(stream: TcpStream, client: Client, stop: CancellationToken) {
-    // A frame is small and must not wait for another.
+    // Small frames must not wait for each other.
     let _ = stream.set_nodelay(true);
     let _ = socket2::SockRef::from(&stream).set_tcp_user_timeout(Some(STALLED_AFTER));
     let place = Arc::clone(&client.connection);
@@ -156,13 +155,13 @@ async fn serve_connection(stream: TcpStream, client: Client, stop: CancellationT
             connection.await
         }
         () = place.evicted.cancelled() => {
-            // Closes at once what is idle between two requests; what has not come whole is cut off.
+            // An idle connection closes at once; an incomplete request is cut off.
             connection.as_mut().graceful_shutdown();
             tokio::time::timeout(EVICTION_GRACE, connection).await.unwrap_or(Ok(()))
         }
     };
     if let Err(error) = result {
-        tracing::debug!(%error, "a connection ended badly");
+        tracing::debug!(%error, "connection failed");
     }
 }
 
@@ -173,8 +172,8 @@ async fn answer(
 ) -> Result<Response<Answer>, Infallible> {
     let limits = &client.service.limits;
     let may_use_reserve = (limits.is_always_answered)(request.uri().path());
-    let (mut response, share, closes) = match client.admit(&request, may_use_reserve) {
-        Ok(share) => {
+    let (mut response, permit, closes) = match client.admit(&request, may_use_reserve) {
+        Ok(permit) => {
             request.extensions_mut().insert(client.peer);
             let connection = Arc::clone(&client.connection);
             let request = request.map(|body| {
@@ -184,7 +183,7 @@ async fn answer(
             let router = client.service.router.current();
             let Ok(response) = router.oneshot(request).await;
             let closes = response.status() == StatusCode::REQUEST_TIMEOUT;
-            (response, share, closes)
+            (response, permit, closes)
         }
         Err(problem) => {
             metrics::counter!("chasqui_requests_refused_total", "code" => problem.code)
@@ -200,12 +199,12 @@ async fn answer(
     Ok(response.map(|body| Answer {
         body,
         connection: Arc::clone(&client.connection),
-        _share: share,
+        _permit: permit,
     }))
 }
 
 impl Service {
-    /// A place for a newcomer, unless its address has its share.
+    /// Admits a connection, unless its address has reached its limit.
     async fn admit(
         self: &Arc<Self>,
         peer: SocketAddr,
@@ -230,24 +229,24 @@ impl Service {
 }
 
 impl Client {
-    /// Whether a request is looked at, and the share of whoever sent it through a proxy.
+    /// Admits a request; returns the permit that counts against a client behind a trusted proxy.
     fn admit(
         &self,
         request: &hyper::Request<Incoming>,
         may_use_reserve: bool,
     ) -> Result<Option<ConnectionPermit>, ApiProblem> {
-        let share = match self.permit {
+        let permit = match self.permit {
             Some(_) => None,
-            None => self.forwarded_share(request)?,
+            None => self.forwarded_permit(request)?,
         };
-        // One that has a body is whole when the body is.
+        // A request with a body is complete when the body is.
         if request.body().is_end_stream() {
             self.connection.begin_answer(may_use_reserve)?;
         }
-        Ok(share)
+        Ok(permit)
     }
 
-    fn forwarded_share(
+    fn forwarded_permit(
         &self,
         request: &hyper::Request<Incoming>,
     ) -> Result<Option<ConnectionPermit>, ApiProblem> {
@@ -258,27 +257,27 @@ impl Client {
         if self.service.trusts(address) {
             return Ok(None);
         }
-        let share = addresses.admit(address).map_err(|_| {
-            let detail = "too many requests from this address are under way; try again";
+        let permit = addresses.admit(address).map_err(|_| {
+            let detail = "too many requests from this address are in flight; try again";
             ApiProblem::new(StatusCode::TOO_MANY_REQUESTS, "too_many_requests", detail)
                 .retry_after(RETRY_AFTER)
         });
-        share.map(Some)
+        permit.map(Some)
     }
 }
 
 impl From<NoCapacity> for ApiProblem {
     fn from(_: NoCapacity) -> Self {
-        let detail = "this instance answers as many requests as it may; try again";
+        let detail = "this instance is at capacity; try again";
         Self::new(StatusCode::SERVICE_UNAVAILABLE, "busy", detail).retry_after(RETRY_AFTER)
     }
 }
 
-/// An answer's body. Hyper drops it when all of it is on its way out.
+/// An answer's body. Hyper drops it when it is written.
 struct Answer {
     body: Body,
     connection: Arc<Connection>,
-    _share: Option<ConnectionPermit>,
+    _permit: Option<ConnectionPermit>,
 }
 
 impl Drop for Answer {

@@ -1,6 +1,6 @@
-//! HTTP: parse, call the gateway, render. Touches neither store nor relay nor Khipu.
+//! HTTP: parses requests, calls the gateway, renders answers. Uses neither store nor relay nor Khipu's client.
 //!
-//! [`public`] is the whole URL map, grouped by caller.
+//! [`public`] is the URL map, grouped by caller.
 
 mod assets;
 mod auth;
@@ -47,7 +47,7 @@ use notification::RefusalWarnings;
 use operations::{Audience, HealthCache};
 use problem::ApiProblem;
 
-/// What handlers work with.
+/// What handlers share.
 #[derive(Debug)]
 pub struct AppState {
     gateway: Arc<Gateway>,
@@ -56,16 +56,16 @@ pub struct AppState {
     limits: Limits,
     readiness: Arc<Readiness>,
     metrics: PrometheusHandle,
-    /// Places for watchers.
+    /// Limits watchers.
     watchers: Arc<ConnectionLimiter>,
-    /// Places for connections that are open only to be told by a close code why they are refused.
+    /// Limits connections that stay open only to receive a close code.
     refusals: Arc<ConnectionLimiter>,
     health: HealthCache,
     refusal_warnings: RefusalWarnings,
 }
 
-/// Connections that are told why they are refused, in all and from one address. One more is told over HTTP, which a
-/// browser cannot read.
+/// Connections that are refused by a close code, in all and from one address. One more is refused over HTTP, where a
+/// browser cannot read the reason.
 const REFUSALS: usize = 1024;
 const REFUSALS_PER_ADDRESS: usize = 64;
 
@@ -98,7 +98,7 @@ impl AppState {
 
 type SharedState = State<Arc<AppState>>;
 
-/// What the world may call.
+/// The routes of `server.listen`.
 pub fn public(state: Arc<AppState>) -> Router {
     let limits = &state.limits;
     let request_timeout = limits.request_timeout;
@@ -135,20 +135,19 @@ pub fn public(state: Arc<AppState>) -> Router {
         .merge(payer)
         .merge(operations::probes(Audience::World))
         .layer(middleware::from_fn_with_state(request_timeout, time_out))
-        // A watcher's request has limits of its own: it is meant to take long.
+        // Without the time-out: a watcher's request is long, and has its own limits.
         .merge(watcher)
         .finish(state)
 }
 
-/// What only the operator may call.
+/// The routes of `server.admin_listen`.
 pub fn admin(state: Arc<AppState>) -> Router {
     operations::probes(Audience::Operator)
         .route("/metrics", get(operations::metrics))
         .finish(state)
 }
 
-/// Paths whose requests are answered when there is no place for others: whoever looks after this process, and Khipu, which
-/// tells it once.
+/// Paths that are answered beyond `limits.connections`: probes, metrics and Khipu's notifications.
 pub(crate) fn is_always_answered(path: &str) -> bool {
     matches!(path, "/livez" | "/readyz" | "/healthz" | "/metrics")
         || path.starts_with("/webhooks/khipu/")
@@ -159,7 +158,7 @@ trait Finish {
 }
 
 impl Finish for Router<Arc<AppState>> {
-    /// What every request meets, on either listener.
+    /// Adds what every route has, on either listener.
     fn finish(self, state: Arc<AppState>) -> Router {
         self.fallback(no_such_url)
             .method_not_allowed_fallback(no_such_method)
@@ -171,8 +170,10 @@ impl Finish for Router<Arc<AppState>> {
 async fn time_out(State(limit): State<Duration>, request: Request, next: Next) -> Response {
     match tokio::time::timeout(limit, next.run(request)).await {
         Ok(response) => response,
-        Err(_) => ApiProblem::unavailable("this took too long; it may have been done all the same")
-            .into_response(),
+        Err(_) => {
+            ApiProblem::unavailable("the request took too long; it may have been carried out")
+                .into_response()
+        }
     }
 }
 
@@ -188,6 +189,6 @@ async fn no_such_method() -> ApiProblem {
     ApiProblem::new(
         axum::http::StatusCode::METHOD_NOT_ALLOWED,
         "unknown_method",
-        "this URL does not know that method",
+        "this URL does not support that method",
     )
 }

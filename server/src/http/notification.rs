@@ -1,4 +1,4 @@
-//! Khipu's webhook: the raw bytes go in, and 200 means that they are durable.
+//! Khipu's webhook. A 200 means that the notification is durable.
 
 use std::collections::HashMap;
 use std::sync::{Mutex, PoisonError};
@@ -16,7 +16,7 @@ use super::{AppState, SharedState};
 use crate::gateway::NotificationError;
 use crate::payment::AccountName;
 
-/// Between two warnings about one account's notifications that were refused for the same reason.
+/// Between two warnings about the same account and reason.
 const WARNING_INTERVAL: Duration = Duration::from_secs(10);
 
 pub(super) async fn receive(
@@ -40,11 +40,10 @@ pub(super) async fn receive(
     }
 }
 
-/// Said aloud: Khipu's servers read no explanation, so the operator has to find it in the log. But not each time: anybody
-/// can send notifications that are refused.
+/// Logs a refusal, because Khipu does not read the answer's explanation. Not each one: the URL is public.
 fn refused(state: &AppState, account: Option<AccountName>, problem: ApiProblem) -> ApiProblem {
     metrics::counter!("chasqui_notifications_refused_total", "code" => problem.code).increment(1);
-    // A name that is not an account's is whatever its sender wrote.
+    // An unknown name is the sender's text, and not logged.
     let account = account.filter(|name| state.gateway.accounts.named(name).is_some());
     let name = account.as_ref().map_or("", AccountName::as_str).to_owned();
     if let Some(suppressed) = state
@@ -57,7 +56,7 @@ fn refused(state: &AppState, account: Option<AccountName>, problem: ApiProblem) 
             code = problem.code,
             detail = problem.detail,
             suppressed,
-            "a notification was refused"
+            "notification refused"
         );
     }
     problem
@@ -65,7 +64,7 @@ fn refused(state: &AppState, account: Option<AccountName>, problem: ApiProblem) 
 
 type Refused = (Option<AccountName>, &'static str);
 
-/// When each refusal was last warned of, and how often it was not. No larger than accounts times reasons.
+/// The last warning for each account and reason, and the refusals since. No larger than accounts times reasons.
 #[derive(Debug, Default)]
 pub(super) struct RefusalWarnings(Mutex<HashMap<Refused, LastWarning>>);
 
@@ -76,7 +75,7 @@ struct LastWarning {
 }
 
 impl RefusalWarnings {
-    /// How many there were since the last warning, if it is time for another.
+    /// The refusals without a warning since the last one, if another is due.
     fn due(&self, refused: Refused, now: Instant) -> Option<u64> {
         let mut warned = self.0.lock().unwrap_or_else(PoisonError::into_inner);
         let Some(last) = warned.get_mut(&refused) else {
@@ -101,7 +100,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_repeated_warning_waits_and_says_how_many_there_were() {
+    fn a_repeated_warning_waits_and_counts_what_it_suppressed() {
         let warnings = RefusalWarnings::default();
         let shop = AccountName::parse("shop").ok();
         let began = Instant::now();

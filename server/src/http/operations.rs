@@ -1,4 +1,4 @@
-//! The operator's side: is the process alive, should it get traffic, how is it doing.
+//! Probes and metrics for the operator: liveness, readiness, health.
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicI64, AtomicU8, Ordering};
@@ -16,11 +16,11 @@ use crate::clock;
 use crate::gateway::{Gateway, Health, Trouble};
 use crate::payment::Timestamp;
 
-/// A loop that has not turned for so long is stuck.
+/// The runtime is stuck if its loop has not turned for this long.
 const STUCK_AFTER: Duration = Duration::from_secs(5);
 
-/// Whether this instance wants traffic. A shared store's outage is no reason not to: it would take every instance out of
-/// the balancer at once.
+/// Whether this instance wants traffic. An outage of a shared store does not change it: that would take every instance
+/// out of the balancer at once.
 #[derive(Debug, Default)]
 pub struct Readiness {
     state: AtomicU8,
@@ -40,7 +40,7 @@ impl Readiness {
         self.state.store(DRAINING, Ordering::Release);
     }
 
-    /// The runtime's own loop came round.
+    /// The hub's loop has turned.
     pub fn turned(&self, now: Timestamp) {
         self.last_turn.store(now.unix_ms(), Ordering::Relaxed);
     }
@@ -56,24 +56,24 @@ impl Readiness {
     }
 }
 
-/// One look at every part, shared by everybody who asks within a second: it writes, and the probes are public.
+/// The last health check, shared for a second: a check writes to the store, and the probe is public.
 #[derive(Debug, Default)]
 pub(super) struct HealthCache(tokio::sync::Mutex<Option<(Instant, Health)>>);
 
-const HEALTH_LASTS: Duration = Duration::from_secs(1);
+const HEALTH_MAX_AGE: Duration = Duration::from_secs(1);
 
 impl HealthCache {
     async fn check(&self, gateway: &Gateway) -> Health {
         let mut last = self.0.lock().await;
         if let Some((at, health)) = &*last
-            && at.elapsed() < HEALTH_LASTS
+            && at.elapsed() < HEALTH_MAX_AGE
         {
             return health.clone();
         }
         let health = gateway.health().await;
         for (part, trouble) in [("store", &health.store), ("relay", &health.relay)] {
             if let Err(trouble) = trouble {
-                tracing::warn!(part, ?trouble, "not healthy");
+                tracing::warn!(part, ?trouble, "health check failed");
             }
         }
         *last = Some((Instant::now(), health.clone()));
@@ -81,10 +81,10 @@ impl HealthCache {
     }
 }
 
-/// Who asks how it is going.
+/// Who reads the health.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum Audience {
-    /// Is told which part does not work, but not its words, which may name files and hosts.
+    /// Sees which part fails, but not the error, which may name files and hosts.
     World,
     Operator,
 }
@@ -109,7 +109,7 @@ async fn ready(State(state): SharedState) -> (StatusCode, String) {
     }
 }
 
-/// By part, for monitors: 503 when something that payers or merchants notice does not work.
+/// The health of each part, for monitors: 503 when a part fails that payers or merchants notice.
 async fn health(State(state): SharedState, audience: Audience) -> Response {
     let health = state.health.check(&state.gateway).await;
     let instance = state.readiness.why_not();

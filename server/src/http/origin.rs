@@ -1,4 +1,4 @@
-//! Which pages may watch: exact origins, because the shop's page and the gateway are two origins in the browser.
+//! Which pages may watch: exact origins, because the shop's page and the gateway have different ones.
 
 use std::sync::Arc;
 
@@ -14,7 +14,7 @@ use super::problem::ApiProblem;
 use super::{AppState, SharedState};
 use crate::account::Account;
 
-/// A browser asks beforehand, without a token: answered if any account lists the origin.
+/// A CORS preflight, which carries no token: allowed if any account lists the origin.
 pub(super) async fn preflight(State(state): SharedState, headers: HeaderMap) -> Response {
     let mut response = StatusCode::NO_CONTENT.into_response();
     let answer = response.headers_mut();
@@ -41,7 +41,7 @@ pub(super) async fn preflight(State(state): SharedState, headers: HeaderMap) -> 
     response
 }
 
-/// A request without an origin is no browser's, and its token speaks for it.
+/// Refuses an origin that the account does not list. A request without one is not a browser's.
 pub(super) fn check(
     state: &AppState,
     account: &Account,
@@ -52,7 +52,7 @@ pub(super) fn check(
             StatusCode::FORBIDDEN,
             "foreign_origin",
             format!(
-                "this page's origin is not among the allowed_origins of account {}",
+                "this page's origin is not in the allowed_origins of account {}; add it there",
                 account.name
             ),
         )),
@@ -60,8 +60,7 @@ pub(super) fn check(
     }
 }
 
-/// Lets the page read the answer. Whether it was allowed to ask has been decided; an answer that says no must be
-/// readable too, or the page could not tell a bad token from a broken network.
+/// Lets the page read the answer, a refusal too: otherwise a page could not distinguish a bad token from a broken network.
 pub(super) fn expose(headers: &HeaderMap, answer: &mut HeaderMap) {
     answer.append(VARY, HeaderValue::from_static("Origin"));
     if let Some(origin) = headers.get(ORIGIN) {

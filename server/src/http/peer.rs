@@ -1,4 +1,4 @@
-//! Whose address a request came from, believing `X-Forwarded-For` only from proxies that the operator trusts.
+//! The client's address. `X-Forwarded-For` counts only from trusted proxies.
 
 use std::net::{IpAddr, SocketAddr};
 
@@ -6,19 +6,19 @@ use axum::extract::Request;
 use axum::http::HeaderMap;
 use ipnet::IpNet;
 
-/// The other end of the connection; put into each request by the listener.
+/// The connection's remote address; the listener adds it to each request.
 #[derive(Debug, Clone, Copy)]
 pub(super) struct Peer(pub(super) SocketAddr);
 
-/// The address of whoever sent the request.
+/// The address of the client that sent the request.
 #[expect(clippy::expect_used, reason = "the listener puts it into each request")]
 pub(super) fn of(request: &Request, trusted: &[IpNet]) -> IpAddr {
     let peer = request.extensions().get().expect("a request has a peer");
     address(*peer, request.headers(), trusted)
 }
 
-/// The nearest address that is not a trusted proxy's. Reading from the right, whatever a client wrote itself is beyond
-/// the first hop that cannot be trusted, and is never looked at.
+/// The nearest address that is not a trusted proxy's. Hops are read from the right up to the first untrusted one; what
+/// stands before it is the client's own text.
 pub(super) fn address(peer: Peer, headers: &HeaderMap, trusted: &[IpNet]) -> IpAddr {
     let is_trusted = |address: IpAddr| trusted.iter().any(|network| network.contains(&address));
     let mut address = peer.0.ip().to_canonical();
@@ -34,7 +34,7 @@ pub(super) fn address(peer: Peer, headers: &HeaderMap, trusted: &[IpNet]) -> IpA
         if !is_trusted(address) {
             break;
         }
-        // Some proxies write the port too.
+        // Some proxies add the port.
         let Ok(next) = hop
             .parse::<IpAddr>()
             .or_else(|_| hop.parse::<SocketAddr>().map(|hop| hop.ip()))
@@ -68,13 +68,13 @@ mod tests {
     }
 
     #[test]
-    fn nobody_is_believed_unless_trusted() {
+    fn only_a_trusted_proxy_is_believed() {
         assert_eq!(seen("10.0.0.1", &["1.2.3.4"], &[]), "10.0.0.1");
         assert_eq!(seen("10.0.0.1", &["1.2.3.4"], &["10.0.0.0/8"]), "1.2.3.4");
     }
 
     #[test]
-    fn what_a_client_wrote_itself_is_not_looked_at() {
+    fn hops_before_an_untrusted_one_are_ignored() {
         assert_eq!(
             seen(
                 "10.0.0.1",

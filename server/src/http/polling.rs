@@ -1,4 +1,4 @@
-//! The status as JSON: asked once, or held until there is something newer.
+//! The status as JSON: at once, or held until there is a newer one.
 
 use std::net::IpAddr;
 use std::sync::Arc;
@@ -27,7 +27,7 @@ pub(super) async fn answer(
         .transpose()?;
     let known = known_version(headers);
     let message = match wait {
-        // Whoever knows nothing yet has nothing to wait for, and does not stay to watch: Khipu is asked all the same.
+        // A client without a version gets the status at once. Khipu is polled as well.
         Some(wait) if !wait.is_zero() && known > 0 => {
             held(state, account, id, known, wait, address).await?
         }
@@ -36,7 +36,7 @@ pub(super) async fn answer(
     Ok(render(&message, known))
 }
 
-/// Waits for something newer than what the caller knows, and answers with what there is when the time is up.
+/// Waits for a version newer than `known`; answers with the current one at the deadline.
 async fn held(
     state: &Arc<AppState>,
     account: &Arc<Account>,
@@ -49,7 +49,7 @@ async fn held(
     let _permit = state.watchers.admit(address)?;
     let watch = state.gateway.watch(account, id).await?;
     let watcher = watch.watcher();
-    // The first message is there already: watching begins with it.
+    // The first message is ready: watching begins with it.
     let mut message = watcher.next().await;
     while message.version.number() <= known {
         tokio::select! {
@@ -95,7 +95,7 @@ fn parse_wait(text: &str, limit: Duration) -> Result<Duration, ApiProblem> {
     }
 }
 
-/// The version in `If-None-Match`; 0, which is below every version, if there is none that we could have sent.
+/// The version in `If-None-Match`; 0, below every version, if there is none.
 fn known_version(headers: &HeaderMap) -> u16 {
     headers
         .get(header::IF_NONE_MATCH)

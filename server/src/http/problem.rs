@@ -1,5 +1,5 @@
-//! Errors as the world sees them: `application/problem+json` that is also Khipu's own error shape, so that an
-//! integration written for Khipu reads them unchanged.
+//! Error answers: `application/problem+json` that also has Khipu's error shape, so that an integration for Khipu reads
+//! them unchanged.
 
 use std::time::Duration;
 
@@ -14,19 +14,19 @@ use crate::gateway::{GatewayError, NotificationError, OnceError, WatchError};
 use crate::khipu::{Fields, KhipuError};
 use crate::push::Refusal;
 
-/// How long somebody should wait before asking again, where nothing better is known.
+/// When to retry, where nothing better is known.
 const RETRY_AFTER: Duration = Duration::from_secs(5);
 
-/// Something that went wrong, and what to do about it.
+/// What went wrong, and what to do about it.
 #[derive(Debug, Clone)]
 pub(super) struct ApiProblem {
     pub(super) status: StatusCode,
     /// Stable, for programs: `invalid_token`.
     pub(super) code: &'static str,
-    /// For people: short, lower case, then what to do.
+    /// For people: lower case, then what to do.
     pub(super) detail: String,
     errors: Vec<FieldProblem>,
-    /// Khipu's own list of field errors, as it came.
+    /// Khipu's list of field errors, as received.
     khipu_errors: Option<Box<RawValue>>,
     retry_after: Option<Duration>,
 }
@@ -99,7 +99,7 @@ impl ApiProblem {
         Self::new(
             StatusCode::TOO_MANY_REQUESTS,
             "too_many_watchers",
-            "too many connections watch from here; try again later",
+            "too many watchers of this payment or from this address; try again later",
         )
         .retry_after(RETRY_AFTER)
     }
@@ -138,7 +138,7 @@ impl ApiProblem {
         headers.insert(header::CONTENT_TYPE, Self::CONTENT_TYPE);
         headers.insert(header::CACHE_CONTROL, HeaderValue::from_static("no-store"));
         if let Some(wait) = self.retry_after {
-            // Rounded up: nobody should come back a moment too soon.
+            // Rounded up, so that no retry comes too soon.
             headers.insert(
                 header::RETRY_AFTER,
                 HeaderValue::from(wait.as_secs() + u64::from(wait.subsec_nanos() > 0)),
@@ -151,7 +151,7 @@ impl ApiProblem {
     }
 }
 
-/// Carried in the response's extensions until the outermost layer renders it with the request's id.
+/// Travels in the response's extensions; the outermost layer renders it with the request's id.
 impl IntoResponse for ApiProblem {
     fn into_response(self) -> Response {
         let mut response = self.status.into_response();
@@ -175,17 +175,15 @@ impl From<GatewayError> for ApiProblem {
             },
             GatewayError::UnknownPayment => Self::unknown_payment(),
             GatewayError::Khipu(error) => error.into(),
-            GatewayError::Store(_) => {
-                Self::unavailable("payments cannot be read or written now; try again")
-            }
+            GatewayError::Store(_) => Self::unavailable("the store is not available; try again"),
             GatewayError::Busy { retry_after } => {
-                Self::unavailable("khipu is asked about too many payments now; try again")
+                Self::unavailable("too many calls to khipu are waiting; try again")
                     .retry_after(retry_after.max(RETRY_AFTER))
             }
             GatewayError::BrokeOff(_) => Self::new(
                 StatusCode::INTERNAL_SERVER_ERROR,
                 "broke_off",
-                "this broke off in the middle; it may have been done",
+                "the operation broke off; it may have been carried out",
             ),
         }
     }
@@ -197,19 +195,19 @@ impl From<OnceError> for ApiProblem {
         match error {
             OnceError::UnderWay => conflict(
                 "in_flight",
-                "a request with this Idempotency-Key is being done; repeat it to have its answer",
+                "a request with this Idempotency-Key is in progress; repeat it to get its answer",
             )
             .retry_after(RETRY_AFTER),
             OnceError::OtherBody => Self::new(
                 StatusCode::UNPROCESSABLE_ENTITY,
                 "idempotency_key_reused",
-                "this Idempotency-Key came with another body before; use a new key for a new request",
+                "this Idempotency-Key was used with another body; use a new key for a new request",
             ),
             OnceError::Unknown => conflict(
                 "outcome_unknown",
-                "the first request with this Idempotency-Key may or may not have been done, and it is not done again: \
-                 look for its transaction_id with GET /v1/payments and at khipu, or wait for its notification; if there is none, \
-                 use a new key",
+                "the first request with this Idempotency-Key may have been carried out, and is not repeated: look for its \
+                 transaction_id with GET /v1/payments and at khipu, or wait for its notification; if there is none, use a \
+                 new key",
             ),
             OnceError::Gateway(error) => error.into(),
         }
@@ -240,7 +238,7 @@ impl From<KhipuError> for ApiProblem {
                 ..Self::new(
                     StatusCode::from_u16(status).expect("from 400 to 499"),
                     match status {
-                        // Not the merchant's key but the one that the operator configured for this account.
+                        // The operator's key for this account, not the merchant's.
                         401 | 403 => "khipu_credentials_refused",
                         404 => "unknown_payment",
                         _ => "khipu_refused",
@@ -254,18 +252,18 @@ impl From<KhipuError> for ApiProblem {
             }
             KhipuError::Unreachable(_) => bad_gateway(
                 "khipu_unreachable",
-                "khipu cannot be reached; nothing was done".into(),
+                "khipu cannot be reached; nothing was carried out".into(),
             ),
             KhipuError::Malformed(_) => bad_gateway("khipu_malformed", error_detail(&error)),
-            KhipuError::TimedOut => {
-                gateway_timeout("khipu did not answer in time; it may have done what was asked")
-            }
+            KhipuError::TimedOut => gateway_timeout(
+                "khipu did not answer in time; the request may have been carried out",
+            ),
         }
     }
 }
 
 fn error_detail(error: &KhipuError) -> String {
-    format!("{error}; it may have done what was asked")
+    format!("{error}; the request may have been carried out")
 }
 
 impl From<WatchError> for ApiProblem {
@@ -273,11 +271,10 @@ impl From<WatchError> for ApiProblem {
         match error {
             WatchError::Refused(Refusal::PaymentFull) => Self::too_many_watchers(),
             WatchError::Refused(Refusal::GoingAway) => Self::at_capacity(),
-            WatchError::Relay => Self::unavailable("changes cannot be followed now; try again"),
-            // Whatever is wrong between us and Khipu, its key refused included, is not the watcher's fault and may pass: a
-            // browser that was told 401 would never come back.
+            WatchError::Relay => Self::unavailable("the relay is not available; try again"),
+            // Not the watcher's fault, and it may pass. A browser that receives 401 never retries.
             WatchError::Gateway(GatewayError::Khipu(_)) => {
-                Self::unavailable("khipu cannot be asked about this payment now; try again")
+                Self::unavailable("khipu does not answer about this payment; try again")
             }
             WatchError::Gateway(error) => error.into(),
         }
@@ -299,7 +296,7 @@ impl From<NotificationError> for ApiProblem {
             NotificationError::UnknownAccount => Self::new(
                 StatusCode::NOT_FOUND,
                 "unknown_account",
-                "there is no such account; the URL ends in an account's name",
+                "there is no such account; the URL must end in an account's name",
             ),
             NotificationError::Signature(_) => {
                 Self::unauthorized("invalid_signature", error.to_string())

@@ -1,4 +1,4 @@
-//! Names each request, in the answer, in errors and in the log.
+//! The id of each request, in its answer, its errors and the log.
 
 use std::convert::Infallible;
 use std::sync::Arc;
@@ -14,10 +14,10 @@ use super::problem::ApiProblem;
 
 const X_REQUEST_ID: HeaderName = HeaderName::from_static("x-request-id");
 
-/// A caller's own id is kept if it is short and plain; a log line must not be somebody else's to write.
+/// A caller's id is kept if it is short and plain, so that callers cannot write log lines.
 const MAX_LENGTH: usize = 128;
 
-/// For a handler that must know how its own problem will read.
+/// For a handler that renders a problem itself.
 #[derive(Debug, Clone)]
 pub(super) struct RequestId(Arc<str>);
 
@@ -37,10 +37,10 @@ impl<S: Sync> FromRequestParts<S> for RequestId {
     }
 }
 
-/// The outermost layer: accepts or makes the request's id, echoes it, and renders what went wrong.
+/// The outermost layer: accepts or generates the request's id, echoes it, and renders problems.
 pub(super) async fn identify(mut request: Request, next: Next) -> Response {
     let id = id_of(request.headers());
-    // The URL's pattern and not its path: a reference in it is a payer's, and no log's to keep.
+    // The URL's pattern, not its path, which may hold a payer's reference.
     let pattern = request
         .extensions()
         .get::<MatchedPath>()
@@ -57,18 +57,18 @@ pub(super) async fn identify(mut request: Request, next: Next) -> Response {
                 status = problem.status.as_u16(),
                 code = problem.code,
                 detail = problem.detail,
-                "answered"
+                "request failed"
             );
         } else {
             tracing::debug!(
                 status = problem.status.as_u16(),
                 code = problem.code,
                 detail = problem.detail,
-                "answered"
+                "request failed"
             );
         }
         let rendered = problem.render(&id);
-        // Headers that other layers added (CORS) stay.
+        // Keep headers that other layers added (CORS).
         let (mut parts, body) = rendered.into_parts();
         for (name, value) in response.headers() {
             if !parts.headers.contains_key(name) && name != axum::http::header::CONTENT_LENGTH {
@@ -81,7 +81,7 @@ pub(super) async fn identify(mut request: Request, next: Next) -> Response {
     response
 }
 
-/// The answer to a request that goes no further. It is counted and not logged: there may be very many.
+/// The answer to a request that reaches no router. It is not logged: there may be very many.
 pub(super) fn refuse<B>(request: &Request<B>, problem: &ApiProblem) -> Response {
     let id = id_of(request.headers());
     let mut response = problem.render(&id);

@@ -1,4 +1,4 @@
-//! What a listener answers: what it can say before the storage is there, and then all of it.
+//! The router of a listener: a small one while the store opens, then the full one.
 
 use std::sync::{Arc, OnceLock};
 use std::time::Duration;
@@ -13,17 +13,17 @@ use super::operations;
 use super::problem::ApiProblem;
 use super::request_id;
 
-/// The storage is looked for every second.
+/// A store that is not there yet is tried every second.
 const RETRY_AFTER: Duration = Duration::from_secs(1);
 
 #[derive(Debug)]
 pub(crate) struct RouterSlot {
     starting: Router,
-    opened: OnceLock<Router>,
+    full: OnceLock<Router>,
 }
 
 impl RouterSlot {
-    /// Says that the process lives, and that it cannot do anything yet.
+    /// Answers `/livez`, and 503 elsewhere.
     pub(crate) fn starting() -> Arc<Self> {
         let starting = Router::new()
             .route("/livez", get(operations::alive))
@@ -32,18 +32,18 @@ impl RouterSlot {
             .layer(middleware::from_fn(request_id::identify));
         Arc::new(Self {
             starting,
-            opened: OnceLock::new(),
+            full: OnceLock::new(),
         })
     }
 
-    /// From now on this answers, on connections that are open too.
+    /// Replaces the router, for open connections too.
     pub(crate) fn install(&self, router: Router) {
-        let opened = self.opened.set(router);
-        assert!(opened.is_ok(), "it is opened once");
+        let installed = self.full.set(router);
+        assert!(installed.is_ok(), "the router is installed once");
     }
 
     pub(super) fn current(&self) -> Router {
-        self.opened.get().unwrap_or(&self.starting).clone()
+        self.full.get().unwrap_or(&self.starting).clone()
     }
 }
 
@@ -56,6 +56,6 @@ async fn not_ready() -> Response {
 }
 
 async fn not_yet() -> ApiProblem {
-    let detail = "this instance waits for its storage; try again";
+    let detail = "this instance is waiting for its storage; try again";
     ApiProblem::new(StatusCode::SERVICE_UNAVAILABLE, "starting", detail).retry_after(RETRY_AFTER)
 }

@@ -1,4 +1,4 @@
-//! One resource, every transport: a payment's status as WebSocket or JSON.
+//! A payment's status: one resource, as WebSocket or JSON.
 
 use axum::extract::rejection::QueryRejection;
 use axum::extract::{Path, Query, Request, State};
@@ -10,7 +10,7 @@ use super::{SharedState, auth, origin, peer, polling, websocket};
 
 #[derive(Debug, Deserialize)]
 pub(super) struct StatusQuery {
-    /// Seconds to hold the request for.
+    /// Seconds to hold the request.
     wait: Option<String>,
 }
 

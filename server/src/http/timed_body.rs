@@ -1,4 +1,4 @@
-//! A request's body, which has to come in time.
+//! A request's body with a deadline.
 
 use std::pin::Pin;
 use std::sync::Arc;
@@ -12,7 +12,7 @@ use tokio::time::{Instant, Sleep, sleep_until};
 
 use super::connections::{Connection, NoCapacity};
 
-/// How long a body may take: `timeout`, and one second more for every `bytes_per_second` that have come.
+/// How long a body may take: `timeout`, and one second more for every `bytes_per_second` received.
 #[derive(Debug, Clone, Copy)]
 pub(crate) struct BodyPace {
     pub(crate) timeout: Duration,
@@ -29,22 +29,22 @@ impl BodyPace {
 /// Why a body is not read to its end.
 #[derive(Debug, thiserror::Error)]
 pub(super) enum BodyError {
-    #[error("the body came too slowly")]
+    #[error("the body arrived too slowly")]
     TooSlow,
     #[error(transparent)]
     NoCapacity(NoCapacity),
-    #[error("the body did not arrive whole: {0}")]
+    #[error("the body is incomplete: {0}")]
     BrokenOff(BoxError),
 }
 
-/// Read to its end, it makes the connection one whose request is being answered.
+/// A body that, once complete, marks its connection as answering.
 #[derive(Debug)]
 pub(super) struct TimedBody<B = Incoming> {
     body: B,
     pace: BodyPace,
     began: Instant,
     received: usize,
-    /// Made when there is something to wait for: most bodies come with their head.
+    /// Created at the first wait: most bodies arrive with their head.
     timer: Option<Pin<Box<Sleep>>>,
     connection: Arc<Connection>,
     may_use_reserve: bool,
@@ -68,13 +68,13 @@ impl<B: Body<Data = Bytes> + Unpin> TimedBody<B> {
         }
     }
 
-    fn came_whole(&self) -> Result<(), BodyError> {
+    fn completed(&self) -> Result<(), BodyError> {
         self.connection
             .begin_answer(self.may_use_reserve)
             .map_err(BodyError::NoCapacity)
     }
 
-    /// Ready when its time is up.
+    /// Ready at the deadline.
     fn poll_deadline(&mut self, context: &mut Context<'_>) -> Poll<()> {
         let deadline = self.began + self.pace.allows(self.received);
         let timer = self
@@ -110,16 +110,16 @@ where
         Poll::Ready(match frame {
             Some(Ok(frame)) => {
                 self.received += frame.data_ref().map_or(0, Bytes::len);
-                // Who knows the length does not ask for an end after it.
-                let came_whole = if self.body.is_end_stream() {
-                    self.came_whole()
+                // A reader that knows the length does not poll for the end.
+                let completed = if self.body.is_end_stream() {
+                    self.completed()
                 } else {
                     Ok(())
                 };
-                Some(came_whole.map(|()| frame))
+                Some(completed.map(|()| frame))
             }
             Some(Err(error)) => Some(Err(BodyError::BrokenOff(error.into()))),
-            None => self.came_whole().err().map(Err),
+            None => self.completed().err().map(Err),
         })
     }
 
@@ -145,7 +145,7 @@ mod tests {
         bytes_per_second: 1000,
     };
 
-    /// A piece of so many bytes every second, and then silence.
+    /// One piece of the given size a second, then the end.
     struct Trickle {
         pieces: VecDeque<usize>,
         next: Pin<Box<Sleep>>,
@@ -169,7 +169,7 @@ mod tests {
         }
     }
 
-    /// How long it was read, and what ended it.
+    /// Reads a body; returns the seconds taken and the result.
     async fn read(pieces: impl IntoIterator<Item = usize>) -> (u64, Result<usize, BodyError>) {
         let connections = Connections::new(Capacity {
             answering: 1,
@@ -194,21 +194,21 @@ mod tests {
     }
 
     #[tokio::test(start_paused = true)]
-    async fn a_trickled_body_is_given_up_after_its_time() {
+    async fn a_trickled_body_is_given_up_at_its_deadline() {
         let (seconds, end) = read(vec![1; 3600]).await;
         assert!(matches!(end, Err(BodyError::TooSlow)), "{end:?}");
         assert_eq!(seconds, 10);
     }
 
     #[tokio::test(start_paused = true)]
-    async fn a_body_that_keeps_to_the_rate_may_take_longer() {
+    async fn a_body_that_keeps_the_rate_may_take_longer() {
         let (seconds, end) = read(vec![1000; 60]).await;
         assert_eq!(end.expect("read"), 60_000);
         assert_eq!(seconds, 60);
     }
 
     #[tokio::test(start_paused = true)]
-    async fn a_body_that_falls_behind_the_rate_is_given_up_when_what_it_earned_is_used_up() {
+    async fn a_body_that_falls_behind_the_rate_is_given_up_at_its_extended_deadline() {
         let (seconds, end) = read([vec![1000; 20], vec![0; 3600]].concat()).await;
         assert!(matches!(end, Err(BodyError::TooSlow)), "{end:?}");
         assert_eq!(seconds, 30);

@@ -1,7 +1,7 @@
-//! The payer's way back from the bank: tells the gateway, then sends the payer on to the shop with a fresh token in the
-//! fragment; or, where the shop has no page for it, shows one.
+//! The payer's return from the bank: records it, then redirects to the shop with a new token in the fragment. Where the
+//! shop has no page for it, shows one.
 //!
-//! Nobody who has just paid meets an error page: whatever is down, unknown or too late, the answer is calm.
+//! A payer never sees an error page: with the store down the page says that the payment is being verified.
 
 mod page;
 mod texts;
@@ -20,8 +20,8 @@ use crate::payment::{Kind, Payment, PaymentReference};
 use page::Page;
 use texts::Language;
 
-/// How long a payer waits for the store to be read, and then for the visit to be recorded. A store that cannot be read leads
-/// to the page that needs none of it, which tries again by itself.
+/// How long a payer waits for the store to be read, and then for the return to be recorded. Without an answer the payer
+/// gets a page that needs no store and reloads itself.
 const PATIENCE: Duration = Duration::from_secs(3);
 
 pub(super) async fn returned(
@@ -62,11 +62,11 @@ async fn hop(State(state): SharedState, reference: &str, request: Request, way: 
         Ok(Ok(Some(found))) => found,
         Ok(Ok(None)) => return unknown(language),
         Ok(Err(error)) => {
-            tracing::warn!(%error, "a payer came back and cannot be looked up");
+            tracing::warn!(%error, "cannot look up the payment of a returning payer");
             return being_verified(language);
         }
         Err(_) => {
-            tracing::warn!("a payer came back and the store does not answer");
+            tracing::warn!("the store does not answer about a returning payer");
             return being_verified(language);
         }
     };
@@ -99,7 +99,7 @@ async fn hop(State(state): SharedState, reference: &str, request: Request, way: 
         (Some(url), _, token) => {
             see_other(&url, token.as_deref()).unwrap_or_else(|| being_verified(language))
         }
-        // What is known is older than the payer's return.
+        // The stored status is older than the payer's return.
         (None, Some(_), _) if !is_recorded => being_verified(language),
         (None, Some(payment), token) => {
             let resume_url = payment.resume_url(clock::now());
@@ -114,22 +114,22 @@ async fn hop(State(state): SharedState, reference: &str, request: Request, way: 
                 },
             )
         }
-        // Khipu made the payment but its answer was never recorded; Khipu's notification will bring it.
+        // Khipu's answer to the creation was never recorded; its notification brings the payment.
         (None, None, _) => being_verified(language),
     }
 }
 
-/// Who opens the link. Only a payer's visit changes anything.
+/// What opens the link. Only a payer's visit changes anything.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 enum Visitor {
     Payer,
-    /// A browser that fetches or renders ahead of a click. It is not answered, so that the click asks again.
+    /// A browser that fetches or renders before a click. It is answered 503, so that the click requests it again.
     Prefetch,
-    /// A look that is no visit: `HEAD`, or a program that makes a preview of a link. It is sent on without a token.
+    /// `HEAD`, or a program that previews links. It is redirected without a token.
     Reader,
 }
 
-/// What the user agents of link previews hold, in lower case. The list is in PROTOCOL.md.
+/// Parts of the user agents of link previews, in lower case. PROTOCOL.md lists them.
 const PREVIEW_AGENTS: [&str; 13] = [
     "facebookexternalhit",
     "facebot",
@@ -170,8 +170,8 @@ impl Visitor {
     }
 }
 
-/// Records the payer's visit, as well as it can be done now; tells whether it is. A payer whose return cannot be recorded
-/// goes on to the shop, where the page learns the status as soon as there is one.
+/// Records the payer's visit; returns whether it could. A payer whose return cannot be recorded goes on to the shop, where
+/// the page learns the status as soon as there is one.
 async fn arrive(gateway: &Arc<Gateway>, payment: &mut Payment, way: Way) -> bool {
     match way {
         Way::GaveUp => {
@@ -186,11 +186,11 @@ async fn arrive(gateway: &Arc<Gateway>, payment: &mut Payment, way: Way) -> bool
                     true
                 }
                 Ok(Err(error)) => {
-                    tracing::warn!(payment_id = %payment.id, %error, "a payer's return cannot be recorded");
+                    tracing::warn!(payment_id = %payment.id, %error, "cannot record a payer's return");
                     false
                 }
                 Err(_) => {
-                    tracing::warn!(payment_id = %payment.id, "a payer's return is not recorded in time");
+                    tracing::warn!(payment_id = %payment.id, "a payer's return was not recorded in time");
                     false
                 }
             }
@@ -198,7 +198,7 @@ async fn arrive(gateway: &Arc<Gateway>, payment: &mut Payment, way: Way) -> bool
     }
 }
 
-/// To a browser that is ahead of the payer's click.
+/// For a browser that prefetches.
 fn not_yet() -> Response {
     let mut response = StatusCode::SERVICE_UNAVAILABLE.into_response();
     let headers = response.headers_mut();
@@ -206,7 +206,7 @@ fn not_yet() -> Response {
     response
 }
 
-/// On to the shop. The token is in the fragment, which reaches no server and no server's log.
+/// Redirects to the shop. The token is in the fragment, which no server receives or logs.
 fn see_other(url: &str, token: Option<&str>) -> Option<Response> {
     let location = match token {
         Some(token) if url.contains('#') => format!("{url}&chasqui={token}"),
@@ -219,7 +219,7 @@ fn see_other(url: &str, token: Option<&str>) -> Option<Response> {
     Some(private(response))
 }
 
-/// What anybody sees when there is nothing better to say.
+/// The page when nothing more is known.
 fn being_verified(language: Language) -> Response {
     page(
         StatusCode::OK,

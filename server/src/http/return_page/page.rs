@@ -1,4 +1,4 @@
-//! The hosted page: the status rendered here, live with the script, reloading itself without it.
+//! The hosted page: rendered with the status, live with the script, reloading itself without it.
 
 use maud::{DOCTYPE, Markup, html};
 
@@ -10,9 +10,9 @@ pub(super) struct Page {
     pub(super) kind: Kind,
     /// With it the page is live.
     pub(super) token: Option<String>,
-    /// Where a payer who has not paid yet can go on.
+    /// Where the payer can still pay.
     pub(super) resume_url: Option<String>,
-    /// Whether the page has more to wait for.
+    /// Whether the status can still change.
     pub(super) reload: bool,
 }
 
@@ -22,19 +22,19 @@ impl Page {
         let reload = html! { meta http-equiv="refresh" content="10"; };
         let head = html! {
             @if let Some(_) = self.token {
-                // In this order: it has to listen before the first status comes.
+                // In this order: page.js must listen before the first status arrives.
                 @if self.resume_url.is_some() { script type="module" src="/assets/page.js" {} }
                 script type="module" src="/js/chasqui.js" {}
                 @if self.reload { noscript { (reload) } }
             } @else if self.reload {
-                // Nothing live to wait for, so everybody's page reloads.
+                // Nothing live, so the page reloads with the script too.
                 (reload)
             }
         };
         let body = html! {
             @match &self.token {
                 Some(token) => {
-                    // Upgraded by the script; until then, and without it, what stands inside is the page.
+                    // The script upgrades the element; without it, its content is the page.
                     chasqui-status token=(token) lang=(self.language.tag()) { (card(self.kind.status(), texts.title, texts.text)) }
                 }
                 None => { (card(self.kind.status(), texts.title, texts.text)) }
@@ -97,7 +97,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn who_can_resume_has_the_script_that_takes_the_link_away_again() {
+    fn a_page_with_a_resume_link_has_the_script_that_removes_it() {
         let page = |resume_url: Option<&str>| {
             let page = Page {
                 language: Language::Spanish,

@@ -1,4 +1,4 @@
-//! What the hosted page says, in Spanish of Chile first.
+//! The texts of the hosted page, in three languages; Chilean Spanish is the default.
 
 use axum::http::HeaderMap;
 use axum::http::header::ACCEPT_LANGUAGE;
@@ -19,7 +19,7 @@ pub(super) struct Texts {
 }
 
 impl Language {
-    /// The first of the reader's languages that is spoken here. Browsers list them best first.
+    /// The first supported language of `Accept-Language`, which browsers send in order of preference.
     pub(super) fn of(headers: &HeaderMap) -> Self {
         let wanted = headers
             .get(ACCEPT_LANGUAGE)
@@ -209,7 +209,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn the_first_language_that_is_spoken_here_wins() {
+    fn the_first_supported_language_wins() {
         let of = |text: &str| {
             let mut headers = HeaderMap::new();
             headers.insert(ACCEPT_LANGUAGE, text.parse().expect("header"));
@@ -224,7 +224,7 @@ mod tests {
     }
 
     #[test]
-    fn nobody_is_ever_told_to_pay_again() {
+    fn no_text_asks_to_pay_again() {
         for language in [Language::Spanish, Language::English, Language::Portuguese] {
             for kind in [
                 Kind::Created,

@@ -1,4 +1,4 @@
-//! How a connection is ended: a code that tells the client whether to come back, and a reason.
+//! Why a connection is closed: a code that says whether to reconnect, and a reason.
 
 use std::time::Duration;
 
@@ -18,7 +18,7 @@ pub(super) struct CloseReason {
 }
 
 impl CloseReason {
-    /// There is nothing more to wait for.
+    /// The status is final.
     pub(super) fn settled() -> Self {
         Self::new(1000, "final")
     }
@@ -51,7 +51,7 @@ impl From<ApiProblem> for CloseReason {
     fn from(problem: ApiProblem) -> Self {
         let code = match problem.status.as_u16() {
             status @ (401 | 403 | 404 | 429) => 4000 + status,
-            // Whatever else failed may pass, and a browser must not give up because of it.
+            // Other failures may pass, so the browser should retry.
             _ => 4503,
         };
         if code == 4429 {
@@ -62,15 +62,15 @@ impl From<ApiProblem> for CloseReason {
     }
 }
 
-/// How long somebody waits who met an instance that is going away: others are there.
-const BRIEFLY_MS: std::ops::Range<u32> = 250..2750;
+/// The wait before a client that reached a stopping instance reconnects, to another one.
+const RECONNECT_MS: std::ops::Range<u32> = 250..2750;
 
 impl From<WatchError> for CloseReason {
     fn from(error: WatchError) -> Self {
         match error {
-            // Many may come while this instance stops: they must not all reach the next one at the same moment.
+            // Spread, so that clients do not all reach the next instance at the same moment.
             WatchError::Refused(Refusal::GoingAway) => {
-                Self::going_away(rand::random_range(BRIEFLY_MS))
+                Self::going_away(rand::random_range(RECONNECT_MS))
             }
             error => ApiProblem::from(error).into(),
         }
@@ -84,7 +84,7 @@ mod tests {
     use axum::http::StatusCode;
 
     #[test]
-    fn close_codes_tell_a_client_whether_to_come_back() {
+    fn close_codes_say_whether_to_reconnect() {
         for (status, code) in [
             (401, 4401),
             (404, 4404),
@@ -110,7 +110,7 @@ mod tests {
             })
             .collect();
         assert!(
-            waits.iter().all(|wait| BRIEFLY_MS.contains(wait)),
+            waits.iter().all(|wait| RECONNECT_MS.contains(wait)),
             "{waits:?}"
         );
         assert!(waits.iter().any(|wait| *wait < 1000) && waits.iter().any(|wait| *wait > 2000));

@@ -1,9 +1,8 @@
-//! How much a client may say: a stream that counts the frames which come through it, and refuses to go on at one too many.
+//! Limits the frames of a client: a stream that counts the WebSocket frames it reads, and fails at one too many.
 //!
-//! It counts below tungstenite because tungstenite hands on whole messages: of a fragmented one it says nothing until the
-//! last fragment has come, and empty continuation frames add nothing to a message's size. A client could so send frames
-//! for ever, and none of them would be noticed above. Reading raw frames instead (`FrameSocket`) would mean to assemble
-//! messages, check UTF-8 and answer closes here.
+//! It counts below tungstenite, which returns whole messages only: nothing of a fragmented one before its last fragment,
+//! and empty continuation frames add nothing to its size. A client could send such frames for ever, unseen above. Reading
+//! raw frames instead (`FrameSocket`) would mean to assemble messages, check UTF-8 and answer closes here.
 
 use std::io;
 use std::pin::Pin;
@@ -13,8 +12,8 @@ use std::time::Instant;
 
 use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
 
-/// Frames of any kind in a minute: messages, their fragments, pings, pongs. One more closes 1008. A receipt for each
-/// status that a payer sees is a handful.
+/// Frames of any kind in a minute: messages, fragments, pings, pongs. One more closes 1008. A client needs a handful, for
+/// receipts.
 pub(super) const MAX_FRAMES: u8 = 32;
 
 /// A window begins with its first frame.
@@ -27,7 +26,7 @@ pub(super) struct FrameLimit<S> {
 }
 
 impl<S> FrameLimit<S> {
-    /// `early` was read from the stream before; what reads from here does not get it again.
+    /// `early` was read from the stream before. It is counted, not returned again.
     pub(super) fn new(stream: S, early: &[u8]) -> Self {
         let mut counter = Counter::default();
         counter.count(early, seconds());
@@ -39,7 +38,7 @@ impl<S> FrameLimit<S> {
         self.counter.frames > MAX_FRAMES
     }
 
-    /// One frame more than otherwise: a ping was sent, and its answer is owed.
+    /// Allows one frame more: the answer to a ping.
     pub(super) fn allow_one(&mut self) {
         if !self.exceeded() {
             self.counter.frames = self.counter.frames.saturating_sub(1);
@@ -52,7 +51,7 @@ impl<S> FrameLimit<S> {
     }
 }
 
-/// There is one for every payer who waits, so it holds no more than it must.
+/// Small, because each watcher has one.
 #[derive(Debug, Default)]
 struct Counter {
     position: Position,
@@ -60,13 +59,13 @@ struct Counter {
     window_ends_at: u32,
 }
 
-/// Where in a frame the next byte stands. Lengths stop at 65,535: far below that tungstenite ends the connection.
+/// The next byte's position in a frame. Lengths saturate at 65,535: tungstenite closes the connection far below that.
 #[derive(Debug, Default, Clone, Copy, PartialEq, Eq)]
 enum Position {
     #[default]
     Start,
     Length,
-    /// In a length that has bytes of its own, of which so many are left.
+    /// In an extended length, with `left` bytes to come.
     LongLength {
         left: u8,
         mask: u8,
@@ -114,7 +113,7 @@ impl Counter {
                     }
                 }
                 Position::Body { left } => {
-                    // This byte, and what else of the body is here.
+                    // This byte, and the rest of the body that is here.
                     let left = left - 1;
                     let more = u16::try_from(rest.len()).map_or(left, |length| length.min(left));
                     bytes = &rest[more.into()..];
@@ -145,7 +144,7 @@ impl Position {
     }
 }
 
-/// Seconds since the first call: a quarter of an `Instant`.
+/// Seconds since the first call; a quarter of the size of an `Instant`.
 fn seconds() -> u32 {
     static START: LazyLock<Instant> = LazyLock::new(Instant::now);
     u32::try_from(START.elapsed().as_secs()).unwrap_or(u32::MAX)
@@ -205,7 +204,7 @@ mod tests {
             }
             _ => panic!("no frame here is as long as {payload} bytes"),
         }
-        // Bytes that would be frames of their own to one who lost the place.
+        // Bytes that would count as frames if the position were lost.
         bytes.resize(bytes.len() + usize::from(MASK_BYTES) + payload, 0x80);
         bytes
     }
@@ -217,7 +216,7 @@ mod tests {
     }
 
     #[test]
-    fn each_frame_counts_once_whatever_its_kind_and_length() {
+    fn each_frame_of_any_kind_and_length_counts_once() {
         const TEXT_BEGINS: u8 = 0x01;
         const CONTINUED: u8 = 0x00;
         const PING: u8 = 0x89;
@@ -234,7 +233,7 @@ mod tests {
     }
 
     #[test]
-    fn the_place_is_kept_however_the_bytes_are_cut() {
+    fn the_position_is_kept_across_reads() {
         let bytes = [frame(0x01, 200), frame(0x00, 0), frame(0x80, 7)].concat();
         for at in 0..bytes.len() {
             let (one, other) = bytes.split_at(at);
@@ -251,7 +250,7 @@ mod tests {
     }
 
     #[test]
-    fn a_minute_after_its_first_frame_a_window_is_over() {
+    fn a_window_ends_a_minute_after_its_first_frame() {
         let mut counter = Counter::default();
         let one = frame(0x8a, 0);
         for now in [100, 159, 160] {
@@ -265,19 +264,22 @@ mod tests {
         }
         assert!(counter.frames > MAX_FRAMES);
         counter.count(&one, 1000);
-        assert!(counter.frames > MAX_FRAMES, "what is over stays over");
+        assert!(
+            counter.frames > MAX_FRAMES,
+            "an exceeded limit stays exceeded"
+        );
     }
 
     #[tokio::test]
-    async fn one_frame_too_many_ends_the_reading() {
+    async fn one_frame_too_many_fails_the_read() {
         let frames = frame(0x89, 0).repeat(usize::from(MAX_FRAMES));
         let mut stream = FrameLimit::new(frames.as_slice(), &[]);
-        let mut heard = Vec::new();
+        let mut read = Vec::new();
         stream
-            .read_to_end(&mut heard)
+            .read_to_end(&mut read)
             .await
             .expect("within the limit");
-        assert_eq!(heard, frames);
+        assert_eq!(read, frames);
 
         let mut stream = FrameLimit::new(frames.as_slice(), &frame(0x89, 0));
         assert!(stream.read_to_end(&mut Vec::new()).await.is_err());
@@ -285,7 +287,7 @@ mod tests {
     }
 
     #[tokio::test]
-    async fn an_answer_that_was_owed_is_not_counted() {
+    async fn an_answer_to_a_ping_is_not_counted() {
         let frames = frame(0x8a, 0).repeat(100);
         let mut stream = FrameLimit::new(frames.as_slice(), &[]);
         let mut one = vec![0; frame(0x8a, 0).len()];

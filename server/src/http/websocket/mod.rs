@@ -1,4 +1,4 @@
-//! The status over WebSocket: the handshake. What follows it is a [`session`]; how it ends, a [`close_reason`].
+//! The status over WebSocket: the handshake. [`session`] runs the connection, [`close_reason`] says how it ends.
 
 mod close_reason;
 mod frame_limit;
@@ -30,13 +30,13 @@ use session::{Session, Socket};
 const SUBPROTOCOL: &str = "chasqui.v1";
 const TOKEN_SUBPROTOCOL: &str = "chasqui.token.";
 
-/// What a watcher may send at once: a receipt is a dozen bytes. More closes 1009.
+/// The largest message of a client; a receipt is a dozen bytes. A larger one closes 1009.
 const MAX_CLIENT_MESSAGE: usize = 1024;
 
-/// Allocated and touched for every watcher, so small: clients send next to nothing.
+/// Small, because each watcher has one and clients send next to nothing.
 const READ_BUFFER: usize = 128;
 
-/// A status object is under 200 bytes. What does not fit waits in the watcher's slot, where newer replaces older.
+/// A status object is under 200 bytes. What does not fit waits in the watcher's slot, where a newer one replaces it.
 const MAX_WRITE_BUFFER: usize = 4096;
 
 pub(super) fn is_upgrade(headers: &HeaderMap) -> bool {
@@ -45,8 +45,8 @@ pub(super) fn is_upgrade(headers: &HeaderMap) -> bool {
         .is_some_and(|value| value.as_bytes().eq_ignore_ascii_case(b"websocket"))
 }
 
-/// Completes the handshake, or refuses it. A bad token and an unknown payment are told by a close code after it, because
-/// a browser cannot read why a handshake failed.
+/// Completes the handshake, or refuses it. A bad token and an unknown payment are reported by a close code afterwards,
+/// because a browser cannot read why a handshake failed.
 pub(super) fn upgrade(
     state: Arc<AppState>,
     id: &str,
@@ -62,15 +62,15 @@ pub(super) fn upgrade(
     });
     let admitted = match place {
         Ok(admitted) => Ok(admitted),
-        // Whose page it is can be told without reading a close code.
+        // A foreign page needs no close code.
         Err(problem) if problem.status == StatusCode::FORBIDDEN => return Err(problem),
-        // Telling somebody why costs a connection too; when too many are being told, HTTP has to do.
+        // A close code costs a connection; beyond the limit the refusal is an HTTP answer.
         Err(problem) => match state.refusals.admit(address) {
             Ok(permit) => Err((CloseReason::from(problem), permit)),
             Err(_) => return Err(problem),
         },
     };
-    let echo_subprotocol = offered.speaks_ours;
+    let echo_subprotocol = offered.subprotocol;
     let Some(upgrade) = request.extensions_mut().remove::<OnUpgrade>() else {
         return Err(ApiProblem::bad_request(
             "no_upgrade",
@@ -104,14 +104,14 @@ pub(super) fn upgrade(
 
 /// What the client offers in `Sec-WebSocket-Protocol`.
 struct Offered<'a> {
-    speaks_ours: bool,
+    subprotocol: bool,
     token: Option<&'a str>,
 }
 
 impl<'a> Offered<'a> {
     fn read(headers: &'a HeaderMap) -> Self {
         let mut offered = Self {
-            speaks_ours: false,
+            subprotocol: false,
             token: None,
         };
         let values = headers
@@ -121,7 +121,7 @@ impl<'a> Offered<'a> {
         for protocol in values.flat_map(|value| value.split(',')).map(str::trim) {
             match protocol.strip_prefix(TOKEN_SUBPROTOCOL) {
                 Some(token) => offered.token = Some(token),
-                None => offered.speaks_ours |= protocol == SUBPROTOCOL,
+                None => offered.subprotocol |= protocol == SUBPROTOCOL,
             }
         }
         offered
@@ -137,17 +137,17 @@ fn accept_key(request: &Request) -> Result<HeaderValue, ApiProblem> {
             .is_none_or(|version| version != "13")
     {
         return Err(refused(
-            "a WebSocket begins with GET and Sec-WebSocket-Version: 13",
+            "a WebSocket handshake is a GET with Sec-WebSocket-Version: 13",
         ));
     }
     let key = headers
         .get("sec-websocket-key")
         .ok_or_else(|| refused("Sec-WebSocket-Key is missing"))?;
     HeaderValue::from_str(&derive_accept_key(key.as_bytes()))
-        .map_err(|_| refused("Sec-WebSocket-Key is not readable"))
+        .map_err(|_| refused("Sec-WebSocket-Key is not valid"))
 }
 
-/// The bare TCP connection under the upgrade: hyper's own wrapping would be kept, and paid for, as long as the socket.
+/// Unwraps the TCP connection: hyper's wrapper would cost memory for the life of the socket.
 #[expect(clippy::expect_used, reason = "the listener serves TCP alone")]
 async fn socket(upgraded: Upgraded) -> Socket {
     let parts = upgraded
@@ -178,7 +178,7 @@ async fn begin(
     match state.gateway.watch(&account, &id).await {
         Ok(watch) => {
             state.gateway.keep_alive(&watch);
-            // A task of its own, so that what was needed to begin is not kept as long as the connection.
+            // A new task: this one holds what the handshake needed.
             tokio::spawn(Session::watching(socket, watch, permit));
         }
         Err(error) => Session::closing(socket, error.into(), permit).await,

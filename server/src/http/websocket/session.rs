@@ -1,8 +1,8 @@
-//! One connection, as a small state machine.
+//! One connection, as a state machine.
 //!
-//! The machine is written as a future by hand, because a task is as large as its largest await point and there is one for
-//! every payer who waits. It owns no timer while it idles (the hub's wheel signals heartbeats, pings and lifetimes) and no queue (the
-//! watcher's slot holds the newest message only).
+//! It is a hand-written future, because a task is as large as its largest await point and each watcher has one. While idle
+//! it has no timer (the hub's wheel signals heartbeats, pings and lifetimes) and no queue (the watcher's slot holds the
+//! newest message only).
 
 use std::future::Future;
 use std::pin::Pin;
@@ -26,42 +26,42 @@ use crate::push::{Message, Signal};
 
 pub(super) type Socket = WebSocketStream<FrameLimit<TcpStream>>;
 
-/// Scripts cannot see pings, so that a page could not tell a quiet gateway from one that is gone.
+/// Visible to scripts, unlike pings: a page can distinguish a quiet gateway from one that is gone.
 const HEARTBEAT: &str = "{}";
 
-/// Two pings may be unanswered; at the third the other end is taken for gone.
+/// After two unanswered pings, the third closes the connection.
 const MAX_UNANSWERED_PINGS: u8 = 2;
 
-/// After a final status the page may say that the payer saw it, or close by itself; then we close.
+/// How long after a final status the page may send a receipt or close.
 const RECEIPT_GRACE: Duration = Duration::from_secs(1);
 
-/// How long the other end may take to answer a close.
+/// How long the peer may take to answer a close.
 const CLOSE_GRACE: Duration = Duration::from_secs(5);
 
-/// What an oversized sender may still push at us while it reads why it was closed.
+/// The most bytes that are read and dropped after a client exceeds a limit, while it receives its close frame.
 const MAX_DISCARDED: usize = 256 * 1024;
 
-/// One connection, from the end of the handshake to the end.
+/// One connection, after its handshake.
 pub(super) struct Session {
     socket: Socket,
-    /// Only with one who was let in.
+    /// `None` if the connection was refused.
     watch: Option<Watch>,
     _permit: ConnectionPermit,
     phase: Phase,
     unanswered_pings: u8,
-    /// Only while parting; boxed, so that the many who wait do not carry it.
+    /// Set near the end; boxed, because most sessions have none.
     deadline: Option<Pin<Box<Sleep>>>,
 }
 
 enum Phase {
     Watching,
-    /// A final status was sent; the page may still say that it was seen.
+    /// A final status was sent; a receipt may follow.
     FinalSent,
-    /// To be said as soon as there is room.
+    /// The close frame is sent as soon as there is room.
     Closing(CloseReason),
-    /// Said; the other end has to answer.
+    /// The peer has to answer the close frame.
     CloseSent,
-    /// The other end sent more than it may: what it sends is no longer understood, only thrown away.
+    /// The peer exceeded a limit: its bytes are counted and dropped.
     Discarding(usize),
 }
 
@@ -116,16 +116,16 @@ impl Session {
         self.poll_discard(context)
     }
 
-    /// One who keeps to no limit is told so, and not understood any more.
+    /// Closes the connection of a peer that exceeded a limit, and stops parsing what it sends.
     fn discard(&mut self, close_reason: &CloseReason) {
-        // It is queued even if it cannot be written now; flushing goes on below.
+        // Queued even if it cannot be written now; `poll_write` flushes it.
         let close = Frame::Close(Some(close_reason.frame()));
         let _ = self.socket.start_send_unpin(close);
         self.deadline = Some(Box::pin(tokio::time::sleep(CLOSE_GRACE)));
         self.phase = Phase::Discarding(0);
     }
 
-    /// Closing at once would reset the connection and take the close frame with it, so the rest is read and forgotten.
+    /// Reads and drops the rest: closing with unread bytes would reset the connection and lose the close frame.
     fn poll_discard(&mut self, context: &mut Context<'_>) -> Poll<()> {
         let mut scratch = [0; 1024];
         while let Phase::Discarding(total) = &mut self.phase {
@@ -141,7 +141,7 @@ impl Session {
         Poll::Pending
     }
 
-    /// A client need say nothing. It may say which version its payer has seen; one that it was never sent is ignored.
+    /// Accepts a receipt for a version that was sent; ignores everything else.
     fn receive(&mut self, text: &str) {
         #[derive(Deserialize)]
         struct Receipt {
@@ -161,13 +161,13 @@ impl Session {
         };
         metrics::counter!("chasqui_receipts_total", "status" => version.status().as_str())
             .increment(1);
-        tracing::debug!(payment_id = %watch.payment_id(), version = seen, "the payer saw it");
+        tracing::debug!(payment_id = %watch.payment_id(), version = seen, "receipt: the payer saw the status");
         if matches!(self.phase, Phase::FinalSent) && version.is_final() {
             self.close(CloseReason::settled());
         }
     }
 
-    /// Ready when the other end has to be given up.
+    /// Ready when the peer does not answer pings.
     fn poll_signals(&mut self) -> Poll<()> {
         while let Some(signal) = self
             .watch
@@ -175,7 +175,7 @@ impl Session {
             .and_then(|watch| watch.watcher().take_signal())
         {
             match signal {
-                // Should there be no room for either, the other end has not read for long, and goes without.
+                // Without room the peer has not read for long, and the frame is skipped.
                 Signal::Heartbeat if matches!(self.phase, Phase::Watching) => {
                     let _ = self.socket.start_send_unpin(Frame::text(HEARTBEAT));
                 }
@@ -232,7 +232,7 @@ impl Session {
                 Some(text_frame(message))
             }
             Phase::Closing(close_reason) => {
-                // Nobody is sent away without the newest status.
+                // The newest status goes before the close frame.
                 if let Some(message) = self.watch.as_ref().and_then(|watch| watch.watcher().take())
                 {
                     return Some(text_frame(message));
@@ -245,7 +245,7 @@ impl Session {
         }
     }
 
-    /// Ready when the other end was waited for long enough.
+    /// Ready when the deadline has passed.
     fn poll_deadline(&mut self, context: &mut Context<'_>) -> Poll<()> {
         let Some(deadline) = &mut self.deadline else {
             return Poll::Pending;
@@ -266,7 +266,7 @@ impl Future for Session {
     fn poll(self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<()> {
         let this = self.get_mut();
         if let Some(watch) = &this.watch {
-            // Before looking at anything, so that nothing that comes meanwhile is missed.
+            // Registered before polling, so that no change is missed.
             watch.watcher().wake_me(context);
         }
         let over = this.poll_read(context).is_ready()
@@ -274,7 +274,7 @@ impl Future for Session {
             || this.poll_write(context).is_ready()
             || this.poll_deadline(context).is_ready();
         if over {
-            // Said even to one that is gone; there is nobody to tell if it fails.
+            // Best effort: the peer may be gone.
             let _ = Pin::new(this.socket.get_mut()).poll_shutdown(context);
             return Poll::Ready(());
         }
@@ -296,7 +296,7 @@ mod tests {
         let size = size_of::<Session>();
         assert!(
             size <= 512,
-            "a session has grown to {size} bytes: there is one for every payer who waits"
+            "a session has grown to {size} bytes; each watcher has one"
         );
     }
 }
