@@ -132,8 +132,8 @@ impl RawSecret {
 }
 
 impl RawAccount {
-    fn check(&self, place: usize, problems: &mut Problems) -> Option<Account> {
-        let key = |name: &str| format!("accounts[{place}].{name}");
+    fn check(&self, index: usize, problems: &mut Problems) -> Option<Account> {
+        let key = |name: &str| format!("accounts[{index}].{name}");
         let name = AccountName::parse(&self.name).ok();
         if name.is_none() {
             problems.add(

@@ -195,7 +195,7 @@ mod tests {
     }
 
     fn admitted(connections: &Arc<Connections>) -> Connection {
-        connections.try_admit().expect("a place")
+        connections.try_admit().expect("admitted")
     }
 
     fn is_evicted(connection: &Connection) -> bool {
@@ -207,7 +207,7 @@ mod tests {
         let connections = connections(2, 1);
         let [first, second, third] = [(); 3].map(|()| admitted(&connections));
         // Its wait begins again.
-        first.begin_answer(false).expect("a place");
+        first.begin_answer(false).expect("admitted");
         first.answered();
         let _fourth = admitted(&connections);
         assert!(is_evicted(&second));
@@ -226,8 +226,8 @@ mod tests {
     fn a_complete_request_is_not_evicted() {
         let connections = connections(1, 1);
         let (first, second) = (admitted(&connections), admitted(&connections));
-        first.begin_answer(false).expect("a place");
-        second.begin_answer(true).expect("a place in the reserve");
+        first.begin_answer(false).expect("admitted");
+        second.begin_answer(true).expect("in the reserve");
         assert!(connections.try_admit().is_none());
         assert!(!is_evicted(&first) && !is_evicted(&second));
         drop(second);
@@ -238,13 +238,13 @@ mod tests {
     fn the_reserve_is_for_requests_that_are_always_answered() {
         let connections = connections(1, 2);
         let [first, second, third] = [(); 3].map(|()| admitted(&connections));
-        first.begin_answer(true).expect("the common place");
+        first.begin_answer(true).expect("outside the reserve");
         assert_eq!(second.begin_answer(false), Err(NoCapacity::Full));
-        third.begin_answer(true).expect("a place in the reserve");
+        third.begin_answer(true).expect("in the reserve");
         drop(third);
         assert_eq!(second.begin_answer(false), Err(NoCapacity::Full));
         first.answered();
-        second.begin_answer(false).expect("the common place");
+        second.begin_answer(false).expect("outside the reserve");
         drop((first, second));
         let table = connections.table();
         assert_eq!((table.open, table.answering), (0, 0));
@@ -256,7 +256,7 @@ mod tests {
         let connections = connections(1, 1);
         let (first, second) = (admitted(&connections), admitted(&connections));
         for connection in [&first, &second] {
-            connection.begin_answer(true).expect("a place");
+            connection.begin_answer(true).expect("admitted");
         }
         let mut admitted = Box::pin(connections.admit());
         assert!((&mut admitted).now_or_never().is_none());

@@ -137,7 +137,7 @@ async fn serve_connection(stream: TcpStream, client: Client, stop: CancellationT
     // Small frames must not wait for each other.
     let _ = stream.set_nodelay(true);
     let _ = socket2::SockRef::from(&stream).set_tcp_user_timeout(Some(STALLED_AFTER));
-    let place = Arc::clone(&client.connection);
+    let admitted = Arc::clone(&client.connection);
     let head_timeout = client.service.limits.head_timeout;
     let client = Arc::new(client);
     let service = service_fn(move |request| answer(Arc::clone(&client), request));
@@ -154,7 +154,7 @@ async fn serve_connection(stream: TcpStream, client: Client, stop: CancellationT
             connection.as_mut().graceful_shutdown();
             connection.await
         }
-        () = place.evicted.cancelled() => {
+        () = admitted.evicted.cancelled() => {
             // An idle connection closes at once; an incomplete request is cut off.
             connection.as_mut().graceful_shutdown();
             tokio::time::timeout(EVICTION_GRACE, connection).await.unwrap_or(Ok(()))

@@ -56,11 +56,11 @@ pub(super) fn upgrade(
     let headers = request.headers();
     let accept = accept_key(&request)?;
     let offered = Offered::read(headers);
-    let place = auth::admit(&state, headers, offered.token, id).and_then(|(account, id)| {
+    let admission = auth::admit(&state, headers, offered.token, id).and_then(|(account, id)| {
         let permit = state.watchers.admit(address)?;
         Ok((account, id, permit))
     });
-    let admitted = match place {
+    let admitted = match admission {
         Ok(admitted) => Ok(admitted),
         // A foreign page needs no close code.
         Err(problem) if problem.status == StatusCode::FORBIDDEN => return Err(problem),
