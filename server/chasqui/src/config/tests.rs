@@ -297,7 +297,7 @@ fn a_secret_of_digits_alone_is_a_secret() {
 
 #[test]
 fn the_configuration_in_the_readme_works() {
-    let readme = include_str!("../../../README.md");
+    let readme = include_str!("../../../../README.md");
     let (_, rest) = readme.split_once("```toml\n").expect("a configuration");
     let (text, _) = rest.split_once("```").expect("its end");
     let hash = format!("sha256:{}", "0".repeat(64));

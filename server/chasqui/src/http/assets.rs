@@ -18,12 +18,12 @@ const SCRIPTS: [Asset; 2] = [
     Asset {
         name: "chasqui.js",
         content_type: JAVASCRIPT,
-        body: include_bytes!("../../../js-client/dist/chasqui.js"),
+        body: include_bytes!("../../../../js-client/dist/chasqui.js"),
     },
     Asset {
         name: "chasqui.iife.js",
         content_type: JAVASCRIPT,
-        body: include_bytes!("../../../js-client/dist/chasqui.iife.js"),
+        body: include_bytes!("../../../../js-client/dist/chasqui.iife.js"),
     },
 ];
 
@@ -93,7 +93,7 @@ mod tests {
 
     #[test]
     fn the_readme_prints_the_integrity_of_what_is_served() {
-        let readme = include_str!("../../../README.md");
+        let readme = include_str!("../../../../README.md");
         for script in &SCRIPTS {
             let integrity = format!("sha384-{}", STANDARD.encode(Sha384::digest(script.body)));
             assert!(
@@ -108,7 +108,7 @@ mod tests {
 
     #[test]
     fn the_client_has_the_servers_version() {
-        let package = include_str!("../../../js-client/package.json");
+        let package = include_str!("../../../../js-client/package.json");
         let version = format!("\"version\": \"{}\"", env!("CARGO_PKG_VERSION"));
         assert!(
             package.contains(&version),

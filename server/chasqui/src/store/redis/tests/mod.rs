@@ -31,7 +31,7 @@ struct Alone {
 }
 
 /// `ACL SETUSER chasqui on >secret …`
-const GUIDE: &str = include_str!("../../../../../OPERATING.md");
+const GUIDE: &str = include_str!("../../../../../../OPERATING.md");
 
 impl Alone {
     fn settings(&self) -> Settings {
