@@ -345,7 +345,7 @@ fn fresh_key() -> Secret {
 mod tests {
     use super::storage::Engine;
     use super::*;
-    use crate::store::sqlite::Location;
+    use crate::store::sqlite::DatabaseLocation;
 
     #[tokio::test]
     async fn a_panic_in_the_stores_writer_ends_the_process() {
@@ -367,7 +367,7 @@ mod tests {
         )
         .expect("valid");
         let listeners = Listeners::bind(&config).await.expect("free ports");
-        let opened = storage::sqlite(&Location::Memory).expect("opened");
+        let opened = storage::sqlite(&DatabaseLocation::Memory).expect("opened");
         let Engine::Sqlite(store) = &opened.engine else {
             panic!("it is SQLite");
         };

@@ -3,7 +3,7 @@
 use crate::app::storage;
 use crate::config::{Config, Storage};
 use crate::khipu;
-use crate::store::sqlite::{Condition, Location, SqliteStore};
+use crate::store::sqlite::{DatabaseLocation, DatabaseState, SqliteStore};
 
 /// What is fine and what is not, each in one line for people. Never shows a secret.
 pub async fn examine(config: &Config) -> Vec<Result<String, String>> {
@@ -28,17 +28,17 @@ pub async fn examine(config: &Config) -> Vec<Result<String, String>> {
 /// A running installation is left alone, and an older file as it is: migrating it would lock out the chasqui that it is of.
 async fn examine_storage(storage: &Storage) -> Result<String, String> {
     if let Storage::File(path) = storage {
-        let location = Location::File(path.clone());
-        let condition = SqliteStore::condition(&location, &Default::default())
+        let location = DatabaseLocation::File(path.clone());
+        let condition = SqliteStore::state(&location, &Default::default())
             .map_err(|error| format!("storage.url: {error}"))?;
         match condition {
-            Condition::InUse => return Ok("storage is in use by a running chasqui".to_owned()),
-            Condition::Older { version, current } => {
+            DatabaseState::InUse => return Ok("storage is in use by a running chasqui".to_owned()),
+            DatabaseState::Older { version, current } => {
                 return Ok(format!(
                     "storage can be written to; its schema version is {version}, chasqui serve takes it to {current}"
                 ));
             }
-            Condition::Ready => {}
+            DatabaseState::Ready => {}
         }
     }
     let (opened, findings) = storage::open_now(storage)
@@ -60,10 +60,14 @@ async fn examine_storage(storage: &Storage) -> Result<String, String> {
 mod tests {
     use super::*;
 
-    fn a_file() -> (tempfile::TempDir, Storage, Location) {
+    fn a_file() -> (tempfile::TempDir, Storage, DatabaseLocation) {
         let directory = tempfile::tempdir().expect("directory");
         let path = directory.path().join("chasqui.db");
-        (directory, Storage::File(path.clone()), Location::File(path))
+        (
+            directory,
+            Storage::File(path.clone()),
+            DatabaseLocation::File(path),
+        )
     }
 
     #[tokio::test]

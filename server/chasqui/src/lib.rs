@@ -7,7 +7,7 @@ pub mod app;
 pub mod config;
 pub mod telemetry;
 
-pub mod payment;
+pub use chasqui_payment as payment;
 
 pub mod gateway;
 pub mod reconciler;

@@ -13,7 +13,7 @@ use crate::relay::redis::RedisRelay;
 use crate::relay::{LocalRelay, Relay, RelayListener};
 use crate::store::Store;
 use crate::store::redis::RedisStore;
-use crate::store::sqlite::{Location, SqliteStore};
+use crate::store::sqlite::{DatabaseLocation, SqliteStore};
 
 /// How long a Redis is waited for at start: one that starts beside us takes a moment, and one that is not there is better
 /// told to whoever started us than waited for in silence.
@@ -62,8 +62,8 @@ impl Opened {
 /// Waits a while for a Redis that is not there yet.
 pub(super) async fn open(storage: &Storage) -> Result<Opened, AppError> {
     let settings = match storage {
-        Storage::Memory => return sqlite(&Location::Memory),
-        Storage::File(path) => return sqlite(&Location::File(path.clone())),
+        Storage::Memory => return sqlite(&DatabaseLocation::Memory),
+        Storage::File(path) => return sqlite(&DatabaseLocation::File(path.clone())),
         Storage::Redis(settings) => settings,
     };
     let deadline = Instant::now() + START_PATIENCE;
@@ -87,8 +87,10 @@ pub(super) async fn open(storage: &Storage) -> Result<Opened, AppError> {
 /// Once, without waiting: for whoever only wants to know. What is not as it should be comes beside it.
 pub(crate) async fn open_now(storage: &Storage) -> Result<(Opened, Vec<Finding>), AppError> {
     let settings = match storage {
-        Storage::Memory => return Ok((sqlite(&Location::Memory)?, Vec::new())),
-        Storage::File(path) => return Ok((sqlite(&Location::File(path.clone()))?, Vec::new())),
+        Storage::Memory => return Ok((sqlite(&DatabaseLocation::Memory)?, Vec::new())),
+        Storage::File(path) => {
+            return Ok((sqlite(&DatabaseLocation::File(path.clone()))?, Vec::new()));
+        }
         Storage::Redis(settings) => settings,
     };
     try_open(settings).await
@@ -122,7 +124,7 @@ fn refuse(findings: &[Finding]) -> Result<(), AppError> {
     }
 }
 
-pub(super) fn sqlite(location: &Location) -> Result<Opened, AppError> {
+pub(super) fn sqlite(location: &DatabaseLocation) -> Result<Opened, AppError> {
     let store = SqliteStore::open(location, &Default::default()).map_err(AppError::Store)?;
     let store = Arc::new(store);
     Ok(Opened {

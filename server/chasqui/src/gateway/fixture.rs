@@ -15,7 +15,7 @@ use crate::payment::{Kind, NewJob, Observation, PaymentId, Source, StatusUpdate,
 use crate::push::{Hub, Intervals};
 use crate::relay::{LocalRelay, RelayListener};
 use crate::store::Store;
-use crate::store::sqlite::{Limits, Location, SqliteStore};
+use crate::store::sqlite::{DatabaseLocation, SqliteLimits, SqliteStore};
 
 /// No test waits longer than this for what it expects.
 pub(crate) const DEADLINE: Duration = Duration::from_secs(20);
@@ -42,12 +42,12 @@ pub(crate) struct Stage {
 
 impl Stage {
     pub(crate) fn in_memory() -> Self {
-        Self::over(&Location::Memory, None, NO_KHIPU)
+        Self::over(&DatabaseLocation::Memory, None, NO_KHIPU)
     }
 
     /// In memory, before a Khipu of the test's own.
     pub(crate) fn before(khipu_url: &str) -> Self {
-        Self::over(&Location::Memory, None, khipu_url)
+        Self::over(&DatabaseLocation::Memory, None, khipu_url)
     }
 
     /// A store that can be broken.
@@ -55,14 +55,18 @@ impl Stage {
         let directory = tempfile::tempdir().expect("directory");
         let path = directory.path().join("chasqui.db");
         Self::over(
-            &Location::File(path.clone()),
+            &DatabaseLocation::File(path.clone()),
             Some((directory, path)),
             NO_KHIPU,
         )
     }
 
-    fn over(location: &Location, file: Option<(TempDir, PathBuf)>, khipu_url: &str) -> Self {
-        let store = SqliteStore::open(location, &Limits::default()).expect("open");
+    fn over(
+        location: &DatabaseLocation,
+        file: Option<(TempDir, PathBuf)>,
+        khipu_url: &str,
+    ) -> Self {
+        let store = SqliteStore::open(location, &SqliteLimits::default()).expect("open");
         let store: Arc<dyn Store> = Arc::new(store);
         let config = Config::from_toml(&CONFIGURATION.replace(NO_KHIPU, khipu_url)).expect("valid");
         let hub = Arc::new(Hub::new(

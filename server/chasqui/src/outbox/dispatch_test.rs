@@ -19,7 +19,7 @@ use crate::khipu::signature as khipu;
 use crate::payment::{
     AccountName, NewJob, Observation, Payment, PaymentId, Reported, Source, Verdict, Version,
 };
-use crate::store::sqlite::{Location, SqliteStore};
+use crate::store::sqlite::{DatabaseLocation, SqliteStore};
 use crate::store::{JobAttempt, JobResult, Store, StoredNotification};
 
 /// How long after the attempt the next one is due.
@@ -354,7 +354,7 @@ async fn an_account_that_hangs_with_thousands_due_does_not_keep_another_waiting(
     const HANGING: usize = 2000;
     let (hangs, mut answers) = (Receiver::start().await, Receiver::start().await);
     let directory = tempfile::tempdir().expect("directory");
-    let location = Location::File(directory.path().join("chasqui.db"));
+    let location = DatabaseLocation::File(directory.path().join("chasqui.db"));
     let store = SqliteStore::open(&location, &Default::default()).expect("store");
     let store: Arc<dyn Store> = Arc::new(store);
     let named = |name: &str, url| Account {

@@ -13,14 +13,14 @@ use crate::khipu::KhipuError;
 use crate::khipu::wire::FieldError;
 use crate::payment::{AccountName, Timestamp};
 use crate::store::Store;
-use crate::store::sqlite::{Limits, Location, SqliteStore};
+use crate::store::sqlite::{DatabaseLocation, SqliteLimits, SqliteStore};
 
 type Done = Result<&'static str, GatewayError>;
 
 const DEADLINE: Duration = Duration::from_secs(20);
 
 fn store() -> Arc<dyn IdempotencyStore> {
-    Arc::new(SqliteStore::open(&Location::Memory, &Limits::default()).expect("open"))
+    Arc::new(SqliteStore::open(&DatabaseLocation::Memory, &SqliteLimits::default()).expect("open"))
 }
 
 fn request(key: &str) -> IdempotentRequest {
@@ -191,12 +191,12 @@ async fn work_that_panics_may_have_been_done() {
 async fn a_key_that_was_begun_although_the_store_gave_no_answer_is_let_go() {
     let directory = tempfile::tempdir().expect("directory");
     let path = directory.path().join("chasqui.db");
-    let limits = Limits {
+    let limits = SqliteLimits {
         answer_wait: Duration::from_millis(100),
-        ..Limits::default()
+        ..SqliteLimits::default()
     };
     let store: Arc<dyn Store> =
-        Arc::new(SqliteStore::open(&Location::File(path.clone()), &limits).expect("open"));
+        Arc::new(SqliteStore::open(&DatabaseLocation::File(path.clone()), &limits).expect("open"));
     let shell = rusqlite::Connection::open(&path).expect("shell");
     shell.execute_batch("BEGIN IMMEDIATE").expect("lock");
     let heard = once(store.clone(), request("k"), pending(), render).await;

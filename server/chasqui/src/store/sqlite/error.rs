@@ -1,10 +1,36 @@
-//! SQLite's troubles in words that say what to do.
+//! SQLite's errors in words that say what to do.
 
 use rusqlite::ErrorCode;
 
 use crate::store::StoreError;
 
-impl From<rusqlite::Error> for StoreError {
+/// Why an operation on the database has no effect. It becomes a [`StoreError`] when it leaves the database's thread.
+#[derive(Debug, PartialEq, Eq)]
+pub(super) enum DatabaseError {
+    WrongAccount,
+    Unavailable(String),
+}
+
+impl DatabaseError {
+    /// For the caller of every operation of a group that is not committed.
+    pub(super) fn reason(&self) -> String {
+        match self {
+            Self::Unavailable(text) => text.clone(),
+            Self::WrongAccount => StoreError::WrongAccount.to_string(),
+        }
+    }
+}
+
+impl From<DatabaseError> for StoreError {
+    fn from(error: DatabaseError) -> Self {
+        match error {
+            DatabaseError::WrongAccount => Self::WrongAccount,
+            DatabaseError::Unavailable(text) => Self::Unavailable(text),
+        }
+    }
+}
+
+impl From<rusqlite::Error> for DatabaseError {
     fn from(error: rusqlite::Error) -> Self {
         let explanation = match error.sqlite_error_code() {
             Some(ErrorCode::DiskFull) => "the disk is full, free some space",
@@ -24,13 +50,5 @@ impl From<rusqlite::Error> for StoreError {
             _ => return Self::Unavailable(error.to_string()),
         };
         Self::Unavailable(format!("{explanation} ({error})"))
-    }
-}
-
-/// Without the words that every unavailability begins with.
-pub(super) fn reason(error: &StoreError) -> String {
-    match error {
-        StoreError::Unavailable(text) => text.clone(),
-        StoreError::WrongAccount => error.to_string(),
     }
 }

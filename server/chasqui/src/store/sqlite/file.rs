@@ -8,7 +8,7 @@ use std::time::Duration;
 
 use rusqlite::{Connection, OpenFlags};
 
-use crate::store::StoreError;
+use super::error::DatabaseError;
 
 /// What the write-ahead log is cut back to after a burst.
 const LOG_SIZE_LIMIT: i64 = 64 * 1024 * 1024;
@@ -25,9 +25,9 @@ pub(super) struct DatabaseFile {
 
 impl DatabaseFile {
     /// Takes the file, making it if there is none.
-    pub(super) fn take(path: &Path) -> Result<Self, StoreError> {
+    pub(super) fn take(path: &Path) -> Result<Self, DatabaseError> {
         Self::take_unless_in_use(path)?.ok_or_else(|| {
-            StoreError::Unavailable(format!(
+            DatabaseError::Unavailable(format!(
                 "another chasqui is using {}: stop it, or give this one a file of its own",
                 path.display()
             ))
@@ -35,7 +35,7 @@ impl DatabaseFile {
     }
 
     /// `None`: another process has it.
-    pub(super) fn take_unless_in_use(path: &Path) -> Result<Option<Self>, StoreError> {
+    pub(super) fn take_unless_in_use(path: &Path) -> Result<Option<Self>, DatabaseError> {
         // Two spellings of one file, or a link to it, must meet in one lock.
         let path = resolved(path).map_err(|error| unusable(path, &error))?;
         // The lock is a file of its own, taken before the store is touched: closing any handle on the store itself
@@ -48,16 +48,16 @@ impl DatabaseFile {
     }
 
     /// To look at the file as it is: demands nothing of it and changes nothing in it.
-    pub(super) fn open_as_it_is(&self, busy_wait: Duration) -> Result<Connection, StoreError> {
+    pub(super) fn open_as_it_is(&self, busy_wait: Duration) -> Result<Connection, DatabaseError> {
         self.open(OpenFlags::SQLITE_OPEN_READ_WRITE, busy_wait)
     }
 
-    pub(super) fn open_writer(&self, busy_wait: Duration) -> Result<Connection, StoreError> {
+    pub(super) fn open_writer(&self, busy_wait: Duration) -> Result<Connection, DatabaseError> {
         let connection = self.open(OpenFlags::SQLITE_OPEN_READ_WRITE, busy_wait)?;
         let mode: String =
             connection.pragma_update_and_check(None, "journal_mode", "wal", |row| row.get(0))?;
         if mode != "wal" {
-            return Err(StoreError::Unavailable(format!(
+            return Err(DatabaseError::Unavailable(format!(
                 "{} cannot keep a write-ahead log (journal mode stays {mode}): put it on a local disk",
                 self.path.display()
             )));
@@ -66,7 +66,7 @@ impl DatabaseFile {
         let synchronous: i64 =
             connection.pragma_query_value(None, "synchronous", |row| row.get(0))?;
         if synchronous != SYNCHRONOUS_FULL {
-            return Err(StoreError::Unavailable(format!(
+            return Err(DatabaseError::Unavailable(format!(
                 "{} cannot be written durably (synchronous stays {synchronous})",
                 self.path.display()
             )));
@@ -78,17 +78,28 @@ impl DatabaseFile {
     }
 
     /// Opened after the writer, which has made the log that a reader needs.
-    pub(super) fn open_reader(&self, busy_wait: Duration) -> Result<Connection, StoreError> {
+    pub(super) fn open_reader(&self, busy_wait: Duration) -> Result<Connection, DatabaseError> {
         self.open(OpenFlags::SQLITE_OPEN_READ_ONLY, busy_wait)
     }
 
     /// Each connection stays on one thread, so SQLite needs no mutex; a path is never read as a URI.
-    fn open(&self, access: OpenFlags, busy_wait: Duration) -> Result<Connection, StoreError> {
+    fn open(&self, access: OpenFlags, busy_wait: Duration) -> Result<Connection, DatabaseError> {
         let flags = access | OpenFlags::SQLITE_OPEN_NO_MUTEX;
         let connection = Connection::open_with_flags(&self.path, flags)?;
         connection.busy_timeout(busy_wait)?;
         Ok(connection)
     }
+}
+
+pub(super) fn open_in_memory() -> Result<Connection, DatabaseError> {
+    let connection = Connection::open_in_memory()?;
+    connection.pragma_update(None, "foreign_keys", true)?;
+    Ok(connection)
+}
+
+/// SQLite refuses the transaction where the file cannot be written to.
+pub(super) fn check_writable(connection: &Connection) -> Result<(), DatabaseError> {
+    Ok(connection.execute_batch("BEGIN IMMEDIATE; ROLLBACK")?)
 }
 
 fn resolved(path: &Path) -> io::Result<PathBuf> {
@@ -107,7 +118,7 @@ fn resolved(path: &Path) -> io::Result<PathBuf> {
     }
 }
 
-fn lock(path: &Path) -> Result<Option<File>, StoreError> {
+fn lock(path: &Path) -> Result<Option<File>, DatabaseError> {
     let mut lock_path = OsString::from(path);
     lock_path.push(".lock");
     let lock_path = PathBuf::from(lock_path);
@@ -152,8 +163,8 @@ fn sync_directory(path: &Path) -> io::Result<()> {
     Ok(())
 }
 
-fn unusable(path: &Path, error: &io::Error) -> StoreError {
-    StoreError::Unavailable(format!(
+fn unusable(path: &Path, error: &io::Error) -> DatabaseError {
+    DatabaseError::Unavailable(format!(
         "{} cannot be used: {error}: check its path and permissions",
         path.display()
     ))

@@ -3,17 +3,19 @@
 use bytes::Bytes;
 use rusqlite::OptionalExtension;
 
+use super::columns::RowExt;
+use super::error::DatabaseError;
 use super::statement_cache::StatementCache;
 use crate::payment::Timestamp;
 use crate::store::{
     BeginOutcome, Completion, EXPIRED_PER_BEGIN, IDEMPOTENCY_TERM, IN_PROGRESS_LIMIT,
-    IdempotencyKey, IdempotentRequest, StoreError, StoredResponse,
+    IdempotencyKey, IdempotentRequest, StoredResponse,
 };
 
 pub(super) fn begin(
     db: &mut StatementCache<'_>,
     request: &IdempotentRequest,
-) -> Result<BeginOutcome, StoreError> {
+) -> Result<BeginOutcome, DatabaseError> {
     let expired = request.at.minus(IDEMPOTENCY_TERM);
     match find(db, &request.key)? {
         Some(kept) if kept.begun_at > expired => Ok(kept.begun(request)),
@@ -29,7 +31,7 @@ pub(super) fn complete(
     db: &mut StatementCache<'_>,
     request: &IdempotentRequest,
     finished: &Completion,
-) -> Result<(), StoreError> {
+) -> Result<(), DatabaseError> {
     let held = find(db, &request.key)?
         .is_some_and(|kept| kept.standing == "under_way" && kept.arrival == arrival(request));
     match finished {
@@ -64,19 +66,19 @@ impl Kept {
     }
 }
 
-fn find(db: &mut StatementCache<'_>, key: &IdempotencyKey) -> Result<Option<Kept>, StoreError> {
+fn find(db: &mut StatementCache<'_>, key: &IdempotencyKey) -> Result<Option<Kept>, DatabaseError> {
     let kept = db
         .statement(
             "SELECT fingerprint, arrival, begun_at, standing, status, body FROM idempotency
              WHERE account = ?1 AND route = ?2 AND key = ?3",
         )?
-        .query_row((&key.account, key.route, &key.key), |row| {
+        .query_row((key.account.as_str(), key.route, &key.key), |row| {
             let status: Option<u16> = row.get("status")?;
             let body: Option<Vec<u8>> = row.get("body")?;
             Ok(Kept {
                 fingerprint: row.get("fingerprint")?,
                 arrival: row.get("arrival")?,
-                begun_at: row.get("begun_at")?,
+                begun_at: row.value("begun_at")?,
                 standing: row.get("standing")?,
                 answer: status.zip(body).map(|(status, body)| StoredResponse {
                     status,
@@ -92,7 +94,7 @@ fn keep(
     db: &mut StatementCache<'_>,
     request: &IdempotentRequest,
     expired: Timestamp,
-) -> Result<BeginOutcome, StoreError> {
+) -> Result<BeginOutcome, DatabaseError> {
     let IdempotencyKey {
         account,
         route,
@@ -104,19 +106,19 @@ fn keep(
              VALUES (?1, ?2, ?3, ?4, ?5, ?6, 'under_way')",
     )?
     .execute((
-        account,
+        account.as_str(),
         route,
         key,
         request.fingerprint,
         arrival(request),
-        request.at,
+        request.at.unix_ms(),
     ))?;
     let limit = i64::try_from(EXPIRED_PER_BEGIN).unwrap_or(i64::MAX);
     db.statement(
         "DELETE FROM idempotency WHERE rowid IN
              (SELECT rowid FROM idempotency WHERE begun_at <= ?1 ORDER BY begun_at LIMIT ?2)",
     )?
-    .execute((expired, limit))?;
+    .execute((expired.unix_ms(), limit))?;
     Ok(BeginOutcome::Started)
 }
 
@@ -125,13 +127,13 @@ fn end(
     key: &IdempotencyKey,
     standing: &str,
     answer: Option<&StoredResponse>,
-) -> Result<(), StoreError> {
+) -> Result<(), DatabaseError> {
     db.statement(
         "UPDATE idempotency SET standing = ?4, status = ?5, body = ?6
              WHERE account = ?1 AND route = ?2 AND key = ?3",
     )?
     .execute((
-        &key.account,
+        key.account.as_str(),
         key.route,
         &key.key,
         standing,
@@ -141,9 +143,9 @@ fn end(
     Ok(())
 }
 
-fn forget(db: &mut StatementCache<'_>, key: &IdempotencyKey) -> Result<(), StoreError> {
+fn forget(db: &mut StatementCache<'_>, key: &IdempotencyKey) -> Result<(), DatabaseError> {
     db.statement("DELETE FROM idempotency WHERE account = ?1 AND route = ?2 AND key = ?3")?
-        .execute((&key.account, key.route, &key.key))?;
+        .execute((key.account.as_str(), key.route, &key.key))?;
     Ok(())
 }
 

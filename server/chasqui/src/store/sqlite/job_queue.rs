@@ -2,23 +2,25 @@
 
 use rusqlite::{Connection, OptionalExtension};
 
+use super::columns::RowExt;
+use super::error::DatabaseError;
 use super::statement_cache::StatementCache;
 use crate::payment::{JobKind, PaymentId, Priority, Timestamp};
-use crate::store::{JobResult, LeasedJob, StoreError};
+use crate::store::{JobResult, LeasedJob};
 
 /// Once a payment, ever: a row that is done or dead stays as it is.
 pub(super) fn schedule_delivery(
     db: &mut StatementCache<'_>,
     id: &PaymentId,
     due_at: Timestamp,
-) -> Result<(), StoreError> {
+) -> Result<(), DatabaseError> {
     db.statement(
         "INSERT INTO job (payment_id, kind, standing, due_at, attempts)
              VALUES (?1, ?2, 'open', ?3, 0)
              ON CONFLICT (payment_id, kind) DO UPDATE SET due_at = excluded.due_at
              WHERE standing = 'open' AND attempts = 0 AND excluded.due_at < due_at",
     )?
-    .execute((id, JobKind::Delivery, due_at))?;
+    .execute((id.as_str(), JobKind::Delivery.as_str(), due_at.unix_ms()))?;
     Ok(())
 }
 
@@ -29,14 +31,19 @@ pub(super) fn schedule_check(
     id: &PaymentId,
     due_at: Timestamp,
     priority: Priority,
-) -> Result<(), StoreError> {
+) -> Result<(), DatabaseError> {
     let leased = db
         .statement(
             "UPDATE job SET again_at = min(coalesce(again_at, ?3), ?3),
                     again_priority = min(coalesce(again_priority, ?4), ?4)
              WHERE payment_id = ?1 AND kind = ?2 AND lease_token IS NOT NULL",
         )?
-        .execute((id, JobKind::Check, due_at, priority))?;
+        .execute((
+            id.as_str(),
+            JobKind::Check.as_str(),
+            due_at.unix_ms(),
+            priority.rank(),
+        ))?;
     if leased == 0 {
         db
             .statement(
@@ -47,7 +54,7 @@ pub(super) fn schedule_check(
                      priority = iif(standing = 'open', min(priority, excluded.priority), excluded.priority),
                      attempts = 0, standing = 'open'",
             )?
-            .execute((id, JobKind::Check, due_at, priority))?;
+            .execute((id.as_str(), JobKind::Check.as_str(), due_at.unix_ms(), priority.rank()))?;
     }
     Ok(())
 }
@@ -57,18 +64,18 @@ pub(super) fn end_checks(
     db: &mut StatementCache<'_>,
     id: &PaymentId,
     cross_check: Option<Timestamp>,
-) -> Result<(), StoreError> {
+) -> Result<(), DatabaseError> {
     let leased = db
         .statement(
             "UPDATE job SET again_at = ?3, again_priority = ?4
              WHERE payment_id = ?1 AND kind = ?2 AND lease_token IS NOT NULL",
         )?
         .execute((
-            id,
-            JobKind::Check,
-            cross_check,
+            id.as_str(),
+            JobKind::Check.as_str(),
+            cross_check.map(Timestamp::unix_ms),
             // Without a time there is nothing whose priority it could be.
-            cross_check.map(|_| Priority::CrossCheck),
+            cross_check.map(|_| Priority::CrossCheck.rank()),
         ))?;
     if leased > 0 {
         return Ok(());
@@ -86,7 +93,7 @@ pub(super) fn lease_due(
     now: Timestamp,
     limit: usize,
     leased_until: Timestamp,
-) -> Result<Vec<LeasedJob>, StoreError> {
+) -> Result<Vec<LeasedJob>, DatabaseError> {
     let mut leased = Vec::new();
     for priority in Priority::ALL {
         let room = i64::try_from(limit - leased.len()).unwrap_or(i64::MAX);
@@ -97,15 +104,18 @@ pub(super) fn lease_due(
                    AND (lease_token IS NULL OR leased_until <= ?3)
                  ORDER BY due_at LIMIT ?4",
             )?
-            .query_map((kind, priority, now, room), |row| {
-                Ok(LeasedJob {
-                    kind,
-                    payment_id: row.get(0)?,
-                    attempts: row.get(1)?,
-                    priority,
-                    token: new_token(),
-                })
-            })?
+            .query_map(
+                (kind.as_str(), priority.rank(), now.unix_ms(), room),
+                |row| {
+                    Ok(LeasedJob {
+                        kind,
+                        payment_id: row.value(0)?,
+                        attempts: row.get(1)?,
+                        priority,
+                        token: new_token(),
+                    })
+                },
+            )?
             .collect::<Result<Vec<_>, _>>()?;
         leased.extend(due);
     }
@@ -114,14 +124,19 @@ pub(super) fn lease_due(
             "UPDATE job SET lease_token = ?3, leased_until = ?4
                  WHERE payment_id = ?1 AND kind = ?2",
         )?
-        .execute((&lease.payment_id, kind, column(lease.token), leased_until))?;
+        .execute((
+            lease.payment_id.as_str(),
+            kind.as_str(),
+            column(lease.token),
+            leased_until.unix_ms(),
+        ))?;
     }
     Ok(leased)
 }
 
 /// The process that held these leases is gone, for the file belongs to one: its checks are due as they were, or as they were
 /// asked for meanwhile. Deliveries keep their leases: an attempt may have reached its merchant a moment ago.
-pub(super) fn release_checks(connection: &Connection) -> Result<(), StoreError> {
+pub(super) fn release_checks(connection: &Connection) -> Result<(), DatabaseError> {
     let cross_check = Priority::CrossCheck.rank();
     connection.execute(
         "UPDATE job SET
@@ -132,7 +147,7 @@ pub(super) fn release_checks(connection: &Connection) -> Result<(), StoreError> 
             attempts = CASE WHEN again_at IS NULL THEN attempts ELSE 0 END,
             lease_token = NULL, leased_until = NULL, again_at = NULL, again_priority = NULL
          WHERE kind = ?1 AND lease_token IS NOT NULL",
-        (JobKind::Check, cross_check),
+        (JobKind::Check.as_str(), cross_check),
     )?;
     Ok(())
 }
@@ -140,13 +155,13 @@ pub(super) fn release_checks(connection: &Connection) -> Result<(), StoreError> 
 pub(super) fn next_due(
     db: &mut StatementCache<'_>,
     kind: JobKind,
-) -> Result<Option<Timestamp>, StoreError> {
+) -> Result<Option<Timestamp>, DatabaseError> {
     let mut earliest: Option<Timestamp> = db
         .statement(
             "SELECT min(max(due_at, leased_until)) FROM job
              WHERE kind = ?1 AND lease_token IS NOT NULL",
         )?
-        .query_row([kind], |row| row.get(0))?;
+        .query_row([kind.as_str()], |row| row.value(0))?;
     for priority in Priority::ALL {
         let free: Option<Timestamp> = db
             .statement(
@@ -154,7 +169,7 @@ pub(super) fn next_due(
                  WHERE kind = ?1 AND priority = ?2 AND standing = 'open' AND lease_token IS NULL
                  ORDER BY due_at LIMIT 1",
             )?
-            .query_row((kind, priority), |row| row.get(0))
+            .query_row((kind.as_str(), priority.rank()), |row| row.value(0))
             .optional()?;
         earliest = earliest.into_iter().chain(free).min();
     }
@@ -165,17 +180,21 @@ pub(super) fn finish(
     db: &mut StatementCache<'_>,
     leased: &LeasedJob,
     settlement: JobResult,
-) -> Result<bool, StoreError> {
+) -> Result<bool, DatabaseError> {
     let holds = db
         .statement(
             "SELECT again_at, again_priority FROM job
              WHERE payment_id = ?1 AND kind = ?2 AND lease_token = ?3",
         )?
         .query_row(
-            (&leased.payment_id, leased.kind, column(leased.token)),
+            (
+                leased.payment_id.as_str(),
+                leased.kind.as_str(),
+                column(leased.token),
+            ),
             |row| {
-                let priority: Option<Priority> = row.get(1)?;
-                let again_at: Option<Timestamp> = row.get(0)?;
+                let priority: Option<Priority> = row.value(1)?;
+                let again_at: Option<Timestamp> = row.value(0)?;
                 Ok(again_at.map(|due_at| (due_at, priority.unwrap_or_default())))
             },
         )
@@ -215,13 +234,19 @@ fn put_back(
     due_at: Timestamp,
     priority: Priority,
     attempts: u32,
-) -> Result<(), StoreError> {
+) -> Result<(), DatabaseError> {
     db.statement(
         "UPDATE job SET due_at = ?3, priority = ?4, attempts = ?5,
                     lease_token = NULL, leased_until = NULL, again_at = NULL, again_priority = NULL
              WHERE payment_id = ?1 AND kind = ?2",
     )?
-    .execute((&leased.payment_id, leased.kind, due_at, priority, attempts))?;
+    .execute((
+        leased.payment_id.as_str(),
+        leased.kind.as_str(),
+        due_at.unix_ms(),
+        priority.rank(),
+        attempts,
+    ))?;
     Ok(())
 }
 
@@ -230,19 +255,24 @@ fn close(
     leased: &LeasedJob,
     standing: &str,
     attempts: u32,
-) -> Result<(), StoreError> {
+) -> Result<(), DatabaseError> {
     db.statement(
         "UPDATE job SET standing = ?3, attempts = ?4,
                     lease_token = NULL, leased_until = NULL, again_at = NULL, again_priority = NULL
              WHERE payment_id = ?1 AND kind = ?2",
     )?
-    .execute((&leased.payment_id, leased.kind, standing, attempts))?;
+    .execute((
+        leased.payment_id.as_str(),
+        leased.kind.as_str(),
+        standing,
+        attempts,
+    ))?;
     Ok(())
 }
 
-fn forget(db: &mut StatementCache<'_>, id: &PaymentId, kind: JobKind) -> Result<(), StoreError> {
+fn forget(db: &mut StatementCache<'_>, id: &PaymentId, kind: JobKind) -> Result<(), DatabaseError> {
     db.statement("DELETE FROM job WHERE payment_id = ?1 AND kind = ?2")?
-        .execute((id, kind))?;
+        .execute((id.as_str(), kind.as_str()))?;
     Ok(())
 }
 

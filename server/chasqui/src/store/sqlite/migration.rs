@@ -2,7 +2,7 @@
 
 use rusqlite::{Connection, TransactionBehavior};
 
-use crate::store::StoreError;
+use super::error::DatabaseError;
 
 /// A step that has shipped is never edited: a change is a further step.
 pub(super) const STEPS: &[&str] = &[
@@ -15,7 +15,7 @@ pub(super) const STEPS: &[&str] = &[
 ];
 
 /// Takes the file through the steps that it lacks, each in its own transaction.
-pub(super) fn migrate(connection: &mut Connection, steps: &[&str]) -> Result<(), StoreError> {
+pub(super) fn migrate(connection: &mut Connection, steps: &[&str]) -> Result<(), DatabaseError> {
     let applied = applied(connection, steps)?;
     for (version, step) in (1i64..).zip(steps).skip(applied) {
         let transaction = connection.transaction_with_behavior(TransactionBehavior::Immediate)?;
@@ -27,11 +27,11 @@ pub(super) fn migrate(connection: &mut Connection, steps: &[&str]) -> Result<(),
 }
 
 /// How many of the steps the file has been through: its version.
-pub(super) fn applied(connection: &Connection, steps: &[&str]) -> Result<usize, StoreError> {
+pub(super) fn applied(connection: &Connection, steps: &[&str]) -> Result<usize, DatabaseError> {
     let found: i64 = connection.pragma_query_value(None, "user_version", |row| row.get(0))?;
     let applied = usize::try_from(found).unwrap_or(usize::MAX);
     if applied > steps.len() {
-        return Err(StoreError::Unavailable(format!(
+        return Err(DatabaseError::Unavailable(format!(
             "the file has schema version {found}, this chasqui knows versions up to {}: use a newer chasqui",
             steps.len()
         )));
@@ -211,7 +211,7 @@ mod tests {
             .pragma_update(None, "user_version", 99)
             .expect("pragma");
         let error = migrate(&mut connection, &["SELECT 1"]).expect_err("newer");
-        let text = error.to_string();
+        let text = error.reason();
         assert!(text.contains("99") && text.contains("up to 1"), "{text}");
     }
 }

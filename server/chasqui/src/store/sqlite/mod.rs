@@ -32,9 +32,10 @@ use std::time::Duration;
 use async_trait::async_trait;
 use rusqlite::Connection;
 
+use self::error::DatabaseError;
 use self::file::DatabaseFile;
 use self::poll_locks::PollLocks;
-use self::queue::{Crew, Failure};
+use self::queue::{PanicReport, ThreadPool};
 use self::statement_cache::StatementCache;
 use super::{
     BeginOutcome, Bucket, CallPacer, Completion, IdempotencyStore, IdempotentRequest, JobAttempt,
@@ -47,14 +48,14 @@ use crate::payment::{
 };
 
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub enum Location {
+pub enum DatabaseLocation {
     File(PathBuf),
     /// Gone with the process: for trying things out and for tests.
     Memory,
 }
 
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Limits {
+pub struct SqliteLimits {
     /// Writes that may wait. One more is refused: `Unavailable`.
     pub write_queue: usize,
     /// The most writes in one commit. What is beyond it waits for the next.
@@ -69,7 +70,7 @@ pub struct Limits {
     pub answer_wait: Duration,
 }
 
-impl Default for Limits {
+impl Default for SqliteLimits {
     fn default() -> Self {
         Self {
             write_queue: 4096,
@@ -84,7 +85,7 @@ impl Default for Limits {
 
 /// What is found at a location by looking.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Condition {
+pub enum DatabaseState {
     /// Another process has it open. Whether it is well is for that one to say.
     InUse,
     /// It lacks the last steps to today's schema; opening it takes them.
@@ -99,23 +100,23 @@ pub struct SqliteStore {
     /// `None` in memory, where the writer's connection is the only one there can be: a second connection to `:memory:`
     /// is a second database, and a shared cache lets readers see what is not committed yet. Reads then queue with the
     /// writes and are answered with their group.
-    readers: Option<Crew>,
-    writer: Crew,
+    readers: Option<ThreadPool>,
+    writer: ThreadPool,
     commits: Arc<AtomicU64>,
     poll_lock: PollLocks,
     /// One for each account that asks: accounts come from the configuration alone. In memory, as the turns are.
     buckets: Mutex<HashMap<AccountName, Bucket>>,
-    failure: Failure,
+    panic_report: PanicReport,
     /// Last, so that it is given up after the connections are closed.
     _file: Option<DatabaseFile>,
 }
 
 impl SqliteStore {
     /// Opens the store, making and migrating the file as needed. Blocks; for the start of a process.
-    pub fn open(location: &Location, limits: &Limits) -> Result<Self, StoreError> {
-        let failure = Failure::new(None);
+    pub fn open(location: &DatabaseLocation, limits: &SqliteLimits) -> Result<Self, StoreError> {
+        let panic_report = PanicReport::new(None);
         match location {
-            Location::File(path) => {
+            DatabaseLocation::File(path) => {
                 let file = DatabaseFile::take(path)?;
                 let mut connection = file.open_writer(limits.busy_wait)?;
                 migration::migrate(&mut connection, migration::STEPS)?;
@@ -123,35 +124,42 @@ impl SqliteStore {
                 let readers = (0..limits.readers.max(1))
                     .map(|_| file.open_reader(limits.busy_wait))
                     .collect::<Result<_, _>>()?;
-                let readers = reader::start(readers, limits, &failure)?;
-                Self::start(connection, Some(readers), Some(file), limits, failure)
+                let readers = reader::start(readers, limits, &panic_report)?;
+                Ok(Self::start(
+                    connection,
+                    Some(readers),
+                    Some(file),
+                    limits,
+                    panic_report,
+                )?)
             }
-            Location::Memory => {
-                let mut connection = Connection::open_in_memory()?;
-                connection.pragma_update(None, "foreign_keys", true)?;
+            DatabaseLocation::Memory => {
+                let mut connection = file::open_in_memory()?;
                 migration::migrate(&mut connection, migration::STEPS)?;
-                Self::start(connection, None, None, limits, failure)
+                Ok(Self::start(connection, None, None, limits, panic_report)?)
             }
         }
     }
 
     /// Looks without opening: no file is migrated. One that is not there is made, empty. Blocks.
-    pub fn condition(location: &Location, limits: &Limits) -> Result<Condition, StoreError> {
-        let Location::File(path) = location else {
-            return Ok(Condition::Ready);
+    pub fn state(
+        location: &DatabaseLocation,
+        limits: &SqliteLimits,
+    ) -> Result<DatabaseState, StoreError> {
+        let DatabaseLocation::File(path) = location else {
+            return Ok(DatabaseState::Ready);
         };
         let Some(file) = DatabaseFile::take_unless_in_use(path)? else {
-            return Ok(Condition::InUse);
+            return Ok(DatabaseState::InUse);
         };
         let connection = file.open_as_it_is(limits.busy_wait)?;
         let version = migration::applied(&connection, migration::STEPS)?;
-        // Refused where the file cannot be written to.
-        connection.execute_batch("BEGIN IMMEDIATE; ROLLBACK")?;
+        file::check_writable(&connection)?;
         let current = migration::STEPS.len();
         Ok(if (1..current).contains(&version) {
-            Condition::Older { version, current }
+            DatabaseState::Older { version, current }
         } else {
-            Condition::Ready
+            DatabaseState::Ready
         })
     }
 
@@ -163,9 +171,9 @@ impl SqliteStore {
     /// Done, with the reason, when the store can no longer work although its file may be well: one of its threads
     /// panicked. Only a process that starts again has it back.
     pub fn failed(&self) -> impl Future<Output = String> + Send + use<> {
-        let mut failure = self.failure.subscribe();
+        let mut panic_report = self.panic_report.subscribe();
         async move {
-            let reason = failure.wait_for(Option::is_some).await;
+            let reason = panic_report.wait_for(Option::is_some).await;
             let reason = reason.ok().and_then(|reason| reason.clone());
             match reason {
                 Some(reason) => reason,
@@ -177,19 +185,19 @@ impl SqliteStore {
 
     fn start(
         connection: Connection,
-        readers: Option<Crew>,
+        readers: Option<ThreadPool>,
         file: Option<DatabaseFile>,
-        limits: &Limits,
-        failure: Failure,
-    ) -> Result<Self, StoreError> {
+        limits: &SqliteLimits,
+        panic_report: PanicReport,
+    ) -> Result<Self, DatabaseError> {
         let commits = Arc::new(AtomicU64::new(0));
         Ok(Self {
             readers,
-            writer: writer::start(connection, limits, Arc::clone(&commits), &failure)?,
+            writer: writer::start(connection, limits, Arc::clone(&commits), &panic_report)?,
             commits,
             poll_lock: PollLocks::default(),
             buckets: Mutex::default(),
-            failure,
+            panic_report,
             _file: file,
         })
     }
@@ -203,15 +211,15 @@ impl SqliteStore {
     async fn write<T, W>(&self, work: W) -> Result<T, StoreError>
     where
         T: Send + 'static,
-        W: FnOnce(&mut StatementCache<'_>) -> Result<T, StoreError> + Send + 'static,
+        W: FnOnce(&mut StatementCache<'_>) -> Result<T, DatabaseError> + Send + 'static,
     {
         self.writer.run(work).await
     }
 
-    async fn look<T, W>(&self, work: W) -> Result<T, StoreError>
+    async fn read<T, W>(&self, work: W) -> Result<T, StoreError>
     where
         T: Send + 'static,
-        W: FnOnce(&mut StatementCache<'_>) -> Result<T, StoreError> + Send + 'static,
+        W: FnOnce(&mut StatementCache<'_>) -> Result<T, DatabaseError> + Send + 'static,
     {
         self.readers
             .as_ref()
@@ -225,17 +233,17 @@ impl SqliteStore {
 impl PaymentReader for SqliteStore {
     async fn intent(&self, reference: &PaymentReference) -> Result<Option<Intent>, StoreError> {
         let reference = reference.clone();
-        self.look(move |db| intents::find(db, &reference)).await
+        self.read(move |db| intents::find(db, &reference)).await
     }
 
     async fn payment(&self, id: &PaymentId) -> Result<Option<Payment>, StoreError> {
         let id = id.clone();
-        self.look(move |db| payments::find(db, &id)).await
+        self.read(move |db| payments::find(db, &id)).await
     }
 
     async fn states(&self, ids: &[PaymentId]) -> Result<Vec<Option<PaymentState>>, StoreError> {
         let ids = ids.to_vec();
-        self.look(move |db| ids.iter().map(|id| payments::state(db, id)).collect())
+        self.read(move |db| ids.iter().map(|id| payments::state(db, id)).collect())
             .await
     }
 
@@ -245,19 +253,19 @@ impl PaymentReader for SqliteStore {
         transaction_id: &str,
     ) -> Result<Vec<PaymentId>, StoreError> {
         let (account, transaction_id) = (account.clone(), transaction_id.to_owned());
-        self.look(move |db| payments::by_transaction(db, &account, &transaction_id))
+        self.read(move |db| payments::by_transaction(db, &account, &transaction_id))
             .await
     }
 
     async fn notification(&self, id: &PaymentId) -> Result<Option<StoredNotification>, StoreError> {
         let id = id.clone();
-        self.look(move |db| notifications::presentable(db, &id))
+        self.read(move |db| notifications::presentable(db, &id))
             .await
     }
 
     async fn timeline(&self, id: &PaymentId) -> Result<Vec<TimelineEntry>, StoreError> {
         let id = id.clone();
-        self.look(move |db| timeline::read(db, &id)).await
+        self.read(move |db| timeline::read(db, &id)).await
     }
 }
 
@@ -306,7 +314,7 @@ impl JobQueue for SqliteStore {
     }
 
     async fn next_due(&self, kind: JobKind) -> Result<Option<Timestamp>, StoreError> {
-        self.look(move |db| job_queue::next_due(db, kind)).await
+        self.read(move |db| job_queue::next_due(db, kind)).await
     }
 
     async fn finish(

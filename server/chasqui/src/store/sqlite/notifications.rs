@@ -3,10 +3,12 @@
 use rusqlite::OptionalExtension;
 use sha2::{Digest, Sha256};
 
+use super::columns::RowExt;
+use super::error::DatabaseError;
 use super::statement_cache::StatementCache;
 use super::timeline;
 use crate::payment::{Notification, PaymentId, Timestamp, Verdict};
-use crate::store::{StoreError, StoredNotification};
+use crate::store::StoredNotification;
 
 /// Whether its bytes are new. A copy is counted; the first one that agrees makes it agree, by its own signature.
 pub(super) fn keep(
@@ -14,11 +16,13 @@ pub(super) fn keep(
     id: &PaymentId,
     notification: &Notification,
     at: Timestamp,
-) -> Result<bool, StoreError> {
+) -> Result<bool, DatabaseError> {
     let digest: [u8; 32] = Sha256::digest(&notification.body).into();
     let known: Option<(i64, Verdict)> = db
         .statement("SELECT id, verdict FROM notification WHERE payment_id = ?1 AND digest = ?2")?
-        .query_row((id, digest), |row| Ok((row.get(0)?, row.get(1)?)))
+        .query_row((id.as_str(), digest), |row| {
+            Ok((row.get(0)?, row.value(1)?))
+        })
         .optional()?;
     let Some((key, verdict)) = known else {
         let key = db
@@ -28,12 +32,12 @@ pub(super) fn keep(
                  VALUES (?1, ?2, ?3, ?4, ?5, ?6, 1)",
             )?
             .insert((
-                id,
+                id.as_str(),
                 digest,
                 notification.body.as_ref(),
                 &notification.signature,
-                notification.verdict,
-                at,
+                notification.verdict.as_str(),
+                at.unix_ms(),
             ))?;
         timeline::notified(db, id, at, key)?;
         return Ok(true);
@@ -42,7 +46,7 @@ pub(super) fn keep(
         .execute([key])?;
     if verdict != Verdict::Agrees && notification.verdict == Verdict::Agrees {
         db.statement("UPDATE notification SET verdict = ?2, signature = ?3 WHERE id = ?1")?
-            .execute((key, Verdict::Agrees, &notification.signature))?;
+            .execute((key, Verdict::Agrees.as_str(), &notification.signature))?;
     }
     Ok(false)
 }
@@ -51,7 +55,7 @@ pub(super) fn keep(
 pub(super) fn presentable(
     db: &mut StatementCache<'_>,
     id: &PaymentId,
-) -> Result<Option<StoredNotification>, StoreError> {
+) -> Result<Option<StoredNotification>, DatabaseError> {
     let kept = db
         .statement(
             "SELECT body, signature, verdict, received_at FROM notification
@@ -59,17 +63,17 @@ pub(super) fn presentable(
         )?
         .query_row(
             (
-                id,
-                Verdict::Agrees,
-                Verdict::Stale,
-                Verdict::UnknownPayment,
+                id.as_str(),
+                Verdict::Agrees.as_str(),
+                Verdict::Stale.as_str(),
+                Verdict::UnknownPayment.as_str(),
             ),
             |row| {
                 Ok(StoredNotification {
                     body: row.get::<_, Vec<u8>>(0)?.into(),
                     signature: row.get(1)?,
-                    verdict: row.get(2)?,
-                    received_at: row.get(3)?,
+                    verdict: row.value(2)?,
+                    received_at: row.value(3)?,
                 })
             },
         )

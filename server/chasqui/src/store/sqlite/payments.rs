@@ -2,25 +2,27 @@
 
 use rusqlite::{OptionalExtension, Row};
 
+use super::columns::RowExt;
+use super::error::DatabaseError;
 use super::statement_cache::StatementCache;
 use super::{intents, job_queue, notifications, timeline};
 use crate::payment::{
-    AccountName, JobKind, MerchantUrls, Observation, Payment, PaymentId, PaymentState,
-    PaymentTerms, Priority, Version,
+    AccountName, JobKind, MerchantUrls, Observation, Payment, PaymentId, PaymentReference,
+    PaymentState, PaymentTerms, Priority, StatusReason, Timestamp, Version,
 };
-use crate::store::{BY_TRANSACTION_LIMIT, Outcome, StoreError};
+use crate::store::{BY_TRANSACTION_LIMIT, Outcome};
 
 pub(super) fn create(
     db: &mut StatementCache<'_>,
     payment: &Payment,
-) -> Result<Outcome, StoreError> {
+) -> Result<Outcome, DatabaseError> {
     if let Some(reference) = &payment.reference {
         intents::check_account(db, reference, &payment.account)?;
     }
     let known = match find(db, &payment.id)? {
         Some(known) if known.account != payment.account => {
             if known.terms.is_some() {
-                return Err(StoreError::WrongAccount);
+                return Err(DatabaseError::WrongAccount);
             }
             forget(db, &payment.id)?;
             None
@@ -53,7 +55,7 @@ pub(super) fn observe(
     db: &mut StatementCache<'_>,
     id: &PaymentId,
     observation: &Observation,
-) -> Result<Outcome, StoreError> {
+) -> Result<Outcome, DatabaseError> {
     let before = owned_state(db, id, &observation.account)?;
     let start = before.unwrap_or(PaymentState::created(observation.at));
     let after = match &observation.update {
@@ -102,10 +104,10 @@ pub(super) fn observe(
 pub(super) fn state(
     db: &mut StatementCache<'_>,
     id: &PaymentId,
-) -> Result<Option<PaymentState>, StoreError> {
+) -> Result<Option<PaymentState>, DatabaseError> {
     let state = db
         .statement("SELECT status, status_at, late, reason FROM payment WHERE id = ?1")?
-        .query_row([id], |row| state_from(row, 0))
+        .query_row([id.as_str()], |row| state_from(row, 0))
         .optional()?;
     Ok(state)
 }
@@ -113,14 +115,14 @@ pub(super) fn state(
 pub(super) fn find(
     db: &mut StatementCache<'_>,
     id: &PaymentId,
-) -> Result<Option<Payment>, StoreError> {
+) -> Result<Option<Payment>, DatabaseError> {
     let payment = db
         .statement(
             "SELECT status, status_at, late, reason, id, account, amount, currency, transaction_id,
                     return_url, cancel_url, notify_url, reference, payment_url, expires_at, created_at
              FROM payment WHERE id = ?1",
         )?
-        .query_row([id], from_row)
+        .query_row([id.as_str()], from_row)
         .optional()?;
     Ok(payment)
 }
@@ -129,14 +131,16 @@ pub(super) fn by_transaction(
     db: &mut StatementCache<'_>,
     account: &AccountName,
     transaction_id: &str,
-) -> Result<Vec<PaymentId>, StoreError> {
+) -> Result<Vec<PaymentId>, DatabaseError> {
     let limit = i64::try_from(BY_TRANSACTION_LIMIT).unwrap_or(i64::MAX);
     let ids = db
         .statement(
             "SELECT id FROM payment WHERE account = ?1 AND transaction_id = ?2
              ORDER BY created_at DESC, id DESC LIMIT ?3",
         )?
-        .query_map((account, transaction_id, limit), |row| row.get(0))?
+        .query_map((account.as_str(), transaction_id, limit), |row| {
+            row.value(0)
+        })?
         .collect::<Result<_, _>>()?;
     Ok(ids)
 }
@@ -185,14 +189,14 @@ fn begun(id: &PaymentId, observation: &Observation, state: PaymentState) -> Paym
 
 /// What another account's notification left of a payment that was unknown here. It owns nothing: Khipu's answer says whose
 /// the payment is, and what the other account sent about it goes.
-fn forget(db: &mut StatementCache<'_>, id: &PaymentId) -> Result<(), StoreError> {
+fn forget(db: &mut StatementCache<'_>, id: &PaymentId) -> Result<(), DatabaseError> {
     for statement in [
         "DELETE FROM job WHERE payment_id = ?1",
         "DELETE FROM record WHERE payment_id = ?1",
         "DELETE FROM notification WHERE payment_id = ?1",
         "DELETE FROM payment WHERE id = ?1",
     ] {
-        db.statement(statement)?.execute([id])?;
+        db.statement(statement)?.execute([id.as_str()])?;
     }
     Ok(())
 }
@@ -202,15 +206,15 @@ fn owned_state(
     db: &mut StatementCache<'_>,
     id: &PaymentId,
     account: &AccountName,
-) -> Result<Option<PaymentState>, StoreError> {
+) -> Result<Option<PaymentState>, DatabaseError> {
     let found = db
         .statement("SELECT account, status, status_at, late, reason FROM payment WHERE id = ?1")?
-        .query_row([id], |row| {
-            Ok((row.get::<_, AccountName>(0)?, state_from(row, 1)?))
+        .query_row([id.as_str()], |row| {
+            Ok((row.value::<AccountName>(0)?, state_from(row, 1)?))
         })
         .optional()?;
     match found {
-        Some((owner, _)) if owner != *account => Err(StoreError::WrongAccount),
+        Some((owner, _)) if owner != *account => Err(DatabaseError::WrongAccount),
         Some((_, state)) => Ok(Some(state)),
         None => Ok(None),
     }
@@ -220,15 +224,21 @@ fn move_on(
     db: &mut StatementCache<'_>,
     id: &PaymentId,
     state: &PaymentState,
-) -> Result<(), StoreError> {
+) -> Result<(), DatabaseError> {
     db.statement(
         "UPDATE payment SET status = ?2, status_at = ?3, late = ?4, reason = ?5 WHERE id = ?1",
     )?
-    .execute((id, state.version, state.at, state.late, state.reason))?;
+    .execute((
+        id.as_str(),
+        state.version.number(),
+        state.at.unix_ms(),
+        state.late,
+        state.reason.map(StatusReason::as_str),
+    ))?;
     Ok(())
 }
 
-fn save(db: &mut StatementCache<'_>, payment: &Payment) -> Result<(), StoreError> {
+fn save(db: &mut StatementCache<'_>, payment: &Payment) -> Result<(), DatabaseError> {
     let terms = payment.terms.as_ref();
     db.statement(
         "INSERT INTO payment
@@ -245,28 +255,28 @@ fn save(db: &mut StatementCache<'_>, payment: &Payment) -> Result<(), StoreError
               late = excluded.late, reason = excluded.reason",
     )?
     .execute((
-        &payment.id,
-        &payment.account,
-        terms.map(|terms| terms.amount),
-        terms.map(|terms| terms.currency),
+        payment.id.as_str(),
+        payment.account.as_str(),
+        terms.map(|terms| terms.amount.to_string()),
+        terms.map(|terms| terms.currency.as_str()),
         terms.and_then(|terms| terms.transaction_id.as_deref()),
         &payment.urls.return_url,
         &payment.urls.cancel_url,
         &payment.urls.notify_url,
-        &payment.reference,
+        payment.reference.as_ref().map(PaymentReference::as_str),
         &payment.payment_url,
-        payment.expires_at,
-        payment.created_at,
-        payment.state.version,
-        payment.state.at,
+        payment.expires_at.map(Timestamp::unix_ms),
+        payment.created_at.unix_ms(),
+        payment.state.version.number(),
+        payment.state.at.unix_ms(),
         payment.state.late,
-        payment.state.reason,
+        payment.state.reason.map(StatusReason::as_str),
     ))?;
     Ok(())
 }
 
 fn from_row(row: &Row<'_>) -> rusqlite::Result<Payment> {
-    let terms = match (row.get("amount")?, row.get("currency")?) {
+    let terms = match (row.value("amount")?, row.value("currency")?) {
         (Some(amount), Some(currency)) => Some(PaymentTerms {
             amount,
             currency,
@@ -275,18 +285,18 @@ fn from_row(row: &Row<'_>) -> rusqlite::Result<Payment> {
         _ => None,
     };
     Ok(Payment {
-        id: row.get("id")?,
-        account: row.get("account")?,
+        id: row.value("id")?,
+        account: row.value("account")?,
         terms,
         urls: MerchantUrls {
             return_url: row.get("return_url")?,
             cancel_url: row.get("cancel_url")?,
             notify_url: row.get("notify_url")?,
         },
-        reference: row.get("reference")?,
+        reference: row.value("reference")?,
         payment_url: row.get("payment_url")?,
-        expires_at: row.get("expires_at")?,
-        created_at: row.get("created_at")?,
+        expires_at: row.value("expires_at")?,
+        created_at: row.value("created_at")?,
         state: state_from(row, 0)?,
     })
 }
@@ -294,9 +304,9 @@ fn from_row(row: &Row<'_>) -> rusqlite::Result<Payment> {
 /// From the four columns that begin at `first`.
 fn state_from(row: &Row<'_>, first: usize) -> rusqlite::Result<PaymentState> {
     Ok(PaymentState {
-        version: row.get(first)?,
-        at: row.get(first + 1)?,
+        version: row.value(first)?,
+        at: row.value(first + 1)?,
         late: row.get(first + 2)?,
-        reason: row.get(first + 3)?,
+        reason: row.value(first + 3)?,
     })
 }

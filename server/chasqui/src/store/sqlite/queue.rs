@@ -6,7 +6,7 @@ use std::time::Duration;
 
 use tokio::sync::{oneshot, watch};
 
-use super::error::reason;
+use super::error::DatabaseError;
 use super::statement_cache::StatementCache;
 use crate::store::StoreError;
 
@@ -48,14 +48,14 @@ impl Queue {
     pub(super) async fn run<T, W>(&self, work: W) -> Result<T, StoreError>
     where
         T: Send + 'static,
-        W: FnOnce(&mut StatementCache<'_>) -> Result<T, StoreError> + Send + 'static,
+        W: FnOnce(&mut StatementCache<'_>) -> Result<T, DatabaseError> + Send + 'static,
     {
         let (caller, answer) = oneshot::channel();
         self.sender
             .try_send(Box::new(Task::Waiting { work, caller }))
             .map_err(|error| self.refused(&error))?;
         match tokio::time::timeout(self.answer_wait, answer).await {
-            Ok(Ok(result)) => result,
+            Ok(Ok(result)) => Ok(result?),
             Ok(Err(_)) => Err(self.stopped()),
             Err(_) => Err(StoreError::Unavailable(format!(
                 "no {} was done within {:?}: the disk is too slow or the file is locked",
@@ -81,11 +81,11 @@ impl Queue {
 enum Task<T, W> {
     Waiting {
         work: W,
-        caller: oneshot::Sender<Result<T, StoreError>>,
+        caller: oneshot::Sender<Result<T, DatabaseError>>,
     },
     Applied {
-        result: Result<T, StoreError>,
-        caller: oneshot::Sender<Result<T, StoreError>>,
+        result: Result<T, DatabaseError>,
+        caller: oneshot::Sender<Result<T, DatabaseError>>,
     },
     /// Between the states; nobody sees it.
     Taken,
@@ -94,7 +94,7 @@ enum Task<T, W> {
 impl<T, W> Operation for Task<T, W>
 where
     T: Send,
-    W: FnOnce(&mut StatementCache<'_>) -> Result<T, StoreError> + Send,
+    W: FnOnce(&mut StatementCache<'_>) -> Result<T, DatabaseError> + Send,
 {
     fn apply(&mut self, db: &mut StatementCache<'_>) -> Result<(), String> {
         let Self::Waiting { work, caller } = std::mem::replace(self, Self::Taken) else {
@@ -103,14 +103,14 @@ where
         let result = work(db);
         let applied = match &result {
             Ok(_) => Ok(()),
-            Err(error) => Err(reason(error)),
+            Err(error) => Err(error.reason()),
         };
         *self = Self::Applied { result, caller };
         applied
     }
 
     fn answer(self: Box<Self>, committed: &Result<(), String>) {
-        let unavailable = |text: &str| Err(StoreError::Unavailable(text.to_owned()));
+        let unavailable = |text: &str| Err(DatabaseError::Unavailable(text.to_owned()));
         let (caller, result) = match (*self, committed) {
             (Self::Applied { caller, result }, Ok(())) => (caller, result),
             // Even a refusal does not stand: it may rest on what another operation of the group did.
@@ -127,48 +127,48 @@ where
 
 /// Set, with the thread's name, when one of the store's threads panics: what it had in hand is in no known state, and
 /// nothing does its work from then on.
-pub(super) type Failure = watch::Sender<Option<String>>;
+pub(super) type PanicReport = watch::Sender<Option<String>>;
 
 /// Threads that serve one queue, until it is dropped: then they finish what is waiting and end.
 #[derive(Debug)]
-pub(super) struct Crew {
+pub(super) struct ThreadPool {
     queue: Option<Queue>,
     threads: Vec<JoinHandle<()>>,
-    failure: Failure,
+    panic_report: PanicReport,
 }
 
 /// Reports the thread that drops it while panicking.
 struct ReportsPanic {
     thread: String,
-    failure: Failure,
+    panic_report: PanicReport,
 }
 
 impl Drop for ReportsPanic {
     fn drop(&mut self) {
         if thread::panicking() {
-            self.failure
+            self.panic_report
                 .send_replace(Some(format!("the thread {} panicked", self.thread)));
         }
     }
 }
 
-impl Crew {
-    pub(super) fn serving(queue: Queue, failure: &Failure) -> Self {
+impl ThreadPool {
+    pub(super) fn serving(queue: Queue, panic_report: &PanicReport) -> Self {
         Self {
             queue: Some(queue),
             threads: Vec::new(),
-            failure: failure.clone(),
+            panic_report: panic_report.clone(),
         }
     }
 
-    pub(super) fn hire(
+    pub(super) fn spawn(
         &mut self,
         name: &str,
         work: impl FnOnce() + Send + 'static,
-    ) -> Result<(), StoreError> {
+    ) -> Result<(), DatabaseError> {
         let report = ReportsPanic {
             thread: name.to_owned(),
-            failure: self.failure.clone(),
+            panic_report: self.panic_report.clone(),
         };
         let thread = thread::Builder::new()
             .name(name.to_owned())
@@ -177,7 +177,7 @@ impl Crew {
                 work();
             })
             .map_err(|error| {
-                StoreError::Unavailable(format!("no thread could be started: {error}"))
+                DatabaseError::Unavailable(format!("no thread could be started: {error}"))
             })?;
         self.threads.push(thread);
         Ok(())
@@ -186,7 +186,7 @@ impl Crew {
     pub(super) async fn run<T, W>(&self, work: W) -> Result<T, StoreError>
     where
         T: Send + 'static,
-        W: FnOnce(&mut StatementCache<'_>) -> Result<T, StoreError> + Send + 'static,
+        W: FnOnce(&mut StatementCache<'_>) -> Result<T, DatabaseError> + Send + 'static,
     {
         match &self.queue {
             Some(queue) => queue.run(work).await,
@@ -195,7 +195,7 @@ impl Crew {
     }
 }
 
-impl Drop for Crew {
+impl Drop for ThreadPool {
     fn drop(&mut self) {
         self.queue = None;
         for thread in self.threads.drain(..) {

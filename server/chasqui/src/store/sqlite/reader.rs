@@ -4,25 +4,25 @@ use std::sync::{Arc, Mutex, PoisonError};
 
 use rusqlite::Connection;
 
-use super::Limits;
-use super::queue::{Crew, Failure, Operations, Queue};
+use super::SqliteLimits;
+use super::error::DatabaseError;
+use super::queue::{Operations, PanicReport, Queue, ThreadPool};
 use super::statement_cache::StatementCache;
-use crate::store::StoreError;
 
 /// One thread a connection.
 pub(super) fn start(
     connections: Vec<Connection>,
-    limits: &Limits,
-    failure: &Failure,
-) -> Result<Crew, StoreError> {
+    limits: &SqliteLimits,
+    panic_report: &PanicReport,
+) -> Result<ThreadPool, DatabaseError> {
     let (queue, operations) = Queue::bounded("read", limits.read_queue, limits.answer_wait);
     let operations = Arc::new(Mutex::new(operations));
-    let mut crew = Crew::serving(queue, failure);
+    let mut pool = ThreadPool::serving(queue, panic_report);
     for connection in connections {
         let operations = Arc::clone(&operations);
-        crew.hire("store-reader", move || serve(&connection, &operations))?;
+        pool.spawn("store-reader", move || serve(&connection, &operations))?;
     }
-    Ok(crew)
+    Ok(pool)
 }
 
 fn serve(connection: &Connection, operations: &Mutex<Operations>) {

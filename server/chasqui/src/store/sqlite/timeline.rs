@@ -4,24 +4,24 @@ use std::time::Duration;
 
 use rusqlite::Row;
 
+use super::columns::RowExt;
+use super::error::DatabaseError;
 use super::statement_cache::StatementCache;
 use crate::payment::{Observation, PaymentId, Timestamp, Version};
-use crate::store::{
-    JobAttempt, LeasedJob, StoreError, TIMELINE_LIMIT, TimelineEntry, TimelineEvent,
-};
+use crate::store::{JobAttempt, LeasedJob, TIMELINE_LIMIT, TimelineEntry, TimelineEvent};
 
 /// Once a payment, however often it is created: whether this was the first time.
 pub(super) fn created(
     db: &mut StatementCache<'_>,
     id: &PaymentId,
     at: Timestamp,
-) -> Result<bool, StoreError> {
+) -> Result<bool, DatabaseError> {
     let recorded = db
         .statement(
             "INSERT INTO record (payment_id, at, event) SELECT ?1, ?2, 'created'
              WHERE NOT EXISTS (SELECT 1 FROM record WHERE payment_id = ?1 AND event = 'created')",
         )?
-        .execute((id, at))?;
+        .execute((id.as_str(), at.unix_ms()))?;
     Ok(recorded > 0)
 }
 
@@ -31,12 +31,18 @@ pub(super) fn observed(
     observation: &Observation,
     version: Version,
     accepted: bool,
-) -> Result<(), StoreError> {
+) -> Result<(), DatabaseError> {
     db.statement(
         "INSERT INTO record (payment_id, at, event, source, status, accepted)
              VALUES (?1, ?2, 'observed', ?3, ?4, ?5)",
     )?
-    .execute((id, observation.at, observation.source, version, accepted))?;
+    .execute((
+        id.as_str(),
+        observation.at.unix_ms(),
+        observation.source.as_str(),
+        version.number(),
+        accepted,
+    ))?;
     Ok(())
 }
 
@@ -46,12 +52,12 @@ pub(super) fn notified(
     id: &PaymentId,
     at: Timestamp,
     notification: i64,
-) -> Result<(), StoreError> {
+) -> Result<(), DatabaseError> {
     db.statement(
         "INSERT INTO record (payment_id, at, event, notification_id)
              VALUES (?1, ?2, 'notified', ?3)",
     )?
-    .execute((id, at, notification))?;
+    .execute((id.as_str(), at.unix_ms(), notification))?;
     Ok(())
 }
 
@@ -59,16 +65,16 @@ pub(super) fn attempted(
     db: &mut StatementCache<'_>,
     leased: &LeasedJob,
     attempt: &JobAttempt,
-) -> Result<(), StoreError> {
+) -> Result<(), DatabaseError> {
     let duration_ms = i64::try_from(attempt.duration.as_millis()).unwrap_or(i64::MAX);
     db.statement(
         "INSERT INTO record (payment_id, at, event, kind, number, result, duration_ms)
              SELECT id, ?2, 'attempted', ?3, ?4, ?5, ?6 FROM payment WHERE id = ?1",
     )?
     .execute((
-        &leased.payment_id,
-        attempt.at,
-        leased.kind,
+        leased.payment_id.as_str(),
+        attempt.at.unix_ms(),
+        leased.kind.as_str(),
         leased.attempts.saturating_add(1),
         &attempt.result,
         duration_ms,
@@ -79,7 +85,7 @@ pub(super) fn attempted(
 pub(super) fn read(
     db: &mut StatementCache<'_>,
     id: &PaymentId,
-) -> Result<Vec<TimelineEntry>, StoreError> {
+) -> Result<Vec<TimelineEntry>, DatabaseError> {
     let limit = i64::try_from(TIMELINE_LIMIT).unwrap_or(i64::MAX);
     let entries = db
         .statement(
@@ -88,7 +94,7 @@ pub(super) fn read(
              FROM record LEFT JOIN notification ON notification.id = notification_id
              WHERE record.payment_id = ?1 ORDER BY record.at, record.id LIMIT ?2",
         )?
-        .query_map((id, limit), from_row)?
+        .query_map((id.as_str(), limit), from_row)?
         .collect::<Result<_, _>>()?;
     Ok(entries)
 }
@@ -98,16 +104,16 @@ fn from_row(row: &Row<'_>) -> rusqlite::Result<TimelineEntry> {
     let event = match event.as_str() {
         "created" => TimelineEvent::Created,
         "observed" => TimelineEvent::Observed {
-            source: row.get("source")?,
-            version: row.get("status")?,
+            source: row.value("source")?,
+            version: row.value("status")?,
             accepted: row.get("accepted")?,
         },
         "notified" => TimelineEvent::Notified {
-            verdict: row.get("verdict")?,
+            verdict: row.value("verdict")?,
             copies: row.get("copies")?,
         },
         _ => TimelineEvent::Attempted {
-            kind: row.get("kind")?,
+            kind: row.value("kind")?,
             number: row.get("number")?,
             result: row.get("result")?,
             duration: Duration::from_millis(
@@ -116,7 +122,7 @@ fn from_row(row: &Row<'_>) -> rusqlite::Result<TimelineEntry> {
         },
     };
     Ok(TimelineEntry {
-        at: row.get("at")?,
+        at: row.value("at")?,
         event,
     })
 }

@@ -8,27 +8,26 @@ use std::sync::atomic::{AtomicU64, Ordering};
 
 use rusqlite::Connection;
 
-use super::Limits;
-use super::error::reason;
-use super::queue::{Crew, Failure, Operation, Operations, Queue};
+use super::SqliteLimits;
+use super::error::DatabaseError;
+use super::queue::{Operation, Operations, PanicReport, Queue, ThreadPool};
 use super::statement_cache::StatementCache;
-use crate::store::StoreError;
 
 /// `commits` counts the groups.
 pub(super) fn start(
     connection: Connection,
-    limits: &Limits,
+    limits: &SqliteLimits,
     commits: Arc<AtomicU64>,
-    failure: &Failure,
-) -> Result<Crew, StoreError> {
+    panic_report: &PanicReport,
+) -> Result<ThreadPool, DatabaseError> {
     let (queue, operations) = Queue::bounded("write", limits.write_queue, limits.answer_wait);
-    let mut crew = Crew::serving(queue, failure);
+    let mut pool = ThreadPool::serving(queue, panic_report);
     let group_limit = limits.group.max(1);
-    crew.hire("store-writer", move || {
+    pool.spawn("store-writer", move || {
         serve(&connection, &operations, group_limit, &commits);
         close(&connection);
     })?;
-    Ok(crew)
+    Ok(pool)
 }
 
 fn serve(
@@ -65,21 +64,21 @@ fn commit(db: &mut StatementCache<'_>, group: &mut [Box<dyn Operation>]) -> Resu
     });
     outcome.map_err(|error| {
         roll_back(db);
-        reason(&error)
+        error.reason()
     })
 }
 
 fn begin_and_apply(
     db: &mut StatementCache<'_>,
     group: &mut [Box<dyn Operation>],
-) -> Result<(), StoreError> {
+) -> Result<(), DatabaseError> {
     db.statement("BEGIN IMMEDIATE")?.execute([])?;
     for operation in group {
         db.statement("SAVEPOINT operation")?.execute([])?;
         if let Err(trouble) = operation.apply(db) {
             // A full disk can make SQLite give up the whole transaction; what came before is lost with it.
             if db.connection().is_autocommit() {
-                return Err(StoreError::Unavailable(trouble));
+                return Err(DatabaseError::Unavailable(trouble));
             }
             db.statement("ROLLBACK TO operation")?.execute([])?;
         }

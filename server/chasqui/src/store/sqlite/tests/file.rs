@@ -8,14 +8,20 @@ use crate::payment::{Kind, NewJob, Priority, Status};
 use crate::store::suite::{at, confirming, id, saying, scheduling, status};
 
 fn refused(path: &Path) -> String {
-    match SqliteStore::open(&Location::File(path.to_owned()), &Limits::default()) {
+    match SqliteStore::open(
+        &DatabaseLocation::File(path.to_owned()),
+        &SqliteLimits::default(),
+    ) {
         Err(StoreError::Unavailable(text)) => text,
         other => panic!("not refused: {other:?}"),
     }
 }
 
 fn open_file(path: &Path) -> SqliteStore {
-    open(&Location::File(path.to_owned()), &Limits::default())
+    open(
+        &DatabaseLocation::File(path.to_owned()),
+        &SqliteLimits::default(),
+    )
 }
 
 /// What a sqlite3 shell sees beside a running store.
@@ -51,7 +57,7 @@ async fn the_writer_is_durable_and_the_readers_only_read() {
         );
     }
     let written = store
-        .look(|store| {
+        .read(|store| {
             store
                 .statement("UPDATE canary SET count = 0")?
                 .execute([])?;
@@ -165,11 +171,11 @@ async fn it_can_be_read_beside_the_running_store() {
 async fn a_shell_that_holds_a_transaction_is_named_as_the_reason() {
     let directory = tempfile::tempdir().expect("directory");
     let path = directory.path().join("chasqui.db");
-    let limits = Limits {
+    let limits = SqliteLimits {
         busy_wait: Duration::from_millis(10),
-        ..Limits::default()
+        ..SqliteLimits::default()
     };
-    let store = open(&Location::File(path.clone()), &limits);
+    let store = open(&DatabaseLocation::File(path.clone()), &limits);
     let shell = shell(&path);
     shell.execute_batch("BEGIN IMMEDIATE").expect("begin");
     match store.health_check().await {
@@ -243,19 +249,22 @@ async fn a_newer_schema_is_refused_and_left_as_it_is() {
     assert_eq!(status(&open_file(&path), "p1").await, Some(Status::Pending));
 }
 
-fn condition(path: &Path) -> Result<Condition, StoreError> {
-    SqliteStore::condition(&Location::File(path.to_owned()), &Limits::default())
+fn state(path: &Path) -> Result<DatabaseState, StoreError> {
+    SqliteStore::state(
+        &DatabaseLocation::File(path.to_owned()),
+        &SqliteLimits::default(),
+    )
 }
 
 #[test]
 fn a_look_tells_a_file_in_use_from_one_that_is_free() {
     let directory = tempfile::tempdir().expect("directory");
     let path = directory.path().join("chasqui.db");
-    assert_eq!(condition(&path).expect("absent"), Condition::Ready);
+    assert_eq!(state(&path).expect("absent"), DatabaseState::Ready);
     let store = open_file(&path);
-    assert_eq!(condition(&path).expect("open"), Condition::InUse);
+    assert_eq!(state(&path).expect("open"), DatabaseState::InUse);
     drop(store);
-    assert_eq!(condition(&path).expect("closed"), Condition::Ready);
+    assert_eq!(state(&path).expect("closed"), DatabaseState::Ready);
     open_file(&path);
 }
 
@@ -265,14 +274,14 @@ fn a_look_tells_an_older_file_and_leaves_it_as_it_is() {
     let path = directory.path().join("chasqui.db");
     migration::migrate(&mut shell(&path), &migration::STEPS[..1]).expect("old");
     let before = fs::read(&path).expect("read");
-    let older = Condition::Older {
+    let older = DatabaseState::Older {
         version: 1,
         current: migration::STEPS.len(),
     };
-    assert_eq!(condition(&path).expect("older"), older);
+    assert_eq!(state(&path).expect("older"), older);
     assert_eq!(fs::read(&path).expect("read"), before);
     open_file(&path);
-    assert_eq!(condition(&path).expect("migrated"), Condition::Ready);
+    assert_eq!(state(&path).expect("migrated"), DatabaseState::Ready);
 }
 
 #[test]
@@ -282,12 +291,12 @@ fn a_look_refuses_what_opening_would() {
     shell(&path)
         .pragma_update(None, "user_version", 99)
         .expect("pragma");
-    let newer = condition(&path).expect_err("newer").to_string();
+    let newer = state(&path).expect_err("newer").to_string();
     assert!(newer.contains("99"), "{newer}");
     fs::write(&path, "no database, but it looks like a file. ".repeat(100)).expect("write");
-    let garbage = condition(&path).expect_err("garbage").to_string();
+    let garbage = state(&path).expect_err("garbage").to_string();
     assert!(garbage.contains("not a database"), "{garbage}");
-    assert!(condition(&directory.path().join("absent/chasqui.db")).is_err());
+    assert!(state(&directory.path().join("absent/chasqui.db")).is_err());
 }
 
 #[test]

@@ -52,17 +52,17 @@ fn unavailable<T: std::fmt::Debug>(result: Result<T, StoreError>) -> String {
     }
 }
 
-fn file(directory: &TempDir) -> Location {
-    Location::File(directory.path().join("chasqui.db"))
+fn file(directory: &TempDir) -> DatabaseLocation {
+    DatabaseLocation::File(directory.path().join("chasqui.db"))
 }
 
 #[tokio::test]
 async fn what_waits_is_committed_together_up_to_the_limit() {
-    let limits = Limits {
+    let limits = SqliteLimits {
         group: 10,
-        ..Limits::default()
+        ..SqliteLimits::default()
     };
-    let store = open(&Location::Memory, &limits);
+    let store = open(&DatabaseLocation::Memory, &limits);
     let held = hold(&store);
     let (observation, names) = (
         saying(Kind::Verifying, 1),
@@ -81,11 +81,11 @@ async fn what_waits_is_committed_together_up_to_the_limit() {
 
 #[tokio::test]
 async fn a_full_queue_answers_at_once() {
-    let limits = Limits {
+    let limits = SqliteLimits {
         write_queue: 2,
-        ..Limits::default()
+        ..SqliteLimits::default()
     };
-    let store = open(&Location::Memory, &limits);
+    let store = open(&DatabaseLocation::Memory, &limits);
     let held = hold(&store);
     let (p1, observation) = (id("p1"), saying(Kind::Verifying, 1));
     let waiting = [(); 2].map(|()| queued(store.observe(&p1, &observation)));
@@ -103,11 +103,11 @@ async fn a_full_queue_answers_at_once() {
 
 #[tokio::test]
 async fn who_waits_too_long_is_told_and_the_work_is_done_all_the_same() {
-    let limits = Limits {
+    let limits = SqliteLimits {
         answer_wait: Duration::from_millis(20),
-        ..Limits::default()
+        ..SqliteLimits::default()
     };
-    let store = open(&Location::Memory, &limits);
+    let store = open(&DatabaseLocation::Memory, &limits);
     let held = hold(&store);
     let text = unavailable(store.observe(&id("p1"), &saying(Kind::Confirmed, 1)).await);
     assert!(text.contains("within 20ms"), "{text}");
@@ -117,7 +117,7 @@ async fn who_waits_too_long_is_told_and_the_work_is_done_all_the_same() {
 
 #[tokio::test]
 async fn nothing_is_claimed_for_somebody_who_stopped_waiting() {
-    let store = open(&Location::Memory, &Limits::default());
+    let store = open(&DatabaseLocation::Memory, &SqliteLimits::default());
     let check = scheduling(JobKind::Check, 1);
     store.observe(&id("p1"), &check).await.expect("observe");
     let held = hold(&store);
@@ -132,7 +132,7 @@ async fn nothing_is_claimed_for_somebody_who_stopped_waiting() {
 #[tokio::test]
 async fn readers_on_a_file_do_not_wait_for_the_writer() {
     let directory = tempfile::tempdir().expect("directory");
-    let store = open(&file(&directory), &Limits::default());
+    let store = open(&file(&directory), &SqliteLimits::default());
     store
         .observe(&id("p1"), &saying(Kind::Verifying, 1))
         .await
@@ -145,7 +145,7 @@ async fn readers_on_a_file_do_not_wait_for_the_writer() {
 #[tokio::test]
 async fn a_commit_that_fails_answers_everybody_and_the_next_one_works() {
     let directory = tempfile::tempdir().expect("directory");
-    let store = open(&file(&directory), &Limits::default());
+    let store = open(&file(&directory), &SqliteLimits::default());
     let held = hold(&store);
     let (p1, observation) = (id("p1"), saying(Kind::Verifying, 1));
     let before = queued(store.observe(&p1, &observation));
@@ -177,14 +177,14 @@ async fn a_commit_that_fails_answers_everybody_and_the_next_one_works() {
 
 #[tokio::test]
 async fn a_transaction_that_is_lost_answers_everybody_and_the_next_one_works() {
-    let store = open(&Location::Memory, &Limits::default());
+    let store = open(&DatabaseLocation::Memory, &SqliteLimits::default());
     let held = hold(&store);
     let (p1, observation) = (id("p1"), saying(Kind::Verifying, 1));
     let before = queued(store.observe(&p1, &observation));
     // What SQLite does by itself when memory or disk runs out at a bad moment.
     let spoiling = queued(store.write::<(), _>(|store| {
         store.connection().execute_batch("ROLLBACK")?;
-        Err(StoreError::Unavailable("out of memory".to_owned()))
+        Err(DatabaseError::Unavailable("out of memory".to_owned()))
     }));
     let after = queued(store.observe(&p1, &observation));
     held.let_go().await;
@@ -198,7 +198,7 @@ async fn a_transaction_that_is_lost_answers_everybody_and_the_next_one_works() {
 #[tokio::test]
 async fn a_full_disk_is_named_to_the_whole_group_and_what_fits_works_afterwards() {
     let directory = tempfile::tempdir().expect("directory");
-    let store = open(&file(&directory), &Limits::default());
+    let store = open(&file(&directory), &SqliteLimits::default());
     store
         .observe(&id("p1"), &saying(Kind::Verifying, 1))
         .await
@@ -239,11 +239,11 @@ async fn a_full_disk_is_named_to_the_whole_group_and_what_fits_works_afterwards(
 
 #[tokio::test]
 async fn an_operation_that_fails_half_way_leaves_nothing() {
-    let store = open(&Location::Memory, &Limits::default());
+    let store = open(&DatabaseLocation::Memory, &SqliteLimits::default());
     let held = hold(&store);
     let half = queued(store.write::<(), _>(|store| {
         payments::observe(store, &id("half"), &saying(Kind::Confirmed, 1))?;
-        Err(StoreError::Unavailable("half way".to_owned()))
+        Err(DatabaseError::Unavailable("half way".to_owned()))
     }));
     let (whole, check) = (id("whole"), scheduling(JobKind::Check, 1));
     let other = queued(store.observe(&whole, &check));
@@ -257,7 +257,7 @@ async fn an_operation_that_fails_half_way_leaves_nothing() {
 #[tokio::test]
 async fn dropping_it_finishes_what_is_queued() {
     let directory = tempfile::tempdir().expect("directory");
-    let store = open(&file(&directory), &Limits::default());
+    let store = open(&file(&directory), &SqliteLimits::default());
     let held = hold(&store);
     for n in 0..300 {
         drop(queued(
@@ -272,7 +272,7 @@ async fn dropping_it_finishes_what_is_queued() {
 
     let log = directory.path().join("chasqui.db-wal");
     assert!(!log.exists(), "everything is in the one file");
-    let store = open(&file(&directory), &Limits::default());
+    let store = open(&file(&directory), &SqliteLimits::default());
     for n in 0..300 {
         assert_eq!(
             status(&store, &format!("p{n}")).await,

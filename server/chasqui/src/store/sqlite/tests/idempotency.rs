@@ -26,7 +26,7 @@ async fn begin(store: &SqliteStore, name: usize, at: Timestamp) {
 }
 
 async fn kept(store: &SqliteStore) -> usize {
-    let count = store.look(|store| {
+    let count = store.read(|store| {
         let count: i64 = store
             .statement("SELECT count(*) FROM idempotency")?
             .query_row([], |row| row.get(0))?;
@@ -37,7 +37,7 @@ async fn kept(store: &SqliteStore) -> usize {
 
 #[tokio::test]
 async fn each_new_record_removes_a_few_that_have_expired_and_no_other() {
-    let store = open(&Location::Memory, &Limits::default());
+    let store = open(&DatabaseLocation::Memory, &SqliteLimits::default());
     for name in 0..OLD {
         begin(&store, name, at(0)).await;
     }

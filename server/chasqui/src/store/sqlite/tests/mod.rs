@@ -40,14 +40,17 @@ impl Files {
 impl Factory for Files {
     async fn fresh(&self) -> Arc<dyn Store> {
         self.count.fetch_add(1, Ordering::SeqCst);
-        Arc::new(open(&Location::File(self.newest()), &Limits::default()))
+        Arc::new(open(
+            &DatabaseLocation::File(self.newest()),
+            &SqliteLimits::default(),
+        ))
     }
 
     async fn reopened(&self, store: Arc<dyn Store>) -> Option<Arc<dyn Store>> {
         drop(store);
         Some(Arc::new(open(
-            &Location::File(self.newest()),
-            &Limits::default(),
+            &DatabaseLocation::File(self.newest()),
+            &SqliteLimits::default(),
         )))
     }
 }
@@ -57,7 +60,7 @@ struct Memory;
 #[async_trait]
 impl Factory for Memory {
     async fn fresh(&self) -> Arc<dyn Store> {
-        Arc::new(open(&Location::Memory, &Limits::default()))
+        Arc::new(open(&DatabaseLocation::Memory, &SqliteLimits::default()))
     }
 
     async fn reopened(&self, _: Arc<dyn Store>) -> Option<Arc<dyn Store>> {
@@ -65,7 +68,7 @@ impl Factory for Memory {
     }
 }
 
-fn open(location: &Location, limits: &Limits) -> SqliteStore {
+fn open(location: &DatabaseLocation, limits: &SqliteLimits) -> SqliteStore {
     SqliteStore::open(location, limits).expect("open")
 }
 

@@ -17,7 +17,7 @@ impl SqliteStore {
 
 #[tokio::test]
 async fn a_panic_in_the_writer_is_reported() {
-    let store = open(&Location::Memory, &Limits::default());
+    let store = open(&DatabaseLocation::Memory, &SqliteLimits::default());
     let failed = store.failed();
     tokio::pin!(failed);
     assert_eq!((&mut failed).now_or_never(), None);
@@ -35,9 +35,9 @@ async fn a_panic_in_the_writer_is_reported() {
 #[tokio::test]
 async fn a_panic_in_a_reader_is_reported() {
     let directory = tempfile::tempdir().expect("directory");
-    let location = Location::File(directory.path().join("chasqui.db"));
-    let store = open(&location, &Limits::default());
-    let never: Result<(), _> = store.look(|_| panic!("on purpose")).await;
+    let location = DatabaseLocation::File(directory.path().join("chasqui.db"));
+    let store = open(&location, &SqliteLimits::default());
+    let never: Result<(), _> = store.read(|_| panic!("on purpose")).await;
     assert!(
         matches!(never, Err(StoreError::Unavailable(_))),
         "{never:?}"
@@ -47,7 +47,7 @@ async fn a_panic_in_a_reader_is_reported() {
 
 #[tokio::test]
 async fn closing_is_no_failure() {
-    let store = open(&Location::Memory, &Limits::default());
+    let store = open(&DatabaseLocation::Memory, &SqliteLimits::default());
     let failed = store.failed();
     drop(store);
     assert_eq!(failed.now_or_never(), None);

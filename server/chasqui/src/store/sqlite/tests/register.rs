@@ -8,8 +8,8 @@ use crate::store::suite::{events, id, saying};
 #[tokio::test]
 async fn two_stores_in_memory_know_nothing_of_each_other() {
     let (one, other) = (
-        open(&Location::Memory, &Limits::default()),
-        open(&Location::Memory, &Limits::default()),
+        open(&DatabaseLocation::Memory, &SqliteLimits::default()),
+        open(&DatabaseLocation::Memory, &SqliteLimits::default()),
     );
     one.observe(&id("p1"), &saying(Kind::Confirmed, 1))
         .await

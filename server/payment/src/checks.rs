@@ -177,15 +177,15 @@ mod tests {
     #[test]
     fn without_a_date_of_expiry_it_is_khipus_default() {
         let mut payment = Payment {
-            id: crate::payment::PaymentId::parse("p").expect("id"),
-            account: crate::payment::AccountName::parse("shop").expect("account"),
+            id: crate::PaymentId::parse("p").expect("id"),
+            account: crate::AccountName::parse("shop").expect("account"),
             terms: None,
-            urls: crate::payment::MerchantUrls::default(),
+            urls: crate::MerchantUrls::default(),
             reference: None,
             payment_url: None,
             expires_at: None,
             created_at: at(Duration::ZERO),
-            state: crate::payment::PaymentState::created(at(Duration::ZERO)),
+            state: crate::PaymentState::created(at(Duration::ZERO)),
         };
         assert_eq!(CheckPlan::of(&payment), plan(DAY));
         payment.expires_at = Some(at(HOUR));
