@@ -105,7 +105,7 @@ async fn run_on(
         }
     };
     let mut doors = Doors::open(&config, listeners, stopped);
-    let opened = tokio::select! {
+    let mut opened = tokio::select! {
         opened = opening => opened?,
         () = &mut shutdown => return Ok(()),
     };
@@ -167,7 +167,7 @@ async fn run_on(
         ended = loops.join_next() => Some(why(ended.unwrap_or(Ok(())))),
         ended = &mut deliveries => Some(why(ended)),
         ended = &mut checks => Some(why(ended)),
-        reason = opened.failed() => Some(reason),
+        reason = &mut opened.failed => Some(reason),
     };
     match &broken {
         None => tracing::info!(watchers = hub.watchers(), "stopping"),
@@ -343,12 +343,11 @@ fn fresh_key() -> Secret {
 
 #[cfg(test)]
 mod tests {
-    use super::storage::Engine;
     use super::*;
     use crate::store::sqlite::DatabaseLocation;
 
     #[tokio::test]
-    async fn a_panic_in_the_stores_writer_ends_the_process() {
+    async fn a_store_that_will_not_work_again_ends_the_process() {
         let config = Config::from_toml(
             r#"
             [server]
@@ -367,21 +366,15 @@ mod tests {
         )
         .expect("valid");
         let listeners = Listeners::bind(&config).await.expect("free ports");
-        let opened = storage::sqlite(&DatabaseLocation::Memory).expect("opened");
-        let Engine::Sqlite(store) = &opened.engine else {
-            panic!("it is SQLite");
-        };
-        let store = Arc::clone(store);
+        let mut opened = storage::sqlite(&DatabaseLocation::Memory).expect("opened");
+        opened.failed = Box::pin(async { "the thread store-writer panicked".to_owned() });
         let running = run_on(
             async { Ok(opened) },
             config,
             listeners,
             std::future::pending(),
         );
-        let (ended, ()) = tokio::join!(
-            tokio::time::timeout(Duration::from_secs(30), running),
-            store.panic_in_the_writer()
-        );
+        let ended = tokio::time::timeout(Duration::from_secs(30), running).await;
         let error = ended.expect("in time").expect_err("it is broken");
         assert!(
             error.to_string().contains("store-writer panicked"),

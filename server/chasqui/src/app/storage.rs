@@ -1,8 +1,10 @@
 //! Opens what `storage.url` names: a store, and the relay that goes with it.
 
+use std::future::pending;
 use std::sync::Arc;
 use std::time::Duration;
 
+use futures_util::future::BoxFuture;
 use tokio::time::{Instant, sleep};
 
 use super::AppError;
@@ -23,38 +25,18 @@ const START_PATIENCE: Duration = Duration::from_secs(30);
 const TRY_AGAIN: Duration = Duration::from_secs(1);
 
 /// A store, and how its changes reach other instances.
-#[derive(Debug)]
 pub(crate) struct Opened {
     pub(crate) store: Arc<dyn Store>,
-    pub(super) engine: Engine,
-}
-
-#[derive(Debug)]
-pub(super) enum Engine {
-    Sqlite(Arc<SqliteStore>),
-    Redis(Arc<Redis>),
+    /// Ready, with the reason, when the store will not work again in this process.
+    pub(super) failed: BoxFuture<'static, String>,
+    redis: Option<Arc<Redis>>,
 }
 
 impl Opened {
     pub(crate) fn relay(&self, listener: Arc<dyn RelayListener>) -> Arc<dyn Relay> {
-        match &self.engine {
-            Engine::Sqlite(_) => Arc::new(LocalRelay::new(listener)),
-            Engine::Redis(redis) => Arc::new(RedisRelay::new(Arc::clone(redis), listener)),
-        }
-    }
-
-    /// Done, with the reason, when the store will not work again in this process.
-    pub(super) fn failed(&self) -> impl Future<Output = String> + use<> {
-        let failed = match &self.engine {
-            Engine::Sqlite(store) => Some(store.failed()),
-            // Whatever happens to a Redis, it may come back.
-            Engine::Redis(_) => None,
-        };
-        async move {
-            match failed {
-                Some(failed) => failed.await,
-                None => std::future::pending().await,
-            }
+        match &self.redis {
+            None => Arc::new(LocalRelay::new(listener)),
+            Some(redis) => Arc::new(RedisRelay::new(Arc::clone(redis), listener)),
         }
     }
 }
@@ -107,7 +89,9 @@ async fn try_open(settings: &Settings) -> Result<(Opened, Vec<Finding>), AppErro
         .map_err(|error| AppError::Redis(error.to_string()))?;
     let opened = Opened {
         store: Arc::new(store),
-        engine: Engine::Redis(redis),
+        // Whatever happens to a Redis, it may come back.
+        failed: Box::pin(pending()),
+        redis: Some(redis),
     };
     Ok((opened, findings))
 }
@@ -126,9 +110,9 @@ fn refuse(findings: &[Finding]) -> Result<(), AppError> {
 
 pub(super) fn sqlite(location: &DatabaseLocation) -> Result<Opened, AppError> {
     let store = SqliteStore::open(location, &Default::default()).map_err(AppError::Store)?;
-    let store = Arc::new(store);
     Ok(Opened {
-        store: Arc::<SqliteStore>::clone(&store),
-        engine: Engine::Sqlite(store),
+        failed: Box::pin(store.failed()),
+        store: Arc::new(store),
+        redis: None,
     })
 }

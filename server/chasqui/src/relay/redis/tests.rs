@@ -8,7 +8,8 @@ use redis_processes::{Options, RedisCluster, RedisServer};
 use super::*;
 use crate::redis::fixture::{cluster, standalone};
 use crate::redis::{Settings, change};
-use crate::relay::suite::{self, DEADLINE, Heard, Stage, listener, relay_suite};
+use crate::relay::suite::{self, DEADLINE, Heard, Stage, listener};
+use chasqui_store_suite::relay_suite;
 
 struct Instance {
     redis: Arc<Redis>,

@@ -6,7 +6,7 @@ use std::time::Duration;
 use super::{RedisStore, ms, replies};
 use crate::payment::{AccountName, Timestamp};
 use crate::redis::{Call, Partition, Script};
-use crate::store::{StoreError, call_bucket};
+use crate::store::{FARTHEST, StoreError, burst, interval};
 
 static RESERVE: LazyLock<Script> = LazyLock::new(|| {
     Script::new(concat!(
@@ -30,9 +30,9 @@ pub(super) async fn reserve(
 ) -> Result<Duration, StoreError> {
     let (partition, call) = calling(store, &RESERVE, account, now);
     let call = call
-        .arg(us(call_bucket::interval(per_second)))
-        .arg(us(call_bucket::burst(per_second)))
-        .arg(us(call_bucket::FARTHEST));
+        .arg(us(interval(per_second)))
+        .arg(us(burst(per_second)))
+        .arg(us(FARTHEST));
     let wait: u64 = replies::read(store.redis.run(partition, &call).await?)?;
     Ok(Duration::from_micros(wait))
 }

@@ -19,7 +19,7 @@ use tokio::task;
 use super::*;
 use crate::account::Secret;
 use crate::redis::{Partition, fixture};
-use crate::store::suite::{Factory, store_suite};
+use crate::store::suite::{StoreFactory, store_suite};
 
 store_suite!(alone, Alone::default());
 store_suite!(on_a_cluster, Clustered::take());
@@ -52,7 +52,7 @@ impl Alone {
 }
 
 #[async_trait]
-impl Factory for Alone {
+impl StoreFactory for Alone {
     async fn fresh(&self) -> Arc<dyn Store> {
         let settings = self.settings();
         let server = self.server.get().expect("started with the settings");
@@ -98,7 +98,7 @@ impl Clustered {
 }
 
 #[async_trait]
-impl Factory for Clustered {
+impl StoreFactory for Clustered {
     async fn fresh(&self) -> Arc<dyn Store> {
         for master in &self.cluster.nodes[..3] {
             now(master.command(&["FLUSHALL"]));
