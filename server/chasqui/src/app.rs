@@ -1,24 +1,24 @@
 //! The composition root: the only file that knows every part; [`storage`] beside it knows which store and relay there are.
 
-pub(crate) mod storage;
+mod check;
+mod signing_keys;
+mod storage;
 
 use std::future::Future;
 use std::io;
 use std::net::SocketAddr;
-use std::path::{Path, PathBuf};
+use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::Duration;
 
 use futures_util::FutureExt;
-use rand::RngExt;
 use tokio::net::TcpListener;
 use tokio::pin;
 use tokio::task::{JoinError, JoinSet};
 
-use crate::account::Secret;
-use crate::config::{Config, Storage};
-use crate::gateway::{Gateway, Parts, Wake};
-use crate::http::{self, Canary, Entrance, Readiness, Site};
+use crate::config::Config;
+use crate::gateway::{Gateway, Parts, Settings, Wake};
+use crate::http::{self, Entrance, Readiness, Site};
 use crate::outbox::Outbox;
 use crate::push::{Hub, Intervals};
 use crate::reconciler::Reconciler;
@@ -26,6 +26,8 @@ use crate::relay::RelayListener;
 use crate::store::{Store, StoreError};
 use crate::token::StatusTokens;
 use crate::{clock, khipu, telemetry};
+pub use check::check;
+pub use signing_keys::signing_keys;
 use storage::Opened;
 
 /// What the two listeners are bound to; port 0 is decided by then.
@@ -120,7 +122,11 @@ async fn run_on(
     };
     let hub = Arc::new(Hub::new(limits.watchers_per_payment, intervals));
     let relay = opened.relay(Arc::clone(&hub) as Arc<dyn RelayListener>);
-    let khipu = khipu::Client::new(&config.khipu, limits.khipu_answer_bytes)?;
+    let khipu = khipu::Client::new(
+        config.khipu.base_url.as_str(),
+        config.khipu.timeout,
+        limits.khipu_answer_bytes,
+    )?;
     let wake = Wake::default();
     let parts = Parts {
         store: Arc::clone(&store),
@@ -129,22 +135,17 @@ async fn run_on(
         khipu,
         wake: wake.clone(),
     };
-    let gateway = Arc::new(Gateway::new(&config, parts));
+    let gateway = Arc::new(Gateway::new(gateway_settings(&config), parts));
     let readiness = Arc::new(Readiness::default());
-    let site = Arc::new(Site {
-        gateway: Arc::clone(&gateway),
-        tokens: StatusTokens::new(&signing_keys, config.server.status_token_ttl).ok_or_else(
-            || AppError::SigningKey {
+    let tokens =
+        StatusTokens::new(&signing_keys, config.server.status_token_ttl).ok_or_else(|| {
+            AppError::SigningKey {
                 path: PathBuf::new(),
                 error: io::Error::other("there is no signing key"),
-            },
-        )?,
-        server: config.server.clone(),
-        readiness: Arc::clone(&readiness),
-        canary: Canary::default(),
-        refusal_warnings: Default::default(),
-        metrics,
-    });
+            }
+        })?;
+    let (asked, ready) = (Arc::clone(&gateway), Arc::clone(&readiness));
+    let site = Arc::new(Site::new(&config, asked, tokens, ready, metrics));
 
     let mut loops = start_loops(&hub, &gateway, &readiness);
     let mut deliveries =
@@ -242,6 +243,18 @@ impl Doors {
     }
 }
 
+fn gateway_settings(config: &Config) -> Settings {
+    let limits = &config.limits;
+    Settings {
+        accounts: config.accounts.clone(),
+        public_url: config.server.public(""),
+        notification_tolerance: limits.notification_tolerance,
+        polls_per_second: limits.questions_per_second,
+        polls_in_flight: limits.questions_in_flight,
+        watchers: limits.watchers,
+    }
+}
+
 /// What goes on for ever; none of these ends by itself.
 fn start_loops(hub: &Arc<Hub>, gateway: &Arc<Gateway>, readiness: &Arc<Readiness>) -> JoinSet<()> {
     let mut loops = JoinSet::new();
@@ -275,70 +288,6 @@ fn outbox(gateway: &Arc<Gateway>, store: &Arc<dyn Store>) -> Result<Outbox, AppE
         Default::default(),
     )
     .map_err(|error| AppError::Outbox(error.to_string()))
-}
-
-/// The configured keys; or one that is made once and kept beside the database, so that tokens outlive a restart.
-pub fn signing_keys(config: &Config) -> Result<Vec<Secret>, AppError> {
-    if !config.server.signing_keys.is_empty() {
-        return Ok(config.server.signing_keys.clone());
-    }
-    match &config.storage {
-        Storage::Memory => Ok(vec![fresh_key()]),
-        // The configuration was refused without them.
-        Storage::Redis(_) => Err(AppError::SigningKey {
-            path: PathBuf::new(),
-            error: io::Error::other("server.signing_keys must be set"),
-        }),
-        Storage::File(database) => {
-            let path = beside(database);
-            let key = kept_key(&path).map_err(|error| AppError::SigningKey { path, error })?;
-            Ok(vec![key])
-        }
-    }
-}
-
-fn beside(database: &Path) -> PathBuf {
-    let mut path = database.as_os_str().to_owned();
-    path.push(".key");
-    path.into()
-}
-
-fn kept_key(path: &Path) -> io::Result<Secret> {
-    use std::io::Write;
-    match std::fs::read_to_string(path) {
-        Ok(text) if text.trim().len() >= 32 => return Ok(Secret::new(text.trim())),
-        Ok(_) => {
-            return Err(io::Error::other(
-                "it is too short to be a key; remove it and a new one is made",
-            ));
-        }
-        Err(error) if error.kind() == io::ErrorKind::NotFound => {}
-        Err(error) => return Err(error),
-    }
-    let key = fresh_key();
-    let mut options = std::fs::OpenOptions::new();
-    options.write(true).create_new(true);
-    #[cfg(unix)]
-    std::os::unix::fs::OpenOptionsExt::mode(&mut options, 0o600);
-    let mut file = options.open(path)?;
-    writeln!(file, "{}", key.expose())?;
-    file.sync_all()?;
-    // The name must last as long as what it names.
-    let directory = path
-        .parent()
-        .filter(|parent| !parent.as_os_str().is_empty())
-        .unwrap_or(Path::new("."));
-    std::fs::File::open(directory)?.sync_all()?;
-    Ok(key)
-}
-
-fn fresh_key() -> Secret {
-    let mut random = rand::rng();
-    Secret::new(
-        (0..64)
-            .map(|_| char::from(b"0123456789abcdef"[random.random_range(0..16)]))
-            .collect::<String>(),
-    )
 }
 
 #[cfg(test)]

@@ -14,7 +14,6 @@ pub mod reconciler;
 
 pub mod account;
 pub mod api_key;
-pub mod checkup;
 pub mod clock;
 pub mod token;
 

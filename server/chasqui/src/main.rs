@@ -13,7 +13,7 @@ use chasqui::app::{self, Listeners};
 use chasqui::config::{Config, Storage};
 use chasqui::payment::PaymentId;
 use chasqui::token::StatusTokens;
-use chasqui::{api_key, checkup, clock, telemetry};
+use chasqui::{api_key, clock, telemetry};
 use clap::{Parser, Subcommand};
 use tokio::signal::unix::{SignalKind, signal};
 
@@ -134,7 +134,7 @@ async fn check(file: Option<&Path>) -> Result<(), String> {
     for warning in &config.warnings {
         println!("warning: {warning}");
     }
-    let findings = checkup::examine(&config).await;
+    let findings = app::check(&config).await;
     let mut problems = Vec::new();
     for finding in findings {
         match finding {

@@ -7,6 +7,7 @@ mod amount;
 mod checks;
 mod id;
 mod observation;
+mod secret;
 mod status;
 mod timestamp;
 
@@ -14,6 +15,7 @@ pub use amount::{Amount, Currency, InvalidAmount, InvalidCurrency};
 pub use checks::{CheckPlan, retry};
 pub use id::{AccountName, InvalidId, PaymentId, PaymentReference};
 pub use observation::{JobKind, NewJob, Notification, Observation, Priority, Source, Verdict};
+pub use secret::Secret;
 pub use status::{Kind, PaymentState, Reported, Status, StatusReason, StatusUpdate, Version};
 pub use timestamp::{InvalidTimestamp, Timestamp};
 

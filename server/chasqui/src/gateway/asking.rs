@@ -14,7 +14,7 @@ use super::{CHECK_DELAY, DELIVERY_GRACE, Gateway, GatewayError};
 use crate::account::Account;
 use crate::clock;
 use crate::khipu::KhipuError;
-use crate::khipu::wire::PaymentAnswer;
+use crate::khipu::wire::{PaymentAnswer, UnknownWord};
 use crate::payment::{
     AccountName, Kind, NewJob, Observation, Payment, PaymentId, PaymentState, Price, Priority,
     Reported, Source, StatusUpdate, Timestamp, Version,
@@ -203,7 +203,14 @@ impl Gateway {
 
     /// One GET. Where Khipu asks for a pause, all questions of the account are held back.
     async fn question(&self, account: &Account, id: &PaymentId) -> Result<PaymentAnswer, AskError> {
-        let error = match self.khipu.payment(account, id).await {
+        let answer = self.khipu.payment(&account.khipu_api_key, id).await;
+        if let Some(UnknownWord { field, word }) =
+            answer.as_ref().ok().and_then(PaymentAnswer::unknown_word)
+        {
+            metrics::counter!("chasqui_khipu_unknown_words_total", "field" => field).increment(1);
+            tracing::warn!(payment_id = %id, field, word, "khipu answered with a word that is not known here");
+        }
+        let error = match answer {
             Ok(answer) if answer.payment_id == *id => return Ok(answer),
             Ok(_) => KhipuError::Malformed("it speaks of another payment".into()),
             Err(error) => error,

@@ -6,12 +6,13 @@ use std::time::Duration;
 
 use tempfile::TempDir;
 
-use super::{Gateway, Parts, Wake};
-use crate::account::Account;
+use super::{Gateway, Parts, Settings, Wake};
+use crate::account::{Account, Accounts};
 use crate::clock;
-use crate::config::Config;
 use crate::khipu;
-use crate::payment::{Kind, NewJob, Observation, PaymentId, Source, StatusUpdate, Version};
+use crate::payment::{
+    AccountName, Kind, NewJob, Observation, PaymentId, Secret, Source, StatusUpdate, Version,
+};
 use crate::push::{Hub, Intervals};
 use crate::relay::{LocalRelay, RelayListener};
 use crate::store::Store;
@@ -20,18 +21,31 @@ use crate::store::sqlite::{DatabaseLocation, SqliteLimits, SqliteStore};
 /// No test waits longer than this for what it expects.
 pub(crate) const DEADLINE: Duration = Duration::from_secs(20);
 
+/// Nothing listens on port 9, and no call is made unless a loop runs.
 const NO_KHIPU: &str = "http://127.0.0.1:9";
 
-/// Nobody listens on port 9, and nobody is asked unless a loop runs.
-const CONFIGURATION: &str = r#"
-[khipu]
-base_url = "http://127.0.0.1:9"
-[[accounts]]
-name = "shop"
-receiver_id = 990939
-khipu_api_key = "not-a-real-key"
-khipu_secrets = ["not-a-real-secret"]
-"#;
+fn settings() -> Settings {
+    let account = Account {
+        name: AccountName::parse("shop").expect("name"),
+        receiver_id: 990_939,
+        khipu_api_key: Secret::new("not-a-real-key"),
+        khipu_secrets: vec![Secret::new("not-a-real-secret")],
+        api_keys: Vec::new(),
+        allowed_origins: Vec::new(),
+        notify_url: None,
+        webhook_secrets: Vec::new(),
+        return_hop: true,
+        allow_private_destinations: Vec::new(),
+    };
+    Settings {
+        accounts: Accounts::new([account]),
+        public_url: "http://127.0.0.1:8080".to_owned(),
+        notification_tolerance: Duration::from_secs(600),
+        polls_per_second: 10,
+        polls_in_flight: 32,
+        watchers: 100_000,
+    }
+}
 
 pub(crate) struct Stage {
     pub(crate) gateway: Arc<Gateway>,
@@ -68,17 +82,14 @@ impl Stage {
     ) -> Self {
         let store = SqliteStore::open(location, &SqliteLimits::default()).expect("open");
         let store: Arc<dyn Store> = Arc::new(store);
-        let config = Config::from_toml(&CONFIGURATION.replace(NO_KHIPU, khipu_url)).expect("valid");
-        let hub = Arc::new(Hub::new(
-            config.limits.watchers_per_payment,
-            Intervals {
-                heartbeat: config.limits.heartbeat_interval,
-                ping: config.limits.ping_interval,
-                lifetime: config.limits.connection_lifetime,
-            },
-        ));
+        let intervals = Intervals {
+            heartbeat: Duration::from_secs(30),
+            ping: Duration::from_secs(120),
+            lifetime: Duration::from_secs(3600),
+        };
+        let hub = Arc::new(Hub::new(32, intervals));
         let relay = LocalRelay::new(Arc::clone(&hub) as Arc<dyn RelayListener>);
-        let khipu = khipu::Client::new(&config.khipu, config.limits.khipu_answer_bytes);
+        let khipu = khipu::Client::new(khipu_url, Duration::from_secs(15), 2 * 1024 * 1024);
         let parts = Parts {
             store: Arc::clone(&store),
             relay: Arc::new(relay),
@@ -87,7 +98,7 @@ impl Stage {
             wake: Wake::default(),
         };
         Self {
-            gateway: Arc::new(Gateway::new(&config, parts)),
+            gateway: Arc::new(Gateway::new(settings(), parts)),
             hub,
             store,
             file,

@@ -51,7 +51,7 @@ impl Gateway {
 
     async fn follow_account(self: Arc<Self>, account: Arc<Account>) {
         let desk = self.desk(&account);
-        let slots = Arc::new(Semaphore::new(self.limits.questions_in_flight));
+        let slots = Arc::new(Semaphore::new(self.polls_in_flight));
         // The semaphore is never closed.
         while let Ok(slot) = Arc::clone(&slots).acquire_owned().await {
             let question = desk.next(|id| self.hub.is_watched(id)).await;

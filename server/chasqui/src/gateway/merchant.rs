@@ -60,7 +60,10 @@ impl Gateway {
         });
         let answer = self
             .khipu
-            .create(account, request.for_khipu(&notify_url, hop.as_ref()))
+            .create(
+                &account.khipu_api_key,
+                request.for_khipu(&notify_url, hop.as_ref()),
+            )
             .await?;
 
         let payment = Payment {
@@ -146,7 +149,7 @@ impl Gateway {
         id: &PaymentId,
         held: Option<Payment>,
     ) -> Result<Answer, GatewayError> {
-        let answer = match self.khipu.delete(account, id).await {
+        let answer = match self.khipu.delete(&account.khipu_api_key, id).await {
             Ok(answer) => answer,
             Err(error) => {
                 if error.outcome_is_unknown() {
@@ -182,7 +185,7 @@ impl Gateway {
     }
 
     pub async fn banks(&self, account: &Account) -> Result<Answer, GatewayError> {
-        Ok(self.khipu.banks(account).await?)
+        Ok(self.khipu.banks(&account.khipu_api_key).await?)
     }
 
     /// This account's payment; where it is unknown here, Khipu is asked.

@@ -30,11 +30,10 @@ use std::time::Duration;
 use tokio::sync::{Notify, Semaphore};
 
 use crate::account::{Account, Accounts};
-use crate::config::{Config, Limits};
 use crate::khipu::wire::FieldError;
 use crate::khipu::{self, Fields, KhipuError};
 use crate::payment::{AccountName, JobKind, Kind, Observation, PaymentId, Source, Version};
-use crate::push::{Admission, Hub};
+use crate::push::Hub;
 use crate::relay::{Change, Relay};
 use crate::store::{Outcome, Store, StoreError};
 
@@ -62,23 +61,15 @@ const CHECK_DELAY: Duration = Duration::from_secs(30);
 /// How long after a confirmation by notification Khipu is asked whether it agrees.
 pub(crate) const CROSS_CHECK_DELAY: Duration = Duration::from_secs(2);
 
-/// Connections that are being told why they are refused, in all and from one address. One more is told over HTTP, which a
-/// browser cannot read.
-const REFUSALS: usize = 1024;
-const REFUSALS_PER_ADDRESS: usize = 64;
-
 #[derive(Debug)]
 pub struct Gateway {
-    pub accounts: Arc<Accounts>,
-    pub admission: Arc<Admission>,
-    /// For connections that are kept only to be told why they are refused.
-    pub refusals: Arc<Admission>,
-    pub limits: Limits,
+    pub accounts: Accounts,
+    notification_tolerance: Duration,
+    polls_in_flight: usize,
     store: Arc<dyn Store>,
     relay: Arc<dyn Relay>,
     hub: Arc<Hub>,
     khipu: khipu::Client,
-    /// Where the world reaches us; see [`Gateway::public`].
     public_url: String,
     questions: Questions,
     unknown: Unknown,
@@ -95,6 +86,22 @@ pub struct Gateway {
 pub struct Wake {
     pub deliveries: Arc<Notify>,
     pub checks: Arc<Notify>,
+}
+
+/// What of an installation's configuration the use cases need.
+#[derive(Debug, Clone)]
+pub struct Settings {
+    pub accounts: Accounts,
+    /// How the world reaches this installation, without a slash at its end.
+    pub public_url: String,
+    /// How far a notification's `t` may be off, both ways, before Khipu is asked instead of believing it.
+    pub notification_tolerance: Duration,
+    /// Polls of Khipu for one account in a second.
+    pub polls_per_second: u32,
+    /// Polls of Khipu for one account in flight at once.
+    pub polls_in_flight: usize,
+    /// Watchers on this instance, which bound the payments that are polled.
+    pub watchers: usize,
 }
 
 /// What a gateway is made of.
@@ -143,30 +150,26 @@ impl From<StoreError> for GatewayError {
 }
 
 impl Gateway {
-    pub fn new(config: &Config, parts: Parts) -> Self {
-        let desks = config
+    pub fn new(settings: Settings, parts: Parts) -> Self {
+        let per_second = settings.polls_per_second;
+        let desks = settings
             .accounts
             .iter()
             .map(|account| {
-                let name = &account.name;
-                let per_second = config.limits.questions_per_second;
+                let name = account.name.clone();
                 let limiter = Limiter::shared(per_second, parts.store.clone(), name.clone());
-                (name.clone(), Desk::new(limiter, config.limits.watchers))
+                (name, Desk::new(limiter, settings.watchers))
             })
             .collect();
         Self {
-            accounts: Arc::new(config.accounts.clone()),
-            admission: Arc::new(Admission::new(
-                config.limits.watchers,
-                config.limits.watchers_per_address,
-            )),
-            refusals: Arc::new(Admission::new(REFUSALS, REFUSALS_PER_ADDRESS)),
-            limits: config.limits.clone(),
+            accounts: settings.accounts,
+            notification_tolerance: settings.notification_tolerance,
+            polls_in_flight: settings.polls_in_flight,
             store: parts.store,
             relay: parts.relay,
             hub: parts.hub,
             khipu: parts.khipu,
-            public_url: config.server.public(""),
+            public_url: settings.public_url,
             questions: Questions::new(),
             visits: Visits::new(),
             unknown: Unknown::new(),

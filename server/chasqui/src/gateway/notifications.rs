@@ -74,8 +74,7 @@ impl Gateway {
             }
             Err(error) => return Err(self.take_as_hint(account, &id, &error)),
         };
-        let fresh =
-            signature::is_within_tolerance(verified.t, now, self.limits.notification_tolerance);
+        let fresh = signature::is_within_tolerance(verified.t, now, self.notification_tolerance);
         let verdict = judge(account, known.as_ref(), &body, fresh);
         let signature = signature_header.unwrap_or_default().to_owned();
         let notification = Notification {

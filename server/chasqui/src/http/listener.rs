@@ -22,13 +22,13 @@ use tokio::sync::watch;
 use tokio_util::task::TaskTracker;
 use tower::ServiceExt;
 
+use super::admission::{Admission, LimitReached, Permit};
 use super::connections::{Capacity, Connection, Connections, NoPlace};
 use super::entrance::Entrance;
 use super::peer::{self, Peer};
 use super::problem::Problem;
 use super::request_body::{Pace, TimedBody};
 use super::request_id;
-use crate::push::{Admission, Permit, Refusal};
 
 /// What a request's head may take; hyper answers 431 beyond it.
 const MAX_HEAD_BYTES: usize = 16 * 1024;
@@ -211,7 +211,7 @@ impl Service {
         self: &Arc<Self>,
         peer: SocketAddr,
         connections: &Arc<Connections>,
-    ) -> Result<Client, Refusal> {
+    ) -> Result<Client, LimitReached> {
         let permit = match self.trusts(peer.ip().to_canonical()) {
             true => None,
             false => Some(self.addresses.admit(peer.ip())?),

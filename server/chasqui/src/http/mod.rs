@@ -2,6 +2,7 @@
 //!
 //! [`public`] is the whole URL map, grouped by caller.
 
+mod admission;
 mod assets;
 mod auth;
 mod connections;
@@ -29,37 +30,74 @@ use axum::extract::{DefaultBodyLimit, Request, State};
 use axum::middleware::{self, Next};
 use axum::response::{IntoResponse, Response};
 use axum::routing::{get, post};
+use metrics_exporter_prometheus::PrometheusHandle;
 
-use crate::config::Server;
+use crate::config::{Config, Limits, Server};
 use crate::gateway::Gateway;
 use crate::token::StatusTokens;
 
 pub(crate) use entrance::Entrance;
 pub(crate) use listener::{Grant, serve};
-pub use notification::RefusalWarnings;
-pub use operations::{Canary, Readiness};
+pub use operations::Readiness;
 pub(crate) use request_body::Pace;
 
-use operations::Audience;
+use admission::Admission;
+use notification::RefusalWarnings;
+use operations::{Audience, Canary};
 use problem::Problem;
 
 /// What handlers work with.
 #[derive(Debug)]
 pub struct Site {
-    pub gateway: Arc<Gateway>,
-    pub tokens: StatusTokens,
-    pub server: Server,
-    pub readiness: Arc<Readiness>,
-    pub canary: Canary,
-    pub refusal_warnings: RefusalWarnings,
-    pub metrics: metrics_exporter_prometheus::PrometheusHandle,
+    gateway: Arc<Gateway>,
+    tokens: StatusTokens,
+    server: Server,
+    limits: Limits,
+    readiness: Arc<Readiness>,
+    metrics: PrometheusHandle,
+    /// Places for watchers.
+    watchers: Arc<Admission>,
+    /// Places for connections that are open only to be told by a close code why they are refused.
+    refusals: Arc<Admission>,
+    canary: Canary,
+    refusal_warnings: RefusalWarnings,
+}
+
+/// Connections that are told why they are refused, in all and from one address. One more is told over HTTP, which a
+/// browser cannot read.
+const REFUSALS: usize = 1024;
+const REFUSALS_PER_ADDRESS: usize = 64;
+
+impl Site {
+    pub fn new(
+        config: &Config,
+        gateway: Arc<Gateway>,
+        tokens: StatusTokens,
+        readiness: Arc<Readiness>,
+        metrics: PrometheusHandle,
+    ) -> Self {
+        let limits = config.limits.clone();
+        Self {
+            gateway,
+            tokens,
+            server: config.server.clone(),
+            readiness,
+            metrics,
+            watchers: Arc::new(Admission::new(limits.watchers, limits.watchers_per_address)),
+            refusals: Arc::new(Admission::new(REFUSALS, REFUSALS_PER_ADDRESS)),
+            limits,
+            canary: Canary::default(),
+            refusal_warnings: RefusalWarnings::default(),
+        }
+    }
 }
 
 type Shared = State<Arc<Site>>;
 
 /// What the world may call.
 pub fn public(site: Arc<Site>) -> Router {
-    let limits = site.gateway.limits.clone();
+    let limits = &site.limits;
+    let request_timeout = limits.request_timeout;
 
     let merchant = Router::new()
         .route("/v3/banks", get(facade::banks))
@@ -93,7 +131,7 @@ pub fn public(site: Arc<Site>) -> Router {
         .merge(payer)
         .merge(operations::probes(Audience::World))
         .layer(middleware::from_fn_with_state(
-            limits.request_timeout,
+            request_timeout,
             give_up_after,
         ))
         // A watcher's request has limits of its own: it is meant to take long.

@@ -67,7 +67,7 @@ type Refused = (Option<AccountName>, &'static str);
 
 /// When each refusal was last warned of, and how often it was not. No larger than accounts times reasons.
 #[derive(Debug, Default)]
-pub struct RefusalWarnings(Mutex<HashMap<Refused, Warned>>);
+pub(super) struct RefusalWarnings(Mutex<HashMap<Refused, Warned>>);
 
 #[derive(Debug)]
 struct Warned {

@@ -58,7 +58,7 @@ impl Readiness {
 
 /// One look at every part, shared by everybody who asks within a second: it writes, and the probes are public.
 #[derive(Debug, Default)]
-pub struct Canary(tokio::sync::Mutex<Option<(Instant, Health)>>);
+pub(super) struct Canary(tokio::sync::Mutex<Option<(Instant, Health)>>);
 
 const CANARY_LASTS: Duration = Duration::from_secs(1);
 

@@ -23,7 +23,7 @@ pub(super) async fn answer(
     address: IpAddr,
 ) -> Result<Response, Problem> {
     let wait = wait
-        .map(|text| parse_wait(text, site.gateway.limits.poll_wait))
+        .map(|text| parse_wait(text, site.limits.poll_wait))
         .transpose()?;
     let known = known_version(headers);
     let message = match wait {
@@ -46,7 +46,7 @@ async fn held(
     address: IpAddr,
 ) -> Result<Message, Problem> {
     let deadline = tokio::time::Instant::now() + wait;
-    let _permit = site.gateway.admission.admit(address)?;
+    let _permit = site.watchers.admit(address)?;
     let watch = site.gateway.watch(account, id).await?;
     let watcher = watch.watcher();
     // The first message is there already: watching begins with it.

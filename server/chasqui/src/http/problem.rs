@@ -9,6 +9,7 @@ use axum::response::{IntoResponse, Response};
 use serde::Serialize;
 use serde_json::value::RawValue;
 
+use super::admission::LimitReached;
 use crate::gateway::{GatewayError, NotificationError, OnceError, WatchError};
 use crate::khipu::{Fields, KhipuError};
 use crate::push::Refusal;
@@ -81,6 +82,19 @@ impl Problem {
 
     pub(super) fn unavailable(detail: impl Into<String>) -> Self {
         Self::new(StatusCode::SERVICE_UNAVAILABLE, "unavailable", detail).retry_after(RETRY_AFTER)
+    }
+
+    fn at_capacity() -> Self {
+        Self::unavailable("this instance is at capacity; try again")
+    }
+
+    fn too_many_watchers() -> Self {
+        Self::new(
+            StatusCode::TOO_MANY_REQUESTS,
+            "too_many_watchers",
+            "too many connections watch from here; try again later",
+        )
+        .retry_after(RETRY_AFTER)
     }
 
     pub(super) fn retry_after(self, wait: Duration) -> Self {
@@ -247,15 +261,8 @@ fn error_detail(error: &KhipuError) -> String {
 impl From<WatchError> for Problem {
     fn from(error: WatchError) -> Self {
         match error {
-            WatchError::Refused(Refusal::PaymentFull | Refusal::AddressFull) => Self::new(
-                StatusCode::TOO_MANY_REQUESTS,
-                "too_many_watchers",
-                "too many are watching from here; try again later",
-            )
-            .retry_after(RETRY_AFTER),
-            WatchError::Refused(Refusal::InstanceFull | Refusal::GoingAway) => {
-                Self::unavailable("this instance takes nobody more; try again")
-            }
+            WatchError::Refused(Refusal::PaymentFull) => Self::too_many_watchers(),
+            WatchError::Refused(Refusal::GoingAway) => Self::at_capacity(),
             WatchError::Relay => Self::unavailable("changes cannot be followed now; try again"),
             // Whatever is wrong between us and Khipu, its key refused included, is not the watcher's fault and may pass: a
             // browser that was told 401 would never come back.
@@ -267,9 +274,12 @@ impl From<WatchError> for Problem {
     }
 }
 
-impl From<Refusal> for Problem {
-    fn from(refusal: Refusal) -> Self {
-        WatchError::Refused(refusal).into()
+impl From<LimitReached> for Problem {
+    fn from(limit: LimitReached) -> Self {
+        match limit {
+            LimitReached::Instance => Self::at_capacity(),
+            LimitReached::Address => Self::too_many_watchers(),
+        }
     }
 }
 

@@ -12,8 +12,7 @@ use base64::engine::general_purpose::{STANDARD, STANDARD_PAD_INDIFFERENT};
 use hmac::{Hmac, KeyInit, Mac};
 use sha2::Sha256;
 
-use crate::account::Secret;
-use crate::payment::Timestamp;
+use crate::payment::{Secret, Timestamp};
 
 /// The header that carries the signature.
 pub const HEADER: &str = "x-khipu-signature";

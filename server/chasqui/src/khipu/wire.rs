@@ -235,17 +235,17 @@ impl PaymentAnswer {
         })
     }
 
-    /// A word of Khipu's that nobody described: its field, and the word, short enough for a log.
-    pub fn unknown_word(&self) -> Option<(&'static str, String)> {
+    /// What of the answer Khipu's documentation does not describe. The caller reports it.
+    pub fn unknown_word(&self) -> Option<UnknownWord> {
         let status = self.fields.text("status")?;
         match status.as_str() {
             "pending" | "verifying" | "deleted" => None,
             "done" => {
                 let detail = self.fields.text("status_detail").unwrap_or_default();
                 let is_known = detail == "normal" || StatusReason::parse(&detail).is_some();
-                (!is_known).then(|| ("status_detail", shown(&detail)))
+                (!is_known).then(|| UnknownWord::new("status_detail", &detail))
             }
-            other => Some(("status", shown(other))),
+            other => Some(UnknownWord::new("status", other)),
         }
     }
 
@@ -355,13 +355,20 @@ impl PaymentAnswer {
     }
 }
 
-/// A word of somebody else's, short enough for a log.
-fn shown(word: &str) -> String {
-    word.chars()
-        .take(40)
-        .collect::<String>()
-        .escape_debug()
-        .to_string()
+/// A status or status_detail that Khipu's documentation does not describe.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct UnknownWord {
+    pub field: &'static str,
+    /// Escaped, and short enough for a log.
+    pub word: String,
+}
+
+impl UnknownWord {
+    fn new(field: &'static str, word: &str) -> Self {
+        let start: String = word.chars().take(40).collect();
+        let word = start.escape_debug().to_string();
+        Self { field, word }
+    }
 }
 
 fn is_late(fields: &Fields, expires_at: Option<Timestamp>) -> bool {

@@ -12,7 +12,7 @@ use tokio::sync::Notify;
 
 use super::missed::Missed;
 use super::wheel::{Intervals, Wheel};
-use super::{Message, Refusal, Signal, Watcher};
+use super::{Message, Signal, Watcher};
 use crate::payment::{Payment, PaymentId, PaymentState, Price, Timestamp};
 use crate::relay::{Change, RelayListener};
 
@@ -46,6 +46,15 @@ pub struct Registration {
     pub watcher: Arc<Watcher>,
     id: PaymentId,
     hub: Arc<Hub>,
+}
+
+/// Why a payment cannot be watched here now. Either passes by itself.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Refusal {
+    /// The payment has as many watchers as it may.
+    PaymentFull,
+    /// This instance is being stopped.
+    GoingAway,
 }
 
 impl Hub {

@@ -4,15 +4,13 @@
 //! gets the newest when it reads again. [`hub`] finds a payment's watchers, [`watcher`] is one of them, [`wheel`] is the
 //! one timer that they share, [`missed`] what has to be read again on their behalf.
 
-mod admission;
 mod hub;
 mod message;
 mod missed;
 mod watcher;
 mod wheel;
 
-pub use admission::{Admission, Permit, Refusal};
-pub use hub::{Hub, Registration};
+pub use hub::{Hub, Refusal, Registration};
 pub use message::Message;
 pub use watcher::{Signal, Watcher};
 pub use wheel::Intervals;

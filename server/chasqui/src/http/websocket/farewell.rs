@@ -65,20 +65,13 @@ impl From<Problem> for Farewell {
 /// How long somebody waits who met an instance that is going away: others are there.
 const BRIEFLY_MS: std::ops::Range<u32> = 250..2750;
 
-impl From<Refusal> for Farewell {
-    fn from(refusal: Refusal) -> Self {
-        match refusal {
-            // Many may knock at the same closed door: they must not all come to the next one at the same moment.
-            Refusal::GoingAway => Self::going_away(rand::random_range(BRIEFLY_MS)),
-            refusal => Problem::from(refusal).into(),
-        }
-    }
-}
-
 impl From<WatchError> for Farewell {
     fn from(error: WatchError) -> Self {
         match error {
-            WatchError::Refused(refusal) => refusal.into(),
+            // Many may come while this instance stops: they must not all reach the next one at the same moment.
+            WatchError::Refused(Refusal::GoingAway) => {
+                Self::going_away(rand::random_range(BRIEFLY_MS))
+            }
             error => Problem::from(error).into(),
         }
     }
@@ -87,6 +80,7 @@ impl From<WatchError> for Farewell {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::http::admission::LimitReached;
     use axum::http::StatusCode;
 
     #[test]
@@ -109,7 +103,7 @@ mod tests {
         }
         let waits: Vec<u32> = (0..200)
             .map(|_| {
-                let farewell = Farewell::from(Refusal::GoingAway);
+                let farewell = Farewell::from(WatchError::Refused(Refusal::GoingAway));
                 assert_eq!(farewell.code, 1012);
                 let wait = farewell.reason.strip_prefix("retry_after_ms=");
                 wait.and_then(|wait| wait.parse().ok()).expect("a wait")
@@ -121,9 +115,12 @@ mod tests {
         );
         assert!(waits.iter().any(|wait| *wait < 1000) && waits.iter().any(|wait| *wait > 2000));
         assert_eq!(
-            Farewell::from(Refusal::AddressFull),
+            Farewell::from(Problem::from(LimitReached::Address)),
             Farewell::new(4429, "retry_after_ms=5000")
         );
-        assert_eq!(Farewell::from(Refusal::InstanceFull).code, 4503);
+        assert_eq!(
+            Farewell::from(Problem::from(LimitReached::Instance)).code,
+            4503
+        );
     }
 }

@@ -18,11 +18,11 @@ use tokio_tungstenite::WebSocketStream;
 use tokio_tungstenite::tungstenite::handshake::derive_accept_key;
 use tokio_tungstenite::tungstenite::protocol::{Role, WebSocketConfig};
 
+use super::admission::Permit;
 use super::problem::Problem;
 use super::{Site, auth};
 use crate::account::Account;
 use crate::payment::PaymentId;
-use crate::push::Permit;
 use farewell::Farewell;
 use frame_limit::FrameLimit;
 use session::{Session, Socket};
@@ -57,7 +57,7 @@ pub(super) fn follow(
     let accept = accept_key(&request)?;
     let offered = Offered::read(headers);
     let place = auth::admit(&site, headers, offered.token, id).and_then(|(account, id)| {
-        let permit = site.gateway.admission.admit(address)?;
+        let permit = site.watchers.admit(address)?;
         Ok((account, id, permit))
     });
     let admitted = match place {
@@ -65,7 +65,7 @@ pub(super) fn follow(
         // Whose page it is can be told without reading a close code.
         Err(problem) if problem.status == StatusCode::FORBIDDEN => return Err(problem),
         // Telling somebody why costs a connection too; when too many are being told, HTTP has to do.
-        Err(problem) => match site.gateway.refusals.admit(address) {
+        Err(problem) => match site.refusals.admit(address) {
             Ok(permit) => Err((Farewell::from(problem), permit)),
             Err(_) => return Err(problem),
         },
@@ -77,7 +77,7 @@ pub(super) fn follow(
             "this connection cannot become a WebSocket",
         ));
     };
-    let limit = site.gateway.limits.handshake_timeout;
+    let limit = site.limits.handshake_timeout;
     tokio::spawn(async move {
         let Ok(Ok(upgraded)) = tokio::time::timeout(limit, upgrade).await else {
             return;

@@ -20,8 +20,9 @@ use tokio_tungstenite::tungstenite::{Bytes, Error as SocketError, Message as Fra
 use super::farewell::Farewell;
 use super::frame_limit::FrameLimit;
 use crate::gateway::Watch;
+use crate::http::admission::Permit;
 use crate::payment::Version;
-use crate::push::{Message, Permit, Signal};
+use crate::push::{Message, Signal};
 
 pub(super) type Socket = WebSocketStream<FrameLimit<TcpStream>>;
 

@@ -9,7 +9,7 @@ use dashmap::DashMap;
 use dashmap::mapref::entry::Entry;
 
 #[derive(Debug)]
-pub struct Admission {
+pub(super) struct Admission {
     limit: usize,
     limit_per_address: usize,
     count: AtomicUsize,
@@ -18,26 +18,20 @@ pub struct Admission {
 
 /// A place; given back when dropped.
 #[derive(Debug)]
-pub struct Permit {
+pub(super) struct Permit {
     admission: Arc<Admission>,
     address: IpAddr,
 }
 
-/// Why somebody cannot watch now. Each passes by itself.
+/// Why there is no place. Either passes by itself.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Refusal {
-    /// This instance holds as many watchers as it may.
-    InstanceFull,
-    /// This address has as many as it may.
-    AddressFull,
-    /// This payment has as many as it may.
-    PaymentFull,
-    /// This instance is being stopped.
-    GoingAway,
+pub(super) enum LimitReached {
+    Instance,
+    Address,
 }
 
 impl Admission {
-    pub fn new(limit: usize, limit_per_address: usize) -> Self {
+    pub(super) fn new(limit: usize, limit_per_address: usize) -> Self {
         Self {
             limit,
             limit_per_address,
@@ -46,16 +40,16 @@ impl Admission {
         }
     }
 
-    pub fn admit(self: &Arc<Self>, address: IpAddr) -> Result<Permit, Refusal> {
+    pub(super) fn admit(self: &Arc<Self>, address: IpAddr) -> Result<Permit, LimitReached> {
         let address = network_of(address);
         if self.count.fetch_add(1, Ordering::Relaxed) >= self.limit {
             self.count.fetch_sub(1, Ordering::Relaxed);
-            return Err(Refusal::InstanceFull);
+            return Err(LimitReached::Instance);
         }
         let mut from_address = self.by_address.entry(address).or_insert(0);
         if *from_address as usize >= self.limit_per_address {
             self.count.fetch_sub(1, Ordering::Relaxed);
-            return Err(Refusal::AddressFull);
+            return Err(LimitReached::Address);
         }
         *from_address += 1;
         drop(from_address);
@@ -99,9 +93,9 @@ mod tests {
         ];
         let first = admission.admit(a).expect("first");
         let _second = admission.admit(a).expect("second");
-        assert_eq!(admission.admit(a).err(), Some(Refusal::AddressFull));
+        assert_eq!(admission.admit(a).err(), Some(LimitReached::Address));
         let third = admission.admit(b).expect("third");
-        assert_eq!(admission.admit(b).err(), Some(Refusal::InstanceFull));
+        assert_eq!(admission.admit(b).err(), Some(LimitReached::Instance));
         drop((first, third));
         assert!(admission.admit(a).is_ok());
         assert!(!admission.by_address.contains_key(&network_of(b)));
@@ -114,7 +108,10 @@ mod tests {
             .admit("2001:db8:0:1::1".parse().expect("v6"))
             .expect("first");
         let neighbour = "2001:db8:0:1:ffff::2".parse().expect("v6");
-        assert_eq!(admission.admit(neighbour).err(), Some(Refusal::AddressFull));
+        assert_eq!(
+            admission.admit(neighbour).err(),
+            Some(LimitReached::Address)
+        );
         assert!(
             admission
                 .admit("2001:db8:0:2::1".parse().expect("v6"))

@@ -1,21 +1,26 @@
 //! `chasqui check`: whether an installation could work, part by part, before it has to.
 
-use crate::app::storage;
+use super::storage;
 use crate::config::{Config, Storage};
 use crate::khipu;
 use crate::store::sqlite::{DatabaseLocation, DatabaseState, SqliteStore};
 
 /// What is fine and what is not, each in one line for people. Never shows a secret.
-pub async fn examine(config: &Config) -> Vec<Result<String, String>> {
+pub async fn check(config: &Config) -> Vec<Result<String, String>> {
     let mut findings = vec![
         Ok("configuration".to_owned()),
         examine_storage(&config.storage).await,
     ];
-    match khipu::Client::new(&config.khipu, config.limits.khipu_answer_bytes) {
+    let client = khipu::Client::new(
+        config.khipu.base_url.as_str(),
+        config.khipu.timeout,
+        config.limits.khipu_answer_bytes,
+    );
+    match client {
         Err(error) => findings.push(Err(format!("the http client cannot be set up: {error}"))),
         Ok(client) => {
             for account in config.accounts.iter() {
-                findings.push(match client.banks(account).await {
+                findings.push(match client.banks(&account.khipu_api_key).await {
                     Ok(_) => Ok(format!("khipu answers account {}", account.name)),
                     Err(error) => Err(format!("khipu.base_url, account {}: {error}", account.name)),
                 });

@@ -1,0 +1,74 @@
+//! The keys that sign status tokens.
+
+use std::io;
+use std::path::{Path, PathBuf};
+
+use rand::RngExt;
+
+use super::AppError;
+use crate::account::Secret;
+use crate::config::{Config, Storage};
+
+/// The configured keys; or one that is made once and kept beside the database, so that tokens outlive a restart.
+pub fn signing_keys(config: &Config) -> Result<Vec<Secret>, AppError> {
+    if !config.server.signing_keys.is_empty() {
+        return Ok(config.server.signing_keys.clone());
+    }
+    match &config.storage {
+        Storage::Memory => Ok(vec![fresh_key()]),
+        // The configuration was refused without them.
+        Storage::Redis(_) => Err(AppError::SigningKey {
+            path: PathBuf::new(),
+            error: io::Error::other("server.signing_keys must be set"),
+        }),
+        Storage::File(database) => {
+            let path = beside(database);
+            let key = kept_key(&path).map_err(|error| AppError::SigningKey { path, error })?;
+            Ok(vec![key])
+        }
+    }
+}
+
+fn beside(database: &Path) -> PathBuf {
+    let mut path = database.as_os_str().to_owned();
+    path.push(".key");
+    path.into()
+}
+
+fn kept_key(path: &Path) -> io::Result<Secret> {
+    use std::io::Write;
+    match std::fs::read_to_string(path) {
+        Ok(text) if text.trim().len() >= 32 => return Ok(Secret::new(text.trim())),
+        Ok(_) => {
+            return Err(io::Error::other(
+                "it is too short to be a key; remove it and a new one is made",
+            ));
+        }
+        Err(error) if error.kind() == io::ErrorKind::NotFound => {}
+        Err(error) => return Err(error),
+    }
+    let key = fresh_key();
+    let mut options = std::fs::OpenOptions::new();
+    options.write(true).create_new(true);
+    #[cfg(unix)]
+    std::os::unix::fs::OpenOptionsExt::mode(&mut options, 0o600);
+    let mut file = options.open(path)?;
+    writeln!(file, "{}", key.expose())?;
+    file.sync_all()?;
+    // The name must last as long as what it names.
+    let directory = path
+        .parent()
+        .filter(|parent| !parent.as_os_str().is_empty())
+        .unwrap_or(Path::new("."));
+    std::fs::File::open(directory)?.sync_all()?;
+    Ok(key)
+}
+
+fn fresh_key() -> Secret {
+    let mut random = rand::rng();
+    Secret::new(
+        (0..64)
+            .map(|_| char::from(b"0123456789abcdef"[random.random_range(0..16)]))
+            .collect::<String>(),
+    )
+}
