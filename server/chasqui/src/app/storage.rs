@@ -8,13 +8,13 @@ use futures_util::future::BoxFuture;
 use tokio::time::{Instant, sleep};
 
 use super::AppError;
-use crate::config::Storage;
-use crate::redis::condition::{self, Finding};
-use crate::redis::{Failure, Redis, Settings};
+use crate::config::{RedisConfig, Storage};
+use crate::redis::{Failure, Redis};
 use crate::relay::redis::RedisRelay;
 use crate::relay::{LocalRelay, Relay, RelayListener};
 use crate::store::Store;
-use crate::store::redis::RedisStore;
+use crate::store::redis::preflight::{self, Finding};
+use crate::store::redis::{RedisStore, Retention};
 use crate::store::sqlite::{DatabaseLocation, SqliteStore};
 
 /// How long a Redis is waited for at start: one that starts beside us takes a moment, and one that is not there is better
@@ -43,14 +43,14 @@ impl Opened {
 
 /// Waits a while for a Redis that is not there yet.
 pub(super) async fn open(storage: &Storage) -> Result<Opened, AppError> {
-    let settings = match storage {
+    let config = match storage {
         Storage::Memory => return sqlite(&DatabaseLocation::Memory),
         Storage::File(path) => return sqlite(&DatabaseLocation::File(path.clone())),
-        Storage::Redis(settings) => settings,
+        Storage::Redis(config) => config,
     };
     let deadline = Instant::now() + START_PATIENCE;
     loop {
-        match try_open(settings).await {
+        match try_open(config).await {
             Ok((opened, findings)) => {
                 for finding in findings {
                     tracing::warn!("{}", finding.text);
@@ -68,23 +68,29 @@ pub(super) async fn open(storage: &Storage) -> Result<Opened, AppError> {
 
 /// Once, without waiting: for whoever only wants to know. What is not as it should be comes beside it.
 pub(crate) async fn open_now(storage: &Storage) -> Result<(Opened, Vec<Finding>), AppError> {
-    let settings = match storage {
+    let config = match storage {
         Storage::Memory => return Ok((sqlite(&DatabaseLocation::Memory)?, Vec::new())),
         Storage::File(path) => {
             return Ok((sqlite(&DatabaseLocation::File(path.clone()))?, Vec::new()));
         }
-        Storage::Redis(settings) => settings,
+        Storage::Redis(config) => config,
     };
-    try_open(settings).await
+    try_open(config).await
 }
 
 /// Once. `AppError::Redis` may pass; another error will not.
-async fn try_open(settings: &Settings) -> Result<(Opened, Vec<Finding>), AppError> {
+async fn try_open(config: &RedisConfig) -> Result<(Opened, Vec<Finding>), AppError> {
     let away = |failure: Failure| AppError::Redis(failure.0);
-    let redis = Redis::open(settings).await.map_err(away)?;
-    let findings = condition::examine(&redis).await.map_err(away)?;
+    let redis = Redis::open(&config.settings).await.map_err(away)?;
+    let findings = preflight::examine(&redis, config.accept_data_loss)
+        .await
+        .map_err(away)?;
     refuse(&findings)?;
-    let store = RedisStore::open(Arc::clone(&redis), settings)
+    let retention = Retention {
+        payments: config.retention,
+        notification_bytes: config.raw_retention,
+    };
+    let store = RedisStore::open(Arc::clone(&redis), retention)
         .await
         .map_err(|error| AppError::Redis(error.to_string()))?;
     let opened = Opened {

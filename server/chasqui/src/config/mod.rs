@@ -23,7 +23,7 @@ use crate::account::{Accounts, Secret};
 
 pub use limits::Limits;
 pub use problem::{ConfigError, Problem};
-pub use storage::Storage;
+pub use storage::{RedisConfig, Storage};
 
 use accounts::{RawAccount, RawSecret};
 use duration::Span;

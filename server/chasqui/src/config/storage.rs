@@ -10,7 +10,7 @@ use super::duration::Span;
 use super::problem::{Problem, Problems};
 use super::redis_url::{self, RedisUrl};
 use crate::account::Secret;
-use crate::redis::{self, Address, Topology};
+use crate::redis::{Address, Credentials, Settings, Topology};
 
 const DAY: Duration = Duration::from_secs(24 * 3600);
 
@@ -27,7 +27,19 @@ const WAIT_TIMEOUT_LIMIT: Duration = Duration::from_secs(2);
 pub enum Storage {
     Memory,
     File(PathBuf),
-    Redis(Box<redis::Settings>),
+    Redis(Box<RedisConfig>),
+}
+
+/// What `[storage]` says about a Redis, checked.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct RedisConfig {
+    pub settings: Settings,
+    /// How long a final payment is kept.
+    pub retention: Duration,
+    /// How long a notification's bytes are kept once its delivery is done.
+    pub raw_retention: Duration,
+    /// Start although Redis's own settings lose data.
+    pub accept_data_loss: bool,
 }
 
 #[derive(Debug, Deserialize)]
@@ -111,11 +123,11 @@ impl RawStorage {
         }
     }
 
-    fn check_redis(&self, problems: &mut Problems) -> Option<redis::Settings> {
+    fn check_redis(&self, problems: &mut Problems) -> Option<RedisConfig> {
         let url = redis_url::parse(&self.url)
             .map_err(|message| problems.add("storage.url", message))
             .ok();
-        let password = self.check_password(url.as_ref(), problems);
+        let credentials = self.check_credentials(url.as_ref(), problems);
         let sentinel_password = check_secret(
             "storage.sentinel_password",
             self.sentinel_password.as_ref(),
@@ -131,28 +143,33 @@ impl RawStorage {
                 "does nothing without sentinels; remove it, or write redis+sentinel:// in storage.url",
             );
         }
-        Some(redis::Settings {
-            topology: url.topology,
-            tls: url.tls,
-            ca_file: self.ca_file.clone(),
-            username: url.username,
-            password: password?,
-            sentinel_password: sentinel_password?,
-            database: url.database,
-            wait_replicas,
-            wait_timeout,
+        let sentinel_credentials = sentinel_password?.map(|password| Credentials {
+            username: None,
+            password: password.expose().to_owned(),
+        });
+        Some(RedisConfig {
+            settings: Settings {
+                topology: url.topology,
+                tls: url.tls,
+                ca_file: self.ca_file.clone(),
+                credentials: credentials?,
+                sentinel_credentials,
+                database: url.database,
+                wait_replicas,
+                wait_timeout,
+            },
             retention,
             raw_retention,
             accept_data_loss: self.accept_data_loss.unwrap_or_default(),
         })
     }
 
-    /// From the one place or the other. The outer `None` is a problem that was told.
-    fn check_password(
+    /// From the URL or from a key of its own. The outer `None` is a problem, which is in `problems`.
+    fn check_credentials(
         &self,
         url: Option<&RedisUrl>,
         problems: &mut Problems,
-    ) -> Option<Option<Secret>> {
+    ) -> Option<Option<Credentials>> {
         let given = check_secret("storage.password", self.password.as_ref(), problems)?;
         let url = url?;
         if given.is_some() && url.password.is_some() {
@@ -168,7 +185,10 @@ impl RawStorage {
                 "has a user without a password; set storage.password, which may be { env = \"NAME\" } or { file = \"PATH\" }",
             );
         }
-        Some(password)
+        Some(password.map(|password| Credentials {
+            username: url.username.clone(),
+            password: password.expose().to_owned(),
+        }))
     }
 
     fn check_ca_file(&self, url: Option<&RedisUrl>, problems: &mut Problems) {
@@ -265,7 +285,9 @@ impl Storage {
                 "storage.url",
                 "is sqlite::memory:, so everything is forgotten at exit",
             )),
-            Self::Redis(settings) if !settings.tls && !is_on_this_machine(&settings.topology) => {
+            Self::Redis(redis)
+                if !redis.settings.tls && !is_on_this_machine(&redis.settings.topology) =>
+            {
                 Some(Problem::new(
                     "storage.url",
                     "is a Redis without TLS on another host: merchants' URLs and notifications with payers' data \

@@ -8,8 +8,7 @@ use ::redis::{
     TlsCertificates,
 };
 
-use super::{Address, Failure, Settings};
-use crate::account::Secret;
+use super::{Address, Credentials, Failure, Settings};
 
 /// From nothing to an answered handshake.
 pub(super) const CONNECT_TIMEOUT: Duration = Duration::from_millis(1500);
@@ -26,8 +25,7 @@ const UNACKNOWLEDGED: Duration = Duration::from_secs(5);
 pub(super) struct Clients {
     tls: bool,
     ca: Option<Vec<u8>>,
-    username: Option<String>,
-    password: Option<Secret>,
+    credentials: Option<Credentials>,
     database: u32,
 }
 
@@ -37,17 +35,15 @@ impl Clients {
         Ok(Self {
             tls: settings.tls,
             ca: read_ca(settings)?,
-            username: settings.username.clone(),
-            password: settings.password.clone(),
+            credentials: settings.credentials.clone(),
             database: settings.database,
         })
     }
 
-    /// Of the sentinels, which have a password of their own and no databases.
+    /// Of the sentinels, which have credentials of their own and no databases.
     pub(super) fn of_sentinels(settings: &Settings) -> Result<Self, Failure> {
         Ok(Self {
-            username: None,
-            password: settings.sentinel_password.clone(),
+            credentials: settings.sentinel_credentials.clone(),
             database: 0,
             ..Self::of_nodes(settings)?
         })
@@ -67,11 +63,11 @@ impl Clients {
         let mut login = RedisConnectionInfo::default()
             .set_db(i64::from(self.database))
             .set_lib_name("chasqui", env!("CARGO_PKG_VERSION"));
-        if let Some(username) = &self.username {
-            login = login.set_username(username);
-        }
-        if let Some(password) = &self.password {
-            login = login.set_password(password.expose());
+        if let Some(Credentials { username, password }) = &self.credentials {
+            login = login.set_password(password);
+            if let Some(username) = username {
+                login = login.set_username(username);
+            }
         }
         let socket = TcpSettings::default()
             .set_nodelay(true)
@@ -111,7 +107,7 @@ pub(super) fn read_ca(settings: &Settings) -> Result<Option<Vec<u8>>, Failure> {
         .map(|path| {
             std::fs::read(path).map_err(|error| {
                 Failure(format!(
-                    "storage.ca_file {} cannot be read: {error}",
+                    "the CA file {} cannot be read: {error}",
                     path.display()
                 ))
             })

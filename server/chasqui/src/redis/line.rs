@@ -20,7 +20,7 @@ use tokio_rustls::TlsConnector;
 
 use super::client::{CONNECT_TIMEOUT, read_ca};
 use super::resp::{self, Frame};
-use super::{Address, Failure, Settings};
+use super::{Address, Credentials, Failure, Settings};
 
 /// Room for some hundred messages; more waits in the kernel for the moment it takes to hear these.
 const READ_BUFFER: usize = 32 * 1024;
@@ -37,13 +37,24 @@ pub(crate) struct Line {
 
 impl Line {
     /// Connected and logged in, or an error within [`CONNECT_TIMEOUT`].
-    pub(crate) async fn open(settings: &Settings, address: &Address) -> Result<Self, Failure> {
-        timeout(CONNECT_TIMEOUT, Self::connect(settings, address))
-            .await
-            .unwrap_or_else(|_| Err(Failure(format!("{address} does not answer"))))
+    pub(crate) async fn open(
+        settings: &Settings,
+        address: &Address,
+        client_name: &str,
+    ) -> Result<Self, Failure> {
+        timeout(
+            CONNECT_TIMEOUT,
+            Self::connect(settings, address, client_name),
+        )
+        .await
+        .unwrap_or_else(|_| Err(Failure(format!("{address} does not answer"))))
     }
 
-    async fn connect(settings: &Settings, address: &Address) -> Result<Self, Failure> {
+    async fn connect(
+        settings: &Settings,
+        address: &Address,
+        client_name: &str,
+    ) -> Result<Self, Failure> {
         let stream = transport(settings, address)
             .await
             .map_err(|error| Failure(format!("{address} cannot be reached: {error}")))?;
@@ -54,11 +65,11 @@ impl Line {
         };
         let mut hello = ::redis::cmd("HELLO");
         hello.arg(3);
-        if let Some(password) = &settings.password {
-            let username = settings.username.as_deref().unwrap_or("default");
-            hello.arg("AUTH").arg(username).arg(password.expose());
+        if let Some(Credentials { username, password }) = &settings.credentials {
+            let username = username.as_deref().unwrap_or("default");
+            hello.arg("AUTH").arg(username).arg(password);
         }
-        hello.arg("SETNAME").arg("chasqui-relay");
+        hello.arg("SETNAME").arg(client_name);
         line.say(&hello)
             .await
             .map_err(|error| Failure(error.to_string()))?;
@@ -128,7 +139,9 @@ fn tls_config(settings: &Settings) -> Result<ClientConfig, Failure> {
                     .and_then(|certificate| {
                         roots.add(certificate).map_err(|error| error.to_string())
                     })
-                    .map_err(|error| Failure(format!("storage.ca_file: {error}")))?;
+                    .map_err(|error| {
+                        Failure(format!("the CA file holds no valid certificate: {error}"))
+                    })?;
             }
         }
         None => {

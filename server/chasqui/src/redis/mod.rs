@@ -1,16 +1,11 @@
-//! Redis as a place: which server holds what, and how a call gets there. What is kept there is the store's business
-//! ([`crate::store::redis`]), what is told there the relay's ([`crate::relay::redis`]).
+//! Redis as a place: which server holds what, and how a call gets there. It knows nothing of the data.
 //!
 //! Standalone, Sentinel and Cluster are one thing here: 64 partitions, each at some server ([`routes`]). A call goes to its
 //! partition's server ([`node`]), follows it when it moves, and ends with an answer or an error within
 //! [`ANSWER_WAIT`]. The library encodes commands and keeps no more than one connection each; when to give one up is
 //! decided here, because a connection that looks well and says nothing is the failure that hurts most.
 
-pub(crate) mod change;
 mod client;
-pub mod condition;
-#[cfg(test)]
-pub(crate) mod fixture;
 pub(crate) mod line;
 mod node;
 mod partition;
@@ -34,7 +29,7 @@ use tokio::time::{Instant, sleep, timeout_at};
 pub use partition::{PARTITIONS, Partition};
 pub(crate) use routes::Routes;
 pub use script::{Call, Script};
-pub use settings::{Address, Settings, Topology};
+pub use settings::{Address, Credentials, Settings, Topology};
 
 use client::Clients;
 use node::Node;
@@ -143,8 +138,16 @@ impl Redis {
         futures_util::future::join_all(calls).await
     }
 
-    /// One question to one server, whoever has the partitions. `None`: it will not answer that.
-    async fn ask(&self, address: &Address, question: &Cmd) -> Result<Option<Value>, Failure> {
+    /// The servers that hold partitions now, each once.
+    pub fn masters(&self) -> Vec<Address> {
+        let owners = self.routes.watch();
+        let owners = owners.borrow().iter().flatten().cloned().collect();
+        let masters: std::collections::BTreeSet<_> = owners;
+        masters.into_iter().collect()
+    }
+
+    /// One command to one server, whatever it holds. `None`: the server refuses the command.
+    pub async fn ask(&self, address: &Address, question: &Cmd) -> Result<Option<Value>, Failure> {
         let server = self.server(address.clone())?;
         match server.node.send(question).await {
             Ok(value) => Ok(Some(value)),

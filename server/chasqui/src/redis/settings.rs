@@ -1,12 +1,11 @@
 //! Which Redis, how it is reached, and what is asked of it.
 
-use std::net::IpAddr;
+use std::fmt;
+use std::net::{IpAddr, SocketAddr};
 use std::path::PathBuf;
 use std::time::Duration;
 
-use crate::account::Secret;
-
-/// Everything that `[storage]` says about a Redis, checked.
+/// How an installation of Redis is reached. [`Settings::new`] is one without TLS and credentials.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Settings {
     pub topology: Topology,
@@ -14,23 +13,48 @@ pub struct Settings {
     pub tls: bool,
     /// PEM; instead of the system's certificate authorities.
     pub ca_file: Option<PathBuf>,
-    /// An ACL user; `None` is `default`.
-    pub username: Option<String>,
-    pub password: Option<Secret>,
-    /// The sentinels' own.
-    pub sentinel_password: Option<Secret>,
+    pub credentials: Option<Credentials>,
+    /// Sentinels have credentials of their own.
+    pub sentinel_credentials: Option<Credentials>,
     /// A standalone or Sentinel Redis has several databases; a cluster has 0 alone.
     pub database: u32,
     /// How many replicas must have a write before it counts as durable; 0 asks nobody.
     pub wait_replicas: u8,
     /// How long that may take; then the write counts as failed.
     pub wait_timeout: Duration,
-    /// How long a final payment is kept.
-    pub retention: Duration,
-    /// How long a notification's bytes are kept once its delivery is done.
-    pub raw_retention: Duration,
-    /// Start although Redis's own settings lose data.
-    pub accept_data_loss: bool,
+}
+
+impl Settings {
+    /// Without TLS and credentials. A replica must acknowledge writes wherever the topology has replicas.
+    pub fn new(topology: Topology) -> Self {
+        Self {
+            wait_replicas: u8::from(!matches!(topology, Topology::Standalone(_))),
+            topology,
+            tls: false,
+            ca_file: None,
+            credentials: None,
+            sentinel_credentials: None,
+            database: 0,
+            wait_timeout: Duration::from_secs(1),
+        }
+    }
+}
+
+/// What a connection authenticates with.
+#[derive(Clone, PartialEq, Eq)]
+pub struct Credentials {
+    /// An ACL user; `None` is `default`.
+    pub username: Option<String>,
+    pub password: String,
+}
+
+/// Without the password.
+impl fmt::Debug for Credentials {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Credentials")
+            .field("username", &self.username)
+            .finish_non_exhaustive()
+    }
 }
 
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -75,8 +99,17 @@ impl Address {
     }
 }
 
-impl std::fmt::Display for Address {
-    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+impl From<SocketAddr> for Address {
+    fn from(address: SocketAddr) -> Self {
+        Self {
+            host: address.ip().to_string(),
+            port: address.port(),
+        }
+    }
+}
+
+impl fmt::Display for Address {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self.host.contains(':') {
             true => write!(f, "[{}]:{}", self.host, self.port),
             false => write!(f, "{}:{}", self.host, self.port),

@@ -13,6 +13,23 @@ static COUNT: LazyLock<Script> =
 /// Only a failing test ever waits this long.
 const DEADLINE: Duration = Duration::from_secs(20);
 
+fn standalone(server: &RedisServer) -> Settings {
+    Settings::new(Topology::Standalone(server.address().into()))
+}
+
+fn on_cluster(cluster: &RedisCluster) -> Settings {
+    let nodes = cluster.nodes.iter().map(|node| node.address().into());
+    Settings::new(Topology::Cluster(nodes.collect()))
+}
+
+fn on_sentinels(trio: &SentinelTrio) -> Settings {
+    let sentinels = trio.sentinels.iter().map(|it| it.address().into());
+    Settings::new(Topology::Sentinel {
+        sentinels: sentinels.collect(),
+        master: redis_processes::sentinel::MASTER_NAME.into(),
+    })
+}
+
 async fn open(settings: &Settings) -> Arc<Redis> {
     Redis::open(settings).await.expect("routes")
 }
@@ -48,7 +65,7 @@ async fn counts_again(redis: &Redis, name: &str) -> i64 {
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_script_that_the_server_forgot_is_sent_again() {
     let server = RedisServer::start(&Options::default()).await;
-    let redis = open(&fixture::standalone(&server)).await;
+    let redis = open(&standalone(&server)).await;
     assert_eq!(count(&redis, "a").await.expect("first"), 1);
     server.command(&["SCRIPT", "FLUSH"]).await;
     assert_eq!(count(&redis, "a").await.expect("second"), 2);
@@ -57,7 +74,7 @@ async fn a_script_that_the_server_forgot_is_sent_again() {
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn callers_do_not_notice_a_quick_restart() {
     let mut server = RedisServer::start(&Options::append_only(AppendOnly::Always)).await;
-    let redis = open(&fixture::standalone(&server)).await;
+    let redis = open(&standalone(&server)).await;
     assert_eq!(count(&redis, "a").await.expect("before"), 1);
     server.kill();
     let (restarted, counted) = tokio::join!(server.start_again(), count(&redis, "a"));
@@ -68,7 +85,7 @@ async fn callers_do_not_notice_a_quick_restart() {
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_server_that_is_gone_is_said_to_be_gone_and_soon_at_once() {
     let mut server = RedisServer::start(&Options::default()).await;
-    let redis = open(&fixture::standalone(&server)).await;
+    let redis = open(&standalone(&server)).await;
     count(&redis, "a").await.expect("before");
     server.kill();
     for _ in 0..3 {
@@ -91,7 +108,7 @@ async fn a_server_that_is_gone_is_said_to_be_gone_and_soon_at_once() {
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_frozen_server_costs_its_callers_seconds_and_is_used_again_once_it_thaws() {
     let server = RedisServer::start(&Options::default()).await;
-    let redis = open(&fixture::standalone(&server)).await;
+    let redis = open(&standalone(&server)).await;
     count(&redis, "a").await.expect("before");
     server.freeze();
     for _ in 0..4 {
@@ -106,7 +123,7 @@ async fn a_frozen_server_costs_its_callers_seconds_and_is_used_again_once_it_tha
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_cluster_is_called_where_each_partition_lives() {
     let cluster = RedisCluster::start(&Options::default()).await;
-    let redis = open(&fixture::cluster(&cluster)).await;
+    let redis = open(&on_cluster(&cluster)).await;
     let calls: Vec<_> = (0..200).map(|n| counting(&format!("n{n}"))).collect();
     for answer in redis.run_all(&calls).await {
         assert_eq!(number(answer.expect("counted")), 1);
@@ -116,7 +133,7 @@ async fn a_cluster_is_called_where_each_partition_lives() {
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_slot_is_followed_while_it_moves_and_after() {
     let cluster = RedisCluster::start(&Options::default()).await;
-    let redis = open(&fixture::cluster(&cluster)).await;
+    let redis = open(&on_cluster(&cluster)).await;
     let slot = Partition::of("a").slot();
     let to = (cluster.master_of_slot(slot).await + 1) % 3;
     assert_eq!(count(&redis, "a").await.expect("before"), 1);
@@ -131,7 +148,7 @@ async fn a_slot_is_followed_while_it_moves_and_after() {
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn what_a_cluster_promised_survives_the_loss_of_a_master() {
     let mut cluster = RedisCluster::start(&Options::default()).await;
-    let redis = open(&fixture::cluster(&cluster)).await;
+    let redis = open(&on_cluster(&cluster)).await;
     for _ in 0..50 {
         count(&redis, "a").await.expect("counted");
     }
@@ -157,7 +174,7 @@ async fn what_a_cluster_promised_survives_the_loss_of_a_master() {
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn what_a_master_with_sentinels_promised_survives_its_loss() {
     let mut trio = SentinelTrio::start(&Options::default()).await;
-    let redis = open(&fixture::sentinels(&trio)).await;
+    let redis = open(&on_sentinels(&trio)).await;
     for _ in 0..50 {
         count(&redis, "a").await.expect("counted");
     }
@@ -170,7 +187,7 @@ async fn what_a_master_with_sentinels_promised_survives_its_loss() {
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_write_that_no_replica_has_is_not_promised() {
     let server = RedisServer::start(&Options::default()).await;
-    let mut settings = fixture::standalone(&server);
+    let mut settings = standalone(&server);
     settings.wait_replicas = 1;
     settings.wait_timeout = Duration::from_millis(200);
     let redis = open(&settings).await;
@@ -186,7 +203,7 @@ async fn a_write_that_no_replica_has_is_not_promised() {
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn many_writes_wait_for_the_replicas_together() {
     let cluster = RedisCluster::start(&Options::default()).await;
-    let redis = open(&fixture::cluster(&cluster)).await;
+    let redis = open(&on_cluster(&cluster)).await;
     let writes = (0..500).map(|n| {
         let redis = Arc::clone(&redis);
         async move { count(&redis, &format!("n{n}")).await }
@@ -202,37 +219,4 @@ async fn many_writes_wait_for_the_replicas_together() {
         waits += calls.map_or(0, |calls| calls.parse::<usize>().expect("a number"));
     }
     assert!((1..100).contains(&waits), "{waits} for 500 writes");
-}
-
-#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn a_real_server_is_judged_by_its_settings() {
-    let fit = RedisServer::start(&Options::append_only(AppendOnly::Always)).await;
-    let redis = open(&fixture::standalone(&fit)).await;
-    assert_eq!(condition::examine(&redis).await.expect("asked"), []);
-
-    let evicting = Options::default()
-        .with("maxmemory 100mb")
-        .with("maxmemory-policy allkeys-lru");
-    let evicting = RedisServer::start(&evicting.with("appendfsync always")).await;
-    let mut settings = fixture::standalone(&evicting);
-    let found = condition::examine(&*open(&settings).await)
-        .await
-        .expect("asked");
-    assert!(found.len() == 1 && found[0].is_fatal, "{found:?}");
-    settings.accept_data_loss = true;
-    let found = condition::examine(&*open(&settings).await)
-        .await
-        .expect("asked");
-    assert!(found.len() == 1 && !found[0].is_fatal, "{found:?}");
-
-    let silent =
-        RedisServer::start(&Options::default().with("user default on nopass ~* &* +@all -config"))
-            .await;
-    let found = condition::examine(&*open(&fixture::standalone(&silent)).await)
-        .await
-        .expect("asked");
-    assert!(
-        found.len() == 1 && found[0].text.contains("CONFIG GET"),
-        "{found:?}"
-    );
 }

@@ -20,40 +20,41 @@ fn problems(lines: &str) -> String {
     config(lines).expect_err("must be refused").to_string()
 }
 
-fn redis(lines: &str) -> redis::Settings {
+fn redis(lines: &str) -> RedisConfig {
     match config(lines).expect("valid").storage {
-        Storage::Redis(settings) => *settings,
+        Storage::Redis(redis) => *redis,
         other => panic!("{other:?}"),
     }
 }
 
 #[test]
 fn a_url_is_all_that_must_be_written() {
-    let settings = redis("url = \"redis://redis.internal\"");
-    let expected = redis::Settings {
-        topology: Topology::Standalone(Address {
-            host: "redis.internal".into(),
-            port: 6379,
-        }),
-        tls: false,
-        ca_file: None,
-        username: None,
-        password: None,
-        sentinel_password: None,
-        database: 0,
-        wait_replicas: 0,
-        wait_timeout: Duration::from_secs(1),
+    let read = redis("url = \"redis://redis.internal\"");
+    let expected = RedisConfig {
+        settings: Settings {
+            topology: Topology::Standalone(Address {
+                host: "redis.internal".into(),
+                port: 6379,
+            }),
+            tls: false,
+            ca_file: None,
+            credentials: None,
+            sentinel_credentials: None,
+            database: 0,
+            wait_replicas: 0,
+            wait_timeout: Duration::from_secs(1),
+        },
         retention: DAY * 30,
         raw_retention: DAY * 7,
         accept_data_loss: false,
     };
-    assert_eq!(settings, expected);
+    assert_eq!(read, expected);
     for replicated in [
         "redis+sentinel://h1,h2,h3/mymaster",
         "redis+cluster://h1,h2,h3",
     ] {
-        let settings = redis(&format!("url = \"{replicated}\""));
-        assert_eq!(settings.wait_replicas, 1, "{replicated}");
+        let read = redis(&format!("url = \"{replicated}\""));
+        assert_eq!(read.settings.wait_replicas, 1, "{replicated}");
     }
 }
 
@@ -63,7 +64,7 @@ fn every_key_is_read() {
     let (ca_file, password) = (directory.path().join("ca.pem"), directory.path().join("pw"));
     std::fs::write(&ca_file, "-----BEGIN CERTIFICATE-----\n").expect("written");
     std::fs::write(&password, "from-a-file\n").expect("written");
-    let settings = redis(&format!(
+    let read = redis(&format!(
         r#"
         url = "rediss+sentinel://gateway@h1,h2,h3/mymaster?db=4"
         password = {{ file = {password:?} }}
@@ -76,21 +77,22 @@ fn every_key_is_read() {
         accept_data_loss = true
         "#
     ));
-    assert_eq!(settings.username.as_deref(), Some("gateway"));
-    assert_eq!(settings.password, Some(Secret::new("from-a-file")));
-    assert_eq!(
-        settings.sentinel_password,
-        Some(Secret::new("for-the-sentinels"))
-    );
+    let settings = read.settings;
+    let credentials = |username: Option<&str>, password: &str| {
+        Some(Credentials {
+            username: username.map(str::to_owned),
+            password: password.to_owned(),
+        })
+    };
+    let (own, sentinels) = (settings.credentials, settings.sentinel_credentials);
+    assert_eq!(own, credentials(Some("gateway"), "from-a-file"));
+    assert_eq!(sentinels, credentials(None, "for-the-sentinels"));
     assert_eq!(settings.ca_file, Some(ca_file));
     assert_eq!((settings.tls, settings.database), (true, 4));
     assert_eq!(settings.wait_replicas, 2);
     assert_eq!(settings.wait_timeout, Duration::from_millis(700));
-    assert_eq!(
-        (settings.retention, settings.raw_retention),
-        (DAY * 8, DAY * 2)
-    );
-    assert!(settings.accept_data_loss);
+    assert_eq!((read.retention, read.raw_retention), (DAY * 8, DAY * 2));
+    assert!(read.accept_data_loss);
 }
 
 #[test]

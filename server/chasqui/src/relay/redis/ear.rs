@@ -15,11 +15,11 @@ use tokio::time::{Instant, MissedTickBehavior, interval, sleep, timeout};
 
 use super::Shared;
 use crate::payment::PaymentId;
-use crate::redis::change;
 use crate::redis::line::Line;
 use crate::redis::resp::Frame;
 use crate::redis::{Address, Partition, backoff};
 use crate::relay::Change;
+use crate::store::redis::change;
 
 /// Between two questions whether the server is there.
 const PING_EVERY: Duration = Duration::from_secs(1);
@@ -39,6 +39,9 @@ const CHANNELS_PER_COMMAND: usize = 500;
 
 /// Channels subscribed before their confirmations are read: a server cuts whoever lets megabytes pile up.
 const CHANNELS_AT_ONCE: usize = 10_000;
+
+/// How `CLIENT LIST` shows the connection.
+const CLIENT_NAME: &str = "chasqui-relay";
 
 /// Why a connection is given up.
 type Doubt = String;
@@ -91,7 +94,7 @@ impl Ear {
         &self,
         deaf_since: &mut Option<Instant>,
     ) -> Result<std::convert::Infallible, Doubt> {
-        let line = Line::open(self.shared.redis.settings(), &self.address)
+        let line = Line::open(self.shared.redis.settings(), &self.address, CLIENT_NAME)
             .await
             .map_err(|failure| failure.0)?;
         let mut conversation = Conversation::new(self, line);

@@ -6,9 +6,9 @@ use futures_util::FutureExt;
 use redis_processes::{Options, RedisCluster, RedisServer};
 
 use super::*;
-use crate::redis::fixture::{cluster, standalone};
-use crate::redis::{Settings, change};
+use crate::redis::{Settings, Topology};
 use crate::relay::suite::{self, DEADLINE, Heard, Stage, listener};
+use crate::store::redis::change;
 use chasqui_store_suite::relay_suite;
 
 struct Instance {
@@ -69,7 +69,16 @@ impl Instance {
     }
 }
 
-/// As the ledger's scripts do it.
+fn standalone(server: &RedisServer) -> Settings {
+    Settings::new(Topology::Standalone(server.address().into()))
+}
+
+fn cluster(cluster: &RedisCluster) -> Settings {
+    let nodes = cluster.nodes.iter().map(|node| node.address().into());
+    Settings::new(Topology::Cluster(nodes.collect()))
+}
+
+/// As the store's scripts publish it.
 async fn tell(redis: Arc<Redis>, change: Change) {
     let call = TELL
         .call()

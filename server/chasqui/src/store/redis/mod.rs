@@ -13,6 +13,7 @@
 
 mod call_pacer;
 mod canary;
+pub(crate) mod change;
 mod fields;
 mod idempotency;
 mod intents;
@@ -21,6 +22,7 @@ mod names;
 mod notifications;
 mod payments;
 mod poll_lock;
+pub mod preflight;
 mod replies;
 mod retention;
 mod schema;
@@ -44,16 +46,15 @@ use crate::payment::{
     AccountName, Intent, JobKind, Observation, Payment, PaymentId, PaymentReference, PaymentState,
     Timestamp,
 };
-use crate::redis::{Redis, Settings};
+use crate::redis::Redis;
+
+pub use retention::Retention;
 
 #[derive(Debug)]
 pub struct RedisStore {
     redis: Arc<Redis>,
     clock: Clock,
-    /// How long a final payment is kept.
-    retention: Duration,
-    /// How long a notification's bytes are kept once they are delivered.
-    raw_retention: Duration,
+    retention: Retention,
     /// Names that may be let go at once; see [`retention`].
     letting_go: Arc<Semaphore>,
 }
@@ -70,12 +71,11 @@ enum Clock {
 
 impl RedisStore {
     /// Refuses what a newer chasqui has written.
-    pub async fn open(redis: Arc<Redis>, settings: &Settings) -> Result<Self, StoreError> {
+    pub async fn open(redis: Arc<Redis>, retention: Retention) -> Result<Self, StoreError> {
         let store = Self {
             redis,
             clock: Clock::Store,
-            retention: settings.retention.min(retention::LONGEST),
-            raw_retention: settings.raw_retention.min(retention::LONGEST),
+            retention: retention.bounded(),
             letting_go: Arc::new(Semaphore::new(retention::LETTING_GO)),
         };
         schema::check(&store).await?;

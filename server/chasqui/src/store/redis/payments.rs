@@ -4,12 +4,13 @@ use std::sync::LazyLock;
 
 use sha2::{Digest, Sha256};
 
+use super::change;
 use super::{RedisStore, fields, intents, job_queue, ms, names, replies, retention, transactions};
 use crate::payment::{
     AccountName, Amount, Currency, JobKind, MerchantUrls, Observation, Payment, PaymentId,
     PaymentReference, PaymentState, PaymentTerms, StatusReason, Version,
 };
-use crate::redis::{Call, Partition, Script, Value, change};
+use crate::redis::{Call, Partition, Script, Value};
 use crate::store::{Outcome, StoreError, TIMELINE_LIMIT};
 
 static CREATE: LazyLock<Script> = LazyLock::new(|| {
@@ -186,8 +187,8 @@ pub(super) fn writing(
         .key(partition.key("notified", id))
         .key(partition.key("raw", id))
         .key(partition.key("timeline", id))
-        .arg(ms(store.retention))
-        .arg(ms(store.raw_retention))
+        .arg(ms(store.retention.payments))
+        .arg(ms(store.retention.notification_bytes))
         .arg(TIMELINE_LIMIT)
         .arg(store.redis.publish_command())
         .arg(channel);

@@ -20,6 +20,25 @@ static RELEASE_INDEX: LazyLock<Script> =
 /// As good as for ever. Redis refuses a term that ends beyond what its clock can count to, and with it the write.
 pub(super) const LONGEST: Duration = Duration::from_secs(100 * 366 * 24 * 3600);
 
+/// How long what is final is kept.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Retention {
+    /// Of a final payment, since its last write.
+    pub payments: Duration,
+    /// Of a notification's bytes, once its delivery is done.
+    pub notification_bytes: Duration,
+}
+
+impl Retention {
+    /// Within what Redis can count.
+    pub(super) fn bounded(self) -> Self {
+        Self {
+            payments: self.payments.min(LONGEST),
+            notification_bytes: self.notification_bytes.min(LONGEST),
+        }
+    }
+}
+
 /// Where an intent comes to nothing, or nobody is there to let it go when its payment is final, it goes after this. More
 /// than a year: no payment is still open then that anybody will come back to.
 const NAMES_KEPT: Duration = Duration::from_secs(400 * 24 * 3600);
@@ -29,7 +48,7 @@ pub(super) const LETTING_GO: usize = 256;
 
 /// Never shorter than the payments that they lead to are kept.
 pub(super) fn of_names(store: &RedisStore) -> Duration {
-    NAMES_KEPT.max(store.retention)
+    NAMES_KEPT.max(store.retention.payments)
 }
 
 /// What leads to a payment that has become final is kept no longer than that. Nobody waits for it, and nothing is wrong if
@@ -49,7 +68,7 @@ pub(super) fn let_go(
         .chain(index)
         .map(|(script, (partition, key))| {
             let call = script.call().key(key).arg(id.as_str());
-            (partition, call.arg(ms(store.retention)))
+            (partition, call.arg(ms(store.retention.payments)))
         })
         .collect();
     if calls.is_empty() {

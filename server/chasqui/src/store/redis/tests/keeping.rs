@@ -16,12 +16,11 @@ const RAW_RETENTION: Duration = Duration::from_secs(100);
 const GONE: i64 = -2;
 
 async fn open_with(server: &RedisServer, raw_retention: Duration) -> RedisStore {
-    let settings = Settings {
-        retention: RETENTION,
-        raw_retention,
-        ..fixture::standalone(server)
+    let retention = Retention {
+        payments: RETENTION,
+        notification_bytes: raw_retention,
     };
-    open(&settings, Clock::Store).await
+    open(&standalone(server), retention, Clock::Store).await
 }
 
 async fn left(server: &RedisServer, key: &str) -> i64 {
@@ -269,12 +268,11 @@ async fn what_leads_to_another_payment_too_stays() {
 #[tokio::test]
 async fn a_retention_without_end_is_a_long_one() {
     let server = start().await;
-    let settings = Settings {
-        retention: Duration::MAX,
-        raw_retention: Duration::MAX,
-        ..fixture::standalone(&server)
+    let endless = Retention {
+        payments: Duration::MAX,
+        notification_bytes: Duration::MAX,
     };
-    let store = open(&settings, Clock::Store).await;
+    let store = open(&standalone(&server), endless, Clock::Store).await;
     store.save_intent(&intent(9)).await.expect("intend");
     store.create(&payment("p1")).await.expect("create");
     observe(&store, "p1", &confirming("{}", 10)).await;

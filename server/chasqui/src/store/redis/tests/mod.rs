@@ -3,6 +3,7 @@
 mod keeping;
 mod leases;
 mod partitions;
+mod preflight;
 mod recovery;
 mod register;
 mod telling;
@@ -17,8 +18,7 @@ use tokio::sync::{Mutex, MutexGuard};
 use tokio::task;
 
 use super::*;
-use crate::account::Secret;
-use crate::redis::{Partition, fixture};
+use crate::redis::{Credentials, Partition, Settings, Topology};
 use crate::store::suite::{StoreFactory, store_suite};
 
 store_suite!(alone, Alone::default());
@@ -44,9 +44,11 @@ impl Alone {
             server
         });
         Settings {
-            username: Some("chasqui".to_owned()),
-            password: Some(Secret::new("secret")),
-            ..fixture::standalone(server)
+            credentials: Some(Credentials {
+                username: Some("chasqui".to_owned()),
+                password: "secret".to_owned(),
+            }),
+            ..standalone(server)
         }
     }
 }
@@ -57,12 +59,14 @@ impl StoreFactory for Alone {
         let settings = self.settings();
         let server = self.server.get().expect("started with the settings");
         now(server.command(&["FLUSHALL"]));
-        Arc::new(open(&settings, Clock::Caller).await)
+        Arc::new(open(&settings, RETENTION, Clock::Caller).await)
     }
 
     async fn reopened(&self, store: Arc<dyn Store>) -> Option<Arc<dyn Store>> {
         drop(store);
-        Some(Arc::new(open(&self.settings(), Clock::Caller).await))
+        Some(Arc::new(
+            open(&self.settings(), RETENTION, Clock::Caller).await,
+        ))
     }
 }
 
@@ -103,13 +107,13 @@ impl StoreFactory for Clustered {
         for master in &self.cluster.nodes[..3] {
             now(master.command(&["FLUSHALL"]));
         }
-        Arc::new(open(&fixture::cluster(&self.cluster), Clock::Caller).await)
+        Arc::new(open(&on_cluster(&self.cluster), RETENTION, Clock::Caller).await)
     }
 
     async fn reopened(&self, store: Arc<dyn Store>) -> Option<Arc<dyn Store>> {
         drop(store);
-        let settings = fixture::cluster(&self.cluster);
-        Some(Arc::new(open(&settings, Clock::Caller).await))
+        let settings = on_cluster(&self.cluster);
+        Some(Arc::new(open(&settings, RETENTION, Clock::Caller).await))
     }
 }
 
@@ -127,15 +131,30 @@ async fn start() -> RedisServer {
     RedisServer::start(&options()).await
 }
 
-async fn open(settings: &Settings, clock: Clock) -> RedisStore {
+fn standalone(server: &RedisServer) -> Settings {
+    Settings::new(Topology::Standalone(server.address().into()))
+}
+
+fn on_cluster(cluster: &RedisCluster) -> Settings {
+    let nodes = cluster.nodes.iter().map(|node| node.address().into());
+    Settings::new(Topology::Cluster(nodes.collect()))
+}
+
+/// As it is where `[storage]` does not say.
+const RETENTION: Retention = Retention {
+    payments: Duration::from_secs(30 * 24 * 3600),
+    notification_bytes: Duration::from_secs(7 * 24 * 3600),
+};
+
+async fn open(settings: &Settings, retention: Retention, clock: Clock) -> RedisStore {
     let redis = Redis::open(settings).await.expect("reachable");
-    let store = RedisStore::open(redis, settings).await.expect("open");
+    let store = RedisStore::open(redis, retention).await.expect("open");
     RedisStore { clock, ..store }
 }
 
 /// As it ships: by the store's clock.
 async fn open_alone(server: &RedisServer) -> RedisStore {
-    open(&fixture::standalone(server), Clock::Store).await
+    open(&standalone(server), RETENTION, Clock::Store).await
 }
 
 /// `payment`, `notified`, `raw`, `timeline` or `change` of a payment.

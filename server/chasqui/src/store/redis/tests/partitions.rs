@@ -78,7 +78,7 @@ async fn partitions_that_are_out_of_reach_keep_theirs_and_hold_up_nobody() {
     const JOBS: usize = 40;
     let options = options().with("cluster-require-full-coverage no");
     let mut cluster = RedisCluster::start(&options).await;
-    let store = open(&fixture::cluster(&cluster), Clock::Store).await;
+    let store = open(&on_cluster(&cluster), RETENTION, Clock::Store).await;
     let right = time(&cluster.nodes[0]).await;
     for n in 0..JOBS {
         schedule(&store, &format!("p{n}"), right.unix_ms()).await;

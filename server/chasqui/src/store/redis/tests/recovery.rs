@@ -99,7 +99,7 @@ async fn a_timeline_keeps_to_its_bounds() {
 #[tokio::test]
 async fn what_an_older_chasqui_wrote_is_taken_up_and_what_a_newer_one_wrote_is_refused() {
     let server = start().await;
-    let settings = fixture::standalone(&server);
+    let settings = standalone(&server);
     let version = Partition::of("schema").key("schema", "version");
     for found in ["1", "2"] {
         server.command(&["SET", &version, found]).await;
@@ -109,7 +109,7 @@ async fn what_an_older_chasqui_wrote_is_taken_up_and_what_a_newer_one_wrote_is_r
 
     server.command(&["SET", &version, "3"]).await;
     let redis = Redis::open(&settings).await.expect("reachable");
-    let error = RedisStore::open(redis, &settings).await;
+    let error = RedisStore::open(redis, RETENTION).await;
     let text = error.expect_err("newer").to_string();
     assert!(text.contains("newer chasqui"), "{text}");
     assert_eq!(server.ask::<String>(&["GET", &version]).await, "3");

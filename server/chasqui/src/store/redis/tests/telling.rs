@@ -36,7 +36,7 @@ impl Watching {
         })
         .await;
         Self {
-            store: RedisStore::open(redis, settings).await.expect("open"),
+            store: RedisStore::open(redis, RETENTION).await.expect("open"),
             _relay: relay,
             heard,
         }
@@ -105,7 +105,7 @@ impl Watching {
 #[tokio::test]
 async fn every_change_is_told_once_and_nothing_else() {
     let server = start().await;
-    let mut watching = Watching::start(&fixture::standalone(&server), "p1").await;
+    let mut watching = Watching::start(&standalone(&server), "p1").await;
     watching.hears_of_every_change_and_of_nothing_else().await;
 }
 
@@ -113,6 +113,6 @@ async fn every_change_is_told_once_and_nothing_else() {
 async fn every_change_is_told_once_and_nothing_else_on_a_cluster() {
     let shared = Clustered::take();
     drop(shared.fresh().await);
-    let mut watching = Watching::start(&fixture::cluster(&shared.cluster), "p1").await;
+    let mut watching = Watching::start(&on_cluster(&shared.cluster), "p1").await;
     watching.hears_of_every_change_and_of_nothing_else().await;
 }

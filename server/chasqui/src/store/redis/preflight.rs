@@ -7,7 +7,7 @@ use std::collections::HashMap;
 
 use ::redis::{Cmd, FromRedisValue, cmd};
 
-use super::{Address, Failure, Redis, Topology};
+use crate::redis::{Address, Failure, Redis, Topology};
 
 /// Sharded channels, and scripts whose effects are replicated.
 const OLDEST_VERSION: u32 = 7;
@@ -28,25 +28,15 @@ struct Condition {
     config: Option<HashMap<String, String>>,
 }
 
-/// Looks at every master. `Err`: one could not be asked.
-pub async fn examine(redis: &Redis) -> Result<Vec<Finding>, Failure> {
-    let mut masters: Vec<Address> = redis
-        .routes()
-        .watch()
-        .borrow()
-        .iter()
-        .flatten()
-        .cloned()
-        .collect();
-    masters.sort();
-    masters.dedup();
+/// Examines every master. With `accept_data_loss` nothing is fatal. `Err`: a master does not answer.
+pub async fn examine(redis: &Redis, accept_data_loss: bool) -> Result<Vec<Finding>, Failure> {
     let has_replicas = redis.settings().wait_replicas > 0;
     let mut findings = Vec::new();
-    for address in masters {
+    for address in redis.masters() {
         let condition = look(redis, &address).await?;
         for (is_fatal, text) in judge(&condition, has_replicas, address.is_loopback()) {
             findings.push(Finding {
-                is_fatal: is_fatal && !redis.settings().accept_data_loss,
+                is_fatal: is_fatal && !accept_data_loss,
                 text: format!("redis at {address}: {text}"),
             });
         }

@@ -3,8 +3,8 @@
 //! The script that commits a change writes them, so that nobody need be asked what changed:
 //! `<version> <at, unix ms> <late, 0 or 1> <reason or nothing>`, as in `1000 1732243800123 0 marked-paid-by-receiver`.
 
-use super::Partition;
 use crate::payment::{PaymentId, PaymentState, StatusReason, Timestamp, Version};
+use crate::redis::Partition;
 
 /// One channel for each payment, in its partition.
 pub(crate) fn channel(id: &PaymentId) -> String {

@@ -1,0 +1,40 @@
+//! What a real server's settings lead to.
+
+use super::*;
+use crate::store::redis::preflight::examine;
+
+async fn connect(settings: &Settings) -> Arc<Redis> {
+    Redis::open(settings).await.expect("reachable")
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_real_server_is_judged_by_its_settings() {
+    let fit = RedisServer::start(&Options::append_only(AppendOnly::Always)).await;
+    let redis = connect(&standalone(&fit)).await;
+    assert_eq!(examine(&redis, false).await.expect("asked"), []);
+
+    let evicting = Options::default()
+        .with("maxmemory 100mb")
+        .with("maxmemory-policy allkeys-lru");
+    let evicting = RedisServer::start(&evicting.with("appendfsync always")).await;
+    let settings = standalone(&evicting);
+    let found = examine(&*connect(&settings).await, false)
+        .await
+        .expect("asked");
+    assert!(found.len() == 1 && found[0].is_fatal, "{found:?}");
+    let found = examine(&*connect(&settings).await, true)
+        .await
+        .expect("asked");
+    assert!(found.len() == 1 && !found[0].is_fatal, "{found:?}");
+
+    let silent =
+        RedisServer::start(&Options::default().with("user default on nopass ~* &* +@all -config"))
+            .await;
+    let found = examine(&*connect(&standalone(&silent)).await, false)
+        .await
+        .expect("asked");
+    assert!(
+        found.len() == 1 && found[0].text.contains("CONFIG GET"),
+        "{found:?}"
+    );
+}
