@@ -1,7 +1,7 @@
 //! Chasqui: the real-time payment-status gateway for Khipu.
 //!
 //! The modules in reading order. Arrows point down only: `http` calls the gateway, the gateway commits to the store and
-//! tells the relay, the hub hands it to watchers, the outbox to merchants. ARCHITECTURE.md walks through it.
+//! tells the relay, the hub hands it to watchers, the jobs to merchants. ARCHITECTURE.md walks through it.
 
 pub mod app;
 pub mod config;
@@ -10,7 +10,7 @@ pub mod telemetry;
 pub use chasqui_payment as payment;
 
 pub mod gateway;
-pub mod reconciler;
+pub mod jobs;
 
 pub mod account;
 pub mod api_key;
@@ -18,7 +18,6 @@ pub mod clock;
 pub mod token;
 
 pub mod khipu;
-pub mod outbox;
 pub mod push;
 pub mod redis;
 pub mod relay;

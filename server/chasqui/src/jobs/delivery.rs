@@ -12,9 +12,9 @@ use tokio::sync::{Notify, watch};
 use tokio::time::{Instant, sleep, timeout};
 use url::Url;
 
-use super::letter::{Content, Letter};
-use super::merchant::{Class, Merchant, Tried};
+use super::merchant_client::{Class, Merchant, Tried};
 use super::schedule;
+use super::webhook_request::{Content, Letter};
 use super::{Limits, Rebuild};
 use crate::account::Account;
 use crate::clock;

@@ -12,9 +12,9 @@ use tokio::time::timeout;
 use super::fixture::{self, DEADLINE};
 use super::receiver::Receiver;
 use super::running::Running;
-use super::{Limits, Outbox, Rebuild, SetupError, schedule, signature};
 use crate::account::{Account, Accounts};
 use crate::clock;
+use crate::jobs::{Limits, Outbox, Rebuild, SetupError, schedule, signature};
 use crate::khipu::signature as khipu;
 use crate::payment::{
     AccountName, NewJob, Observation, Payment, PaymentId, Reported, Source, Verdict, Version,

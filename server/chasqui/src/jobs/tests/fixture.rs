@@ -4,9 +4,9 @@ use std::time::Duration;
 
 use bytes::Bytes;
 
-use super::Limits;
 use crate::account::{Account, Secret, WebhookSecret};
 use crate::clock;
+use crate::jobs::Limits;
 use crate::khipu::signature as khipu;
 use crate::payment::{
     AccountName, Amount, Currency, MerchantUrls, Payment, PaymentId, PaymentState, PaymentTerms,
@@ -15,13 +15,13 @@ use crate::payment::{
 use crate::store::StoredNotification;
 
 /// Escapes, odd spaces and no order: bytes that no JSON writer would make again.
-pub(super) const BODY: &[u8] =
+pub(in crate::jobs) const BODY: &[u8] =
     br#"{ "receipt_url":"https:\/\/khipu.example\/r.pdf","payment_id":"zfxnocsow6mz" ,"amount":"1000.0000"}"#;
 
 /// No test waits longer than this for what it expects.
-pub(super) const DEADLINE: Duration = Duration::from_secs(10);
+pub(in crate::jobs) const DEADLINE: Duration = Duration::from_secs(10);
 
-pub(super) fn payment_id() -> PaymentId {
+pub(in crate::jobs) fn payment_id() -> PaymentId {
     PaymentId::parse("zfxnocsow6mz").expect("id")
 }
 
@@ -31,7 +31,7 @@ fn webhook_secret() -> WebhookSecret {
     WebhookSecret::parse(&Secret::new(text)).expect("secret")
 }
 
-pub(super) fn account() -> Account {
+pub(in crate::jobs) fn account() -> Account {
     Account {
         name: AccountName::parse("shop").expect("name"),
         receiver_id: 990_939,
@@ -49,7 +49,7 @@ pub(super) fn account() -> Account {
     }
 }
 
-pub(super) fn notification(account: &Account, signed_at: Timestamp) -> StoredNotification {
+pub(in crate::jobs) fn notification(account: &Account, signed_at: Timestamp) -> StoredNotification {
     StoredNotification {
         body: Bytes::from_static(BODY),
         signature: khipu::sign(&account.khipu_secrets[0], signed_at, BODY),
@@ -58,7 +58,7 @@ pub(super) fn notification(account: &Account, signed_at: Timestamp) -> StoredNot
     }
 }
 
-pub(super) fn confirmed(id: &str, notify_url: Option<String>) -> Payment {
+pub(in crate::jobs) fn confirmed(id: &str, notify_url: Option<String>) -> Payment {
     let at = Timestamp::default();
     let mut state = PaymentState::created(at);
     state.version = Version::CONFIRMED;
@@ -79,10 +79,10 @@ pub(super) fn confirmed(id: &str, notify_url: Option<String>) -> Payment {
 }
 
 /// What Khipu says of [`sold`].
-pub(super) const SOLD_BODY: &[u8] = br#"{"payment_id":"sold","receiver_id":"990939","amount":"1000.0000",  "currency":"CLP","transaction_id":"order 77","conciliation_date":"2026-01-01T00:00:00.000Z"}"#;
+pub(in crate::jobs) const SOLD_BODY: &[u8] = br#"{"payment_id":"sold","receiver_id":"990939","amount":"1000.0000",  "currency":"CLP","transaction_id":"order 77","conciliation_date":"2026-01-01T00:00:00.000Z"}"#;
 
 /// A payment whose terms are known, and a notification of it that was not believed by itself.
-pub(super) fn sold(
+pub(in crate::jobs) fn sold(
     url: &str,
     verdict: Verdict,
     signed_at: Timestamp,
@@ -102,7 +102,7 @@ pub(super) fn sold(
     (payment, kept)
 }
 
-pub(super) fn limits() -> Limits {
+pub(in crate::jobs) fn limits() -> Limits {
     Limits {
         drain: Duration::from_millis(100),
         ..Limits::default()
@@ -110,7 +110,7 @@ pub(super) fn limits() -> Limits {
 }
 
 /// A payment that Khipu has notified just now.
-pub(super) fn notified(id: &str, url: &str) -> (Payment, Option<StoredNotification>) {
+pub(in crate::jobs) fn notified(id: &str, url: &str) -> (Payment, Option<StoredNotification>) {
     let kept = notification(&account(), clock::now());
     (confirmed(id, Some(url.to_owned())), Some(kept))
 }

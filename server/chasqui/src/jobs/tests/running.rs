@@ -12,8 +12,8 @@ use tokio::task::JoinHandle;
 use tokio::time::timeout;
 
 use super::fixture::DEADLINE;
-use super::{Limits, Outbox, Rebuild};
 use crate::account::{Account, Accounts};
+use crate::jobs::{Limits, Outbox, Rebuild};
 use crate::payment::{
     AccountName, Intent, JobKind, Payment, PaymentId, PaymentReference, PaymentState, Priority,
     Timestamp,
@@ -23,16 +23,16 @@ use crate::store::{
     TimelineEntry,
 };
 
-pub(super) type Settled = (LeasedJob, JobResult, JobAttempt);
+pub(in crate::jobs) type Settled = (LeasedJob, JobResult, JobAttempt);
 
 /// A store that is a list of jobs, each with its due time: what a real one promises is tested by its own suite.
 #[derive(Debug)]
-pub(super) struct Shelf {
+pub(in crate::jobs) struct Shelf {
     jobs: Mutex<Vec<(Timestamp, LeasedJob)>>,
     payments: Mutex<HashMap<PaymentId, (Payment, Option<StoredNotification>)>>,
     settled: mpsc::UnboundedSender<Settled>,
     /// So many calls fail before the store is there.
-    pub(super) failures: AtomicUsize,
+    pub(in crate::jobs) failures: AtomicUsize,
 }
 
 impl Shelf {
@@ -125,20 +125,20 @@ fn no_answer() -> Rebuild {
 }
 
 /// A dispatcher that runs.
-pub(super) struct Running {
-    pub(super) shelf: Arc<Shelf>,
+pub(in crate::jobs) struct Running {
+    pub(in crate::jobs) shelf: Arc<Shelf>,
     wake: Arc<Notify>,
-    pub(super) settled: mpsc::UnboundedReceiver<Settled>,
-    pub(super) stop: oneshot::Sender<()>,
-    pub(super) task: JoinHandle<()>,
+    pub(in crate::jobs) settled: mpsc::UnboundedReceiver<Settled>,
+    pub(in crate::jobs) stop: oneshot::Sender<()>,
+    pub(in crate::jobs) task: JoinHandle<()>,
 }
 
 impl Running {
-    pub(super) fn start(account: Account, limits: Limits) -> Self {
+    pub(in crate::jobs) fn start(account: Account, limits: Limits) -> Self {
         Self::start_with(account, limits, no_answer())
     }
 
-    pub(super) fn start_with(account: Account, limits: Limits, rebuild: Rebuild) -> Self {
+    pub(in crate::jobs) fn start_with(account: Account, limits: Limits, rebuild: Rebuild) -> Self {
         let (sender, settled) = mpsc::unbounded_channel();
         let shelf = Arc::new(Shelf {
             jobs: Mutex::default(),
@@ -150,7 +150,7 @@ impl Running {
     }
 
     /// Once more, on what the last one left.
-    pub(super) async fn started_again(self, account: Account, limits: Limits) -> Self {
+    pub(in crate::jobs) async fn started_again(self, account: Account, limits: Limits) -> Self {
         let Self {
             shelf,
             settled,
@@ -192,7 +192,11 @@ impl Running {
     }
 
     /// Puts a delivery on the agenda that `attempts` were made of, and says so.
-    pub(super) fn schedule(&self, attempts: u32, what: (Payment, Option<StoredNotification>)) {
+    pub(in crate::jobs) fn schedule(
+        &self,
+        attempts: u32,
+        what: (Payment, Option<StoredNotification>),
+    ) {
         let id = what.0.id.clone();
         let mut payments = self.shelf.payments.lock().expect("payments");
         payments.insert(id.clone(), what);
@@ -210,7 +214,7 @@ impl Running {
         self.wake.notify_one();
     }
 
-    pub(super) async fn settled(&mut self) -> (JobResult, JobAttempt) {
+    pub(in crate::jobs) async fn settled(&mut self) -> (JobResult, JobAttempt) {
         let (_, settlement, attempt) = timeout(DEADLINE, self.settled.recv())
             .await
             .expect("in time")
@@ -218,7 +222,7 @@ impl Running {
         (settlement, attempt)
     }
 
-    pub(super) async fn stop(self) {
+    pub(in crate::jobs) async fn stop(self) {
         let _ = self.stop.send(());
         timeout(DEADLINE, self.task)
             .await

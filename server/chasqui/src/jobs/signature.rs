@@ -1,7 +1,7 @@
 //! Standard Webhooks signatures: the id that stays, the time of the attempt, and `v1,<base64>` for every secret.
 //!
 //! Independent of Khipu's own signature, which travels beside it. Never reads the clock, never sends anything; see
-//! [`letter`](super::letter) for what else a delivery carries.
+//! [`webhook_request`](super::webhook_request) for what else a delivery carries.
 
 use base64::Engine;
 use base64::engine::general_purpose::STANDARD;

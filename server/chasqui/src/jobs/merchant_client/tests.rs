@@ -5,15 +5,14 @@ use std::sync::Arc;
 use std::sync::atomic::Ordering;
 use std::time::{Duration, Instant};
 
-use super::Limits;
-use super::fixture;
-use super::letter::{Content, Letter};
-use super::merchant::{Class, Merchant, Tried};
-use super::receiver::Receiver;
-use super::schedule::Answer;
-use super::signature;
+use super::*;
 use crate::account::Account;
 use crate::clock;
+use crate::jobs::Limits;
+use crate::jobs::signature;
+use crate::jobs::tests::fixture;
+use crate::jobs::tests::receiver::Receiver;
+use crate::jobs::webhook_request::{Content, Letter};
 use crate::khipu::signature as khipu;
 use crate::payment::Timestamp;
 
@@ -217,7 +216,7 @@ async fn the_allow_list_opens_names_and_every_spelling() {
 fn passes_with(test: &str, environment: &[(&str, &str)]) {
     let output = Command::new(std::env::current_exe().expect("this test"))
         .args([
-            &format!("outbox::merchant_test::{test}"),
+            &format!("jobs::merchant_client::tests::{test}"),
             "--exact",
             "--nocapture",
         ])

@@ -4,28 +4,21 @@
 //! before. Deliveries are at least once: an instance that dies
 //! in the middle loses its lease, not the work. Nothing here changes a payment, and nothing unverified or unsigned is sent.
 //!
-//! In reading order: [`courier`] carries one delivery, [`letter`] is what it carries, [`merchant`] posts it,
-//! [`destination`] says where it may go, [`schedule`] when it is tried again, [`line`] when one is that found its account
+//! In reading order: [`delivery`] carries one delivery, [`webhook_request`] is what it carries, [`merchant_client`] posts it,
+//! [`destination_policy`] says where it may go, [`schedule`] when it is tried again, [`put_back_spacing`] when one is that found its account
 //! busy.
 
-mod courier;
-mod destination;
-#[cfg(test)]
-mod dispatch_test;
-#[cfg(test)]
-mod fixture;
-mod letter;
-mod line;
-mod merchant;
-#[cfg(test)]
-mod merchant_test;
-mod networks;
-#[cfg(test)]
-mod receiver;
-#[cfg(test)]
-mod running;
+mod check;
+mod delivery;
+mod destination_policy;
+mod ip_ranges;
+mod merchant_client;
+mod put_back_spacing;
 mod schedule;
 mod signature;
+#[cfg(test)]
+mod tests;
+mod webhook_request;
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -37,10 +30,11 @@ use tokio::sync::{Notify, watch};
 use tokio::task::{JoinError, JoinSet};
 use tokio::time::{Instant, sleep, sleep_until, timeout};
 
-pub use destination::{DestinationError, Destinations};
+pub use check::Reconciler;
+pub use destination_policy::{DestinationError, Destinations};
 
-use self::courier::Courier;
-use self::merchant::Merchant;
+use self::delivery::Courier;
+use self::merchant_client::Merchant;
 use crate::account::{Account, Accounts};
 use crate::clock;
 use crate::payment::{JobKind, PaymentId};

@@ -1,7 +1,7 @@
 //! One account's way out: the HTTP client that posts its deliveries, and what an answer means.
 //!
 //! The client goes straight to the address it checked: no proxy, no redirect, no cookie. Of an answer only the status and
-//! `Retry-After` count. Nothing here logs, retries or touches the store; see [`courier`](super::courier) for that.
+//! `Retry-After` count. Nothing here logs, retries or touches the store; see [`delivery`](super::delivery) for that.
 
 use std::error::Error;
 use std::io;
@@ -13,10 +13,10 @@ use reqwest::{Client, ClientBuilder, Response, StatusCode, redirect};
 use tokio::sync::Semaphore;
 use tokio::time::{Instant, timeout};
 
-use super::destination::{DestinationError, Destinations};
-use super::letter::Letter;
-use super::line::{self, Line};
+use super::destination_policy::{DestinationError, Destinations};
+use super::put_back_spacing::{self, Line};
 use super::schedule::{self, Answer};
+use super::webhook_request::Letter;
 use super::{Limits, SetupError};
 use crate::account::Account;
 use crate::clock;
@@ -114,7 +114,7 @@ impl Merchant {
     /// When a delivery comes back that found the share taken.
     pub(super) fn line_up(&self) -> Timestamp {
         let mut line = self.line.lock().unwrap_or_else(PoisonError::into_inner);
-        line::call(clock::now().plus(line.join(Instant::now())))
+        put_back_spacing::call(clock::now().plus(line.join(Instant::now())))
     }
 
     /// One attempt, bounded in time, in what it reads and in where it goes.
@@ -276,3 +276,6 @@ fn root_cause(error: &reqwest::Error) -> String {
     };
     text.chars().take(RESULT_LIMIT).collect()
 }
+
+#[cfg(test)]
+mod tests;

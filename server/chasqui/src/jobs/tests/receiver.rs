@@ -19,14 +19,14 @@ use tokio::time::timeout;
 use super::fixture::DEADLINE;
 
 #[derive(Debug)]
-pub(super) struct Received {
-    pub(super) path: String,
-    pub(super) headers: HeaderMap,
-    pub(super) body: Bytes,
+pub(in crate::jobs) struct Received {
+    pub(in crate::jobs) path: String,
+    pub(in crate::jobs) headers: HeaderMap,
+    pub(in crate::jobs) body: Bytes,
 }
 
 impl Received {
-    pub(super) fn header(&self, name: &str) -> &str {
+    pub(in crate::jobs) fn header(&self, name: &str) -> &str {
         self.headers
             .get(name)
             .map_or("", |value| value.to_str().expect("text"))
@@ -35,9 +35,9 @@ impl Received {
 
 /// A merchant's server: what it answers is in the path, what it got comes out of [`Receiver::next`].
 #[derive(Debug)]
-pub(super) struct Receiver {
-    pub(super) address: SocketAddr,
-    pub(super) bytes_answered: Arc<AtomicUsize>,
+pub(in crate::jobs) struct Receiver {
+    pub(in crate::jobs) address: SocketAddr,
+    pub(in crate::jobs) bytes_answered: Arc<AtomicUsize>,
     received: mpsc::UnboundedReceiver<Received>,
 }
 
@@ -48,7 +48,7 @@ struct Desk {
 }
 
 impl Receiver {
-    pub(super) async fn start() -> Self {
+    pub(in crate::jobs) async fn start() -> Self {
         let listener = TcpListener::bind("127.0.0.1:0").await.expect("bind");
         let address = listener.local_addr().expect("address");
         let (sender, received) = mpsc::unbounded_channel();
@@ -71,11 +71,11 @@ impl Receiver {
         }
     }
 
-    pub(super) fn url(&self, path: &str) -> String {
+    pub(in crate::jobs) fn url(&self, path: &str) -> String {
         format!("http://{}{path}", self.address)
     }
 
-    pub(super) async fn next(&mut self) -> Received {
+    pub(in crate::jobs) async fn next(&mut self) -> Received {
         timeout(DEADLINE, self.received.recv())
             .await
             .expect("in time")
@@ -83,11 +83,11 @@ impl Receiver {
     }
 
     /// How many requests came that nobody has looked at.
-    pub(super) fn waiting(&self) -> usize {
+    pub(in crate::jobs) fn waiting(&self) -> usize {
         self.received.len()
     }
 
-    pub(super) fn is_empty(&self) -> bool {
+    pub(in crate::jobs) fn is_empty(&self) -> bool {
         self.received.is_empty()
     }
 }

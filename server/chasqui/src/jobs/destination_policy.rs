@@ -11,7 +11,7 @@ use ipnet::IpNet;
 use reqwest::dns::{Addrs, Name, Resolve, Resolving};
 use url::{Host, Url};
 
-use super::networks;
+use super::ip_ranges;
 use crate::account::Account;
 use crate::payment::AccountName;
 
@@ -77,7 +77,7 @@ impl Destinations {
     }
 
     fn permit(&self, ip: IpAddr) -> Result<(), DestinationError> {
-        let Some(range) = networks::not_public(ip) else {
+        let Some(range) = ip_ranges::not_public(ip) else {
             return Ok(());
         };
         let listed = |ip: IpAddr| self.allowed.iter().any(|network| network.contains(&ip));

@@ -1,5 +1,5 @@
 //! Which addresses are not the public internet, as data. No I/O, no policy: who may connect to them all the same is for
-//! [`destination`](super::destination) to say.
+//! [`destination_policy`](super::destination_policy) to say.
 
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
 

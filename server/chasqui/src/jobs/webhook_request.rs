@@ -2,7 +2,7 @@
 //! headers of Standard Webhooks and our own.
 //!
 //! Every letter is signed in Khipu's scheme, or there is no letter. Pure: the time is an argument. Sending it is
-//! [`merchant`](super::merchant)'s job.
+//! [`merchant_client`](super::merchant_client)'s job.
 
 use std::time::Duration;
 
@@ -104,7 +104,7 @@ fn plain(text: String) -> HeaderValue {
 mod tests {
     use super::*;
     use crate::account::Secret;
-    use crate::outbox::fixture;
+    use crate::jobs::tests::fixture;
 
     const NOW: Timestamp = Timestamp::from_unix_ms(1_800_000_000_000);
 
