@@ -121,7 +121,7 @@ async fn run_on(
     };
     let hub = Arc::new(Hub::new(limits.watchers_per_payment, intervals));
     let relay = opened.relay(Arc::clone(&hub) as Arc<dyn RelayListener>);
-    let khipu = khipu::Client::new(
+    let khipu = khipu::KhipuClient::new(
         config.khipu.base_url.as_str(),
         config.khipu.timeout,
         limits.khipu_answer_bytes,

@@ -17,7 +17,7 @@ pub mod api_key;
 pub mod clock;
 pub mod token;
 
-pub mod khipu;
+pub use chasqui_khipu as khipu;
 pub mod push;
 pub mod redis;
 pub mod relay;

@@ -11,7 +11,7 @@ pub async fn check(config: &Config) -> Vec<Result<String, String>> {
         Ok("configuration".to_owned()),
         examine_storage(&config.storage).await,
     ];
-    let client = khipu::Client::new(
+    let client = khipu::KhipuClient::new(
         config.khipu.base_url.as_str(),
         config.khipu.timeout,
         config.limits.khipu_answer_bytes,

@@ -14,7 +14,7 @@ use super::{CHECK_DELAY, DELIVERY_GRACE, Gateway, GatewayError};
 use crate::account::Account;
 use crate::clock;
 use crate::khipu::KhipuError;
-use crate::khipu::wire::{PaymentAnswer, UnknownWord};
+use crate::khipu::wire::{PaymentResponse, UnknownWord};
 use crate::payment::{
     AccountName, Kind, NewJob, Observation, Payment, PaymentId, PaymentState, Price, Priority,
     Reported, Source, StatusUpdate, Timestamp, Version,
@@ -73,7 +73,7 @@ impl From<StoreError> for AskError {
     }
 }
 
-pub(super) type Answered = Result<Arc<PaymentAnswer>, AskError>;
+pub(super) type Answered = Result<Arc<PaymentResponse>, AskError>;
 
 /// A question under way, and on whose behalf: one account's answer is not another's to hear.
 pub(super) type Questions = DashMap<(AccountName, PaymentId), Shared<BoxFuture<'static, Answered>>>;
@@ -202,10 +202,14 @@ impl Gateway {
     }
 
     /// One GET. Where Khipu asks for a pause, all questions of the account are held back.
-    async fn question(&self, account: &Account, id: &PaymentId) -> Result<PaymentAnswer, AskError> {
+    async fn question(
+        &self,
+        account: &Account,
+        id: &PaymentId,
+    ) -> Result<PaymentResponse, AskError> {
         let answer = self.khipu.payment(&account.khipu_api_key, id).await;
         if let Some(UnknownWord { field, word }) =
-            answer.as_ref().ok().and_then(PaymentAnswer::unknown_word)
+            answer.as_ref().ok().and_then(PaymentResponse::unknown_word)
         {
             metrics::counter!("chasqui_khipu_unknown_words_total", "field" => field).increment(1);
             tracing::warn!(payment_id = %id, field, word, "khipu answered with a word that is not known here");
@@ -234,7 +238,7 @@ impl Gateway {
     /// Degraded mode: watchers here need not wait for the store to hear that Khipu is done with a payment; it is only not
     /// announced elsewhere. Nor is it forgotten when they have seen it and left: the merchant is to hear of it. Nothing
     /// but a final status is shown so, and only if it agrees with what was read of the payment when it began to be watched.
-    fn go_on_uncommitted(&self, account: &Account, id: &PaymentId, answer: &PaymentAnswer) {
+    fn go_on_uncommitted(&self, account: &Account, id: &PaymentId, answer: &PaymentResponse) {
         let Some(update) = answer
             .reported(clock::now())
             .and_then(Reported::final_update)
@@ -255,7 +259,7 @@ impl Gateway {
         self: &Arc<Self>,
         account: &Arc<Account>,
         id: &PaymentId,
-        answer: &PaymentAnswer,
+        answer: &PaymentResponse,
         held: Option<Payment>,
         asked_at: Timestamp,
         pending: Pending,
@@ -310,7 +314,7 @@ impl Gateway {
         &self,
         account: &Arc<Account>,
         id: &PaymentId,
-        answer: &PaymentAnswer,
+        answer: &PaymentResponse,
         known: Option<Payment>,
     ) -> Result<Payment, AskError> {
         if answer
@@ -438,7 +442,7 @@ impl Drop for UnderWay {
 /// the receiver where the answer names one.
 fn disagreement(
     agreed: Option<Price>,
-    answer: &PaymentAnswer,
+    answer: &PaymentResponse,
     account: &Account,
 ) -> Option<&'static str> {
     let (Some(agreed), Some(answered)) = (agreed, answer.terms().map(|terms| terms.price())) else {

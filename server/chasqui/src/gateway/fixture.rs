@@ -89,7 +89,7 @@ impl Stage {
         };
         let hub = Arc::new(Hub::new(32, intervals));
         let relay = LocalRelay::new(Arc::clone(&hub) as Arc<dyn RelayListener>);
-        let khipu = khipu::Client::new(khipu_url, Duration::from_secs(15), 2 * 1024 * 1024);
+        let khipu = khipu::KhipuClient::new(khipu_url, Duration::from_secs(15), 2 * 1024 * 1024);
         let parts = Parts {
             store: Arc::clone(&store),
             relay: Arc::new(relay),

@@ -104,7 +104,7 @@ async fn begin_and_end<T>(
         .await
         .unwrap_or_else(|_| Err(GatewayError::BrokeOff("it panicked".to_owned())));
     let finished = match leaves(&result) {
-        Left::Answer => Completion::Response(render(&result)),
+        Left::Response => Completion::Response(render(&result)),
         Left::Nothing => Completion::Released,
         Left::Doubt => Completion::OutcomeUnknown,
     };
@@ -130,17 +130,17 @@ async fn begin(
 /// What a piece of work leaves behind for those who ask again.
 #[derive(Debug, PartialEq, Eq)]
 enum Left {
-    Answer,
+    Response,
     Nothing,
     Doubt,
 }
 
 fn leaves<T>(result: &Result<T, GatewayError>) -> Left {
     match result {
-        Ok(_) => Left::Answer,
+        Ok(_) => Left::Response,
         Err(GatewayError::Khipu(error)) if error.is_passing() => Left::Nothing,
         Err(GatewayError::Khipu(error)) if error.outcome_is_unknown() => Left::Doubt,
-        Err(GatewayError::Khipu(_)) => Left::Answer,
+        Err(GatewayError::Khipu(_)) => Left::Response,
         Err(
             GatewayError::Fields(_)
             | GatewayError::UnknownPayment

@@ -7,8 +7,8 @@ use futures_util::future::try_join_all;
 use super::{AskError, Created, Gateway, GatewayError};
 use crate::account::Account;
 use crate::clock;
-use crate::khipu::wire::{CreateRequest, ReturnHop};
-use crate::khipu::{Answer, Fields};
+use crate::khipu::wire::{CreateRequest, ReturnUrls};
+use crate::khipu::{JsonObject, KhipuResponse};
 use crate::payment::{
     Intent, MerchantUrls, Observation, Payment, PaymentId, PaymentReference, PaymentState,
     Reported, Source,
@@ -23,7 +23,7 @@ impl Gateway {
     pub async fn create(
         self: &Arc<Self>,
         account: &Arc<Account>,
-        fields: Fields,
+        fields: JsonObject,
         hop: bool,
     ) -> Result<Created, GatewayError> {
         let (gateway, account) = (Arc::clone(self), Arc::clone(account));
@@ -36,7 +36,7 @@ impl Gateway {
     async fn create_and_record(
         &self,
         account: &Account,
-        fields: Fields,
+        fields: JsonObject,
         hop: bool,
     ) -> Result<Created, GatewayError> {
         let request = CreateRequest::parse(fields).map_err(GatewayError::Fields)?;
@@ -53,7 +53,7 @@ impl Gateway {
         let notify_url = format!("{}?ref={}", self.notify_url(account), intent.reference);
         let hop = (hop && account.return_hop).then(|| {
             let return_url = format!("{}/return/{}", self.public_url, intent.reference);
-            ReturnHop {
+            ReturnUrls {
                 cancel_url: format!("{return_url}/cancel"),
                 return_url,
             }
@@ -95,7 +95,7 @@ impl Gateway {
         self: &Arc<Self>,
         account: &Arc<Account>,
         id: &PaymentId,
-    ) -> Result<Fields, GatewayError> {
+    ) -> Result<JsonObject, GatewayError> {
         self.own_payment(account, id).await?;
         // Anew: who asks because something has just happened must not be given an older answer.
         let answer = self
@@ -133,7 +133,7 @@ impl Gateway {
         self: &Arc<Self>,
         account: &Arc<Account>,
         id: &PaymentId,
-    ) -> Result<Answer, GatewayError> {
+    ) -> Result<KhipuResponse, GatewayError> {
         // Before Khipu is asked: its answer counts only if the store still holds this.
         let held = self.own_payment(account, id).await?;
         let (gateway, account, id) = (Arc::clone(self), Arc::clone(account), id.clone());
@@ -148,7 +148,7 @@ impl Gateway {
         account: &Arc<Account>,
         id: &PaymentId,
         held: Option<Payment>,
-    ) -> Result<Answer, GatewayError> {
+    ) -> Result<KhipuResponse, GatewayError> {
         let answer = match self.khipu.delete(&account.khipu_api_key, id).await {
             Ok(answer) => answer,
             Err(error) => {
@@ -184,7 +184,7 @@ impl Gateway {
         Ok(answer)
     }
 
-    pub async fn banks(&self, account: &Account) -> Result<Answer, GatewayError> {
+    pub async fn banks(&self, account: &Account) -> Result<KhipuResponse, GatewayError> {
         Ok(self.khipu.banks(&account.khipu_api_key).await?)
     }
 

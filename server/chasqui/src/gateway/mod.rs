@@ -31,7 +31,7 @@ use tokio::sync::{Notify, Semaphore};
 
 use crate::account::{Account, Accounts};
 use crate::khipu::wire::FieldError;
-use crate::khipu::{self, Fields, KhipuError};
+use crate::khipu::{self, JsonObject, KhipuError};
 use crate::payment::{AccountName, JobKind, Kind, Observation, PaymentId, Source, Version};
 use crate::push::Hub;
 use crate::relay::{Change, Relay};
@@ -69,7 +69,7 @@ pub struct Gateway {
     store: Arc<dyn Store>,
     relay: Arc<dyn Relay>,
     hub: Arc<Hub>,
-    khipu: khipu::Client,
+    khipu: khipu::KhipuClient,
     public_url: String,
     questions: Questions,
     unknown: Unknown,
@@ -110,7 +110,7 @@ pub struct Parts {
     pub store: Arc<dyn Store>,
     pub relay: Arc<dyn Relay>,
     pub hub: Arc<Hub>,
-    pub khipu: khipu::Client,
+    pub khipu: khipu::KhipuClient,
     pub wake: Wake,
 }
 
@@ -118,7 +118,7 @@ pub struct Parts {
 #[derive(Debug)]
 pub struct Created {
     pub payment_id: PaymentId,
-    pub fields: Fields,
+    pub fields: JsonObject,
 }
 
 #[derive(Debug, Clone, thiserror::Error)]

@@ -18,7 +18,7 @@ use super::{Shared, Site};
 use crate::account::Account;
 use crate::clock;
 use crate::gateway::GatewayError;
-use crate::khipu::{Answer, Fields};
+use crate::khipu::{JsonObject, KhipuResponse};
 use crate::payment::Timestamp;
 
 pub(super) async fn banks(
@@ -37,7 +37,7 @@ pub(super) async fn create(
 ) -> Result<Response, Problem> {
     let key = idempotency::key(&headers)?;
     let body = read(body)?;
-    let fields = Fields::parse(&body)
+    let fields = JsonObject::parse(&body)
         .map_err(|error| Problem::bad_request("invalid_json", format!("the body is {error}")))?;
     let hop = !headers
         .get("chasqui-return-hop")
@@ -62,7 +62,7 @@ pub(super) async fn create(
 async fn create_and_render(
     site: Arc<Site>,
     account: Arc<Account>,
-    fields: Fields,
+    fields: JsonObject,
     hop: bool,
 ) -> Result<Bytes, GatewayError> {
     let created = site.gateway.create(&account, fields, hop).await?;
@@ -186,7 +186,7 @@ fn body_error(rejection: &BytesRejection) -> Option<&BodyError> {
     }
 }
 
-fn passed_on(answer: Answer) -> Response {
+fn passed_on(answer: KhipuResponse) -> Response {
     json(answer.body)
 }
 

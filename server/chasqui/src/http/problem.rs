@@ -11,7 +11,7 @@ use serde_json::value::RawValue;
 
 use super::admission::LimitReached;
 use crate::gateway::{GatewayError, NotificationError, OnceError, WatchError};
-use crate::khipu::{Fields, KhipuError};
+use crate::khipu::{JsonObject, KhipuError};
 use crate::push::Refusal;
 
 /// How long somebody should wait before asking again, where nothing better is known.
@@ -223,7 +223,7 @@ impl From<KhipuError> for Problem {
                 body,
                 retry_after,
             } => Self {
-                khipu_errors: Fields::parse(&body)
+                khipu_errors: JsonObject::parse(&body)
                     .ok()
                     .and_then(|fields| fields.get("errors").map(ToOwned::to_owned)),
                 retry_after,

@@ -15,15 +15,15 @@ const MAX_FIELDS: usize = 512;
 
 /// Top-level fields in the order they came. A name that comes twice keeps its last value, as everywhere else.
 #[derive(Debug, Clone, Default)]
-pub struct Fields(Vec<(String, Box<RawValue>)>);
+pub struct JsonObject(Vec<(String, Box<RawValue>)>);
 
 #[derive(Debug, thiserror::Error)]
 #[error("not a JSON object: {0}")]
-pub struct NotAnObject(String);
+pub struct InvalidJsonObject(String);
 
-impl Fields {
-    pub fn parse(json: &[u8]) -> Result<Self, NotAnObject> {
-        serde_json::from_slice(json).map_err(|error| NotAnObject(error.to_string()))
+impl JsonObject {
+    pub fn parse(json: &[u8]) -> Result<Self, InvalidJsonObject> {
+        serde_json::from_slice(json).map_err(|error| InvalidJsonObject(error.to_string()))
     }
 
     pub fn get(&self, name: &str) -> Option<&RawValue> {
@@ -67,7 +67,7 @@ impl Fields {
     }
 }
 
-impl Serialize for Fields {
+impl Serialize for JsonObject {
     fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
         let mut map = serializer.serialize_map(Some(self.0.len()))?;
         for (name, value) in &self.0 {
@@ -77,19 +77,19 @@ impl Serialize for Fields {
     }
 }
 
-impl<'de> Deserialize<'de> for Fields {
+impl<'de> Deserialize<'de> for JsonObject {
     fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
         struct Object;
 
         impl<'de> Visitor<'de> for Object {
-            type Value = Fields;
+            type Value = JsonObject;
 
             fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
                 f.write_str("a JSON object")
             }
 
-            fn visit_map<A: MapAccess<'de>>(self, mut map: A) -> Result<Fields, A::Error> {
-                let mut fields = Fields::default();
+            fn visit_map<A: MapAccess<'de>>(self, mut map: A) -> Result<JsonObject, A::Error> {
+                let mut fields = JsonObject::default();
                 while let Some((name, value)) = map.next_entry::<String, Box<RawValue>>()? {
                     if fields.0.len() == MAX_FIELDS {
                         return Err(de::Error::custom(format!(
@@ -113,12 +113,12 @@ mod tests {
     #[test]
     fn what_is_not_touched_comes_out_as_it_came_in() {
         let json = br#"{"amount":1000.10,"big":123456789012345678901234567890,"x":{"b":1,"a":[ 1 ]},"u":"\/\u00e1"}"#;
-        assert_eq!(Fields::parse(json).expect("object").to_json(), json);
+        assert_eq!(JsonObject::parse(json).expect("object").to_json(), json);
     }
 
     #[test]
     fn text_is_read_liberally_and_empty_is_absent() {
-        let fields = Fields::parse(br#"{"a":"x","n":1000.0,"e":"","z":null,"o":{},"t":true}"#)
+        let fields = JsonObject::parse(br#"{"a":"x","n":1000.0,"e":"","z":null,"o":{},"t":true}"#)
             .expect("object");
         assert_eq!(fields.text("a").as_deref(), Some("x"));
         assert_eq!(fields.text("n").as_deref(), Some("1000.0"));
@@ -130,7 +130,7 @@ mod tests {
 
     #[test]
     fn setting_keeps_the_place() {
-        let mut fields = Fields::parse(br#"{"a":1,"b":2}"#).expect("object");
+        let mut fields = JsonObject::parse(br#"{"a":1,"b":2}"#).expect("object");
         fields.set("a", "é");
         fields.set("c", "3");
         assert_eq!(
@@ -145,8 +145,8 @@ mod tests {
             let fields: Vec<_> = (0..count).map(|i| format!("\"f{i}\":1")).collect();
             format!("{{{}}}", fields.join(","))
         };
-        assert!(Fields::parse(json(MAX_FIELDS).as_bytes()).is_ok());
-        assert!(Fields::parse(json(MAX_FIELDS + 1).as_bytes()).is_err());
+        assert!(JsonObject::parse(json(MAX_FIELDS).as_bytes()).is_ok());
+        assert!(JsonObject::parse(json(MAX_FIELDS + 1).as_bytes()).is_err());
     }
 
     #[test]
@@ -160,7 +160,7 @@ mod tests {
             b"notification_token=x&api_version=1.3",
         ] {
             assert!(
-                Fields::parse(bad).is_err(),
+                JsonObject::parse(bad).is_err(),
                 "{}",
                 String::from_utf8_lossy(bad)
             );

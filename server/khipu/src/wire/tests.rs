@@ -1,10 +1,17 @@
+use std::time::Duration;
+
+use chasqui_payment::{
+    Amount, Currency, MerchantUrls, PaymentReference, PaymentTerms, Reported, Status, Timestamp,
+    Verdict,
+};
+
 use super::*;
-use crate::payment::Status;
+use crate::json_object::JsonObject;
 
 const NOW: Timestamp = Timestamp::from_unix_ms(1_800_000_000_000);
 
-fn answer(fields: &str) -> PaymentAnswer {
-    PaymentAnswer::parse(format!("{{\"payment_id\":\"zfxnocsow6mz\",{fields}}}").as_bytes())
+fn answer(fields: &str) -> PaymentResponse {
+    PaymentResponse::parse(format!("{{\"payment_id\":\"zfxnocsow6mz\",{fields}}}").as_bytes())
         .expect("answer")
 }
 
@@ -81,7 +88,7 @@ fn a_late_confirmation_says_so() {
 }
 
 fn request(json: &str) -> Result<CreateRequest, Vec<FieldError>> {
-    CreateRequest::parse(Fields::parse(json.as_bytes()).expect("object"))
+    CreateRequest::parse(JsonObject::parse(json.as_bytes()).expect("object"))
 }
 
 #[test]
@@ -92,7 +99,7 @@ fn a_request_keeps_every_field_but_the_urls_that_are_ours() {
         request.urls.return_url.as_deref(),
         Some("https://shop.example/r")
     );
-    let hop = ReturnHop {
+    let hop = ReturnUrls {
         return_url: "https://pay/r".into(),
         cancel_url: "https://pay/r/cancel".into(),
     };

@@ -3,7 +3,7 @@
 //!
 //! Decides one thing, whether somebody who knows the account's secret signed exactly these bytes at `t`, and makes the
 //! same signature where we sign in Khipu's place. It never reads the clock (see [`is_within_tolerance`]) and never looks
-//! into the body: what the bytes mean is for whoever holds a [`Verified`].
+//! into the body: what the bytes mean is for whoever holds a [`VerifiedBody`].
 
 use std::time::Duration;
 
@@ -12,7 +12,7 @@ use base64::engine::general_purpose::{STANDARD, STANDARD_PAD_INDIFFERENT};
 use hmac::{Hmac, KeyInit, Mac};
 use sha2::Sha256;
 
-use crate::payment::{Secret, Timestamp};
+use chasqui_payment::{Secret, Timestamp};
 
 /// The header that carries the signature.
 pub const HEADER: &str = "x-khipu-signature";
@@ -31,13 +31,13 @@ pub const HEADER: &str = "x-khipu-signature";
 /// ```
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 #[must_use = "whoever takes the body from elsewhere may be reading what nobody signed"]
-pub struct Verified<'b> {
+pub struct VerifiedBody<'b> {
     /// When it was signed, as the signer says; judge it with [`is_within_tolerance`].
     pub t: Timestamp,
     body: &'b [u8],
 }
 
-impl<'b> Verified<'b> {
+impl<'b> VerifiedBody<'b> {
     /// Exactly the bytes that were signed.
     pub fn body(&self) -> &'b [u8] {
         self.body
@@ -74,7 +74,7 @@ pub fn verify<'b>(
     header: Option<&str>,
     raw_body: &'b [u8],
     secrets: &[Secret],
-) -> Result<Verified<'b>, SignatureError> {
+) -> Result<VerifiedBody<'b>, SignatureError> {
     let parts = Parts::read(header.ok_or(SignatureError::Missing)?)?;
     let matches = secrets
         .iter()
@@ -88,7 +88,7 @@ pub fn verify<'b>(
         // Every secret is tried, so that the time taken does not tell which one matched.
         .fold(false, |any, one| any | one);
     if matches {
-        Ok(Verified {
+        Ok(VerifiedBody {
             t: parts.t,
             body: raw_body,
         })
@@ -209,7 +209,7 @@ mod tests {
         );
     }
 
-    /// The compiler's part of this is in the documentation of [`Verified`].
+    /// The compiler's part of this is in the documentation of [`VerifiedBody`].
     #[test]
     fn mistake_ignoring_the_result_the_body_is_only_had_by_verifying() {
         let secrets = secrets(&[SECRET]);

@@ -1,24 +1,17 @@
-//! Khipu, as far as Chasqui speaks with it: the client of its API 3.0, its words ([`wire`]) and its signature.
-//!
-//! Khipu's field names stop in this module. It decides nothing: it asks, and says what the answer means.
-
-mod fields;
-pub mod signature;
-pub mod wire;
+//! Calls of Khipu's API 3.0, and how they fail.
 
 use std::time::Duration;
 
 use bytes::{Bytes, BytesMut};
 use reqwest::{Method, StatusCode};
 
-use crate::payment::{PaymentId, Secret};
+use chasqui_payment::{PaymentId, Secret};
 
-pub use fields::{Fields, NotAnObject};
-use wire::{CreateAnswer, PaymentAnswer};
+use crate::wire::{CreateResponse, PaymentResponse, error_message};
 
 /// Calls Khipu's API with the API key of the account that each call is for.
 #[derive(Debug, Clone)]
-pub struct Client {
+pub struct KhipuClient {
     http: reqwest::Client,
     /// Without a slash at its end.
     base_url: String,
@@ -27,7 +20,7 @@ pub struct Client {
 
 /// An answer of Khipu's with status 2xx, its body untouched.
 #[derive(Debug, Clone)]
-pub struct Answer {
+pub struct KhipuResponse {
     pub body: Bytes,
 }
 
@@ -80,7 +73,7 @@ impl KhipuError {
     }
 }
 
-impl Client {
+impl KhipuClient {
     /// `answer_limit`: the most bytes of an answer's body.
     pub fn new(
         base_url: &str,
@@ -112,30 +105,34 @@ impl Client {
         &self,
         api_key: &Secret,
         body: Vec<u8>,
-    ) -> Result<CreateAnswer, KhipuError> {
+    ) -> Result<CreateResponse, KhipuError> {
         let answer = self
             .call(api_key, Method::POST, "/v3/payments", Some(body))
             .await?;
-        CreateAnswer::parse(&answer.body).map_err(KhipuError::Malformed)
+        CreateResponse::parse(&answer.body).map_err(KhipuError::Malformed)
     }
 
     pub async fn payment(
         &self,
         api_key: &Secret,
         id: &PaymentId,
-    ) -> Result<PaymentAnswer, KhipuError> {
+    ) -> Result<PaymentResponse, KhipuError> {
         let answer = self
             .call(api_key, Method::GET, &format!("/v3/payments/{id}"), None)
             .await?;
-        PaymentAnswer::parse(&answer.body).map_err(KhipuError::Malformed)
+        PaymentResponse::parse(&answer.body).map_err(KhipuError::Malformed)
     }
 
-    pub async fn delete(&self, api_key: &Secret, id: &PaymentId) -> Result<Answer, KhipuError> {
+    pub async fn delete(
+        &self,
+        api_key: &Secret,
+        id: &PaymentId,
+    ) -> Result<KhipuResponse, KhipuError> {
         self.call(api_key, Method::DELETE, &format!("/v3/payments/{id}"), None)
             .await
     }
 
-    pub async fn banks(&self, api_key: &Secret) -> Result<Answer, KhipuError> {
+    pub async fn banks(&self, api_key: &Secret) -> Result<KhipuResponse, KhipuError> {
         self.call(api_key, Method::GET, "/v3/banks", None).await
     }
 
@@ -146,7 +143,7 @@ impl Client {
         method: Method,
         path: &str,
         body: Option<Vec<u8>>,
-    ) -> Result<Answer, KhipuError> {
+    ) -> Result<KhipuResponse, KhipuError> {
         let started = std::time::Instant::now();
         let result = self.exchange(api_key, method.clone(), path, body).await;
         let outcome = match &result {
@@ -168,7 +165,7 @@ impl Client {
         method: Method,
         path: &str,
         body: Option<Vec<u8>>,
-    ) -> Result<Answer, KhipuError> {
+    ) -> Result<KhipuResponse, KhipuError> {
         let mut request = self
             .http
             .request(method, format!("{}{path}", self.base_url))
@@ -201,10 +198,10 @@ impl Client {
         }
         let body = body.freeze();
         match status.as_u16() {
-            200..=299 => Ok(Answer { body }),
+            200..=299 => Ok(KhipuResponse { body }),
             400..=499 => Err(KhipuError::Refused {
                 status: status.as_u16(),
-                message: wire::error_message(&body).unwrap_or_else(|| reason(status)),
+                message: error_message(&body).unwrap_or_else(|| reason(status)),
                 body,
                 retry_after,
             }),
