@@ -28,6 +28,7 @@ fn render(at: Timestamp, digest: &[u8]) -> String {
     format!("t={t},s={}", BASE64_STANDARD.encode(digest))
 }
 
+#[expect(clippy::expect_used, reason = "it cannot fail")]
 fn digest(secret: &str, at: Timestamp, body: &str) -> Vec<u8> {
     let mut mac =
         Hmac::<Sha256>::new_from_slice(secret.as_bytes()).expect("HMAC takes a key of any length");

@@ -1,6 +1,8 @@
 //! Scenario tests: the real gateway against the real sandbox, over HTTP and WebSocket. One file for each part of the URL
 //! tree or each kind of trouble.
 
+#![expect(clippy::expect_used, reason = "a test fails by a panic")]
+
 mod asking;
 mod both_stores;
 mod closed_page;

@@ -20,9 +20,7 @@ fn token_for(payment_id: &str) -> Created {
     let tokens = StatusTokens::new(&[Secret::new(SIGNING_KEY)], Duration::from_secs(3600));
     let id = PaymentId::parse(payment_id).expect("an id");
     let account = AccountName::parse(ACCOUNT).expect("a name");
-    let token = tokens
-        .expect("a key")
-        .mint(&id, &account, chasqui::clock::now());
+    let token = tokens.mint(&id, &account, chasqui::clock::now());
     Created {
         id: payment_id.into(),
         token: token.text,

@@ -3,6 +3,8 @@
 //! The bound is loose, because a development build is larger and a few hundred watchers share what nineteen thousand
 //! share better; what it catches is a buffer per connection that somebody forgot. The real figures are in RESULTS.md.
 
+#![expect(clippy::expect_used, reason = "a test fails by a panic")]
+
 use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
 

@@ -14,6 +14,7 @@
 //! - [`simulation`] thousands of payments at once, with everything going wrong, and what became of each
 
 #![expect(
+    clippy::expect_used,
     clippy::missing_panics_doc,
     reason = "a harness panics by design: that is how a test fails"
 )]

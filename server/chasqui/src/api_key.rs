@@ -28,13 +28,8 @@ pub fn hash(key: &str) -> [u8; 32] {
 
 /// The hash as the configuration has it: `sha256:` and hexadecimal digits.
 pub fn hash_text(key: &str) -> String {
-    use std::fmt::Write;
-    hash(key)
-        .iter()
-        .fold("sha256:".to_owned(), |mut text, byte| {
-            let _ = write!(text, "{byte:02x}");
-            text
-        })
+    let digits: String = hash(key).iter().map(|byte| format!("{byte:02x}")).collect();
+    format!("sha256:{digits}")
 }
 
 /// Whether a text can be one of our keys at all: a key that fails this was mistyped or cut short.

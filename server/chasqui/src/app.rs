@@ -15,6 +15,7 @@ use futures_util::FutureExt;
 use tokio::net::TcpListener;
 use tokio::pin;
 use tokio::task::{JoinError, JoinSet};
+use tokio_util::sync::CancellationToken;
 
 use crate::config::Config;
 use crate::gateway::{Gateway, Parts, Settings, Wake};
@@ -23,10 +24,9 @@ use crate::jobs::{Outbox, Reconciler};
 use crate::push::{Hub, Intervals};
 use crate::relay::RelayListener;
 use crate::store::{Store, StoreError};
-use crate::token::StatusTokens;
 use crate::{clock, khipu, telemetry};
 pub use check::check;
-pub use signing_keys::signing_keys;
+pub use signing_keys::status_tokens;
 use storage::Opened;
 
 /// What the two listeners are bound to; port 0 is decided by then.
@@ -98,20 +98,15 @@ async fn run_on(
     let metrics = telemetry::metrics();
     pin!(shutdown);
 
-    let (stop_serving, serving_stops) = tokio::sync::watch::channel(false);
-    let stopped = || {
-        let mut stops = serving_stops.clone();
-        async move {
-            let _ = stops.wait_for(|stop| *stop).await;
-        }
-    };
-    let mut doors = Doors::open(&config, listeners, stopped);
+    let stop = CancellationToken::new();
+    let stopped = || stop.clone().cancelled_owned();
+    let mut doors = Doors::open(&config, listeners, &stop);
     let mut opened = tokio::select! {
         opened = opening => opened?,
         () = &mut shutdown => return Ok(()),
     };
     let store = Arc::clone(&opened.store);
-    let signing_keys = signing_keys(&config)?;
+    let tokens = status_tokens(&config)?;
     let limits = &config.limits;
 
     let intervals = Intervals {
@@ -136,13 +131,6 @@ async fn run_on(
     };
     let gateway = Arc::new(Gateway::new(gateway_settings(&config), parts));
     let readiness = Arc::new(Readiness::default());
-    let tokens =
-        StatusTokens::new(&signing_keys, config.server.status_token_ttl).ok_or_else(|| {
-            AppError::SigningKey {
-                path: PathBuf::new(),
-                error: io::Error::other("there is no signing key"),
-            }
-        })?;
     let (asked, ready) = (Arc::clone(&gateway), Arc::clone(&readiness));
     let site = Arc::new(Site::new(&config, asked, tokens, ready, metrics));
 
@@ -178,7 +166,7 @@ async fn run_on(
     let window = config.server.drain_window;
     let deadline = tokio::time::Instant::now() + window;
     hub.drain(window).await;
-    let _ = stop_serving.send(true);
+    stop.cancel();
     let finished = async {
         while doors.serving.join_next().await.is_some() {}
         for task in [deliveries, checks] {
@@ -209,10 +197,7 @@ struct Doors {
 }
 
 impl Doors {
-    fn open<S>(config: &Config, listeners: Listeners, stopped: impl Fn() -> S) -> Self
-    where
-        S: Future<Output = ()> + Send + 'static,
-    {
+    fn open(config: &Config, listeners: Listeners, stop: &CancellationToken) -> Self {
         let limits = &config.limits;
         let grant = http::Grant {
             connections: limits.connections,
@@ -229,7 +214,7 @@ impl Doors {
         let mut serving = JoinSet::new();
         let mut open = |listener| {
             let entrance = Entrance::starting();
-            let (grant, stop) = (grant.clone(), stopped());
+            let (grant, stop) = (grant.clone(), stop.clone());
             serving.spawn(http::serve(listener, Arc::clone(&entrance), grant, stop));
             entrance
         };

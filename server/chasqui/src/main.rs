@@ -12,7 +12,6 @@ use std::process::ExitCode;
 use chasqui::app::{self, Listeners};
 use chasqui::config::{Config, Storage};
 use chasqui::payment::PaymentId;
-use chasqui::token::StatusTokens;
 use chasqui::{api_key, clock, telemetry};
 use clap::{Parser, Subcommand};
 use tokio::signal::unix::{SignalKind, signal};
@@ -166,9 +165,7 @@ fn token(payment_id: &str, account: Option<&str>, file: Option<&Path>) -> Result
     if config.storage == Storage::Memory && config.server.signing_keys.is_empty() {
         return Err("with sqlite::memory: each process has a signing key of its own; set server.signing_keys".into());
     }
-    let keys = app::signing_keys(&config).map_err(|error| error.to_string())?;
-    let tokens = StatusTokens::new(&keys, config.server.status_token_ttl)
-        .ok_or("there is no signing key")?;
+    let tokens = app::status_tokens(&config).map_err(|error| error.to_string())?;
     println!("{}", tokens.mint(&id, &account.name, clock::now()).text);
     Ok(())
 }

@@ -61,13 +61,16 @@ impl std::fmt::Debug for StatusTokens {
 }
 
 impl StatusTokens {
-    /// `keys` must hold at least one.
-    pub fn new(keys: &[Secret], ttl: Duration) -> Option<Self> {
-        let first = keys.first()?;
+    /// # Panics
+    ///
+    /// Without a key.
+    #[expect(clippy::expect_used, reason = "an installation always has a key")]
+    pub fn new(keys: &[Secret], ttl: Duration) -> Self {
+        let first = keys.first().expect("at least one signing key");
         let mut validation = Validation::new(Algorithm::HS256);
         validation.set_audience(&[AUDIENCE]);
         validation.set_required_spec_claims(&["exp", "aud", "sub"]);
-        Some(Self {
+        Self {
             signing: EncodingKey::from_secret(first.expose().as_bytes()),
             verifying: keys
                 .iter()
@@ -75,7 +78,7 @@ impl StatusTokens {
                 .collect(),
             validation,
             ttl,
-        })
+        }
     }
 
     pub fn mint(
@@ -91,9 +94,9 @@ impl StatusTokens {
             acc: account.to_string(),
             exp: expires_at.unix_seconds(),
         };
-        // Signing text with a key that is in memory cannot fail.
+        #[expect(clippy::expect_used, reason = "nothing here can fail")]
         let text = jsonwebtoken::encode(&Header::new(Algorithm::HS256), &claims, &self.signing)
-            .unwrap_or_default();
+            .expect("text is signed with a key in memory");
         StatusToken { text, expires_at }
     }
 
@@ -133,7 +136,7 @@ mod tests {
     }
 
     fn tokens(keys: &[Secret]) -> StatusTokens {
-        StatusTokens::new(keys, Duration::from_secs(3600)).expect("a key")
+        StatusTokens::new(keys, Duration::from_secs(3600))
     }
 
     fn capability() -> Capability {

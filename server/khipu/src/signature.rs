@@ -153,6 +153,7 @@ fn decode(s: &str) -> Result<Vec<u8>, SignatureError> {
     }
 }
 
+#[expect(clippy::expect_used, reason = "it cannot fail")]
 fn mac(secret: &Secret, t: &str, body: &[u8]) -> Hmac<Sha256> {
     let mut mac = Hmac::<Sha256>::new_from_slice(secret.expose().as_bytes())
         .expect("HMAC takes a key of any length");

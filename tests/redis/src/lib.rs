@@ -5,6 +5,7 @@
 //! - [`server`] one Redis; [`cluster`] six of them; [`sentinel`] three and those who watch them; [`publishing`] measures one
 
 #![expect(
+    clippy::expect_used,
     clippy::missing_panics_doc,
     reason = "a harness panics by design: that is how a test fails"
 )]

@@ -8,19 +8,22 @@ use rand::RngExt;
 use super::AppError;
 use crate::account::Secret;
 use crate::config::{Config, Storage};
+use crate::token::StatusTokens;
 
-/// The configured keys; or one that is made once and kept beside the database, so that tokens outlive a restart.
-pub fn signing_keys(config: &Config) -> Result<Vec<Secret>, AppError> {
+/// Signs and verifies status tokens with the keys of an installation.
+pub fn status_tokens(config: &Config) -> Result<StatusTokens, AppError> {
+    let keys = signing_keys(config)?;
+    Ok(StatusTokens::new(&keys, config.server.status_token_ttl))
+}
+
+/// The configured keys. Without any, one is made and kept beside the database, so that tokens outlive a restart.
+fn signing_keys(config: &Config) -> Result<Vec<Secret>, AppError> {
     if !config.server.signing_keys.is_empty() {
         return Ok(config.server.signing_keys.clone());
     }
     match &config.storage {
         Storage::Memory => Ok(vec![fresh_key()]),
-        // The configuration was refused without them.
-        Storage::Redis(_) => Err(AppError::SigningKey {
-            path: PathBuf::new(),
-            error: io::Error::other("server.signing_keys must be set"),
-        }),
+        Storage::Redis(_) => unreachable!("a configuration without them is refused"),
         Storage::File(database) => {
             let path = beside(database);
             let key = kept_key(&path).map_err(|error| AppError::SigningKey { path, error })?;
@@ -41,7 +44,7 @@ fn kept_key(path: &Path) -> io::Result<Secret> {
         Ok(text) if text.trim().len() >= 32 => return Ok(Secret::new(text.trim())),
         Ok(_) => {
             return Err(io::Error::other(
-                "it is too short to be a key; remove it and a new one is made",
+                "it holds no key of 32 bytes or more; remove the file to have a new key made",
             ));
         }
         Err(error) if error.kind() == io::ErrorKind::NotFound => {}

@@ -10,6 +10,7 @@ use futures_util::FutureExt;
 use futures_util::future::{BoxFuture, Shared};
 
 use super::desk::Desk;
+use super::detached::detached;
 use super::{CHECK_DELAY, DELIVERY_GRACE, Gateway, GatewayError};
 use crate::account::Account;
 use crate::clock;
@@ -130,7 +131,8 @@ impl Gateway {
                     let _until_answered = under_way;
                     question.await
                 };
-                vacant.insert(detached(question).boxed().shared()).clone()
+                let question = async move { detached(question).await? };
+                vacant.insert(question.boxed().shared()).clone()
             }
         };
         question.await
@@ -158,7 +160,7 @@ impl Gateway {
         pending: Pending,
     ) -> Answered {
         let (gateway, account, id) = (Arc::clone(self), Arc::clone(account), id.clone());
-        detached(async move { gateway.ask_and_apply(&account, &id, pending).await }).await
+        detached(async move { gateway.ask_and_apply(&account, &id, pending).await }).await?
     }
 
     async fn ask_and_apply(
@@ -388,13 +390,6 @@ impl Gateway {
     pub(super) fn desk(&self, account: &Account) -> &Desk {
         &self.desks[&account.name]
     }
-}
-
-/// Runs to its end even if everybody who waits for it goes away.
-async fn detached(question: impl Future<Output = Answered> + Send + 'static) -> Answered {
-    let task = tokio::spawn(question);
-    task.await
-        .unwrap_or_else(|error| Err(AskError::Store(format!("the question failed: {error}"))))
 }
 
 /// What an update calls for: the merchant is told of a confirmation, and what is being verified is asked about soon, watched

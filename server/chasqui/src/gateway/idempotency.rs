@@ -8,6 +8,7 @@ use std::sync::Arc;
 
 use futures_util::FutureExt;
 
+use super::detached::detached;
 use super::{Gateway, GatewayError};
 use crate::clock;
 use crate::store::{
@@ -71,9 +72,9 @@ async fn once<T>(
 where
     T: Send + Sync + 'static,
 {
-    let task = tokio::spawn(async move { begin_and_end(&*store, &request, work, render).await });
-    task.await
-        .unwrap_or_else(|error| Err(GatewayError::BrokeOff(error.to_string()).into()))
+    detached(async move { begin_and_end(&*store, &request, work, render).await })
+        .await
+        .map_err(GatewayError::from)?
 }
 
 async fn begin_and_end<T>(

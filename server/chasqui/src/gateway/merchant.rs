@@ -4,6 +4,7 @@ use std::sync::Arc;
 
 use futures_util::future::try_join_all;
 
+use super::detached::detached;
 use super::{AskError, Created, Gateway, GatewayError};
 use crate::account::Account;
 use crate::clock;
@@ -27,10 +28,7 @@ impl Gateway {
         hop: bool,
     ) -> Result<Created, GatewayError> {
         let (gateway, account) = (Arc::clone(self), Arc::clone(account));
-        let task =
-            tokio::spawn(async move { gateway.create_and_record(&account, fields, hop).await });
-        task.await
-            .unwrap_or_else(|error| Err(GatewayError::BrokeOff(error.to_string())))
+        detached(async move { gateway.create_and_record(&account, fields, hop).await }).await?
     }
 
     async fn create_and_record(
@@ -137,10 +135,7 @@ impl Gateway {
         // Before Khipu is asked: its answer counts only if the store still holds this.
         let held = self.own_payment(account, id).await?;
         let (gateway, account, id) = (Arc::clone(self), Arc::clone(account), id.clone());
-        let task =
-            tokio::spawn(async move { gateway.delete_and_record(&account, &id, held).await });
-        task.await
-            .unwrap_or_else(|error| Err(GatewayError::BrokeOff(error.to_string())))
+        detached(async move { gateway.delete_and_record(&account, &id, held).await }).await?
     }
 
     async fn delete_and_record(
@@ -186,33 +181,5 @@ impl Gateway {
 
     pub async fn banks(&self, account: &Account) -> Result<KhipuResponse, GatewayError> {
         Ok(self.khipu.banks(&account.khipu_api_key).await?)
-    }
-
-    /// This account's payment; where it is unknown here, Khipu is asked.
-    pub async fn require_payment(
-        self: &Arc<Self>,
-        account: &Arc<Account>,
-        id: &PaymentId,
-    ) -> Result<Payment, GatewayError> {
-        if let Some(payment) = self.own_payment(account, id).await? {
-            return Ok(payment);
-        }
-        self.ask_about_unknown(account, id).await?;
-        let payment = self.own_payment(account, id).await?;
-        payment.ok_or(GatewayError::UnknownPayment)
-    }
-
-    /// The payment as it stands here. `None`: it is unknown, or no more than a notification about it; that owns nothing,
-    /// of any account.
-    pub(super) async fn own_payment(
-        &self,
-        account: &Account,
-        id: &PaymentId,
-    ) -> Result<Option<Payment>, GatewayError> {
-        let known = self.store.payment(id).await?;
-        match known.filter(|payment| payment.terms.is_some()) {
-            Some(payment) if payment.account != account.name => Err(GatewayError::UnknownPayment),
-            own => Ok(own),
-        }
     }
 }

@@ -9,12 +9,14 @@
 mod asking;
 mod catching_up;
 mod desk;
+mod detached;
 #[cfg(test)]
 pub(crate) mod fixture;
 mod following;
 mod health;
 mod idempotency;
 mod limiter;
+mod lookup;
 mod merchant;
 mod notifications;
 #[cfg(test)]
@@ -48,6 +50,7 @@ pub use watching::{Watch, WatchError};
 
 use asking::Questions;
 use desk::Desk;
+use detached::detached;
 use limiter::Limiter;
 use unknown::Unknown;
 use visits::Visits;
@@ -192,13 +195,7 @@ impl Gateway {
         observation: Observation,
     ) -> Result<Outcome, StoreError> {
         let (gateway, id) = (Arc::clone(self), id.clone());
-        let task =
-            tokio::spawn(async move { gateway.commit_and_announce(&id, &observation).await });
-        task.await.unwrap_or_else(|error| {
-            Err(StoreError::Unavailable(format!(
-                "the operation failed: {error}"
-            )))
-        })
+        detached(async move { gateway.commit_and_announce(&id, &observation).await }).await?
     }
 
     async fn commit_and_announce(

@@ -5,6 +5,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use super::asking::Answered;
+use super::detached::detached;
 use super::{CHECK_DELAY, Gateway, GatewayError};
 use crate::account::Account;
 use crate::clock;
@@ -160,9 +161,7 @@ impl Gateway {
         payment: &Payment,
     ) -> Result<PaymentState, GatewayError> {
         let (gateway, payment) = (Arc::clone(self), payment.clone());
-        let task = tokio::spawn(async move { gateway.take_in_return(&payment).await });
-        task.await
-            .unwrap_or_else(|error| Err(GatewayError::BrokeOff(error.to_string())))
+        detached(async move { gateway.take_in_return(&payment).await }).await?
     }
 
     async fn take_in_return(

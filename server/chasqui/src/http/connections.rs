@@ -8,6 +8,7 @@ use std::collections::BTreeMap;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use tokio::sync::Notify;
+use tokio_util::sync::CancellationToken;
 
 #[derive(Debug, Clone, Copy)]
 pub(super) struct Capacity {
@@ -31,7 +32,7 @@ struct Table {
     /// Of these, not counting those in the reserve.
     answering: usize,
     /// Connections without a whole request, by their turn: the first has waited longest.
-    receiving: BTreeMap<u64, Arc<Notify>>,
+    receiving: BTreeMap<u64, CancellationToken>,
     next_turn: u64,
 }
 
@@ -39,7 +40,8 @@ struct Table {
 #[derive(Debug)]
 pub(super) struct Connection {
     connections: Arc<Connections>,
-    evicted: Arc<Notify>,
+    /// Cancelled when the connection has to give way.
+    pub(super) evicted: CancellationToken,
     /// Locked before the table, never after it.
     state: Mutex<State>,
 }
@@ -93,10 +95,10 @@ impl Connections {
         {
             let (_, longest) = table.receiving.pop_first()?;
             table.open -= 1;
-            longest.notify_one();
+            longest.cancel();
             metrics::counter!("chasqui_connections_evicted_total").increment(1);
         }
-        let evicted = Arc::new(Notify::new());
+        let evicted = CancellationToken::new();
         table.open += 1;
         let turn = table.receive(&evicted);
         drop(table);
@@ -113,10 +115,10 @@ impl Connections {
 }
 
 impl Table {
-    fn receive(&mut self, evicted: &Arc<Notify>) -> u64 {
+    fn receive(&mut self, evicted: &CancellationToken) -> u64 {
         let turn = self.next_turn;
         self.next_turn += 1;
-        self.receiving.insert(turn, Arc::clone(evicted));
+        self.receiving.insert(turn, evicted.clone());
         turn
     }
 }
@@ -159,11 +161,6 @@ impl Connection {
         self.connections.changed.notify_one();
     }
 
-    /// Done when the connection has to give way.
-    pub(super) async fn evicted(&self) {
-        self.evicted.notified().await;
-    }
-
     fn state(&self) -> MutexGuard<'_, State> {
         self.state.lock().unwrap_or_else(PoisonError::into_inner)
     }
@@ -203,7 +200,7 @@ mod tests {
     }
 
     fn is_evicted(connection: &Connection) -> bool {
-        connection.evicted().now_or_never().is_some()
+        connection.evicted.is_cancelled()
     }
 
     #[test]

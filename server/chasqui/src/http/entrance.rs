@@ -38,7 +38,8 @@ impl Entrance {
 
     /// From now on this answers, on connections that are open too.
     pub(crate) fn open(&self, router: Router) {
-        let _ = self.opened.set(router);
+        let opened = self.opened.set(router);
+        assert!(opened.is_ok(), "it is opened once");
     }
 
     pub(super) fn router(&self) -> Router {

@@ -5,14 +5,14 @@ use std::sync::Arc;
 use axum::body::Bytes;
 use axum::extract::rejection::{BytesRejection, QueryRejection};
 use axum::extract::{Path, Query, State};
-use axum::http::{HeaderMap, StatusCode, header};
-use axum::response::{IntoResponse, Response};
+use axum::http::HeaderMap;
+use axum::response::Response;
 use serde::{Deserialize, Serialize};
 
 use super::auth::{Merchant, payment_id};
+use super::body::{json, read};
 use super::idempotency::{self, Keyed};
 use super::problem::Problem;
-use super::request_body::BodyError;
 use super::request_id::RequestId;
 use super::{Shared, Site};
 use crate::account::Account;
@@ -152,48 +152,11 @@ pub(super) async fn status_token(
         status_token: token.text,
         expires_at: token.expires_at,
     };
-    Ok(json(serde_json::to_vec(&minted).unwrap_or_default()))
-}
-
-/// A body within its limit.
-pub(super) fn read(body: Result<Bytes, BytesRejection>) -> Result<Bytes, Problem> {
-    body.map_err(
-        |rejection| match (rejection.status(), body_error(&rejection)) {
-            (StatusCode::PAYLOAD_TOO_LARGE, _) => Problem::new(
-                StatusCode::PAYLOAD_TOO_LARGE,
-                "too_large",
-                "the body is larger than this URL takes",
-            ),
-            (_, Some(BodyError::TooSlow)) => Problem::new(
-                StatusCode::REQUEST_TIMEOUT,
-                "too_slow",
-                "the body did not arrive in time; send it at once",
-            ),
-            (_, Some(BodyError::NoPlace(no_place))) => (*no_place).into(),
-            _ => Problem::bad_request("unreadable_body", "the body did not arrive whole"),
-        },
-    )
-}
-
-/// What our own body said, under what others have wrapped it in.
-fn body_error(rejection: &BytesRejection) -> Option<&BodyError> {
-    let mut error: &dyn std::error::Error = rejection;
-    loop {
-        if let Some(found) = error.downcast_ref() {
-            return Some(found);
-        }
-        error = error.source()?;
-    }
+    #[expect(clippy::expect_used, reason = "it has text fields alone")]
+    let body = serde_json::to_vec(&minted).expect("JSON of text");
+    Ok(json(body))
 }
 
 fn passed_on(answer: KhipuResponse) -> Response {
     json(answer.body)
-}
-
-pub(super) fn json(body: impl Into<axum::body::Body>) -> Response {
-    let headers = [
-        (header::CONTENT_TYPE, "application/json"),
-        (header::CACHE_CONTROL, "no-store"),
-    ];
-    (headers, body.into()).into_response()
 }

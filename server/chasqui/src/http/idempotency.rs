@@ -6,7 +6,7 @@ use axum::response::Response;
 use sha2::{Digest, Sha256};
 
 use super::Site;
-use super::facade::json;
+use super::body::json;
 use super::problem::Problem;
 use super::request_id::RequestId;
 use crate::account::Account;
@@ -88,8 +88,9 @@ impl Keyed<'_> {
     }
 }
 
+#[expect(clippy::expect_used, reason = "what is kept was answered")]
 fn replayed(answer: StoredResponse) -> Response {
-    let status = StatusCode::from_u16(answer.status).unwrap_or(StatusCode::OK);
+    let status = StatusCode::from_u16(answer.status).expect("a status");
     let mut response = json(answer.body);
     *response.status_mut() = status;
     let headers = response.headers_mut();

@@ -1,7 +1,6 @@
 //! Accepts connections and speaks HTTP/1.1 on them, within limits, until told to stop.
 
 use std::convert::Infallible;
-use std::future::Future;
 use std::net::{IpAddr, SocketAddr};
 use std::pin::Pin;
 use std::sync::Arc;
@@ -18,7 +17,7 @@ use hyper::service::service_fn;
 use hyper_util::rt::{TokioIo, TokioTimer};
 use ipnet::IpNet;
 use tokio::net::{TcpListener, TcpStream};
-use tokio::sync::watch;
+use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 use tower::ServiceExt;
 
@@ -27,8 +26,8 @@ use super::connections::{Capacity, Connection, Connections, NoPlace};
 use super::entrance::Entrance;
 use super::peer::{self, Peer};
 use super::problem::Problem;
-use super::request_body::{Pace, TimedBody};
 use super::request_id;
+use super::timed_body::{Pace, TimedBody};
 
 /// What a request's head may take; hyper answers 431 beyond it.
 const MAX_HEAD_BYTES: usize = 16 * 1024;
@@ -80,14 +79,13 @@ struct Client {
     connection: Arc<Connection>,
 }
 
-/// Serves until `stop` is done; then accepts nothing more, lets the requests under way finish, and returns.
+/// Serves until `stop` is cancelled; then accepts nothing more, lets the requests under way finish, and returns.
 pub(crate) async fn serve(
     listener: TcpListener,
     entrance: Arc<Entrance>,
     grant: Grant,
-    stop: impl Future<Output = ()>,
+    stop: CancellationToken,
 ) {
-    let (stopping, stopped) = watch::channel(());
     let tasks = TaskTracker::new();
     let connections = Connections::new(Capacity {
         answering: grant.connections,
@@ -99,7 +97,6 @@ pub(crate) async fn serve(
         addresses: Arc::new(Admission::new(usize::MAX, grant.connections_per_address)),
         grant,
     });
-    tokio::pin!(stop);
     loop {
         let accepted = async {
             let (stream, peer) = accept(&listener).await;
@@ -107,18 +104,17 @@ pub(crate) async fn serve(
             (stream, client)
         };
         let (stream, client) = tokio::select! {
-            () = &mut stop => break,
+            () = stop.cancelled() => break,
             accepted = accepted => accepted,
         };
         match client {
             Ok(client) => {
-                tasks.spawn(speak(stream, client, stopped.clone()));
+                tasks.spawn(speak(stream, client, stop.clone()));
             }
             Err(_) => metrics::counter!("chasqui_connections_refused_total").increment(1),
         }
     }
     drop(listener);
-    drop(stopping);
     tasks.close();
     tasks.wait().await;
 }
@@ -135,7 +131,7 @@ async fn accept(listener: &TcpListener) -> (TcpStream, SocketAddr) {
     }
 }
 
-async fn speak(stream: TcpStream, client: Client, mut stopped: watch::Receiver<()>) {
+async fn speak(stream: TcpStream, client: Client, stop: CancellationToken) {
     // A frame is small and must not wait for another.
     let _ = stream.set_nodelay(true);
     let _ = socket2::SockRef::from(&stream).set_tcp_user_timeout(Some(STALLED_AFTER));
@@ -152,11 +148,11 @@ async fn speak(stream: TcpStream, client: Client, mut stopped: watch::Receiver<(
     tokio::pin!(connection);
     let result = tokio::select! {
         result = &mut connection => result,
-        _ = stopped.changed() => {
+        () = stop.cancelled() => {
             connection.as_mut().graceful_shutdown();
             connection.await
         }
-        () = place.evicted() => {
+        () = place.evicted.cancelled() => {
             // Closes at once what is idle between two requests; what has not come whole is cut off.
             connection.as_mut().graceful_shutdown();
             tokio::time::timeout(EVICTION_GRACE, connection).await.unwrap_or(Ok(()))

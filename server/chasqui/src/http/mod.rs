@@ -5,6 +5,7 @@
 mod admission;
 mod assets;
 mod auth;
+mod body;
 mod connections;
 mod entrance;
 mod facade;
@@ -16,10 +17,10 @@ mod origin;
 mod peer;
 mod polling;
 mod problem;
-mod request_body;
 mod request_id;
 mod return_page;
 mod status;
+mod timed_body;
 mod websocket;
 
 use std::sync::Arc;
@@ -39,7 +40,7 @@ use crate::token::StatusTokens;
 pub(crate) use entrance::Entrance;
 pub(crate) use listener::{Grant, serve};
 pub use operations::Readiness;
-pub(crate) use request_body::Pace;
+pub(crate) use timed_body::Pace;
 
 use admission::Admission;
 use notification::RefusalWarnings;

@@ -10,7 +10,7 @@ use axum::extract::{Path, State};
 use axum::http::{HeaderMap, StatusCode};
 use tokio::time::Instant;
 
-use super::facade::read;
+use super::body::read;
 use super::problem::Problem;
 use super::{Shared, Site};
 use crate::gateway::NotificationError;

@@ -11,14 +11,10 @@ use ipnet::IpNet;
 pub(super) struct Peer(pub(super) SocketAddr);
 
 /// The address of whoever sent the request.
+#[expect(clippy::expect_used, reason = "the listener puts it into each request")]
 pub(super) fn of(request: &Request, trusted: &[IpNet]) -> IpAddr {
-    // Every connection's requests carry their peer; one without is no connection's.
-    let unknown = Peer(SocketAddr::from(([0, 0, 0, 0], 0)));
-    address(
-        request.extensions().get().copied().unwrap_or(unknown),
-        request.headers(),
-        trusted,
-    )
+    let peer = request.extensions().get().expect("a request has a peer");
+    address(*peer, request.headers(), trusted)
 }
 
 /// The nearest address that is not a trusted proxy's. Reading from the right, whatever a client wrote itself is beyond

@@ -8,7 +8,7 @@ use axum::http::{HeaderMap, HeaderValue, StatusCode, header};
 use axum::response::{IntoResponse, Response};
 
 use super::Site;
-use super::facade::json;
+use super::body::json;
 use super::problem::Problem;
 use crate::account::Account;
 use crate::payment::PaymentId;
@@ -61,6 +61,7 @@ async fn held(
     Ok(message)
 }
 
+#[expect(clippy::expect_used, reason = "a number may stand in a header")]
 fn render(message: &Message, known: u16) -> Response {
     let version = message.version.number();
     let mut response = if version <= known {
@@ -72,9 +73,8 @@ fn render(message: &Message, known: u16) -> Response {
     } else {
         json(message.json.clone())
     };
-    if let Ok(etag) = HeaderValue::from_str(&format!("\"{version}\"")) {
-        response.headers_mut().insert(header::ETAG, etag);
-    }
+    let etag = HeaderValue::from_str(&format!("\"{version}\"")).expect("a number in quotes");
+    response.headers_mut().insert(header::ETAG, etag);
     response
 }
 

@@ -46,7 +46,14 @@ struct Body<'a> {
     code: &'a str,
     request_id: &'a str,
     message: &'a str,
-    errors: serde_json::Value,
+    errors: Errors<'a>,
+}
+
+#[derive(Serialize)]
+#[serde(untagged)]
+enum Errors<'a> {
+    Own(&'a [FieldProblem]),
+    Khipu(&'a RawValue),
 }
 
 impl Problem {
@@ -107,8 +114,8 @@ impl Problem {
     /// The same bytes whenever it is rendered for the same request.
     pub(super) fn body(&self, request_id: &str) -> Bytes {
         let errors = match &self.khipu_errors {
-            Some(raw) => serde_json::from_str(raw.get()).unwrap_or_default(),
-            None => serde_json::to_value(&self.errors).unwrap_or_default(),
+            Some(raw) => Errors::Khipu(raw),
+            None => Errors::Own(&self.errors),
         };
         let body = Body {
             r#type: format!("urn:chasqui:problem:{}", self.code),
@@ -120,7 +127,9 @@ impl Problem {
             message: &self.detail,
             errors,
         };
-        serde_json::to_vec(&body).unwrap_or_default().into()
+        #[expect(clippy::expect_used, reason = "it has text and JSON alone")]
+        let json = serde_json::to_vec(&body).expect("JSON of text");
+        json.into()
     }
 
     /// The response's headers and body; rendered when the request's id is known.
@@ -208,6 +217,7 @@ impl From<OnceError> for Problem {
 }
 
 impl From<KhipuError> for Problem {
+    #[expect(clippy::expect_used, reason = "Khipu's client refuses other statuses")]
     fn from(error: KhipuError) -> Self {
         let gateway_timeout = |detail: &str| {
             Self::new(StatusCode::GATEWAY_TIMEOUT, "khipu_timed_out", detail)
@@ -228,7 +238,7 @@ impl From<KhipuError> for Problem {
                     .and_then(|fields| fields.get("errors").map(ToOwned::to_owned)),
                 retry_after,
                 ..Self::new(
-                    StatusCode::from_u16(status).unwrap_or(StatusCode::BAD_GATEWAY),
+                    StatusCode::from_u16(status).expect("from 400 to 499"),
                     match status {
                         // Not the merchant's key but the one that the operator configured for this account.
                         401 | 403 => "khipu_credentials_refused",

@@ -30,10 +30,10 @@ impl RequestId {
 impl<S: Sync> FromRequestParts<S> for RequestId {
     type Rejection = Infallible;
 
-    /// Every request has been through [`identify`].
+    #[expect(clippy::expect_used, reason = "every request passes `identify`")]
     async fn from_request_parts(parts: &mut Parts, _: &S) -> Result<Self, Infallible> {
-        let id = parts.extensions.get::<Self>().cloned();
-        Ok(id.unwrap_or_else(|| Self("".into())))
+        let id = parts.extensions.get::<Self>();
+        Ok(id.expect("a request has an id").clone())
     }
 }
 
@@ -97,10 +97,10 @@ fn id_of(headers: &HeaderMap) -> String {
         .map_or_else(|| format!("{:032x}", rand::random::<u128>()), str::to_owned)
 }
 
+#[expect(clippy::expect_used, reason = "an id is made here or checked")]
 fn name(response: &mut Response, id: &str) {
-    if let Ok(value) = HeaderValue::from_str(id) {
-        response.headers_mut().insert(X_REQUEST_ID, value);
-    }
+    let value = HeaderValue::from_str(id).expect("a plain id");
+    response.headers_mut().insert(X_REQUEST_ID, value);
 }
 
 fn is_plain(id: &str) -> bool {

@@ -36,6 +36,7 @@ pub(super) fn sign(
     (!signatures.is_empty()).then(|| signatures.join(" "))
 }
 
+#[expect(clippy::expect_used, reason = "it cannot fail")]
 fn one(secret: &WebhookSecret, id: &str, seconds: i64, body: &[u8]) -> String {
     let mut mac =
         Hmac::<Sha256>::new_from_slice(secret.expose()).expect("HMAC takes a key of any length");

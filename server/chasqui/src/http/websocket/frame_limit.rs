@@ -115,9 +115,10 @@ impl Counter {
                 }
                 Place::Body { left } => {
                     // This byte, and what else of the body is here.
-                    let more = usize::from(left - 1).min(rest.len());
-                    bytes = rest.get(more..).unwrap_or_default();
-                    match left - 1 - u16::try_from(more).unwrap_or(left - 1) {
+                    let left = left - 1;
+                    let more = u16::try_from(rest.len()).map_or(left, |length| length.min(left));
+                    bytes = &rest[more.into()..];
+                    match left - more {
                         0 => Place::Start,
                         left => Place::Body { left },
                     }

@@ -82,9 +82,7 @@ pub(super) fn follow(
         let Ok(Ok(upgraded)) = tokio::time::timeout(limit, upgrade).await else {
             return;
         };
-        let Some(socket) = socket(upgraded).await else {
-            return;
-        };
+        let socket = socket(upgraded).await;
         match admitted {
             Ok((account, id, permit)) => begin(site, account, id, permit, socket).await,
             Err((farewell, permit)) => Session::parting(socket, farewell, permit).await,
@@ -150,8 +148,11 @@ fn accept_key(request: &Request) -> Result<HeaderValue, Problem> {
 }
 
 /// The bare TCP connection under the upgrade: hyper's own wrapping would be kept, and paid for, as long as the socket.
-async fn socket(upgraded: Upgraded) -> Option<Socket> {
-    let parts = upgraded.downcast::<TokioIo<TcpStream>>().ok()?;
+#[expect(clippy::expect_used, reason = "the listener serves TCP alone")]
+async fn socket(upgraded: Upgraded) -> Socket {
+    let parts = upgraded
+        .downcast::<TokioIo<TcpStream>>()
+        .expect("a TCP connection");
     let config = WebSocketConfig::default()
         .read_buffer_size(READ_BUFFER)
         .write_buffer_size(0)
@@ -160,11 +161,11 @@ async fn socket(upgraded: Upgraded) -> Option<Socket> {
         .max_frame_size(Some(MAX_CLIENT_MESSAGE));
     let early = parts.read_buf.to_vec();
     let stream = FrameLimit::new(parts.io.into_inner(), &early);
-    Some(if early.is_empty() {
+    if early.is_empty() {
         WebSocketStream::from_raw_socket(stream, Role::Server, Some(config)).await
     } else {
         WebSocketStream::from_partially_read(stream, early, Role::Server, Some(config)).await
-    })
+    }
 }
 
 async fn begin(

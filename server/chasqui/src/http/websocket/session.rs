@@ -278,9 +278,9 @@ impl Future for Session {
     }
 }
 
+#[expect(clippy::expect_used, reason = "a message is JSON")]
 fn text_frame(message: Message) -> Frame {
-    // serde_json writes UTF-8.
-    Frame::Text(Utf8Bytes::try_from(message.json).unwrap_or_default())
+    Frame::Text(Utf8Bytes::try_from(message.json).expect("JSON in UTF-8"))
 }
 
 #[cfg(test)]

@@ -1,0 +1,48 @@
+//! The bodies of requests and of JSON answers.
+
+use axum::body::{Body, Bytes};
+use axum::extract::rejection::BytesRejection;
+use axum::http::{StatusCode, header};
+use axum::response::{IntoResponse, Response};
+
+use super::problem::Problem;
+use super::timed_body::BodyError;
+
+/// A body within its limit.
+pub(super) fn read(body: Result<Bytes, BytesRejection>) -> Result<Bytes, Problem> {
+    body.map_err(
+        |rejection| match (rejection.status(), body_error(&rejection)) {
+            (StatusCode::PAYLOAD_TOO_LARGE, _) => Problem::new(
+                StatusCode::PAYLOAD_TOO_LARGE,
+                "too_large",
+                "the body is larger than this URL takes",
+            ),
+            (_, Some(BodyError::TooSlow)) => Problem::new(
+                StatusCode::REQUEST_TIMEOUT,
+                "too_slow",
+                "the body did not arrive in time; send it at once",
+            ),
+            (_, Some(BodyError::NoPlace(no_place))) => (*no_place).into(),
+            _ => Problem::bad_request("unreadable_body", "the body did not arrive whole"),
+        },
+    )
+}
+
+/// What our own body said, under what others have wrapped it in.
+fn body_error(rejection: &BytesRejection) -> Option<&BodyError> {
+    let mut error: &dyn std::error::Error = rejection;
+    loop {
+        if let Some(found) = error.downcast_ref() {
+            return Some(found);
+        }
+        error = error.source()?;
+    }
+}
+
+pub(super) fn json(body: impl Into<Body>) -> Response {
+    let headers = [
+        (header::CONTENT_TYPE, "application/json"),
+        (header::CACHE_CONTROL, "no-store"),
+    ];
+    (headers, body.into()).into_response()
+}
