@@ -14,13 +14,14 @@ use std::time::Duration;
 use futures_util::FutureExt;
 use tokio::net::TcpListener;
 use tokio::pin;
+use tokio::sync::Notify;
 use tokio::task::{JoinError, JoinSet};
 use tokio_util::sync::CancellationToken;
 
 use crate::config::Config;
 use crate::gateway::{Gateway, Parts, Settings, Wake};
 use crate::http::{self, Entrance, Readiness, Site};
-use crate::jobs::{Outbox, Reconciler};
+use crate::jobs::{CheckHandler, DeliveryHandler, JobHandler, JobWorker, WorkerLimits};
 use crate::push::{Hub, Intervals};
 use crate::relay::RelayListener;
 use crate::store::{Store, StoreError};
@@ -55,8 +56,8 @@ pub enum AppError {
     SigningKey { path: PathBuf, error: io::Error },
     #[error("the http client cannot be set up: {0}")]
     HttpClient(#[from] reqwest::Error),
-    #[error("the outbox cannot be set up: {0}")]
-    Outbox(String),
+    #[error("deliveries and checks cannot be set up: {0}")]
+    Jobs(String),
     #[error("a part that must run for ever ended: {0}")]
     Broken(String),
 }
@@ -99,7 +100,8 @@ async fn run_on(
     pin!(shutdown);
 
     let stop = CancellationToken::new();
-    let stopped = || stop.clone().cancelled_owned();
+    // Also where this future is dropped.
+    let _stop_on_drop = stop.clone().drop_guard();
     let mut doors = Doors::open(&config, listeners, &stop);
     let mut opened = tokio::select! {
         opened = opening => opened?,
@@ -135,15 +137,18 @@ async fn run_on(
     let site = Arc::new(Site::new(&config, asked, tokens, ready, metrics));
 
     let mut loops = start_loops(&hub, &gateway, &readiness);
-    let mut deliveries =
-        tokio::spawn(outbox(&gateway, &store)?.run(wake.deliveries.clone(), stopped()));
-    let reconciler = Reconciler::new(
-        Arc::clone(&gateway),
-        store.clone(),
-        store.clone(),
-        wake.checks,
-    );
-    let mut checks = tokio::spawn(reconciler.run(stopped()));
+    let delivery = delivery_handler(&gateway, &store)?;
+    let deliveries = worker(
+        &store,
+        delivery,
+        DeliveryHandler::WORKER_LIMITS,
+        wake.deliveries,
+    )?;
+    let check = CheckHandler::new(Arc::clone(&gateway), store.clone());
+    let limits = check.worker_limits();
+    let checks = worker(&store, check, limits, wake.checks)?;
+    let mut deliveries = tokio::spawn(deliveries.run(stop.clone()));
+    let mut checks = tokio::spawn(checks.run(stop.clone()));
 
     doors.public.open(http::public(Arc::clone(&site)));
     doors.admin.open(http::admin(site));
@@ -258,20 +263,28 @@ fn why(ended: Result<(), JoinError>) -> String {
 /// What requests under way are granted even when the drain window is used up.
 const LAST_REQUESTS: Duration = Duration::from_secs(1);
 
-fn outbox(gateway: &Arc<Gateway>, store: &Arc<dyn Store>) -> Result<Outbox, AppError> {
+fn delivery_handler(
+    gateway: &Arc<Gateway>,
+    store: &Arc<dyn Store>,
+) -> Result<DeliveryHandler, AppError> {
     let asking = Arc::clone(gateway);
-    let rebuild = Arc::new(move |id, account| {
+    let build_notification = Arc::new(move |id, account| {
         let gateway = Arc::clone(&asking);
         async move { gateway.rebuild_notification(&account, &id).await }.boxed()
     });
-    Outbox::new(
-        store.clone(),
-        store.clone(),
-        &gateway.accounts,
-        rebuild,
-        Default::default(),
-    )
-    .map_err(|error| AppError::Outbox(error.to_string()))
+    let (accounts, limits) = (&gateway.accounts, Default::default());
+    DeliveryHandler::new(store.clone(), accounts, build_notification, limits)
+        .map_err(|error| AppError::Jobs(error.to_string()))
+}
+
+fn worker<H: JobHandler>(
+    store: &Arc<dyn Store>,
+    handler: H,
+    limits: WorkerLimits,
+    wake: Arc<Notify>,
+) -> Result<JobWorker<H>, AppError> {
+    JobWorker::new(store.clone(), handler, limits, wake)
+        .map_err(|error| AppError::Jobs(error.to_string()))
 }
 
 #[cfg(test)]

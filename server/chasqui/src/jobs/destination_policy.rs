@@ -1,7 +1,7 @@
 //! Where a delivery may go. A notify_url comes from outside, and this process can reach what the outside cannot.
 //!
-//! Two doors, because an HTTP client resolves names but not addresses: [`Destinations::check`] looks at the URL and at a
-//! host that is an address, in every spelling; as the client's resolver, [`Destinations`] looks at each address a name leads
+//! Two doors, because an HTTP client resolves names but not addresses: [`DestinationPolicy::check`] looks at the URL and at a
+//! host that is an address, in every spelling; as the client's resolver, [`DestinationPolicy`] looks at each address a name leads
 //! to, at the moment of connecting, so that a name cannot change its mind between check and use. Never connects itself.
 
 use std::net::{IpAddr, SocketAddr};
@@ -18,7 +18,7 @@ use crate::payment::AccountName;
 /// What one account's deliveries may connect to: every public address, and the private networks that its configuration
 /// lists.
 #[derive(Debug, Clone)]
-pub struct Destinations {
+pub struct DestinationPolicy {
     account: AccountName,
     allowed: Arc<[IpNet]>,
 }
@@ -50,7 +50,7 @@ pub enum DestinationError {
     NoAddress(String),
 }
 
-impl Destinations {
+impl DestinationPolicy {
     pub fn of(account: &Account) -> Self {
         Self {
             account: account.name.clone(),
@@ -116,7 +116,7 @@ impl Destinations {
     }
 }
 
-impl Resolve for Destinations {
+impl Resolve for DestinationPolicy {
     fn resolve(&self, name: Name) -> Resolving {
         let destinations = self.clone();
         Box::pin(async move {
@@ -133,8 +133,8 @@ impl Resolve for Destinations {
 mod tests {
     use super::*;
 
-    fn destinations(allowed: &[&str]) -> Destinations {
-        Destinations {
+    fn destinations(allowed: &[&str]) -> DestinationPolicy {
+        DestinationPolicy {
             account: AccountName::parse("shop").expect("name"),
             allowed: allowed
                 .iter()

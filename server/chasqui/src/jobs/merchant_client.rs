@@ -8,16 +8,17 @@ use std::io;
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
-use reqwest::header::{HeaderMap, RETRY_AFTER};
+use reqwest::header::RETRY_AFTER;
 use reqwest::{Client, ClientBuilder, Response, StatusCode, redirect};
 use tokio::sync::Semaphore;
 use tokio::time::{Instant, timeout};
 
-use super::destination_policy::{DestinationError, Destinations};
-use super::put_back_spacing::{self, Line};
-use super::schedule::{self, Answer};
-use super::webhook_request::Letter;
-use super::{Limits, SetupError};
+use super::attempt_outcome::AttemptOutcome;
+use super::delivery::DeliveryLimits;
+use super::destination_policy::{DestinationError, DestinationPolicy};
+use super::put_back_spacing::PutBackSpacing;
+use super::schedule;
+use super::webhook_request::WebhookRequest;
 use crate::account::Account;
 use crate::clock;
 use crate::payment::Timestamp;
@@ -35,75 +36,26 @@ const IDLE_CONNECTION_TIME: Duration = Duration::from_secs(3);
 const RESULT_LIMIT: usize = 300;
 
 #[derive(Debug)]
-pub(super) struct Merchant {
+pub(super) struct MerchantClient {
     pub(super) account: Arc<Account>,
     /// This account's share of the attempts in flight.
     pub(super) share: Semaphore,
     /// Its deliveries that found the share taken.
-    line: Mutex<Line>,
-    destinations: Destinations,
+    spacing: Mutex<PutBackSpacing>,
+    destinations: DestinationPolicy,
     client: Client,
     has_authorities: bool,
     attempt_timeout: Duration,
 }
 
-/// How an attempt ended.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub(super) struct Tried {
-    pub(super) class: Class,
-    pub(super) answer: Answer,
-    /// Short and for people; holds no URL, no body and no payer data.
-    pub(super) result: String,
-}
-
-/// How an attempt ended, as a metric's label.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(super) enum Class {
-    Delivered,
-    /// The merchant answered with something that is neither 2xx, 3xx nor 410.
-    Refused,
-    Redirected,
-    Gone,
-    Timeout,
-    Unreachable,
-    DestinationRefused,
-    /// Something that it takes was missing.
-    NotSent,
-    /// Khipu did not say what to send.
-    NoContent,
-    /// Nobody asked to be told, or there is nothing to tell any more. No dead letter: redelivering would not help.
-    Unneeded,
-    /// Cut off because this instance stops.
-    Interrupted,
-}
-
-impl Class {
-    pub(super) const fn as_str(self) -> &'static str {
-        match self {
-            Self::Delivered => "delivered",
-            Self::Refused => "refused",
-            Self::Redirected => "redirected",
-            Self::Gone => "gone",
-            Self::Timeout => "timeout",
-            Self::Unreachable => "unreachable",
-            Self::DestinationRefused => "destination_refused",
-            Self::NotSent => "not_sent",
-            Self::NoContent => "no_content",
-            Self::Unneeded => "unneeded",
-            Self::Interrupted => "interrupted",
-        }
-    }
-}
-
-impl Merchant {
-    pub(super) fn new(account: &Arc<Account>, limits: &Limits) -> Result<Self, SetupError> {
-        let destinations = Destinations::of(account);
-        let (client, has_authorities) =
-            client(&destinations, limits.attempt_timeout).map_err(SetupError::Client)?;
+impl MerchantClient {
+    pub(super) fn new(account: &Arc<Account>, limits: &DeliveryLimits) -> reqwest::Result<Self> {
+        let destinations = DestinationPolicy::of(account);
+        let (client, has_authorities) = client(&destinations, limits.attempt_timeout)?;
         Ok(Self {
             account: Arc::clone(account),
             share: Semaphore::new(limits.in_flight_per_account),
-            line: Mutex::default(),
+            spacing: Mutex::default(),
             destinations,
             client,
             has_authorities,
@@ -112,107 +64,69 @@ impl Merchant {
     }
 
     /// When a delivery comes back that found the share taken.
-    pub(super) fn line_up(&self) -> Timestamp {
-        let mut line = self.line.lock().unwrap_or_else(PoisonError::into_inner);
-        put_back_spacing::call(clock::now().plus(line.join(Instant::now())))
+    pub(super) fn put_back_until(&self) -> Timestamp {
+        let mut spacing = self.spacing.lock().unwrap_or_else(PoisonError::into_inner);
+        spacing.next(clock::now(), Instant::now())
     }
 
     /// One attempt, bounded in time, in what it reads and in where it goes.
-    pub(super) async fn post(&self, notify_url: &str, letter: Letter, now: Timestamp) -> Tried {
+    pub(super) async fn post(
+        &self,
+        notify_url: &str,
+        request: WebhookRequest,
+        now: Timestamp,
+    ) -> AttemptOutcome {
         let url = match self.destinations.check(notify_url) {
             Ok(url) => url,
-            Err(refused) => return Tried::not_now(Class::DestinationRefused, refused.to_string()),
+            Err(refused) => return AttemptOutcome::DestinationRefused(refused),
         };
         let request = self
             .client
             .post(url)
-            .headers(letter.headers)
-            .body(letter.body);
+            .headers(request.headers)
+            .body(request.body);
         match request.send().await {
             Ok(response) => {
-                let tried = Tried::answered(response.status(), response.headers(), now);
+                let outcome = answered(&response, now);
                 read_some(response).await;
-                tried
+                outcome
             }
             Err(error) => self.failed(&error),
         }
     }
 
-    fn failed(&self, error: &reqwest::Error) -> Tried {
-        if let Some(refused) = causes(error).find_map(|cause| cause.downcast_ref()) {
-            let refused: &DestinationError = refused;
-            return Tried::not_now(Class::DestinationRefused, refused.to_string());
+    fn failed(&self, error: &reqwest::Error) -> AttemptOutcome {
+        let refused = causes(error).find_map(|cause| cause.downcast_ref::<DestinationError>());
+        if let Some(refused) = refused {
+            return AttemptOutcome::DestinationRefused(refused.clone());
         }
         if error.is_timeout() {
-            let result = format!("no answer within {} s", self.attempt_timeout.as_secs_f32());
-            return Tried::not_now(Class::Timeout, result);
+            let limit = self.attempt_timeout;
+            return AttemptOutcome::Timeout { limit };
         }
-        let mut result = root_cause(error);
-        if !self.has_authorities && result.contains("certificate") {
-            result.push_str(NO_AUTHORITIES);
+        let mut cause = root_cause(error);
+        if !self.has_authorities && cause.contains("certificate") {
+            cause.push_str(NO_AUTHORITIES);
         }
-        Tried::not_now(Class::Unreachable, result)
+        AttemptOutcome::Unreachable { cause }
     }
 }
 
-impl Tried {
-    pub(super) fn not_now(class: Class, result: impl Into<String>) -> Self {
-        Self {
-            class,
-            answer: Answer::NotNow { not_before: None },
-            result: result.into(),
-        }
-    }
-
-    /// Khipu did not say what to send of a payment that was confirmed then: the merchant was not asked anything.
-    pub(super) fn without_content(confirmed_at: Timestamp, result: String) -> Self {
-        Self {
-            class: Class::NoContent,
-            answer: Answer::NoContent { confirmed_at },
-            result,
-        }
-    }
-
-    /// There is nothing to wait for.
-    pub(super) fn stopped(result: impl Into<String>) -> Self {
-        Self {
-            class: Class::NotSent,
-            answer: Answer::Stop,
-            result: result.into(),
-        }
-    }
-
-    pub(super) fn unneeded(result: impl Into<String>) -> Self {
-        Self {
-            class: Class::Unneeded,
-            answer: Answer::NoneNeeded,
-            result: result.into(),
-        }
-    }
-
-    fn answered(status: StatusCode, headers: &HeaderMap, now: Timestamp) -> Self {
-        let not_before = headers
-            .get(RETRY_AFTER)
-            .and_then(|value| value.to_str().ok())
-            .and_then(|value| schedule::retry_after(value, now));
-        let not_now = Answer::NotNow { not_before };
-        let code = status.as_u16();
-        let (class, answer, result) = if status.is_success() {
-            (Class::Delivered, Answer::Accepted, code.to_string())
-        } else if status == StatusCode::GONE {
-            let result = format!("{code}: the merchant wants no more of it");
-            (Class::Gone, Answer::Stop, result)
-        } else if status.is_redirection() {
-            let result = format!("{code}: redirects are not followed");
-            (Class::Redirected, not_now, result)
-        } else {
-            (Class::Refused, not_now, code.to_string())
-        };
-        Self {
-            class,
-            answer,
-            result,
-        }
+fn answered(response: &Response, now: Timestamp) -> AttemptOutcome {
+    let (code, status) = (response.status(), response.status().as_u16());
+    let not_before = response
+        .headers()
+        .get(RETRY_AFTER)
+        .and_then(|value| value.to_str().ok())
+        .and_then(|value| schedule::retry_after(value, now));
+    if code.is_success() {
+        AttemptOutcome::Delivered { status }
+    } else if code == StatusCode::GONE {
+        AttemptOutcome::Gone
+    } else if code.is_redirection() {
+        AttemptOutcome::Redirected { status, not_before }
+    } else {
+        AttemptOutcome::Refused { status, not_before }
     }
 }
 
@@ -221,7 +135,7 @@ const NO_AUTHORITIES: &str =
 
 /// The client, and whether it knows any certificate authority.
 fn client(
-    destinations: &Destinations,
+    destinations: &DestinationPolicy,
     attempt_timeout: Duration,
 ) -> reqwest::Result<(Client, bool)> {
     let builder = || {

@@ -1,7 +1,7 @@
-//! When a delivery comes back that found its account's share taken: it stands in line, in the store and not in our hands.
+//! When a delivery that found its account's share taken comes back. Until then it waits in the store.
 //!
-//! The places of one account are spaced. However many of its deliveries wait, they come back and are put back no faster
-//! than this, and in turn, so that what is due to others never waits behind them. Pure: the time is an argument.
+//! The times of one account are spaced: however many of its deliveries wait, they come back and are put back no faster than
+//! this, and in turn, so that other accounts' deliveries do not wait behind them. Pure: the time is an argument.
 
 use std::time::Duration;
 
@@ -9,39 +9,41 @@ use tokio::time::Instant;
 
 use crate::payment::Timestamp;
 
-/// Between one place and the next: what one account in difficulties may cost the store, and how fast its line moves
-/// again once it is out of them.
+/// Between two deliveries: what one account in difficulties may cost the store, and how fast its deliveries resume.
 pub(super) const SPACING: Duration = Duration::from_millis(5);
 
-/// The shortest wait: a short line must not go round and round.
+/// The shortest wait, so that a few deliveries do not go round and round.
 pub(super) const SHORTEST_WAIT: Duration = Duration::from_millis(250);
 
-/// Places are called together this often: each claim of the store's is a write of its own.
-const CALL_MS: i64 = 100;
+/// Due times are rounded up to this: each lease is a write of its own.
+const ROUNDED_TO_MS: i64 = 100;
 
-/// One account's line at this instance; it begins anew with each start.
+/// Of one account at this instance. A restart begins it again.
 #[derive(Debug, Default)]
-pub(super) struct Line {
+pub(super) struct PutBackSpacing {
     last: Option<Instant>,
 }
 
-impl Line {
-    /// How long whoever joins now has to wait.
-    pub(super) fn join(&mut self, now: Instant) -> Duration {
+impl PutBackSpacing {
+    /// When the next delivery that is put back is due. Both arguments are the present moment.
+    pub(super) fn next(&mut self, now: Timestamp, instant: Instant) -> Timestamp {
+        rounded(now.plus(self.wait(instant)))
+    }
+
+    fn wait(&mut self, now: Instant) -> Duration {
         let earliest = now + SHORTEST_WAIT;
-        let place = self
+        let at = self
             .last
             .map_or(earliest, |last| earliest.max(last + SPACING));
-        self.last = Some(place);
-        place.duration_since(now)
+        self.last = Some(at);
+        at.duration_since(now)
     }
 }
 
-/// When a place is called: at the next full call.
-pub(super) fn call(place: Timestamp) -> Timestamp {
-    let early = place.unix_ms().rem_euclid(CALL_MS);
-    let wait = if early == 0 { 0 } else { CALL_MS - early };
-    Timestamp::from_unix_ms(place.unix_ms().saturating_add(wait))
+fn rounded(at: Timestamp) -> Timestamp {
+    let early = at.unix_ms().rem_euclid(ROUNDED_TO_MS);
+    let wait = if early == 0 { 0 } else { ROUNDED_TO_MS - early };
+    Timestamp::from_unix_ms(at.unix_ms().saturating_add(wait))
 }
 
 #[cfg(test)]
@@ -49,31 +51,31 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_place_is_called_together_with_its_neighbours_and_never_early() {
-        for (place, called) in [(1000, 1000), (1001, 1100), (1099, 1100), (-1, 0)] {
-            let place = Timestamp::from_unix_ms(place);
-            assert_eq!(call(place).unix_ms(), called);
+    fn a_due_time_is_rounded_up_and_never_early() {
+        for (at, expected) in [(1000, 1000), (1001, 1100), (1099, 1100), (-1, 0)] {
+            let at = Timestamp::from_unix_ms(at);
+            assert_eq!(rounded(at).unix_ms(), expected);
         }
         let end = Timestamp::from_unix_ms(i64::MAX);
-        assert_eq!(call(end), end);
+        assert_eq!(rounded(end), end);
     }
 
     #[test]
-    fn places_are_spaced_and_an_empty_line_is_short() {
-        let mut line = Line::default();
+    fn due_times_are_spaced_and_the_first_wait_is_short() {
+        let mut spacing = PutBackSpacing::default();
         let now = Instant::now();
-        assert_eq!(line.join(now), SHORTEST_WAIT);
-        assert_eq!(line.join(now), SHORTEST_WAIT + SPACING);
-        assert_eq!(line.join(now + SPACING), SHORTEST_WAIT + SPACING);
-        assert_eq!(line.join(now + SHORTEST_WAIT), SHORTEST_WAIT);
+        assert_eq!(spacing.wait(now), SHORTEST_WAIT);
+        assert_eq!(spacing.wait(now), SHORTEST_WAIT + SPACING);
+        assert_eq!(spacing.wait(now + SPACING), SHORTEST_WAIT + SPACING);
+        assert_eq!(spacing.wait(now + SHORTEST_WAIT), SHORTEST_WAIT);
     }
 
     #[test]
-    fn a_line_of_thousands_comes_back_no_faster_than_its_spacing() {
+    fn thousands_come_back_no_faster_than_the_spacing() {
         const WAITING: u32 = 10_000;
-        let mut line = Line::default();
+        let mut spacing = PutBackSpacing::default();
         let now = Instant::now();
-        let waits: Vec<_> = (0..WAITING).map(|_| line.join(now)).collect();
+        let waits: Vec<_> = (0..WAITING).map(|_| spacing.wait(now)).collect();
         assert!(waits.is_sorted());
         assert_eq!(
             waits.last(),

@@ -4,6 +4,7 @@
 
 use std::time::Duration;
 
+use super::attempt_outcome::AttemptOutcome;
 use crate::payment::Timestamp;
 use crate::store::JobResult;
 
@@ -37,28 +38,13 @@ pub(super) const CONTENT_TERM: Duration = Duration::from_secs(72 * HOUR);
 const CONTENT_WAITS: (Duration, Duration) =
     (Duration::from_secs(1), Duration::from_secs(10 * MINUTE));
 
-/// What an attempt means for the next one.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(super) enum Answer {
-    /// The merchant has it: 2xx.
-    Accepted,
-    /// The merchant asked that it stop (410), or it can never be sent.
-    Stop,
-    /// There was nothing to ask the merchant.
-    NoneNeeded,
-    /// Khipu did not say what to send of a payment that was confirmed then.
-    NoContent { confirmed_at: Timestamp },
-    /// Everything else. `not_before` is what `Retry-After` asked for.
-    NotNow { not_before: Option<Timestamp> },
-}
-
 /// What becomes of a delivery.
 ///
 /// `attempts_made` counts the one that has just ended: 1 after the first. `random` is in `0.0..1.0`. `Retry-After` can put
 /// the next attempt later than the schedule has it, never earlier, and adds no attempt after the last.
 pub(super) fn after_attempt(
     attempts_made: u32,
-    answer: Answer,
+    outcome: &AttemptOutcome,
     now: Timestamp,
     random: f64,
 ) -> JobResult {
@@ -68,12 +54,13 @@ pub(super) fn after_attempt(
         0.5
     };
     let jittered = |wait: Duration| now.plus(wait.mul_f64(1.0 - JITTER + 2.0 * JITTER * random));
-    let not_before = match answer {
-        Answer::Accepted | Answer::NoneNeeded => return JobResult::Done,
-        Answer::Stop => return JobResult::Dead,
-        Answer::NotNow { not_before } => not_before,
-        Answer::NoContent { confirmed_at } => {
-            let age = now.since(confirmed_at);
+    let not_before = match outcome {
+        AttemptOutcome::Delivered { .. } | AttemptOutcome::Unneeded(_) => return JobResult::Done,
+        AttemptOutcome::Gone | AttemptOutcome::Unsendable(_) => return JobResult::Dead,
+        // Our own stop says nothing about the merchant, so it uses up no attempt.
+        AttemptOutcome::Interrupted => return JobResult::PutBack { due_at: now },
+        AttemptOutcome::NoContent { confirmed_at, .. } => {
+            let age = now.since(*confirmed_at);
             if age < CONTENT_TERM {
                 let (shortest, longest) = CONTENT_WAITS;
                 return JobResult::PutBack {
@@ -82,6 +69,12 @@ pub(super) fn after_attempt(
             }
             None
         }
+        AttemptOutcome::Refused { not_before, .. }
+        | AttemptOutcome::Redirected { not_before, .. } => *not_before,
+        AttemptOutcome::Timeout { .. }
+        | AttemptOutcome::Unreachable { .. }
+        | AttemptOutcome::DestinationRefused(_)
+        | AttemptOutcome::NotSent(_) => None,
     };
     let wait = usize::try_from(attempts_made.saturating_sub(1))
         .ok()
@@ -116,17 +109,21 @@ mod tests {
     use proptest::prelude::*;
 
     const NOW: Timestamp = Timestamp::from_unix_ms(1_800_000_000_000);
-    const FAILED: Answer = Answer::NotNow { not_before: None };
+    const FAILED: AttemptOutcome = AttemptOutcome::Refused {
+        status: 500,
+        not_before: None,
+    };
 
-    fn wait(attempts_made: u32, answer: Answer, random: f64) -> Option<Duration> {
-        match after_attempt(attempts_made, answer, NOW, random) {
+    fn wait(attempts_made: u32, outcome: &AttemptOutcome, random: f64) -> Option<Duration> {
+        match after_attempt(attempts_made, outcome, NOW, random) {
             JobResult::Retry { due_at } => Some(due_at.since(NOW)),
             _ => None,
         }
     }
 
-    fn asked(after: Duration) -> Answer {
-        Answer::NotNow {
+    fn asked(after: Duration) -> AttemptOutcome {
+        AttemptOutcome::Refused {
+            status: 503,
             not_before: Some(NOW.plus(after)),
         }
     }
@@ -134,10 +131,32 @@ mod tests {
     #[test]
     fn what_was_accepted_or_unneeded_is_done_and_what_was_stopped_dead_whatever_the_attempt() {
         for made in 1..=12 {
-            for answer in [Answer::Accepted, Answer::NoneNeeded] {
-                assert_eq!(after_attempt(made, answer, NOW, 0.5), JobResult::Done);
+            let delivered = AttemptOutcome::Delivered { status: 200 };
+            for outcome in [delivered, AttemptOutcome::Unneeded("")] {
+                assert_eq!(after_attempt(made, &outcome, NOW, 0.5), JobResult::Done);
             }
-            assert_eq!(after_attempt(made, Answer::Stop, NOW, 0.5), JobResult::Dead);
+            for outcome in [
+                AttemptOutcome::Gone,
+                AttemptOutcome::Unsendable(String::new()),
+            ] {
+                assert_eq!(after_attempt(made, &outcome, NOW, 0.5), JobResult::Dead);
+            }
+        }
+    }
+
+    fn without_content(confirmed_at: Timestamp) -> AttemptOutcome {
+        let cause = "silent".to_owned();
+        AttemptOutcome::NoContent {
+            confirmed_at,
+            cause,
+        }
+    }
+
+    #[test]
+    fn our_own_stop_uses_up_no_attempt() {
+        for made in [1, 10, u32::MAX] {
+            let result = after_attempt(made, &AttemptOutcome::Interrupted, NOW, 0.5);
+            assert_eq!(result, JobResult::PutBack { due_at: NOW });
         }
     }
 
@@ -145,7 +164,7 @@ mod tests {
     fn khipus_silence_about_the_content_uses_up_no_attempt_for_three_days() {
         let wait = |age: Duration, made| {
             let confirmed_at = NOW.minus(age);
-            match after_attempt(made, Answer::NoContent { confirmed_at }, NOW, 0.5) {
+            match after_attempt(made, &without_content(confirmed_at), NOW, 0.5) {
                 JobResult::PutBack { due_at } => Some(due_at.since(NOW).as_secs()),
                 _ => None,
             }
@@ -159,23 +178,23 @@ mod tests {
             assert_eq!(wait(72 * hour, made), None);
         }
         let confirmed_at = NOW.minus(72 * hour);
-        let silence = Answer::NoContent { confirmed_at };
+        let silence = without_content(confirmed_at);
         for made in 1..=10 {
-            let failed = after_attempt(made, FAILED, NOW, 0.5);
-            assert_eq!(after_attempt(made, silence, NOW, 0.5), failed);
+            let failed = after_attempt(made, &FAILED, NOW, 0.5);
+            assert_eq!(after_attempt(made, &silence, NOW, 0.5), failed);
         }
     }
 
     #[test]
     fn ten_attempts_over_three_days_then_dead() {
-        let waits = (1..=9).map(|made| wait(made, FAILED, 0.5).expect("again"));
+        let waits = (1..=9).map(|made| wait(made, &FAILED, 0.5).expect("again"));
         let seconds = waits.map(|wait| wait.as_secs()).collect::<Vec<_>>();
         let expected = [5, 300, 1800, 7200, 18_000, 36_000, 50_400, 72_000, 86_400];
         assert_eq!(seconds, expected);
         for made in [10, 11, u32::MAX] {
-            assert_eq!(after_attempt(made, FAILED, NOW, 0.5), JobResult::Dead);
+            assert_eq!(after_attempt(made, &FAILED, NOW, 0.5), JobResult::Dead);
             assert_eq!(
-                after_attempt(made, asked(Duration::from_secs(1)), NOW, 0.5),
+                after_attempt(made, &asked(Duration::from_secs(1)), NOW, 0.5),
                 JobResult::Dead
             );
         }
@@ -184,10 +203,10 @@ mod tests {
     #[test]
     fn retry_after_puts_an_attempt_later_but_never_earlier() {
         let later = Duration::from_secs(10 * MINUTE);
-        assert_eq!(wait(1, asked(later), 0.5), Some(later));
-        assert_eq!(wait(3, asked(later), 0.5), Some(WAITS[2]));
+        assert_eq!(wait(1, &asked(later), 0.5), Some(later));
+        assert_eq!(wait(3, &asked(later), 0.5), Some(WAITS[2]));
         assert_eq!(
-            wait(1, asked(Duration::ZERO), 0.5),
+            wait(1, &asked(Duration::ZERO), 0.5),
             Some(Duration::from_secs(5))
         );
     }
@@ -195,7 +214,7 @@ mod tests {
     #[test]
     fn retry_after_is_believed_up_to_its_limit() {
         let year = Duration::from_secs(365 * 24 * HOUR);
-        assert_eq!(wait(1, asked(year), 0.5), Some(RETRY_AFTER_LIMIT));
+        assert_eq!(wait(1, &asked(year), 0.5), Some(RETRY_AFTER_LIMIT));
     }
 
     #[test]
@@ -215,7 +234,7 @@ mod tests {
     proptest! {
         #[test]
         fn jitter_stays_within_a_fifth(made in 1u32..=9, random in 0.0f64..1.0) {
-            let wait = wait(made, FAILED, random).expect("again").as_secs_f64();
+            let wait = wait(made, &FAILED, random).expect("again").as_secs_f64();
             let planned = WAITS[made as usize - 1].as_secs_f64();
             prop_assert!((planned * 0.799..=planned * 1.201).contains(&wait));
         }
@@ -225,8 +244,9 @@ mod tests {
             made in any::<u32>(), now in any::<i64>(), asked in any::<i64>(), random in any::<f64>(), text in ".{0,40}"
         ) {
             let now = Timestamp::from_unix_ms(now);
-            let answer = Answer::NotNow { not_before: Some(Timestamp::from_unix_ms(asked)) };
-            let _ = after_attempt(made, answer, now, random);
+            let not_before = Some(Timestamp::from_unix_ms(asked));
+            let outcome = AttemptOutcome::Refused { status: 503, not_before };
+            let _ = after_attempt(made, &outcome, now, random);
             let _ = retry_after(&text, now);
         }
     }

@@ -24,16 +24,16 @@ pub(super) const SIGNATURE_FRESH_FOR: Duration = Duration::from_secs(4 * 60);
 
 /// Where the words come from.
 #[derive(Debug)]
-pub(super) enum Content {
+pub(super) enum WebhookRequestBody {
     /// Khipu's notification: its signature was verified when it came, and it agrees with the payment.
     Notification(StoredNotification),
     /// A body in the same form, built from Khipu's answer because its notification never came.
-    Answer(Bytes),
+    Built(Bytes),
 }
 
 /// Everything of a delivery but its address.
 #[derive(Debug)]
-pub(super) struct Letter {
+pub(super) struct WebhookRequest {
     pub(super) headers: HeaderMap,
     pub(super) body: Bytes,
 }
@@ -42,20 +42,22 @@ pub(super) struct Letter {
 #[error("there is no secret to sign with: set khipu_secrets of the account")]
 pub(super) struct Unsigned;
 
-impl Letter {
-    pub(super) fn write(
+impl WebhookRequest {
+    pub(super) fn new(
         payment: &PaymentId,
-        content: Content,
+        content: WebhookRequestBody,
         account: &Account,
         now: Timestamp,
     ) -> Result<Self, Unsigned> {
         let (body, kept_signature, source) = match content {
-            Content::Notification(kept) => (
+            WebhookRequestBody::Notification(kept) => (
                 kept.body,
                 fresh(&kept.signature, now),
                 HeaderValue::from_static("notification"),
             ),
-            Content::Answer(body) => (body, None, HeaderValue::from_static("reconciliation")),
+            WebhookRequestBody::Built(body) => {
+                (body, None, HeaderValue::from_static("reconciliation"))
+            }
         };
         let khipu_signature = match kept_signature {
             Some(signature) => signature,
@@ -109,15 +111,15 @@ mod tests {
 
     const NOW: Timestamp = Timestamp::from_unix_ms(1_800_000_000_000);
 
-    fn letter(content: Content, account: &Account) -> Result<Letter, Unsigned> {
-        Letter::write(&fixture::payment_id(), content, account, NOW)
+    fn letter(content: WebhookRequestBody, account: &Account) -> Result<WebhookRequest, Unsigned> {
+        WebhookRequest::new(&fixture::payment_id(), content, account, NOW)
     }
 
     fn kept(age: Duration, account: &Account) -> StoredNotification {
         fixture::notification(account, NOW.minus(age))
     }
 
-    fn header<'l>(letter: &'l Letter, name: &str) -> &'l str {
+    fn header<'l>(letter: &'l WebhookRequest, name: &str) -> &'l str {
         letter.headers[name].to_str().expect("text")
     }
 
@@ -126,7 +128,8 @@ mod tests {
         let account = fixture::account();
         for age in [Duration::ZERO, SIGNATURE_FRESH_FOR] {
             let kept = kept(age, &account);
-            let letter = letter(Content::Notification(kept.clone()), &account).expect("letter");
+            let letter =
+                letter(WebhookRequestBody::Notification(kept.clone()), &account).expect("letter");
             assert_eq!(header(&letter, khipu::HEADER), kept.signature);
             assert_eq!(letter.body, kept.body);
             assert_eq!(header(&letter, SOURCE_HEADER), "notification");
@@ -137,7 +140,8 @@ mod tests {
     fn an_old_signature_is_made_anew_over_the_same_bytes() {
         let account = fixture::account();
         let kept = kept(SIGNATURE_FRESH_FOR + Duration::from_millis(1), &account);
-        let letter = letter(Content::Notification(kept.clone()), &account).expect("letter");
+        let letter =
+            letter(WebhookRequestBody::Notification(kept.clone()), &account).expect("letter");
         assert_eq!(letter.body, kept.body);
         let signature = header(&letter, khipu::HEADER);
         assert_ne!(signature, kept.signature);
@@ -151,10 +155,11 @@ mod tests {
         let ahead = |by| fixture::notification(&account, NOW.plus(by));
         let slightly = ahead(SIGNATURE_FRESH_FOR);
         let letter_slightly =
-            letter(Content::Notification(slightly.clone()), &account).expect("letter");
+            letter(WebhookRequestBody::Notification(slightly.clone()), &account).expect("letter");
         assert_eq!(header(&letter_slightly, khipu::HEADER), slightly.signature);
         let far = ahead(SIGNATURE_FRESH_FOR + Duration::from_millis(1));
-        let letter = letter(Content::Notification(far.clone()), &account).expect("letter");
+        let letter =
+            letter(WebhookRequestBody::Notification(far.clone()), &account).expect("letter");
         assert_eq!(letter.body, far.body);
         let signature = header(&letter, khipu::HEADER);
         let verified = khipu::verify(Some(signature), &letter.body, &account.khipu_secrets);
@@ -164,7 +169,8 @@ mod tests {
     #[test]
     fn a_built_body_is_signed_in_khipus_scheme_and_says_where_it_comes_from() {
         let account = fixture::account();
-        let letter = letter(Content::Answer(fixture::BODY.into()), &account).expect("letter");
+        let letter =
+            letter(WebhookRequestBody::Built(fixture::BODY.into()), &account).expect("letter");
         assert_eq!(header(&letter, SOURCE_HEADER), "reconciliation");
         let signature = header(&letter, khipu::HEADER);
         let verified = khipu::verify(Some(signature), fixture::BODY, &account.khipu_secrets);
@@ -175,7 +181,8 @@ mod tests {
     fn the_first_secret_signs_what_is_signed_anew() {
         let mut account = fixture::account();
         account.khipu_secrets.insert(0, Secret::new("newest"));
-        let letter = letter(Content::Answer(fixture::BODY.into()), &account).expect("letter");
+        let letter =
+            letter(WebhookRequestBody::Built(fixture::BODY.into()), &account).expect("letter");
         let signature = header(&letter, khipu::HEADER);
         assert!(khipu::verify(Some(signature), fixture::BODY, &[Secret::new("newest")]).is_ok());
     }
@@ -186,9 +193,9 @@ mod tests {
         let old = kept(Duration::from_secs(3600), &account);
         for secrets in [vec![], vec![Secret::new("")]] {
             account.khipu_secrets = secrets;
-            let answer = Content::Answer(fixture::BODY.into());
+            let answer = WebhookRequestBody::Built(fixture::BODY.into());
             assert_eq!(letter(answer, &account).expect_err("unsigned"), Unsigned);
-            let old = Content::Notification(old.clone());
+            let old = WebhookRequestBody::Notification(old.clone());
             assert_eq!(letter(old, &account).expect_err("unsigned"), Unsigned);
         }
     }
@@ -196,7 +203,8 @@ mod tests {
     #[test]
     fn every_letter_carries_the_headers_of_standard_webhooks_and_ours() {
         let account = fixture::account();
-        let letter = letter(Content::Answer(fixture::BODY.into()), &account).expect("letter");
+        let letter =
+            letter(WebhookRequestBody::Built(fixture::BODY.into()), &account).expect("letter");
         assert_eq!(header(&letter, "content-type"), "application/json");
         assert_eq!(header(&letter, STATUS_HEADER), "confirmed");
         assert_eq!(
@@ -211,7 +219,8 @@ mod tests {
     fn an_account_without_webhook_secrets_gets_no_webhook_signature() {
         let mut account = fixture::account();
         account.webhook_secrets.clear();
-        let letter = letter(Content::Answer(fixture::BODY.into()), &account).expect("letter");
+        let letter =
+            letter(WebhookRequestBody::Built(fixture::BODY.into()), &account).expect("letter");
         assert!(!letter.headers.contains_key(signature::SIGNATURE_HEADER));
         assert!(letter.headers.contains_key(signature::ID_HEADER));
     }

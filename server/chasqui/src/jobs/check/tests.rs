@@ -1,14 +1,13 @@
+use std::sync::atomic::Ordering;
+
 use super::*;
 use crate::gateway::fixture::{DEADLINE, Stage, id};
+use crate::jobs::JobWorker;
+use crate::jobs::tests::fake_store::FakeStore;
 use crate::payment::{Kind, MerchantUrls, NewJob, Observation, PaymentState, Reported, Source};
 use crate::store::TimelineEvent;
 
 use metrics_exporter_prometheus::PrometheusBuilder;
-
-/// The sender lives as long as the test's process.
-fn never_cut() -> watch::Receiver<bool> {
-    Box::leak(Box::new(watch::Sender::new(false))).subscribe()
-}
 
 /// A second gateway, or the same one when it is back, need not wait for the lease.
 #[tokio::test]
@@ -18,16 +17,8 @@ async fn a_check_that_a_stop_cuts_off_is_due_at_once_and_was_no_attempt() {
     let stage = Stage::before(&format!("http://{}", khipu.local_addr().expect("bound")));
     let jobs = vec![NewJob::check(clock::now(), Priority::Notified)];
     stage.commit_with(&id("a"), Kind::Verifying, jobs).await;
-    let reconciler = Reconciler::new(
-        Arc::clone(&stage.gateway),
-        stage.store.clone(),
-        stage.store.clone(),
-        Arc::default(),
-    );
-    let (stop, stopped) = tokio::sync::oneshot::channel::<()>();
-    let running = tokio::spawn(reconciler.run(async {
-        let _ = stopped.await;
-    }));
+    let stop = CancellationToken::new();
+    let running = tokio::spawn(worker(&stage).run(stop.clone()));
     let leased = async {
         loop {
             let due = stage.store.next_due(JobKind::Check).await.expect("read");
@@ -39,7 +30,7 @@ async fn a_check_that_a_stop_cuts_off_is_due_at_once_and_was_no_attempt() {
         }
     };
     timeout(DEADLINE, leased).await.expect("it is leased");
-    stop.send(()).expect("it runs");
+    stop.cancel();
     running.await.expect("it stops");
     let next = self::leased(&stage, clock::now()).await;
     assert_eq!((next.attempts, attempts(&stage).await), (0, 0));
@@ -47,37 +38,42 @@ async fn a_check_that_a_stop_cuts_off_is_due_at_once_and_was_no_attempt() {
 
 /// What is recorded of one check, and the check as the next claim finds it.
 async fn checked(stage: &Stage) -> (Vec<TimelineEvent>, LeasedJob) {
-    let reconciler = Reconciler::new(
-        Arc::clone(&stage.gateway),
-        stage.store.clone(),
-        stage.store.clone(),
-        Arc::default(),
-    );
-    let claim = async |now| {
-        let claimed = stage.store.lease_due(JobKind::Check, now, 9, LEASE).await;
-        claimed.expect("claimed").pop().expect("a check")
-    };
     let before = clock::now();
-    reconciler.check(claim(before).await, never_cut()).await;
+    check(stage, leased(stage, before).await).await;
     let due = stage.store.next_due(JobKind::Check).await;
     let due = due.expect("read").expect("put back");
     assert!(due >= before.plus(ASKED_JUST_NOW), "not at once");
     let timeline = stage.store.timeline(&id("a")).await.expect("timeline");
     let attempts = timeline.into_iter().map(|entry| entry.event);
     let attempts = attempts.filter(|event| matches!(event, TimelineEvent::Attempted { .. }));
-    (attempts.collect(), claim(due).await)
+    (attempts.collect(), leased(stage, due).await)
 }
 
-/// The only check that is there, in the hands of nobody else.
+const LEASE: Duration = Duration::from_secs(120);
+
+/// The only check that is there, under no other lease.
 async fn leased(stage: &Stage, now: Timestamp) -> LeasedJob {
-    let claimed = stage.store.lease_due(JobKind::Check, now, 9, LEASE).await;
-    claimed.expect("claimed").pop().expect("a check")
+    let jobs = stage.store.lease_due(JobKind::Check, now, 9, LEASE).await;
+    jobs.expect("leased").pop().expect("a check")
 }
 
-async fn check(stage: &Stage, leased: LeasedJob) {
-    let (gateway, store) = (Arc::clone(&stage.gateway), Arc::clone(&stage.store));
-    let reconciler = Reconciler::new(gateway, store.clone(), store, Arc::default());
-    reconciler.check(leased, never_cut()).await;
+fn handler(stage: &Stage) -> CheckHandler {
+    CheckHandler::new(Arc::clone(&stage.gateway), stage.store.clone())
+}
+
+fn worker(stage: &Stage) -> JobWorker<CheckHandler> {
+    let handler = handler(stage);
+    let limits = handler.worker_limits();
+    JobWorker::new(stage.store.clone(), handler, limits, Arc::default()).expect("worker")
+}
+
+/// Runs a check and finishes it.
+async fn check(stage: &Stage, mut job: LeasedJob) {
+    let stop = CancellationToken::new();
+    let end = handler(stage).run(&mut job, &stop).await.expect("run");
+    let (result, attempt) = (&end.result, end.attempt.as_ref());
+    let finished = stage.store.finish(&job, result, attempt).await;
+    assert!(finished.expect("finished"), "its lease holds");
 }
 
 async fn attempts(stage: &Stage) -> usize {
@@ -208,4 +204,65 @@ async fn a_check_takes_the_turn_and_is_an_attempt() {
         .try_lock_poll(&id("a"), clock::now(), minute)
         .await;
     assert!(!turn.expect("asked"), "it was the check's");
+}
+
+#[tokio::test]
+async fn a_check_that_was_put_off_for_a_second_is_made_when_that_is_over() {
+    let stage = stage().await;
+    let began = clock::now();
+    let minute = Duration::from_secs(60);
+    let taken = stage.store.try_lock_poll(&id("a"), began, minute).await;
+    assert!(taken.expect("taken"), "another instance asks");
+    let stop = CancellationToken::new();
+    let running = tokio::spawn(worker(&stage).run(stop.clone()));
+    let made = async {
+        while attempts(&stage).await == 0 {
+            tokio::time::sleep(Duration::from_millis(10)).await;
+        }
+    };
+    timeout(DEADLINE, made).await.expect("it is made");
+    let waited = clock::now().since(began);
+    assert!(waited >= ASKED_JUST_NOW, "{waited:?}");
+    assert!(waited < Duration::from_secs(4), "{waited:?}");
+    stop.cancel();
+    running.await.expect("it stops");
+}
+
+#[tokio::test]
+async fn a_check_that_ends_while_this_instance_stops_counts() {
+    let khipu = tokio::net::TcpListener::bind("127.0.0.1:0").await;
+    let khipu = khipu.expect("a free port");
+    let stage = Stage::before(&format!("http://{}", khipu.local_addr().expect("bound")));
+    let jobs = vec![NewJob::check(clock::now(), Priority::Notified)];
+    stage.commit_with(&id("a"), Kind::Verifying, jobs).await;
+    let stop = CancellationToken::new();
+    let running = tokio::spawn(worker(&stage).run(stop.clone()));
+    let (question, _) = timeout(DEADLINE, khipu.accept())
+        .await
+        .expect("it is asked")
+        .expect("accepted");
+    stop.cancel();
+    // Hanging up is an answer too.
+    drop(question);
+    running.await.expect("it stops");
+    assert_eq!(attempts(&stage).await, 1);
+}
+
+#[tokio::test]
+async fn the_end_of_a_check_is_recorded_once_the_store_is_back() {
+    let stage = Stage::in_memory();
+    let (queue, mut ends) = FakeStore::new();
+    queue.finish_failures.store(3, Ordering::SeqCst);
+    queue.schedule(JobKind::Check, id("not-kept"), 0);
+    let handler = handler(&stage);
+    let limits = handler.worker_limits();
+    let worker = JobWorker::new(queue, handler, limits, Arc::default()).expect("worker");
+    let stop = CancellationToken::new();
+    let running = tokio::spawn(worker.run(stop.clone()));
+    let end = timeout(DEADLINE, ends.recv()).await.expect("in time");
+    let (job, result, attempt) = end.expect("finished");
+    assert_eq!((job.payment_id, result), (id("not-kept"), JobResult::Done));
+    assert_eq!(attempt, None);
+    stop.cancel();
+    running.await.expect("it stops");
 }

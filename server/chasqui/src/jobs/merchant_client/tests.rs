@@ -1,48 +1,43 @@
 //! One attempt against a server that really listens.
 
 use std::process::Command;
-use std::sync::Arc;
 use std::sync::atomic::Ordering;
-use std::time::{Duration, Instant};
 
 use super::*;
-use crate::account::Account;
-use crate::clock;
-use crate::jobs::Limits;
 use crate::jobs::signature;
 use crate::jobs::tests::fixture;
 use crate::jobs::tests::receiver::Receiver;
-use crate::jobs::webhook_request::{Content, Letter};
+use crate::jobs::webhook_request::WebhookRequestBody;
 use crate::khipu::signature as khipu;
-use crate::payment::Timestamp;
+use crate::store::JobResult;
 
-fn merchant(account: Account, attempt_timeout: Duration) -> Merchant {
-    let limits = Limits {
+fn merchant(account: Account, attempt_timeout: Duration) -> MerchantClient {
+    let limits = DeliveryLimits {
         attempt_timeout,
-        ..fixture::limits()
+        ..DeliveryLimits::default()
     };
-    Merchant::new(&Arc::new(account), &limits).expect("merchant")
+    MerchantClient::new(&Arc::new(account), &limits).expect("merchant")
 }
 
 /// One attempt at `now` with Khipu's own notification, signed at that moment.
-async fn post_at(merchant: &Merchant, url: &str, now: Timestamp) -> Tried {
+async fn post_at(merchant: &MerchantClient, url: &str, now: Timestamp) -> AttemptOutcome {
     let kept = fixture::notification(&merchant.account, now);
-    let letter = Letter::write(
+    let letter = WebhookRequest::new(
         &fixture::payment_id(),
-        Content::Notification(kept),
+        WebhookRequestBody::Notification(kept),
         &merchant.account,
         now,
     );
     merchant.post(url, letter.expect("letter"), now).await
 }
 
-async fn post(url: &str) -> Tried {
+async fn post(url: &str) -> AttemptOutcome {
     let merchant = merchant(fixture::account(), fixture::DEADLINE);
     post_at(&merchant, url, clock::now()).await
 }
 
 /// Refuses whatever is not public, as unless configured otherwise.
-async fn post_from_outside(url: &str) -> Tried {
+async fn post_from_outside(url: &str) -> AttemptOutcome {
     let mut account = fixture::account();
     account.allow_private_destinations.clear();
     let merchant = merchant(account, fixture::DEADLINE);
@@ -54,9 +49,9 @@ async fn khipus_bytes_and_signature_arrive_byte_for_byte() {
     let mut receiver = Receiver::start().await;
     let merchant = merchant(fixture::account(), fixture::DEADLINE);
     let now = clock::now();
-    let tried = post_at(&merchant, &receiver.url("/answer/200"), now).await;
-    assert_eq!(tried.answer, Answer::Accepted);
-    assert_eq!(tried.result, "200");
+    let outcome = post_at(&merchant, &receiver.url("/answer/200"), now).await;
+    assert_eq!(outcome, AttemptOutcome::Delivered { status: 200 });
+    assert_eq!(outcome.to_string(), "200");
 
     let received = receiver.next().await;
     assert_eq!(received.body, fixture::BODY);
@@ -94,22 +89,26 @@ async fn the_webhook_signature_that_arrives_verifies() {
 #[tokio::test]
 async fn any_2xx_is_accepted_and_nothing_else() {
     let receiver = Receiver::start().await;
-    for (status, class) in [
-        (200, Class::Delivered),
-        (202, Class::Delivered),
-        (204, Class::Delivered),
-        (304, Class::Redirected),
-        (400, Class::Refused),
-        (404, Class::Refused),
-        (410, Class::Gone),
-        (500, Class::Refused),
-        (503, Class::Refused),
+    for (status, label) in [
+        (200, "delivered"),
+        (202, "delivered"),
+        (204, "delivered"),
+        (304, "redirected"),
+        (400, "refused"),
+        (404, "refused"),
+        (410, "gone"),
+        (500, "refused"),
+        (503, "refused"),
     ] {
-        let tried = post(&receiver.url(&format!("/answer/{status}"))).await;
-        assert_eq!(tried.class, class, "{status}");
-        assert!(tried.result.starts_with(&status.to_string()), "{tried:?}");
-        assert_eq!(tried.answer == Answer::Accepted, class == Class::Delivered);
-        assert_eq!(tried.answer == Answer::Stop, class == Class::Gone);
+        let outcome = post(&receiver.url(&format!("/answer/{status}"))).await;
+        assert_eq!(outcome.as_str(), label, "{status}");
+        assert!(
+            outcome.to_string().starts_with(&status.to_string()),
+            "{outcome:?}"
+        );
+        let result = schedule::after_attempt(1, &outcome, clock::now(), 0.5);
+        assert_eq!(result == JobResult::Done, label == "delivered");
+        assert_eq!(result == JobResult::Dead, label == "gone");
     }
 }
 
@@ -118,9 +117,9 @@ async fn a_redirect_is_not_followed_and_counts_as_a_failure() {
     let mut receiver = Receiver::start().await;
     for status in [301, 302, 303, 307, 308] {
         let path = format!("/answer/{status}");
-        let tried = post(&receiver.url(&path)).await;
-        assert_eq!(tried.class, Class::Redirected);
-        assert_eq!(tried.answer, Answer::NotNow { not_before: None });
+        let outcome = post(&receiver.url(&path)).await;
+        let not_before = None;
+        assert_eq!(outcome, AttemptOutcome::Redirected { status, not_before });
         assert_eq!(receiver.next().await.path, path);
         assert!(receiver.is_empty());
     }
@@ -134,8 +133,12 @@ async fn retry_after_is_read_from_any_failure() {
     for status in [301, 429, 503] {
         let url = receiver.url(&format!("/answer/{status}/120"));
         let not_before = Some(now.plus(Duration::from_secs(2 * 60)));
-        let tried = post_at(&merchant, &url, now).await;
-        assert_eq!(tried.answer, Answer::NotNow { not_before }, "{status}");
+        let outcome = post_at(&merchant, &url, now).await;
+        let expected = match status {
+            301 => AttemptOutcome::Redirected { status, not_before },
+            _ => AttemptOutcome::Refused { status, not_before },
+        };
+        assert_eq!(outcome, expected);
     }
 }
 
@@ -143,9 +146,9 @@ async fn retry_after_is_read_from_any_failure() {
 async fn an_attempt_is_given_up_when_its_time_is_over() {
     let mut receiver = Receiver::start().await;
     let merchant = merchant(fixture::account(), Duration::from_millis(200));
-    let tried = post_at(&merchant, &receiver.url("/hang"), clock::now()).await;
-    assert_eq!(tried.class, Class::Timeout);
-    assert_eq!(tried.result, "no answer within 0.2 s");
+    let outcome = post_at(&merchant, &receiver.url("/hang"), clock::now()).await;
+    assert_eq!(outcome.as_str(), "timeout");
+    assert_eq!(outcome.to_string(), "no answer within 0.2 s");
     receiver.next().await;
 }
 
@@ -156,17 +159,17 @@ async fn a_merchant_that_is_down_is_named_without_its_url() {
         .expect("bind");
     let address = listener.local_addr().expect("address");
     drop(listener);
-    let tried = post(&format!("http://{address}/khipu?key=hidden")).await;
-    assert_eq!(tried.class, Class::Unreachable);
-    assert_eq!(tried.result, "connection refused");
+    let outcome = post(&format!("http://{address}/khipu?key=hidden")).await;
+    assert_eq!(outcome.as_str(), "unreachable");
+    assert_eq!(outcome.to_string(), "connection refused");
 }
 
 #[tokio::test]
 async fn a_huge_answer_is_not_read_and_still_counts() {
     let receiver = Receiver::start().await;
     let began = Instant::now();
-    let tried = post(&receiver.url("/huge")).await;
-    assert_eq!(tried.answer, Answer::Accepted);
+    let outcome = post(&receiver.url("/huge")).await;
+    assert_eq!(outcome, AttemptOutcome::Delivered { status: 200 });
     assert!(began.elapsed() < fixture::DEADLINE);
     // What fits into the sockets' buffers was made, no more.
     let answered = receiver.bytes_answered.load(Ordering::Relaxed);
@@ -176,14 +179,15 @@ async fn a_huge_answer_is_not_read_and_still_counts() {
 #[tokio::test]
 async fn loopback_is_refused_by_default_and_the_result_says_how_to_allow_it() {
     let receiver = Receiver::start().await;
-    let tried = post_from_outside(&receiver.url("/answer/200")).await;
-    assert_eq!(tried.class, Class::DestinationRefused);
-    assert_eq!(tried.answer, Answer::NotNow { not_before: None });
+    let outcome = post_from_outside(&receiver.url("/answer/200")).await;
+    assert_eq!(outcome.as_str(), "destination_refused");
+    let result = schedule::after_attempt(1, &outcome, clock::now(), 0.5);
+    assert!(matches!(result, JobResult::Retry { .. }), "{result:?}");
     assert!(
-        tried
-            .result
+        outcome
+            .to_string()
             .contains("accounts.shop.allow_private_destinations"),
-        "{tried:?}"
+        "{outcome:?}"
     );
     assert!(receiver.is_empty());
 }
@@ -192,11 +196,11 @@ async fn loopback_is_refused_by_default_and_the_result_says_how_to_allow_it() {
 async fn a_name_that_leads_to_loopback_is_refused_when_connecting() {
     let receiver = Receiver::start().await;
     let url = format!("http://localhost:{}/answer/200", receiver.address.port());
-    let tried = post_from_outside(&url).await;
-    assert_eq!(tried.class, Class::DestinationRefused, "{tried:?}");
+    let outcome = post_from_outside(&url).await;
+    assert_eq!(outcome.as_str(), "destination_refused", "{outcome:?}");
     assert!(
-        tried.result.contains("allow_private_destinations"),
-        "{tried:?}"
+        outcome.to_string().contains("allow_private_destinations"),
+        "{outcome:?}"
     );
     assert!(receiver.is_empty());
 }
@@ -206,8 +210,8 @@ async fn the_allow_list_opens_names_and_every_spelling() {
     let mut receiver = Receiver::start().await;
     let port = receiver.address.port();
     for host in ["localhost", "127.0.0.1", "127.1", "0x7f.1", "2130706433"] {
-        let tried = post(&format!("http://{host}:{port}/answer/200")).await;
-        assert_eq!(tried.class, Class::Delivered, "{host}: {tried:?}");
+        let outcome = post(&format!("http://{host}:{port}/answer/200")).await;
+        assert_eq!(outcome.as_str(), "delivered", "{host}: {outcome:?}");
         receiver.next().await;
     }
 }

@@ -6,7 +6,7 @@ use bytes::Bytes;
 
 use crate::account::{Account, Secret, WebhookSecret};
 use crate::clock;
-use crate::jobs::Limits;
+use crate::jobs::{DeliveryHandler, DeliveryLimits, WorkerLimits};
 use crate::khipu::signature as khipu;
 use crate::payment::{
     AccountName, Amount, Currency, MerchantUrls, Payment, PaymentId, PaymentState, PaymentTerms,
@@ -102,11 +102,12 @@ pub(in crate::jobs) fn sold(
     (payment, kept)
 }
 
-pub(in crate::jobs) fn limits() -> Limits {
-    Limits {
+pub(in crate::jobs) fn limits() -> (WorkerLimits, DeliveryLimits) {
+    let worker = WorkerLimits {
         drain: Duration::from_millis(100),
-        ..Limits::default()
-    }
+        ..DeliveryHandler::WORKER_LIMITS
+    };
+    (worker, DeliveryLimits::default())
 }
 
 /// A payment that Khipu has notified just now.

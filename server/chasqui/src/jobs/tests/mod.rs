@@ -1,6 +1,8 @@
-//! The deliveries from claim to settlement, and what the tests of jobs share.
+//! The deliveries from lease to end, and what the tests of jobs share.
 
 mod delivering;
+pub(super) mod fake_store;
 pub(super) mod fixture;
+pub(super) mod logs;
 pub(super) mod receiver;
-mod running;
+mod running_worker;
