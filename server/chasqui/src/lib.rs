@@ -9,18 +9,14 @@ pub mod telemetry;
 
 pub use chasqui_payment as payment;
 
-pub mod gateway;
-pub mod jobs;
-
-pub mod account;
 pub mod api_key;
-pub mod clock;
 pub mod token;
 
 pub use chasqui_khipu as khipu;
-pub mod push;
 pub mod redis;
 pub mod relay;
 pub mod store;
 
 pub mod http;
+
+pub use chasqui_core::{account, clock, gateway, jobs, push};

@@ -36,7 +36,7 @@ use crate::khipu::wire::FieldError;
 use crate::khipu::{self, JsonObject, KhipuError};
 use crate::payment::{AccountName, JobKind, Kind, Observation, PaymentId, Source, Version};
 use crate::push::Hub;
-use crate::relay::{Change, Relay};
+use crate::store::{Change, Relay};
 use crate::store::{Outcome, Store, StoreError};
 
 pub use crate::store::{IdempotencyKey, StoredResponse};

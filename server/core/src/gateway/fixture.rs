@@ -14,9 +14,10 @@ use crate::payment::{
     AccountName, Kind, NewJob, Observation, PaymentId, Secret, Source, StatusUpdate, Version,
 };
 use crate::push::{Hub, Intervals};
-use crate::relay::{LocalRelay, RelayListener};
+use crate::store::RelayListener;
 use crate::store::Store;
-use crate::store::sqlite::{DatabaseLocation, SqliteLimits, SqliteStore};
+use chasqui_store_sqlite::LocalRelay;
+use chasqui_store_sqlite::{DatabaseLocation, SqliteLimits, SqliteStore};
 
 /// No test waits longer than this for what it expects.
 pub(crate) const DEADLINE: Duration = Duration::from_secs(20);

@@ -14,7 +14,7 @@ use crate::payment::{
     Priority, Reported, Source, StatusUpdate,
 };
 use crate::push::{Message, Refusal, Registration, Watcher};
-use crate::relay::Relay;
+use crate::store::Relay;
 use crate::store::StoreError;
 
 /// How long a payer who comes back after an end (rejected, expired and the like) waits for Khipu's newest word.

@@ -99,7 +99,7 @@ mod tests {
     use crate::gateway::fixture::{DEADLINE, Stage, id};
     use crate::payment::Kind;
     use crate::push::Watcher;
-    use crate::relay::RelayListener;
+    use crate::store::RelayListener;
 
     /// Ends when it is dropped.
     fn catching_up(stage: &Stage) -> JoinSet<()> {

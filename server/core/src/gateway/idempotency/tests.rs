@@ -13,7 +13,7 @@ use crate::khipu::KhipuError;
 use crate::khipu::wire::FieldError;
 use crate::payment::{AccountName, Timestamp};
 use crate::store::Store;
-use crate::store::sqlite::{DatabaseLocation, SqliteLimits, SqliteStore};
+use chasqui_store_sqlite::{DatabaseLocation, SqliteLimits, SqliteStore};
 
 type Done = Result<&'static str, GatewayError>;
 

@@ -14,7 +14,7 @@ use super::missed::Missed;
 use super::wheel::{Intervals, Wheel};
 use super::{Message, Signal, Watcher};
 use crate::payment::{Payment, PaymentId, PaymentState, Price, Timestamp};
-use crate::relay::{Change, RelayListener};
+use crate::store::{Change, RelayListener};
 
 /// Into how many parts a drain is spread.
 const DRAIN_STEPS: u32 = 20;

@@ -26,8 +26,8 @@ use crate::khipu::signature as khipu;
 use crate::payment::{
     AccountName, NewJob, Observation, Payment, PaymentId, Reported, Source, Verdict, Version,
 };
-use crate::store::sqlite::{DatabaseLocation, SqliteStore};
 use crate::store::{JobAttempt, JobResult, Store, StoredNotification};
+use chasqui_store_sqlite::{DatabaseLocation, SqliteStore};
 
 /// How long after the attempt the next one is due.
 fn wait(settlement: JobResult, attempt: &JobAttempt) -> Duration {
