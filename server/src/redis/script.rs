@@ -5,7 +5,7 @@ use ::redis::{Cmd, ToRedisArgs, cmd};
 /// Kept in a static behind a `LazyLock`: its hash is computed once.
 #[derive(Debug)]
 pub struct Script {
-    text: &'static str,
+    text: String,
     hash: String,
 }
 
@@ -18,8 +18,9 @@ pub struct Call {
 }
 
 impl Script {
-    pub fn new(text: &'static str) -> Self {
-        let hash = ::redis::Script::new(text).get_hash().to_owned();
+    pub fn new(text: impl Into<String>) -> Self {
+        let text = text.into();
+        let hash = ::redis::Script::new(&text).get_hash().to_owned();
         Self { text, hash }
     }
 

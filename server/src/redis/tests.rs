@@ -36,7 +36,10 @@ async fn open(settings: &Settings) -> Arc<Redis> {
 
 fn counting(name: &str) -> (Partition, Call) {
     let partition = Partition::of(name);
-    (partition, COUNT.call().key(partition.key("count", name)))
+    (
+        partition,
+        COUNT.call().key(format!("{partition}:count:{name}")),
+    )
 }
 
 async fn count(redis: &Redis, name: &str) -> Result<i64, Failure> {

@@ -24,6 +24,7 @@ use self::ear::Ear;
 use super::{Change, Relay, RelayError, RelayListener};
 use crate::payment::PaymentId;
 use crate::redis::{Address, Partition, Redis, Script};
+use crate::store::redis::keys;
 
 /// How long a subscription may take; then the watcher is sent away, to come back.
 const CONFIRMED_WITHIN: Duration = Duration::from_secs(2);
@@ -31,8 +32,8 @@ const CONFIRMED_WITHIN: Duration = Duration::from_secs(2);
 /// How long a canary may take from here to here.
 const CANARY_WITHIN: Duration = Duration::from_secs(2);
 
-static TELL: LazyLock<Script> =
-    LazyLock::new(|| Script::new("return redis.call(ARGV[1], KEYS[1], ARGV[2])"));
+static PUBLISH: LazyLock<Script> =
+    LazyLock::new(|| Script::new(include_str!("../../store/redis/scripts/publish.lua")));
 
 pub struct RedisRelay {
     shared: Arc<Shared>,
@@ -140,7 +141,7 @@ async fn keep_ears(shared: Arc<Shared>) {
 
 impl Shared {
     fn canary_channel(&self, partition: Partition) -> String {
-        partition.key("canary", &self.instance)
+        keys::key(partition, "health", &self.instance)
     }
 
     fn canary_sang(&self, partition: Partition, number: u64) {
@@ -215,7 +216,7 @@ impl Relay for RedisRelay {
             .borrow()
             .keys()
             .map(|partition| {
-                let call = TELL
+                let call = PUBLISH
                     .call()
                     .key(shared.canary_channel(*partition))
                     .arg(shared.redis.publish_command())

@@ -79,7 +79,7 @@ fn cluster(cluster: &RedisCluster) -> Settings {
 
 /// As the store's scripts publish it.
 async fn tell(redis: Arc<Redis>, change: Change) {
-    let call = TELL
+    let call = PUBLISH
         .call()
         .key(change::channel(&change.payment_id))
         .arg(redis.publish_command())

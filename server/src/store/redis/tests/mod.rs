@@ -17,9 +17,15 @@ use tokio::runtime::Handle;
 use tokio::sync::{Mutex, MutexGuard};
 use tokio::task;
 
-use super::*;
-use crate::redis::{Credentials, Partition, Settings, Topology};
+use super::redis_store::Clock;
+use super::retention::{self, Retention};
+use super::{RedisStore, job_queue, keys, replies, transactions};
+use crate::payment::{JobKind, Observation, Payment, PaymentId, PaymentState, Timestamp};
+use crate::redis::{Credentials, Partition, Redis, Settings, Topology};
 use crate::store::suite::{Factory, store_suite};
+use crate::store::{
+    JobQueue, JobResult, LeasedJob, PaymentReader, PaymentStore, PollLock, Store, StoreError,
+};
 
 store_suite!(alone, Alone::default());
 store_suite!(on_a_cluster, Clustered::take());
@@ -159,7 +165,7 @@ async fn open_alone(server: &RedisServer) -> RedisStore {
 
 /// `payment`, `notified`, `raw`, `timeline` or `change` of a payment.
 fn key(kind: &str, name: &str) -> String {
-    Partition::of(name).key(kind, name)
+    keys::key(Partition::of(name), kind, name)
 }
 
 /// The server's clock, which is this machine's.
