@@ -1,42 +1,38 @@
-//! A connection of one's own on which a server may speak unasked: what the relay listens on.
+//! A connection to one server on which it pushes messages: for a subscriber.
 //!
-//! The library's subscriptions cannot be used for this: measured on redis 1.8.1, they do not come back after an outage of
-//! 40 s, say nothing of a server that is frozen, and take a slot's move for the answer to something else. Here whoever holds
-//! the line reads every frame and decides.
+//! The library's own subscriptions cannot be used for this: measured on redis 1.8.1, they do not come back after an outage
+//! of 40 s, report nothing of a frozen server, and take a slot's move for the reply to another command. Here the holder
+//! reads every frame and decides.
 
+use std::fmt;
 use std::io;
 use std::pin::Pin;
 use std::sync::Arc;
 
-use ::redis::Cmd;
-use bytes::{Buf, BytesMut};
+use ::redis::{Cmd, RedisResult, Value, parse_redis_value_async};
+use futures_util::stream::{self, Stream, StreamExt};
 use rustls::pki_types::pem::PemObject;
 use rustls::pki_types::{CertificateDer, ServerName};
 use rustls::{ClientConfig, RootCertStore};
-use tokio::io::{AsyncRead, AsyncReadExt, AsyncWrite, AsyncWriteExt};
+use tokio::io::{AsyncRead, AsyncWrite, AsyncWriteExt};
 use tokio::net::TcpStream;
 use tokio::time::timeout;
 use tokio_rustls::TlsConnector;
 
-use super::client::{CONNECT_TIMEOUT, read_ca};
-use super::resp::{self, Frame};
+use super::client::{CONNECT_TIMEOUT, KEEPALIVE, read_ca};
 use super::{Address, Credentials, Failure, Settings};
 
-/// Room for some hundred messages; more waits in the kernel for the moment it takes to hear these.
-const READ_BUFFER: usize = 32 * 1024;
-
-trait Stream: AsyncRead + AsyncWrite + Send {}
-impl<S: AsyncRead + AsyncWrite + Send> Stream for S {}
+trait Transport: AsyncRead + AsyncWrite + Send {}
+impl<T: AsyncRead + AsyncWrite + Send> Transport for T {}
 
 pub(crate) struct Line {
-    stream: Pin<Box<dyn Stream>>,
-    read: BytesMut,
-    /// How much of `read` the last frame took: it is given back when the next is asked for.
-    used: usize,
+    writer: Pin<Box<dyn AsyncWrite + Send>>,
+    /// A read that is given up stays where it is in the stream.
+    frames: Pin<Box<dyn Stream<Item = RedisResult<Value>> + Send>>,
 }
 
 impl Line {
-    /// Connected and logged in, or an error within [`CONNECT_TIMEOUT`].
+    /// Connected and authenticated, or an error within [`CONNECT_TIMEOUT`].
     pub(crate) async fn open(
         settings: &Settings,
         address: &Address,
@@ -55,14 +51,10 @@ impl Line {
         address: &Address,
         client_name: &str,
     ) -> Result<Self, Failure> {
-        let stream = transport(settings, address)
+        let transport = transport(settings, address)
             .await
             .map_err(|error| Failure(format!("{address} cannot be reached: {error}")))?;
-        let mut line = Self {
-            stream,
-            read: BytesMut::with_capacity(READ_BUFFER),
-            used: 0,
-        };
+        let mut connection = Self::new(transport);
         let mut hello = ::redis::cmd("HELLO");
         hello.arg(3);
         if let Some(Credentials { username, password }) = &settings.credentials {
@@ -70,52 +62,50 @@ impl Line {
             hello.arg("AUTH").arg(username).arg(password);
         }
         hello.arg("SETNAME").arg(client_name);
-        line.say(&hello)
+        let failed = |error: &dyn fmt::Display| Failure(format!("{address}: {error}"));
+        connection
+            .send(&hello)
             .await
-            .map_err(|error| Failure(error.to_string()))?;
-        match line.hear().await {
-            Ok(Frame::Error(why)) => Err(Failure(format!(
-                "{address} refuses: {}",
-                String::from_utf8_lossy(why)
-            ))),
-            Ok(_) => Ok(line),
-            Err(error) => Err(Failure(format!("{address}: {error}"))),
+            .map_err(|error| failed(&error))?;
+        match connection.next_frame().await {
+            Ok(Value::ServerError(error)) => Err(failed(&error)),
+            Ok(_) => Ok(connection),
+            Err(error) => Err(failed(&error)),
         }
     }
 
-    /// Sends a command without waiting for what comes of it.
-    pub(crate) async fn say(&mut self, command: &Cmd) -> io::Result<()> {
-        self.stream.write_all(&command.get_packed_command()).await?;
-        self.stream.flush().await
+    fn new(transport: impl Transport + 'static) -> Self {
+        let (reader, writer) = tokio::io::split(transport);
+        let decoder = Default::default();
+        let frames = stream::unfold((reader, decoder), |(mut reader, mut decoder)| async {
+            let frame = parse_redis_value_async(&mut decoder, &mut reader).await;
+            Some((frame, (reader, decoder)))
+        });
+        Self {
+            writer: Box::pin(writer),
+            frames: Box::pin(frames),
+        }
     }
 
-    /// The next frame. May be given up and asked for again: nothing is lost.
-    pub(crate) async fn hear(&mut self) -> io::Result<Frame<'_>> {
-        self.read.advance(std::mem::take(&mut self.used));
-        loop {
-            // Read twice, since a borrow that may be returned cannot be kept through the loop.
-            if resp::read(&self.read).map_err(io::Error::other)?.is_some() {
-                break;
-            }
-            self.read.reserve(READ_BUFFER);
-            if self.stream.read_buf(&mut self.read).await? == 0 {
-                return Err(io::ErrorKind::UnexpectedEof.into());
-            }
-        }
-        match resp::read(&self.read).map_err(io::Error::other)? {
-            Some((frame, length)) => {
-                self.used = length;
-                Ok(frame)
-            }
-            None => Err(io::Error::other("a frame vanished")),
-        }
+    /// Sends a command without waiting for its reply.
+    pub(crate) async fn send(&mut self, command: &Cmd) -> io::Result<()> {
+        self.writer.write_all(&command.get_packed_command()).await?;
+        self.writer.flush().await
+    }
+
+    /// The next reply or push. Cancel-safe: nothing that was read is lost.
+    pub(crate) async fn next_frame(&mut self) -> RedisResult<Value> {
+        self.frames
+            .next()
+            .await
+            .unwrap_or_else(|| Err(io::Error::from(io::ErrorKind::UnexpectedEof).into()))
     }
 }
 
-async fn transport(settings: &Settings, address: &Address) -> io::Result<Pin<Box<dyn Stream>>> {
+async fn transport(settings: &Settings, address: &Address) -> io::Result<Pin<Box<dyn Transport>>> {
     let tcp = TcpStream::connect((address.host.as_str(), address.port)).await?;
     tcp.set_nodelay(true)?;
-    let keepalive = socket2::TcpKeepalive::new().with_time(super::client::KEEPALIVE);
+    let keepalive = socket2::TcpKeepalive::new().with_time(KEEPALIVE);
     socket2::SockRef::from(&tcp).set_tcp_keepalive(&keepalive)?;
     if !settings.tls {
         return Ok(Box::pin(tcp));
@@ -128,7 +118,7 @@ async fn transport(settings: &Settings, address: &Address) -> io::Result<Pin<Box
     Ok(Box::pin(tls))
 }
 
-/// The given authority alone, else the system's.
+/// With the given authority alone, else with the system's.
 fn tls_config(settings: &Settings) -> Result<ClientConfig, Failure> {
     let mut roots = RootCertStore::empty();
     match read_ca(settings)? {
@@ -151,4 +141,46 @@ fn tls_config(settings: &Settings) -> Result<ClientConfig, Failure> {
     Ok(ClientConfig::builder()
         .with_root_certificates(roots)
         .with_no_client_auth())
+}
+
+#[cfg(test)]
+mod tests {
+    use std::time::Duration;
+
+    use ::redis::PushKind;
+
+    use super::*;
+
+    const MESSAGE: &[u8] = b">3\r\n$7\r\nmessage\r\n$2\r\nc1\r\n$4\r\n6 1 \r\n";
+
+    #[tokio::test(start_paused = true)]
+    async fn a_read_that_is_given_up_after_any_byte_loses_nothing() {
+        let (mut server, client) = tokio::io::duplex(1);
+        let mut connection = Line::new(client);
+        let mut frames = Vec::new();
+        for byte in [MESSAGE, b"+PONG\r\n"].concat() {
+            server.write_all(&[byte]).await.expect("written");
+            let read = timeout(Duration::from_millis(1), connection.next_frame());
+            frames.extend(read.await.ok().map(|frame| frame.expect("a frame")));
+        }
+        let parts = [&b"c1"[..], b"6 1 "].map(|text| Value::BulkString(text.into()));
+        let message = Value::Push {
+            kind: PushKind::Message,
+            data: parts.into(),
+        };
+        assert_eq!(frames, [message, Value::SimpleString("PONG".into())]);
+        drop(server);
+        let end = connection.next_frame().await;
+        end.expect_err("the server is gone");
+    }
+
+    #[tokio::test]
+    async fn what_is_not_resp_is_an_error() {
+        for sent in [&b"hello\r\n"[..], b"$x\r\n", b"$2\r\nabcd\r\n"] {
+            let (mut server, client) = tokio::io::duplex(64);
+            server.write_all(sent).await.expect("written");
+            let frame = Line::new(client).next_frame().await;
+            frame.expect_err("not RESP");
+        }
+    }
 }

@@ -10,7 +10,6 @@ pub(crate) mod line;
 mod node;
 mod partition;
 mod quorum;
-pub(crate) mod resp;
 mod routes;
 mod script;
 mod settings;

@@ -8,7 +8,7 @@ use std::time::Duration;
 
 use ::redis::{Cmd, Pipeline, Value, cmd};
 use tokio::sync::{mpsc, oneshot};
-use tokio::task::AbortHandle;
+use tokio_util::task::AbortOnDropHandle;
 
 use super::node::Node;
 use super::trouble::Trouble;
@@ -22,7 +22,7 @@ const BATCH: usize = 256;
 #[derive(Debug)]
 pub(super) struct Quorum {
     queue: mpsc::Sender<Write>,
-    work: AbortHandle,
+    _work: AbortOnDropHandle<()>,
 }
 
 struct Write {
@@ -36,8 +36,11 @@ impl Quorum {
     /// `node`'s connection must be used by nobody else, and its answers may take `timeout` longer than others.
     pub(super) fn new(node: Arc<Node>, replicas: u8, timeout: Duration) -> Self {
         let (queue, writes) = mpsc::channel(QUEUE);
-        let work = tokio::spawn(work(node, writes, replicas, timeout)).abort_handle();
-        Self { queue, work }
+        let work = tokio::spawn(work(node, writes, replicas, timeout));
+        Self {
+            queue,
+            _work: AbortOnDropHandle::new(work),
+        }
     }
 
     pub(super) async fn send(&self, command: Cmd, is_asking: bool) -> Result<Value, Trouble> {
@@ -52,12 +55,6 @@ impl Quorum {
         answered
             .await
             .unwrap_or_else(|_| Err(Trouble::Lost("the write broke off".into())))
-    }
-}
-
-impl Drop for Quorum {
-    fn drop(&mut self) {
-        self.work.abort();
     }
 }
 

@@ -11,8 +11,8 @@ use ::redis::{Pipeline, Value, cmd};
 use futures_util::future::join_all;
 use rand::seq::SliceRandom;
 use tokio::sync::{Notify, watch};
-use tokio::task::AbortHandle;
 use tokio::time::timeout;
+use tokio_util::task::AbortOnDropHandle;
 
 use super::client::Clients;
 use super::node::Node;
@@ -36,7 +36,7 @@ pub(crate) type Owners = Arc<Vec<Option<Address>>>;
 pub(crate) struct Routes {
     owners: watch::Receiver<Owners>,
     look_again: Arc<Notify>,
-    looking: Option<AbortHandle>,
+    _looking: Option<AbortOnDropHandle<()>>,
 }
 
 impl Routes {
@@ -49,7 +49,7 @@ impl Routes {
                 return Ok(Self {
                     owners,
                     look_again,
-                    looking: None,
+                    _looking: None,
                 });
             }
             Topology::Sentinel { sentinels, master } => Guide::Sentinels {
@@ -90,7 +90,7 @@ impl Routes {
         Ok(Self {
             owners,
             look_again,
-            looking: Some(looking.abort_handle()),
+            _looking: Some(AbortOnDropHandle::new(looking)),
         })
     }
 
@@ -106,14 +106,6 @@ impl Routes {
     /// Something was not where it should be.
     pub(crate) fn doubt(&self) {
         self.look_again.notify_one();
-    }
-}
-
-impl Drop for Routes {
-    fn drop(&mut self) {
-        if let Some(looking) = &self.looking {
-            looking.abort();
-        }
     }
 }
 

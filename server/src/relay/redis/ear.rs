@@ -9,14 +9,13 @@ use std::collections::HashMap;
 use std::sync::Arc;
 use std::time::Duration;
 
-use ::redis::{Cmd, cmd};
+use ::redis::{Cmd, PushKind, Value, cmd};
 use tokio::sync::Notify;
 use tokio::time::{Instant, MissedTickBehavior, interval, sleep, timeout};
 
 use super::Shared;
 use crate::payment::PaymentId;
 use crate::redis::line::Line;
-use crate::redis::resp::Frame;
 use crate::redis::{Address, Partition, backoff};
 use crate::relay::Change;
 use crate::store::redis::change;
@@ -158,7 +157,7 @@ impl<'a> Conversation<'a> {
     async fn confirmed(&mut self) -> Result<(), Doubt> {
         self.ask().await?;
         while self.asked_at.is_some() {
-            let said = timeout(ANSWER_WITHIN, self.line.hear())
+            let said = timeout(ANSWER_WITHIN, self.line.next_frame())
                 .await
                 .map_err(|_| silent())?
                 .map(understand)
@@ -178,7 +177,7 @@ impl<'a> Conversation<'a> {
             tokio::select! {
                 // What was said already is heard before anything is doubted.
                 biased;
-                frame = self.line.hear() => {
+                frame = self.line.next_frame() => {
                     let said = frame.map(understand).map_err(|error| error.to_string())?;
                     self.take(said)?;
                 }
@@ -226,7 +225,7 @@ impl<'a> Conversation<'a> {
     }
 
     async fn say(&mut self, command: &Cmd) -> Result<(), Doubt> {
-        timeout(ANSWER_WITHIN, self.line.say(command))
+        timeout(ANSWER_WITHIN, self.line.send(command))
             .await
             .map_err(|_| silent())?
             .map_err(|error| error.to_string())
@@ -270,28 +269,23 @@ fn silent() -> Doubt {
     "redis does not answer".into()
 }
 
-fn understand(frame: Frame<'_>) -> Said {
+fn understand(frame: Value) -> Said {
     match frame {
-        Frame::Push(parts) => match &parts[..] {
-            [
-                Frame::Text(b"message" | b"smessage"),
-                Frame::Text(channel),
-                Frame::Text(payload),
-            ] => message(channel, payload),
-            [
-                Frame::Text(b"subscribe" | b"ssubscribe"),
-                Frame::Text(channel),
-                _,
-            ] => change::payment_of(channel).map_or(Said::Nothing, Said::Subscribed),
-            [
-                Frame::Text(b"unsubscribe" | b"sunsubscribe"),
-                Frame::Text(channel),
-                _,
-            ] => change::payment_of(channel).map_or(Said::Nothing, Said::Unsubscribed),
+        Value::Push { kind, data } => match (kind, &data[..]) {
+            (
+                PushKind::Message | PushKind::SMessage,
+                [Value::BulkString(channel), Value::BulkString(payload)],
+            ) => message(channel, payload),
+            (PushKind::Subscribe | PushKind::SSubscribe, [Value::BulkString(channel), _]) => {
+                change::payment_of(channel).map_or(Said::Nothing, Said::Subscribed)
+            }
+            (PushKind::Unsubscribe | PushKind::SUnsubscribe, [Value::BulkString(channel), _]) => {
+                change::payment_of(channel).map_or(Said::Nothing, Said::Unsubscribed)
+            }
             _ => Said::Nothing,
         },
-        Frame::Text(b"PONG") => Said::Pong,
-        Frame::Error(text) => Said::Error(String::from_utf8_lossy(text).into_owned()),
+        Value::SimpleString(text) if text == "PONG" => Said::Pong,
+        Value::ServerError(error) => Said::Error(error.to_string()),
         _ => Said::Nothing,
     }
 }
