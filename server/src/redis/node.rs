@@ -11,9 +11,10 @@ use ::redis::aio::MultiplexedConnection;
 use ::redis::{AsyncConnectionConfig, Client, Cmd, Pipeline, RedisResult, Value, cmd};
 use tokio::time::{Instant, timeout};
 
-use super::client::{CONNECT_TIMEOUT, connection_config};
-use super::trouble::Trouble;
-use super::{Address, backoff};
+use super::backoff::backoff;
+use super::connector::{CONNECT_TIMEOUT, connection_config};
+use super::error::Trouble;
+use super::settings::Address;
 
 /// After this long without a connection nobody is made to wait for one.
 const PATIENCE: Duration = Duration::from_secs(3);

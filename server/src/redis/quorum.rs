@@ -10,8 +10,8 @@ use ::redis::{Cmd, Pipeline, Value, cmd};
 use tokio::sync::{mpsc, oneshot};
 use tokio_util::task::AbortOnDropHandle;
 
+use super::error::Trouble;
 use super::node::Node;
-use super::trouble::Trouble;
 
 /// Writes that may wait for their batch; one more is refused at once.
 const QUEUE: usize = 4096;

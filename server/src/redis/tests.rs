@@ -1,7 +1,7 @@
 //! A call gets there, or says within its time that it did not.
 
-use std::sync::LazyLock;
-use std::time::Instant;
+use std::sync::{Arc, LazyLock};
+use std::time::{Duration, Instant};
 
 use redis_processes::{AppendOnly, Options, RedisCluster, RedisServer, SentinelTrio};
 

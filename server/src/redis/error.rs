@@ -2,7 +2,12 @@
 
 use ::redis::{ErrorKind, RedisError, ServerErrorKind};
 
-use super::Address;
+use super::settings::Address;
+
+/// Why a call has no reply; for people, without payer data. It may have had its effect all the same.
+#[derive(Debug, Clone, thiserror::Error)]
+#[error("{0}")]
+pub struct Failure(pub String);
 
 #[derive(Debug, Clone)]
 pub(super) enum Trouble {

@@ -14,11 +14,11 @@ use tokio::sync::{Notify, watch};
 use tokio::time::timeout;
 use tokio_util::task::AbortOnDropHandle;
 
-use super::client::Clients;
+use super::connector::Clients;
+use super::error::{Failure, Trouble};
 use super::node::Node;
 use super::partition::{PARTITIONS, Partition};
-use super::trouble::Trouble;
-use super::{Address, Failure, Settings, Topology};
+use super::settings::{Address, Settings, Topology};
 
 /// Between two looks when nobody asks for one.
 const LOOK_EVERY: Duration = Duration::from_secs(1);
@@ -30,10 +30,10 @@ const SHORTEST_PAUSE: Duration = Duration::from_millis(100);
 const ANSWER_WITHIN: Duration = Duration::from_secs(1);
 
 /// By partition; `None` where nobody serves it.
-pub(crate) type Owners = Arc<Vec<Option<Address>>>;
+pub type Owners = Arc<Vec<Option<Address>>>;
 
 #[derive(Debug)]
-pub(crate) struct Routes {
+pub(super) struct Routes {
     owners: watch::Receiver<Owners>,
     look_again: Arc<Notify>,
     _looking: Option<AbortOnDropHandle<()>>,
@@ -94,17 +94,17 @@ impl Routes {
         })
     }
 
-    pub(crate) fn owner(&self, partition: Partition) -> Option<Address> {
+    pub(super) fn owner(&self, partition: Partition) -> Option<Address> {
         self.owners.borrow()[partition.index()].clone()
     }
 
     /// As they are now, and told when they change.
-    pub(crate) fn watch(&self) -> watch::Receiver<Owners> {
+    pub(super) fn watch(&self) -> watch::Receiver<Owners> {
         self.owners.clone()
     }
 
     /// Something was not where it should be.
-    pub(crate) fn doubt(&self) {
+    pub(super) fn doubt(&self) {
         self.look_again.notify_one();
     }
 }

@@ -19,13 +19,14 @@ use tokio::net::TcpStream;
 use tokio::time::timeout;
 use tokio_rustls::TlsConnector;
 
-use super::client::{CONNECT_TIMEOUT, KEEPALIVE, read_ca};
-use super::{Address, Credentials, Failure, Settings};
+use super::connector::{CONNECT_TIMEOUT, KEEPALIVE, read_ca};
+use super::error::Failure;
+use super::settings::{Address, Credentials, Settings};
 
 trait Transport: AsyncRead + AsyncWrite + Send {}
 impl<T: AsyncRead + AsyncWrite + Send> Transport for T {}
 
-pub(crate) struct Line {
+pub struct Line {
     writer: Pin<Box<dyn AsyncWrite + Send>>,
     /// A read that is given up stays where it is in the stream.
     frames: Pin<Box<dyn Stream<Item = RedisResult<Value>> + Send>>,
@@ -33,7 +34,7 @@ pub(crate) struct Line {
 
 impl Line {
     /// Connected and authenticated, or an error within [`CONNECT_TIMEOUT`].
-    pub(crate) async fn open(
+    pub async fn open(
         settings: &Settings,
         address: &Address,
         client_name: &str,
@@ -88,17 +89,23 @@ impl Line {
     }
 
     /// Sends a command without waiting for its reply.
-    pub(crate) async fn send(&mut self, command: &Cmd) -> io::Result<()> {
+    pub async fn send(&mut self, command: &Cmd) -> io::Result<()> {
         self.writer.write_all(&command.get_packed_command()).await?;
         self.writer.flush().await
     }
 
     /// The next reply or push. Cancel-safe: nothing that was read is lost.
-    pub(crate) async fn next_frame(&mut self) -> RedisResult<Value> {
+    pub async fn next_frame(&mut self) -> RedisResult<Value> {
         self.frames
             .next()
             .await
             .unwrap_or_else(|| Err(io::Error::from(io::ErrorKind::UnexpectedEof).into()))
+    }
+}
+
+impl fmt::Debug for Line {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Line").finish_non_exhaustive()
     }
 }
 
