@@ -8,34 +8,34 @@ use dashmap::DashMap;
 use tokio::sync::watch;
 use tokio::time::{Instant, sleep, timeout_at};
 
-use super::connector::Clients;
-use super::error::{Failure, Trouble};
+use super::connector::Connector;
+use super::error::{CallError, CommandError};
 use super::node::Node;
 use super::partition::Partition;
 use super::quorum::Quorum;
-use super::routing_table::{Owners, Routes};
-use super::script::Call;
-use super::settings::{Address, Settings, Topology};
+use super::routing_table::{Owners, RoutingTable};
+use super::script::ScriptCall;
+use super::settings::{NodeAddress, RedisSettings, Topology};
 
 /// How long one command may take; then its connection is given up.
 const RESPONSE_TIMEOUT: Duration = Duration::from_secs(2);
 
 /// How long a call may take with all its detours; then the caller hears that Redis is not available.
-pub const ANSWER_WAIT: Duration = Duration::from_secs(3);
+pub const CALL_TIMEOUT: Duration = Duration::from_secs(3);
 
 /// Before a call is tried again: a failover takes seconds, a moved slot nothing.
-const TRY_AGAIN: Duration = Duration::from_millis(50);
+const RETRY_PAUSE: Duration = Duration::from_millis(50);
 
 /// Redirections that are followed at once; a cluster that sends us round and round is not settled.
-const DETOURS: u32 = 5;
+const MAX_REDIRECTIONS: u32 = 5;
 
 /// One installation of Redis. Connections are made as they are needed.
 #[derive(Debug)]
-pub struct Redis {
-    settings: Settings,
-    clients: Clients,
-    routes: Routes,
-    nodes: DashMap<Address, Arc<Server>>,
+pub struct RedisClient {
+    settings: RedisSettings,
+    clients: Connector,
+    routes: RoutingTable,
+    nodes: DashMap<NodeAddress, Arc<Server>>,
 }
 
 /// A server that holds partitions, and the ways to it.
@@ -48,23 +48,23 @@ struct Server {
 
 /// Whether a call's effect must have reached the replicas.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-enum Promise {
+enum Durability {
     Done,
     Durable,
 }
 
-impl Redis {
+impl RedisClient {
     /// Finds out who holds what. No server that holds data need be there yet.
-    pub async fn open(settings: &Settings) -> Result<Arc<Self>, Failure> {
+    pub async fn open(settings: &RedisSettings) -> Result<Arc<Self>, CallError> {
         Ok(Arc::new(Self {
-            clients: Clients::of_nodes(settings)?,
-            routes: Routes::open(settings).await?,
+            clients: Connector::for_nodes(settings)?,
+            routes: RoutingTable::open(settings).await?,
             settings: settings.clone(),
             nodes: DashMap::new(),
         }))
     }
 
-    pub fn settings(&self) -> &Settings {
+    pub fn settings(&self) -> &RedisSettings {
         &self.settings
     }
 
@@ -83,37 +83,44 @@ impl Redis {
 
     /// Has the owners looked up again at once: something was not where it should be.
     pub fn refresh_owners(&self) {
-        self.routes.doubt();
+        self.routes.refresh();
     }
 
     /// Runs a script where the partition lives.
-    pub async fn run(&self, partition: Partition, call: &Call) -> Result<Value, Failure> {
-        self.call(partition, call, Promise::Done).await
+    pub async fn run(&self, partition: Partition, call: &ScriptCall) -> Result<Value, CallError> {
+        self.call(partition, call, Durability::Done).await
     }
 
     /// The same; `Ok` once as many replicas as the settings ask for have it too.
-    pub async fn run_durably(&self, partition: Partition, call: &Call) -> Result<Value, Failure> {
-        self.call(partition, call, Promise::Durable).await
+    pub async fn run_durably(
+        &self,
+        partition: Partition,
+        call: &ScriptCall,
+    ) -> Result<Value, CallError> {
+        self.call(partition, call, Durability::Durable).await
     }
 
     /// Runs one call on each of many partitions, all under way at once; the results come in the order of the calls.
-    pub async fn run_all(&self, calls: &[(Partition, Call)]) -> Vec<Result<Value, Failure>> {
-        self.call_all(calls, Promise::Done).await
+    pub async fn run_all(
+        &self,
+        calls: &[(Partition, ScriptCall)],
+    ) -> Vec<Result<Value, CallError>> {
+        self.call_all(calls, Durability::Done).await
     }
 
     /// The same; each `Ok` once the replicas have it too.
     pub async fn run_all_durably(
         &self,
-        calls: &[(Partition, Call)],
-    ) -> Vec<Result<Value, Failure>> {
-        self.call_all(calls, Promise::Durable).await
+        calls: &[(Partition, ScriptCall)],
+    ) -> Vec<Result<Value, CallError>> {
+        self.call_all(calls, Durability::Durable).await
     }
 
     async fn call_all(
         &self,
-        calls: &[(Partition, Call)],
-        promise: Promise,
-    ) -> Vec<Result<Value, Failure>> {
+        calls: &[(Partition, ScriptCall)],
+        promise: Durability,
+    ) -> Vec<Result<Value, CallError>> {
         let calls = calls
             .iter()
             .map(|(partition, call)| self.call(*partition, call, promise));
@@ -121,7 +128,7 @@ impl Redis {
     }
 
     /// The servers that hold partitions now, each once.
-    pub fn masters(&self) -> Vec<Address> {
+    pub fn masters(&self) -> Vec<NodeAddress> {
         let owners = self.routes.watch();
         let owners = owners.borrow().iter().flatten().cloned().collect();
         let masters: std::collections::BTreeSet<_> = owners;
@@ -129,12 +136,16 @@ impl Redis {
     }
 
     /// One command to one server, whatever it holds. `None`: the server refuses the command.
-    pub async fn ask(&self, address: &Address, question: &Cmd) -> Result<Option<Value>, Failure> {
+    pub async fn ask(
+        &self,
+        address: &NodeAddress,
+        question: &Cmd,
+    ) -> Result<Option<Value>, CallError> {
         let server = self.server(address.clone())?;
         match server.node.send(question).await {
             Ok(value) => Ok(Some(value)),
-            Err(Trouble::Refused(_)) => Ok(None),
-            Err(trouble) => Err(Failure(trouble.text())),
+            Err(CommandError::Refused(_)) => Ok(None),
+            Err(trouble) => Err(CallError(trouble.text())),
         }
     }
 
@@ -142,19 +153,19 @@ impl Redis {
     async fn call(
         &self,
         partition: Partition,
-        call: &Call,
-        promise: Promise,
-    ) -> Result<Value, Failure> {
-        let deadline = Instant::now() + ANSWER_WAIT;
+        call: &ScriptCall,
+        promise: Durability,
+    ) -> Result<Value, CallError> {
+        let deadline = Instant::now() + CALL_TIMEOUT;
         let mut command = call.by_hash();
         let mut target = None;
         let mut is_asking = false;
-        let mut detours = 0;
+        let mut redirections = 0;
         loop {
             let server = match target.take().or_else(|| self.routes.owner(partition)) {
                 Some(address) => self.server(address)?,
                 None => {
-                    self.routes.doubt();
+                    self.routes.refresh();
                     again(deadline, "no server holds its part of the data").await?;
                     continue;
                 }
@@ -163,40 +174,40 @@ impl Redis {
             let trouble = match timeout_at(deadline, sent).await {
                 Ok(Ok(value)) => return Ok(value),
                 Ok(Err(trouble)) => trouble,
-                Err(_) => return Err(Failure(Trouble::TimedOut.text())),
+                Err(_) => return Err(CallError(CommandError::TimedOut.text())),
             };
             let was_asking = std::mem::take(&mut is_asking);
             match trouble {
-                Trouble::NoScript => {
+                CommandError::NoScript => {
                     command = call.by_text();
                     target = Some(server.node.address.clone());
                     is_asking = was_asking;
                 }
-                Trouble::Moved(address) if detours < DETOURS => {
-                    self.routes.doubt();
+                CommandError::Moved(address) if redirections < MAX_REDIRECTIONS => {
+                    self.routes.refresh();
                     target = Some(address);
-                    detours += 1;
+                    redirections += 1;
                 }
-                Trouble::Ask(address) if detours < DETOURS => {
+                CommandError::Ask(address) if redirections < MAX_REDIRECTIONS => {
                     target = Some(address);
                     is_asking = true;
-                    detours += 1;
+                    redirections += 1;
                 }
-                Trouble::Refused(why) => return Err(Failure(why)),
-                Trouble::TimedOut | Trouble::Gone(_) | Trouble::Unreplicated(_) => {
-                    self.routes.doubt();
-                    return Err(Failure(trouble.text()));
+                CommandError::Refused(why) => return Err(CallError(why)),
+                CommandError::TimedOut | CommandError::Gone(_) | CommandError::Unreplicated(_) => {
+                    self.routes.refresh();
+                    return Err(CallError(trouble.text()));
                 }
                 _ => {
-                    self.routes.doubt();
+                    self.routes.refresh();
                     again(deadline, &trouble.text()).await?;
-                    detours = 0;
+                    redirections = 0;
                 }
             }
         }
     }
 
-    fn server(&self, address: Address) -> Result<Arc<Server>, Failure> {
+    fn server(&self, address: NodeAddress) -> Result<Arc<Server>, CallError> {
         if let Some(server) = self.nodes.get(&address) {
             return Ok(Arc::clone(&server));
         }
@@ -208,12 +219,12 @@ impl Redis {
         Ok(Arc::clone(&self.nodes.entry(address).or_insert(server)))
     }
 
-    fn reach(&self, address: &Address) -> Result<Server, Failure> {
-        let node = |response| -> Result<_, Failure> {
+    fn reach(&self, address: &NodeAddress) -> Result<Server, CallError> {
+        let node = |response| -> Result<_, CallError> {
             let client = self.clients.client(address)?;
             Ok(Arc::new(Node::new(address.clone(), client, response)))
         };
-        let Settings {
+        let RedisSettings {
             wait_replicas,
             wait_timeout,
             ..
@@ -238,10 +249,10 @@ impl Server {
         &self,
         command: &Cmd,
         is_asking: bool,
-        promise: Promise,
-    ) -> Result<Value, Trouble> {
+        promise: Durability,
+    ) -> Result<Value, CommandError> {
         match &self.quorum {
-            Some(quorum) if promise == Promise::Durable => {
+            Some(quorum) if promise == Durability::Durable => {
                 quorum.send(command.clone(), is_asking).await
             }
             _ if is_asking => self.node.send_asking(command).await,
@@ -251,10 +262,10 @@ impl Server {
 }
 
 /// Waits a little before the next attempt; no longer than the caller has time for.
-async fn again(deadline: Instant, why: &str) -> Result<(), Failure> {
-    let pause = TRY_AGAIN.mul_f64(0.5 + rand::random::<f64>());
+async fn again(deadline: Instant, why: &str) -> Result<(), CallError> {
+    let pause = RETRY_PAUSE.mul_f64(0.5 + rand::random::<f64>());
     if Instant::now() + pause >= deadline {
-        return Err(Failure(why.to_owned()));
+        return Err(CallError(why.to_owned()));
     }
     sleep(pause).await;
     Ok(())

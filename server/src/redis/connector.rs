@@ -8,8 +8,8 @@ use ::redis::{
     TlsCertificates,
 };
 
-use super::error::Failure;
-use super::settings::{Address, Credentials, Settings};
+use super::error::CallError;
+use super::settings::{Credentials, NodeAddress, RedisSettings};
 
 /// From nothing to an answered handshake.
 pub(super) const CONNECT_TIMEOUT: Duration = Duration::from_millis(1500);
@@ -23,16 +23,16 @@ const UNACKNOWLEDGED: Duration = Duration::from_secs(5);
 
 /// Makes clients of any server of one installation.
 #[derive(Debug, Clone)]
-pub(super) struct Clients {
+pub(super) struct Connector {
     tls: bool,
     ca: Option<Vec<u8>>,
     credentials: Option<Credentials>,
     database: u32,
 }
 
-impl Clients {
+impl Connector {
     /// Of the servers that keep data.
-    pub(super) fn of_nodes(settings: &Settings) -> Result<Self, Failure> {
+    pub(super) fn for_nodes(settings: &RedisSettings) -> Result<Self, CallError> {
         Ok(Self {
             tls: settings.tls,
             ca: read_ca(settings)?,
@@ -42,15 +42,15 @@ impl Clients {
     }
 
     /// Of the sentinels, which have credentials of their own and no databases.
-    pub(super) fn of_sentinels(settings: &Settings) -> Result<Self, Failure> {
+    pub(super) fn for_sentinels(settings: &RedisSettings) -> Result<Self, CallError> {
         Ok(Self {
             credentials: settings.sentinel_credentials.clone(),
             database: 0,
-            ..Self::of_nodes(settings)?
+            ..Self::for_nodes(settings)?
         })
     }
 
-    pub(super) fn client(&self, address: &Address) -> Result<Client, Failure> {
+    pub(super) fn client(&self, address: &NodeAddress) -> Result<Client, CallError> {
         let host = address.host.clone();
         let addr = match self.tls {
             true => ConnectionAddr::TcpTls {
@@ -76,7 +76,7 @@ impl Clients {
             .set_user_timeout(UNACKNOWLEDGED);
         let info = addr
             .into_connection_info()
-            .map_err(|error| Failure(error.to_string()))?
+            .map_err(|error| CallError(error.to_string()))?
             .set_redis_settings(login)
             .set_tcp_settings(socket);
         match self.tls {
@@ -89,7 +89,7 @@ impl Clients {
             ),
             false => Client::open(info),
         }
-        .map_err(|error| Failure(error.to_string()))
+        .map_err(|error| CallError(error.to_string()))
     }
 }
 
@@ -101,13 +101,13 @@ pub(super) fn connection_config(response: Duration) -> AsyncConnectionConfig {
         .set_pipeline_buffer_size(1024)
 }
 
-pub(super) fn read_ca(settings: &Settings) -> Result<Option<Vec<u8>>, Failure> {
+pub(super) fn read_ca(settings: &RedisSettings) -> Result<Option<Vec<u8>>, CallError> {
     settings
         .ca_file
         .as_ref()
         .map(|path| {
             std::fs::read(path).map_err(|error| {
-                Failure(format!(
+                CallError(format!(
                     "the CA file {} cannot be read: {error}",
                     path.display()
                 ))

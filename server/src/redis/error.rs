@@ -2,21 +2,21 @@
 
 use ::redis::{ErrorKind, RedisError, ServerErrorKind};
 
-use super::settings::Address;
+use super::settings::NodeAddress;
 
 /// Why a call has no reply; for people, without payer data. It may have had its effect all the same.
 #[derive(Debug, Clone, thiserror::Error)]
 #[error("{0}")]
-pub struct Failure(pub String);
+pub struct CallError(pub String);
 
 #[derive(Debug, Clone)]
-pub(super) enum Trouble {
+pub(super) enum CommandError {
     /// The server does not have the script: send its text.
     NoScript,
     /// Another node has the slot.
-    Moved(Address),
+    Moved(NodeAddress),
     /// Another node is about to have the slot, and has this key.
-    Ask(Address),
+    Ask(NodeAddress),
     /// The server cannot do it now and may soon: a failover, a slot on its way, a data set being loaded.
     Unsettled(String),
     /// The server is no master any more. Its name may lead to another by now, so the connection is made anew.
@@ -35,16 +35,16 @@ pub(super) enum Trouble {
     Refused(String),
 }
 
-impl Trouble {
+impl CommandError {
     /// `asked`: who answered, for an answer that names a node by its port alone.
-    pub(super) fn new(error: &RedisError, asked: &Address) -> Self {
+    pub(super) fn new(error: &RedisError, asked: &NodeAddress) -> Self {
         let text = error.to_string();
         match error.kind() {
             ErrorKind::Server(ServerErrorKind::NoScript) => Self::NoScript,
             ErrorKind::Server(kind @ (ServerErrorKind::Moved | ServerErrorKind::Ask)) => {
                 let target = error
                     .redirect_node()
-                    .and_then(|(node, _)| Address::announced(node, asked));
+                    .and_then(|(node, _)| NodeAddress::from_redirection(node, asked));
                 match (target, kind) {
                     (Some(target), ServerErrorKind::Ask) => Self::Ask(target),
                     (Some(target), _) => Self::Moved(target),
@@ -68,7 +68,7 @@ impl Trouble {
     }
 
     /// Whether the connection that it came by is to be given up.
-    pub(super) fn is_the_connections(&self) -> bool {
+    pub(super) fn breaks_connection(&self) -> bool {
         matches!(self, Self::Lost(_) | Self::TimedOut | Self::Demoted(_))
     }
 

@@ -2,7 +2,7 @@
 //!
 //! Standalone, Sentinel and Cluster are one thing here: 64 partitions, each at some server ([`routing_table`]). A call
 //! ([`client`]) goes to its partition's server ([`node`]), follows it when it moves, and ends with a reply or an error
-//! within [`ANSWER_WAIT`]. The library encodes commands and holds the connections; when to give one up is decided here,
+//! within [`CALL_TIMEOUT`]. The library encodes commands and holds the connections; when to give one up is decided here,
 //! because a connection that looks well and is not answered is the failure that costs most.
 
 mod backoff;
@@ -22,10 +22,10 @@ mod tests;
 pub use ::redis::Value;
 
 pub use backoff::backoff;
-pub use client::{ANSWER_WAIT, Redis};
-pub use error::Failure;
+pub use client::{CALL_TIMEOUT, RedisClient};
+pub use error::CallError;
 pub use partition::{PARTITIONS, Partition};
-pub use pubsub_connection::Line;
+pub use pubsub_connection::PubSubConnection;
 pub use routing_table::Owners;
-pub use script::{Call, Script};
-pub use settings::{Address, Credentials, Settings, Topology};
+pub use script::{Script, ScriptCall};
+pub use settings::{Credentials, NodeAddress, RedisSettings, Topology};

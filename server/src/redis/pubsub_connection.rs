@@ -20,41 +20,41 @@ use tokio::time::timeout;
 use tokio_rustls::TlsConnector;
 
 use super::connector::{CONNECT_TIMEOUT, KEEPALIVE, read_ca};
-use super::error::Failure;
-use super::settings::{Address, Credentials, Settings};
+use super::error::CallError;
+use super::settings::{Credentials, NodeAddress, RedisSettings};
 
 trait Transport: AsyncRead + AsyncWrite + Send {}
 impl<T: AsyncRead + AsyncWrite + Send> Transport for T {}
 
-pub struct Line {
+pub struct PubSubConnection {
     writer: Pin<Box<dyn AsyncWrite + Send>>,
     /// A read that is given up stays where it is in the stream.
     frames: Pin<Box<dyn Stream<Item = RedisResult<Value>> + Send>>,
 }
 
-impl Line {
+impl PubSubConnection {
     /// Connected and authenticated, or an error within [`CONNECT_TIMEOUT`].
     pub async fn open(
-        settings: &Settings,
-        address: &Address,
+        settings: &RedisSettings,
+        address: &NodeAddress,
         client_name: &str,
-    ) -> Result<Self, Failure> {
+    ) -> Result<Self, CallError> {
         timeout(
             CONNECT_TIMEOUT,
             Self::connect(settings, address, client_name),
         )
         .await
-        .unwrap_or_else(|_| Err(Failure(format!("{address} does not answer"))))
+        .unwrap_or_else(|_| Err(CallError(format!("{address} does not answer"))))
     }
 
     async fn connect(
-        settings: &Settings,
-        address: &Address,
+        settings: &RedisSettings,
+        address: &NodeAddress,
         client_name: &str,
-    ) -> Result<Self, Failure> {
+    ) -> Result<Self, CallError> {
         let transport = transport(settings, address)
             .await
-            .map_err(|error| Failure(format!("{address} cannot be reached: {error}")))?;
+            .map_err(|error| CallError(format!("{address} cannot be reached: {error}")))?;
         let mut connection = Self::new(transport);
         let mut hello = ::redis::cmd("HELLO");
         hello.arg(3);
@@ -63,7 +63,7 @@ impl Line {
             hello.arg("AUTH").arg(username).arg(password);
         }
         hello.arg("SETNAME").arg(client_name);
-        let failed = |error: &dyn fmt::Display| Failure(format!("{address}: {error}"));
+        let failed = |error: &dyn fmt::Display| CallError(format!("{address}: {error}"));
         connection
             .send(&hello)
             .await
@@ -103,13 +103,16 @@ impl Line {
     }
 }
 
-impl fmt::Debug for Line {
+impl fmt::Debug for PubSubConnection {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_struct("Line").finish_non_exhaustive()
     }
 }
 
-async fn transport(settings: &Settings, address: &Address) -> io::Result<Pin<Box<dyn Transport>>> {
+async fn transport(
+    settings: &RedisSettings,
+    address: &NodeAddress,
+) -> io::Result<Pin<Box<dyn Transport>>> {
     let tcp = TcpStream::connect((address.host.as_str(), address.port)).await?;
     tcp.set_nodelay(true)?;
     let keepalive = socket2::TcpKeepalive::new().with_time(KEEPALIVE);
@@ -126,7 +129,7 @@ async fn transport(settings: &Settings, address: &Address) -> io::Result<Pin<Box
 }
 
 /// With the given authority alone, else with the system's.
-fn tls_config(settings: &Settings) -> Result<ClientConfig, Failure> {
+fn tls_config(settings: &RedisSettings) -> Result<ClientConfig, CallError> {
     let mut roots = RootCertStore::empty();
     match read_ca(settings)? {
         Some(pem) => {
@@ -137,7 +140,7 @@ fn tls_config(settings: &Settings) -> Result<ClientConfig, Failure> {
                         roots.add(certificate).map_err(|error| error.to_string())
                     })
                     .map_err(|error| {
-                        Failure(format!("the CA file holds no valid certificate: {error}"))
+                        CallError(format!("the CA file holds no valid certificate: {error}"))
                     })?;
             }
         }
@@ -163,7 +166,7 @@ mod tests {
     #[tokio::test(start_paused = true)]
     async fn a_read_that_is_given_up_after_any_byte_loses_nothing() {
         let (mut server, client) = tokio::io::duplex(1);
-        let mut connection = Line::new(client);
+        let mut connection = PubSubConnection::new(client);
         let mut frames = Vec::new();
         for byte in [MESSAGE, b"+PONG\r\n"].concat() {
             server.write_all(&[byte]).await.expect("written");
@@ -186,7 +189,7 @@ mod tests {
         for sent in [&b"hello\r\n"[..], b"$x\r\n", b"$2\r\nabcd\r\n"] {
             let (mut server, client) = tokio::io::duplex(64);
             server.write_all(sent).await.expect("written");
-            let frame = Line::new(client).next_frame().await;
+            let frame = PubSubConnection::new(client).next_frame().await;
             frame.expect_err("not RESP");
         }
     }

@@ -10,7 +10,7 @@ use ::redis::{Cmd, Pipeline, Value, cmd};
 use tokio::sync::{mpsc, oneshot};
 use tokio_util::task::AbortOnDropHandle;
 
-use super::error::Trouble;
+use super::error::CommandError;
 use super::node::Node;
 
 /// Writes that may wait for their batch; one more is refused at once.
@@ -29,7 +29,7 @@ struct Write {
     command: Cmd,
     /// The node does not own the slot yet.
     is_asking: bool,
-    answer: oneshot::Sender<Result<Value, Trouble>>,
+    answer: oneshot::Sender<Result<Value, CommandError>>,
 }
 
 impl Quorum {
@@ -43,7 +43,7 @@ impl Quorum {
         }
     }
 
-    pub(super) async fn send(&self, command: Cmd, is_asking: bool) -> Result<Value, Trouble> {
+    pub(super) async fn send(&self, command: Cmd, is_asking: bool) -> Result<Value, CommandError> {
         let (answer, answered) = oneshot::channel();
         self.queue
             .try_send(Write {
@@ -51,10 +51,10 @@ impl Quorum {
                 is_asking,
                 answer,
             })
-            .map_err(|_| Trouble::Refused("too many writes wait for redis".into()))?;
+            .map_err(|_| CommandError::Refused("too many writes wait for redis".into()))?;
         answered
             .await
-            .unwrap_or_else(|_| Err(Trouble::Lost("the write broke off".into())))
+            .unwrap_or_else(|_| Err(CommandError::Lost("the write broke off".into())))
     }
 }
 
@@ -96,18 +96,18 @@ async fn work(node: Arc<Node>, mut writes: mpsc::Receiver<Write>, replicas: u8, 
 
 /// A write's own answer, if the replicas have it.
 fn confirmed(
-    answer: Result<Value, Trouble>,
-    waited: Option<&Result<Value, Trouble>>,
+    answer: Result<Value, CommandError>,
+    waited: Option<&Result<Value, CommandError>>,
     replicas: u8,
     timeout: Duration,
-) -> Result<Value, Trouble> {
+) -> Result<Value, CommandError> {
     let value = answer?;
     match waited {
         Some(Ok(Value::Int(count))) if *count >= i64::from(replicas) => Ok(value),
-        Some(Ok(Value::Int(count))) => Err(Trouble::Unreplicated(format!(
+        Some(Ok(Value::Int(count))) => Err(CommandError::Unreplicated(format!(
             "{count} of {replicas} replicas confirmed the write within {timeout:?}"
         ))),
         Some(Err(trouble)) => Err(trouble.clone()),
-        _ => Err(Trouble::Lost("redis did not answer WAIT".into())),
+        _ => Err(CommandError::Lost("redis did not answer WAIT".into())),
     }
 }

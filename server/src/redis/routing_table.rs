@@ -14,11 +14,11 @@ use tokio::sync::{Notify, watch};
 use tokio::time::timeout;
 use tokio_util::task::AbortOnDropHandle;
 
-use super::connector::Clients;
-use super::error::{Failure, Trouble};
+use super::connector::Connector;
+use super::error::{CallError, CommandError};
 use super::node::Node;
 use super::partition::{PARTITIONS, Partition};
-use super::settings::{Address, Settings, Topology};
+use super::settings::{NodeAddress, RedisSettings, Topology};
 
 /// Between two looks when nobody asks for one.
 const LOOK_EVERY: Duration = Duration::from_secs(1);
@@ -30,18 +30,18 @@ const SHORTEST_PAUSE: Duration = Duration::from_millis(100);
 const ANSWER_WITHIN: Duration = Duration::from_secs(1);
 
 /// By partition; `None` where nobody serves it.
-pub type Owners = Arc<Vec<Option<Address>>>;
+pub type Owners = Arc<Vec<Option<NodeAddress>>>;
 
 #[derive(Debug)]
-pub(super) struct Routes {
+pub(super) struct RoutingTable {
     owners: watch::Receiver<Owners>,
     look_again: Arc<Notify>,
     _looking: Option<AbortOnDropHandle<()>>,
 }
 
-impl Routes {
+impl RoutingTable {
     /// Looks once, and then goes on looking for as long as this lives.
-    pub(super) async fn open(settings: &Settings) -> Result<Self, Failure> {
+    pub(super) async fn open(settings: &RedisSettings) -> Result<Self, CallError> {
         let look_again = Arc::new(Notify::new());
         let mut guide = match &settings.topology {
             Topology::Standalone(address) => {
@@ -52,13 +52,13 @@ impl Routes {
                     _looking: None,
                 });
             }
-            Topology::Sentinel { sentinels, master } => Guide::Sentinels {
-                sentinels: known(&Clients::of_sentinels(settings)?, sentinels)?,
+            Topology::Sentinel { sentinels, master } => TopologySource::Sentinels {
+                sentinels: known(&Connector::for_sentinels(settings)?, sentinels)?,
                 master: master.clone(),
             },
             Topology::Cluster(seeds) => {
-                let clients = Clients::of_nodes(settings)?;
-                Guide::Cluster {
+                let clients = Connector::for_nodes(settings)?;
+                TopologySource::Cluster {
                     nodes: known(&clients, seeds)?,
                     seeds: seeds.clone(),
                     clients,
@@ -94,7 +94,7 @@ impl Routes {
         })
     }
 
-    pub(super) fn owner(&self, partition: Partition) -> Option<Address> {
+    pub(super) fn owner(&self, partition: Partition) -> Option<NodeAddress> {
         self.owners.borrow()[partition.index()].clone()
     }
 
@@ -104,45 +104,45 @@ impl Routes {
     }
 
     /// Something was not where it should be.
-    pub(super) fn doubt(&self) {
+    pub(super) fn refresh(&self) {
         self.look_again.notify_one();
     }
 }
 
-fn all_at(address: &Address) -> Owners {
+fn all_at(address: &NodeAddress) -> Owners {
     Arc::new(vec![Some(address.clone()); usize::from(PARTITIONS)])
 }
 
-fn known(clients: &Clients, addresses: &[Address]) -> Result<Vec<Node>, Failure> {
+fn known(clients: &Connector, addresses: &[NodeAddress]) -> Result<Vec<Node>, CallError> {
     addresses
         .iter()
         .map(|address| node(clients, address.clone()))
         .collect()
 }
 
-fn node(clients: &Clients, address: Address) -> Result<Node, Failure> {
+fn node(clients: &Connector, address: NodeAddress) -> Result<Node, CallError> {
     let client = clients.client(&address)?;
     Ok(Node::new(address, client, ANSWER_WITHIN))
 }
 
 /// Who knows the way.
-enum Guide {
+enum TopologySource {
     Sentinels {
         sentinels: Vec<Node>,
         master: String,
     },
     Cluster {
         nodes: Vec<Node>,
-        seeds: Vec<Address>,
-        clients: Clients,
+        seeds: Vec<NodeAddress>,
+        clients: Connector,
     },
 }
 
-impl Guide {
-    async fn look(&mut self) -> Result<Vec<Option<Address>>, Failure> {
+impl TopologySource {
+    async fn look(&mut self) -> Result<Vec<Option<NodeAddress>>, CallError> {
         match self {
             Self::Sentinels { sentinels, master } => {
-                let address = ask_sentinels(sentinels, master).await?;
+                let address = query_sentinels(sentinels, master).await?;
                 Ok(vec![Some(address); usize::from(PARTITIONS)])
             }
             Self::Cluster {
@@ -150,7 +150,7 @@ impl Guide {
                 seeds,
                 clients,
             } => {
-                let (owners, members) = ask_nodes(nodes).await?;
+                let (owners, members) = query_nodes(nodes).await?;
                 // Those that were there at first are kept: they may be the only ones with a name that lasts.
                 nodes.retain(|node| {
                     members.contains(&node.address) || seeds.contains(&node.address)
@@ -168,40 +168,40 @@ impl Guide {
 
 /// All of them at once; whom most of those that answer name is the master. One that was cut off from the others still
 /// names the master of old.
-async fn ask_sentinels(sentinels: &[Node], master: &str) -> Result<Address, Failure> {
+async fn query_sentinels(sentinels: &[Node], master: &str) -> Result<NodeAddress, CallError> {
     let mut question = cmd("SENTINEL");
     question.arg("GET-MASTER-ADDR-BY-NAME").arg(master);
     let answers = sentinels
         .iter()
         .map(|sentinel| timeout(ANSWER_WITHIN, sentinel.send(&question)));
     let mut why = format!("no sentinel knows a master named {master:?}");
-    let mut named: Vec<Address> = Vec::new();
+    let mut named: Vec<NodeAddress> = Vec::new();
     for (sentinel, answer) in sentinels.iter().zip(join_all(answers).await) {
         match answer {
             Ok(Ok(answer)) => {
                 let place: Option<(String, u16)> =
                     ::redis::from_redis_value(answer).unwrap_or_default();
-                named.extend(place.map(|(host, port)| Address { host, port }));
+                named.extend(place.map(|(host, port)| NodeAddress { host, port }));
             }
             Ok(Err(trouble)) => why = trouble.text(),
             Err(_) => why = format!("{} does not answer", sentinel.address),
         }
     }
-    most_named(&named).ok_or(Failure(why))
+    most_named(&named).ok_or(CallError(why))
 }
 
-fn most_named(named: &[Address]) -> Option<Address> {
+fn most_named(named: &[NodeAddress]) -> Option<NodeAddress> {
     named
         .iter()
         .max_by_key(|one| named.iter().filter(|other| other == one).count())
         .cloned()
 }
 
-type Map = (Vec<Option<Address>>, Vec<Address>);
+type SlotMap = (Vec<Option<NodeAddress>>, Vec<NodeAddress>);
 
 /// Any of them, chosen anew each time, whose view of the cluster is whole: one that is cut off from the others goes on
 /// telling of the masters of old. Where nobody's is, as with a shard down, the first view is better than none.
-async fn ask_nodes(nodes: &mut [Node]) -> Result<Map, Failure> {
+async fn query_nodes(nodes: &mut [Node]) -> Result<SlotMap, CallError> {
     let mut questions = Pipeline::with_capacity(2);
     questions.cmd("CLUSTER").arg("SLOTS");
     questions.cmd("CLUSTER").arg("INFO");
@@ -233,11 +233,11 @@ async fn ask_nodes(nodes: &mut [Node]) -> Result<Map, Failure> {
             None => why = format!("{} does not describe its cluster", node.address),
         }
     }
-    partial.ok_or(Failure(why))
+    partial.ok_or(CallError(why))
 }
 
 /// What a node that does not say is taken for.
-fn is_whole(info: &Result<Value, Trouble>) -> bool {
+fn is_whole(info: &Result<Value, CommandError>) -> bool {
     let text: Option<String> = info
         .as_ref()
         .ok()
@@ -246,7 +246,7 @@ fn is_whole(info: &Result<Value, Trouble>) -> bool {
 }
 
 /// `CLUSTER SLOTS`: a list of (first slot, last slot, master, replicas…), each node as (host, port, …).
-fn read_slots(answer: &Value, asked: &Address) -> Option<Map> {
+fn read_slots(answer: &Value, asked: &NodeAddress) -> Option<SlotMap> {
     let Value::Array(ranges) = answer else {
         return None;
     };
@@ -259,7 +259,7 @@ fn read_slots(answer: &Value, asked: &Address) -> Option<Map> {
         let [Value::Int(first), Value::Int(last), nodes @ ..] = &parts[..] else {
             return None;
         };
-        let nodes: Vec<Address> = nodes
+        let nodes: Vec<NodeAddress> = nodes
             .iter()
             .map(|node| read_node(node, asked))
             .collect::<Option<_>>()?;
@@ -276,7 +276,7 @@ fn read_slots(answer: &Value, asked: &Address) -> Option<Map> {
     (!members.is_empty()).then_some((owners, members))
 }
 
-fn read_node(node: &Value, asked: &Address) -> Option<Address> {
+fn read_node(node: &Value, asked: &NodeAddress) -> Option<NodeAddress> {
     let Value::Array(parts) = node else {
         return None;
     };
@@ -284,7 +284,7 @@ fn read_node(node: &Value, asked: &Address) -> Option<Address> {
         return None;
     };
     let host: Option<String> = ::redis::from_redis_value(host.clone()).ok()?;
-    Some(Address {
+    Some(NodeAddress {
         // A node that does not know its own name means: where you asked me.
         host: host
             .filter(|host| !host.is_empty() && host != "?")
@@ -301,8 +301,8 @@ mod tests {
         Value::BulkString(text.as_bytes().to_vec())
     }
 
-    fn at(host: &str, port: u16) -> Address {
-        Address {
+    fn at(host: &str, port: u16) -> NodeAddress {
+        NodeAddress {
             host: host.into(),
             port,
         }
@@ -365,6 +365,6 @@ mod tests {
         };
         assert!(is_whole(&said("ok")));
         assert!(!is_whole(&said("fail")));
-        assert!(is_whole(&Err(Trouble::Refused("NOPERM".into()))));
+        assert!(is_whole(&Err(CommandError::Refused("NOPERM".into()))));
     }
 }

@@ -11,7 +11,7 @@ pub struct Script {
 
 /// One call of a script. Every key must be of the one partition that it is run on.
 #[derive(Debug, Clone)]
-pub struct Call {
+pub struct ScriptCall {
     script: &'static Script,
     keys: Vec<String>,
     args: Vec<Vec<u8>>,
@@ -25,8 +25,8 @@ impl Script {
     }
 
     /// A call of it, without keys or arguments yet.
-    pub fn call(&'static self) -> Call {
-        Call {
+    pub fn call(&'static self) -> ScriptCall {
+        ScriptCall {
             script: self,
             keys: Vec::new(),
             args: Vec::new(),
@@ -34,7 +34,7 @@ impl Script {
     }
 }
 
-impl Call {
+impl ScriptCall {
     #[must_use]
     pub fn key(mut self, key: String) -> Self {
         self.keys.push(key);

@@ -16,7 +16,7 @@ use tokio::time::{Instant, MissedTickBehavior, interval, sleep, timeout};
 
 use super::relay_state::RelayState;
 use crate::payment::PaymentId;
-use crate::redis::{Address, Line, Partition, backoff};
+use crate::redis::{NodeAddress, Partition, PubSubConnection, backoff};
 use crate::relay::Change;
 use crate::store::redis::change;
 
@@ -46,7 +46,7 @@ type DisconnectReason = String;
 
 pub(super) struct NodeSubscriber {
     state: Arc<RelayState>,
-    address: Address,
+    address: NodeAddress,
     partitions: Vec<Partition>,
     /// The registry has commands for the server.
     changed: Arc<Notify>,
@@ -55,7 +55,7 @@ pub(super) struct NodeSubscriber {
 impl NodeSubscriber {
     pub(super) fn new(
         state: Arc<RelayState>,
-        address: Address,
+        address: NodeAddress,
         partitions: Vec<Partition>,
     ) -> Self {
         Self {
@@ -94,7 +94,7 @@ impl NodeSubscriber {
         disconnected_since: &mut Option<Instant>,
     ) -> Result<Infallible, DisconnectReason> {
         let settings = self.state.redis.settings();
-        let connection = Line::open(settings, &self.address, CLIENT_NAME)
+        let connection = PubSubConnection::open(settings, &self.address, CLIENT_NAME)
             .await
             .map_err(|failure| failure.0)?;
         let mut session = Session::new(self, connection);
@@ -111,7 +111,7 @@ impl NodeSubscriber {
 
 struct Session<'a> {
     subscriber: &'a NodeSubscriber,
-    connection: Line,
+    connection: PubSubConnection,
     /// Commands about a channel without a confirmation yet. Replies come in the order of the commands: the last one
     /// counts.
     unconfirmed: HashMap<PaymentId, u32>,
@@ -131,7 +131,7 @@ enum Received {
 }
 
 impl<'a> Session<'a> {
-    fn new(subscriber: &'a NodeSubscriber, connection: Line) -> Self {
+    fn new(subscriber: &'a NodeSubscriber, connection: PubSubConnection) -> Self {
         Self {
             subscriber,
             connection,

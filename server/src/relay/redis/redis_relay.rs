@@ -13,7 +13,7 @@ use super::node_subscriber::NodeSubscriber;
 use super::relay_state::RelayState;
 use super::subscription_registry::{Subscription, SubscriptionRegistry};
 use crate::payment::PaymentId;
-use crate::redis::{Address, Partition, Redis, Script};
+use crate::redis::{NodeAddress, Partition, RedisClient, Script};
 use crate::relay::{Change, Relay, RelayError, RelayListener};
 
 /// How long a subscription may take; then it fails, and the watcher is asked to come back.
@@ -32,7 +32,7 @@ pub struct RedisRelay {
 
 impl RedisRelay {
     /// Begins to listen. Until a server is reached, none of its channels can be subscribed.
-    pub fn new(redis: Arc<Redis>, listener: Arc<dyn RelayListener>) -> Self {
+    pub fn new(redis: Arc<RedisClient>, listener: Arc<dyn RelayListener>) -> Self {
         let state = Arc::new(RelayState::new(redis, listener));
         let supervisor = tokio::spawn(supervise(Arc::clone(&state)));
         Self {
@@ -44,10 +44,11 @@ impl RedisRelay {
 
 /// One subscriber for each master, as long as it is a master and holds the same partitions.
 async fn supervise(state: Arc<RelayState>) {
-    let mut subscribers: HashMap<Address, (Vec<Partition>, AbortOnDropHandle<()>)> = HashMap::new();
+    let mut subscribers: HashMap<NodeAddress, (Vec<Partition>, AbortOnDropHandle<()>)> =
+        HashMap::new();
     let mut owners = state.redis.owners();
     loop {
-        let mut masters: HashMap<Address, Vec<Partition>> = HashMap::new();
+        let mut masters: HashMap<NodeAddress, Vec<Partition>> = HashMap::new();
         // One snapshot: what changes from here on is seen in the next round.
         let now = Arc::clone(&owners.borrow_and_update());
         for partition in Partition::all() {
@@ -58,7 +59,7 @@ async fn supervise(state: Arc<RelayState>) {
                     .detach(&[partition], "no server holds its part of the data"),
             }
         }
-        let unchanged = |address: &Address, partitions: &Vec<Partition>| {
+        let unchanged = |address: &NodeAddress, partitions: &Vec<Partition>| {
             masters.get(address) == Some(partitions)
         };
         for (_, (partitions, subscriber)) in

@@ -6,12 +6,12 @@ use std::sync::{Arc, Mutex, PoisonError};
 use tokio::sync::watch;
 
 use super::subscription_registry::SubscriptionRegistry;
-use crate::redis::{Partition, Redis};
+use crate::redis::{Partition, RedisClient};
 use crate::relay::RelayListener;
 use crate::store::redis::keys;
 
 pub(super) struct RelayState {
-    pub(super) redis: Arc<Redis>,
+    pub(super) redis: Arc<RedisClient>,
     pub(super) listener: Arc<dyn RelayListener>,
     pub(super) registry: SubscriptionRegistry,
     pub(super) commands: CommandNames,
@@ -30,7 +30,7 @@ pub(super) struct CommandNames {
 }
 
 impl RelayState {
-    pub(super) fn new(redis: Arc<Redis>, listener: Arc<dyn RelayListener>) -> Self {
+    pub(super) fn new(redis: Arc<RedisClient>, listener: Arc<dyn RelayListener>) -> Self {
         let commands = match redis.publish_command() {
             "SPUBLISH" => CommandNames {
                 subscribe: "SSUBSCRIBE",

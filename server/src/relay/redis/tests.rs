@@ -12,21 +12,21 @@ use tokio::time::timeout;
 use super::redis_relay::PUBLISH;
 use super::*;
 use crate::payment::PaymentId;
-use crate::redis::{Partition, Redis};
-use crate::redis::{Settings, Topology};
+use crate::redis::{Partition, RedisClient};
+use crate::redis::{RedisSettings, Topology};
 use crate::relay::suite::{self, DEADLINE, Heard, Stage, listener, relay_suite};
 use crate::relay::{Change, Relay};
 use crate::store::redis::change;
 
 struct Instance {
-    redis: Arc<Redis>,
+    redis: Arc<RedisClient>,
     relay: Arc<RedisRelay>,
     heard: Heard,
 }
 
 impl Instance {
-    async fn start(settings: Settings) -> Self {
-        let redis = Redis::open(&settings).await.expect("routes");
+    async fn start(settings: RedisSettings) -> Self {
+        let redis = RedisClient::open(&settings).await.expect("routes");
         let (listener, heard) = listener();
         let instance = Self {
             relay: Arc::new(RedisRelay::new(Arc::clone(&redis), listener)),
@@ -76,17 +76,17 @@ impl Instance {
     }
 }
 
-fn standalone(server: &RedisServer) -> Settings {
-    Settings::new(Topology::Standalone(server.address().into()))
+fn standalone(server: &RedisServer) -> RedisSettings {
+    RedisSettings::new(Topology::Standalone(server.address().into()))
 }
 
-fn cluster(cluster: &RedisCluster) -> Settings {
+fn cluster(cluster: &RedisCluster) -> RedisSettings {
     let nodes = cluster.nodes.iter().map(|node| node.address().into());
-    Settings::new(Topology::Cluster(nodes.collect()))
+    RedisSettings::new(Topology::Cluster(nodes.collect()))
 }
 
 /// As the store's scripts publish it.
-async fn publish(redis: Arc<Redis>, change: Change) {
+async fn publish(redis: Arc<RedisClient>, change: Change) {
     let call = PUBLISH
         .call()
         .key(change::channel(&change.payment_id))
@@ -101,7 +101,7 @@ async fn publish(redis: Arc<Redis>, change: Change) {
 }
 
 /// Three instances for the suite, on a medium of their own.
-async fn stage(settings: Settings, medium: impl Any + Send) -> Stage {
+async fn stage(settings: RedisSettings, medium: impl Any + Send) -> Stage {
     let mut instances = Vec::new();
     for _ in 0..3 {
         let Instance {

@@ -6,7 +6,7 @@ use super::redis_store::RedisStore;
 use super::replies::{read, unavailable};
 use super::{keys, scripts};
 use crate::payment::PaymentId;
-use crate::redis::{Call, PARTITIONS, Partition, Script};
+use crate::redis::{PARTITIONS, Partition, Script, ScriptCall};
 use crate::store::StoreError;
 
 static FIELDS: LazyLock<Script> =
@@ -60,7 +60,7 @@ pub(super) async fn of_payments(
     Ok(found)
 }
 
-fn asking_for(fields: &[&str]) -> Call {
+fn asking_for(fields: &[&str]) -> ScriptCall {
     fields
         .iter()
         .fold(FIELDS.call(), |call, field| call.arg(*field))

@@ -11,7 +11,7 @@ use super::redis_store::{RedisStore, ms};
 use super::replies::{self, read, unavailable};
 use super::{keys, scripts, timeline};
 use crate::payment::{JobKind, PaymentId, Priority, Timestamp};
-use crate::redis::{Call, Failure, Partition, Script};
+use crate::redis::{CallError, Partition, Script, ScriptCall};
 use crate::store::{JobAttempt, JobQueue, JobResult, LeasedJob, StoreError};
 
 static DUE: LazyLock<Script> = LazyLock::new(|| scripts::script(include_str!("scripts/due.lua")));
@@ -110,11 +110,11 @@ impl JobQueue for RedisStore {
 #[derive(Default)]
 struct Failing {
     partitions: BTreeSet<Partition>,
-    why: Option<Failure>,
+    why: Option<CallError>,
 }
 
 impl Failing {
-    fn add(&mut self, partition: Partition, why: Failure) {
+    fn add(&mut self, partition: Partition, why: CallError) {
         self.partitions.insert(partition);
         self.why = Some(why);
     }
@@ -223,7 +223,7 @@ pub(super) fn leasing(
     lease: Duration,
     partition: Partition,
     wanted: &[Wanted],
-) -> Call {
+) -> ScriptCall {
     let call = with_queues(LEASE.call(), partition, kind)
         .arg(store.clock.argument(now))
         .arg(kind.as_str())

@@ -3,14 +3,14 @@
 use super::redis_store::{RedisStore, ms};
 use super::{change, keys};
 use crate::payment::{JobKind, PaymentId, Priority};
-use crate::redis::{Call, Partition, Script};
+use crate::redis::{Partition, Script, ScriptCall};
 
 /// A call of a script that writes a payment, with its first four keys and five arguments.
 pub(super) fn writing(
     store: &RedisStore,
     script: &'static Script,
     id: &PaymentId,
-) -> (Partition, Call) {
+) -> (Partition, ScriptCall) {
     let call = script
         .call()
         .key(keys::payment(id))
@@ -34,7 +34,7 @@ pub(super) fn priorities(kind: JobKind) -> &'static [Priority] {
 }
 
 /// With the keys of a kind's queues.
-pub(super) fn with_queues(call: Call, partition: Partition, kind: JobKind) -> Call {
+pub(super) fn with_queues(call: ScriptCall, partition: Partition, kind: JobKind) -> ScriptCall {
     let priorities = priorities(kind).iter();
     priorities.fold(call, |call, priority| {
         call.key(keys::job_queue(partition, kind, *priority))

@@ -15,7 +15,7 @@ use crate::payment::{
     AccountName, Amount, Currency, Intent, JobKind, MerchantUrls, Observation, Payment, PaymentId,
     PaymentReference, PaymentState, PaymentTerms, StatusReason, Version,
 };
-use crate::redis::{Call, Partition, Script, Value};
+use crate::redis::{Partition, Script, ScriptCall, Value};
 use crate::store::{
     Outcome, PaymentReader, PaymentStore, StoreError, StoredNotification, TimelineEntry,
 };
@@ -114,7 +114,7 @@ impl PaymentStore for RedisStore {
     }
 }
 
-fn creating(store: &RedisStore, payment: &Payment) -> (Partition, Call) {
+fn creating(store: &RedisStore, payment: &Payment) -> (Partition, ScriptCall) {
     let (partition, call) = writing(store, &CREATE, &payment.id);
     let call = with_queues(call, partition, JobKind::Check);
     let state = &payment.state;
@@ -150,7 +150,11 @@ fn creating(store: &RedisStore, payment: &Payment) -> (Partition, Call) {
     (partition, call)
 }
 
-fn observing(store: &RedisStore, id: &PaymentId, observation: &Observation) -> (Partition, Call) {
+fn observing(
+    store: &RedisStore,
+    id: &PaymentId,
+    observation: &Observation,
+) -> (Partition, ScriptCall) {
     let (partition, call) = writing(store, &OBSERVE, id);
     let call = with_queues(call, partition, JobKind::Delivery);
     let mut call = with_queues(call, partition, JobKind::Check)

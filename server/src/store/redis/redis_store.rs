@@ -10,7 +10,7 @@ use super::replies::{read, unavailable};
 use super::retention::Retention;
 use super::schema;
 use crate::payment::Timestamp;
-use crate::redis::{Call, Partition, Redis};
+use crate::redis::{Partition, RedisClient, ScriptCall};
 use crate::store::StoreError;
 
 /// The most final payments whose references expire at once; see [`retention`](super::retention).
@@ -18,7 +18,7 @@ const REFERENCES_AT_ONCE: usize = 256;
 
 #[derive(Debug)]
 pub struct RedisStore {
-    pub(super) redis: Arc<Redis>,
+    pub(super) redis: Arc<RedisClient>,
     pub(super) clock: Clock,
     pub(super) retention: Retention,
     pub(super) expiring: Arc<Semaphore>,
@@ -36,7 +36,7 @@ pub(super) enum Clock {
 
 impl RedisStore {
     /// Refuses what a newer chasqui has written.
-    pub async fn open(redis: Arc<Redis>, retention: Retention) -> Result<Self, StoreError> {
+    pub async fn open(redis: Arc<RedisClient>, retention: Retention) -> Result<Self, StoreError> {
         schema::check(&redis).await?;
         Ok(Self {
             redis,
@@ -50,7 +50,7 @@ impl RedisStore {
     pub(super) async fn run<T: FromRedisValue>(
         &self,
         partition: Partition,
-        call: &Call,
+        call: &ScriptCall,
     ) -> Result<T, StoreError> {
         let reply = self.redis.run(partition, call).await;
         read(reply.map_err(unavailable)?)
@@ -60,7 +60,7 @@ impl RedisStore {
     pub(super) async fn run_durably<T: FromRedisValue>(
         &self,
         partition: Partition,
-        call: &Call,
+        call: &ScriptCall,
     ) -> Result<T, StoreError> {
         let reply = self.redis.run_durably(partition, call).await;
         read(reply.map_err(unavailable)?)

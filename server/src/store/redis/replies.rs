@@ -5,10 +5,10 @@ use std::str::FromStr;
 use ::redis::{FromRedisValue, from_redis_value};
 
 use crate::payment::{PaymentId, Timestamp, Verdict};
-use crate::redis::{Failure, Value};
+use crate::redis::{CallError, Value};
 use crate::store::StoreError;
 
-pub(super) fn unavailable(failure: Failure) -> StoreError {
+pub(super) fn unavailable(failure: CallError) -> StoreError {
     StoreError::Unavailable(failure.0)
 }
 

@@ -4,7 +4,7 @@ use std::sync::LazyLock;
 
 use super::replies::{read, unavailable};
 use super::{keys, scripts};
-use crate::redis::{Redis, Script};
+use crate::redis::{RedisClient, Script};
 use crate::store::StoreError;
 
 static SCHEMA: LazyLock<Script> =
@@ -16,7 +16,7 @@ const VERSION: u32 = 2;
 
 /// Marks a Redis that has no version yet, or an older one, as of today's: older instances refuse to start on it. Waits for
 /// no replica: a gateway must be able to start while there is none, and the next one to open it marks it again.
-pub(super) async fn check(redis: &Redis) -> Result<(), StoreError> {
+pub(super) async fn check(redis: &RedisClient) -> Result<(), StoreError> {
     let (partition, key) = keys::schema_version();
     let call = SCHEMA.call().key(key).arg(VERSION);
     let found: u32 = read(redis.run(partition, &call).await.map_err(unavailable)?)?;

@@ -108,7 +108,7 @@ async fn what_an_older_chasqui_wrote_is_taken_up_and_what_a_newer_one_wrote_is_r
     }
 
     server.command(&["SET", &version, "3"]).await;
-    let redis = Redis::open(&settings).await.expect("reachable");
+    let redis = RedisClient::open(&settings).await.expect("reachable");
     let error = RedisStore::open(redis, RETENTION).await;
     let text = error.expect_err("newer").to_string();
     assert!(text.contains("newer chasqui"), "{text}");
