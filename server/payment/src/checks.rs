@@ -23,8 +23,11 @@ const AFTER_EXPIRY: [Duration; 3] = [Duration::ZERO, HOUR, Duration::from_secs(3
 /// So many daily checks follow. After the last nothing is planned any more.
 const DAYS_AFTER_EXPIRY: u32 = 10;
 
+/// How long Khipu is asked after a payment expired.
+pub const CHECKED_AFTER_EXPIRY: Duration = DAY.saturating_mul(DAYS_AFTER_EXPIRY);
+
 /// Where Khipu did not say until when a payment can be paid.
-const USUAL_TERM: Duration = DAY;
+pub const USUAL_TERM: Duration = DAY;
 
 /// While the payer is back or Khipu is verifying: the first check after that began, and the longest between two.
 const FIRST_WHILE_AWAITED: Duration = Duration::from_secs(30);

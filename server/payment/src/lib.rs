@@ -12,7 +12,7 @@ mod status;
 mod timestamp;
 
 pub use amount::{Amount, Currency, InvalidAmount, InvalidCurrency};
-pub use checks::{CheckPlan, retry};
+pub use checks::{CHECKED_AFTER_EXPIRY, CheckPlan, USUAL_TERM, retry};
 pub use id::{AccountName, InvalidId, PaymentId, PaymentReference};
 pub use observation::{JobKind, NewJob, Notification, Observation, Priority, Source, Verdict};
 pub use secret::Secret;

@@ -9,27 +9,27 @@ use tokio::time::{Instant, sleep};
 
 use super::AppError;
 use crate::config::{RedisConfig, Storage};
-use crate::redis::{Failure, Redis};
+use crate::redis::{CallError, RedisClient};
 use crate::relay::redis::RedisRelay;
 use crate::relay::{LocalRelay, Relay, RelayListener};
 use crate::store::Store;
-use crate::store::redis::preflight::{self, Finding};
+use crate::store::redis::preflight::{self, PreflightFinding};
 use crate::store::redis::{RedisStore, Retention};
 use crate::store::sqlite::{DatabaseLocation, SqliteStore};
 
 /// How long a Redis is waited for at start: one that starts beside us takes a moment, and one that is not there is better
 /// told to whoever started us than waited for in silence.
-const START_PATIENCE: Duration = Duration::from_secs(30);
+const START_TIMEOUT: Duration = Duration::from_secs(30);
 
 /// Between two attempts to reach it.
-const TRY_AGAIN: Duration = Duration::from_secs(1);
+const RETRY_PAUSE: Duration = Duration::from_secs(1);
 
 /// A store, and how its changes reach other instances.
 pub(crate) struct Opened {
     pub(crate) store: Arc<dyn Store>,
     /// Ready, with the reason, when the store will not work again in this process.
     pub(super) failed: BoxFuture<'static, String>,
-    redis: Option<Arc<Redis>>,
+    redis: Option<Arc<RedisClient>>,
 }
 
 impl Opened {
@@ -48,7 +48,7 @@ pub(super) async fn open(storage: &Storage) -> Result<Opened, AppError> {
         Storage::File(path) => return sqlite(&DatabaseLocation::File(path.clone())),
         Storage::Redis(config) => config,
     };
-    let deadline = Instant::now() + START_PATIENCE;
+    let deadline = Instant::now() + START_TIMEOUT;
     loop {
         match try_open(config).await {
             Ok((opened, findings)) => {
@@ -57,9 +57,9 @@ pub(super) async fn open(storage: &Storage) -> Result<Opened, AppError> {
                 }
                 return Ok(opened);
             }
-            Err(AppError::Redis(why)) if Instant::now() + TRY_AGAIN < deadline => {
+            Err(AppError::Redis(why)) if Instant::now() + RETRY_PAUSE < deadline => {
                 tracing::warn!(why, "waiting for redis");
-                sleep(TRY_AGAIN).await;
+                sleep(RETRY_PAUSE).await;
             }
             Err(error) => return Err(error),
         }
@@ -67,7 +67,9 @@ pub(super) async fn open(storage: &Storage) -> Result<Opened, AppError> {
 }
 
 /// Once, without waiting: for whoever only wants to know. What is not as it should be comes beside it.
-pub(crate) async fn open_now(storage: &Storage) -> Result<(Opened, Vec<Finding>), AppError> {
+pub(crate) async fn open_now(
+    storage: &Storage,
+) -> Result<(Opened, Vec<PreflightFinding>), AppError> {
     let config = match storage {
         Storage::Memory => return Ok((sqlite(&DatabaseLocation::Memory)?, Vec::new())),
         Storage::File(path) => {
@@ -79,9 +81,9 @@ pub(crate) async fn open_now(storage: &Storage) -> Result<(Opened, Vec<Finding>)
 }
 
 /// Once. `AppError::Redis` may pass; another error will not.
-async fn try_open(config: &RedisConfig) -> Result<(Opened, Vec<Finding>), AppError> {
-    let away = |failure: Failure| AppError::Redis(failure.0);
-    let redis = Redis::open(&config.settings).await.map_err(away)?;
+async fn try_open(config: &RedisConfig) -> Result<(Opened, Vec<PreflightFinding>), AppError> {
+    let away = |failure: CallError| AppError::Redis(failure.0);
+    let redis = RedisClient::open(&config.settings).await.map_err(away)?;
     let findings = preflight::examine(&redis, config.accept_data_loss)
         .await
         .map_err(away)?;
@@ -102,7 +104,7 @@ async fn try_open(config: &RedisConfig) -> Result<(Opened, Vec<Finding>), AppErr
     Ok((opened, findings))
 }
 
-fn refuse(findings: &[Finding]) -> Result<(), AppError> {
+fn refuse(findings: &[PreflightFinding]) -> Result<(), AppError> {
     let fatal: Vec<&str> = findings
         .iter()
         .filter(|finding| finding.is_fatal)

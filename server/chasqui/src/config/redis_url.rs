@@ -6,7 +6,7 @@ use std::collections::HashSet;
 use std::net::Ipv6Addr;
 
 use crate::account::Secret;
-use crate::redis::{Address, Topology};
+use crate::redis::{NodeAddress, Topology};
 
 const REDIS_PORT: u16 = 6379;
 const SENTINEL_PORT: u16 = 26379;
@@ -161,7 +161,7 @@ fn place(
 }
 
 /// One at least, each once.
-fn addresses(hosts: &str, default_port: u16) -> Result<Vec<Address>, &'static str> {
+fn addresses(hosts: &str, default_port: u16) -> Result<Vec<NodeAddress>, &'static str> {
     let mut seen = HashSet::new();
     let mut addresses = Vec::new();
     for host in hosts.split(',') {
@@ -174,7 +174,7 @@ fn addresses(hosts: &str, default_port: u16) -> Result<Vec<Address>, &'static st
     Ok(addresses)
 }
 
-fn address(text: &str, default_port: u16) -> Result<Address, &'static str> {
+fn address(text: &str, default_port: u16) -> Result<NodeAddress, &'static str> {
     const BAD_PORT: &str = "has a port that is not a number from 1 to 65535";
     if text.is_empty() {
         return Err("has an empty host");
@@ -214,7 +214,7 @@ fn address(text: &str, default_port: u16) -> Result<Address, &'static str> {
             .filter(|port| *port != 0)
             .ok_or(BAD_PORT)?,
     };
-    Ok(Address { host, port })
+    Ok(NodeAddress { host, port })
 }
 
 /// Digits alone: `u32`'s own reading takes a plus sign too.
@@ -241,8 +241,8 @@ mod tests {
     use super::*;
     use proptest::prelude::*;
 
-    fn at(host: &str, port: u16) -> Address {
-        Address {
+    fn at(host: &str, port: u16) -> NodeAddress {
+        NodeAddress {
             host: host.into(),
             port,
         }
@@ -380,7 +380,7 @@ mod tests {
 
         #[test]
         fn an_address_survives_its_text_form(host in prop_oneof!["[a-z0-9][a-z0-9.-]{0,20}", any::<Ipv6Addr>().prop_map(|ip| ip.to_string())], port in 1u16..) {
-            let address = Address { host, port };
+            let address = NodeAddress { host, port };
             let url = parse(&format!("redis://{address}")).expect("valid");
             prop_assert_eq!(url.topology, Topology::Standalone(address));
         }

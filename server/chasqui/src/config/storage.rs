@@ -10,7 +10,7 @@ use super::duration::Span;
 use super::problem::{Problem, Problems};
 use super::redis_url::{self, RedisUrl};
 use crate::account::Secret;
-use crate::redis::{Address, Credentials, Settings, Topology};
+use crate::redis::{Credentials, NodeAddress, RedisSettings, Topology};
 
 const DAY: Duration = Duration::from_secs(24 * 3600);
 
@@ -33,7 +33,7 @@ pub enum Storage {
 /// What `[storage]` says about a Redis, checked.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct RedisConfig {
-    pub settings: Settings,
+    pub settings: RedisSettings,
     /// How long a final payment is kept.
     pub retention: Duration,
     /// How long a notification's bytes are kept once its delivery is done.
@@ -148,7 +148,7 @@ impl RawStorage {
             password: password.expose().to_owned(),
         });
         Some(RedisConfig {
-            settings: Settings {
+            settings: RedisSettings {
                 topology: url.topology,
                 tls: url.tls,
                 ca_file: self.ca_file.clone(),
@@ -305,7 +305,7 @@ fn is_on_this_machine(topology: &Topology) -> bool {
         Topology::Sentinel { sentinels, .. } => sentinels,
         Topology::Cluster(nodes) => nodes,
     };
-    addresses.iter().all(Address::is_loopback)
+    addresses.iter().all(NodeAddress::is_loopback)
 }
 
 #[cfg(test)]

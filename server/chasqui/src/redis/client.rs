@@ -1,116 +1,272 @@
-//! How one server is connected to: credentials, TLS, and the socket's own settings.
+//! One installation of Redis: a call goes to the server that holds its partition, and follows it when it moves.
 
+use std::sync::Arc;
 use std::time::Duration;
 
-use ::redis::io::tcp::TcpSettings;
-use ::redis::{
-    AsyncConnectionConfig, Client, ConnectionAddr, IntoConnectionInfo, RedisConnectionInfo,
-    TlsCertificates,
-};
+use ::redis::{Cmd, Value};
+use dashmap::DashMap;
+use tokio::sync::watch;
+use tokio::time::{Instant, sleep, timeout_at};
 
-use super::{Address, Credentials, Failure, Settings};
+use super::connector::Connector;
+use super::error::{CallError, CommandError};
+use super::node::Node;
+use super::partition::Partition;
+use super::quorum::Quorum;
+use super::routing_table::{Owners, RoutingTable};
+use super::script::ScriptCall;
+use super::settings::{NodeAddress, RedisSettings, Topology};
 
-/// From nothing to an answered handshake.
-pub(super) const CONNECT_TIMEOUT: Duration = Duration::from_millis(1500);
+/// How long one command may take; then its connection is given up.
+const RESPONSE_TIMEOUT: Duration = Duration::from_secs(2);
 
-/// A connection on which nothing is said is tried after this long.
-pub(super) const KEEPALIVE: Duration = Duration::from_secs(15);
+/// How long a call may take with all its detours; then the caller hears that Redis is not available.
+pub const CALL_TIMEOUT: Duration = Duration::from_secs(3);
 
-/// Bytes that nobody acknowledges end a connection. A server that is frozen still acknowledges; that is found by waiting
-/// for answers.
-const UNACKNOWLEDGED: Duration = Duration::from_secs(5);
+/// Before a call is tried again: a failover takes seconds, a moved slot nothing.
+const RETRY_PAUSE: Duration = Duration::from_millis(50);
 
-/// Makes clients of any server of one installation.
-#[derive(Debug, Clone)]
-pub(super) struct Clients {
-    tls: bool,
-    ca: Option<Vec<u8>>,
-    credentials: Option<Credentials>,
-    database: u32,
+/// Redirections that are followed at once; a cluster that sends us round and round is not settled.
+const MAX_REDIRECTIONS: u32 = 5;
+
+/// One installation of Redis. Connections are made as they are needed.
+#[derive(Debug)]
+pub struct RedisClient {
+    settings: RedisSettings,
+    clients: Connector,
+    routes: RoutingTable,
+    nodes: DashMap<NodeAddress, Arc<Server>>,
 }
 
-impl Clients {
-    /// Of the servers that keep data.
-    pub(super) fn of_nodes(settings: &Settings) -> Result<Self, Failure> {
-        Ok(Self {
-            tls: settings.tls,
-            ca: read_ca(settings)?,
-            credentials: settings.credentials.clone(),
-            database: settings.database,
-        })
+/// A server that holds partitions, and the ways to it.
+#[derive(Debug)]
+struct Server {
+    node: Arc<Node>,
+    /// Where replicas are asked; else writes go the same way as everything.
+    quorum: Option<Quorum>,
+}
+
+/// Whether a call's effect must have reached the replicas.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Durability {
+    Done,
+    Durable,
+}
+
+impl RedisClient {
+    /// Finds out who holds what. No server that holds data need be there yet.
+    pub async fn open(settings: &RedisSettings) -> Result<Arc<Self>, CallError> {
+        Ok(Arc::new(Self {
+            clients: Connector::for_nodes(settings)?,
+            routes: RoutingTable::open(settings).await?,
+            settings: settings.clone(),
+            nodes: DashMap::new(),
+        }))
     }
 
-    /// Of the sentinels, which have credentials of their own and no databases.
-    pub(super) fn of_sentinels(settings: &Settings) -> Result<Self, Failure> {
-        Ok(Self {
-            credentials: settings.sentinel_credentials.clone(),
-            database: 0,
-            ..Self::of_nodes(settings)?
-        })
+    pub fn settings(&self) -> &RedisSettings {
+        &self.settings
     }
 
-    pub(super) fn client(&self, address: &Address) -> Result<Client, Failure> {
-        let host = address.host.clone();
-        let addr = match self.tls {
-            true => ConnectionAddr::TcpTls {
-                host,
-                port: address.port,
-                insecure: false,
-                tls_params: None,
-            },
-            false => ConnectionAddr::Tcp(host, address.port),
-        };
-        let mut login = RedisConnectionInfo::default()
-            .set_db(i64::from(self.database))
-            .set_lib_name("chasqui", env!("CARGO_PKG_VERSION"));
-        if let Some(Credentials { username, password }) = &self.credentials {
-            login = login.set_password(password);
-            if let Some(username) = username {
-                login = login.set_username(username);
+    /// `PUBLISH`, or `SPUBLISH` on a cluster: what a script tells its partition's subscribers by.
+    pub fn publish_command(&self) -> &'static str {
+        match self.settings.topology {
+            Topology::Cluster(_) => "SPUBLISH",
+            _ => "PUBLISH",
+        }
+    }
+
+    /// Who holds each partition now, and told when that changes.
+    pub fn owners(&self) -> watch::Receiver<Owners> {
+        self.routes.watch()
+    }
+
+    /// Has the owners looked up again at once: something was not where it should be.
+    pub fn refresh_owners(&self) {
+        self.routes.refresh();
+    }
+
+    /// Runs a script where the partition lives.
+    pub async fn run(&self, partition: Partition, call: &ScriptCall) -> Result<Value, CallError> {
+        self.call(partition, call, Durability::Done).await
+    }
+
+    /// The same; `Ok` once as many replicas as the settings ask for have it too.
+    pub async fn run_durably(
+        &self,
+        partition: Partition,
+        call: &ScriptCall,
+    ) -> Result<Value, CallError> {
+        self.call(partition, call, Durability::Durable).await
+    }
+
+    /// Runs one call on each of many partitions, all under way at once; the results come in the order of the calls.
+    pub async fn run_all(
+        &self,
+        calls: &[(Partition, ScriptCall)],
+    ) -> Vec<Result<Value, CallError>> {
+        self.call_all(calls, Durability::Done).await
+    }
+
+    /// The same; each `Ok` once the replicas have it too.
+    pub async fn run_all_durably(
+        &self,
+        calls: &[(Partition, ScriptCall)],
+    ) -> Vec<Result<Value, CallError>> {
+        self.call_all(calls, Durability::Durable).await
+    }
+
+    async fn call_all(
+        &self,
+        calls: &[(Partition, ScriptCall)],
+        promise: Durability,
+    ) -> Vec<Result<Value, CallError>> {
+        let calls = calls
+            .iter()
+            .map(|(partition, call)| self.call(*partition, call, promise));
+        futures_util::future::join_all(calls).await
+    }
+
+    /// The servers that hold partitions now, each once.
+    pub fn masters(&self) -> Vec<NodeAddress> {
+        let owners = self.routes.watch();
+        let owners = owners.borrow().iter().flatten().cloned().collect();
+        let masters: std::collections::BTreeSet<_> = owners;
+        masters.into_iter().collect()
+    }
+
+    /// One command to one server, whatever it holds. `None`: the server refuses the command.
+    pub async fn ask(
+        &self,
+        address: &NodeAddress,
+        question: &Cmd,
+    ) -> Result<Option<Value>, CallError> {
+        let server = self.server(address.clone())?;
+        match server.node.send(question).await {
+            Ok(value) => Ok(Some(value)),
+            Err(CommandError::Refused(_)) => Ok(None),
+            Err(trouble) => Err(CallError(trouble.text())),
+        }
+    }
+
+    /// Every call may be repeated: whoever wrote its script saw to that.
+    async fn call(
+        &self,
+        partition: Partition,
+        call: &ScriptCall,
+        promise: Durability,
+    ) -> Result<Value, CallError> {
+        let deadline = Instant::now() + CALL_TIMEOUT;
+        let mut command = call.by_hash();
+        let mut target = None;
+        let mut is_asking = false;
+        let mut redirections = 0;
+        loop {
+            let server = match target.take().or_else(|| self.routes.owner(partition)) {
+                Some(address) => self.server(address)?,
+                None => {
+                    self.routes.refresh();
+                    again(deadline, "no server holds its part of the data").await?;
+                    continue;
+                }
+            };
+            let sent = server.send(&command, is_asking, promise);
+            let trouble = match timeout_at(deadline, sent).await {
+                Ok(Ok(value)) => return Ok(value),
+                Ok(Err(trouble)) => trouble,
+                Err(_) => return Err(CallError(CommandError::TimedOut.text())),
+            };
+            let was_asking = std::mem::take(&mut is_asking);
+            match trouble {
+                CommandError::NoScript => {
+                    command = call.by_text();
+                    target = Some(server.node.address.clone());
+                    is_asking = was_asking;
+                }
+                CommandError::Moved(address) if redirections < MAX_REDIRECTIONS => {
+                    self.routes.refresh();
+                    target = Some(address);
+                    redirections += 1;
+                }
+                CommandError::Ask(address) if redirections < MAX_REDIRECTIONS => {
+                    target = Some(address);
+                    is_asking = true;
+                    redirections += 1;
+                }
+                CommandError::Refused(why) => return Err(CallError(why)),
+                CommandError::TimedOut | CommandError::Gone(_) | CommandError::Unreplicated(_) => {
+                    self.routes.refresh();
+                    return Err(CallError(trouble.text()));
+                }
+                _ => {
+                    self.routes.refresh();
+                    again(deadline, &trouble.text()).await?;
+                    redirections = 0;
+                }
             }
         }
-        let socket = TcpSettings::default()
-            .set_nodelay(true)
-            .set_keepalive(socket2::TcpKeepalive::new().with_time(KEEPALIVE))
-            .set_user_timeout(UNACKNOWLEDGED);
-        let info = addr
-            .into_connection_info()
-            .map_err(|error| Failure(error.to_string()))?
-            .set_redis_settings(login)
-            .set_tcp_settings(socket);
-        match self.tls {
-            true => Client::build_with_tls(
-                info,
-                TlsCertificates {
-                    client_tls: None,
-                    root_cert: self.ca.clone(),
-                },
-            ),
-            false => Client::open(info),
+    }
+
+    fn server(&self, address: NodeAddress) -> Result<Arc<Server>, CallError> {
+        if let Some(server) = self.nodes.get(&address) {
+            return Ok(Arc::clone(&server));
         }
-        .map_err(|error| Failure(error.to_string()))
+        // Servers that hold nothing any more are forgotten when another comes.
+        let owners = self.routes.watch();
+        self.nodes
+            .retain(|known, _| owners.borrow().iter().flatten().any(|owner| owner == known));
+        let server = Arc::new(self.reach(&address)?);
+        Ok(Arc::clone(&self.nodes.entry(address).or_insert(server)))
+    }
+
+    fn reach(&self, address: &NodeAddress) -> Result<Server, CallError> {
+        let node = |response| -> Result<_, CallError> {
+            let client = self.clients.client(address)?;
+            Ok(Arc::new(Node::new(address.clone(), client, response)))
+        };
+        let RedisSettings {
+            wait_replicas,
+            wait_timeout,
+            ..
+        } = self.settings;
+        let quorum = match wait_replicas {
+            0 => None,
+            replicas => Some(Quorum::new(
+                node(RESPONSE_TIMEOUT + wait_timeout)?,
+                replicas,
+                wait_timeout,
+            )),
+        };
+        Ok(Server {
+            node: node(RESPONSE_TIMEOUT)?,
+            quorum,
+        })
     }
 }
 
-/// Answers that take longer than `response` are given up.
-pub(super) fn connection_config(response: Duration) -> AsyncConnectionConfig {
-    AsyncConnectionConfig::new()
-        .set_connection_timeout(Some(CONNECT_TIMEOUT))
-        .set_response_timeout(Some(response))
-        .set_pipeline_buffer_size(1024)
+impl Server {
+    async fn send(
+        &self,
+        command: &Cmd,
+        is_asking: bool,
+        promise: Durability,
+    ) -> Result<Value, CommandError> {
+        match &self.quorum {
+            Some(quorum) if promise == Durability::Durable => {
+                quorum.send(command.clone(), is_asking).await
+            }
+            _ if is_asking => self.node.send_asking(command).await,
+            _ => self.node.send(command).await,
+        }
+    }
 }
 
-pub(super) fn read_ca(settings: &Settings) -> Result<Option<Vec<u8>>, Failure> {
-    settings
-        .ca_file
-        .as_ref()
-        .map(|path| {
-            std::fs::read(path).map_err(|error| {
-                Failure(format!(
-                    "the CA file {} cannot be read: {error}",
-                    path.display()
-                ))
-            })
-        })
-        .transpose()
+/// Waits a little before the next attempt; no longer than the caller has time for.
+async fn again(deadline: Instant, why: &str) -> Result<(), CallError> {
+    let pause = RETRY_PAUSE.mul_f64(0.5 + rand::random::<f64>());
+    if Instant::now() + pause >= deadline {
+        return Err(CallError(why.to_owned()));
+    }
+    sleep(pause).await;
+    Ok(())
 }

@@ -11,9 +11,10 @@ use ::redis::aio::MultiplexedConnection;
 use ::redis::{AsyncConnectionConfig, Client, Cmd, Pipeline, RedisResult, Value, cmd};
 use tokio::time::{Instant, timeout};
 
-use super::client::{CONNECT_TIMEOUT, connection_config};
-use super::trouble::Trouble;
-use super::{Address, backoff};
+use super::backoff::backoff;
+use super::connector::{CONNECT_TIMEOUT, connection_config};
+use super::error::CommandError;
+use super::settings::NodeAddress;
 
 /// After this long without a connection nobody is made to wait for one.
 const PATIENCE: Duration = Duration::from_secs(3);
@@ -22,7 +23,7 @@ const PATIENCE: Duration = Duration::from_secs(3);
 const LONGEST_PAUSE: Duration = Duration::from_secs(1);
 
 pub(super) struct Node {
-    pub(super) address: Address,
+    pub(super) address: NodeAddress,
     client: Client,
     config: AsyncConnectionConfig,
     link: Mutex<Link>,
@@ -48,7 +49,7 @@ struct Down {
 
 impl Node {
     /// A command that is not answered within `response_timeout` gives up its connection.
-    pub(super) fn new(address: Address, client: Client, response_timeout: Duration) -> Self {
+    pub(super) fn new(address: NodeAddress, client: Client, response_timeout: Duration) -> Self {
         Self {
             address,
             client,
@@ -58,63 +59,63 @@ impl Node {
         }
     }
 
-    pub(super) async fn send(&self, command: &Cmd) -> Result<Value, Trouble> {
+    pub(super) async fn send(&self, command: &Cmd) -> Result<Value, CommandError> {
         let (generation, mut connection) = self.connection().await?;
         let answer = command.query_async(&mut connection).await;
-        self.judged(generation, answer)
+        self.classified(generation, answer)
     }
 
     /// To a node that does not own the slot yet.
-    pub(super) async fn send_asking(&self, command: &Cmd) -> Result<Value, Trouble> {
+    pub(super) async fn send_asking(&self, command: &Cmd) -> Result<Value, CommandError> {
         let mut pipeline = Pipeline::with_capacity(2);
         pipeline.add_command(cmd("ASKING")).ignore();
         pipeline.add_command(command.clone());
         let mut answers = self.send_together(&mut pipeline).await?;
         answers
             .pop()
-            .unwrap_or_else(|| Err(Trouble::Lost("redis answered nothing".into())))
+            .unwrap_or_else(|| Err(CommandError::Lost("redis answered nothing".into())))
     }
 
     /// In one go; each command has an answer of its own.
     pub(super) async fn send_together(
         &self,
         pipeline: &mut Pipeline,
-    ) -> Result<Vec<Result<Value, Trouble>>, Trouble> {
+    ) -> Result<Vec<Result<Value, CommandError>>, CommandError> {
         let (generation, mut connection) = self.connection().await?;
         let answers: RedisResult<Vec<RedisResult<Value>>> =
             pipeline.ignore_errors().query_async(&mut connection).await;
         match answers {
             Ok(answers) => Ok(answers
                 .into_iter()
-                .map(|answer| self.judged(generation, answer))
+                .map(|answer| self.classified(generation, answer))
                 .collect()),
-            Err(error) => self.judged(generation, Err(error)),
+            Err(error) => self.classified(generation, Err(error)),
         }
     }
 
-    fn judged<T>(&self, generation: u64, answer: RedisResult<T>) -> Result<T, Trouble> {
+    fn classified<T>(&self, generation: u64, answer: RedisResult<T>) -> Result<T, CommandError> {
         answer.map_err(|error| {
-            let trouble = Trouble::new(&error, &self.address);
-            if trouble.is_the_connections() {
-                self.give_up(generation);
+            let trouble = CommandError::new(&error, &self.address);
+            if trouble.breaks_connection() {
+                self.discard(generation);
             }
             trouble
         })
     }
 
-    fn give_up(&self, generation: u64) {
+    fn discard(&self, generation: u64) {
         let mut link = self.link();
         if link.generation == generation {
             link.connection = None;
         }
     }
 
-    async fn connection(&self) -> Result<(u64, MultiplexedConnection), Trouble> {
+    async fn connection(&self) -> Result<(u64, MultiplexedConnection), CommandError> {
         if let Some(connected) = self.connected()? {
             return Ok(connected);
         }
         let Ok(_turn) = timeout(CONNECT_TIMEOUT, self.connecting.lock()).await else {
-            return Err(Trouble::Unreachable(format!(
+            return Err(CommandError::Unreachable(format!(
                 "{} is not reached yet",
                 self.address
             )));
@@ -129,8 +130,8 @@ impl Node {
         // The client's own time-out does not cover all of the handshake.
         let connection = match timeout(CONNECT_TIMEOUT, attempt).await {
             Ok(Ok(connection)) => connection,
-            Ok(Err(error)) => return Err(self.missed(&error.to_string())),
-            Err(_) => return Err(self.missed("no answer")),
+            Ok(Err(error)) => return Err(self.connect_failed(&error.to_string())),
+            Err(_) => return Err(self.connect_failed("no answer")),
         };
         let mut link = self.link();
         if let Some(down) = link.down.take() {
@@ -141,7 +142,7 @@ impl Node {
         Ok((link.generation, connection))
     }
 
-    fn connected(&self) -> Result<Option<(u64, MultiplexedConnection)>, Trouble> {
+    fn connected(&self) -> Result<Option<(u64, MultiplexedConnection)>, CommandError> {
         let link = self.link();
         if let Some(connection) = &link.connection {
             return Ok(Some((link.generation, connection.clone())));
@@ -150,8 +151,8 @@ impl Node {
             Some(down) if Instant::now() < down.next_attempt => {
                 let reason = down.reason.clone();
                 Err(match down.since.elapsed() > PATIENCE {
-                    true => Trouble::Gone(reason),
-                    false => Trouble::Unreachable(reason),
+                    true => CommandError::Gone(reason),
+                    false => CommandError::Unreachable(reason),
                 })
             }
             _ => Ok(None),
@@ -159,7 +160,7 @@ impl Node {
     }
 
     /// An attempt to connect failed.
-    fn missed(&self, why: &str) -> Trouble {
+    fn connect_failed(&self, why: &str) -> CommandError {
         let now = Instant::now();
         let mut link = self.link();
         let mut down = link.down.take().unwrap_or_else(|| {
@@ -175,8 +176,8 @@ impl Node {
         down.next_attempt = now + backoff(down.attempts, LONGEST_PAUSE);
         down.attempts = down.attempts.saturating_add(1);
         let trouble = match down.since.elapsed() > PATIENCE {
-            true => Trouble::Gone(down.reason.clone()),
-            false => Trouble::Unreachable(down.reason.clone()),
+            true => CommandError::Gone(down.reason.clone()),
+            false => CommandError::Unreachable(down.reason.clone()),
         };
         link.down = Some(down);
         trouble

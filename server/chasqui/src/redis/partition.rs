@@ -35,17 +35,12 @@ impl Partition {
     pub fn slot(self) -> u16 {
         CRC16.checksum(format!("p{:02}", self.0).as_bytes()) % SLOTS
     }
-
-    /// `chasqui:{p07}:payment:zfxnocsow6mz`
-    pub fn key(self, kind: &str, name: &str) -> String {
-        format!("{self}:{kind}:{name}")
-    }
 }
 
-/// What every key of the partition begins with: `chasqui:{p07}`.
+/// The hash tag that every key of the partition must contain: `{p07}`.
 impl fmt::Display for Partition {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "chasqui:{{p{:02}}}", self.0)
+        write!(f, "{{p{:02}}}", self.0)
     }
 }
 
@@ -62,13 +57,7 @@ mod tests {
     fn a_name_decides_the_partition_and_the_partition_the_slot() {
         let partition = Partition::of("zfxnocsow6mz");
         assert_eq!(partition, Partition::of("zfxnocsow6mz"));
-        assert!(
-            partition
-                .key("payment", "zfxnocsow6mz")
-                .starts_with("chasqui:{p")
-        );
-        // `CLUSTER KEYSLOT chasqui:{p00}:x` of a real Redis.
-        assert_eq!(Partition(0).key("x", "y"), "chasqui:{p00}:x:y");
+        assert_eq!(Partition(0).to_string(), "{p00}");
         let slots: std::collections::HashSet<_> = Partition::all().map(Partition::slot).collect();
         assert_eq!(slots.len(), usize::from(PARTITIONS), "no two share a slot");
     }

@@ -8,10 +8,10 @@ use std::time::Duration;
 
 use ::redis::{Cmd, Pipeline, Value, cmd};
 use tokio::sync::{mpsc, oneshot};
-use tokio::task::AbortHandle;
+use tokio_util::task::AbortOnDropHandle;
 
+use super::error::CommandError;
 use super::node::Node;
-use super::trouble::Trouble;
 
 /// Writes that may wait for their batch; one more is refused at once.
 const QUEUE: usize = 4096;
@@ -22,25 +22,28 @@ const BATCH: usize = 256;
 #[derive(Debug)]
 pub(super) struct Quorum {
     queue: mpsc::Sender<Write>,
-    work: AbortHandle,
+    _work: AbortOnDropHandle<()>,
 }
 
 struct Write {
     command: Cmd,
     /// The node does not own the slot yet.
     is_asking: bool,
-    answer: oneshot::Sender<Result<Value, Trouble>>,
+    answer: oneshot::Sender<Result<Value, CommandError>>,
 }
 
 impl Quorum {
     /// `node`'s connection must be used by nobody else, and its answers may take `timeout` longer than others.
     pub(super) fn new(node: Arc<Node>, replicas: u8, timeout: Duration) -> Self {
         let (queue, writes) = mpsc::channel(QUEUE);
-        let work = tokio::spawn(work(node, writes, replicas, timeout)).abort_handle();
-        Self { queue, work }
+        let work = tokio::spawn(work(node, writes, replicas, timeout));
+        Self {
+            queue,
+            _work: AbortOnDropHandle::new(work),
+        }
     }
 
-    pub(super) async fn send(&self, command: Cmd, is_asking: bool) -> Result<Value, Trouble> {
+    pub(super) async fn send(&self, command: Cmd, is_asking: bool) -> Result<Value, CommandError> {
         let (answer, answered) = oneshot::channel();
         self.queue
             .try_send(Write {
@@ -48,16 +51,10 @@ impl Quorum {
                 is_asking,
                 answer,
             })
-            .map_err(|_| Trouble::Refused("too many writes wait for redis".into()))?;
+            .map_err(|_| CommandError::Refused("too many writes wait for redis".into()))?;
         answered
             .await
-            .unwrap_or_else(|_| Err(Trouble::Lost("the write broke off".into())))
-    }
-}
-
-impl Drop for Quorum {
-    fn drop(&mut self) {
-        self.work.abort();
+            .unwrap_or_else(|_| Err(CommandError::Lost("the write broke off".into())))
     }
 }
 
@@ -99,18 +96,18 @@ async fn work(node: Arc<Node>, mut writes: mpsc::Receiver<Write>, replicas: u8, 
 
 /// A write's own answer, if the replicas have it.
 fn confirmed(
-    answer: Result<Value, Trouble>,
-    waited: Option<&Result<Value, Trouble>>,
+    answer: Result<Value, CommandError>,
+    waited: Option<&Result<Value, CommandError>>,
     replicas: u8,
     timeout: Duration,
-) -> Result<Value, Trouble> {
+) -> Result<Value, CommandError> {
     let value = answer?;
     match waited {
         Some(Ok(Value::Int(count))) if *count >= i64::from(replicas) => Ok(value),
-        Some(Ok(Value::Int(count))) => Err(Trouble::Unreplicated(format!(
+        Some(Ok(Value::Int(count))) => Err(CommandError::Unreplicated(format!(
             "{count} of {replicas} replicas confirmed the write within {timeout:?}"
         ))),
         Some(Err(trouble)) => Err(trouble.clone()),
-        _ => Err(Trouble::Lost("redis did not answer WAIT".into())),
+        _ => Err(CommandError::Lost("redis did not answer WAIT".into())),
     }
 }

@@ -5,27 +5,28 @@ use ::redis::{Cmd, ToRedisArgs, cmd};
 /// Kept in a static behind a `LazyLock`: its hash is computed once.
 #[derive(Debug)]
 pub struct Script {
-    text: &'static str,
+    text: String,
     hash: String,
 }
 
 /// One call of a script. Every key must be of the one partition that it is run on.
 #[derive(Debug, Clone)]
-pub struct Call {
+pub struct ScriptCall {
     script: &'static Script,
     keys: Vec<String>,
     args: Vec<Vec<u8>>,
 }
 
 impl Script {
-    pub fn new(text: &'static str) -> Self {
-        let hash = ::redis::Script::new(text).get_hash().to_owned();
+    pub fn new(text: impl Into<String>) -> Self {
+        let text = text.into();
+        let hash = ::redis::Script::new(&text).get_hash().to_owned();
         Self { text, hash }
     }
 
     /// A call of it, without keys or arguments yet.
-    pub fn call(&'static self) -> Call {
-        Call {
+    pub fn call(&'static self) -> ScriptCall {
+        ScriptCall {
             script: self,
             keys: Vec::new(),
             args: Vec::new(),
@@ -33,7 +34,7 @@ impl Script {
     }
 }
 
-impl Call {
+impl ScriptCall {
     #[must_use]
     pub fn key(mut self, key: String) -> Self {
         self.keys.push(key);

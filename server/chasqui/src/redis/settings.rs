@@ -5,9 +5,9 @@ use std::net::{IpAddr, SocketAddr};
 use std::path::PathBuf;
 use std::time::Duration;
 
-/// How an installation of Redis is reached. [`Settings::new`] is one without TLS and credentials.
+/// How an installation of Redis is reached. [`RedisSettings::new`] is one without TLS and credentials.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Settings {
+pub struct RedisSettings {
     pub topology: Topology,
     /// `rediss://` and its kin.
     pub tls: bool,
@@ -24,7 +24,7 @@ pub struct Settings {
     pub wait_timeout: Duration,
 }
 
-impl Settings {
+impl RedisSettings {
     /// Without TLS and credentials. A replica must acknowledge writes wherever the topology has replicas.
     pub fn new(topology: Topology) -> Self {
         Self {
@@ -59,24 +59,24 @@ impl fmt::Debug for Credentials {
 
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Topology {
-    Standalone(Address),
+    Standalone(NodeAddress),
     /// The master of that name, as the sentinels say.
     Sentinel {
-        sentinels: Vec<Address>,
+        sentinels: Vec<NodeAddress>,
         master: String,
     },
     /// Nodes to begin with; the rest is learnt from them.
-    Cluster(Vec<Address>),
+    Cluster(Vec<NodeAddress>),
 }
 
 /// Host and port.
 #[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Hash)]
-pub struct Address {
+pub struct NodeAddress {
     pub host: String,
     pub port: u16,
 }
 
-impl Address {
+impl NodeAddress {
     /// Whether it is this machine, as far as its name tells.
     pub fn is_loopback(&self) -> bool {
         match self.host.parse::<IpAddr>() {
@@ -86,7 +86,7 @@ impl Address {
     }
 
     /// As a cluster's redirection names a node: `host:port`, where an empty host means the one that was asked.
-    pub(super) fn announced(text: &str, asked: &Self) -> Option<Self> {
+    pub(super) fn from_redirection(text: &str, asked: &Self) -> Option<Self> {
         let (host, port) = text.rsplit_once(':')?;
         let host = match host.trim_start_matches('[').trim_end_matches(']') {
             "" | "?" => asked.host.clone(),
@@ -99,7 +99,7 @@ impl Address {
     }
 }
 
-impl From<SocketAddr> for Address {
+impl From<SocketAddr> for NodeAddress {
     fn from(address: SocketAddr) -> Self {
         Self {
             host: address.ip().to_string(),
@@ -108,7 +108,7 @@ impl From<SocketAddr> for Address {
     }
 }
 
-impl fmt::Display for Address {
+impl fmt::Display for NodeAddress {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self.host.contains(':') {
             true => write!(f, "[{}]:{}", self.host, self.port),

@@ -1,7 +1,7 @@
 //! A call gets there, or says within its time that it did not.
 
-use std::sync::LazyLock;
-use std::time::Instant;
+use std::sync::{Arc, LazyLock};
+use std::time::{Duration, Instant};
 
 use redis_processes::{AppendOnly, Options, RedisCluster, RedisServer, SentinelTrio};
 
@@ -13,33 +13,36 @@ static COUNT: LazyLock<Script> =
 /// Only a failing test ever waits this long.
 const DEADLINE: Duration = Duration::from_secs(20);
 
-fn standalone(server: &RedisServer) -> Settings {
-    Settings::new(Topology::Standalone(server.address().into()))
+fn standalone(server: &RedisServer) -> RedisSettings {
+    RedisSettings::new(Topology::Standalone(server.address().into()))
 }
 
-fn on_cluster(cluster: &RedisCluster) -> Settings {
+fn on_cluster(cluster: &RedisCluster) -> RedisSettings {
     let nodes = cluster.nodes.iter().map(|node| node.address().into());
-    Settings::new(Topology::Cluster(nodes.collect()))
+    RedisSettings::new(Topology::Cluster(nodes.collect()))
 }
 
-fn on_sentinels(trio: &SentinelTrio) -> Settings {
+fn on_sentinels(trio: &SentinelTrio) -> RedisSettings {
     let sentinels = trio.sentinels.iter().map(|it| it.address().into());
-    Settings::new(Topology::Sentinel {
+    RedisSettings::new(Topology::Sentinel {
         sentinels: sentinels.collect(),
         master: redis_processes::sentinel::MASTER_NAME.into(),
     })
 }
 
-async fn open(settings: &Settings) -> Arc<Redis> {
-    Redis::open(settings).await.expect("routes")
+async fn open(settings: &RedisSettings) -> Arc<RedisClient> {
+    RedisClient::open(settings).await.expect("routes")
 }
 
-fn counting(name: &str) -> (Partition, Call) {
+fn counting(name: &str) -> (Partition, ScriptCall) {
     let partition = Partition::of(name);
-    (partition, COUNT.call().key(partition.key("count", name)))
+    (
+        partition,
+        COUNT.call().key(format!("{partition}:count:{name}")),
+    )
 }
 
-async fn count(redis: &Redis, name: &str) -> Result<i64, Failure> {
+async fn count(redis: &RedisClient, name: &str) -> Result<i64, CallError> {
     let (partition, call) = counting(name);
     redis.run_durably(partition, &call).await.map(number)
 }
@@ -52,7 +55,7 @@ fn number(value: Value) -> i64 {
 }
 
 /// Until it works again.
-async fn counts_again(redis: &Redis, name: &str) -> i64 {
+async fn counts_again(redis: &RedisClient, name: &str) -> i64 {
     let started = Instant::now();
     loop {
         match count(redis, name).await {
@@ -91,7 +94,7 @@ async fn a_server_that_is_gone_is_said_to_be_gone_and_soon_at_once() {
     for _ in 0..3 {
         let asked_at = Instant::now();
         assert!(count(&redis, "a").await.is_err());
-        assert!(asked_at.elapsed() < ANSWER_WAIT + Duration::from_millis(500));
+        assert!(asked_at.elapsed() < CALL_TIMEOUT + Duration::from_millis(500));
     }
     // Within a pause between two attempts to connect nobody waits for anything.
     let mut quickest = Duration::MAX;
@@ -114,7 +117,7 @@ async fn a_frozen_server_costs_its_callers_seconds_and_is_used_again_once_it_tha
     for _ in 0..4 {
         let asked_at = Instant::now();
         assert!(count(&redis, "a").await.is_err());
-        assert!(asked_at.elapsed() < ANSWER_WAIT + Duration::from_millis(500));
+        assert!(asked_at.elapsed() < CALL_TIMEOUT + Duration::from_millis(500));
     }
     server.thaw();
     counts_again(&redis, "a").await;

@@ -99,6 +99,53 @@ fn words_are_those_of_the_wire() {
     }
 }
 
+/// A case of `updates.txt`: what is held, the update and when it came, the result.
+fn updates() -> Vec<(PaymentState, StatusUpdate, Timestamp, PaymentState)> {
+    let reason = |word: &str| match word {
+        "-" => None,
+        word => Some(StatusReason::parse(word).expect("a reason")),
+    };
+    let number = |word: &str| version(word.parse().expect("a number"));
+    let state = |words: &[&str]| PaymentState {
+        version: number(words[0]),
+        at: at(words[1].parse().expect("a time")),
+        late: words[2] == "late",
+        reason: reason(words[3]),
+    };
+    let lines = include_str!("updates.txt").lines();
+    let cases = lines.filter(|line| !line.is_empty() && !line.starts_with('#'));
+    let cases = cases.map(|line| {
+        let parts: Vec<Vec<&str>> = line
+            .split('|')
+            .map(|part| part.split_whitespace().collect())
+            .collect();
+        let [held, update, result] = &parts[..] else {
+            panic!("not a case: {line}");
+        };
+        let replaces = (update[1] != "any").then(|| number(update[1]));
+        let asked = StatusUpdate {
+            version: number(update[0]),
+            replaces,
+            late: update[3] == "late",
+            reason: reason(update[4]),
+        };
+        let came_at = at(update[2].parse().expect("a time"));
+        (state(held), asked, came_at, state(result))
+    });
+    cases.collect()
+}
+
+#[test]
+fn an_update_makes_of_a_status_what_the_table_says() {
+    for (held, update, came_at, result) in updates() {
+        assert_eq!(
+            held.updated(&update, came_at),
+            result,
+            "{held:?} {update:?}"
+        );
+    }
+}
+
 #[test]
 fn a_higher_kind_stays_in_the_round_and_a_lower_one_opens_the_next() {
     for (held, reported, expected) in [

@@ -31,8 +31,8 @@ fn redis(lines: &str) -> RedisConfig {
 fn a_url_is_all_that_must_be_written() {
     let read = redis("url = \"redis://redis.internal\"");
     let expected = RedisConfig {
-        settings: Settings {
-            topology: Topology::Standalone(Address {
+        settings: RedisSettings {
+            topology: Topology::Standalone(NodeAddress {
                 host: "redis.internal".into(),
                 port: 6379,
             }),

@@ -1,37 +1,45 @@
-//! What only a relay with a network beneath it can get wrong.
+//! What only a relay with a network can get wrong.
 
 use std::any::Any;
 
+use std::sync::Arc;
+use std::time::Duration;
+
 use futures_util::FutureExt;
 use redis_processes::{Options, RedisCluster, RedisServer};
+use tokio::time::timeout;
 
+use super::redis_relay::PUBLISH;
 use super::*;
-use crate::redis::{Settings, Topology};
+use crate::payment::PaymentId;
+use crate::redis::{Partition, RedisClient};
+use crate::redis::{RedisSettings, Topology};
 use crate::relay::suite::{self, DEADLINE, Heard, Stage, listener};
+use crate::relay::{Change, Relay};
 use crate::store::redis::change;
 use chasqui_store_suite::relay_suite;
 
 struct Instance {
-    redis: Arc<Redis>,
+    redis: Arc<RedisClient>,
     relay: Arc<RedisRelay>,
     heard: Heard,
 }
 
 impl Instance {
-    async fn start(settings: Settings) -> Self {
-        let redis = Redis::open(&settings).await.expect("routes");
+    async fn start(settings: RedisSettings) -> Self {
+        let redis = RedisClient::open(&settings).await.expect("routes");
         let (listener, heard) = listener();
         let instance = Self {
             relay: Arc::new(RedisRelay::new(Arc::clone(&redis), listener)),
             redis,
             heard,
         };
-        instance.listens().await;
+        instance.is_connected().await;
         instance
     }
 
-    async fn listens(&self) {
-        eventually("the relay listens", async || {
+    async fn is_connected(&self) {
+        eventually("the relay is connected", async || {
             self.relay.health_check().await.ok()
         })
         .await;
@@ -41,22 +49,22 @@ impl Instance {
         self.relay.subscribe(&id(name)).await.expect("subscribed");
     }
 
-    async fn tell(&self, name: &str) {
-        tell(Arc::clone(&self.redis), confirmed(name)).await;
+    async fn publish(&self, name: &str) {
+        publish(Arc::clone(&self.redis), confirmed(name)).await;
     }
 
-    async fn hears(&mut self, name: &str) {
+    async fn receives(&mut self, name: &str) {
         assert_eq!(self.next().await, confirmed(name));
     }
 
     async fn next(&mut self) -> Change {
         timeout(DEADLINE, self.heard.changes.recv())
             .await
-            .expect("heard in time")
+            .expect("received in time")
             .expect("the relay is alive")
     }
 
-    /// However often a connection is made anew until then.
+    /// However often the connection is made until then.
     async fn has_missed(&mut self, name: &str) {
         let missed = async {
             while let Some(ids) = self.heard.missed.recv().await {
@@ -69,18 +77,18 @@ impl Instance {
     }
 }
 
-fn standalone(server: &RedisServer) -> Settings {
-    Settings::new(Topology::Standalone(server.address().into()))
+fn standalone(server: &RedisServer) -> RedisSettings {
+    RedisSettings::new(Topology::Standalone(server.address().into()))
 }
 
-fn cluster(cluster: &RedisCluster) -> Settings {
+fn cluster(cluster: &RedisCluster) -> RedisSettings {
     let nodes = cluster.nodes.iter().map(|node| node.address().into());
-    Settings::new(Topology::Cluster(nodes.collect()))
+    RedisSettings::new(Topology::Cluster(nodes.collect()))
 }
 
 /// As the store's scripts publish it.
-async fn tell(redis: Arc<Redis>, change: Change) {
-    let call = TELL
+async fn publish(redis: Arc<RedisClient>, change: Change) {
+    let call = PUBLISH
         .call()
         .key(change::channel(&change.payment_id))
         .arg(redis.publish_command())
@@ -90,11 +98,11 @@ async fn tell(redis: Arc<Redis>, change: Change) {
             change.state.at.unix_ms()
         ));
     let partition = Partition::of(change.payment_id.as_str());
-    redis.run(partition, &call).await.expect("told");
+    redis.run(partition, &call).await.expect("published");
 }
 
-/// Three instances of what the suite asks for, on a medium of their own.
-async fn stage(settings: Settings, medium: impl Any + Send) -> Stage {
+/// Three instances for the suite, on a medium of their own.
+async fn stage(settings: RedisSettings, medium: impl Any + Send) -> Stage {
     let mut instances = Vec::new();
     for _ in 0..3 {
         let Instance {
@@ -105,7 +113,7 @@ async fn stage(settings: Settings, medium: impl Any + Send) -> Stage {
         instances.push(suite::Instance {
             relay,
             heard,
-            tell: Box::new(move |change| tell(Arc::clone(&redis), change).boxed()),
+            tell: Box::new(move |change| publish(Arc::clone(&redis), change).boxed()),
         });
     }
     Stage {
@@ -151,7 +159,7 @@ async fn eventually<T>(what: &str, mut look: impl AsyncFnMut() -> Option<T>) -> 
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn what_is_told_on_one_instance_is_heard_on_the_others_that_asked() {
+async fn a_change_published_on_one_instance_reaches_the_others_that_subscribed() {
     let server = RedisServer::start(&Options::default()).await;
     let mut instances = Vec::new();
     for _ in 0..3 {
@@ -159,23 +167,23 @@ async fn what_is_told_on_one_instance_is_heard_on_the_others_that_asked() {
     }
     instances[1].subscribe("p1").await;
     instances[2].subscribe("p2").await;
-    instances[0].tell("p1").await;
-    instances[0].tell("p2").await;
-    instances[1].hears("p1").await;
-    instances[2].hears("p2").await;
+    instances[0].publish("p1").await;
+    instances[0].publish("p2").await;
+    instances[1].receives("p1").await;
+    instances[2].receives("p2").await;
     assert!(instances[0].heard.changes.try_recv().is_err());
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn on_a_cluster_channels_of_every_slot_are_heard() {
+async fn on_a_cluster_channels_of_every_slot_are_received() {
     let nodes = RedisCluster::start(&Options::default()).await;
-    let teller = Instance::start(cluster(&nodes)).await;
+    let publisher = Instance::start(cluster(&nodes)).await;
     let mut listener = Instance::start(cluster(&nodes)).await;
     for n in 0..200 {
         let name = format!("p{n}");
         listener.subscribe(&name).await;
-        teller.tell(&name).await;
-        listener.hears(&name).await;
+        publisher.publish(&name).await;
+        listener.receives(&name).await;
     }
 }
 
@@ -194,8 +202,8 @@ async fn twenty_thousand_subscriptions_are_confirmed_and_come_back_after_a_resta
     server.start_again().await;
     let missed = timeout(DEADLINE, instance.heard.missed.recv()).await;
     assert_eq!(missed.ok().flatten().map(|ids| ids.len()), Some(MANY));
-    instance.tell("p19999").await;
-    instance.hears("p19999").await;
+    instance.publish("p19999").await;
+    instance.receives("p19999").await;
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
@@ -205,8 +213,8 @@ async fn a_frozen_server_is_noticed_and_then_refused_at_once() {
     instance.subscribe("p1").await;
     server.freeze();
     let frozen_at = std::time::Instant::now();
-    eventually("the silence is noticed", async || {
-        instance.relay.shared.board.silence(Partition::of("p1"))
+    eventually("the outage is noticed", async || {
+        instance.relay.state.registry.outage(Partition::of("p1"))
     })
     .await;
     let noticed = frozen_at.elapsed();
@@ -218,21 +226,21 @@ async fn a_frozen_server_is_noticed_and_then_refused_at_once() {
 
     server.thaw();
     instance.has_missed("p1").await;
-    instance.tell("p1").await;
-    instance.hears("p1").await;
-    instance.listens().await;
+    instance.publish("p1").await;
+    instance.receives("p1").await;
+    instance.is_connected().await;
     instance.subscribe("p2").await;
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn a_subscriber_that_redis_cuts_off_reads_everything_again() {
+async fn a_subscriber_that_redis_disconnects_reads_everything_again() {
     let server = RedisServer::start(&Options::default()).await;
     let mut instance = Instance::start(standalone(&server)).await;
     instance.subscribe("p1").await;
     server.command(&["CLIENT", "KILL", "TYPE", "pubsub"]).await;
     instance.has_missed("p1").await;
-    instance.tell("p1").await;
-    instance.hears("p1").await;
+    instance.publish("p1").await;
+    instance.receives("p1").await;
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
@@ -244,8 +252,8 @@ async fn a_slot_that_moves_takes_its_subscriptions_along() {
     let to = (nodes.master_of_slot(slot).await + 1) % 3;
     nodes.migrate_slot(slot, to).await;
     instance.has_missed("moving").await;
-    instance.tell("moving").await;
-    instance.hears("moving").await;
+    instance.publish("moving").await;
+    instance.receives("moving").await;
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
@@ -256,15 +264,15 @@ async fn a_master_that_fails_over_takes_its_subscriptions_along() {
     let master = nodes.master_of_slot(Partition::of("moving").slot()).await;
     nodes.nodes[master].kill();
     instance.has_missed("moving").await;
-    instance.listens().await;
-    instance.tell("moving").await;
-    instance.hears("moving").await;
+    instance.is_connected().await;
+    instance.publish("moving").await;
+    instance.receives("moving").await;
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn who_subscribes_and_leaves_again_and_again_never_misses_what_comes_after() {
+async fn repeated_subscribing_and_unsubscribing_never_misses_a_later_change() {
     let server = RedisServer::start(&Options::default()).await;
-    let teller = Instance::start(standalone(&server)).await;
+    let publisher = Instance::start(standalone(&server)).await;
     let mut instance = Instance::start(standalone(&server)).await;
     for _ in 0..2000 {
         let _ = timeout(
@@ -274,8 +282,8 @@ async fn who_subscribes_and_leaves_again_and_again_never_misses_what_comes_after
         .await
         .map(|()| instance.relay.unsubscribe(&id("p1")));
         instance.subscribe("p1").await;
-        teller.tell("p1").await;
-        instance.hears("p1").await;
+        publisher.publish("p1").await;
+        instance.receives("p1").await;
         instance.relay.unsubscribe(&id("p1"));
     }
     eventually("nothing stays subscribed", async || {

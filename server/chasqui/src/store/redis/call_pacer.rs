@@ -1,69 +1,61 @@
-//! How many questions are put to Khipu in an account's name, whichever instances put them.
+//! How many calls are made to Khipu in an account's name, by all instances together.
 
 use std::sync::LazyLock;
 use std::time::Duration;
 
-use super::{RedisStore, ms, replies};
+use async_trait::async_trait;
+
+use super::redis_store::{RedisStore, ms};
+use super::{keys, scripts};
 use crate::payment::{AccountName, Timestamp};
-use crate::redis::{Call, Partition, Script};
-use crate::store::{FARTHEST, StoreError, burst, interval};
+use crate::redis::Script;
+use crate::store::{CallPacer, FARTHEST, StoreError, burst, interval};
 
-static RESERVE: LazyLock<Script> = LazyLock::new(|| {
-    Script::new(concat!(
-        include_str!("clock.lua"),
-        include_str!("reserve.lua")
-    ))
-});
-static PAUSE: LazyLock<Script> = LazyLock::new(|| {
-    Script::new(concat!(
-        include_str!("clock.lua"),
-        include_str!("pause.lua")
-    ))
-});
+static RESERVE_CALL: LazyLock<Script> =
+    LazyLock::new(|| scripts::script(include_str!("scripts/reserve_call.lua")));
+static PAUSE_CALLS: LazyLock<Script> =
+    LazyLock::new(|| scripts::script(include_str!("scripts/pause_calls.lua")));
 
-/// By the node's clock, in microseconds: at a thousand a second a millisecond is a whole interval.
-pub(super) async fn reserve(
-    store: &RedisStore,
-    account: &AccountName,
-    now: Timestamp,
-    per_second: u32,
-) -> Result<Duration, StoreError> {
-    let (partition, call) = calling(store, &RESERVE, account, now);
-    let call = call
-        .arg(us(interval(per_second)))
-        .arg(us(burst(per_second)))
-        .arg(us(FARTHEST));
-    let wait: u64 = replies::read(store.redis.run(partition, &call).await?)?;
-    Ok(Duration::from_micros(wait))
-}
-
-pub(super) async fn pause(
-    store: &RedisStore,
-    account: &AccountName,
-    now: Timestamp,
-    pause: Duration,
-) -> Result<(), StoreError> {
-    let (partition, call) = calling(store, &PAUSE, account, now);
-    let call = call.arg(us(pause)).arg(ms(pause.saturating_add(KEPT)));
-    store.redis.run(partition, &call).await?;
-    Ok(())
-}
-
-/// Longer than the burst: what is forgotten after it makes no difference.
+/// Longer than the burst: a bucket that expires after it makes no difference.
 const KEPT: Duration = Duration::from_secs(2);
 
-fn calling(
-    store: &RedisStore,
-    script: &'static Script,
-    account: &AccountName,
-    now: Timestamp,
-) -> (Partition, Call) {
-    let partition = Partition::of(account.as_str());
-    let call = script
-        .call()
-        .key(partition.key("questions", account.as_str()))
-        .arg(store.clock.argument(now));
-    (partition, call)
+#[async_trait]
+impl CallPacer for RedisStore {
+    /// By the node's clock, in microseconds: at a thousand a second a millisecond is a whole interval.
+    async fn reserve_call(
+        &self,
+        account: &AccountName,
+        now: Timestamp,
+        per_second: u32,
+    ) -> Result<Duration, StoreError> {
+        let (partition, key) = keys::call_bucket(account);
+        let call = RESERVE_CALL
+            .call()
+            .key(key)
+            .arg(self.clock.argument(now))
+            .arg(us(interval(per_second)))
+            .arg(us(burst(per_second)))
+            .arg(us(FARTHEST))
+            .arg(us(KEPT));
+        let wait = self.run(partition, &call).await?;
+        Ok(Duration::from_micros(wait))
+    }
+
+    async fn pause_calls(
+        &self,
+        account: &AccountName,
+        now: Timestamp,
+        pause: Duration,
+    ) -> Result<(), StoreError> {
+        let (partition, key) = keys::call_bucket(account);
+        let call = PAUSE_CALLS
+            .call()
+            .key(key)
+            .arg(self.clock.argument(now))
+            .arg(us(pause))
+            .arg(ms(pause.saturating_add(KEPT)));
+        self.run(partition, &call).await
+    }
 }
 
 fn us(duration: Duration) -> u64 {

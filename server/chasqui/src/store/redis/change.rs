@@ -3,19 +3,20 @@
 //! The script that commits a change writes them, so that nobody need be asked what changed:
 //! `<version> <at, unix ms> <late, 0 or 1> <reason or nothing>`, as in `1000 1732243800123 0 marked-paid-by-receiver`.
 
+use super::keys;
 use crate::payment::{PaymentId, PaymentState, StatusReason, Timestamp, Version};
 use crate::redis::Partition;
 
 /// One channel for each payment, in its partition.
 pub(crate) fn channel(id: &PaymentId) -> String {
-    Partition::of(id.as_str()).key("change", id.as_str())
+    keys::of_payment("change", id)
 }
 
 /// The payment that a channel is about; `None` for another kind of channel.
 pub(crate) fn payment_of(channel: &[u8]) -> Option<PaymentId> {
     let (before, id) = std::str::from_utf8(channel).ok()?.rsplit_once(':')?;
     let id = PaymentId::parse(id).ok()?;
-    (before.strip_suffix(":change")? == Partition::of(id.as_str()).to_string()).then_some(id)
+    (before.strip_suffix(":change")? == keys::prefix(Partition::of(id.as_str()))).then_some(id)
 }
 
 /// `None` for what no instance of ours would say.

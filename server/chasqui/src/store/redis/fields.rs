@@ -2,20 +2,23 @@
 
 use std::sync::LazyLock;
 
-use super::{RedisStore, replies};
+use super::redis_store::RedisStore;
+use super::replies::{read, unavailable};
+use super::{keys, scripts};
 use crate::payment::PaymentId;
-use crate::redis::{Call, PARTITIONS, Partition, Script};
+use crate::redis::{PARTITIONS, Partition, Script, ScriptCall};
 use crate::store::StoreError;
 
-static FIELDS: LazyLock<Script> = LazyLock::new(|| Script::new(include_str!("fields.lua")));
+static FIELDS: LazyLock<Script> =
+    LazyLock::new(|| scripts::script(include_str!("scripts/fields.lua")));
 
-/// The most payments that one call reads, so that it keeps nobody else waiting long.
+/// The most payments that one call reads, so that other calls do not wait long.
 const PER_CALL: usize = 256;
 
-/// What stands in the fields asked for, in their order.
+/// The values of the fields asked for, in their order.
 pub(super) type Row = Vec<Option<String>>;
 
-/// Of one hash; `None`: it is not there. The first field must be one that is always set.
+/// Of one hash; `None`: it does not exist. The first field must be one that is always set.
 pub(super) async fn of(
     store: &RedisStore,
     partition: Partition,
@@ -23,7 +26,7 @@ pub(super) async fn of(
     fields: &[&str],
 ) -> Result<Option<Row>, StoreError> {
     let call = asking_for(fields).key(key);
-    let rows: Vec<Option<Row>> = replies::read(store.redis.run(partition, &call).await?)?;
+    let rows: Vec<Option<Row>> = store.run(partition, &call).await?;
     Ok(rows.into_iter().next().flatten())
 }
 
@@ -41,7 +44,7 @@ pub(super) async fn of_payments(
     for (partition, positions) in Partition::all().zip(&of_partition) {
         for positions in positions.chunks(PER_CALL) {
             let call = positions.iter().fold(asking_for(fields), |call, position| {
-                call.key(partition.key("payment", ids[*position].as_str()))
+                call.key(keys::payment(&ids[*position]))
             });
             calls.push((partition, call));
             asked.push(positions);
@@ -49,7 +52,7 @@ pub(super) async fn of_payments(
     }
     let mut found = vec![None; ids.len()];
     for (positions, reply) in asked.iter().zip(store.redis.run_all(&calls).await) {
-        let rows: Vec<Option<Row>> = replies::read(reply?)?;
+        let rows: Vec<Option<Row>> = read(reply.map_err(unavailable)?)?;
         for (position, row) in positions.iter().zip(rows) {
             found[*position] = row;
         }
@@ -57,7 +60,7 @@ pub(super) async fn of_payments(
     Ok(found)
 }
 
-fn asking_for(fields: &[&str]) -> Call {
+fn asking_for(fields: &[&str]) -> ScriptCall {
     fields
         .iter()
         .fold(FIELDS.call(), |call, field| call.arg(*field))

@@ -1,14 +1,17 @@
-//! What was meant before Khipu was called, in the partition of its reference.
+//! Intents: what is needed to adopt a payment, saved before Khipu is called, in the partition of its reference.
 
 use std::sync::LazyLock;
 
-use super::{RedisStore, fields, ms, replies, retention};
+use super::redis_store::{RedisStore, ms};
+use super::{fields, keys, replies, scripts};
 use crate::payment::{AccountName, Intent, MerchantUrls, PaymentId, PaymentReference};
-use crate::redis::{Partition, Script};
+use crate::redis::Script;
 use crate::store::StoreError;
 
-static INTEND: LazyLock<Script> = LazyLock::new(|| Script::new(include_str!("intend.lua")));
-static BIND: LazyLock<Script> = LazyLock::new(|| Script::new(include_str!("bind.lua")));
+static SAVE_INTENT: LazyLock<Script> =
+    LazyLock::new(|| scripts::script(include_str!("scripts/save_intent.lua")));
+static BIND_INTENT: LazyLock<Script> =
+    LazyLock::new(|| scripts::script(include_str!("scripts/bind_intent.lua")));
 
 const FIELDS: [&str; 6] = [
     "account",
@@ -19,8 +22,8 @@ const FIELDS: [&str; 6] = [
     "payment_id",
 ];
 
-pub(super) async fn keep(store: &RedisStore, intent: &Intent) -> Result<(), StoreError> {
-    let (partition, key) = place(&intent.reference);
+pub(super) async fn save(store: &RedisStore, intent: &Intent) -> Result<(), StoreError> {
+    let (partition, key) = keys::intent(&intent.reference);
     let set = [
         ("return_url", intent.urls.return_url.as_deref()),
         ("cancel_url", intent.urls.cancel_url.as_deref()),
@@ -30,11 +33,11 @@ pub(super) async fn keep(store: &RedisStore, intent: &Intent) -> Result<(), Stor
             intent.payment_id.as_ref().map(PaymentId::as_str),
         ),
     ];
-    let mut call = INTEND
+    let mut call = SAVE_INTENT
         .call()
         .key(key)
         .arg(intent.account.as_str())
-        .arg(ms(retention::of_names(store)))
+        .arg(ms(store.retention.references()))
         .arg("created_at")
         .arg(intent.created_at.unix_ms());
     for (field, value) in set {
@@ -42,7 +45,7 @@ pub(super) async fn keep(store: &RedisStore, intent: &Intent) -> Result<(), Stor
             call = call.arg(field).arg(value);
         }
     }
-    match replies::read(store.redis.run_durably(partition, &call).await?)? {
+    match store.run_durably(partition, &call).await? {
         true => Ok(()),
         false => Err(StoreError::WrongAccount),
     }
@@ -52,7 +55,7 @@ pub(super) async fn find(
     store: &RedisStore,
     reference: &PaymentReference,
 ) -> Result<Option<Intent>, StoreError> {
-    let (partition, key) = place(reference);
+    let (partition, key) = keys::intent(reference);
     let Some(row) = fields::of(store, partition, key, &FIELDS).await? else {
         return Ok(None);
     };
@@ -77,31 +80,28 @@ pub(super) async fn find(
             cancel_url,
             notify_url,
         },
-        created_at: replies::moment(&created_at)?,
-        payment_id: payment_id
-            .map(|id| PaymentId::parse(&id).map_err(|_| replies::damaged("payment id")))
-            .transpose()?,
+        created_at: replies::timestamp(&created_at)?,
+        payment_id: payment_id.map(|id| replies::payment_id(&id)).transpose()?,
     }))
 }
 
-/// Before the payment is kept, so that there is none to which its reference does not lead: one that is bound and was not
-/// kept is adopted from Khipu at the next visit. The first payment that came of the intent stays. `WrongAccount` if the
-/// reference is another account's; one that was never intended is bound to nothing.
+/// Before the payment is written, so that its reference always leads to it: a payment that is bound and was not written is
+/// adopted from Khipu at the next visit. The first binding stays. `WrongAccount` if the reference is another account's; a
+/// reference without an intent is bound to nothing.
 pub(super) async fn bind(
     store: &RedisStore,
     reference: &PaymentReference,
     account: &AccountName,
     id: &PaymentId,
 ) -> Result<(), StoreError> {
-    let (partition, key) = place(reference);
-    let call = BIND.call().key(key).arg(account.as_str()).arg(id.as_str());
-    match replies::read(store.redis.run_durably(partition, &call).await?)? {
+    let (partition, key) = keys::intent(reference);
+    let call = BIND_INTENT
+        .call()
+        .key(key)
+        .arg(account.as_str())
+        .arg(id.as_str());
+    match store.run_durably(partition, &call).await? {
         true => Ok(()),
         false => Err(StoreError::WrongAccount),
     }
-}
-
-pub(super) fn place(reference: &PaymentReference) -> (Partition, String) {
-    let partition = Partition::of(reference.as_str());
-    (partition, partition.key("intent", reference.as_str()))
 }

@@ -1,28 +1,28 @@
-//! What Khipu sent: `notified` holds what is known of it, `raw` its bytes and signatures, apart so that they can be erased.
-//! They are written with the rest of an observation, by `notification.lua`.
+//! Notifications: `notified` holds what is known of them, `raw` their bytes and signatures, apart so that these can be
+//! erased. They are written with the rest of an observation, by `keep_notification.lua`.
 
 use std::sync::LazyLock;
 
-use super::{RedisStore, replies};
-use crate::payment::{PaymentId, Verdict};
+use super::redis_store::RedisStore;
+use super::{keys, replies, scripts};
+use crate::payment::PaymentId;
 use crate::redis::{Partition, Script};
 use crate::store::{StoreError, StoredNotification};
 
-static PRESENTABLE: LazyLock<Script> =
-    LazyLock::new(|| Script::new(include_str!("presentable.lua")));
+static NOTIFICATION: LazyLock<Script> =
+    LazyLock::new(|| scripts::script(include_str!("scripts/notification.lua")));
 
 /// `Agrees` before the others, and of each the first. `None` too when its bytes have been erased.
-pub(super) async fn presentable(
+pub(super) async fn find(
     store: &RedisStore,
     id: &PaymentId,
 ) -> Result<Option<StoredNotification>, StoreError> {
-    let partition = Partition::of(id.as_str());
-    let call = PRESENTABLE
+    let call = NOTIFICATION
         .call()
-        .key(partition.key("notified", id.as_str()))
-        .key(partition.key("raw", id.as_str()));
+        .key(keys::notified(id))
+        .key(keys::raw(id));
     let found: Option<(Vec<u8>, String, String)> =
-        replies::read(store.redis.run(partition, &call).await?)?;
+        store.run(Partition::of(id.as_str()), &call).await?;
     let Some((body, signature, described)) = found else {
         return Ok(None);
     };
@@ -35,13 +35,7 @@ pub(super) async fn presentable(
     Ok(Some(StoredNotification {
         body: body.into(),
         signature,
-        verdict: parse_verdict(verdict).ok_or_else(|| replies::damaged("verdict"))?,
-        received_at: replies::moment(received_at)?,
+        verdict: replies::verdict(verdict).ok_or_else(|| replies::damaged("verdict"))?,
+        received_at: replies::timestamp(received_at)?,
     }))
-}
-
-pub(super) fn parse_verdict(text: &str) -> Option<Verdict> {
-    Verdict::ALL
-        .into_iter()
-        .find(|verdict| verdict.as_str() == text)
 }

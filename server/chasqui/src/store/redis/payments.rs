@@ -2,36 +2,28 @@
 
 use std::sync::LazyLock;
 
+use async_trait::async_trait;
 use sha2::{Digest, Sha256};
 
-use super::change;
-use super::{RedisStore, fields, intents, job_queue, ms, names, replies, retention, transactions};
+use super::payment_calls::{with_queues, writing};
+use super::redis_store::RedisStore;
+use super::references::expire_references;
+use super::{
+    change, fields, intents, keys, notifications, replies, scripts, timeline, transactions,
+};
 use crate::payment::{
-    AccountName, Amount, Currency, JobKind, MerchantUrls, Observation, Payment, PaymentId,
+    AccountName, Amount, Currency, Intent, JobKind, MerchantUrls, Observation, Payment, PaymentId,
     PaymentReference, PaymentState, PaymentTerms, StatusReason, Version,
 };
-use crate::redis::{Call, Partition, Script, Value};
-use crate::store::{Outcome, StoreError, TIMELINE_LIMIT};
+use crate::redis::{Partition, Script, ScriptCall, Value};
+use crate::store::{
+    Outcome, PaymentReader, PaymentStore, StoreError, StoredNotification, TimelineEntry,
+};
 
-static CREATE: LazyLock<Script> = LazyLock::new(|| {
-    Script::new(concat!(
-        include_str!("clock.lua"),
-        include_str!("payment.lua"),
-        include_str!("job.lua"),
-        include_str!("schedule.lua"),
-        include_str!("create.lua"),
-    ))
-});
-static OBSERVE: LazyLock<Script> = LazyLock::new(|| {
-    Script::new(concat!(
-        include_str!("clock.lua"),
-        include_str!("payment.lua"),
-        include_str!("job.lua"),
-        include_str!("schedule.lua"),
-        include_str!("notification.lua"),
-        include_str!("observe.lua"),
-    ))
-});
+static CREATE: LazyLock<Script> =
+    LazyLock::new(|| scripts::script(include_str!("scripts/create.lua")));
+static OBSERVE: LazyLock<Script> =
+    LazyLock::new(|| scripts::script(include_str!("scripts/observe.lua")));
 
 const STATE: [&str; 4] = ["status", "status_at", "late", "reason"];
 
@@ -53,24 +45,78 @@ const FIELDS: [&str; 15] = [
     "created_at",
 ];
 
-/// In three partitions, so it cannot be one step. What leads to the payment comes before it: wherever this ends early,
-/// doing it again does the rest, and what leads to a payment that was not kept has it adopted from Khipu.
-pub(super) async fn create(store: &RedisStore, payment: &Payment) -> Result<Outcome, StoreError> {
-    let bound = async {
-        match &payment.reference {
-            Some(reference) => intents::bind(store, reference, &payment.account, &payment.id).await,
-            None => Ok(()),
-        }
-    };
-    tokio::try_join!(bound, transactions::keep(store, payment))?;
-    let (partition, call) = creating(store, payment);
-    let reply = store.redis.run_durably(partition, &call).await?;
-    outcome(store, &payment.id, &payment.account, reply)
+#[async_trait]
+impl PaymentReader for RedisStore {
+    async fn intent(&self, reference: &PaymentReference) -> Result<Option<Intent>, StoreError> {
+        intents::find(self, reference).await
+    }
+
+    async fn payment(&self, id: &PaymentId) -> Result<Option<Payment>, StoreError> {
+        let partition = Partition::of(id.as_str());
+        let row = fields::of(self, partition, keys::payment(id), &FIELDS).await?;
+        row.map(|row| payment(id, row)).transpose()
+    }
+
+    async fn states(&self, ids: &[PaymentId]) -> Result<Vec<Option<PaymentState>>, StoreError> {
+        let rows = fields::of_payments(self, ids, &STATE).await?;
+        rows.into_iter()
+            .map(|row| row.map(|row| state(&row)).transpose())
+            .collect()
+    }
+
+    async fn by_transaction(
+        &self,
+        account: &AccountName,
+        transaction_id: &str,
+    ) -> Result<Vec<PaymentId>, StoreError> {
+        transactions::find(self, account, transaction_id).await
+    }
+
+    async fn notification(&self, id: &PaymentId) -> Result<Option<StoredNotification>, StoreError> {
+        notifications::find(self, id).await
+    }
+
+    async fn timeline(&self, id: &PaymentId) -> Result<Vec<TimelineEntry>, StoreError> {
+        timeline::read(self, id).await
+    }
 }
 
-fn creating(store: &RedisStore, payment: &Payment) -> (Partition, Call) {
+#[async_trait]
+impl PaymentStore for RedisStore {
+    async fn save_intent(&self, intent: &Intent) -> Result<(), StoreError> {
+        intents::save(self, intent).await
+    }
+
+    /// In three partitions, so it cannot be one step. What leads to the payment comes before it: wherever this ends early,
+    /// doing it again does the rest, and what leads to a payment that was not written has it adopted from Khipu.
+    async fn create(&self, payment: &Payment) -> Result<Outcome, StoreError> {
+        let (id, account) = (&payment.id, &payment.account);
+        let bound = async {
+            match &payment.reference {
+                Some(reference) => intents::bind(self, reference, account, id).await,
+                None => Ok(()),
+            }
+        };
+        tokio::try_join!(bound, transactions::index(self, payment))?;
+        let (partition, call) = creating(self, payment);
+        let reply = self.run_durably(partition, &call).await?;
+        outcome(self, id, account, reply)
+    }
+
+    async fn observe(
+        &self,
+        id: &PaymentId,
+        observation: &Observation,
+    ) -> Result<Outcome, StoreError> {
+        let (partition, call) = observing(self, id, observation);
+        let reply = self.run_durably(partition, &call).await?;
+        outcome(self, id, &observation.account, reply)
+    }
+}
+
+fn creating(store: &RedisStore, payment: &Payment) -> (Partition, ScriptCall) {
     let (partition, call) = writing(store, &CREATE, &payment.id);
-    let call = job_queue::with_agendas(call, partition, JobKind::Check);
+    let call = with_queues(call, partition, JobKind::Check);
     let state = &payment.state;
     let terms = payment.terms.as_ref();
     let transaction_id = terms.and_then(|terms| terms.transaction_id.as_deref());
@@ -84,7 +130,6 @@ fn creating(store: &RedisStore, payment: &Payment) -> (Partition, Call) {
         .arg(terms.map_or(String::new(), |terms| terms.amount.to_string()))
         .arg(terms.map_or("", |terms| terms.currency.as_str()))
         .arg(transaction_id.unwrap_or_default())
-        .arg(payment.id.as_str())
         .arg(payment.first_check_at().unix_ms());
     let expires_at = payment.expires_at.map(|at| at.unix_ms().to_string());
     for (field, value) in [
@@ -105,21 +150,14 @@ fn creating(store: &RedisStore, payment: &Payment) -> (Partition, Call) {
     (partition, call)
 }
 
-pub(super) async fn observe(
+fn observing(
     store: &RedisStore,
     id: &PaymentId,
     observation: &Observation,
-) -> Result<Outcome, StoreError> {
-    let (partition, call) = observing(store, id, observation);
-    let reply = store.redis.run_durably(partition, &call).await?;
-    outcome(store, id, &observation.account, reply)
-}
-
-fn observing(store: &RedisStore, id: &PaymentId, observation: &Observation) -> (Partition, Call) {
+) -> (Partition, ScriptCall) {
     let (partition, call) = writing(store, &OBSERVE, id);
-    let call = job_queue::with_agendas(call, partition, JobKind::Delivery);
-    let mut call = job_queue::with_agendas(call, partition, JobKind::Check)
-        .arg(id.as_str())
+    let call = with_queues(call, partition, JobKind::Delivery);
+    let mut call = with_queues(call, partition, JobKind::Check)
         .arg(observation.account.as_str())
         .arg(observation.source.as_str())
         .arg(observation.at.unix_ms());
@@ -137,7 +175,7 @@ fn observing(store: &RedisStore, id: &PaymentId, observation: &Observation) -> (
     };
     call = match &observation.notification {
         Some(notification) => call
-            .arg(names::hexadecimal(&Sha256::digest(&notification.body)))
+            .arg(keys::hexadecimal(&Sha256::digest(&notification.body)))
             .arg(notification.body.as_ref())
             .arg(&notification.signature)
             .arg(notification.verdict.as_str()),
@@ -152,50 +190,7 @@ fn observing(store: &RedisStore, id: &PaymentId, observation: &Observation) -> (
     (partition, call)
 }
 
-pub(super) async fn states(
-    store: &RedisStore,
-    ids: &[PaymentId],
-) -> Result<Vec<Option<PaymentState>>, StoreError> {
-    let rows = fields::of_payments(store, ids, &STATE).await?;
-    rows.into_iter()
-        .map(|row| row.map(|row| state(&row)).transpose())
-        .collect()
-}
-
-pub(super) async fn find(
-    store: &RedisStore,
-    id: &PaymentId,
-) -> Result<Option<Payment>, StoreError> {
-    let partition = Partition::of(id.as_str());
-    let key = partition.key("payment", id.as_str());
-    let row = fields::of(store, partition, key, &FIELDS).await?;
-    row.map(|row| payment(id, row)).transpose()
-}
-
-/// A call of a script that writes a payment, with what all of them begin with: see `payment.lua`.
-pub(super) fn writing(
-    store: &RedisStore,
-    script: &'static Script,
-    id: &PaymentId,
-) -> (Partition, Call) {
-    let channel = change::channel(id);
-    let id = id.as_str();
-    let partition = Partition::of(id);
-    let call = script
-        .call()
-        .key(partition.key("payment", id))
-        .key(partition.key("notified", id))
-        .key(partition.key("raw", id))
-        .key(partition.key("timeline", id))
-        .arg(ms(store.retention.payments))
-        .arg(ms(store.retention.notification_bytes))
-        .arg(TIMELINE_LIMIT)
-        .arg(store.redis.publish_command())
-        .arg(channel);
-    (partition, call)
-}
-
-/// What a script answers that may have changed the status: the state before and after, and for one that has become final
+/// The reply of a script that may have changed the status: the state before and after, and for one that has become final
 /// what else leads to the payment.
 fn outcome(
     store: &RedisStore,
@@ -210,7 +205,7 @@ fn outcome(
         before: before.as_deref().map(state).transpose()?,
         after: state(&after)?,
     };
-    retention::let_go(store, id, account, reference, transaction_id);
+    expire_references(store, id, account, reference, transaction_id);
     Ok(outcome)
 }
 
@@ -259,8 +254,8 @@ fn payment(id: &PaymentId, row: fields::Row) -> Result<Payment, StoreError> {
             .map(|text| PaymentReference::parse(&text).map_err(|_| replies::damaged("reference")))
             .transpose()?,
         payment_url,
-        expires_at: expires_at.as_deref().map(replies::moment).transpose()?,
-        created_at: replies::moment(&created_at)?,
+        expires_at: expires_at.as_deref().map(replies::timestamp).transpose()?,
+        created_at: replies::timestamp(&created_at)?,
         state,
     })
 }
@@ -274,7 +269,7 @@ fn state(row: &[Option<String>]) -> Result<PaymentState, StoreError> {
     let reason = reason.as_deref().map(StatusReason::parse);
     Ok(PaymentState {
         version: version.ok_or_else(|| replies::damaged("status"))?,
-        at: replies::moment(at)?,
+        at: replies::timestamp(at)?,
         late: late.is_some(),
         reason: reason
             .map(|known| known.ok_or_else(|| replies::damaged("reason")))

@@ -1,28 +1,33 @@
-//! Whose turn it is to ask Khipu about a payment.
+//! Which instance may ask Khipu about a payment now.
 
 use std::sync::LazyLock;
 use std::time::Duration;
 
-use super::{RedisStore, ms, replies};
+use async_trait::async_trait;
+
+use super::redis_store::{RedisStore, ms};
+use super::{keys, scripts};
 use crate::payment::{PaymentId, Timestamp};
 use crate::redis::{Partition, Script};
-use crate::store::{LONGEST_POLL_LOCK, StoreError};
+use crate::store::{LONGEST_POLL_LOCK, PollLock, StoreError};
 
-static TURN: LazyLock<Script> =
-    LazyLock::new(|| Script::new(concat!(include_str!("clock.lua"), include_str!("turn.lua"))));
+static TRY_LOCK_POLL: LazyLock<Script> =
+    LazyLock::new(|| scripts::script(include_str!("scripts/try_lock_poll.lua")));
 
-pub(super) async fn take(
-    store: &RedisStore,
-    id: &PaymentId,
-    now: Timestamp,
-    gap: Duration,
-) -> Result<bool, StoreError> {
-    let partition = Partition::of(id.as_str());
-    let call = TURN
-        .call()
-        .key(partition.key("turn", id.as_str()))
-        .arg(store.clock.argument(now))
-        .arg(ms(gap.min(LONGEST_POLL_LOCK)))
-        .arg(ms(LONGEST_POLL_LOCK));
-    replies::read(store.redis.run(partition, &call).await?)
+#[async_trait]
+impl PollLock for RedisStore {
+    async fn try_lock_poll(
+        &self,
+        id: &PaymentId,
+        now: Timestamp,
+        gap: Duration,
+    ) -> Result<bool, StoreError> {
+        let call = TRY_LOCK_POLL
+            .call()
+            .key(keys::poll_lock(id))
+            .arg(self.clock.argument(now))
+            .arg(ms(gap.min(LONGEST_POLL_LOCK)))
+            .arg(ms(LONGEST_POLL_LOCK));
+        self.run(Partition::of(id.as_str()), &call).await
+    }
 }

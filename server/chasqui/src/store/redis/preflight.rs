@@ -7,21 +7,21 @@ use std::collections::HashMap;
 
 use ::redis::{Cmd, FromRedisValue, cmd};
 
-use crate::redis::{Address, Failure, Redis, Topology};
+use crate::redis::{CallError, NodeAddress, RedisClient, Topology};
 
 /// Sharded channels, and scripts whose effects are replicated.
 const OLDEST_VERSION: u32 = 7;
 
 /// What is not as it should be, on which server, and what to do.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Finding {
+pub struct PreflightFinding {
     pub is_fatal: bool,
     pub text: String,
 }
 
 /// What a server says of itself.
 #[derive(Debug, Default)]
-struct Condition {
+struct ServerReport {
     version: Option<u32>,
     is_replica: bool,
     /// `None`: it will not say.
@@ -29,13 +29,16 @@ struct Condition {
 }
 
 /// Examines every master. With `accept_data_loss` nothing is fatal. `Err`: a master does not answer.
-pub async fn examine(redis: &Redis, accept_data_loss: bool) -> Result<Vec<Finding>, Failure> {
+pub async fn examine(
+    redis: &RedisClient,
+    accept_data_loss: bool,
+) -> Result<Vec<PreflightFinding>, CallError> {
     let has_replicas = redis.settings().wait_replicas > 0;
     let mut findings = Vec::new();
     for address in redis.masters() {
         let condition = look(redis, &address).await?;
         for (is_fatal, text) in judge(&condition, has_replicas, address.is_loopback()) {
-            findings.push(Finding {
+            findings.push(PreflightFinding {
                 is_fatal: is_fatal && !accept_data_loss,
                 text: format!("redis at {address}: {text}"),
             });
@@ -46,7 +49,7 @@ pub async fn examine(redis: &Redis, accept_data_loss: bool) -> Result<Vec<Findin
         Topology::Sentinel { .. } | Topology::Cluster(_)
     ) && !has_replicas
     {
-        findings.push(Finding {
+        findings.push(PreflightFinding {
             is_fatal: false,
             text: "storage.wait_replicas is 0: what was answered 200 is lost if a master fails before its replica has it".into(),
         });
@@ -54,8 +57,8 @@ pub async fn examine(redis: &Redis, accept_data_loss: bool) -> Result<Vec<Findin
     Ok(findings)
 }
 
-async fn look(redis: &Redis, address: &Address) -> Result<Condition, Failure> {
-    let mut condition = Condition::default();
+async fn look(redis: &RedisClient, address: &NodeAddress) -> Result<ServerReport, CallError> {
+    let mut condition = ServerReport::default();
     if let Some(info) = ask::<String>(redis, address, cmd("INFO").arg("server")).await? {
         condition.version = field(&info, "redis_version")
             .and_then(|version| version.split('.').next()?.parse().ok());
@@ -80,10 +83,10 @@ async fn look(redis: &Redis, address: &Address) -> Result<Condition, Failure> {
 
 /// `None`: the server refuses to say.
 async fn ask<T: FromRedisValue>(
-    redis: &Redis,
-    address: &Address,
+    redis: &RedisClient,
+    address: &NodeAddress,
     question: &Cmd,
-) -> Result<Option<T>, Failure> {
+) -> Result<Option<T>, CallError> {
     let answer = redis.ask(address, question).await?;
     Ok(answer.and_then(|value| ::redis::from_redis_value(value).ok()))
 }
@@ -96,7 +99,7 @@ fn field<'a>(info: &'a str, name: &str) -> Option<&'a str> {
 
 /// Each with whether it is a reason not to start. A Redis on this very machine that keeps nothing is somebody trying things
 /// out, like `sqlite::memory:`, and is warned of.
-fn judge(condition: &Condition, has_replicas: bool, is_local: bool) -> Vec<(bool, String)> {
+fn judge(condition: &ServerReport, has_replicas: bool, is_local: bool) -> Vec<(bool, String)> {
     let mut said = Vec::new();
     if let Some(version) = condition.version
         && version < OLDEST_VERSION
@@ -160,7 +163,7 @@ fn judge(condition: &Condition, has_replicas: bool, is_local: bool) -> Vec<(bool
 mod tests {
     use super::*;
 
-    fn condition(settings: &[(&str, &str)]) -> Condition {
+    fn condition(settings: &[(&str, &str)]) -> ServerReport {
         let mut config: HashMap<String, String> = [
             ("appendonly", "yes"),
             ("appendfsync", "always"),
@@ -173,14 +176,14 @@ mod tests {
         for (name, value) in settings {
             config.insert((*name).to_owned(), (*value).to_owned());
         }
-        Condition {
+        ServerReport {
             version: Some(7),
             is_replica: false,
             config: Some(config),
         }
     }
 
-    fn said(condition: &Condition, has_replicas: bool) -> Vec<(bool, String)> {
+    fn said(condition: &ServerReport, has_replicas: bool) -> Vec<(bool, String)> {
         judge(condition, has_replicas, false)
     }
 
@@ -233,17 +236,17 @@ mod tests {
 
     #[test]
     fn an_old_one_a_replica_and_a_silent_one_are_told_apart() {
-        let old = Condition {
+        let old = ServerReport {
             version: Some(6),
             ..condition(&[])
         };
         assert!(matches!(&said(&old, false)[..], [(true, text)] if text.contains("version 6")));
-        let replica = Condition {
+        let replica = ServerReport {
             is_replica: true,
             ..condition(&[])
         };
         assert!(matches!(&said(&replica, false)[..], [(true, text)] if text.contains("master")));
-        let silent = Condition::default();
+        let silent = ServerReport::default();
         assert!(
             matches!(&said(&silent, false)[..], [(false, text)] if text.contains("CONFIG GET"))
         );

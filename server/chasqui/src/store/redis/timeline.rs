@@ -6,24 +6,24 @@
 use std::sync::LazyLock;
 use std::time::Duration;
 
-use super::notifications::parse_verdict;
-use super::{RedisStore, ms, replies};
+use super::redis_store::{RedisStore, ms};
+use super::{keys, replies, scripts};
 use crate::payment::{JobKind, PaymentId, Source, Timestamp, Version};
 use crate::redis::{Partition, Script};
 use crate::store::{JobAttempt, LeasedJob, StoreError, TimelineEntry, TimelineEvent};
 
-static TIMELINE: LazyLock<Script> = LazyLock::new(|| Script::new(include_str!("timeline.lua")));
+static TIMELINE: LazyLock<Script> =
+    LazyLock::new(|| scripts::script(include_str!("scripts/timeline.lua")));
 
 pub(super) async fn read(
     store: &RedisStore,
     id: &PaymentId,
 ) -> Result<Vec<TimelineEntry>, StoreError> {
-    let partition = Partition::of(id.as_str());
     let call = TIMELINE
         .call()
-        .key(partition.key("timeline", id.as_str()))
-        .key(partition.key("notified", id.as_str()));
-    let lines: Vec<String> = replies::read(store.redis.run(partition, &call).await?)?;
+        .key(keys::timeline(id))
+        .key(keys::notified(id));
+    let lines: Vec<String> = store.run(Partition::of(id.as_str()), &call).await?;
     let mut entries = lines
         .iter()
         .map(|line| parse(line).ok_or_else(|| replies::damaged("timeline's entry")))
@@ -33,7 +33,7 @@ pub(super) async fn read(
     Ok(entries)
 }
 
-/// What `finish.lua` records.
+/// What `finish_job.lua` records.
 pub(super) fn attempted(leased: &LeasedJob, attempt: &JobAttempt) -> String {
     format!(
         "a {} {} {} {} {}",
@@ -76,7 +76,7 @@ fn parse_observed(rest: &str) -> Option<TimelineEvent> {
 fn parse_notified(rest: &str) -> Option<TimelineEvent> {
     let (verdict, copies) = rest.split_once(' ')?;
     Some(TimelineEvent::Notified {
-        verdict: parse_verdict(verdict)?,
+        verdict: replies::verdict(verdict)?,
         copies: copies.parse().ok()?,
     })
 }

@@ -1,38 +1,40 @@
-//! Payments by what their merchant calls them: for each transaction an index, in a partition of its own.
+//! Payments by their merchant's transaction id: an index for each, in a partition of its own.
 //!
-//! Written before the payment. An entry whose payment never came to be, is of another transaction after all, or has
-//! expired, leads nowhere and is passed over.
+//! Written before the payment. An entry leads nowhere, and is passed over, where its payment was never created, belongs to
+//! another transaction or has expired.
 
 use std::cmp::Reverse;
 use std::sync::LazyLock;
 
-use super::{RedisStore, fields, ms, names, replies, retention};
+use super::redis_store::{RedisStore, ms};
+use super::{fields, keys, replies, scripts};
 use crate::payment::{AccountName, Payment, PaymentId};
-use crate::redis::{Partition, Script};
+use crate::redis::Script;
 use crate::store::{BY_TRANSACTION_LIMIT, StoreError};
 
-static INDEX: LazyLock<Script> = LazyLock::new(|| Script::new(include_str!("index.lua")));
-static INDEXED: LazyLock<Script> = LazyLock::new(|| Script::new(include_str!("indexed.lua")));
+static INDEX_TRANSACTION: LazyLock<Script> =
+    LazyLock::new(|| scripts::script(include_str!("scripts/index_transaction.lua")));
+static BY_TRANSACTION: LazyLock<Script> =
+    LazyLock::new(|| scripts::script(include_str!("scripts/by_transaction.lua")));
 
 /// The most entries of one index; the oldest beyond it are dropped. More than are shown, because some lead nowhere.
 const INDEXED_LIMIT: usize = 2 * BY_TRANSACTION_LIMIT;
 
 /// Nothing to do for a payment without a transaction id.
-pub(super) async fn keep(store: &RedisStore, payment: &Payment) -> Result<(), StoreError> {
+pub(super) async fn index(store: &RedisStore, payment: &Payment) -> Result<(), StoreError> {
     let terms = payment.terms.as_ref();
     let Some(transaction_id) = terms.and_then(|terms| terms.transaction_id.as_deref()) else {
         return Ok(());
     };
-    let (partition, key) = place(&payment.account, transaction_id);
-    let call = INDEX
+    let (partition, key) = keys::transaction(&payment.account, transaction_id);
+    let call = INDEX_TRANSACTION
         .call()
         .key(key)
         .arg(payment.id.as_str())
         .arg(payment.created_at.unix_ms())
         .arg(INDEXED_LIMIT)
-        .arg(ms(retention::of_names(store)));
-    store.redis.run_durably(partition, &call).await?;
-    Ok(())
+        .arg(ms(store.retention.references()));
+    store.run_durably(partition, &call).await
 }
 
 pub(super) async fn find(
@@ -40,11 +42,13 @@ pub(super) async fn find(
     account: &AccountName,
     transaction_id: &str,
 ) -> Result<Vec<PaymentId>, StoreError> {
-    let (partition, key) = place(account, transaction_id);
-    let indexed = store.redis.run(partition, &INDEXED.call().key(key)).await?;
-    let ids = replies::read::<Vec<String>>(indexed)?
+    let (partition, key) = keys::transaction(account, transaction_id);
+    let indexed: Vec<String> = store
+        .run(partition, &BY_TRANSACTION.call().key(key))
+        .await?;
+    let ids = indexed
         .iter()
-        .map(|id| PaymentId::parse(id).map_err(|_| replies::damaged("payment id")))
+        .map(|id| replies::payment_id(id))
         .collect::<Result<Vec<_>, _>>()?;
 
     let asked = ["account", "transaction_id", "created_at"];
@@ -55,7 +59,7 @@ pub(super) async fn find(
             Some([Some(owner), Some(its), Some(created_at)])
                 if owner == account.as_str() && its == transaction_id =>
             {
-                found.push((Reverse(replies::moment(created_at)?), Reverse(id)));
+                found.push((Reverse(replies::timestamp(created_at)?), Reverse(id)));
             }
             _ => {}
         }
@@ -63,10 +67,4 @@ pub(super) async fn find(
     found.sort_unstable();
     let newest = found.into_iter().take(BY_TRANSACTION_LIMIT);
     Ok(newest.map(|(_, Reverse(id))| id).collect())
-}
-
-pub(super) fn place(account: &AccountName, transaction_id: &str) -> (Partition, String) {
-    let name = names::digest(&[account.as_str(), transaction_id]);
-    let partition = Partition::of(&name);
-    (partition, partition.key("transaction", &name))
 }

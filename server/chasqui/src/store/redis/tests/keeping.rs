@@ -228,11 +228,11 @@ async fn what_leads_to_a_payment_goes_with_it() {
     store.save_intent(&intent(9)).await.expect("intend");
     store.create(&payment("p1")).await.expect("create");
     let reference = intent(9).reference;
-    let (_, intent) = intents::place(&reference);
-    let (_, index) = transactions::place(&shop(), "order 77");
+    let (_, intent) = keys::intent(&reference);
+    let (_, index) = keys::transaction(&shop(), "order 77");
     for name in [&intent, &index] {
         let left = left(&server, name).await;
-        assert!(is(left, retention::of_names(&store)), "{name} {left}");
+        assert!(is(left, store.retention.references()), "{name} {left}");
     }
     observe(&store, "p1", &saying(Kind::Confirmed, 20)).await;
     for name in [&intent, &index] {
@@ -251,8 +251,8 @@ async fn what_leads_to_another_payment_too_stays() {
     for name in ["p1", "p2"] {
         store.create(&payment(name)).await.expect("create");
     }
-    let (_, intent) = intents::place(&intent(9).reference);
-    let (_, index) = transactions::place(&shop(), "order 77");
+    let (_, intent) = keys::intent(&intent(9).reference);
+    let (_, index) = keys::transaction(&shop(), "order 77");
     // The intent is the first one's.
     observe(&store, "p2", &saying(Kind::Confirmed, 20)).await;
     observe(&store, "p1", &saying(Kind::Confirmed, 20)).await;
@@ -260,7 +260,10 @@ async fn what_leads_to_another_payment_too_stays() {
         is(left(&server, &intent).await, RETENTION).then_some(())
     })
     .await;
-    assert!(is(left(&server, &index).await, retention::of_names(&store)));
+    assert!(is(
+        left(&server, &index).await,
+        store.retention.references()
+    ));
     let found = store.by_transaction(&shop(), "order 77").await;
     assert_eq!(found.expect("found"), ["p2", "p1"].map(id));
 }

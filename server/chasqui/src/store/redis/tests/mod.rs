@@ -17,9 +17,15 @@ use tokio::runtime::Handle;
 use tokio::sync::{Mutex, MutexGuard};
 use tokio::task;
 
-use super::*;
-use crate::redis::{Credentials, Partition, Settings, Topology};
+use super::redis_store::Clock;
+use super::retention::{self, Retention};
+use super::{RedisStore, job_queue, keys, replies, transactions};
+use crate::payment::{JobKind, Observation, Payment, PaymentId, PaymentState, Timestamp};
+use crate::redis::{Credentials, Partition, RedisClient, RedisSettings, Topology};
 use crate::store::suite::{StoreFactory, store_suite};
+use crate::store::{
+    JobQueue, JobResult, LeasedJob, PaymentReader, PaymentStore, PollLock, Store, StoreError,
+};
 
 store_suite!(alone, Alone::default());
 store_suite!(on_a_cluster, Clustered::take());
@@ -34,7 +40,7 @@ struct Alone {
 const GUIDE: &str = include_str!("../../../../../../OPERATING.md");
 
 impl Alone {
-    fn settings(&self) -> Settings {
+    fn settings(&self) -> RedisSettings {
         let server = self.server.get_or_init(|| {
             let server = now(start());
             let mut lines = GUIDE.lines();
@@ -43,7 +49,7 @@ impl Alone {
             now(server.command(&words));
             server
         });
-        Settings {
+        RedisSettings {
             credentials: Some(Credentials {
                 username: Some("chasqui".to_owned()),
                 password: "secret".to_owned(),
@@ -131,13 +137,13 @@ async fn start() -> RedisServer {
     RedisServer::start(&options()).await
 }
 
-fn standalone(server: &RedisServer) -> Settings {
-    Settings::new(Topology::Standalone(server.address().into()))
+fn standalone(server: &RedisServer) -> RedisSettings {
+    RedisSettings::new(Topology::Standalone(server.address().into()))
 }
 
-fn on_cluster(cluster: &RedisCluster) -> Settings {
+fn on_cluster(cluster: &RedisCluster) -> RedisSettings {
     let nodes = cluster.nodes.iter().map(|node| node.address().into());
-    Settings::new(Topology::Cluster(nodes.collect()))
+    RedisSettings::new(Topology::Cluster(nodes.collect()))
 }
 
 /// As it is where `[storage]` does not say.
@@ -146,8 +152,8 @@ const RETENTION: Retention = Retention {
     notification_bytes: Duration::from_secs(7 * 24 * 3600),
 };
 
-async fn open(settings: &Settings, retention: Retention, clock: Clock) -> RedisStore {
-    let redis = Redis::open(settings).await.expect("reachable");
+async fn open(settings: &RedisSettings, retention: Retention, clock: Clock) -> RedisStore {
+    let redis = RedisClient::open(settings).await.expect("reachable");
     let store = RedisStore::open(redis, retention).await.expect("open");
     RedisStore { clock, ..store }
 }
@@ -159,7 +165,7 @@ async fn open_alone(server: &RedisServer) -> RedisStore {
 
 /// `payment`, `notified`, `raw`, `timeline` or `change` of a payment.
 fn key(kind: &str, name: &str) -> String {
-    Partition::of(name).key(kind, name)
+    keys::key(Partition::of(name), kind, name)
 }
 
 /// The server's clock, which is this machine's.

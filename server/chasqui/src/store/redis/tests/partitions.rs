@@ -25,7 +25,7 @@ async fn an_entry_whose_payment_is_gone_is_removed_by_whoever_claims_it() {
     let claimed = store.lease_due(CHECK, now, 1, LEASE).await.expect("claim");
     let names: Vec<_> = claimed.iter().map(|it| it.payment_id.as_str()).collect();
     assert_eq!(names, ["here"]);
-    let job_queue = Partition::of("gone").key("agenda", "check");
+    let job_queue = keys::key(Partition::of("gone"), "agenda", "check");
     assert_eq!(server.ask::<i64>(&["EXISTS", &job_queue]).await, 0);
 }
 
@@ -55,7 +55,7 @@ async fn a_claim_that_is_repeated_takes_what_it_took() {
     let now = time(&server).await;
     schedule(&store, "p1", 10).await;
     let call = |token: u64| {
-        job_queue::claiming(
+        job_queue::leasing(
             &store,
             CHECK,
             now,

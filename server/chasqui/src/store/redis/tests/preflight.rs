@@ -3,8 +3,8 @@
 use super::*;
 use crate::store::redis::preflight::examine;
 
-async fn connect(settings: &Settings) -> Arc<Redis> {
-    Redis::open(settings).await.expect("reachable")
+async fn connect(settings: &RedisSettings) -> Arc<RedisClient> {
+    RedisClient::open(settings).await.expect("reachable")
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]

@@ -33,7 +33,7 @@ async fn an_intent_that_was_not_bound_is_bound_when_the_payment_is_created_again
     let store = open_alone(&server).await;
     store.save_intent(&intent(9)).await.expect("intend");
     store.create(&payment("p1")).await.expect("create");
-    let (_, place) = intents::place(&intent(9).reference);
+    let (_, place) = keys::intent(&intent(9).reference);
     server.command(&["HDEL", &place, "payment_id"]).await;
     store.create(&payment("p1")).await.expect("again");
     let bound = store.intent(&intent(9).reference).await.expect("intent");
@@ -46,7 +46,7 @@ async fn an_index_that_leads_nowhere_is_passed_over() {
     let store = open_alone(&server).await;
     // It ended between the index and the payment, whose terms are other ones in the end.
     for name in ["never", "other"] {
-        transactions::keep(&store, &payment(name))
+        transactions::index(&store, &payment(name))
             .await
             .expect("keep");
     }
@@ -65,7 +65,7 @@ async fn an_index_that_leads_nowhere_is_passed_over() {
 async fn a_transaction_that_all_payments_share_keeps_to_its_bounds() {
     let server = start().await;
     let store = open_alone(&server).await;
-    let (_, index) = transactions::place(&shop(), "order 77");
+    let (_, index) = keys::transaction(&shop(), "order 77");
     for n in 0..300 {
         let payment = Payment {
             reference: None,
@@ -100,7 +100,7 @@ async fn a_timeline_keeps_to_its_bounds() {
 async fn what_an_older_chasqui_wrote_is_taken_up_and_what_a_newer_one_wrote_is_refused() {
     let server = start().await;
     let settings = standalone(&server);
-    let version = Partition::of("schema").key("schema", "version");
+    let version = keys::key(Partition::of("schema"), "schema", "version");
     for found in ["1", "2"] {
         server.command(&["SET", &version, found]).await;
         drop(open_alone(&server).await);
@@ -108,7 +108,7 @@ async fn what_an_older_chasqui_wrote_is_taken_up_and_what_a_newer_one_wrote_is_r
     }
 
     server.command(&["SET", &version, "3"]).await;
-    let redis = Redis::open(&settings).await.expect("reachable");
+    let redis = RedisClient::open(&settings).await.expect("reachable");
     let error = RedisStore::open(redis, RETENTION).await;
     let text = error.expect_err("newer").to_string();
     assert!(text.contains("newer chasqui"), "{text}");
@@ -145,7 +145,7 @@ async fn every_key_says_whose_it_is_and_shares_its_partitions_slot() {
     assert_eq!(of_payment.len(), 5, "{keys:?}");
     for key in &of_payment {
         assert!(
-            key.starts_with(&format!("{}:", Partition::of("p1"))),
+            key.starts_with(&(keys::prefix(Partition::of("p1")) + ":")),
             "{key}"
         );
     }

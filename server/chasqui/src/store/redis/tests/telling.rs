@@ -27,9 +27,9 @@ struct Watching {
 }
 
 impl Watching {
-    async fn start(settings: &Settings, name: &str) -> Self {
+    async fn start(settings: &RedisSettings, name: &str) -> Self {
         let (sender, heard) = mpsc::unbounded_channel();
-        let redis = Redis::open(settings).await.expect("reachable");
+        let redis = RedisClient::open(settings).await.expect("reachable");
         let relay = RedisRelay::new(Arc::clone(&redis), Arc::new(Ear(sender)));
         redis_processes::deadline::eventually("a subscription", async || {
             relay.subscribe(&id(name)).await.ok()
