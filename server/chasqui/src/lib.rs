@@ -19,4 +19,4 @@ pub mod store;
 
 pub mod http;
 
-pub use chasqui_core::{account, clock, gateway, jobs, push};
+pub use chasqui_core::{account, clock, jobs, push};

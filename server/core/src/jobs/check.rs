@@ -11,8 +11,11 @@ use tokio_util::sync::CancellationToken;
 
 use super::worker::{JobEnd, JobHandler, STORE_TIMEOUT, WorkerLimits, within};
 use crate::clock;
-use crate::gateway::{AskError, CHECKS_WAITING, CROSS_CHECK_DELAY, Gateway, InTurn};
+use crate::error::RefreshError;
 use crate::payment::{CheckPlan, JobKind, Payment, Priority, Timestamp, Version, retry};
+use crate::payments::{CROSS_CHECK_DELAY, Payments};
+use crate::poller::PollOutcome;
+use crate::rate_limiter::CHECKS_WAITING;
 use crate::store::{JobAttempt, JobResult, LeasedJob, PaymentReader, StoreError};
 
 /// Checks that run at once beside those that wait for a slot, and the most that are leased in one step. An account whose
@@ -36,7 +39,7 @@ const CROSS_CHECK_PATIENCE: Duration = Duration::from_secs(600);
 
 #[derive(Debug)]
 pub struct CheckHandler {
-    gateway: Arc<Gateway>,
+    gateway: Arc<Payments>,
     payments: Arc<dyn PaymentReader>,
 }
 
@@ -46,7 +49,7 @@ type CheckEnd = (JobResult, Option<String>);
 const OVER: CheckEnd = (JobResult::Done, None);
 
 impl CheckHandler {
-    pub fn new(gateway: Arc<Gateway>, payments: Arc<dyn PaymentReader>) -> Self {
+    pub fn new(gateway: Arc<Payments>, payments: Arc<dyn PaymentReader>) -> Self {
         Self { gateway, payments }
     }
 
@@ -78,11 +81,11 @@ impl CheckHandler {
         let Some(account) = self.gateway.accounts.named(&payment.account) else {
             return undecided(job, &payment, "its account is not configured".into(), false);
         };
-        let in_turn = self.gateway.ask_in_turn(account, id, job.priority);
+        let in_turn = self.gateway.poll_once(account, id, job.priority);
         let asked = match timeout(ASK_TIMEOUT, in_turn).await {
-            Ok(InTurn::Asked(asked)) => asked,
-            Ok(InTurn::AskedJustNow) => return put_off(job, &payment, ASKED_JUST_NOW),
-            Ok(InTurn::NoRoom { retry_in }) => return put_off(job, &payment, retry_in),
+            Ok(PollOutcome::Polled(asked)) => asked,
+            Ok(PollOutcome::JustPolled) => return put_off(job, &payment, ASKED_JUST_NOW),
+            Ok(PollOutcome::Busy { retry_in }) => return put_off(job, &payment, retry_in),
             Err(_) => return undecided(job, &payment, "no answer in time".into(), false),
         };
         // With what the answer has changed, such as the terms of a payment that was not known.
@@ -94,7 +97,7 @@ impl CheckHandler {
         match asked {
             Ok(_) if is_over(&payment) => (JobResult::Done, Some("khipu answered: final".into())),
             Ok(_) => undecided(job, &payment, "khipu answered: not final yet".into(), true),
-            Err(AskError::Khipu(error)) if error.is_not_found() => {
+            Err(RefreshError::Khipu(error)) if error.is_not_found() => {
                 not_found(job, &payment, error.to_string())
             }
             Err(error) => undecided(job, &payment, error.to_string(), false),

@@ -10,9 +10,9 @@ use rand::RngExt;
 use rand::seq::SliceRandom;
 use tokio::sync::Notify;
 
-use super::missed::Missed;
+use super::missed::MissedPayments;
 use super::wheel::{Intervals, Wheel};
-use super::{Message, Signal, Watcher};
+use super::{StatusMessage, Watcher, WatcherSignal};
 use crate::payment::{Payment, PaymentId, PaymentState, Price, Timestamp};
 use crate::store::{Change, RelayListener};
 
@@ -27,7 +27,7 @@ pub struct Hub {
     wheel: Mutex<Wheel>,
     /// Of the wheel, for those who need not wait for its lock.
     turns: AtomicU32,
-    missed: Missed,
+    missed: MissedPayments,
     draining: AtomicBool,
     someone_left: Notify,
 }
@@ -50,7 +50,7 @@ pub struct Registration {
 
 /// Why a payment cannot be watched here now. Either passes by itself.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Refusal {
+pub enum WatchRefusal {
     /// The payment has as many watchers as it may.
     PaymentFull,
     /// This instance is being stopped.
@@ -65,23 +65,23 @@ impl Hub {
             watchers_per_payment,
             wheel: Mutex::new(Wheel::new(intervals)),
             turns: AtomicU32::new(0),
-            missed: Missed::default(),
+            missed: MissedPayments::default(),
             draining: AtomicBool::new(false),
             someone_left: Notify::new(),
         }
     }
 
     /// From now on every change of the payment that is heard lands in the watcher's slot.
-    pub fn register(self: &Arc<Self>, id: &PaymentId) -> Result<Registration, Refusal> {
+    pub fn register(self: &Arc<Self>, id: &PaymentId) -> Result<Registration, WatchRefusal> {
         if self.draining.load(Ordering::Acquire) {
-            return Err(Refusal::GoingAway);
+            return Err(WatchRefusal::GoingAway);
         }
         let watcher = Arc::new(Watcher::default());
         match self.topics.entry(id.clone()) {
             Entry::Occupied(mut topic) => {
                 let watchers = &mut topic.get_mut().watchers;
                 if watchers.len() >= self.watchers_per_payment {
-                    return Err(Refusal::PaymentFull);
+                    return Err(WatchRefusal::PaymentFull);
                 }
                 watchers.push(Arc::clone(&watcher));
             }
@@ -101,7 +101,7 @@ impl Hub {
         };
         // A drain that began meanwhile may have passed this payment already.
         if self.draining.load(Ordering::Acquire) {
-            return Err(Refusal::GoingAway);
+            return Err(WatchRefusal::GoingAway);
         }
         Ok(registration)
     }
@@ -115,7 +115,7 @@ impl Hub {
     }
 
     /// Hands the message to everybody who watches the payment here.
-    pub fn publish(&self, id: &PaymentId, message: &Message) {
+    pub fn publish(&self, id: &PaymentId, message: &StatusMessage) {
         if let Some(topic) = self.topics.get(id) {
             let turn = self.turns.load(Ordering::Relaxed);
             for watcher in &topic.watchers {
@@ -135,14 +135,14 @@ impl Hub {
         if state.may_be_resumed() {
             self.missed.add([id.clone()]);
         } else {
-            self.publish(id, &Message::new(id, state, None));
+            self.publish(id, &StatusMessage::new(id, state, None));
         }
     }
 
     /// As [`refresh`](Self::refresh), with all that is known of the payment.
     pub fn show(&self, payment: &Payment, now: Timestamp) {
         if self.is_watched(&payment.id) {
-            self.publish(&payment.id, &Message::of(payment, now));
+            self.publish(&payment.id, &StatusMessage::of(payment, now));
         }
     }
 
@@ -205,7 +205,7 @@ impl Hub {
                 tokio::time::sleep(window / 2 / DRAIN_STEPS).await;
             }
             for watcher in watchers {
-                watcher.signal(Signal::GoingAway {
+                watcher.signal(WatcherSignal::GoingAway {
                     retry_after_ms: rand::rng().random_range(0..window_ms),
                 });
             }
@@ -308,7 +308,10 @@ mod tests {
         let hub = hub();
         let first = hub.register(&id("a")).expect("first");
         let _second = hub.register(&id("a")).expect("second");
-        assert_eq!(hub.register(&id("a")).err(), Some(Refusal::PaymentFull));
+        assert_eq!(
+            hub.register(&id("a")).err(),
+            Some(WatchRefusal::PaymentFull)
+        );
         drop(first);
         assert!(hub.register(&id("a")).is_ok());
     }
@@ -337,10 +340,10 @@ mod tests {
         tokio::time::sleep(Duration::from_secs(20)).await;
         hub.changed(confirmed(&id("b")));
         tokio::time::sleep(Duration::from_secs(15)).await;
-        assert_eq!(quiet.watcher.take_signal(), Some(Signal::Heartbeat));
+        assert_eq!(quiet.watcher.take_signal(), Some(WatcherSignal::Heartbeat));
         assert_eq!(told.watcher.take_signal(), None);
         tokio::time::sleep(Duration::from_secs(19)).await;
-        assert_eq!(told.watcher.take_signal(), Some(Signal::Heartbeat));
+        assert_eq!(told.watcher.take_signal(), Some(WatcherSignal::Heartbeat));
         turning.abort();
     }
 
@@ -368,13 +371,13 @@ mod tests {
             registration.watcher.going_away().await;
             let signal = registration.watcher.take_signal();
             assert!(
-                matches!(signal, Some(Signal::GoingAway { retry_after_ms }) if retry_after_ms < 8000),
+                matches!(signal, Some(WatcherSignal::GoingAway { retry_after_ms }) if retry_after_ms < 8000),
                 "{signal:?}"
             );
         }
         draining.await.expect("drained");
         assert!(started.elapsed() < window);
-        assert_eq!(hub.register(&id("a")).err(), Some(Refusal::GoingAway));
+        assert_eq!(hub.register(&id("a")).err(), Some(WatchRefusal::GoingAway));
     }
 
     #[tokio::test(start_paused = true)]

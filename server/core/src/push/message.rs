@@ -7,7 +7,7 @@ use crate::payment::{Payment, PaymentId, PaymentState, Status, StatusReason, Tim
 
 /// A rendered status object. Clones share the bytes: a payment's watchers all send the same ones.
 #[derive(Debug, Clone)]
-pub struct Message {
+pub struct StatusMessage {
     pub version: Version,
     pub json: Bytes,
 }
@@ -29,7 +29,7 @@ struct StatusObject<'a> {
     resume_url: Option<&'a str>,
 }
 
-impl Message {
+impl StatusMessage {
     /// `now` tells whether the payer may still resume.
     pub fn of(payment: &Payment, now: Timestamp) -> Self {
         Self::new(&payment.id, &payment.state, payment.resume_url(now))
@@ -68,7 +68,7 @@ mod tests {
             ..PaymentState::created(at)
         };
         assert_eq!(
-            Message::new(&id, &state(14), None).json,
+            StatusMessage::new(&id, &state(14), None).json,
             r#"{"payment_id":"zfxnocsow6mz","status":"verifying","version":14,"by":"khipu","final":false,"at":"2026-11-22T06:30:00.123Z"}"#
         );
         let rejected = PaymentState {
@@ -76,7 +76,7 @@ mod tests {
             ..state(17)
         };
         assert_eq!(
-            Message::new(&id, &rejected, Some("https://khipu.example/pay")).json,
+            StatusMessage::new(&id, &rejected, Some("https://khipu.example/pay")).json,
             r#"{"payment_id":"zfxnocsow6mz","status":"rejected","version":17,"final":false,"at":"2026-11-22T06:30:00.123Z","reason":"rejected-by-payer","resume_url":"https://khipu.example/pay"}"#
         );
         let late = PaymentState {
@@ -84,7 +84,7 @@ mod tests {
             ..state(1000)
         };
         assert_eq!(
-            Message::new(&id, &late, None).json,
+            StatusMessage::new(&id, &late, None).json,
             r#"{"payment_id":"zfxnocsow6mz","status":"confirmed","version":1000,"final":true,"at":"2026-11-22T06:30:00.123Z","late":true}"#
         );
     }

@@ -9,12 +9,12 @@ use crate::payment::PaymentId;
 
 /// Each payment once, however often it was missed. Only what is watched is put in, so the caps on watchers bound it.
 #[derive(Debug, Default)]
-pub(super) struct Missed {
+pub(super) struct MissedPayments {
     ids: Mutex<BTreeSet<PaymentId>>,
     more: Notify,
 }
 
-impl Missed {
+impl MissedPayments {
     pub(super) fn add(&self, ids: impl IntoIterator<Item = PaymentId>) {
         self.ids().extend(ids);
         self.more.notify_one();
@@ -50,7 +50,7 @@ mod tests {
 
     #[tokio::test]
     async fn each_is_taken_once_and_no_more_than_asked_for() {
-        let missed = Missed::default();
+        let missed = MissedPayments::default();
         missed.add(ids(&["b", "a", "b"]));
         missed.add(ids(&["c", "a"]));
         assert_eq!(missed.take(2).await, ids(&["a", "b"]));
@@ -59,7 +59,7 @@ mod tests {
 
     #[tokio::test(start_paused = true)]
     async fn whoever_waits_is_woken_by_the_first() {
-        let missed = Missed::default();
+        let missed = MissedPayments::default();
         missed.add(ids(&[]));
         let waiting = missed.take(9);
         let coming = async {

@@ -10,7 +10,7 @@ mod missed;
 mod watcher;
 mod wheel;
 
-pub use hub::{Hub, Refusal, Registration};
-pub use message::Message;
-pub use watcher::{Signal, Watcher};
+pub use hub::{Hub, Registration, WatchRefusal};
+pub use message::StatusMessage;
+pub use watcher::{Watcher, WatcherSignal};
 pub use wheel::Intervals;

@@ -6,11 +6,11 @@ use std::task::{Context, Poll};
 
 use futures_util::task::AtomicWaker;
 
-use super::Message;
+use super::StatusMessage;
 
 /// What a watcher's transport is told beside messages.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Signal {
+pub enum WatcherSignal {
     /// Nothing was said for a while: time to show that the connection works.
     Heartbeat,
     /// Time for a ping.
@@ -39,7 +39,7 @@ pub struct Watcher {
 
 #[derive(Debug, Default)]
 struct Slot {
-    unsent: Option<Message>,
+    unsent: Option<StatusMessage>,
     /// The highest version that was ever in the slot; 0 at first.
     version: u16,
 }
@@ -47,7 +47,7 @@ struct Slot {
 impl Watcher {
     /// Puts a message into the slot, in the place of an older one. One that is not newer is dropped: a watcher never
     /// sees a lower version, nor the same one twice. Answers whether it was newer.
-    pub fn offer(&self, message: &Message) -> bool {
+    pub fn offer(&self, message: &StatusMessage) -> bool {
         let version = message.version.number();
         {
             let mut slot = self.slot.lock().unwrap_or_else(PoisonError::into_inner);
@@ -80,7 +80,7 @@ impl Watcher {
     }
 
     /// The newest message that has not been taken.
-    pub fn take(&self) -> Option<Message> {
+    pub fn take(&self) -> Option<StatusMessage> {
         self.slot
             .lock()
             .unwrap_or_else(PoisonError::into_inner)
@@ -88,12 +88,12 @@ impl Watcher {
             .take()
     }
 
-    pub fn signal(&self, signal: Signal) {
+    pub fn signal(&self, signal: WatcherSignal) {
         let bit = match signal {
-            Signal::Heartbeat => HEARTBEAT,
-            Signal::Ping => PING,
-            Signal::Lifetime => LIFETIME,
-            Signal::GoingAway { retry_after_ms } => {
+            WatcherSignal::Heartbeat => HEARTBEAT,
+            WatcherSignal::Ping => PING,
+            WatcherSignal::Lifetime => LIFETIME,
+            WatcherSignal::GoingAway { retry_after_ms } => {
                 self.retry_after_ms.store(retry_after_ms, Ordering::Relaxed);
                 GOING_AWAY
             }
@@ -104,19 +104,19 @@ impl Watcher {
     }
 
     /// The most pressing signal that has not been taken.
-    pub fn take_signal(&self) -> Option<Signal> {
+    pub fn take_signal(&self) -> Option<WatcherSignal> {
         let bits = self.signals.load(Ordering::Acquire);
         let bit = [GOING_AWAY, LIFETIME, PING, HEARTBEAT]
             .into_iter()
             .find(|bit| bits & bit != 0)?;
         self.signals.fetch_and(!bit, Ordering::AcqRel);
         Some(match bit {
-            GOING_AWAY => Signal::GoingAway {
+            GOING_AWAY => WatcherSignal::GoingAway {
                 retry_after_ms: self.retry_after_ms.load(Ordering::Relaxed),
             },
-            LIFETIME => Signal::Lifetime,
-            PING => Signal::Ping,
-            _ => Signal::Heartbeat,
+            LIFETIME => WatcherSignal::Lifetime,
+            PING => WatcherSignal::Ping,
+            _ => WatcherSignal::Heartbeat,
         })
     }
 
@@ -127,7 +127,7 @@ impl Watcher {
     }
 
     /// Waits for the next message. Signals are left alone.
-    pub async fn next(&self) -> Message {
+    pub async fn next(&self) -> StatusMessage {
         std::future::poll_fn(|context| {
             self.wake_me(context);
             self.take().map_or(Poll::Pending, Poll::Ready)
@@ -158,12 +158,12 @@ mod tests {
     const VERIFYING: u16 = 14;
     const CONFIRMED: u16 = 1000;
 
-    fn message(number: u16) -> Message {
+    fn message(number: u16) -> StatusMessage {
         let state = PaymentState {
             version: Version::from_number(number).expect("version"),
             ..PaymentState::created(Timestamp::default())
         };
-        Message::new(&PaymentId::parse("p").expect("id"), &state, None)
+        StatusMessage::new(&PaymentId::parse("p").expect("id"), &state, None)
     }
 
     #[test]
@@ -190,15 +190,15 @@ mod tests {
     fn the_most_pressing_signal_comes_first_and_none_is_lost() {
         let watcher = Watcher::default();
         assert_eq!(watcher.take_signal(), None);
-        watcher.signal(Signal::Heartbeat);
-        watcher.signal(Signal::Ping);
-        watcher.signal(Signal::GoingAway { retry_after_ms: 7 });
-        watcher.signal(Signal::Lifetime);
+        watcher.signal(WatcherSignal::Heartbeat);
+        watcher.signal(WatcherSignal::Ping);
+        watcher.signal(WatcherSignal::GoingAway { retry_after_ms: 7 });
+        watcher.signal(WatcherSignal::Lifetime);
         for signal in [
-            Signal::GoingAway { retry_after_ms: 7 },
-            Signal::Lifetime,
-            Signal::Ping,
-            Signal::Heartbeat,
+            WatcherSignal::GoingAway { retry_after_ms: 7 },
+            WatcherSignal::Lifetime,
+            WatcherSignal::Ping,
+            WatcherSignal::Heartbeat,
         ] {
             assert_eq!(watcher.take_signal(), Some(signal));
         }

@@ -6,7 +6,7 @@ use std::time::Duration;
 
 use rand::{Rng, RngExt};
 
-use super::{Signal, Watcher};
+use super::{Watcher, WatcherSignal};
 
 /// What every watcher's connection is due, and how often.
 #[derive(Debug, Clone, Copy)]
@@ -127,18 +127,18 @@ impl Wheel {
             } else {
                 spoke.heartbeat_at = self.now + self.heartbeat.pick(random);
                 if !over {
-                    watcher.signal(Signal::Heartbeat);
+                    watcher.signal(WatcherSignal::Heartbeat);
                 }
             }
         }
         if self.now >= spoke.ping_at {
             spoke.ping_at = self.now + self.ping.pick(random);
             if !over {
-                watcher.signal(Signal::Ping);
+                watcher.signal(WatcherSignal::Ping);
             }
         }
         if over {
-            watcher.signal(Signal::Lifetime);
+            watcher.signal(WatcherSignal::Lifetime);
         }
     }
 
@@ -162,7 +162,11 @@ mod tests {
     }
 
     /// What a watcher is told, and in which second.
-    fn signals_over(seconds: u32, wheel: &mut Wheel, watcher: &Watcher) -> Vec<(u32, Signal)> {
+    fn signals_over(
+        seconds: u32,
+        wheel: &mut Wheel,
+        watcher: &Watcher,
+    ) -> Vec<(u32, WatcherSignal)> {
         let mut random = rand::rng();
         let mut signals = Vec::new();
         for second in 1..=seconds {
@@ -172,7 +176,7 @@ mod tests {
         signals
     }
 
-    fn times_of(signal: Signal, signals: &[(u32, Signal)]) -> Vec<u32> {
+    fn times_of(signal: WatcherSignal, signals: &[(u32, WatcherSignal)]) -> Vec<u32> {
         let times = signals.iter().filter(|(_, other)| *other == signal);
         times.map(|(second, _)| *second).collect()
     }
@@ -184,7 +188,10 @@ mod tests {
             let watcher = Arc::new(Watcher::default());
             wheel.add(&watcher, &mut rand::rng());
             let signals = signals_over(10_000, &mut wheel, &watcher);
-            for (signal, interval) in [(Signal::Heartbeat, heartbeat), (Signal::Ping, ping)] {
+            for (signal, interval) in [
+                (WatcherSignal::Heartbeat, heartbeat),
+                (WatcherSignal::Ping, ping),
+            ] {
                 let allowed = interval - interval.div_ceil(10)..=interval + interval.div_ceil(10);
                 let times = times_of(signal, &signals);
                 let mut last = 0;
@@ -215,7 +222,7 @@ mod tests {
                 heard_at = second;
             }
             while let Some(signal) = watcher.take_signal() {
-                if signal == Signal::Heartbeat {
+                if signal == WatcherSignal::Heartbeat {
                     // One that was signalled in this very second came before the message did.
                     assert!(
                         heard_at == second || second - heard_at >= 27,
@@ -239,11 +246,15 @@ mod tests {
         let watcher = Arc::new(Watcher::default());
         wheel.add(&watcher, &mut rand::rng());
         let signals = signals_over(200, &mut wheel, &watcher);
-        let ends = times_of(Signal::Lifetime, &signals);
+        let ends = times_of(WatcherSignal::Lifetime, &signals);
         assert!((80..=126).contains(&ends[0]), "{ends:?}");
         let after = signals.iter().filter(|(second, _)| *second >= ends[0]);
         assert!(after.clone().count() > 1, "the end is told until it comes");
-        assert!(after.clone().all(|(_, signal)| *signal == Signal::Lifetime));
+        assert!(
+            after
+                .clone()
+                .all(|(_, signal)| *signal == WatcherSignal::Lifetime)
+        );
     }
 
     #[test]

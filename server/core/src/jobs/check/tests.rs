@@ -1,11 +1,11 @@
 use std::sync::atomic::Ordering;
 
 use super::*;
-use crate::gateway::fixture::{DEADLINE, Stage, id};
 use crate::jobs::JobWorker;
 use crate::jobs::tests::fake_store::FakeStore;
 use crate::payment::{Kind, MerchantUrls, NewJob, Observation, PaymentState, Reported, Source};
 use crate::store::TimelineEvent;
+use crate::tests::fixture::{DEADLINE, Stage, id};
 
 use metrics_exporter_prometheus::PrometheusBuilder;
 
@@ -58,7 +58,7 @@ async fn leased(stage: &Stage, now: Timestamp) -> LeasedJob {
 }
 
 fn handler(stage: &Stage) -> CheckHandler {
-    CheckHandler::new(Arc::clone(&stage.gateway), stage.store.clone())
+    CheckHandler::new(Arc::clone(&stage.payments), stage.store.clone())
 }
 
 fn worker(stage: &Stage) -> JobWorker<CheckHandler> {

@@ -2,30 +2,30 @@
 
 use std::time::Duration;
 
-use super::Gateway;
+use crate::payments::Payments;
 use crate::store::StoreError;
 
 /// A part that has not answered after this long does not work, whatever it answers later.
-const PATIENCE: Duration = Duration::from_secs(2);
+const TIMEOUT: Duration = Duration::from_secs(2);
 
 /// By part.
 #[derive(Debug, Clone)]
 pub struct Health {
     /// Whether it can be written to.
-    pub store: Result<(), Trouble>,
+    pub store: Result<(), HealthError>,
     /// Whether what is told now would be heard here.
-    pub relay: Result<(), Trouble>,
+    pub relay: Result<(), HealthError>,
 }
 
 #[derive(Debug, Clone)]
-pub enum Trouble {
+pub enum HealthError {
     /// No answer in time.
     Silent,
     /// In its own words, which are for the operator: they may name files and hosts.
     Failing(String),
 }
 
-impl Gateway {
+impl Payments {
     /// Looks at everything at once. Done within two seconds.
     pub async fn health(&self) -> Health {
         let store = async {
@@ -43,27 +43,27 @@ impl Gateway {
     }
 }
 
-async fn in_time(canary: impl Future<Output = Result<(), String>>) -> Result<(), Trouble> {
-    match tokio::time::timeout(PATIENCE, canary).await {
-        Ok(sang) => sang.map_err(Trouble::Failing),
-        Err(_) => Err(Trouble::Silent),
+async fn in_time(canary: impl Future<Output = Result<(), String>>) -> Result<(), HealthError> {
+    match tokio::time::timeout(TIMEOUT, canary).await {
+        Ok(sang) => sang.map_err(HealthError::Failing),
+        Err(_) => Err(HealthError::Silent),
     }
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::gateway::fixture::Stage;
+    use crate::tests::fixture::Stage;
 
     #[tokio::test]
     async fn a_part_that_works_says_so() {
-        let health = Stage::in_memory().gateway.health().await;
+        let health = Stage::in_memory().payments.health().await;
         assert!(health.store.is_ok() && health.relay.is_ok(), "{health:?}");
     }
 
     #[tokio::test(start_paused = true)]
     async fn a_part_that_keeps_silent_is_not_waited_for() {
         let silent = in_time(std::future::pending()).await;
-        assert!(matches!(silent, Err(Trouble::Silent)), "{silent:?}");
+        assert!(matches!(silent, Err(HealthError::Silent)), "{silent:?}");
     }
 }

@@ -8,9 +8,10 @@ use std::sync::Arc;
 
 use futures_util::FutureExt;
 
-use super::detached::detached;
-use super::{Gateway, GatewayError};
 use crate::clock;
+use crate::detached::detached;
+use crate::error::PaymentsError;
+use crate::payments::Payments;
 use crate::store::{
     BeginOutcome, Completion, IdempotencyKey, IdempotencyStore, IdempotentRequest, StoreError,
     StoredResponse,
@@ -18,37 +19,37 @@ use crate::store::{
 
 /// What a request came to.
 #[derive(Debug, PartialEq, Eq)]
-pub enum Once<T> {
-    First(T),
+pub enum IdempotentResult<T> {
+    Executed(T),
     /// It was done before; this was its answer.
-    Again(StoredResponse),
+    Replayed(StoredResponse),
 }
 
 #[derive(Debug, Clone, thiserror::Error)]
-pub enum OnceError {
+pub enum IdempotencyError {
     #[error("the same request is being done now")]
-    UnderWay,
+    InProgress,
     #[error("the idempotency key stands for another request")]
-    OtherBody,
+    KeyReused,
     #[error("the request was made before and may have been done")]
-    Unknown,
+    OutcomeUnknown,
     #[error(transparent)]
-    Gateway(#[from] GatewayError),
+    Payments(#[from] PaymentsError),
 }
 
-impl Gateway {
+impl Payments {
     /// Does the work unless it was done before under this key. `fingerprint`: see [`IdempotentRequest`]. `render` is
     /// asked for the answer that the merchant is about to be given, if that is to be kept.
     ///
     /// The work must answer `Store`, `Fields` or `UnknownPayment` only while nothing has been done: the key is let go
     /// then. Once begun it is brought to its end even if the merchant hangs up.
-    pub async fn once<T>(
+    pub async fn run_idempotent<T>(
         &self,
         key: IdempotencyKey,
         fingerprint: [u8; 32],
-        work: impl Future<Output = Result<T, GatewayError>> + Send + 'static,
-        render: impl FnOnce(&Result<T, GatewayError>) -> StoredResponse + Send + 'static,
-    ) -> Result<Once<T>, OnceError>
+        work: impl Future<Output = Result<T, PaymentsError>> + Send + 'static,
+        render: impl FnOnce(&Result<T, PaymentsError>) -> StoredResponse + Send + 'static,
+    ) -> Result<IdempotentResult<T>, IdempotencyError>
     where
         T: Send + Sync + 'static,
     {
@@ -58,32 +59,32 @@ impl Gateway {
             arrival: rand::random(),
             at: clock::now(),
         };
-        once(self.store.clone(), request, work, render).await
+        run_idempotent(self.store.clone(), request, work, render).await
     }
 }
 
 /// A task of its own: a key that is begun must come to its end.
-async fn once<T>(
+async fn run_idempotent<T>(
     store: Arc<dyn IdempotencyStore>,
     request: IdempotentRequest,
-    work: impl Future<Output = Result<T, GatewayError>> + Send + 'static,
-    render: impl FnOnce(&Result<T, GatewayError>) -> StoredResponse + Send + 'static,
-) -> Result<Once<T>, OnceError>
+    work: impl Future<Output = Result<T, PaymentsError>> + Send + 'static,
+    render: impl FnOnce(&Result<T, PaymentsError>) -> StoredResponse + Send + 'static,
+) -> Result<IdempotentResult<T>, IdempotencyError>
 where
     T: Send + Sync + 'static,
 {
-    detached(async move { begin_and_end(&*store, &request, work, render).await })
+    detached(async move { begin_and_complete(&*store, &request, work, render).await })
         .await
-        .map_err(GatewayError::from)?
+        .map_err(PaymentsError::from)?
 }
 
-async fn begin_and_end<T>(
+async fn begin_and_complete<T>(
     store: &dyn IdempotencyStore,
     request: &IdempotentRequest,
-    work: impl Future<Output = Result<T, GatewayError>> + Send,
-    render: impl FnOnce(&Result<T, GatewayError>) -> StoredResponse + Send,
-) -> Result<Once<T>, OnceError> {
-    let begun = begin(store, request).await.map_err(GatewayError::from)?;
+    work: impl Future<Output = Result<T, PaymentsError>> + Send,
+    render: impl FnOnce(&Result<T, PaymentsError>) -> StoredResponse + Send,
+) -> Result<IdempotentResult<T>, IdempotencyError> {
+    let begun = begin(store, request).await.map_err(PaymentsError::from)?;
     let outcome = match begun {
         BeginOutcome::Started => "first",
         BeginOutcome::Replay(_) => "again",
@@ -94,16 +95,16 @@ async fn begin_and_end<T>(
     metrics::counter!("chasqui_idempotent_requests_total", "outcome" => outcome).increment(1);
     match begun {
         BeginOutcome::Started => {}
-        BeginOutcome::Replay(answer) => return Ok(Once::Again(answer)),
-        BeginOutcome::InProgress => return Err(OnceError::UnderWay),
-        BeginOutcome::KeyReused => return Err(OnceError::OtherBody),
-        BeginOutcome::OutcomeUnknown => return Err(OnceError::Unknown),
+        BeginOutcome::Replay(answer) => return Ok(IdempotentResult::Replayed(answer)),
+        BeginOutcome::InProgress => return Err(IdempotencyError::InProgress),
+        BeginOutcome::KeyReused => return Err(IdempotencyError::KeyReused),
+        BeginOutcome::OutcomeUnknown => return Err(IdempotencyError::OutcomeUnknown),
     }
     // Nothing that the work has half done is looked at after a panic.
     let result = AssertUnwindSafe(work)
         .catch_unwind()
         .await
-        .unwrap_or_else(|_| Err(GatewayError::BrokeOff("it panicked".to_owned())));
+        .unwrap_or_else(|_| Err(PaymentsError::BrokeOff("it panicked".to_owned())));
     let finished = match leaves(&result) {
         Left::Response => Completion::Response(render(&result)),
         Left::Nothing => Completion::Released,
@@ -113,7 +114,7 @@ async fn begin_and_end<T>(
         // The merchant is told all the same. A repeat will hear that it is under way, and in time that nobody knows.
         tracing::error!(account = %request.key.account, route = request.key.route, %error, "the end of an idempotent request could not be recorded");
     }
-    Ok(Once::First(result?))
+    Ok(IdempotentResult::Executed(result?))
 }
 
 async fn begin(
@@ -136,19 +137,19 @@ enum Left {
     Doubt,
 }
 
-fn leaves<T>(result: &Result<T, GatewayError>) -> Left {
+fn leaves<T>(result: &Result<T, PaymentsError>) -> Left {
     match result {
         Ok(_) => Left::Response,
-        Err(GatewayError::Khipu(error)) if error.is_passing() => Left::Nothing,
-        Err(GatewayError::Khipu(error)) if error.outcome_is_unknown() => Left::Doubt,
-        Err(GatewayError::Khipu(_)) => Left::Response,
+        Err(PaymentsError::Khipu(error)) if error.is_passing() => Left::Nothing,
+        Err(PaymentsError::Khipu(error)) if error.outcome_is_unknown() => Left::Doubt,
+        Err(PaymentsError::Khipu(_)) => Left::Response,
         Err(
-            GatewayError::Fields(_)
-            | GatewayError::UnknownPayment
-            | GatewayError::Store(_)
-            | GatewayError::Busy { .. },
+            PaymentsError::Fields(_)
+            | PaymentsError::UnknownPayment
+            | PaymentsError::Store(_)
+            | PaymentsError::Busy { .. },
         ) => Left::Nothing,
-        Err(GatewayError::BrokeOff(_)) => Left::Doubt,
+        Err(PaymentsError::BrokeOff(_)) => Left::Doubt,
     }
 }
 

@@ -6,7 +6,6 @@ use std::time::Duration;
 
 use tempfile::TempDir;
 
-use super::{Gateway, Parts, Settings, Wake};
 use crate::account::{Account, Accounts};
 use crate::clock;
 use crate::khipu;
@@ -16,6 +15,7 @@ use crate::payment::{
 use crate::push::{Hub, Intervals};
 use crate::store::RelayListener;
 use crate::store::Store;
+use crate::{Dependencies, Payments, Settings, Wake};
 use chasqui_store_sqlite::LocalRelay;
 use chasqui_store_sqlite::{DatabaseLocation, SqliteLimits, SqliteStore};
 
@@ -49,7 +49,7 @@ fn settings() -> Settings {
 }
 
 pub(crate) struct Stage {
-    pub(crate) gateway: Arc<Gateway>,
+    pub(crate) payments: Arc<Payments>,
     pub(crate) hub: Arc<Hub>,
     pub(crate) store: Arc<dyn Store>,
     file: Option<(TempDir, PathBuf)>,
@@ -91,7 +91,7 @@ impl Stage {
         let hub = Arc::new(Hub::new(32, intervals));
         let relay = LocalRelay::new(Arc::clone(&hub) as Arc<dyn RelayListener>);
         let khipu = khipu::KhipuClient::new(khipu_url, Duration::from_secs(15), 2 * 1024 * 1024);
-        let parts = Parts {
+        let parts = Dependencies {
             store: Arc::clone(&store),
             relay: Arc::new(relay),
             hub: Arc::clone(&hub),
@@ -99,7 +99,7 @@ impl Stage {
             wake: Wake::default(),
         };
         Self {
-            gateway: Arc::new(Gateway::new(settings(), parts)),
+            payments: Arc::new(Payments::new(settings(), parts)),
             hub,
             store,
             file,
@@ -107,7 +107,7 @@ impl Stage {
     }
 
     pub(crate) fn account(&self) -> &Arc<Account> {
-        let mut accounts = self.gateway.accounts.iter();
+        let mut accounts = self.payments.accounts.iter();
         accounts.next().expect("an account")
     }
 

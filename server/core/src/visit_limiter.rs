@@ -25,7 +25,7 @@ const ADDRESS_WINDOW: Duration = Duration::from_secs(60);
 const WINDOW_ENTRIES: usize = 100_000;
 
 #[derive(Debug)]
-pub(super) struct Visits {
+pub(crate) struct VisitLimiter {
     payments: Mutex<Window<PaymentId>>,
     addresses: Mutex<Window<IpAddr>>,
 }
@@ -40,8 +40,8 @@ struct Window<K> {
     previous: HashMap<K, (Instant, u32)>,
 }
 
-impl Visits {
-    pub(super) fn new() -> Self {
+impl VisitLimiter {
+    pub(crate) fn new() -> Self {
         Self {
             payments: Mutex::new(Window::new(PAYMENT_WINDOW)),
             addresses: Mutex::new(Window::new(ADDRESS_WINDOW)),
@@ -49,7 +49,7 @@ impl Visits {
     }
 
     /// Whether this visit counts.
-    pub(super) fn count(&self, id: &PaymentId, address: IpAddr) -> bool {
+    pub(crate) fn count(&self, id: &PaymentId, address: IpAddr) -> bool {
         let now = Instant::now();
         let mut addresses = self
             .addresses
@@ -109,7 +109,7 @@ mod tests {
 
     #[tokio::test(start_paused = true)]
     async fn a_payment_counts_once_a_second_however_often_it_is_visited() {
-        let visits = Visits::new();
+        let visits = VisitLimiter::new();
         let mut counted = 0;
         for _ in 0..200 {
             counted += u32::from(visits.count(&id("a"), address(1)));
@@ -120,7 +120,7 @@ mod tests {
 
     #[tokio::test(start_paused = true)]
     async fn one_payment_does_not_use_up_anothers_visit() {
-        let visits = Visits::new();
+        let visits = VisitLimiter::new();
         assert!(visits.count(&id("a"), address(1)));
         assert!(!visits.count(&id("a"), address(2)));
         assert!(visits.count(&id("b"), address(1)));
@@ -128,7 +128,7 @@ mod tests {
 
     #[tokio::test(start_paused = true)]
     async fn an_address_is_limited_generously() {
-        let visits = Visits::new();
+        let visits = VisitLimiter::new();
         let counted = (0..ADDRESS_LIMIT + 50)
             .filter(|n| visits.count(&id(&format!("p{n}")), address(1)))
             .count();

@@ -1,7 +1,7 @@
 //! Whose question to Khipu is next: so many a second in an account's name, for the whole installation, the most pressing
 //! first.
 //!
-//! Those who wait form a line for each [`Class`]. One of them, the clerk, waits for the next slot on behalf of all; it goes to
+//! Those who wait form a line for each [`CallClass`]. One of them, the clerk, waits for the next slot on behalf of all; it goes to
 //! the most pressing who waits at that moment. A slot that turns out not to be needed is given back.
 
 use std::collections::VecDeque;
@@ -17,7 +17,7 @@ use crate::store::{Bucket, CallPacer};
 
 /// Why Khipu is asked. The order is the order of importance.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
-pub(super) enum Class {
+pub(crate) enum CallClass {
     /// A payment is watched, or its payer has returned: the poller asks, for one payment after the other.
     Watched,
     /// A request waits for the answer: a payment that is not known here, or a payer on the way back to the shop. These
@@ -31,7 +31,7 @@ pub(super) enum Class {
     Confirmed,
 }
 
-impl Class {
+impl CallClass {
     const COUNT: usize = 5;
 
     /// How many may wait. One more is told when to come back. The poller alone is one; tests are a few.
@@ -44,7 +44,7 @@ impl Class {
     }
 
     /// How long one waits before it gives way to others of its class. Checks go back to the store then.
-    const fn patience(self) -> Duration {
+    const fn timeout(self) -> Duration {
         match self {
             Self::Watched => Duration::MAX,
             Self::Visit | Self::Confirmed => Duration::from_secs(10),
@@ -53,7 +53,7 @@ impl Class {
     }
 }
 
-impl From<Priority> for Class {
+impl From<Priority> for CallClass {
     fn from(priority: Priority) -> Self {
         match priority {
             Priority::Notified => Self::Notified,
@@ -64,8 +64,9 @@ impl From<Priority> for Class {
 }
 
 /// Checks of one account that can wait at once.
-pub(crate) const CHECKS_WAITING: usize =
-    Class::Notified.most_waiting() + Class::Silent.most_waiting() + Class::Confirmed.most_waiting();
+pub(crate) const CHECKS_WAITING: usize = CallClass::Notified.most_waiting()
+    + CallClass::Silent.most_waiting()
+    + CallClass::Confirmed.most_waiting();
 
 /// One of so many slots goes to the check that has waited longest, so that what is watched cannot hold up checks for ever.
 const SHARE_OF_CHECKS: u32 = 8;
@@ -75,23 +76,23 @@ const RETURNED_FOR: Duration = Duration::from_secs(1);
 
 /// How long the store may take to reserve a slot. Then the instance keeps the pace by itself, and does not ask the store
 /// again for [`AWAY`]: watchers are shown Khipu's answer also when the store is away.
-const STORE_PATIENCE: Duration = Duration::from_secs(1);
+const STORE_TIMEOUT: Duration = Duration::from_secs(1);
 const AWAY: Duration = Duration::from_secs(5);
 
 #[derive(Debug)]
-pub(super) struct Limiter {
+pub(crate) struct RateLimiter {
     per_second: u32,
     /// Where the installation's pace is kept. `None`: there is nobody to share it with.
     store: Option<(Arc<dyn CallPacer>, AccountName)>,
-    line: Mutex<Line>,
+    line: Mutex<WaitQueue>,
     clerk: tokio::sync::Mutex<()>,
     /// There is something for the clerk to look at: a slot came back, or a pause begins.
     changed: Notify,
 }
 
 #[derive(Debug)]
-struct Line {
-    waiting: [VecDeque<Waiting>; Class::COUNT],
+struct WaitQueue {
+    waiting: [VecDeque<Waiter>; CallClass::COUNT],
     /// What is reserved by this instance, for when the store is away.
     own: Bucket,
     began_at: Instant,
@@ -106,39 +107,39 @@ struct Line {
     since_check: u32,
     was_visit: bool,
     /// By class, when the one who is sent away next is to come back.
-    come_back: [Option<Instant>; Class::COUNT],
+    come_back: [Option<Instant>; CallClass::COUNT],
 }
 
 #[derive(Debug)]
-struct Waiting {
+struct Waiter {
     since: Instant,
-    granted: oneshot::Sender<Slot>,
+    granted: oneshot::Sender<CallSlot>,
 }
 
 /// The right to put one question. Given back when it is dropped without having been spent.
 #[derive(Debug)]
-pub(super) struct Slot(Option<Arc<Limiter>>);
+pub(crate) struct CallSlot(Option<Arc<RateLimiter>>);
 
 /// There is no room: come back then.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(super) struct NoRoom {
-    pub(super) retry_in: Duration,
+pub(crate) struct QueueFull {
+    pub(crate) retry_in: Duration,
 }
 
-impl Limiter {
+impl RateLimiter {
     /// Keeps the pace together with everybody who shares the store.
-    pub(super) fn shared(per_second: u32, store: Arc<dyn CallPacer>, account: AccountName) -> Self {
+    pub(crate) fn shared(per_second: u32, store: Arc<dyn CallPacer>, account: AccountName) -> Self {
         Self {
             store: Some((store, account)),
             ..Self::alone(per_second)
         }
     }
 
-    pub(super) fn alone(per_second: u32) -> Self {
+    pub(crate) fn alone(per_second: u32) -> Self {
         Self {
             per_second: per_second.max(1),
             store: None,
-            line: Mutex::new(Line {
+            line: Mutex::new(WaitQueue {
                 waiting: Default::default(),
                 own: Bucket::default(),
                 began_at: Instant::now(),
@@ -148,7 +149,7 @@ impl Limiter {
                 paused_until: None,
                 since_check: 0,
                 was_visit: false,
-                come_back: [None; Class::COUNT],
+                come_back: [None; CallClass::COUNT],
             }),
             clerk: tokio::sync::Mutex::default(),
             changed: Notify::new(),
@@ -156,7 +157,7 @@ impl Limiter {
     }
 
     /// Returns when it is this caller's turn.
-    pub(super) async fn turn(self: &Arc<Self>, class: Class) -> Slot {
+    pub(crate) async fn acquire(self: &Arc<Self>, class: CallClass) -> CallSlot {
         loop {
             let (sender, mut granted) = oneshot::channel();
             self.line().join(class, sender);
@@ -180,18 +181,21 @@ impl Limiter {
         }
     }
 
-    /// As [`turn`](Self::turn), but sends away those for whom the line is too long.
-    pub(super) async fn turn_if_room(self: &Arc<Self>, class: Class) -> Result<Slot, NoRoom> {
+    /// As [`acquire`](Self::turn), but sends away those for whom the line is too long.
+    pub(crate) async fn try_acquire(
+        self: &Arc<Self>,
+        class: CallClass,
+    ) -> Result<CallSlot, QueueFull> {
         if !self.line().has_room(class) {
             return Err(self.no_room(class));
         }
-        timeout(class.patience(), self.turn(class))
+        timeout(class.timeout(), self.acquire(class))
             .await
             .map_err(|_| self.no_room(class))
     }
 
     /// Khipu asked for a pause: nobody puts a question before it is over.
-    pub(super) async fn pause(&self, pause: Duration) {
+    pub(crate) async fn pause(&self, pause: Duration) {
         {
             let mut line = self.line();
             let now = line.own_clock();
@@ -202,7 +206,7 @@ impl Limiter {
         self.changed.notify_one();
         if let Some((store, account)) = &self.store {
             let told = store.pause_calls(account, clock::now(), pause);
-            match timeout(STORE_PATIENCE, told).await {
+            match timeout(STORE_TIMEOUT, told).await {
                 Ok(Ok(())) => {}
                 Ok(Err(error)) => {
                     tracing::warn!(%account, %error, "other instances do not know of the pause that khipu asked for");
@@ -261,7 +265,7 @@ impl Limiter {
             return own;
         };
         let reserved = store.reserve_call(account, clock::now(), self.per_second);
-        match timeout(STORE_PATIENCE, reserved).await {
+        match timeout(STORE_TIMEOUT, reserved).await {
             Ok(Ok(wait)) => own.max(Instant::now() + wait),
             failed => {
                 let why = failed.map_or_else(
@@ -277,7 +281,7 @@ impl Limiter {
 
     /// Gives a slot to the most pressing who waits.
     fn grant(self: &Arc<Self>) {
-        let mut slot = Slot(Some(Arc::clone(self)));
+        let mut slot = CallSlot(Some(Arc::clone(self)));
         let mut line = self.line();
         while let Some(waiting) = line.next() {
             match waiting.granted.send(slot) {
@@ -291,75 +295,75 @@ impl Limiter {
     }
 
     /// When to come back: each who is sent away gets a slot's time of its own.
-    fn no_room(&self, class: Class) -> NoRoom {
+    fn no_room(&self, class: CallClass) -> QueueFull {
         let mut line = self.line();
         let now = Instant::now();
         let come_back = &mut line.come_back[class as usize];
         let at = come_back.map_or(now, |at| at.max(now)) + Duration::from_secs(1) / self.per_second;
         *come_back = Some(at);
-        NoRoom { retry_in: at - now }
+        QueueFull { retry_in: at - now }
     }
 
-    fn line(&self) -> MutexGuard<'_, Line> {
+    fn line(&self) -> MutexGuard<'_, WaitQueue> {
         // A line stays whole whatever happened to a thread that held it.
         self.line.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
 
-impl Line {
-    fn join(&mut self, class: Class, granted: oneshot::Sender<Slot>) {
+impl WaitQueue {
+    fn join(&mut self, class: CallClass, granted: oneshot::Sender<CallSlot>) {
         let line = self.remaining(class);
-        line.push_back(Waiting {
+        line.push_back(Waiter {
             since: Instant::now(),
             granted,
         });
     }
 
-    /// The time of [`Line::own`], which begins with its burst earned.
+    /// The time of [`WaitQueue::own`], which begins with its burst earned.
     fn own_clock(&self) -> Duration {
         self.began_at.elapsed() + Duration::from_secs(1)
     }
 
-    fn has_room(&mut self, class: Class) -> bool {
+    fn has_room(&mut self, class: CallClass) -> bool {
         self.remaining(class).len() < class.most_waiting()
     }
 
     /// Those of a class who still wait.
-    fn remaining(&mut self, class: Class) -> &mut VecDeque<Waiting> {
+    fn remaining(&mut self, class: CallClass) -> &mut VecDeque<Waiter> {
         let line = &mut self.waiting[class as usize];
         line.retain(|waiting| !waiting.granted.is_closed());
         line
     }
 
-    fn next(&mut self) -> Option<Waiting> {
+    fn next(&mut self) -> Option<Waiter> {
         let mut front = |class| self.remaining(class).front().map(|waiting| waiting.since);
-        let (watched, visit) = (front(Class::Watched), front(Class::Visit));
-        let (notified, silent) = (front(Class::Notified), front(Class::Silent));
+        let (watched, visit) = (front(CallClass::Watched), front(CallClass::Visit));
+        let (notified, silent) = (front(CallClass::Notified), front(CallClass::Silent));
         let longest_check = match (notified, silent) {
-            (Some(notified), Some(silent)) if silent < notified => Class::Silent,
-            (None, Some(_)) => Class::Silent,
-            _ => Class::Notified,
+            (Some(notified), Some(silent)) if silent < notified => CallClass::Silent,
+            (None, Some(_)) => CallClass::Silent,
+            _ => CallClass::Notified,
         };
         let check_waits = notified.or(silent).is_some();
         let class = if check_waits && self.since_check + 1 >= SHARE_OF_CHECKS {
             longest_check
         } else if visit.is_some() && (watched.is_none() || !self.was_visit) {
-            Class::Visit
+            CallClass::Visit
         } else if watched.is_some() {
-            Class::Watched
+            CallClass::Watched
         } else if notified.is_some() {
-            Class::Notified
+            CallClass::Notified
         } else if silent.is_some() {
-            Class::Silent
+            CallClass::Silent
         } else {
-            Class::Confirmed
+            CallClass::Confirmed
         };
         match class {
-            Class::Notified | Class::Silent => self.since_check = 0,
+            CallClass::Notified | CallClass::Silent => self.since_check = 0,
             _ => self.since_check = self.since_check.saturating_add(1),
         }
-        if class <= Class::Visit {
-            self.was_visit = class == Class::Visit;
+        if class <= CallClass::Visit {
+            self.was_visit = class == CallClass::Visit;
         }
         self.waiting[class as usize].pop_front()
     }
@@ -382,18 +386,18 @@ impl Line {
     }
 }
 
-impl Slot {
+impl CallSlot {
     /// The question is put.
-    pub(super) fn spend(mut self) {
+    pub(crate) fn spend(mut self) {
         self.0 = None;
     }
 }
 
-impl Drop for Slot {
+impl Drop for CallSlot {
     fn drop(&mut self) {
-        if let Some(limiter) = self.0.take() {
-            limiter.line().give_back(limiter.per_second);
-            limiter.changed.notify_one();
+        if let Some(rate_limiter) = self.0.take() {
+            rate_limiter.line().give_back(rate_limiter.per_second);
+            rate_limiter.changed.notify_one();
         }
     }
 }

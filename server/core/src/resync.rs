@@ -6,9 +6,9 @@ use std::time::Duration;
 use futures_util::future::join_all;
 use rand::RngExt;
 
-use super::Gateway;
 use crate::clock;
 use crate::payment::PaymentId;
+use crate::payments::Payments;
 use crate::store::StoreError;
 
 /// Payments read at once; more wait for the next reading.
@@ -19,10 +19,10 @@ const AT_ONCE: usize = 500;
 const FIRST_PAUSE: Duration = Duration::from_millis(100);
 const LONGEST_PAUSE: Duration = Duration::from_secs(2);
 
-impl Gateway {
+impl Payments {
     /// Reads what was missed and is still watched, for ever. What the store does not give now is read as soon as it
     /// does, along with whatever was missed meanwhile.
-    pub async fn catch_up(self: Arc<Self>) {
+    pub async fn resync(self: Arc<Self>) {
         let mut pause = FIRST_PAUSE;
         // What could not be read, tried again when there is nothing newer: it must not stand in the way.
         let mut unread = Vec::new();
@@ -33,7 +33,7 @@ impl Gateway {
                 () = tokio::time::sleep(wait), if !unread.is_empty() => std::mem::take(&mut unread),
             };
             ids.retain(|id| self.hub.is_watched(id));
-            let left = self.refresh_all(ids).await;
+            let left = self.resync_all(ids).await;
             pause = match left.is_empty() {
                 true => FIRST_PAUSE,
                 false => (pause * 2).min(LONGEST_PAUSE),
@@ -43,8 +43,8 @@ impl Gateway {
     }
 
     /// Returns those that cannot be read now.
-    async fn refresh_all(&self, ids: Vec<PaymentId>) -> Vec<PaymentId> {
-        let Err(error) = self.refresh_together(&ids).await else {
+    async fn resync_all(&self, ids: Vec<PaymentId>) -> Vec<PaymentId> {
+        let Err(error) = self.resync_batch(&ids).await else {
             return Vec::new();
         };
         // It may be a part of the store that is away: what the others hold is not made to wait for it.
@@ -52,7 +52,7 @@ impl Gateway {
         for some in ids.chunks(AT_ONCE) {
             let each = some
                 .iter()
-                .map(|id| self.refresh_together(std::slice::from_ref(id)));
+                .map(|id| self.resync_batch(std::slice::from_ref(id)));
             for (id, read) in some.iter().zip(join_all(each).await) {
                 if read.is_err() {
                     left.push(id.clone());
@@ -65,7 +65,7 @@ impl Gateway {
         left
     }
 
-    async fn refresh_together(&self, ids: &[PaymentId]) -> Result<(), StoreError> {
+    async fn resync_batch(&self, ids: &[PaymentId]) -> Result<(), StoreError> {
         if ids.is_empty() {
             return Ok(());
         }
@@ -96,15 +96,15 @@ mod tests {
     use tokio::time::timeout;
 
     use super::*;
-    use crate::gateway::fixture::{DEADLINE, Stage, id};
     use crate::payment::Kind;
     use crate::push::Watcher;
     use crate::store::RelayListener;
+    use crate::tests::fixture::{DEADLINE, Stage, id};
 
     /// Ends when it is dropped.
-    fn catching_up(stage: &Stage) -> JoinSet<()> {
+    fn resync(stage: &Stage) -> JoinSet<()> {
         let mut looping = JoinSet::new();
-        looping.spawn(Arc::clone(&stage.gateway).catch_up());
+        looping.spawn(Arc::clone(&stage.payments).resync());
         looping
     }
 
@@ -116,7 +116,7 @@ mod tests {
     #[tokio::test]
     async fn a_change_that_nobody_heard_of_reaches_the_watcher_once_it_is_known_to_be_missed() {
         let stage = Stage::in_memory();
-        let _looping = catching_up(&stage);
+        let _looping = resync(&stage);
         let all: Vec<_> = (0..AT_ONCE * 2 + 1).map(|i| id(&format!("p{i}"))).collect();
         let mut watched = Vec::new();
         for id in &all {
@@ -132,7 +132,7 @@ mod tests {
     #[tokio::test]
     async fn what_the_store_does_not_give_is_read_when_it_does() {
         let stage = Stage::in_a_file();
-        let _looping = catching_up(&stage);
+        let _looping = resync(&stage);
         let (missed, meanwhile) = (id("missed"), id("meanwhile"));
         let first = stage.hub.register(&missed).expect("registered");
         let second = stage.hub.register(&meanwhile).expect("registered");

@@ -1,29 +1,7 @@
-//! The use cases, and the one door through which a payment changes.
+//! The one door through which a payment changes, and what the use cases share.
 //!
-//! Whatever is learnt of a payment, from whomever, ends in [`Gateway::apply`]: committed to the store first, announced
-//! to the watchers after. `http` calls in from above; nothing below knows of this module. In reading order: this file
-//! for the merchant's calls, [`idempotency`] for those that may come twice, [`notifications`] for Khipu's, [`watching`] for the
-//! payer's, [`asking`] for what is asked of Khipu, [`following`] for what is asked again and again, [`catching_up`] for
-//! what was missed while the relay was away.
-
-mod asking;
-mod catching_up;
-mod desk;
-mod detached;
-#[cfg(test)]
-pub(crate) mod fixture;
-mod following;
-mod health;
-mod idempotency;
-mod limiter;
-mod lookup;
-mod merchant;
-mod notifications;
-#[cfg(test)]
-mod pressure_test;
-mod unknown;
-mod visits;
-mod watching;
+//! Each use case is an `impl Payments` in a file of its own. What any of them learns of a payment ends in
+//! [`Payments::apply`]: committed to the store first, published to the watchers after.
 
 use std::collections::HashMap;
 use std::sync::Arc;
@@ -32,56 +10,47 @@ use std::time::Duration;
 use tokio::sync::{Notify, Semaphore};
 
 use crate::account::{Account, Accounts};
-use crate::khipu::wire::FieldError;
-use crate::khipu::{self, JsonObject, KhipuError};
+use crate::detached::detached;
+use crate::in_flight::InFlightRefreshes;
+use crate::khipu::{JsonObject, KhipuClient};
+use crate::not_found_cache::NotFoundCache;
 use crate::payment::{AccountName, JobKind, Kind, Observation, PaymentId, Source, Version};
+use crate::poll_schedule::PollSchedule;
 use crate::push::Hub;
-use crate::store::{Change, Relay};
-use crate::store::{Outcome, Store, StoreError};
-
-pub use crate::store::{IdempotencyKey, StoredResponse};
-pub use asking::AskError;
-pub use following::InTurn;
-pub use health::{Health, Trouble};
-pub use idempotency::{Once, OnceError};
-pub(crate) use limiter::CHECKS_WAITING;
-pub use notifications::{NotificationError, Received};
-pub use watching::{Watch, WatchError};
-
-use asking::Questions;
-use desk::Desk;
-use detached::detached;
-use limiter::Limiter;
-use unknown::Unknown;
-use visits::Visits;
+use crate::rate_limiter::RateLimiter;
+use crate::store::{Change, Outcome, Relay, Store, StoreError};
+use crate::visit_limiter::VisitLimiter;
 
 /// A confirmation found by asking waits so long for Khipu's own notification, whose bytes the merchant prefers.
-const DELIVERY_GRACE: Duration = Duration::from_secs(10);
+pub(crate) const DELIVERY_GRACE: Duration = Duration::from_secs(10);
 
 /// How long after a payment begins to be verified a check is due that does not depend on a watcher.
-const CHECK_DELAY: Duration = Duration::from_secs(30);
+pub(crate) const CHECK_DELAY: Duration = Duration::from_secs(30);
 
 /// How long after a confirmation by notification Khipu is asked whether it agrees.
 pub(crate) const CROSS_CHECK_DELAY: Duration = Duration::from_secs(2);
 
+/// Questions about confirmed payments that were visited, in flight or waiting at once. One more visit asks nothing.
+const MAX_RECHECKS: usize = 64;
+
 #[derive(Debug)]
-pub struct Gateway {
+pub struct Payments {
     pub accounts: Accounts,
-    notification_tolerance: Duration,
-    polls_in_flight: usize,
-    store: Arc<dyn Store>,
-    relay: Arc<dyn Relay>,
-    hub: Arc<Hub>,
-    khipu: khipu::KhipuClient,
-    public_url: String,
-    questions: Questions,
-    unknown: Unknown,
+    pub(crate) notification_tolerance: Duration,
+    pub(crate) polls_in_flight: usize,
+    pub(crate) store: Arc<dyn Store>,
+    pub(crate) relay: Arc<dyn Relay>,
+    pub(crate) hub: Arc<Hub>,
+    pub(crate) khipu: KhipuClient,
+    pub(crate) public_url: String,
+    pub(crate) in_flight: InFlightRefreshes,
+    pub(crate) not_found: NotFoundCache,
     /// Places for questions about confirmed payments that were visited.
-    revisits: Arc<Semaphore>,
-    visits: Visits,
+    pub(crate) rechecks: Arc<Semaphore>,
+    pub(crate) visits: VisitLimiter,
     /// One for each account, made once.
-    desks: HashMap<AccountName, Desk>,
-    wake: Wake,
+    pub(crate) schedules: HashMap<AccountName, PollSchedule>,
+    pub(crate) wake: Wake,
 }
 
 /// Notified when a job of a kind may be due at once, so that nobody has to poll for it.
@@ -107,61 +76,34 @@ pub struct Settings {
     pub watchers: usize,
 }
 
-/// What a gateway is made of.
+/// What the use cases work with.
 #[derive(Debug)]
-pub struct Parts {
+pub struct Dependencies {
     pub store: Arc<dyn Store>,
     pub relay: Arc<dyn Relay>,
     pub hub: Arc<Hub>,
-    pub khipu: khipu::KhipuClient,
+    pub khipu: KhipuClient,
     pub wake: Wake,
 }
 
 /// A payment was made: Khipu's answer, untouched.
 #[derive(Debug)]
-pub struct Created {
+pub struct CreatedPayment {
     pub payment_id: PaymentId,
     pub fields: JsonObject,
 }
 
-#[derive(Debug, Clone, thiserror::Error)]
-pub enum GatewayError {
-    #[error("the request has fields that cannot be accepted")]
-    Fields(Vec<FieldError>),
-    #[error("there is no such payment")]
-    UnknownPayment,
-    #[error(transparent)]
-    Khipu(#[from] KhipuError),
-    #[error(transparent)]
-    Store(StoreError),
-    /// Too many questions wait for Khipu's answer.
-    #[error("too many questions to khipu wait; come back in {retry_after:?}")]
-    Busy { retry_after: Duration },
-    /// It broke off in the middle: what was asked may have been done.
-    #[error("the operation broke off: {0}")]
-    BrokeOff(String),
-}
-
-impl From<StoreError> for GatewayError {
-    fn from(error: StoreError) -> Self {
-        match error {
-            // Whose payment it is, is nobody else's business.
-            StoreError::WrongAccount => Self::UnknownPayment,
-            error @ StoreError::Unavailable(_) => Self::Store(error),
-        }
-    }
-}
-
-impl Gateway {
-    pub fn new(settings: Settings, parts: Parts) -> Self {
+impl Payments {
+    pub fn new(settings: Settings, parts: Dependencies) -> Self {
         let per_second = settings.polls_per_second;
-        let desks = settings
+        let schedules = settings
             .accounts
             .iter()
             .map(|account| {
                 let name = account.name.clone();
-                let limiter = Limiter::shared(per_second, parts.store.clone(), name.clone());
-                (name, Desk::new(limiter, settings.watchers))
+                let rate_limiter =
+                    RateLimiter::shared(per_second, parts.store.clone(), name.clone());
+                (name, PollSchedule::new(rate_limiter, settings.watchers))
             })
             .collect();
         Self {
@@ -173,32 +115,32 @@ impl Gateway {
             hub: parts.hub,
             khipu: parts.khipu,
             public_url: settings.public_url,
-            questions: Questions::new(),
-            visits: Visits::new(),
-            unknown: Unknown::new(),
-            revisits: Arc::new(Semaphore::new(following::REVISITS)),
-            desks,
+            in_flight: InFlightRefreshes::default(),
+            visits: VisitLimiter::new(),
+            not_found: NotFoundCache::new(),
+            rechecks: Arc::new(Semaphore::new(MAX_RECHECKS)),
+            schedules,
             wake: parts.wake,
         }
     }
 
     /// Where Khipu notifies an account; a payment's own reference is appended.
-    fn notify_url(&self, account: &Account) -> String {
+    pub(crate) fn notify_url(&self, account: &Account) -> String {
         format!("{}/webhooks/khipu/{}", self.public_url, account.name)
     }
 
     /// THE door: commits an observation, then tells everybody who watches. A task of its own: a caller who hangs up in
     /// between must not leave something committed that nobody is told of.
-    async fn apply(
+    pub(crate) async fn apply(
         self: &Arc<Self>,
         id: &PaymentId,
         observation: Observation,
     ) -> Result<Outcome, StoreError> {
-        let (gateway, id) = (Arc::clone(self), id.clone());
-        detached(async move { gateway.commit_and_announce(&id, &observation).await }).await?
+        let (payments, id) = (Arc::clone(self), id.clone());
+        detached(async move { payments.commit_and_publish(&id, &observation).await }).await?
     }
 
-    async fn commit_and_announce(
+    async fn commit_and_publish(
         &self,
         id: &PaymentId,
         observation: &Observation,
@@ -210,13 +152,13 @@ impl Gateway {
                 JobKind::Check => self.wake.checks.notify_one(),
             }
         }
-        self.announce(id, observation.source, outcome).await;
+        self.publish(id, observation.source, outcome).await;
         Ok(outcome)
     }
 
     /// Tells of what is committed. A relay that is away does not undo the commit: whoever watches on another instance
     /// hears of it when the relay is back and everything watched is read again.
-    async fn announce(&self, id: &PaymentId, source: Source, outcome: Outcome) {
+    async fn publish(&self, id: &PaymentId, source: Source, outcome: Outcome) {
         let Outcome { before, after } = outcome;
         if !outcome.changed() {
             // It may have been committed on a path that could not tell, such as one that gave up waiting.

@@ -22,7 +22,7 @@ type Key = (AccountName, PaymentId);
 
 /// Two generations, so that forgetting the old looks at none of them.
 #[derive(Debug)]
-pub(super) struct Unknown(Mutex<Generations>);
+pub(crate) struct NotFoundCache(Mutex<Generations>);
 
 #[derive(Debug)]
 struct Generations {
@@ -31,8 +31,8 @@ struct Generations {
     old: HashMap<Key, Instant>,
 }
 
-impl Unknown {
-    pub(super) fn new() -> Self {
+impl NotFoundCache {
+    pub(crate) fn new() -> Self {
         Self(Mutex::new(Generations {
             began_at: Instant::now(),
             young: HashMap::new(),
@@ -40,14 +40,14 @@ impl Unknown {
         }))
     }
 
-    pub(super) fn remember(&self, account: &AccountName, id: &PaymentId) {
+    pub(crate) fn remember(&self, account: &AccountName, id: &PaymentId) {
         let now = Instant::now();
         let mut generations = self.generations();
         generations.grow_old(now);
         generations.young.insert((account.clone(), id.clone()), now);
     }
 
-    pub(super) fn contains(&self, account: &AccountName, id: &PaymentId) -> bool {
+    pub(crate) fn contains(&self, account: &AccountName, id: &PaymentId) -> bool {
         let key = (account.clone(), id.clone());
         let generations = self.generations();
         let said_at = generations
@@ -86,7 +86,7 @@ mod tests {
 
     #[tokio::test(start_paused = true)]
     async fn what_khipu_does_not_know_is_remembered_for_half_a_minute_for_one_account() {
-        let unknown = Unknown::new();
+        let unknown = NotFoundCache::new();
         tokio::time::advance(Duration::from_secs(29)).await;
         unknown.remember(&account("shop"), &id("a"));
         tokio::time::advance(Duration::from_secs(2)).await;
@@ -100,7 +100,7 @@ mod tests {
 
     #[tokio::test(start_paused = true)]
     async fn a_crowd_is_forgotten_rather_than_kept() {
-        let unknown = Unknown::new();
+        let unknown = NotFoundCache::new();
         for n in 0..=3 * GENERATION {
             unknown.remember(&account("shop"), &id(&n.to_string()));
         }

@@ -4,19 +4,20 @@ use std::sync::Arc;
 
 use futures_util::future::try_join_all;
 
-use super::detached::detached;
-use super::{AskError, Created, Gateway, GatewayError};
 use crate::account::Account;
 use crate::clock;
+use crate::detached::detached;
+use crate::error::{PaymentsError, RefreshError};
 use crate::khipu::wire::{CreateRequest, ReturnUrls};
 use crate::khipu::{JsonObject, KhipuResponse};
 use crate::payment::{
     Intent, MerchantUrls, Observation, Payment, PaymentId, PaymentReference, PaymentState,
     Reported, Source,
 };
-use crate::push::Message;
+use crate::payments::{CreatedPayment, Payments};
+use crate::push::StatusMessage;
 
-impl Gateway {
+impl Payments {
     /// Makes a payment at Khipu on the merchant's behalf. What is needed to find it again is durable before Khipu is
     /// asked, so that a crash at any point leaves nothing that cannot be adopted.
     ///
@@ -26,9 +27,9 @@ impl Gateway {
         account: &Arc<Account>,
         fields: JsonObject,
         hop: bool,
-    ) -> Result<Created, GatewayError> {
-        let (gateway, account) = (Arc::clone(self), Arc::clone(account));
-        detached(async move { gateway.create_and_record(&account, fields, hop).await }).await?
+    ) -> Result<CreatedPayment, PaymentsError> {
+        let (payments, account) = (Arc::clone(self), Arc::clone(account));
+        detached(async move { payments.create_and_record(&account, fields, hop).await }).await?
     }
 
     async fn create_and_record(
@@ -36,8 +37,8 @@ impl Gateway {
         account: &Account,
         fields: JsonObject,
         hop: bool,
-    ) -> Result<Created, GatewayError> {
-        let request = CreateRequest::parse(fields).map_err(GatewayError::Fields)?;
+    ) -> Result<CreatedPayment, PaymentsError> {
+        let request = CreateRequest::parse(fields).map_err(PaymentsError::Fields)?;
         let intent = Intent {
             reference: PaymentReference::from_random(rand::random()),
             account: account.name.clone(),
@@ -82,7 +83,7 @@ impl Gateway {
         }
         metrics::counter!("chasqui_payments_created_total", "account" => account.name.to_string())
             .increment(1);
-        Ok(Created {
+        Ok(CreatedPayment {
             payment_id: answer.payment_id,
             fields: answer.fields,
         })
@@ -93,14 +94,14 @@ impl Gateway {
         self: &Arc<Self>,
         account: &Arc<Account>,
         id: &PaymentId,
-    ) -> Result<JsonObject, GatewayError> {
+    ) -> Result<JsonObject, PaymentsError> {
         self.own_payment(account, id).await?;
         // Anew: who asks because something has just happened must not be given an older answer.
         let answer = self
-            .ask_anew(account, id)
+            .refresh_now(account, id)
             .await
             .map_err(|error| match error {
-                AskError::Khipu(error) => GatewayError::Khipu(error),
+                RefreshError::Khipu(error) => PaymentsError::Khipu(error),
                 error => error.into(),
             })?;
         let urls = match self.store.payment(id).await? {
@@ -116,13 +117,15 @@ impl Gateway {
         &self,
         account: &Account,
         transaction_id: &str,
-    ) -> Result<Vec<Message>, GatewayError> {
+    ) -> Result<Vec<StatusMessage>, PaymentsError> {
         let found = self.store.by_transaction(&account.name, transaction_id);
         let ids = found.await?;
         let payments = try_join_all(ids.iter().map(|id| self.store.payment(id))).await?;
         let now = clock::now();
         let known = payments.iter().flatten();
-        Ok(known.map(|payment| Message::of(payment, now)).collect())
+        Ok(known
+            .map(|payment| StatusMessage::of(payment, now))
+            .collect())
     }
 
     /// Deletes an unpaid payment at Khipu. A task of its own: what Khipu has done is recorded even if the merchant hangs
@@ -131,11 +134,11 @@ impl Gateway {
         self: &Arc<Self>,
         account: &Arc<Account>,
         id: &PaymentId,
-    ) -> Result<KhipuResponse, GatewayError> {
+    ) -> Result<KhipuResponse, PaymentsError> {
         // Before Khipu is asked: its answer counts only if the store still holds this.
         let held = self.own_payment(account, id).await?;
-        let (gateway, account, id) = (Arc::clone(self), Arc::clone(account), id.clone());
-        detached(async move { gateway.delete_and_record(&account, &id, held).await }).await?
+        let (payments, account, id) = (Arc::clone(self), Arc::clone(account), id.clone());
+        detached(async move { payments.delete_and_record(&account, &id, held).await }).await?
     }
 
     async fn delete_and_record(
@@ -143,12 +146,12 @@ impl Gateway {
         account: &Arc<Account>,
         id: &PaymentId,
         held: Option<Payment>,
-    ) -> Result<KhipuResponse, GatewayError> {
+    ) -> Result<KhipuResponse, PaymentsError> {
         let answer = match self.khipu.delete(&account.khipu_api_key, id).await {
             Ok(answer) => answer,
             Err(error) => {
                 if error.outcome_is_unknown() {
-                    self.desk(account).urge(id);
+                    self.schedule(account).poll_now(id);
                 }
                 return Err(error.into());
             }
@@ -156,7 +159,7 @@ impl Gateway {
         let now = clock::now();
         let update = held.and_then(|held| held.state.answered(Reported::Cancelled, now));
         let Some(update) = update else {
-            self.desk(account).urge(id);
+            self.schedule(account).poll_now(id);
             return Ok(answer);
         };
         let cancelled = Observation {
@@ -170,16 +173,16 @@ impl Gateway {
         match self.apply(id, cancelled).await {
             Ok(outcome) if outcome.after.version == update.version => {}
             // The status moved meanwhile. Khipu says which word is the newest.
-            Ok(_) => self.desk(account).urge(id),
+            Ok(_) => self.schedule(account).poll_now(id),
             Err(error) => {
                 tracing::warn!(payment_id = %id, %error, "a payment was deleted and could not be recorded as cancelled; khipu will be asked");
-                self.desk(account).urge(id);
+                self.schedule(account).poll_now(id);
             }
         }
         Ok(answer)
     }
 
-    pub async fn banks(&self, account: &Account) -> Result<KhipuResponse, GatewayError> {
+    pub async fn banks(&self, account: &Account) -> Result<KhipuResponse, PaymentsError> {
         Ok(self.khipu.banks(&account.khipu_api_key).await?)
     }
 }

@@ -4,28 +4,29 @@ use std::net::IpAddr;
 use std::sync::Arc;
 use std::time::Duration;
 
-use super::asking::Answered;
-use super::detached::detached;
-use super::{CHECK_DELAY, Gateway, GatewayError};
 use crate::account::Account;
 use crate::clock;
+use crate::detached::detached;
+use crate::error::PaymentsError;
+use crate::in_flight::RefreshResult;
 use crate::payment::{
     Intent, Kind, NewJob, Observation, Payment, PaymentId, PaymentReference, PaymentState,
     Priority, Reported, Source, StatusUpdate,
 };
-use crate::push::{Message, Refusal, Registration, Watcher};
+use crate::payments::{CHECK_DELAY, Payments};
+use crate::push::{Registration, StatusMessage, WatchRefusal, Watcher};
 use crate::store::Relay;
 use crate::store::StoreError;
 
 /// How long a payer who comes back after an end (rejected, expired and the like) waits for Khipu's newest word.
-const RETURN_PATIENCE: Duration = Duration::from_millis(1500);
+const RETURN_TIMEOUT: Duration = Duration::from_millis(1500);
 
 /// How often a return is recorded again when the status moved meanwhile. Each time it meets a newer word; the last stands.
-const RETURN_TRIES: usize = 3;
+const RETURN_ATTEMPTS: usize = 3;
 
 /// Somebody follows a payment, until this is dropped.
 #[derive(Debug)]
-pub struct Watch {
+pub struct WatchHandle {
     registration: Registration,
     relay: Arc<dyn Relay>,
 }
@@ -33,14 +34,14 @@ pub struct Watch {
 #[derive(Debug, thiserror::Error)]
 pub enum WatchError {
     #[error("there is no room: {0:?}")]
-    Refused(Refusal),
+    Refused(WatchRefusal),
     #[error("the relay is not available")]
     Relay,
     #[error(transparent)]
-    Gateway(#[from] GatewayError),
+    Payments(#[from] PaymentsError),
 }
 
-impl Watch {
+impl WatchHandle {
     pub fn watcher(&self) -> &Arc<Watcher> {
         &self.registration.watcher
     }
@@ -50,26 +51,26 @@ impl Watch {
     }
 }
 
-impl Drop for Watch {
+impl Drop for WatchHandle {
     fn drop(&mut self) {
         self.relay.unsubscribe(self.registration.payment_id());
     }
 }
 
-impl Gateway {
+impl Payments {
     /// Begins to watch. When it returns, the newest status is in the watcher's slot and every later one will land there:
     /// registered, subscribed, and only then read, so that there is no gap for a change to fall into.
     pub async fn watch(
         self: &Arc<Self>,
         account: &Arc<Account>,
         id: &PaymentId,
-    ) -> Result<Watch, WatchError> {
+    ) -> Result<WatchHandle, WatchError> {
         let registration = self.hub.register(id).map_err(WatchError::Refused)?;
         self.relay.subscribe(id).await.map_err(|error| {
             tracing::warn!(%error, "a watcher could not be subscribed");
             WatchError::Relay
         })?;
-        let watch = Watch {
+        let watch = WatchHandle {
             registration,
             relay: Arc::clone(&self.relay),
         };
@@ -77,11 +78,13 @@ impl Gateway {
         if let Some(terms) = &payment.terms {
             self.hub.remember_price(id, terms.price());
         }
-        watch.watcher().offer(&Message::of(&payment, clock::now()));
+        watch
+            .watcher()
+            .offer(&StatusMessage::of(&payment, clock::now()));
         if payment.state.is_final() {
             self.visited(account, &payment);
         } else {
-            self.desk(account).follow(id);
+            self.schedule(account).watch(id);
         }
         Ok(watch)
     }
@@ -91,39 +94,39 @@ impl Gateway {
         self: &Arc<Self>,
         account: &Arc<Account>,
         id: &PaymentId,
-    ) -> Result<Message, WatchError> {
+    ) -> Result<StatusMessage, WatchError> {
         let payment = self.require_payment(account, id).await?;
         self.visited(account, &payment);
-        Ok(Message::of(&payment, clock::now()))
+        Ok(StatusMessage::of(&payment, clock::now()))
     }
 
     /// A visit by a watcher, a payer or a merchant has Khipu asked soon; of what is confirmed once in ten minutes, to learn of
     /// reversals.
     fn visited(self: &Arc<Self>, account: &Arc<Account>, payment: &Payment) {
         match payment.state.version.kind() {
-            Kind::Confirmed => self.revisit(account, &payment.id),
+            Kind::Confirmed => self.recheck_confirmed(account, &payment.id),
             Kind::Reversed => {}
-            _ => self.desk(account).want(&payment.id),
+            _ => self.schedule(account).request(&payment.id),
         }
     }
 
     /// Begins the keeping alive of a watcher that holds a connection.
-    pub fn keep_alive(&self, watch: &Watch) {
+    pub fn keep_alive(&self, watch: &WatchHandle) {
         self.hub.keep_alive(watch.watcher());
     }
 
     /// The intent behind a reference, and its payment if it came to one and is kept here.
-    pub async fn returning(
+    pub async fn find_returning(
         &self,
         reference: &PaymentReference,
-    ) -> Result<Option<(Intent, Option<Payment>)>, GatewayError> {
+    ) -> Result<Option<(Intent, Option<Payment>)>, PaymentsError> {
         let Some(intent) = self.store.intent(reference).await? else {
             return Ok(None);
         };
         let account = self.accounts.named(&intent.account);
         let payment = match (&intent.payment_id, account) {
             (Some(id), Some(account)) => match self.own_payment(account, id).await {
-                Err(GatewayError::UnknownPayment) => None,
+                Err(PaymentsError::UnknownPayment) => None,
                 read => read?,
             },
             _ => None,
@@ -159,23 +162,23 @@ impl Gateway {
     pub async fn payer_returned(
         self: &Arc<Self>,
         payment: &Payment,
-    ) -> Result<PaymentState, GatewayError> {
-        let (gateway, payment) = (Arc::clone(self), payment.clone());
-        detached(async move { gateway.take_in_return(&payment).await }).await?
+    ) -> Result<PaymentState, PaymentsError> {
+        let (payments, payment) = (Arc::clone(self), payment.clone());
+        detached(async move { payments.handle_return(&payment).await }).await?
     }
 
-    async fn take_in_return(
+    async fn handle_return(
         self: &Arc<Self>,
         payment: &Payment,
-    ) -> Result<PaymentState, GatewayError> {
+    ) -> Result<PaymentState, PaymentsError> {
         let id = &payment.id;
         let Some(account) = self.accounts.named(&payment.account) else {
             return Ok(payment.state);
         };
         let mut state = payment.state;
         if state.must_be_asked_on_return() {
-            let asking = self.ask_for_returning_payer(account, id);
-            let asked = tokio::time::timeout(RETURN_PATIENCE, asking).await;
+            let refresh = self.refresh_for_payer(account, id);
+            let asked = tokio::time::timeout(RETURN_TIMEOUT, refresh).await;
             let reported = match &asked {
                 Ok(Ok(answer)) => answer.reported(clock::now()),
                 Ok(Err(_)) | Err(_) => None,
@@ -191,7 +194,7 @@ impl Gateway {
         let recorded = self.record_return(payment, state).await;
         // Also when it could not be recorded: those who watch here are shown Khipu's answer.
         if !state.is_final() {
-            self.desk(account).urge(id);
+            self.schedule(account).poll_now(id);
         }
         Ok(recorded?)
     }
@@ -201,7 +204,7 @@ impl Gateway {
         payment: &Payment,
         mut state: PaymentState,
     ) -> Result<PaymentState, StoreError> {
-        for _ in 0..RETURN_TRIES {
+        for _ in 0..RETURN_ATTEMPTS {
             let Some(update) = state.returned() else {
                 break;
             };
@@ -224,28 +227,28 @@ impl Gateway {
     }
 
     /// Asks when it is the account's turn; waits while the payment was asked about a moment ago.
-    async fn ask_for_returning_payer(
+    async fn refresh_for_payer(
         self: &Arc<Self>,
         account: &Arc<Account>,
         id: &PaymentId,
-    ) -> Answered {
-        self.take_slot_for_visit(account, id).await?;
-        self.ask_without_pending(account, id).await
+    ) -> RefreshResult {
+        self.acquire_for_visit(account, id).await?;
+        self.refresh_without_pending(account, id).await
     }
 
     /// The payer gave up at the bank, perhaps only for now. That says nothing about the payment, but Khipu may know more.
-    pub fn payer_gave_up(self: &Arc<Self>, payment: &Payment) {
+    pub fn payer_cancelled(self: &Arc<Self>, payment: &Payment) {
         if let Some(account) = self.accounts.named(&payment.account)
             && !payment.state.is_final()
         {
-            self.desk(account).urge(&payment.id);
+            self.schedule(account).poll_now(&payment.id);
         }
     }
 
     /// Degraded mode: a final status of Khipu's reaches this instance's watchers although it could not be committed.
-    pub(super) fn publish_uncommitted(&self, id: &PaymentId, update: &StatusUpdate) {
+    pub(crate) fn publish_uncommitted(&self, id: &PaymentId, update: &StatusUpdate) {
         let now = clock::now();
         let state = PaymentState::created(now).updated(update, now);
-        self.hub.publish(id, &Message::new(id, &state, None));
+        self.hub.publish(id, &StatusMessage::new(id, &state, None));
     }
 }

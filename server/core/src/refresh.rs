@@ -4,30 +4,27 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use bytes::Bytes;
-use dashmap::DashMap;
-use dashmap::mapref::entry::Entry;
-use futures_util::FutureExt;
-use futures_util::future::{BoxFuture, Shared};
 
-use super::desk::Desk;
-use super::detached::detached;
-use super::{CHECK_DELAY, DELIVERY_GRACE, Gateway, GatewayError};
 use crate::account::Account;
 use crate::clock;
+use crate::detached::detached;
+use crate::error::RefreshError;
+use crate::in_flight::RefreshResult;
 use crate::khipu::KhipuError;
 use crate::khipu::wire::{PaymentResponse, UnknownWord};
 use crate::payment::{
-    AccountName, Kind, NewJob, Observation, Payment, PaymentId, PaymentState, Price, Priority,
-    Reported, Source, StatusUpdate, Timestamp, Version,
+    Kind, NewJob, Observation, Payment, PaymentId, PaymentState, Price, Priority, Reported, Source,
+    StatusUpdate, Timestamp, Version,
 };
-use crate::store::StoreError;
+use crate::payments::{CHECK_DELAY, DELIVERY_GRACE, Payments};
+use crate::poll_schedule::PollSchedule;
 
 /// However long Khipu asks us to leave it alone, watchers are not left without an answer for longer.
 const LONGEST_PAUSE: Duration = Duration::from_secs(60);
 
 /// How long the store may take to say what it holds before Khipu is asked. Then the question is put all the same: watchers
 /// are shown Khipu's answer also when the store is away.
-const READ_PATIENCE: Duration = Duration::from_secs(1);
+const READ_TIMEOUT: Duration = Duration::from_secs(1);
 
 /// What becomes of an answer that says "pending".
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -36,146 +33,87 @@ enum Pending {
     IsLeftOut,
 }
 
-/// Why a question has no answer. Shared by everybody who asked it.
-#[derive(Debug, Clone, thiserror::Error)]
-pub enum AskError {
-    #[error(transparent)]
-    Khipu(KhipuError),
-    #[error("the store is not available: {0}")]
-    Store(String),
-    #[error("the payment belongs to another account")]
-    WrongAccount,
-    /// It said so a moment ago.
-    #[error("khipu knows no such payment")]
-    Unknown,
-    /// Nothing was asked.
-    #[error("too many questions to khipu wait")]
-    Busy { retry_after: Duration },
-}
-
-impl From<AskError> for GatewayError {
-    fn from(error: AskError) -> Self {
-        match error {
-            AskError::Khipu(error) if error.is_not_found() => Self::UnknownPayment,
-            AskError::Khipu(error) => Self::Khipu(error),
-            AskError::Store(reason) => Self::Store(StoreError::Unavailable(reason)),
-            AskError::WrongAccount | AskError::Unknown => Self::UnknownPayment,
-            AskError::Busy { retry_after } => Self::Busy { retry_after },
-        }
-    }
-}
-
-impl From<StoreError> for AskError {
-    fn from(error: StoreError) -> Self {
-        match error {
-            StoreError::WrongAccount => Self::WrongAccount,
-            StoreError::Unavailable(reason) => Self::Store(reason),
-        }
-    }
-}
-
-pub(super) type Answered = Result<Arc<PaymentResponse>, AskError>;
-
-/// A question under way, and on whose behalf: one account's answer is not another's to hear.
-pub(super) type Questions = DashMap<(AccountName, PaymentId), Shared<BoxFuture<'static, Answered>>>;
-
-impl Gateway {
+impl Payments {
     /// Asks Khipu what it knows of a payment and applies the answer. Whoever asks while the question is under way gets
     /// the same answer. A payment that is not known here is adopted.
-    pub async fn ask(self: &Arc<Self>, account: &Arc<Account>, id: &PaymentId) -> Answered {
-        let (gateway, asking, asked) = (Arc::clone(self), Arc::clone(account), id.clone());
-        let question = async move { gateway.ask_anew(&asking, &asked).await };
-        self.together(account, id, question).await
+    pub async fn refresh(
+        self: &Arc<Self>,
+        account: &Arc<Account>,
+        id: &PaymentId,
+    ) -> RefreshResult {
+        let key = (account.name.clone(), id.clone());
+        let (payments, account, id) = (Arc::clone(self), Arc::clone(account), id.clone());
+        let question = async move { payments.refresh_now(&account, &id).await };
+        self.in_flight.coalesce(key, question).await
     }
 
     /// Asks about a payment that is not known here, because of a visit: at the account's pace, and not again for a while
     /// if Khipu does not know it either.
-    pub(super) async fn ask_about_unknown(
+    pub(crate) async fn refresh_unknown(
         self: &Arc<Self>,
         account: &Arc<Account>,
         id: &PaymentId,
-    ) -> Answered {
-        if self.unknown.contains(&account.name, id) {
-            return Err(AskError::Unknown);
+    ) -> RefreshResult {
+        if self.not_found.contains(&account.name, id) {
+            return Err(RefreshError::NotFound);
         }
-        let (gateway, asking, asked) = (Arc::clone(self), Arc::clone(account), id.clone());
+        let key = (account.name.clone(), id.clone());
+        let (payments, account, id) = (Arc::clone(self), Arc::clone(account), id.clone());
         let question = async move {
-            gateway.take_slot_for_visit(&asking, &asked).await?;
-            let answered = gateway.ask_anew(&asking, &asked).await;
-            if let Err(AskError::Khipu(error)) = &answered
+            payments.acquire_for_visit(&account, &id).await?;
+            let answer = payments.refresh_now(&account, &id).await;
+            if let Err(RefreshError::Khipu(error)) = &answer
                 && error.is_not_found()
             {
-                gateway.unknown.remember(&asking.name, &asked);
+                payments.not_found.remember(&account.name, &id);
             }
-            answered
+            answer
         };
-        self.together(account, id, question).await
-    }
-
-    /// The answer to the question that is under way about the payment, which is this one if there is none.
-    async fn together(
-        self: &Arc<Self>,
-        account: &Account,
-        id: &PaymentId,
-        question: impl Future<Output = Answered> + Send + 'static,
-    ) -> Answered {
-        let key = (account.name.clone(), id.clone());
-        let question = match self.questions.entry(key.clone()) {
-            Entry::Occupied(under_way) => under_way.get().clone(),
-            Entry::Vacant(vacant) => {
-                let under_way = UnderWay {
-                    gateway: Arc::clone(self),
-                    key,
-                };
-                let question = async move {
-                    let _until_answered = under_way;
-                    question.await
-                };
-                let question = async move { detached(question).await? };
-                vacant.insert(question.boxed().shared()).clone()
-            }
-        };
-        question.await
+        self.in_flight.coalesce(key, question).await
     }
 
     /// Asks, and never takes the answer to a question that was put before: for whoever knows that something has just
     /// happened.
-    pub async fn ask_anew(self: &Arc<Self>, account: &Arc<Account>, id: &PaymentId) -> Answered {
-        self.ask_detached(account, id, Pending::Counts).await
-    }
-
-    /// As [`ask_anew`](Self::ask_anew), but an answer that says "pending" changes nothing here: the caller knows more.
-    pub(super) async fn ask_without_pending(
+    pub async fn refresh_now(
         self: &Arc<Self>,
         account: &Arc<Account>,
         id: &PaymentId,
-    ) -> Answered {
-        self.ask_detached(account, id, Pending::IsLeftOut).await
+    ) -> RefreshResult {
+        self.refresh_detached(account, id, Pending::Counts).await
     }
 
-    async fn ask_detached(
+    /// As [`refresh_now`](Self::refresh_now), but an answer that says "pending" changes nothing here: the caller knows more.
+    pub(crate) async fn refresh_without_pending(
         self: &Arc<Self>,
         account: &Arc<Account>,
         id: &PaymentId,
-        pending: Pending,
-    ) -> Answered {
-        let (gateway, account, id) = (Arc::clone(self), Arc::clone(account), id.clone());
-        detached(async move { gateway.ask_and_apply(&account, &id, pending).await }).await?
+    ) -> RefreshResult {
+        self.refresh_detached(account, id, Pending::IsLeftOut).await
     }
 
-    async fn ask_and_apply(
+    async fn refresh_detached(
         self: &Arc<Self>,
         account: &Arc<Account>,
         id: &PaymentId,
         pending: Pending,
-    ) -> Answered {
+    ) -> RefreshResult {
+        let (payments, account, id) = (Arc::clone(self), Arc::clone(account), id.clone());
+        detached(async move { payments.query_and_apply(&account, &id, pending).await }).await?
+    }
+
+    async fn query_and_apply(
+        self: &Arc<Self>,
+        account: &Arc<Account>,
+        id: &PaymentId,
+        pending: Pending,
+    ) -> RefreshResult {
         // Read before the question is put: an answer counts only if the store still holds this when it comes.
         let held = self.held(account, id).await;
-        if matches!(held, Err(AskError::WrongAccount)) {
-            return Err(AskError::WrongAccount);
+        if matches!(held, Err(RefreshError::WrongAccount)) {
+            return Err(RefreshError::WrongAccount);
         }
         let asked_at = clock::now();
-        let answer = Arc::new(self.question(account, id).await?);
+        let answer = Arc::new(self.query(account, id).await?);
         let applied = match held {
             Ok(held) => {
                 self.apply_answer(account, id, &answer, held, asked_at, pending)
@@ -183,7 +121,7 @@ impl Gateway {
             }
             Err(error) => Err(error),
         };
-        if let Err(AskError::Store(_)) = &applied {
+        if let Err(RefreshError::Store(_)) = &applied {
             self.go_on_uncommitted(account, id, &answer);
         }
         applied.map(|()| answer)
@@ -191,12 +129,16 @@ impl Gateway {
 
     /// What the store holds of the payment. `WrongAccount` where another account is known to own it: a record without terms is
     /// no more than that account's notification.
-    async fn held(&self, account: &Account, id: &PaymentId) -> Result<Option<Payment>, AskError> {
-        let read = tokio::time::timeout(READ_PATIENCE, self.store.payment(id)).await;
-        let held = read.map_err(|_| AskError::Store("it keeps silent".to_owned()))??;
+    async fn held(
+        &self,
+        account: &Account,
+        id: &PaymentId,
+    ) -> Result<Option<Payment>, RefreshError> {
+        let read = tokio::time::timeout(READ_TIMEOUT, self.store.payment(id)).await;
+        let held = read.map_err(|_| RefreshError::Store("it keeps silent".to_owned()))??;
         match held {
             Some(payment) if payment.account != account.name => match payment.terms {
-                Some(_) => Err(AskError::WrongAccount),
+                Some(_) => Err(RefreshError::WrongAccount),
                 None => Ok(None),
             },
             held => Ok(held),
@@ -204,11 +146,11 @@ impl Gateway {
     }
 
     /// One GET. Where Khipu asks for a pause, all questions of the account are held back.
-    async fn question(
+    async fn query(
         &self,
         account: &Account,
         id: &PaymentId,
-    ) -> Result<PaymentResponse, AskError> {
+    ) -> Result<PaymentResponse, RefreshError> {
         let answer = self.khipu.payment(&account.khipu_api_key, id).await;
         if let Some(UnknownWord { field, word }) =
             answer.as_ref().ok().and_then(PaymentResponse::unknown_word)
@@ -231,10 +173,10 @@ impl Gateway {
             _ => None,
         };
         if let Some(pause) = retry_after {
-            let limiter = &self.desk(account).limiter;
-            limiter.pause(pause.min(LONGEST_PAUSE)).await;
+            let rate_limiter = &self.schedule(account).rate_limiter;
+            rate_limiter.pause(pause.min(LONGEST_PAUSE)).await;
         }
-        Err(AskError::Khipu(error))
+        Err(RefreshError::Khipu(error))
     }
 
     /// Degraded mode: watchers here need not wait for the store to hear that Khipu is done with a payment; it is only not
@@ -247,7 +189,7 @@ impl Gateway {
         else {
             return;
         };
-        self.desk(account).remember_uncommitted(id);
+        self.schedule(account).remember_uncommitted(id);
         let Some(price) = self.hub.price(id) else {
             return;
         };
@@ -265,7 +207,7 @@ impl Gateway {
         held: Option<Payment>,
         asked_at: Timestamp,
         pending: Pending,
-    ) -> Result<(), AskError> {
+    ) -> Result<(), RefreshError> {
         let mut payment = match held {
             Some(payment) if payment.terms.is_some() => payment,
             held => self.adopt(account, id, answer, held).await?,
@@ -305,7 +247,7 @@ impl Gateway {
         if update.replaces.is_some() && outcome.after.version != update.version {
             // The store has moved on since the question was put. Which of the two words is the newer only Khipu knows.
             metrics::counter!("chasqui_answers_overtaken_total").increment(1);
-            self.desk(account).want(id);
+            self.schedule(account).request(id);
         }
         Ok(())
     }
@@ -318,13 +260,13 @@ impl Gateway {
         id: &PaymentId,
         answer: &PaymentResponse,
         known: Option<Payment>,
-    ) -> Result<Payment, AskError> {
+    ) -> Result<Payment, RefreshError> {
         if answer
             .receiver_id
             .is_some_and(|receiver| receiver != account.receiver_id)
         {
             tracing::error!(payment_id = %id, account = %account.name, "a payment of another receiver is not adopted; is receiver_id right?");
-            return Err(AskError::WrongAccount);
+            return Err(RefreshError::WrongAccount);
         }
         let ours = self.notify_url(account);
         let reference = answer.reference(&ours);
@@ -374,7 +316,7 @@ impl Gateway {
         id: &PaymentId,
     ) -> Result<Bytes, String> {
         let answer = self
-            .ask_anew(account, id)
+            .refresh_now(account, id)
             .await
             .map_err(|error| error.to_string())?;
         match answer.reported(clock::now()) {
@@ -387,8 +329,8 @@ impl Gateway {
     /// When this account's payments are asked about.
     ///
     /// Accounts come from the configuration alone, and each was given a desk.
-    pub(super) fn desk(&self, account: &Account) -> &Desk {
-        &self.desks[&account.name]
+    pub(crate) fn schedule(&self, account: &Account) -> &PollSchedule {
+        &self.schedules[&account.name]
     }
 }
 
@@ -419,18 +361,6 @@ fn compare(payment: &Payment, reported: Reported, asked_at: Timestamp) {
 fn report_mismatch(id: &PaymentId, field: &'static str) {
     metrics::counter!("chasqui_mismatches_total", "source" => Source::Khipu.as_str(), "field" => field).increment(1);
     tracing::error!(payment_id = %id, field, "khipu's answer disagrees with the payment; it is not confirmed");
-}
-
-/// Takes the question off the list when it has been answered, whatever became of it.
-struct UnderWay {
-    gateway: Arc<Gateway>,
-    key: (AccountName, PaymentId),
-}
-
-impl Drop for UnderWay {
-    fn drop(&mut self) {
-        self.gateway.questions.remove(&self.key);
-    }
 }
 
 /// The first field in which Khipu's answer differs from what was agreed: amount at the currency's precision, currency, and

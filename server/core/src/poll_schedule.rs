@@ -11,8 +11,8 @@ use std::time::Duration;
 use tokio::sync::Notify;
 use tokio::time::Instant;
 
-use super::limiter::{Class, Limiter, Slot};
 use crate::payment::PaymentId;
+use crate::rate_limiter::{CallClass, CallSlot, RateLimiter};
 
 /// Seconds between two questions about a watched payment: quick while the payer has just come back, then patient.
 const INTERVALS: [u64; 8] = [1, 2, 3, 5, 8, 13, 20, 30];
@@ -22,11 +22,11 @@ const INTERVALS: [u64; 8] = [1, 2, 3, 5, 8, 13, 20, 30];
 const SLOW: u32 = 5;
 
 /// However often something happens to a payment, it is asked about once in this time.
-const BETWEEN_URGES: Duration = Duration::from_secs(1);
+const MIN_POLL_NOW_INTERVAL: Duration = Duration::from_secs(1);
 
 /// What was asked about waits for so long behind those that were not asked about yet. It is remembered for as long, so that
 /// a payment that is visited again and again does not come back as one of these.
-const HEAD_START: Duration = Duration::from_secs(30);
+const FIRST_INTERVALS_FOR: Duration = Duration::from_secs(30);
 
 /// Payments of one account that are wanted to be known of beside those that are watched. One more is not asked about because
 /// of the visit: the check that is planned for it asks.
@@ -37,11 +37,11 @@ const VISITED_LIMIT: usize = 100_000;
 const UNCOMMITTED_LIMIT: usize = 10_000;
 
 /// Who asks because something has just happened: whoever asked longer ago cannot know of it.
-pub(super) const SHORTEST_GAP: Duration = gap(0);
+pub(crate) const SHORTEST_INTERVAL: Duration = min_interval(0);
 
 #[derive(Debug)]
-pub(super) struct Desk {
-    pub(super) limiter: Arc<Limiter>,
+pub(crate) struct PollSchedule {
+    pub(crate) rate_limiter: Arc<RateLimiter>,
     /// The most entries; beyond it only what is watched or uncommitted gets one.
     limit: usize,
     plan: Mutex<Plan>,
@@ -72,29 +72,29 @@ struct Entry {
     asked_at: Option<Instant>,
     is_slow: bool,
     /// Nobody wants to know any more; only when it was asked about is remembered.
-    rests: bool,
+    is_idle: bool,
     /// Somebody who does not stay to watch wants to know.
-    wanted: bool,
+    requested: bool,
     /// When something was learnt that could not be committed: asked about until it is, whoever watches.
     uncommitted_since: Option<Instant>,
-    under_way: bool,
+    in_flight: bool,
 }
 
 /// A payment to ask about now.
 #[derive(Debug)]
-pub(super) struct Question {
-    pub(super) id: PaymentId,
+pub(crate) struct DuePoll {
+    pub(crate) id: PaymentId,
     /// Whoever asked about it within so long, on whichever instance, has asked this question.
-    pub(super) gap: Duration,
+    pub(crate) min_interval: Duration,
     asked_at: Instant,
-    wanted: bool,
+    requested: bool,
     /// To be spent when the question is put.
-    pub(super) slot: Option<Slot>,
+    pub(crate) slot: Option<CallSlot>,
 }
 
 /// What the store says of the payment after a question.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(super) enum Outlook {
+pub(crate) enum PollPace {
     /// There is nothing more to ask.
     Over,
     /// A payer who tries again is awaited, if anything.
@@ -104,21 +104,21 @@ pub(super) enum Outlook {
 
 /// What became of a question.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(super) enum Settled {
+pub(crate) enum PollResult {
     /// Answered, and what the answer says is committed.
     Answered,
     /// No answer, or one that could not be committed.
     Failed,
     /// Not asked, because another instance just has. Its answer comes by the relay; but one who wanted to know because of
     /// what has happened since is still owed an answer.
-    LeftToAnother,
+    Skipped,
 }
 
-impl Desk {
+impl PollSchedule {
     /// For an account whose payments are watched by so many at most.
-    pub(super) fn new(limiter: Limiter, watchers: usize) -> Self {
+    pub(crate) fn new(rate_limiter: RateLimiter, watchers: usize) -> Self {
         Self {
-            limiter: Arc::new(limiter),
+            rate_limiter: Arc::new(rate_limiter),
             limit: watchers.saturating_add(VISITED_LIMIT),
             plan: Mutex::default(),
             changed: Notify::new(),
@@ -126,8 +126,8 @@ impl Desk {
     }
 
     /// A watcher comes: asked at once, whatever was planned, and again and again for as long as it is watched; but once in
-    /// [`BETWEEN_URGES`] however many come.
-    pub(super) fn follow(&self, id: &PaymentId) {
+    /// [`MIN_POLL_NOW_INTERVAL`] however many come.
+    pub(crate) fn watch(&self, id: &PaymentId) {
         let mut plan = self.plan();
         plan.wake(id);
         plan.visit(id);
@@ -135,11 +135,11 @@ impl Desk {
         self.changed.notify_one();
     }
 
-    /// A visitor who does not stay: asked at once, whatever was planned; but once in [`BETWEEN_URGES`] however many come.
-    pub(super) fn want(&self, id: &PaymentId) {
+    /// A visitor who does not stay: asked at once, whatever was planned; but once in [`MIN_POLL_NOW_INTERVAL`] however many come.
+    pub(crate) fn request(&self, id: &PaymentId) {
         let mut plan = self.plan();
         if plan.has_room(id, self.limit) {
-            plan.wake(id).wanted = true;
+            plan.wake(id).requested = true;
             plan.visit(id);
         }
         drop(plan);
@@ -147,12 +147,12 @@ impl Desk {
     }
 
     /// Something has just happened to the payment: asked soon whatever the plan was, and often again from then on; but once
-    /// in [`BETWEEN_URGES`] however often something happens.
-    pub(super) fn urge(&self, id: &PaymentId) {
+    /// in [`MIN_POLL_NOW_INTERVAL`] however often something happens.
+    pub(crate) fn poll_now(&self, id: &PaymentId) {
         let mut plan = self.plan();
         if plan.has_room(id, self.limit) {
             let entry = plan.wake(id);
-            entry.wanted = true;
+            entry.requested = true;
             entry.asked = 0;
             plan.visit(id);
         }
@@ -162,14 +162,14 @@ impl Desk {
 
     /// Something was learnt of the payment and could not be committed: asked about until it is, even if nobody watches any
     /// more, for then nobody else might ever ask.
-    pub(super) fn remember_uncommitted(&self, id: &PaymentId) {
+    pub(crate) fn remember_uncommitted(&self, id: &PaymentId) {
         let mut plan = self.plan();
         if plan.uncommitted >= UNCOMMITTED_LIMIT {
             metrics::counter!("chasqui_uncommitted_forgotten_total").increment(1);
             return;
         }
         let soon = Instant::now() + interval(0);
-        plan.entry_due(id, soon).rests = false;
+        plan.entry_due(id, soon).is_idle = false;
         plan.bring_forward(id, soon);
         let entry = plan.entry_due(id, soon);
         if entry.uncommitted_since.replace(Instant::now()).is_none() {
@@ -182,34 +182,35 @@ impl Desk {
 
     /// The next payment to ask about, when it is due and it is this account's turn. `is_watched` tells whether anybody
     /// still follows a payment.
-    pub(super) async fn next(&self, is_watched: impl Fn(&PaymentId) -> bool) -> Question {
+    pub(crate) async fn next(&self, is_watched: impl Fn(&PaymentId) -> bool) -> DuePoll {
         loop {
             self.something_due().await;
             // First the slot, then the choice: whoever came while we waited for it may be more pressing.
-            let slot = self.limiter.turn(Class::Watched).await;
+            let slot = self.rate_limiter.acquire(CallClass::Watched).await;
             let mut plan = self.plan();
             let now = Instant::now();
-            plan.sort_out(now);
+            plan.move_due(now);
             while let Some(Reverse((_, at, id))) = plan.due.pop() {
                 let Some(entry) = plan.entries.get_mut(&id).filter(|entry| entry.is_meant(at))
                 else {
                     continue;
                 };
-                let (gap, wanted) = (entry.gap(), std::mem::take(&mut entry.wanted));
-                if wanted || entry.uncommitted_since.is_some() || is_watched(&id) {
-                    entry.under_way = true;
-                    entry.rests = false;
-                    return Question {
+                let (min_interval, requested) =
+                    (entry.min_interval(), std::mem::take(&mut entry.requested));
+                if requested || entry.uncommitted_since.is_some() || is_watched(&id) {
+                    entry.in_flight = true;
+                    entry.is_idle = false;
+                    return DuePoll {
                         id,
-                        gap,
+                        min_interval,
                         asked_at: now,
-                        wanted,
+                        requested,
                         slot: Some(slot),
                     };
                 }
-                match entry.asked_at.map(|at| at + HEAD_START) {
+                match entry.asked_at.map(|at| at + FIRST_INTERVALS_FOR) {
                     Some(forgotten_at) if forgotten_at > now => {
-                        entry.rests = true;
+                        entry.is_idle = true;
                         entry.due_at = forgotten_at;
                         plan.later.push(Reverse((forgotten_at, id)));
                     }
@@ -221,41 +222,41 @@ impl Desk {
         }
     }
 
-    pub(super) fn settle(&self, question: &Question, settled: Settled, outlook: Outlook) {
-        let id = &question.id;
+    pub(crate) fn record(&self, poll: &DuePoll, result: PollResult, outlook: PollPace) {
+        let id = &poll.id;
         let mut plan = self.plan();
         let Some(entry) = plan.entries.get_mut(id) else {
             return;
         };
         let mut committed = false;
-        match settled {
+        match result {
             // An answer to a question that was put before does not hold what was learnt since.
-            Settled::Answered => {
+            PollResult::Answered => {
                 committed = entry
                     .uncommitted_since
-                    .take_if(|since| *since < question.asked_at)
+                    .take_if(|since| *since < poll.asked_at)
                     .is_some();
             }
-            Settled::Failed => {}
-            Settled::LeftToAnother => entry.wanted |= question.wanted,
+            PollResult::Failed => {}
+            PollResult::Skipped => entry.requested |= poll.requested,
         }
-        if outlook == Outlook::Over && entry.uncommitted_since.is_none() {
+        if outlook == PollPace::Over && entry.uncommitted_since.is_none() {
             plan.entries.remove(id);
         } else {
-            entry.is_slow = outlook == Outlook::Slow;
+            entry.is_slow = outlook == PollPace::Slow;
             // Left to another: it will ask again after the whole interval. Who comes a little earlier takes the next turn, so
             // that one who cannot reach Khipu does not keep the other from asking for ever.
             let number = entry.asked.into();
-            let interval = match (settled, entry.wanted) {
+            let interval = match (result, entry.requested) {
                 // What was visited meanwhile is owed an answer to a question that was put after that.
-                (Settled::LeftToAnother, true) => SHORTEST_GAP,
-                (_, true) => BETWEEN_URGES,
-                (Settled::LeftToAnother, false) => gap(number) * entry.pace(),
+                (PollResult::Skipped, true) => SHORTEST_INTERVAL,
+                (_, true) => MIN_POLL_NOW_INTERVAL,
+                (PollResult::Skipped, false) => min_interval(number) * entry.pace(),
                 (_, false) => interval(number) * entry.pace(),
             };
             entry.asked = entry.asked.saturating_add(1);
-            entry.asked_at = Some(question.asked_at);
-            entry.under_way = false;
+            entry.asked_at = Some(poll.asked_at);
+            entry.in_flight = false;
             entry.due_at = Instant::now() + interval;
             let due_at = entry.due_at;
             plan.later.push(Reverse((due_at, id.clone())));
@@ -272,7 +273,7 @@ impl Desk {
         loop {
             let next = {
                 let mut plan = self.plan();
-                plan.sort_out(Instant::now());
+                plan.move_due(Instant::now());
                 if !plan.due.is_empty() {
                     return;
                 }
@@ -306,7 +307,7 @@ impl Plan {
     fn wake(&mut self, id: &PaymentId) -> &mut Entry {
         let now = Instant::now();
         let entry = self.entry_due(id, now);
-        if std::mem::take(&mut entry.rests) {
+        if std::mem::take(&mut entry.is_idle) {
             entry.asked = 0;
             // When it began to rest, its next turn had come.
             self.bring_forward(id, now);
@@ -321,16 +322,18 @@ impl Plan {
         let Some(entry) = self.entries.get_mut(id) else {
             return;
         };
-        let soon = entry.asked_at.map_or(now, |at| now.max(at + BETWEEN_URGES));
-        if !entry.under_way && soon < entry.due_at {
-            entry.wanted = true;
+        let soon = entry
+            .asked_at
+            .map_or(now, |at| now.max(at + MIN_POLL_NOW_INTERVAL));
+        if !entry.in_flight && soon < entry.due_at {
+            entry.requested = true;
             self.bring_forward(id, soon);
         }
     }
 
     fn bring_forward(&mut self, id: &PaymentId, due_at: Instant) {
         if let Some(entry) = self.entries.get_mut(id)
-            && !entry.under_way
+            && !entry.in_flight
             && due_at < entry.due_at
         {
             entry.due_at = due_at;
@@ -349,15 +352,15 @@ impl Plan {
                 asked: 0,
                 asked_at: None,
                 is_slow: false,
-                rests: false,
-                wanted: false,
+                is_idle: false,
+                requested: false,
                 uncommitted_since: None,
-                under_way: false,
+                in_flight: false,
             }
         })
     }
 
-    fn sort_out(&mut self, now: Instant) {
+    fn move_due(&mut self, now: Instant) {
         while self.later.peek().is_some_and(|Reverse((at, _))| *at <= now) {
             let Some(Reverse((at, id))) = self.later.pop() else {
                 return;
@@ -371,10 +374,10 @@ impl Plan {
 
 impl Entry {
     /// The interval that lies behind its next question.
-    fn gap(&self) -> Duration {
-        match self.wanted {
-            true => SHORTEST_GAP,
-            false => gap(usize::from(self.asked).saturating_sub(1)) * self.pace(),
+    fn min_interval(&self) -> Duration {
+        match self.requested {
+            true => SHORTEST_INTERVAL,
+            false => min_interval(usize::from(self.asked).saturating_sub(1)) * self.pace(),
         }
     }
 
@@ -384,12 +387,13 @@ impl Entry {
 
     /// Its place among those that are due: since when it waits, with a head start for what was not asked about yet.
     fn place(&self) -> Instant {
-        self.asked_at.map_or(self.began_at, |at| at + HEAD_START)
+        self.asked_at
+            .map_or(self.began_at, |at| at + FIRST_INTERVALS_FOR)
     }
 
     /// Whether a time found in a heap is still this entry's.
     fn is_meant(&self, at: Instant) -> bool {
-        !self.under_way && self.due_at == at
+        !self.in_flight && self.due_at == at
     }
 }
 
@@ -400,7 +404,7 @@ const fn interval(number: usize) -> Duration {
 }
 
 /// A little less than the interval: nobody is to be put off by its own last question.
-const fn gap(number: usize) -> Duration {
+const fn min_interval(number: usize) -> Duration {
     Duration::from_millis(interval(number).as_secs() * 900)
 }
 

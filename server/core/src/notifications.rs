@@ -5,24 +5,24 @@ use std::time::Duration;
 
 use bytes::Bytes;
 
-use super::asking::AskError;
-use super::{CROSS_CHECK_DELAY, Gateway};
 use crate::account::Account;
 use crate::clock;
+use crate::error::RefreshError;
 use crate::khipu::signature::{self, SignatureError};
 use crate::khipu::wire::{self, NotificationBody};
 use crate::payment::{
     AccountName, NewJob, Notification, Observation, Payment, PaymentId, Priority, Source,
     Timestamp, Verdict,
 };
+use crate::payments::{CROSS_CHECK_DELAY, Payments};
 
 /// How long Khipu may take to say whose a payment is, of which another account's notification came first. Khipu waits 30 s
 /// for an answer to its notification.
-const OWNER_PATIENCE: Duration = Duration::from_secs(10);
+const OWNER_TIMEOUT: Duration = Duration::from_secs(10);
 
 /// What was kept.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub struct Received {
+pub struct AcceptedNotification {
     pub verdict: Verdict,
     /// Whether it changed the payment's status; a duplicate does not.
     pub changed: bool,
@@ -42,14 +42,14 @@ pub enum NotificationError {
     NotDurable,
 }
 
-impl Gateway {
+impl Payments {
     /// `Ok` means durable. `raw` is what the signature covers: not a byte of it may have been touched.
-    pub async fn receive(
+    pub async fn accept_notification(
         self: &Arc<Self>,
         account: &AccountName,
         signature_header: Option<&str>,
         raw: Bytes,
-    ) -> Result<Received, NotificationError> {
+    ) -> Result<AcceptedNotification, NotificationError> {
         let account = self
             .accounts
             .named(account)
@@ -68,11 +68,11 @@ impl Gateway {
         let id = body.payment_id.clone();
         let known = match self.known_to(account, &id).await {
             Ok(known) => known,
-            Err(AskError::WrongAccount) => {
+            Err(RefreshError::WrongAccount) => {
                 report_mismatch(account, &id, "account");
                 return Err(NotificationError::WrongAccount);
             }
-            Err(error) => return Err(self.take_as_hint(account, &id, &error)),
+            Err(error) => return Err(self.query_because_of(account, &id, &error)),
         };
         let fresh = signature::is_within_tolerance(verified.t, now, self.notification_tolerance);
         let verdict = judge(account, known.as_ref(), &body, fresh);
@@ -86,7 +86,7 @@ impl Gateway {
         let outcome = match self.apply(&id, observation).await {
             Ok(outcome) => outcome,
             // Another account's notification came between: when this one comes again, Khipu is asked whose it is.
-            Err(error) => return Err(self.take_as_hint(account, &id, &error.into())),
+            Err(error) => return Err(self.query_because_of(account, &id, &error.into())),
         };
         report(account, &id, verdict);
         if verdict == Verdict::Mismatch {
@@ -94,7 +94,7 @@ impl Gateway {
             let field = terms.and_then(|terms| body.disagreement(terms, account.receiver_id));
             report_mismatch(account, &id, field.unwrap_or("payment"));
         }
-        Ok(Received {
+        Ok(AcceptedNotification {
             verdict,
             changed: outcome.changed(),
         })
@@ -106,23 +106,23 @@ impl Gateway {
         self: &Arc<Self>,
         account: &Arc<Account>,
         id: &PaymentId,
-    ) -> Result<Option<Payment>, AskError> {
+    ) -> Result<Option<Payment>, RefreshError> {
         let known = self.store.payment(id).await?;
         match known {
             Some(payment) if payment.account != account.name => {
                 if payment.terms.is_some() {
-                    return Err(AskError::WrongAccount);
+                    return Err(RefreshError::WrongAccount);
                 }
-                let asking = async {
-                    self.take_slot_for_visit(account, id).await?;
-                    self.ask_anew(account, id).await
+                let refresh = async {
+                    self.acquire_for_visit(account, id).await?;
+                    self.refresh_now(account, id).await
                 };
-                let asked = tokio::time::timeout(OWNER_PATIENCE, asking).await;
-                asked.map_err(|_| AskError::Store("khipu does not answer".to_owned()))??;
+                let asked = tokio::time::timeout(OWNER_TIMEOUT, refresh).await;
+                asked.map_err(|_| RefreshError::Store("khipu does not answer".to_owned()))??;
                 let adopted = self.store.payment(id).await?;
                 match adopted.filter(|payment| payment.account == account.name) {
                     Some(payment) => Ok(Some(payment)),
-                    None => Err(AskError::WrongAccount),
+                    None => Err(RefreshError::WrongAccount),
                 }
             }
             known => Ok(known),
@@ -131,17 +131,17 @@ impl Gateway {
 
     /// The store is away. The notification will come again, but it has told us whom to ask about: watchers here need
     /// not wait for it.
-    fn take_as_hint(
+    fn query_because_of(
         self: &Arc<Self>,
         account: &Arc<Account>,
         id: &PaymentId,
-        error: &AskError,
+        error: &RefreshError,
     ) -> NotificationError {
         tracing::error!(payment_id = %id, %error, "a notification is answered 503 and comes again: it could not be kept");
         metrics::counter!("chasqui_notifications_total", "account" => account.name.to_string(), "verdict" => "not_durable")
             .increment(1);
         if self.hub.is_watched(id) {
-            self.desk(account).urge(id);
+            self.schedule(account).poll_now(id);
         }
         NotificationError::NotDurable
     }

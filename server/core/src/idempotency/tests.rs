@@ -15,7 +15,7 @@ use crate::payment::{AccountName, Timestamp};
 use crate::store::Store;
 use chasqui_store_sqlite::{DatabaseLocation, SqliteLimits, SqliteStore};
 
-type Done = Result<&'static str, GatewayError>;
+type Done = Result<&'static str, PaymentsError>;
 
 const DEADLINE: Duration = Duration::from_secs(20);
 
@@ -50,8 +50,8 @@ fn kept(status: u16, text: &'static str) -> StoredResponse {
     }
 }
 
-fn refused(status: u16) -> GatewayError {
-    GatewayError::Khipu(KhipuError::Refused {
+fn refused(status: u16) -> PaymentsError {
+    PaymentsError::Khipu(KhipuError::Refused {
         status,
         message: String::new(),
         body: Bytes::new(),
@@ -60,10 +60,10 @@ fn refused(status: u16) -> GatewayError {
 }
 
 /// What the second arrival hears after the first came to this; `First` if it may try again.
-async fn repeat_after(first: Done) -> Result<Once<&'static str>, OnceError> {
+async fn repeat_after(first: Done) -> Result<IdempotentResult<&'static str>, IdempotencyError> {
     let store = store();
-    let _ = once(Arc::clone(&store), request("k"), ready(first), render).await;
-    once(store, request("k"), ready(Ok("second")), render).await
+    let _ = run_idempotent(Arc::clone(&store), request("k"), ready(first), render).await;
+    run_idempotent(store, request("k"), ready(Ok("second")), render).await
 }
 
 #[tokio::test]
@@ -76,25 +76,31 @@ async fn the_second_is_given_the_firsts_answer_and_nothing_is_done_again() {
             count.fetch_add(1, Ordering::SeqCst);
             Ok("made")
         };
-        let done = once(Arc::clone(&store), request("k"), work, render).await;
+        let done = run_idempotent(Arc::clone(&store), request("k"), work, render).await;
         heard.push(done.expect("done"));
     }
-    let again = || Once::Again(kept(200, "made"));
-    assert_eq!(heard, [Once::First("made"), again(), again()]);
+    let again = || IdempotentResult::Replayed(kept(200, "made"));
+    assert_eq!(
+        heard,
+        [IdempotentResult::Executed("made"), again(), again()]
+    );
     assert_eq!(count.load(Ordering::SeqCst), 1);
 }
 
 #[tokio::test]
 async fn another_body_is_refused() {
     let store = store();
-    let first = once(Arc::clone(&store), request("k"), ready(Ok("made")), render);
+    let first = run_idempotent(Arc::clone(&store), request("k"), ready(Ok("made")), render);
     first.await.expect("first");
     let other = IdempotentRequest {
         fingerprint: [8; 32],
         ..request("k")
     };
-    let heard = once(store, other, pending(), render).await;
-    assert!(matches!(heard, Err(OnceError::OtherBody)), "{heard:?}");
+    let heard = run_idempotent(store, other, pending(), render).await;
+    assert!(
+        matches!(heard, Err(IdempotencyError::KeyReused)),
+        "{heard:?}"
+    );
 }
 
 #[tokio::test]
@@ -107,27 +113,35 @@ async fn a_merchant_who_hangs_up_finds_the_answer_when_coming_back() {
         let _ = gone.await;
         Ok("made")
     };
-    let caller = tokio::spawn(once(Arc::clone(&store), request("k"), work, render));
+    let caller = tokio::spawn(run_idempotent(
+        Arc::clone(&store),
+        request("k"),
+        work,
+        render,
+    ));
     start.await.expect("it starts");
     caller.abort();
     assert!(caller.await.is_err_and(|error| error.is_cancelled()));
 
-    let meanwhile = once(store.clone(), request("k"), pending(), render).await;
+    let meanwhile = run_idempotent(store.clone(), request("k"), pending(), render).await;
     assert!(
-        matches!(meanwhile, Err(OnceError::UnderWay)),
+        matches!(meanwhile, Err(IdempotencyError::InProgress)),
         "{meanwhile:?}"
     );
     go.send(()).expect("it goes on");
     let comes_back = async {
         loop {
-            match once(store.clone(), request("k"), pending(), render).await {
-                Err(OnceError::UnderWay) => tokio::task::yield_now().await,
+            match run_idempotent(store.clone(), request("k"), pending(), render).await {
+                Err(IdempotencyError::InProgress) => tokio::task::yield_now().await,
                 other => return other,
             }
         }
     };
     let heard = timeout(DEADLINE, comes_back).await.expect("in time");
-    assert_eq!(heard.expect("answered"), Once::Again(kept(200, "made")));
+    assert_eq!(
+        heard.expect("answered"),
+        IdempotentResult::Replayed(kept(200, "made"))
+    );
 }
 
 #[tokio::test]
@@ -135,15 +149,19 @@ async fn khipus_no_is_an_answer_and_is_kept() {
     for status in [400, 404, 409, 422] {
         let heard = repeat_after(Err(refused(status))).await;
         let heard = heard.expect("answered");
-        assert_eq!(heard, Once::Again(kept(400, "no")), "{status}");
+        assert_eq!(
+            heard,
+            IdempotentResult::Replayed(kept(400, "no")),
+            "{status}"
+        );
     }
 }
 
 #[tokio::test]
 async fn what_did_nothing_for_a_passing_reason_lets_the_key_go() {
-    let unreachable = GatewayError::Khipu(KhipuError::Unreachable(String::new()));
-    let store_away = GatewayError::Store(StoreError::Unavailable(String::new()));
-    let fields = GatewayError::Fields(vec![FieldError {
+    let unreachable = PaymentsError::Khipu(KhipuError::Unreachable(String::new()));
+    let store_away = PaymentsError::Store(StoreError::Unavailable(String::new()));
+    let fields = PaymentsError::Fields(vec![FieldError {
         field: "amount",
         message: String::new(),
     }]);
@@ -152,7 +170,7 @@ async fn what_did_nothing_for_a_passing_reason_lets_the_key_go() {
     for error in ours.into_iter().chain(khipus) {
         let text = format!("{error:?}");
         let heard = repeat_after(Err(error)).await.expect("done");
-        assert_eq!(heard, Once::First("second"), "after {text}");
+        assert_eq!(heard, IdempotentResult::Executed("second"), "after {text}");
     }
 }
 
@@ -163,14 +181,17 @@ async fn what_may_have_been_done_is_not_done_again() {
         retry_after: None,
     };
     for error in [
-        GatewayError::Khipu(KhipuError::TimedOut),
-        GatewayError::Khipu(failed),
-        GatewayError::Khipu(KhipuError::Malformed(String::new())),
-        GatewayError::BrokeOff(String::new()),
+        PaymentsError::Khipu(KhipuError::TimedOut),
+        PaymentsError::Khipu(failed),
+        PaymentsError::Khipu(KhipuError::Malformed(String::new())),
+        PaymentsError::BrokeOff(String::new()),
     ] {
         let text = format!("{error:?}");
         let heard = repeat_after(Err(error)).await;
-        assert!(matches!(heard, Err(OnceError::Unknown)), "after {text}");
+        assert!(
+            matches!(heard, Err(IdempotencyError::OutcomeUnknown)),
+            "after {text}"
+        );
     }
 }
 
@@ -178,13 +199,19 @@ async fn what_may_have_been_done_is_not_done_again() {
 async fn work_that_panics_may_have_been_done() {
     let store = store();
     let work = async { panic!("in the middle") };
-    let heard = once(Arc::clone(&store), request("k"), work, render).await;
+    let heard = run_idempotent(Arc::clone(&store), request("k"), work, render).await;
     assert!(
-        matches!(heard, Err(OnceError::Gateway(GatewayError::BrokeOff(_)))),
+        matches!(
+            heard,
+            Err(IdempotencyError::Payments(PaymentsError::BrokeOff(_)))
+        ),
         "{heard:?}"
     );
-    let heard = once(store, request("k"), pending(), render).await;
-    assert!(matches!(heard, Err(OnceError::Unknown)), "{heard:?}");
+    let heard = run_idempotent(store, request("k"), pending(), render).await;
+    assert!(
+        matches!(heard, Err(IdempotencyError::OutcomeUnknown)),
+        "{heard:?}"
+    );
 }
 
 #[tokio::test]
@@ -199,9 +226,12 @@ async fn a_key_that_was_begun_although_the_store_gave_no_answer_is_let_go() {
         Arc::new(SqliteStore::open(&DatabaseLocation::File(path.clone()), &limits).expect("open"));
     let shell = rusqlite::Connection::open(&path).expect("shell");
     shell.execute_batch("BEGIN IMMEDIATE").expect("lock");
-    let heard = once(store.clone(), request("k"), pending(), render).await;
+    let heard = run_idempotent(store.clone(), request("k"), pending(), render).await;
     assert!(
-        matches!(heard, Err(OnceError::Gateway(GatewayError::Store(_)))),
+        matches!(
+            heard,
+            Err(IdempotencyError::Payments(PaymentsError::Store(_)))
+        ),
         "{heard:?}"
     );
     // Both the begin and what takes it back are in the queue still, and now happen.

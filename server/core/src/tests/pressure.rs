@@ -10,9 +10,9 @@ use std::time::Duration;
 use tokio::task::JoinSet;
 use tokio::time::{Instant, sleep, sleep_until};
 
-use super::desk::{Desk, Outlook, Settled};
-use super::limiter::Limiter;
 use crate::payment::{PaymentId, Priority};
+use crate::poll_schedule::{PollPace, PollResult, PollSchedule};
+use crate::rate_limiter::RateLimiter;
 
 const PER_SECOND: u64 = 50;
 const SECONDS: u64 = 60;
@@ -49,7 +49,7 @@ fn id(text: &str) -> PaymentId {
 
 impl World {
     /// Khipu is asked, and answers.
-    fn ask(&mut self, id: &PaymentId) {
+    fn refresh(&mut self, id: &PaymentId) {
         self.questions += 1;
         if self.lost.remove(id) {
             self.found_after.push(self.returned[id].elapsed());
@@ -57,15 +57,15 @@ impl World {
     }
 }
 
-async fn payers(world: Shared, desk: Arc<Desk>) {
+async fn payers(world: Shared, schedule: Arc<PollSchedule>) {
     for n in 0..PER_SECOND * SECONDS {
-        return_payer(n, &world, &desk);
+        return_payer(n, &world, &schedule);
         sleep(Duration::from_millis(1000 / PER_SECOND)).await;
     }
 }
 
 /// One notification in ten seconds is lost, and its payer has closed the page; one payer a second never pays.
-fn return_payer(n: u64, world: &Shared, desk: &Desk) {
+fn return_payer(n: u64, world: &Shared, schedule: &PollSchedule) {
     let (id, now) = (id(&format!("p{n}")), Instant::now());
     let (is_lost, is_unpaid) = (n % (10 * PER_SECOND) == 7, n % PER_SECOND == 23);
     let mut at = world.lock().expect("world");
@@ -78,7 +78,7 @@ fn return_payer(n: u64, world: &Shared, desk: &Desk) {
         at.lost.insert(id);
     } else if !is_unpaid {
         at.watched.insert(id.clone());
-        desk.follow(&id);
+        schedule.watch(&id);
         let world = Arc::clone(world);
         tokio::spawn(async move {
             sleep(NOTIFIED_AFTER).await;
@@ -90,24 +90,29 @@ fn return_payer(n: u64, world: &Shared, desk: &Desk) {
     }
 }
 
-async fn poller(world: Shared, desk: Arc<Desk>) {
+async fn poller(world: Shared, schedule: Arc<PollSchedule>) {
     loop {
         let watched = |id: &PaymentId| world.lock().expect("world").watched.contains(id);
-        let mut question = desk.next(watched).await;
-        let (world, desk) = (Arc::clone(&world), Arc::clone(&desk));
+        let mut poll = schedule.next(watched).await;
+        let (world, schedule) = (Arc::clone(&world), Arc::clone(&schedule));
         tokio::spawn(async move {
-            question.slot.take().expect("a slot").spend();
+            poll.slot.take().expect("a slot").spend();
             sleep(Duration::from_millis(50)).await;
-            world.lock().expect("world").ask(&question.id);
-            desk.settle(&question, Settled::Answered, Outlook::Usual);
+            world.lock().expect("world").refresh(&poll.id);
+            schedule.record(&poll, PollResult::Answered, PollPace::Usual);
         });
     }
 }
 
-async fn checks(world: Shared, desk: Arc<Desk>) {
+async fn checks(world: Shared, schedule: Arc<PollSchedule>) {
     loop {
         for (priority, id) in lease_due(&world) {
-            tokio::spawn(check(Arc::clone(&world), Arc::clone(&desk), priority, id));
+            tokio::spawn(check(
+                Arc::clone(&world),
+                Arc::clone(&schedule),
+                priority,
+                id,
+            ));
         }
         sleep(Duration::from_millis(20)).await;
     }
@@ -126,17 +131,17 @@ fn lease_due(world: &Shared) -> Vec<(Priority, PaymentId)> {
         .collect()
 }
 
-async fn check(world: Shared, desk: Arc<Desk>, priority: Priority, id: PaymentId) {
+async fn check(world: Shared, schedule: Arc<PollSchedule>, priority: Priority, id: PaymentId) {
     let too_late = {
         let returned = world.lock().expect("world").returned[&id];
         returned + NOTIFIED_AFTER + CROSS_CHECKED_AFTER + CROSS_CHECK_PATIENCE
     };
     let is_cross_check = priority == Priority::CrossCheck;
-    match desk.limiter.turn_if_room(priority.into()).await {
+    match schedule.rate_limiter.try_acquire(priority.into()).await {
         Ok(slot) => {
             slot.spend();
             let mut at = world.lock().expect("world");
-            at.ask(&id);
+            at.refresh(&id);
             at.cross_checked += usize::from(is_cross_check);
         }
         Err(no_room) => {
@@ -153,18 +158,18 @@ async fn check(world: Shared, desk: Arc<Desk>, priority: Priority, id: PaymentId
 #[tokio::test(start_paused = true)]
 async fn at_fifty_payments_a_second_a_lost_confirmation_is_found_and_cross_checks_are_dropped() {
     let world = Shared::default();
-    let desk = Arc::new(Desk::new(Limiter::alone(10), 100_000));
+    let schedule = Arc::new(PollSchedule::new(RateLimiter::alone(10), 100_000));
     let began = Instant::now();
     // Pages that stay open use up all that may be asked, also when the rush is over.
     for n in 0..400 {
         let id = id(&format!("open{n}"));
         world.lock().expect("world").watched.insert(id.clone());
-        desk.follow(&id);
+        schedule.watch(&id);
     }
     let mut tasks = JoinSet::new();
-    tasks.spawn(poller(Arc::clone(&world), Arc::clone(&desk)));
-    tasks.spawn(checks(Arc::clone(&world), Arc::clone(&desk)));
-    tasks.spawn(payers(Arc::clone(&world), Arc::clone(&desk)));
+    tasks.spawn(poller(Arc::clone(&world), Arc::clone(&schedule)));
+    tasks.spawn(checks(Arc::clone(&world), Arc::clone(&schedule)));
+    tasks.spawn(payers(Arc::clone(&world), Arc::clone(&schedule)));
     let lost = usize::try_from(SECONDS / 10).expect("small");
 
     sleep(Duration::from_secs(SECONDS) + BOUND).await;
