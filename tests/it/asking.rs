@@ -12,7 +12,7 @@ use serde_json::json;
 
 use crate::return_hop::{hop, visit};
 
-/// `limits.questions_per_second`, which is not set here.
+/// `limits.polls_per_second`, which is not set here.
 const PER_SECOND: u32 = 10;
 
 /// From a confirmation that was found by asking to its delivery.

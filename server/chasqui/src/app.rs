@@ -19,13 +19,13 @@ use tokio::task::{JoinError, JoinSet};
 use tokio_util::sync::CancellationToken;
 
 use crate::config::Config;
-use crate::gateway::{Gateway, Parts, Settings, Wake};
-use crate::http::{self, Entrance, Readiness, Site};
+use crate::http::{self, AppState, Readiness, RouterSlot};
 use crate::jobs::{CheckHandler, DeliveryHandler, JobHandler, JobWorker, WorkerLimits};
 use crate::push::{Hub, Intervals};
 use crate::relay::RelayListener;
 use crate::store::{Store, StoreError};
 use crate::{clock, khipu, telemetry};
+use chasqui_core::{Dependencies, Payments, Settings, Wake};
 pub use check::check;
 pub use signing_keys::status_tokens;
 use storage::Opened;
@@ -102,7 +102,7 @@ async fn run_on(
     let stop = CancellationToken::new();
     // Also where this future is dropped.
     let _stop_on_drop = stop.clone().drop_guard();
-    let mut doors = Doors::open(&config, listeners, &stop);
+    let mut servers = Servers::open(&config, listeners, &stop);
     let mut opened = tokio::select! {
         opened = opening => opened?,
         () = &mut shutdown => return Ok(()),
@@ -124,42 +124,42 @@ async fn run_on(
         limits.khipu_answer_bytes,
     )?;
     let wake = Wake::default();
-    let parts = Parts {
+    let parts = Dependencies {
         store: Arc::clone(&store),
         relay,
         hub: Arc::clone(&hub),
         khipu,
         wake: wake.clone(),
     };
-    let gateway = Arc::new(Gateway::new(gateway_settings(&config), parts));
+    let payments = Arc::new(Payments::new(gateway_settings(&config), parts));
     let readiness = Arc::new(Readiness::default());
-    let (asked, ready) = (Arc::clone(&gateway), Arc::clone(&readiness));
-    let site = Arc::new(Site::new(&config, asked, tokens, ready, metrics));
+    let (asked, ready) = (Arc::clone(&payments), Arc::clone(&readiness));
+    let state = Arc::new(AppState::new(&config, asked, tokens, ready, metrics));
 
-    let mut loops = start_loops(&hub, &gateway, &readiness);
-    let delivery = delivery_handler(&gateway, &store)?;
+    let mut loops = start_loops(&hub, &payments, &readiness);
+    let delivery = delivery_handler(&payments, &store)?;
     let deliveries = worker(
         &store,
         delivery,
         DeliveryHandler::WORKER_LIMITS,
         wake.deliveries,
     )?;
-    let check = CheckHandler::new(Arc::clone(&gateway), store.clone());
+    let check = CheckHandler::new(Arc::clone(&payments), store.clone());
     let limits = check.worker_limits();
     let checks = worker(&store, check, limits, wake.checks)?;
     let mut deliveries = tokio::spawn(deliveries.run(stop.clone()));
     let mut checks = tokio::spawn(checks.run(stop.clone()));
 
-    doors.public.open(http::public(Arc::clone(&site)));
-    doors.admin.open(http::admin(site));
+    servers.public.install(http::public(Arc::clone(&state)));
+    servers.admin.install(http::admin(state));
     readiness.set_ready();
     tracing::info!(public_url = %config.server.public_url, "ready");
 
     let broken = tokio::select! {
         () = &mut shutdown => None,
-        ended = loops.join_next() => Some(why(ended.unwrap_or(Ok(())))),
-        ended = &mut deliveries => Some(why(ended)),
-        ended = &mut checks => Some(why(ended)),
+        ended = loops.join_next() => Some(end_reason(ended.unwrap_or(Ok(())))),
+        ended = &mut deliveries => Some(end_reason(ended)),
+        ended = &mut checks => Some(end_reason(ended)),
         reason = &mut opened.failed => Some(reason),
     };
     match &broken {
@@ -173,7 +173,7 @@ async fn run_on(
     hub.drain(window).await;
     stop.cancel();
     let finished = async {
-        while doors.serving.join_next().await.is_some() {}
+        while servers.serving.join_next().await.is_some() {}
         for task in [deliveries, checks] {
             if !task.is_finished() {
                 let _ = task.await;
@@ -181,7 +181,7 @@ async fn run_on(
         }
     };
     if tokio::time::timeout_at(
-        deadline.max(tokio::time::Instant::now() + LAST_REQUESTS),
+        deadline.max(tokio::time::Instant::now() + FINAL_GRACE),
         finished,
     )
     .await
@@ -195,35 +195,35 @@ async fn run_on(
 }
 
 /// The two listeners at work, from before there is anything behind them.
-struct Doors {
-    public: Arc<Entrance>,
-    admin: Arc<Entrance>,
+struct Servers {
+    public: Arc<RouterSlot>,
+    admin: Arc<RouterSlot>,
     serving: JoinSet<()>,
 }
 
-impl Doors {
+impl Servers {
     fn open(config: &Config, listeners: Listeners, stop: &CancellationToken) -> Self {
         let limits = &config.limits;
-        let grant = http::Grant {
+        let granted = http::ListenerLimits {
             connections: limits.connections,
             reserved_connections: limits.reserved_connections,
             connections_per_address: limits.connections_per_address,
             trusted_proxies: config.server.trusted_proxies.clone(),
             head_timeout: limits.handshake_timeout,
-            body_pace: http::Pace {
+            body_pace: http::BodyPace {
                 timeout: limits.body_timeout,
                 bytes_per_second: limits.body_bytes_per_second,
             },
             is_always_answered: http::is_always_answered,
         };
         let mut serving = JoinSet::new();
-        let mut open = |listener| {
-            let entrance = Entrance::starting();
-            let (grant, stop) = (grant.clone(), stop.clone());
-            serving.spawn(http::serve(listener, Arc::clone(&entrance), grant, stop));
-            entrance
+        let mut spawn = |listener| {
+            let router = RouterSlot::starting();
+            let (granted, stop) = (granted.clone(), stop.clone());
+            serving.spawn(http::serve(listener, Arc::clone(&router), granted, stop));
+            router
         };
-        let (public, admin) = (open(listeners.public), open(listeners.admin));
+        let (public, admin) = (spawn(listeners.public), spawn(listeners.admin));
         Self {
             public,
             admin,
@@ -238,41 +238,45 @@ fn gateway_settings(config: &Config) -> Settings {
         accounts: config.accounts.clone(),
         public_url: config.server.public(""),
         notification_tolerance: limits.notification_tolerance,
-        polls_per_second: limits.questions_per_second,
-        polls_in_flight: limits.questions_in_flight,
+        polls_per_second: limits.polls_per_second,
+        polls_in_flight: limits.polls_in_flight,
         watchers: limits.watchers,
     }
 }
 
 /// What goes on for ever; none of these ends by itself.
-fn start_loops(hub: &Arc<Hub>, gateway: &Arc<Gateway>, readiness: &Arc<Readiness>) -> JoinSet<()> {
+fn start_loops(
+    hub: &Arc<Hub>,
+    payments: &Arc<Payments>,
+    readiness: &Arc<Readiness>,
+) -> JoinSet<()> {
     let mut loops = JoinSet::new();
     let (hub, readiness) = (Arc::clone(hub), Arc::clone(readiness));
     loops.spawn(async move { hub.turn_wheel(|| readiness.turned(clock::now())).await });
-    loops.spawn(Arc::clone(gateway).follow_watched());
-    loops.spawn(Arc::clone(gateway).catch_up());
+    loops.spawn(Arc::clone(payments).poll_watched());
+    loops.spawn(Arc::clone(payments).resync());
     loops
 }
 
-fn why(ended: Result<(), JoinError>) -> String {
+fn end_reason(ended: Result<(), JoinError>) -> String {
     ended
         .err()
         .map_or_else(|| "it returned".to_owned(), |error| error.to_string())
 }
 
 /// What requests under way are granted even when the drain window is used up.
-const LAST_REQUESTS: Duration = Duration::from_secs(1);
+const FINAL_GRACE: Duration = Duration::from_secs(1);
 
 fn delivery_handler(
-    gateway: &Arc<Gateway>,
+    payments: &Arc<Payments>,
     store: &Arc<dyn Store>,
 ) -> Result<DeliveryHandler, AppError> {
-    let asking = Arc::clone(gateway);
+    let asking = Arc::clone(payments);
     let build_notification = Arc::new(move |id, account| {
-        let gateway = Arc::clone(&asking);
-        async move { gateway.rebuild_notification(&account, &id).await }.boxed()
+        let payments = Arc::clone(&asking);
+        async move { payments.rebuild_notification(&account, &id).await }.boxed()
     });
-    let (accounts, limits) = (&gateway.accounts, Default::default());
+    let (accounts, limits) = (&payments.accounts, Default::default());
     DeliveryHandler::new(store.clone(), accounts, build_notification, limits)
         .map_err(|error| AppError::Jobs(error.to_string()))
 }

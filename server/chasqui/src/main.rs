@@ -10,7 +10,7 @@ use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 
 use chasqui::app::{self, Listeners};
-use chasqui::config::{Config, Storage};
+use chasqui::config::{Config, StorageConfig};
 use chasqui::payment::PaymentId;
 use chasqui::{api_key, clock, telemetry};
 use clap::{Parser, Subcommand};
@@ -162,7 +162,7 @@ fn token(payment_id: &str, account: Option<&str>, file: Option<&Path>) -> Result
             return Err("there are several accounts; name one with --account".into());
         }
     };
-    if config.storage == Storage::Memory && config.server.signing_keys.is_empty() {
+    if config.storage == StorageConfig::Memory && config.server.signing_keys.is_empty() {
         return Err("with sqlite::memory: each process has a signing key of its own; set server.signing_keys".into());
     }
     let tokens = app::status_tokens(&config).map_err(|error| error.to_string())?;

@@ -5,10 +5,10 @@ use std::time::Duration;
 use metrics_exporter_prometheus::{PrometheusBuilder, PrometheusHandle};
 use tracing_subscriber::EnvFilter;
 
-use crate::config::{Log, LogFormat};
+use crate::config::{LogConfig, LogFormat};
 
 /// Logs to standard error, as the configuration says. A second call changes nothing: tests start many gateways.
-pub fn start_logging(log: &Log) -> Result<(), String> {
+pub fn start_logging(log: &LogConfig) -> Result<(), String> {
     let filter = EnvFilter::try_new(&log.filter)
         .map_err(|error| format!("log.filter is not a filter: {error}"))?;
     let builder = tracing_subscriber::fmt()

@@ -31,7 +31,7 @@ pub struct StatusToken {
 
 /// What a valid token says.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Capability {
+pub struct TokenSubject {
     pub payment_id: PaymentId,
     pub account: AccountName,
 }
@@ -45,7 +45,7 @@ pub enum TokenError {
 }
 
 #[derive(Serialize, Deserialize)]
-struct Claims {
+struct TokenClaims {
     sub: String,
     aud: String,
     acc: String,
@@ -88,7 +88,7 @@ impl StatusTokens {
         now: Timestamp,
     ) -> StatusToken {
         let expires_at = now.plus(self.ttl);
-        let claims = Claims {
+        let claims = TokenClaims {
             sub: payment_id.to_string(),
             aud: AUDIENCE.to_owned(),
             acc: account.to_string(),
@@ -100,15 +100,15 @@ impl StatusTokens {
         StatusToken { text, expires_at }
     }
 
-    pub fn verify(&self, text: &str) -> Result<Capability, TokenError> {
+    pub fn verify(&self, text: &str) -> Result<TokenSubject, TokenError> {
         if text.len() > MAX_LENGTH {
             return Err(TokenError::Invalid);
         }
         let mut error = TokenError::Invalid;
         for key in &self.verifying {
-            match jsonwebtoken::decode::<Claims>(text, key, &self.validation) {
+            match jsonwebtoken::decode::<TokenClaims>(text, key, &self.validation) {
                 Ok(data) => {
-                    return Ok(Capability {
+                    return Ok(TokenSubject {
                         payment_id: PaymentId::parse(&data.claims.sub)
                             .map_err(|_| TokenError::Invalid)?,
                         account: AccountName::parse(&data.claims.acc)
@@ -139,18 +139,18 @@ mod tests {
         StatusTokens::new(keys, Duration::from_secs(3600))
     }
 
-    fn capability() -> Capability {
-        Capability {
+    fn subject() -> TokenSubject {
+        TokenSubject {
             payment_id: PaymentId::parse("zfxnocsow6mz").expect("id"),
             account: AccountName::parse("shop").expect("name"),
         }
     }
 
     fn mint(tokens: &StatusTokens, now: Timestamp) -> String {
-        let Capability {
+        let TokenSubject {
             payment_id,
             account,
-        } = capability();
+        } = subject();
         tokens.mint(&payment_id, &account, now).text
     }
 
@@ -159,7 +159,7 @@ mod tests {
         let tokens = tokens(&[key("a")]);
         assert_eq!(
             tokens.verify(&mint(&tokens, crate::clock::now())),
-            Ok(capability())
+            Ok(subject())
         );
     }
 
@@ -185,7 +185,7 @@ mod tests {
     #[test]
     fn another_audience_or_algorithm_is_not_accepted() {
         let tokens = tokens(&[key("a")]);
-        let claims = |aud: &str| Claims {
+        let claims = |aud: &str| TokenClaims {
             sub: "zfxnocsow6mz".into(),
             aud: aud.into(),
             acc: "shop".into(),

@@ -84,7 +84,7 @@ impl Payments {
                 PollResult::Failed
             }
             None => {
-                metrics::counter!("chasqui_questions_left_to_another_total").increment(1);
+                metrics::counter!("chasqui_polls_skipped_total").increment(1);
                 PollResult::Skipped
             }
         };

@@ -62,7 +62,7 @@ async fn what_redis_lost_is_recovered_as_soon_as_it_is_watched_returned_to_or_as
     const SAMPLE: usize = 20;
     let mut redis = RedisServer::start(&options(AppendOnly::EverySecond)).await;
     let mut fleet = Fleet::start_with(&[redis.url(), redis.url()], |settings| {
-        settings.limits.push("questions_per_second = 100".into());
+        settings.limits.push("polls_per_second = 100".into());
         settings.log = vec!["filter = \"off\"".into()];
     })
     .await;

@@ -194,8 +194,8 @@ fn settings(khipu_url: &str, public_url: &str) -> Settings {
     settings.limits = vec![
         "watchers_per_address = 100000".into(),
         "connections_per_address = 10000".into(),
-        "questions_per_second = 1000".into(),
-        "questions_in_flight = 256".into(),
+        "polls_per_second = 1000".into(),
+        "polls_in_flight = 256".into(),
     ];
     // For the addresses of payers who come back.
     settings.server = vec!["trusted_proxies = [\"127.0.0.0/8\"]".into()];

@@ -1,7 +1,7 @@
 //! `chasqui check`: whether an installation could work, part by part, before it has to.
 
 use super::storage;
-use crate::config::{Config, Storage};
+use crate::config::{Config, StorageConfig};
 use crate::khipu;
 use crate::store::sqlite::{DatabaseLocation, DatabaseState, SqliteStore};
 
@@ -31,8 +31,8 @@ pub async fn check(config: &Config) -> Vec<Result<String, String>> {
 }
 
 /// A running installation is left alone, and an older file as it is: migrating it would lock out the chasqui that it is of.
-async fn examine_storage(storage: &Storage) -> Result<String, String> {
-    if let Storage::File(path) = storage {
+async fn examine_storage(storage: &StorageConfig) -> Result<String, String> {
+    if let StorageConfig::File(path) = storage {
         let location = DatabaseLocation::File(path.clone());
         let condition = SqliteStore::state(&location, &Default::default())
             .map_err(|error| format!("storage.url: {error}"))?;
@@ -65,12 +65,12 @@ async fn examine_storage(storage: &Storage) -> Result<String, String> {
 mod tests {
     use super::*;
 
-    fn a_file() -> (tempfile::TempDir, Storage, DatabaseLocation) {
+    fn a_file() -> (tempfile::TempDir, StorageConfig, DatabaseLocation) {
         let directory = tempfile::tempdir().expect("directory");
         let path = directory.path().join("chasqui.db");
         (
             directory,
-            Storage::File(path.clone()),
+            StorageConfig::File(path.clone()),
             DatabaseLocation::File(path),
         )
     }
@@ -78,7 +78,7 @@ mod tests {
     #[tokio::test]
     async fn storage_that_is_free_is_written_to() {
         let (_directory, file, _) = a_file();
-        for free in [&file, &file, &Storage::Memory] {
+        for free in [&file, &file, &StorageConfig::Memory] {
             let finding = examine_storage(free).await;
             assert_eq!(finding.as_deref(), Ok("storage can be written to"));
         }
@@ -99,7 +99,9 @@ mod tests {
     async fn older_storage_is_told_and_not_migrated() {
         let (_directory, file, location) = a_file();
         drop(SqliteStore::open(&location, &Default::default()).expect("open"));
-        let Storage::File(path) = &file else { return };
+        let StorageConfig::File(path) = &file else {
+            return;
+        };
         let version = || {
             let shell = rusqlite::Connection::open(path).expect("shell");
             shell.pragma_query_value(None, "user_version", |row| row.get::<_, i64>(0))
@@ -116,7 +118,7 @@ mod tests {
 
     #[tokio::test]
     async fn storage_that_cannot_be_is_a_problem() {
-        let problem = examine_storage(&Storage::File("absent/chasqui.db".into())).await;
+        let problem = examine_storage(&StorageConfig::File("absent/chasqui.db".into())).await;
         let problem = problem.expect_err("no directory");
         assert!(problem.starts_with("storage.url"), "{problem}");
     }

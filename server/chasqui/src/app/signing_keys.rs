@@ -7,7 +7,7 @@ use rand::RngExt;
 
 use super::AppError;
 use crate::account::Secret;
-use crate::config::{Config, Storage};
+use crate::config::{Config, StorageConfig};
 use crate::token::StatusTokens;
 
 /// Signs and verifies status tokens with the keys of an installation.
@@ -22,9 +22,9 @@ fn signing_keys(config: &Config) -> Result<Vec<Secret>, AppError> {
         return Ok(config.server.signing_keys.clone());
     }
     match &config.storage {
-        Storage::Memory => Ok(vec![fresh_key()]),
-        Storage::Redis(_) => unreachable!("a configuration without them is refused"),
-        Storage::File(database) => {
+        StorageConfig::Memory => Ok(vec![fresh_key()]),
+        StorageConfig::Redis(_) => unreachable!("a configuration without them is refused"),
+        StorageConfig::File(database) => {
             let path = beside(database);
             let key = kept_key(&path).map_err(|error| AppError::SigningKey { path, error })?;
             Ok(vec![key])

@@ -8,7 +8,7 @@ use futures_util::future::BoxFuture;
 use tokio::time::{Instant, sleep};
 
 use super::AppError;
-use crate::config::{RedisConfig, Storage};
+use crate::config::{RedisConfig, StorageConfig};
 use crate::redis::{CallError, RedisClient};
 use crate::relay::redis::RedisRelay;
 use crate::relay::{LocalRelay, Relay, RelayListener};
@@ -42,11 +42,11 @@ impl Opened {
 }
 
 /// Waits a while for a Redis that is not there yet.
-pub(super) async fn open(storage: &Storage) -> Result<Opened, AppError> {
+pub(super) async fn open(storage: &StorageConfig) -> Result<Opened, AppError> {
     let config = match storage {
-        Storage::Memory => return sqlite(&DatabaseLocation::Memory),
-        Storage::File(path) => return sqlite(&DatabaseLocation::File(path.clone())),
-        Storage::Redis(config) => config,
+        StorageConfig::Memory => return sqlite(&DatabaseLocation::Memory),
+        StorageConfig::File(path) => return sqlite(&DatabaseLocation::File(path.clone())),
+        StorageConfig::Redis(config) => config,
     };
     let deadline = Instant::now() + START_TIMEOUT;
     loop {
@@ -68,14 +68,14 @@ pub(super) async fn open(storage: &Storage) -> Result<Opened, AppError> {
 
 /// Once, without waiting: for whoever only wants to know. What is not as it should be comes beside it.
 pub(crate) async fn open_now(
-    storage: &Storage,
+    storage: &StorageConfig,
 ) -> Result<(Opened, Vec<PreflightFinding>), AppError> {
     let config = match storage {
-        Storage::Memory => return Ok((sqlite(&DatabaseLocation::Memory)?, Vec::new())),
-        Storage::File(path) => {
+        StorageConfig::Memory => return Ok((sqlite(&DatabaseLocation::Memory)?, Vec::new())),
+        StorageConfig::File(path) => {
             return Ok((sqlite(&DatabaseLocation::File(path.clone()))?, Vec::new()));
         }
-        Storage::Redis(config) => config,
+        StorageConfig::Redis(config) => config,
     };
     try_open(config).await
 }

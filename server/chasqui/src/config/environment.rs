@@ -3,7 +3,7 @@
 
 use toml::{Table, Value};
 
-use super::problem::{ConfigError, Problem};
+use super::problem::{ConfigError, ConfigProblem};
 
 const PREFIX: &str = "CHASQUI_";
 const SEPARATOR: &str = "__";
@@ -21,7 +21,7 @@ pub(super) fn overlay(
     for (name, text) in overlays {
         let path: Vec<&str> = name.split(SEPARATOR).collect();
         place(table, &path, value(&text))
-            .map_err(|message| ConfigError::from(Problem::new(path.join("."), message)))?;
+            .map_err(|message| ConfigError::from(ConfigProblem::new(path.join("."), message)))?;
     }
     Ok(())
 }

@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use serde::Deserialize;
 
-use super::duration::Span;
+use super::duration::HumanDuration;
 use super::problem::Problems;
 
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -50,9 +50,9 @@ pub struct Limits {
     /// How far a notification's `t` may be off, both ways, before Khipu is asked instead of believing it.
     pub notification_tolerance: Duration,
     /// Questions to Khipu per account and second; above it the intervals stretch.
-    pub questions_per_second: u32,
+    pub polls_per_second: u32,
     /// Questions to Khipu under way at once.
-    pub questions_in_flight: usize,
+    pub polls_in_flight: usize,
 }
 
 /// With its jitter still under the 45 s after which the browser client gives a silent connection up.
@@ -85,8 +85,8 @@ impl Default for Limits {
             connection_lifetime: Duration::from_secs(3600),
             poll_wait: Duration::from_secs(60),
             notification_tolerance: Duration::from_secs(600),
-            questions_per_second: 10,
-            questions_in_flight: 32,
+            polls_per_second: 10,
+            polls_in_flight: 32,
         }
     }
 }
@@ -97,7 +97,7 @@ macro_rules! raw_limits {
         #[serde(default)]
         pub(super) struct RawLimits {
             $($count: Option<$type>,)*
-            $($span: Option<Span>,)*
+            $($span: Option<HumanDuration>,)*
         }
 
         impl RawLimits {
@@ -127,7 +127,7 @@ raw_limits! {
         watchers: usize, watchers_per_payment: usize, watchers_per_address: usize, connections: usize, reserved_connections: usize,
         connections_per_address: usize, body_bytes_per_second: usize,
         notification_bytes: usize, facade_bytes: usize, khipu_answer_bytes: usize,
-        questions_per_second: u32, questions_in_flight: usize;
+        polls_per_second: u32, polls_in_flight: usize;
     spans:
         handshake_timeout, body_timeout, request_timeout, heartbeat_interval, ping_interval, connection_lifetime,
         poll_wait, notification_tolerance

@@ -9,9 +9,10 @@ mod environment;
 mod limits;
 mod problem;
 mod redis_url;
+mod server;
 mod storage;
 
-use std::net::{IpAddr, SocketAddr};
+use std::net::IpAddr;
 use std::path::Path;
 use std::time::Duration;
 
@@ -19,56 +20,39 @@ use ipnet::IpNet;
 use serde::Deserialize;
 use url::Url;
 
-use crate::account::{Accounts, Secret};
+use crate::account::Accounts;
 
 pub use limits::Limits;
-pub use problem::{ConfigError, Problem};
-pub use storage::{RedisConfig, Storage};
+pub use problem::{ConfigError, ConfigProblem};
+pub use server::ServerConfig;
+pub use storage::{RedisConfig, StorageConfig};
 
-use accounts::{RawAccount, RawSecret};
-use duration::Span;
+use accounts::RawAccount;
+use duration::HumanDuration;
 use problem::Problems;
+use server::RawServer;
 use storage::RawStorage;
 
-/// The shortest signing key: what HS256 asks for.
-const MIN_SIGNING_KEY_BYTES: usize = 32;
+/// Keys of 0.1 that have another name now.
+const RENAMED: [(&str, &str); 2] = [
+    ("limits.questions_per_second", "limits.polls_per_second"),
+    ("limits.questions_in_flight", "limits.polls_in_flight"),
+];
 
 #[derive(Debug, Clone)]
 pub struct Config {
-    pub server: Server,
-    pub storage: Storage,
-    pub khipu: Khipu,
+    pub server: ServerConfig,
+    pub storage: StorageConfig,
+    pub khipu: KhipuConfig,
     pub accounts: Accounts,
     pub limits: Limits,
-    pub log: Log,
+    pub log: LogConfig,
     /// What is allowed but probably not meant; said once at start.
-    pub warnings: Vec<Problem>,
+    pub warnings: Vec<ConfigProblem>,
 }
 
 #[derive(Debug, Clone)]
-pub struct Server {
-    pub listen: SocketAddr,
-    /// Metrics and probes. Never public.
-    pub admin_listen: SocketAddr,
-    /// How the world reaches us: scheme and host, no path.
-    pub public_url: Url,
-    /// The first signs status tokens, all verify. Empty: one is made and kept beside the SQLite file.
-    pub signing_keys: Vec<Secret>,
-    /// Whose `X-Forwarded-For` is believed.
-    pub trusted_proxies: Vec<IpNet>,
-    pub drain_window: Duration,
-    pub status_token_ttl: Duration,
-}
-
-impl Server {
-    /// `public_url` and a path that begins with a slash.
-    pub fn public(&self, path: &str) -> String {
-        format!("{}{path}", self.public_url.as_str().trim_end_matches('/'))
-    }
-}
-
-#[derive(Debug, Clone)]
-pub struct Khipu {
+pub struct KhipuConfig {
     pub base_url: Url,
     pub timeout: Duration,
 }
@@ -82,7 +66,7 @@ pub enum LogFormat {
 }
 
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Log {
+pub struct LogConfig {
     pub format: LogFormat,
     /// A `tracing` filter, like `info` or `chasqui=debug`.
     pub filter: String,
@@ -93,7 +77,7 @@ impl Config {
     pub fn load(file: Option<&Path>) -> Result<Self, ConfigError> {
         let text = match file {
             Some(path) => std::fs::read_to_string(path).map_err(|error| {
-                ConfigError::from(Problem::new(
+                ConfigError::from(ConfigProblem::new(
                     "--config",
                     format!("{} cannot be read: {error}", path.display()),
                 ))
@@ -123,14 +107,16 @@ impl Config {
         let mut problems = Problems::default();
         let raw: Raw = {
             let mut unknown = |path: serde_ignored::Path<'_>| {
-                problems.add(
-                    path.to_string(),
-                    "is not a key that exists; check its spelling and its section",
-                );
+                let key = path.to_string();
+                let message = match RENAMED.iter().find(|(old, _)| *old == key) {
+                    Some((_, new)) => format!("is now called {new}; rename it"),
+                    None => "is not a key that exists; check its spelling and its section".into(),
+                };
+                problems.add(key, message);
             };
             let ignored = serde_ignored::Deserializer::new(toml::Value::Table(table), &mut unknown);
             serde_path_to_error::deserialize(ignored).map_err(|error| {
-                ConfigError::from(Problem::new(
+                ConfigError::from(ConfigProblem::new(
                     error.path().to_string(),
                     without_value(&error.inner().to_string()),
                 ))
@@ -146,7 +132,7 @@ fn syntax_problem(text: &str, error: &toml::de::Error) -> ConfigError {
     let line = error.span().map_or(1, |span| {
         text[..span.start.min(text.len())].matches('\n').count() + 1
     });
-    Problem::new(
+    ConfigProblem::new(
         format!("line {line}"),
         format!("is not TOML: {}", error.message()),
     )
@@ -177,42 +163,16 @@ struct Raw {
 
 #[derive(Debug, Deserialize)]
 #[serde(default)]
-struct RawServer {
-    listen: String,
-    admin_listen: String,
-    public_url: String,
-    signing_keys: Vec<RawSecret>,
-    trusted_proxies: Vec<String>,
-    drain_window: Span,
-    status_token_ttl: Span,
-}
-
-impl Default for RawServer {
-    fn default() -> Self {
-        Self {
-            listen: "127.0.0.1:8080".into(),
-            admin_listen: "127.0.0.1:8081".into(),
-            public_url: "http://127.0.0.1:8080".into(),
-            signing_keys: Vec::new(),
-            trusted_proxies: Vec::new(),
-            drain_window: Span(Duration::from_secs(8)),
-            status_token_ttl: Span(Duration::from_secs(30 * 24 * 3600)),
-        }
-    }
-}
-
-#[derive(Debug, Deserialize)]
-#[serde(default)]
 struct RawKhipu {
     base_url: String,
-    timeout: Span,
+    timeout: HumanDuration,
 }
 
 impl Default for RawKhipu {
     fn default() -> Self {
         Self {
             base_url: "https://payment-api.khipu.com".into(),
-            timeout: Span(Duration::from_secs(15)),
+            timeout: HumanDuration(Duration::from_secs(15)),
         }
     }
 }
@@ -250,19 +210,19 @@ impl Raw {
 
         let mut warnings = Vec::new();
         if is_loopback(&server.public_url) && !is_loopback(&khipu.base_url) {
-            warnings.push(Problem::new(
+            warnings.push(ConfigProblem::new(
                 "server.public_url",
                 "is a loopback address, so Khipu's notifications cannot arrive here; payments will be confirmed by asking only",
             ));
         }
-        warnings.extend(storage.as_ref().and_then(Storage::warning));
+        warnings.extend(storage.as_ref().and_then(StorageConfig::warning));
         Some(Config {
             server,
             storage: storage?,
             khipu,
             accounts: accounts?,
             limits: limits?,
-            log: Log {
+            log: LogConfig {
                 format: self.log.format,
                 filter: self.log.filter.unwrap_or_else(|| "info".into()),
             },
@@ -271,82 +231,17 @@ impl Raw {
     }
 }
 
-impl RawServer {
-    fn check(&self, problems: &mut Problems) -> Option<Server> {
-        let listen = check_address("server.listen", &self.listen, problems);
-        let admin_listen = check_address("server.admin_listen", &self.admin_listen, problems);
-        if listen.is_some()
-            && listen == admin_listen
-            && listen.is_some_and(|address| address.port() != 0)
-        {
-            problems.add(
-                "server.admin_listen",
-                "is the same as server.listen; metrics must have an address of their own",
-            );
-        }
-        let public_url = check_public_url("server.public_url", &self.public_url, problems);
-        if public_url.as_ref().is_some_and(|url| url.path() != "/") {
-            problems.add(
-                "server.public_url",
-                "must have no path: the gateway's pages, scripts and API stand at the root of their host; \
-                 give it a host of its own, like https://pay.example.com",
-            );
-        }
-        let signing_keys =
-            accounts::check_secrets("server.signing_keys", &self.signing_keys, problems);
-        for (i, key) in signing_keys.iter().flatten().enumerate() {
-            if key.expose().len() < MIN_SIGNING_KEY_BYTES {
-                problems.add(
-                    format!("server.signing_keys[{i}]"),
-                    format!("is shorter than {MIN_SIGNING_KEY_BYTES} bytes; make one with `openssl rand -base64 48`"),
-                );
-            }
-        }
-        let trusted_proxies =
-            check_networks("server.trusted_proxies", &self.trusted_proxies, problems);
-        if self.status_token_ttl.0 < Duration::from_secs(60) {
-            problems.add(
-                "server.status_token_ttl",
-                "is under a minute; a payer needs it for the whole payment",
-            );
-        }
-        if self.drain_window.0 > Duration::from_secs(300) {
-            problems.add(
-                "server.drain_window",
-                "is over five minutes; a service manager will kill the process first",
-            );
-        }
-        Some(Server {
-            listen: listen?,
-            admin_listen: admin_listen?,
-            public_url: public_url?,
-            signing_keys: signing_keys?,
-            trusted_proxies: trusted_proxies?,
-            drain_window: self.drain_window.0,
-            status_token_ttl: self.status_token_ttl.0,
-        })
-    }
-}
-
 impl RawKhipu {
-    fn check(&self, problems: &mut Problems) -> Option<Khipu> {
+    fn check(&self, problems: &mut Problems) -> Option<KhipuConfig> {
         let base_url = check_public_url("khipu.base_url", &self.base_url, problems);
         if self.timeout.0.is_zero() || self.timeout.0 > Duration::from_secs(30) {
             problems.add("khipu.timeout", "must be between 1ms and 30s");
         }
-        Some(Khipu {
+        Some(KhipuConfig {
             base_url: base_url?,
             timeout: self.timeout.0,
         })
     }
-}
-
-fn check_address(key: &str, text: &str, problems: &mut Problems) -> Option<SocketAddr> {
-    let address = text.parse().ok();
-    if address.is_none() {
-        problems.add(key, "must be an address and a port, like 127.0.0.1:8080");
-    }
-    address
 }
 
 /// https, or http on this machine only: keys and tokens travel over it.

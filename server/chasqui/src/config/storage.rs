@@ -6,8 +6,8 @@ use std::time::Duration;
 use serde::Deserialize;
 
 use super::accounts::RawSecret;
-use super::duration::Span;
-use super::problem::{Problem, Problems};
+use super::duration::HumanDuration;
+use super::problem::{ConfigProblem, Problems};
 use super::redis_url::{self, RedisUrl};
 use crate::account::Secret;
 use crate::redis::{Credentials, NodeAddress, RedisSettings, Topology};
@@ -24,7 +24,7 @@ const LONGEST_RETENTION: Duration = DAY.saturating_mul(3650);
 const WAIT_TIMEOUT_LIMIT: Duration = Duration::from_secs(2);
 
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub enum Storage {
+pub enum StorageConfig {
     Memory,
     File(PathBuf),
     Redis(Box<RedisConfig>),
@@ -50,9 +50,9 @@ pub(super) struct RawStorage {
     sentinel_password: Option<RawSecret>,
     ca_file: Option<PathBuf>,
     wait_replicas: Option<u8>,
-    wait_timeout: Option<Span>,
-    retention: Option<Span>,
-    raw_retention: Option<Span>,
+    wait_timeout: Option<HumanDuration>,
+    retention: Option<HumanDuration>,
+    raw_retention: Option<HumanDuration>,
     accept_data_loss: Option<bool>,
 }
 
@@ -78,18 +78,21 @@ impl RawStorage {
         redis_url::is_meant(&self.url)
     }
 
-    pub(super) fn check(&self, problems: &mut Problems) -> Option<Storage> {
+    pub(super) fn check(&self, problems: &mut Problems) -> Option<StorageConfig> {
         if self.is_shared() {
-            return self.check_redis(problems).map(Box::new).map(Storage::Redis);
+            return self
+                .check_redis(problems)
+                .map(Box::new)
+                .map(StorageConfig::Redis);
         }
         match self.url.strip_prefix("sqlite:") {
             Some(":memory:") => {
                 self.refuse_redis_keys(problems);
-                Some(Storage::Memory)
+                Some(StorageConfig::Memory)
             }
             Some(path) if !path.trim_start_matches('/').is_empty() => {
                 self.refuse_redis_keys(problems);
-                Some(Storage::File(path.into()))
+                Some(StorageConfig::File(path.into()))
             }
             _ => {
                 problems.add(
@@ -220,7 +223,7 @@ impl RawStorage {
     fn check_waiting(&self, url: Option<&RedisUrl>, problems: &mut Problems) -> (u8, Duration) {
         let replicated = url.is_some_and(|url| !matches!(url.topology, Topology::Standalone(_)));
         let replicas = self.wait_replicas.unwrap_or(u8::from(replicated));
-        if let Some(Span(timeout)) = self.wait_timeout {
+        if let Some(HumanDuration(timeout)) = self.wait_timeout {
             if timeout.is_zero() || timeout >= WAIT_TIMEOUT_LIMIT {
                 problems.add(
                     "storage.wait_timeout",
@@ -277,18 +280,18 @@ fn check_secret(
     }
 }
 
-impl Storage {
+impl StorageConfig {
     /// What is allowed but probably not meant.
-    pub(super) fn warning(&self) -> Option<Problem> {
+    pub(super) fn warning(&self) -> Option<ConfigProblem> {
         match self {
-            Self::Memory => Some(Problem::new(
+            Self::Memory => Some(ConfigProblem::new(
                 "storage.url",
                 "is sqlite::memory:, so everything is forgotten at exit",
             )),
             Self::Redis(redis)
                 if !redis.settings.tls && !is_on_this_machine(&redis.settings.topology) =>
             {
-                Some(Problem::new(
+                Some(ConfigProblem::new(
                     "storage.url",
                     "is a Redis without TLS on another host: merchants' URLs and notifications with payers' data \
                      cross the network unencrypted; write rediss, or keep them to a private network",

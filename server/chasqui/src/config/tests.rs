@@ -28,7 +28,7 @@ fn with_environment(text: &str, variables: &[(&str, &str)]) -> Result<Config, Co
 fn an_account_is_all_that_must_be_written() {
     let config = Config::from_toml(ACCOUNT).expect("valid");
     assert_eq!(config.server.listen.to_string(), "127.0.0.1:8080");
-    assert_eq!(config.storage, Storage::File("chasqui.db".into()));
+    assert_eq!(config.storage, StorageConfig::File("chasqui.db".into()));
     assert_eq!(config.limits, Limits::default());
     assert_eq!(config.server.public("/v1"), "http://127.0.0.1:8080/v1");
     assert_eq!(
@@ -77,6 +77,18 @@ fn every_mistake_is_told_at_once_with_its_key() {
         "accounts[0].allowed_origins[0] must be an origin as browsers send it: https://shop.example",
     ] {
         assert!(text.contains(key), "{key} is missing from:\n{text}");
+    }
+}
+
+#[test]
+fn a_renamed_key_is_refused_with_its_new_name() {
+    for key in ["per_second", "in_flight"] {
+        let text = problems(&format!("{ACCOUNT}\n[limits]\nquestions_{key} = 20\n"));
+        let expected =
+            format!("limits.questions_{key} is now called limits.polls_{key}; rename it");
+        assert_eq!(text, expected);
+        let new = format!("{ACCOUNT}\n[limits]\npolls_{key} = 20\n");
+        Config::from_toml(&new).expect("valid");
     }
 }
 

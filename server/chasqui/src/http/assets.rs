@@ -4,7 +4,7 @@ use axum::extract::Path;
 use axum::http::{StatusCode, header};
 use axum::response::{IntoResponse, Response};
 
-use super::problem::Problem;
+use super::problem::ApiProblem;
 
 struct Asset {
     name: &'static str,
@@ -44,24 +44,24 @@ const PAGE_ASSETS: [Asset; 2] = [
 const NEWEST_CACHE: &str = "public, max-age=300";
 const PINNED_CACHE: &str = "public, max-age=31536000, immutable";
 
-pub(super) async fn newest(Path(file): Path<String>) -> Result<Response, Problem> {
+pub(super) async fn newest(Path(file): Path<String>) -> Result<Response, ApiProblem> {
     asset(&SCRIPTS, &file, NEWEST_CACHE)
 }
 
 pub(super) async fn pinned(
     Path((version, file)): Path<(String, String)>,
-) -> Result<Response, Problem> {
+) -> Result<Response, ApiProblem> {
     if version != env!("CARGO_PKG_VERSION") {
         return Err(missing());
     }
     asset(&SCRIPTS, &file, PINNED_CACHE)
 }
 
-pub(super) async fn page_asset(Path(file): Path<String>) -> Result<Response, Problem> {
+pub(super) async fn page_asset(Path(file): Path<String>) -> Result<Response, ApiProblem> {
     asset(&PAGE_ASSETS, &file, NEWEST_CACHE)
 }
 
-fn asset(assets: &[Asset], name: &str, cache: &'static str) -> Result<Response, Problem> {
+fn asset(assets: &[Asset], name: &str, cache: &'static str) -> Result<Response, ApiProblem> {
     let asset = assets
         .iter()
         .find(|asset| asset.name == name)
@@ -76,12 +76,12 @@ fn asset(assets: &[Asset], name: &str, cache: &'static str) -> Result<Response, 
     Ok((headers, asset.body).into_response())
 }
 
-fn missing() -> Problem {
+fn missing() -> ApiProblem {
     let detail = concat!(
         "there is no such file; this gateway serves version ",
         env!("CARGO_PKG_VERSION")
     );
-    Problem::new(StatusCode::NOT_FOUND, "unknown_file", detail)
+    ApiProblem::new(StatusCode::NOT_FOUND, "unknown_file", detail)
 }
 
 #[cfg(test)]

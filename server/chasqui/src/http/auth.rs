@@ -8,22 +8,25 @@ use axum::http::HeaderMap;
 use axum::http::header::AUTHORIZATION;
 use axum::http::request::Parts;
 
-use super::problem::Problem;
-use super::{Site, origin};
+use super::problem::ApiProblem;
+use super::{AppState, origin};
 use crate::account::Account;
 use crate::api_key;
 use crate::payment::PaymentId;
 
 /// The account whose key came in `x-api-key`.
 #[derive(Debug)]
-pub(super) struct Merchant(pub(super) Arc<Account>);
+pub(super) struct MerchantAuth(pub(super) Arc<Account>);
 
-impl FromRequestParts<Arc<Site>> for Merchant {
-    type Rejection = Problem;
+impl FromRequestParts<Arc<AppState>> for MerchantAuth {
+    type Rejection = ApiProblem;
 
-    async fn from_request_parts(parts: &mut Parts, site: &Arc<Site>) -> Result<Self, Problem> {
-        merchant(site, &parts.headers).unwrap_or_else(|| {
-            Err(Problem::unauthorized(
+    async fn from_request_parts(
+        parts: &mut Parts,
+        state: &Arc<AppState>,
+    ) -> Result<Self, ApiProblem> {
+        merchant(state, &parts.headers).unwrap_or_else(|| {
+            Err(ApiProblem::unauthorized(
                 "missing_api_key",
                 "send the account's Chasqui key in the header x-api-key",
             ))
@@ -32,11 +35,11 @@ impl FromRequestParts<Arc<Site>> for Merchant {
 }
 
 /// `None`: no key was sent.
-fn merchant(site: &Site, headers: &HeaderMap) -> Option<Result<Merchant, Problem>> {
+fn merchant(state: &AppState, headers: &HeaderMap) -> Option<Result<MerchantAuth, ApiProblem>> {
     let key = headers.get("x-api-key")?.to_str().unwrap_or_default();
-    let account = site.gateway.accounts.holding_key(&api_key::hash(key));
-    Some(account.map(|account| Merchant(Arc::clone(account))).ok_or_else(|| {
-        Problem::unauthorized(
+    let account = state.payments.accounts.holding_key(&api_key::hash(key));
+    Some(account.map(|account| MerchantAuth(Arc::clone(account))).ok_or_else(|| {
+        ApiProblem::unauthorized(
             "invalid_api_key",
             if api_key::is_well_formed(key) {
                 "this key is no account's; `chasqui keys new` makes one, and its hash goes into the account's api_keys"
@@ -49,29 +52,29 @@ fn merchant(site: &Site, headers: &HeaderMap) -> Option<Result<Merchant, Problem
 
 /// Who may watch a payment, and whose it is: whoever holds its token, from a page of its account's, or its merchant.
 pub(super) fn admit(
-    site: &Site,
+    state: &AppState,
     headers: &HeaderMap,
     subprotocol_token: Option<&str>,
     id: &str,
-) -> Result<(Arc<Account>, PaymentId), Problem> {
+) -> Result<(Arc<Account>, PaymentId), ApiProblem> {
     let id = payment_id(id)?;
-    let account = watcher(site, headers, subprotocol_token, &id)?;
-    origin::check(site, &account, headers)?;
+    let account = watcher(state, headers, subprotocol_token, &id)?;
+    origin::check(state, &account, headers)?;
     Ok((account, id))
 }
 
 /// What cannot be a payment's id is nobody's payment.
-pub(super) fn payment_id(text: &str) -> Result<PaymentId, Problem> {
-    PaymentId::parse(text).map_err(|_| Problem::unknown_payment())
+pub(super) fn payment_id(text: &str) -> Result<PaymentId, ApiProblem> {
+    PaymentId::parse(text).map_err(|_| ApiProblem::unknown_payment())
 }
 
 fn watcher(
-    site: &Site,
+    state: &AppState,
     headers: &HeaderMap,
     subprotocol_token: Option<&str>,
     payment_id: &PaymentId,
-) -> Result<Arc<Account>, Problem> {
-    if let Some(merchant) = merchant(site, headers) {
+) -> Result<Arc<Account>, ApiProblem> {
+    if let Some(merchant) = merchant(state, headers) {
         return merchant.map(|merchant| merchant.0);
     }
     let bearer = headers
@@ -81,20 +84,20 @@ fn watcher(
         .filter(|(scheme, _)| scheme.eq_ignore_ascii_case("bearer"))
         .map(|(_, token)| token.trim());
     let token = subprotocol_token.or(bearer).ok_or_else(|| {
-        Problem::unauthorized(
+        ApiProblem::unauthorized(
             "missing_token",
             "send the payment's status token: Authorization: Bearer <token>",
         )
     })?;
-    let invalid = |detail: &str| Problem::unauthorized("invalid_token", detail);
-    let capability = site
+    let invalid = |detail: &str| ApiProblem::unauthorized("invalid_token", detail);
+    let subject = state
         .tokens
         .verify(token)
         .map_err(|error| invalid(&error.to_string()))?;
-    if capability.payment_id != *payment_id {
+    if subject.payment_id != *payment_id {
         return Err(invalid("the status token is another payment's"));
     }
-    let account = site.gateway.accounts.named(&capability.account);
+    let account = state.payments.accounts.named(&subject.account);
     account
         .cloned()
         .ok_or_else(|| invalid("the status token's account is no longer configured"))

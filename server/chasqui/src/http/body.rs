@@ -5,25 +5,25 @@ use axum::extract::rejection::BytesRejection;
 use axum::http::{StatusCode, header};
 use axum::response::{IntoResponse, Response};
 
-use super::problem::Problem;
+use super::problem::ApiProblem;
 use super::timed_body::BodyError;
 
 /// A body within its limit.
-pub(super) fn read(body: Result<Bytes, BytesRejection>) -> Result<Bytes, Problem> {
+pub(super) fn read(body: Result<Bytes, BytesRejection>) -> Result<Bytes, ApiProblem> {
     body.map_err(
         |rejection| match (rejection.status(), body_error(&rejection)) {
-            (StatusCode::PAYLOAD_TOO_LARGE, _) => Problem::new(
+            (StatusCode::PAYLOAD_TOO_LARGE, _) => ApiProblem::new(
                 StatusCode::PAYLOAD_TOO_LARGE,
                 "too_large",
                 "the body is larger than this URL takes",
             ),
-            (_, Some(BodyError::TooSlow)) => Problem::new(
+            (_, Some(BodyError::TooSlow)) => ApiProblem::new(
                 StatusCode::REQUEST_TIMEOUT,
                 "too_slow",
                 "the body did not arrive in time; send it at once",
             ),
-            (_, Some(BodyError::NoPlace(no_place))) => (*no_place).into(),
-            _ => Problem::bad_request("unreadable_body", "the body did not arrive whole"),
+            (_, Some(BodyError::NoCapacity(error))) => (*error).into(),
+            _ => ApiProblem::bad_request("unreadable_body", "the body did not arrive whole"),
         },
     )
 }

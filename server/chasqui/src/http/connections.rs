@@ -59,7 +59,7 @@ enum State {
 
 /// Why a request is not answered.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
-pub(super) enum NoPlace {
+pub(super) enum NoCapacity {
     #[error("as many requests as may be are being answered")]
     Full,
     #[error("the connection gave way to another")]
@@ -125,18 +125,18 @@ impl Table {
 
 impl Connection {
     /// The request came whole: from now on the connection gives way to none, until [`answered`](Self::answered).
-    pub(super) fn begin_answer(&self, may_use_reserve: bool) -> Result<(), NoPlace> {
+    pub(super) fn begin_answer(&self, may_use_reserve: bool) -> Result<(), NoCapacity> {
         let mut state = self.state();
         let State::Receiving { turn } = *state else {
             return Ok(());
         };
         let mut table = self.connections.table();
         if !table.receiving.contains_key(&turn) {
-            return Err(NoPlace::Evicted);
+            return Err(NoCapacity::Evicted);
         }
         let in_reserve = table.answering >= self.connections.capacity.answering;
         if in_reserve && !may_use_reserve {
-            return Err(NoPlace::Full);
+            return Err(NoCapacity::Full);
         }
         table.receiving.remove(&turn);
         if !in_reserve {
@@ -213,7 +213,7 @@ mod tests {
         let _fourth = admitted(&connections);
         assert!(is_evicted(&second));
         assert!(!is_evicted(&first) && !is_evicted(&third));
-        assert_eq!(second.begin_answer(true), Err(NoPlace::Evicted));
+        assert_eq!(second.begin_answer(true), Err(NoCapacity::Evicted));
         assert_eq!(connections.table().open, 3);
         drop(second);
         assert_eq!(connections.table().open, 3, "it was counted out before");
@@ -236,10 +236,10 @@ mod tests {
         let connections = connections(1, 2);
         let [first, second, third] = [(); 3].map(|()| admitted(&connections));
         first.begin_answer(true).expect("the common place");
-        assert_eq!(second.begin_answer(false), Err(NoPlace::Full));
+        assert_eq!(second.begin_answer(false), Err(NoCapacity::Full));
         third.begin_answer(true).expect("a place in the reserve");
         drop(third);
-        assert_eq!(second.begin_answer(false), Err(NoPlace::Full));
+        assert_eq!(second.begin_answer(false), Err(NoCapacity::Full));
         first.answered();
         second.begin_answer(false).expect("the common place");
         drop((first, second));

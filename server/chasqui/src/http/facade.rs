@@ -9,71 +9,71 @@ use axum::http::HeaderMap;
 use axum::response::Response;
 use serde::{Deserialize, Serialize};
 
-use super::auth::{Merchant, payment_id};
+use super::auth::{MerchantAuth, payment_id};
 use super::body::{json, read};
-use super::idempotency::{self, Keyed};
-use super::problem::Problem;
+use super::idempotency::{self, IdempotentCall};
+use super::problem::ApiProblem;
 use super::request_id::RequestId;
-use super::{Shared, Site};
+use super::{AppState, SharedState};
 use crate::account::Account;
 use crate::clock;
-use crate::gateway::GatewayError;
 use crate::khipu::{JsonObject, KhipuResponse};
 use crate::payment::Timestamp;
+use chasqui_core::PaymentsError;
 
 pub(super) async fn banks(
-    State(site): Shared,
-    Merchant(account): Merchant,
-) -> Result<Response, Problem> {
-    Ok(passed_on(site.gateway.banks(&account).await?))
+    State(state): SharedState,
+    MerchantAuth(account): MerchantAuth,
+) -> Result<Response, ApiProblem> {
+    Ok(passed_on(state.payments.banks(&account).await?))
 }
 
 pub(super) async fn create(
-    State(site): Shared,
-    Merchant(account): Merchant,
+    State(state): SharedState,
+    MerchantAuth(account): MerchantAuth,
     request_id: RequestId,
     headers: HeaderMap,
     body: Result<Bytes, BytesRejection>,
-) -> Result<Response, Problem> {
+) -> Result<Response, ApiProblem> {
     let key = idempotency::key(&headers)?;
     let body = read(body)?;
     let fields = JsonObject::parse(&body)
-        .map_err(|error| Problem::bad_request("invalid_json", format!("the body is {error}")))?;
+        .map_err(|error| ApiProblem::bad_request("invalid_json", format!("the body is {error}")))?;
     let hop = !headers
         .get("chasqui-return-hop")
         .is_some_and(|value| value.as_bytes().eq_ignore_ascii_case(b"off"));
-    let work = create_and_render(Arc::clone(&site), Arc::clone(&account), fields, hop);
+    let work = create_and_render(Arc::clone(&state), Arc::clone(&account), fields, hop);
     match key {
         None => Ok(json(work.await?)),
         Some(key) => {
-            let keyed = Keyed {
+            let call = IdempotentCall {
                 account: &account,
                 route: "POST /v3/payments",
                 key,
                 body: &body,
                 request_id,
             };
-            keyed.once(&site, work).await
+            call.run(&state, work).await
         }
     }
 }
 
 /// Khipu's own fields, and what a browser needs to watch the payment.
 async fn create_and_render(
-    site: Arc<Site>,
+    state: Arc<AppState>,
     account: Arc<Account>,
     fields: JsonObject,
     hop: bool,
-) -> Result<Bytes, GatewayError> {
-    let created = site.gateway.create(&account, fields, hop).await?;
-    let token = site
+) -> Result<Bytes, PaymentsError> {
+    let created = state.payments.create(&account, fields, hop).await?;
+    let token = state
         .tokens
         .mint(&created.payment_id, &account.name, clock::now());
     let mut fields = created.fields;
     fields.set("status_token", &token.text);
     fields.set(
         "status_url",
-        &site
+        &state
             .server
             .public(&format!("/v1/payments/{}/status", created.payment_id)),
     );
@@ -81,21 +81,21 @@ async fn create_and_render(
 }
 
 pub(super) async fn payment(
-    State(site): Shared,
-    Merchant(account): Merchant,
+    State(state): SharedState,
+    MerchantAuth(account): MerchantAuth,
     Path(id): Path<String>,
-) -> Result<Response, Problem> {
-    let fields = site.gateway.payment(&account, &payment_id(&id)?).await?;
+) -> Result<Response, ApiProblem> {
+    let fields = state.payments.payment(&account, &payment_id(&id)?).await?;
     Ok(json(fields.to_json()))
 }
 
 pub(super) async fn delete(
-    State(site): Shared,
-    Merchant(account): Merchant,
+    State(state): SharedState,
+    MerchantAuth(account): MerchantAuth,
     Path(id): Path<String>,
-) -> Result<Response, Problem> {
+) -> Result<Response, ApiProblem> {
     Ok(passed_on(
-        site.gateway.delete(&account, &payment_id(&id)?).await?,
+        state.payments.delete(&account, &payment_id(&id)?).await?,
     ))
 }
 
@@ -103,29 +103,29 @@ pub(super) async fn delete(
 const LONGEST_TRANSACTION_ID: usize = 255;
 
 #[derive(Debug, Deserialize)]
-pub(super) struct Sought {
+pub(super) struct TransactionQuery {
     transaction_id: Option<String>,
 }
 
 /// The status objects of all payments with a transaction id.
 pub(super) async fn by_transaction(
-    State(site): Shared,
-    Merchant(account): Merchant,
-    sought: Result<Query<Sought>, QueryRejection>,
-) -> Result<Response, Problem> {
-    let Query(sought) =
-        sought.map_err(|error| Problem::bad_request("invalid_query", error.body_text()))?;
-    let transaction_id = sought
+    State(state): SharedState,
+    MerchantAuth(account): MerchantAuth,
+    query: Result<Query<TransactionQuery>, QueryRejection>,
+) -> Result<Response, ApiProblem> {
+    let Query(query) =
+        query.map_err(|error| ApiProblem::bad_request("invalid_query", error.body_text()))?;
+    let transaction_id = query
         .transaction_id
         .filter(|id| (1..=LONGEST_TRANSACTION_ID).contains(&id.chars().count()))
         .ok_or_else(|| {
-            Problem::bad_request(
+            ApiProblem::bad_request(
                 "invalid_transaction_id",
                 "say which: ?transaction_id= and 1 to 255 characters; other lists are not kept",
             )
         })?;
-    let payments = site
-        .gateway
+    let payments = state
+        .payments
         .by_transaction(&account, &transaction_id)
         .await?;
     let objects: Vec<_> = payments.iter().map(|message| &message.json[..]).collect();
@@ -141,13 +141,13 @@ struct MintedToken {
 }
 
 pub(super) async fn status_token(
-    State(site): Shared,
-    Merchant(account): Merchant,
+    State(state): SharedState,
+    MerchantAuth(account): MerchantAuth,
     Path(id): Path<String>,
-) -> Result<Response, Problem> {
+) -> Result<Response, ApiProblem> {
     let id = payment_id(&id)?;
-    site.gateway.require_payment(&account, &id).await?;
-    let token = site.tokens.mint(&id, &account.name, clock::now());
+    state.payments.require_payment(&account, &id).await?;
+    let token = state.tokens.mint(&id, &account.name, clock::now());
     let minted = MintedToken {
         status_token: token.text,
         expires_at: token.expires_at,

@@ -5,12 +5,13 @@ use axum::http::{HeaderMap, HeaderName, HeaderValue, StatusCode, header};
 use axum::response::Response;
 use sha2::{Digest, Sha256};
 
-use super::Site;
+use super::AppState;
 use super::body::json;
-use super::problem::Problem;
+use super::problem::ApiProblem;
 use super::request_id::RequestId;
 use crate::account::Account;
-use crate::gateway::{GatewayError, IdempotencyKey, Once, StoredResponse};
+use crate::store::{IdempotencyKey, StoredResponse};
+use chasqui_core::{IdempotentResult, PaymentsError};
 
 const IDEMPOTENCY_KEY: HeaderName = HeaderName::from_static("idempotency-key");
 
@@ -20,7 +21,7 @@ const IDEMPOTENCY_REPLAYED: HeaderName = HeaderName::from_static("idempotency-re
 const MAX_LENGTH: usize = 255;
 
 /// A request under the merchant's own name for it.
-pub(super) struct Keyed<'a> {
+pub(super) struct IdempotentCall<'a> {
     pub(super) account: &'a Account,
     /// Method and pattern.
     pub(super) route: &'static str,
@@ -32,7 +33,7 @@ pub(super) struct Keyed<'a> {
 }
 
 /// The key, if one was sent.
-pub(super) fn key(headers: &HeaderMap) -> Result<Option<String>, Problem> {
+pub(super) fn key(headers: &HeaderMap) -> Result<Option<String>, ApiProblem> {
     let mut values = headers.get_all(IDEMPOTENCY_KEY).iter();
     let Some(value) = values.next() else {
         return Ok(None);
@@ -43,7 +44,7 @@ pub(super) fn key(headers: &HeaderMap) -> Result<Option<String>, Problem> {
         .filter(|key| is_well_formed(key) && values.next().is_none())
         .map(|key| Some(key.to_owned()))
         .ok_or_else(|| {
-            Problem::bad_request(
+            ApiProblem::bad_request(
                 "invalid_idempotency_key",
                 "send one Idempotency-Key of 1 to 255 visible ASCII characters, such as a UUID",
             )
@@ -54,13 +55,13 @@ fn is_well_formed(key: &str) -> bool {
     (1..=MAX_LENGTH).contains(&key.len()) && key.bytes().all(|b| b.is_ascii_graphic())
 }
 
-impl Keyed<'_> {
+impl IdempotentCall<'_> {
     /// The work's answer with status 200, or the answer of the time when it was done.
-    pub(super) async fn once(
+    pub(super) async fn run(
         self,
-        site: &Site,
-        work: impl Future<Output = Result<Bytes, GatewayError>> + Send + 'static,
-    ) -> Result<Response, Problem> {
+        state: &AppState,
+        work: impl Future<Output = Result<Bytes, PaymentsError>> + Send + 'static,
+    ) -> Result<Response, ApiProblem> {
         let key = IdempotencyKey {
             account: self.account.name.clone(),
             route: self.route,
@@ -68,22 +69,26 @@ impl Keyed<'_> {
         };
         let fingerprint = Sha256::digest(self.body).into();
         let request_id = self.request_id;
-        let render = move |result: &Result<Bytes, GatewayError>| match result {
+        let render = move |result: &Result<Bytes, PaymentsError>| match result {
             Ok(body) => StoredResponse {
                 status: StatusCode::OK.as_u16(),
                 body: body.clone(),
             },
             Err(error) => {
-                let problem = Problem::from(error.clone());
+                let problem = ApiProblem::from(error.clone());
                 StoredResponse {
                     status: problem.status.as_u16(),
                     body: problem.body(request_id.as_str()),
                 }
             }
         };
-        match site.gateway.once(key, fingerprint, work, render).await? {
-            Once::First(body) => Ok(json(body)),
-            Once::Again(answer) => Ok(replayed(answer)),
+        match state
+            .payments
+            .run_idempotent(key, fingerprint, work, render)
+            .await?
+        {
+            IdempotentResult::Executed(body) => Ok(json(body)),
+            IdempotentResult::Replayed(answer) => Ok(replayed(answer)),
         }
     }
 }
@@ -95,7 +100,7 @@ fn replayed(answer: StoredResponse) -> Response {
     *response.status_mut() = status;
     let headers = response.headers_mut();
     if !status.is_success() {
-        headers.insert(header::CONTENT_TYPE, Problem::CONTENT_TYPE);
+        headers.insert(header::CONTENT_TYPE, ApiProblem::CONTENT_TYPE);
     }
     headers.insert(IDEMPOTENCY_REPLAYED, HeaderValue::from_static("true"));
     response

@@ -21,13 +21,13 @@ use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 use tower::ServiceExt;
 
-use super::admission::{Admission, LimitReached, Permit};
-use super::connections::{Capacity, Connection, Connections, NoPlace};
-use super::entrance::Entrance;
+use super::connection_limiter::{ConnectionLimiter, ConnectionPermit, LimitReached};
+use super::connections::{Capacity, Connection, Connections, NoCapacity};
 use super::peer::{self, Peer};
-use super::problem::Problem;
+use super::problem::ApiProblem;
 use super::request_id;
-use super::timed_body::{Pace, TimedBody};
+use super::router_slot::RouterSlot;
+use super::timed_body::{BodyPace, TimedBody};
 
 /// What a request's head may take; hyper answers 431 beyond it.
 const MAX_HEAD_BYTES: usize = 16 * 1024;
@@ -47,7 +47,7 @@ const RETRY_AFTER: Duration = Duration::from_secs(1);
 
 /// What one listener grants.
 #[derive(Debug, Clone)]
-pub(crate) struct Grant {
+pub(crate) struct ListenerLimits {
     /// Requests being answered at once; one more is answered 503. What became a WebSocket no longer counts.
     pub(crate) connections: usize,
     /// Connections beyond these, for requests that have not come whole and for those that are always answered.
@@ -58,16 +58,16 @@ pub(crate) struct Grant {
     pub(crate) trusted_proxies: Vec<IpNet>,
     /// From accept, or from the last answer, to the end of a request's head.
     pub(crate) head_timeout: Duration,
-    pub(crate) body_pace: Pace,
+    pub(crate) body_pace: BodyPace,
     /// Whether requests to a path are answered in the reserve too.
     pub(crate) is_always_answered: fn(&str) -> bool,
 }
 
 /// What all connections of a listener share.
 struct Service {
-    entrance: Arc<Entrance>,
-    grant: Grant,
-    addresses: Arc<Admission>,
+    router: Arc<RouterSlot>,
+    limits: ListenerLimits,
+    addresses: Arc<ConnectionLimiter>,
 }
 
 /// The other end of one connection.
@@ -75,27 +75,30 @@ struct Client {
     service: Arc<Service>,
     peer: Peer,
     /// Its address's share; none if it is a trusted proxy, which speaks for many.
-    permit: Option<Permit>,
+    permit: Option<ConnectionPermit>,
     connection: Arc<Connection>,
 }
 
 /// Serves until `stop` is cancelled; then accepts nothing more, lets the requests under way finish, and returns.
 pub(crate) async fn serve(
     listener: TcpListener,
-    entrance: Arc<Entrance>,
-    grant: Grant,
+    router: Arc<RouterSlot>,
+    limits: ListenerLimits,
     stop: CancellationToken,
 ) {
     let tasks = TaskTracker::new();
     let connections = Connections::new(Capacity {
-        answering: grant.connections,
-        reserved: grant.reserved_connections,
+        answering: limits.connections,
+        reserved: limits.reserved_connections,
     });
     let service = Arc::new(Service {
-        entrance,
+        router,
         // All of them together are counted by `connections`.
-        addresses: Arc::new(Admission::new(usize::MAX, grant.connections_per_address)),
-        grant,
+        addresses: Arc::new(ConnectionLimiter::new(
+            usize::MAX,
+            limits.connections_per_address,
+        )),
+        limits,
     });
     loop {
         let accepted = async {
@@ -109,7 +112,7 @@ pub(crate) async fn serve(
         };
         match client {
             Ok(client) => {
-                tasks.spawn(speak(stream, client, stop.clone()));
+                tasks.spawn(serve_connection(stream, client, stop.clone()));
             }
             Err(_) => metrics::counter!("chasqui_connections_refused_total").increment(1),
         }
@@ -131,12 +134,12 @@ async fn accept(listener: &TcpListener) -> (TcpStream, SocketAddr) {
     }
 }
 
-async fn speak(stream: TcpStream, client: Client, stop: CancellationToken) {
+async fn serve_connection(stream: TcpStream, client: Client, stop: CancellationToken) {
     // A frame is small and must not wait for another.
     let _ = stream.set_nodelay(true);
     let _ = socket2::SockRef::from(&stream).set_tcp_user_timeout(Some(STALLED_AFTER));
     let place = Arc::clone(&client.connection);
-    let head_timeout = client.service.grant.head_timeout;
+    let head_timeout = client.service.limits.head_timeout;
     let client = Arc::new(client);
     let service = service_fn(move |request| answer(Arc::clone(&client), request));
     let connection = http1::Builder::new()
@@ -168,17 +171,17 @@ async fn answer(
     client: Arc<Client>,
     mut request: hyper::Request<Incoming>,
 ) -> Result<Response<Answer>, Infallible> {
-    let grant = &client.service.grant;
-    let may_use_reserve = (grant.is_always_answered)(request.uri().path());
+    let limits = &client.service.limits;
+    let may_use_reserve = (limits.is_always_answered)(request.uri().path());
     let (mut response, share, closes) = match client.admit(&request, may_use_reserve) {
         Ok(share) => {
             request.extensions_mut().insert(client.peer);
             let connection = Arc::clone(&client.connection);
             let request = request.map(|body| {
-                let pace = grant.body_pace;
+                let pace = limits.body_pace;
                 Body::new(TimedBody::new(body, pace, connection, may_use_reserve))
             });
-            let router = client.service.entrance.router();
+            let router = client.service.router.current();
             let Ok(response) = router.oneshot(request).await;
             let closes = response.status() == StatusCode::REQUEST_TIMEOUT;
             (response, share, closes)
@@ -221,7 +224,7 @@ impl Service {
     }
 
     fn trusts(&self, address: IpAddr) -> bool {
-        let mut proxies = self.grant.trusted_proxies.iter();
+        let mut proxies = self.limits.trusted_proxies.iter();
         proxies.any(|network| network.contains(&address))
     }
 }
@@ -232,7 +235,7 @@ impl Client {
         &self,
         request: &hyper::Request<Incoming>,
         may_use_reserve: bool,
-    ) -> Result<Option<Permit>, Problem> {
+    ) -> Result<Option<ConnectionPermit>, ApiProblem> {
         let share = match self.permit {
             Some(_) => None,
             None => self.forwarded_share(request)?,
@@ -247,25 +250,25 @@ impl Client {
     fn forwarded_share(
         &self,
         request: &hyper::Request<Incoming>,
-    ) -> Result<Option<Permit>, Problem> {
+    ) -> Result<Option<ConnectionPermit>, ApiProblem> {
         let Service {
-            grant, addresses, ..
+            limits, addresses, ..
         } = &*self.service;
-        let address = peer::address(self.peer, request.headers(), &grant.trusted_proxies);
+        let address = peer::address(self.peer, request.headers(), &limits.trusted_proxies);
         if self.service.trusts(address) {
             return Ok(None);
         }
         let share = addresses.admit(address).map_err(|_| {
             let detail = "too many requests from this address are under way; try again";
-            Problem::new(StatusCode::TOO_MANY_REQUESTS, "too_many_requests", detail)
+            ApiProblem::new(StatusCode::TOO_MANY_REQUESTS, "too_many_requests", detail)
                 .retry_after(RETRY_AFTER)
         });
         share.map(Some)
     }
 }
 
-impl From<NoPlace> for Problem {
-    fn from(_: NoPlace) -> Self {
+impl From<NoCapacity> for ApiProblem {
+    fn from(_: NoCapacity) -> Self {
         let detail = "this instance answers as many requests as it may; try again";
         Self::new(StatusCode::SERVICE_UNAVAILABLE, "busy", detail).retry_after(RETRY_AFTER)
     }
@@ -275,7 +278,7 @@ impl From<NoPlace> for Problem {
 struct Answer {
     body: Body,
     connection: Arc<Connection>,
-    _share: Option<Permit>,
+    _share: Option<ConnectionPermit>,
 }
 
 impl Drop for Answer {

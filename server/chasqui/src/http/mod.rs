@@ -2,12 +2,11 @@
 //!
 //! [`public`] is the whole URL map, grouped by caller.
 
-mod admission;
 mod assets;
 mod auth;
 mod body;
+mod connection_limiter;
 mod connections;
-mod entrance;
 mod facade;
 mod idempotency;
 mod listener;
@@ -19,6 +18,7 @@ mod polling;
 mod problem;
 mod request_id;
 mod return_page;
+mod router_slot;
 mod status;
 mod timed_body;
 mod websocket;
@@ -33,34 +33,34 @@ use axum::response::{IntoResponse, Response};
 use axum::routing::{get, post};
 use metrics_exporter_prometheus::PrometheusHandle;
 
-use crate::config::{Config, Limits, Server};
-use crate::gateway::Gateway;
+use crate::config::{Config, Limits, ServerConfig};
 use crate::token::StatusTokens;
+use chasqui_core::Payments;
 
-pub(crate) use entrance::Entrance;
-pub(crate) use listener::{Grant, serve};
+pub(crate) use listener::{ListenerLimits, serve};
 pub use operations::Readiness;
-pub(crate) use timed_body::Pace;
+pub(crate) use router_slot::RouterSlot;
+pub(crate) use timed_body::BodyPace;
 
-use admission::Admission;
+use connection_limiter::ConnectionLimiter;
 use notification::RefusalWarnings;
-use operations::{Audience, Canary};
-use problem::Problem;
+use operations::{Audience, HealthCache};
+use problem::ApiProblem;
 
 /// What handlers work with.
 #[derive(Debug)]
-pub struct Site {
-    gateway: Arc<Gateway>,
+pub struct AppState {
+    payments: Arc<Payments>,
     tokens: StatusTokens,
-    server: Server,
+    server: ServerConfig,
     limits: Limits,
     readiness: Arc<Readiness>,
     metrics: PrometheusHandle,
     /// Places for watchers.
-    watchers: Arc<Admission>,
+    watchers: Arc<ConnectionLimiter>,
     /// Places for connections that are open only to be told by a close code why they are refused.
-    refusals: Arc<Admission>,
-    canary: Canary,
+    refusals: Arc<ConnectionLimiter>,
+    health: HealthCache,
     refusal_warnings: RefusalWarnings,
 }
 
@@ -69,35 +69,38 @@ pub struct Site {
 const REFUSALS: usize = 1024;
 const REFUSALS_PER_ADDRESS: usize = 64;
 
-impl Site {
+impl AppState {
     pub fn new(
         config: &Config,
-        gateway: Arc<Gateway>,
+        payments: Arc<Payments>,
         tokens: StatusTokens,
         readiness: Arc<Readiness>,
         metrics: PrometheusHandle,
     ) -> Self {
         let limits = config.limits.clone();
         Self {
-            gateway,
+            payments,
             tokens,
             server: config.server.clone(),
             readiness,
             metrics,
-            watchers: Arc::new(Admission::new(limits.watchers, limits.watchers_per_address)),
-            refusals: Arc::new(Admission::new(REFUSALS, REFUSALS_PER_ADDRESS)),
+            watchers: Arc::new(ConnectionLimiter::new(
+                limits.watchers,
+                limits.watchers_per_address,
+            )),
+            refusals: Arc::new(ConnectionLimiter::new(REFUSALS, REFUSALS_PER_ADDRESS)),
             limits,
-            canary: Canary::default(),
+            health: HealthCache::default(),
             refusal_warnings: RefusalWarnings::default(),
         }
     }
 }
 
-type Shared = State<Arc<Site>>;
+type SharedState = State<Arc<AppState>>;
 
 /// What the world may call.
-pub fn public(site: Arc<Site>) -> Router {
-    let limits = &site.limits;
+pub fn public(state: Arc<AppState>) -> Router {
+    let limits = &state.limits;
     let request_timeout = limits.request_timeout;
 
     let merchant = Router::new()
@@ -124,27 +127,24 @@ pub fn public(site: Arc<Site>) -> Router {
 
     let watcher = Router::new().route(
         "/v1/payments/{id}/status",
-        get(status::follow).options(origin::preflight),
+        get(status::status).options(origin::preflight),
     );
 
     merchant
         .merge(khipu)
         .merge(payer)
         .merge(operations::probes(Audience::World))
-        .layer(middleware::from_fn_with_state(
-            request_timeout,
-            give_up_after,
-        ))
+        .layer(middleware::from_fn_with_state(request_timeout, time_out))
         // A watcher's request has limits of its own: it is meant to take long.
         .merge(watcher)
-        .finish(site)
+        .finish(state)
 }
 
 /// What only the operator may call.
-pub fn admin(site: Arc<Site>) -> Router {
+pub fn admin(state: Arc<AppState>) -> Router {
     operations::probes(Audience::Operator)
         .route("/metrics", get(operations::metrics))
-        .finish(site)
+        .finish(state)
 }
 
 /// Paths whose requests are answered when there is no place for others: whoever looks after this process, and Khipu, which
@@ -155,37 +155,37 @@ pub(crate) fn is_always_answered(path: &str) -> bool {
 }
 
 trait Finish {
-    fn finish(self, site: Arc<Site>) -> Router;
+    fn finish(self, state: Arc<AppState>) -> Router;
 }
 
-impl Finish for Router<Arc<Site>> {
+impl Finish for Router<Arc<AppState>> {
     /// What every request meets, on either listener.
-    fn finish(self, site: Arc<Site>) -> Router {
+    fn finish(self, state: Arc<AppState>) -> Router {
         self.fallback(no_such_url)
             .method_not_allowed_fallback(no_such_method)
             .layer(middleware::from_fn(request_id::identify))
-            .with_state(site)
+            .with_state(state)
     }
 }
 
-async fn give_up_after(State(limit): State<Duration>, request: Request, next: Next) -> Response {
+async fn time_out(State(limit): State<Duration>, request: Request, next: Next) -> Response {
     match tokio::time::timeout(limit, next.run(request)).await {
         Ok(response) => response,
-        Err(_) => Problem::unavailable("this took too long; it may have been done all the same")
+        Err(_) => ApiProblem::unavailable("this took too long; it may have been done all the same")
             .into_response(),
     }
 }
 
-async fn no_such_url() -> Problem {
-    Problem::new(
+async fn no_such_url() -> ApiProblem {
+    ApiProblem::new(
         axum::http::StatusCode::NOT_FOUND,
         "unknown_url",
         "there is nothing at this URL",
     )
 }
 
-async fn no_such_method() -> Problem {
-    Problem::new(
+async fn no_such_method() -> ApiProblem {
+    ApiProblem::new(
         axum::http::StatusCode::METHOD_NOT_ALLOWED,
         "unknown_method",
         "this URL does not know that method",

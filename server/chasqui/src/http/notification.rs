@@ -11,20 +11,20 @@ use axum::http::{HeaderMap, StatusCode};
 use tokio::time::Instant;
 
 use super::body::read;
-use super::problem::Problem;
-use super::{Shared, Site};
-use crate::gateway::NotificationError;
+use super::problem::ApiProblem;
+use super::{AppState, SharedState};
 use crate::payment::AccountName;
+use chasqui_core::NotificationError;
 
 /// Between two warnings about one account's notifications that were refused for the same reason.
 const WARNING_INTERVAL: Duration = Duration::from_secs(10);
 
 pub(super) async fn receive(
-    State(site): Shared,
+    State(state): SharedState,
     Path(account): Path<String>,
     headers: HeaderMap,
     body: Result<Bytes, BytesRejection>,
-) -> Result<StatusCode, Problem> {
+) -> Result<StatusCode, ApiProblem> {
     let account = AccountName::parse(&account).ok();
     let result = async {
         let account = account.as_ref().ok_or(NotificationError::UnknownAccount)?;
@@ -32,22 +32,25 @@ pub(super) async fn receive(
         let signature = headers
             .get("x-khipu-signature")
             .map(|value| value.to_str().unwrap_or_default());
-        Ok(site.gateway.receive(account, signature, body).await?)
+        Ok(state
+            .payments
+            .accept_notification(account, signature, body)
+            .await?)
     };
     match result.await {
         Ok(_) => Ok(StatusCode::OK),
-        Err(problem) => Err(refused(&site, account, problem)),
+        Err(problem) => Err(refused(&state, account, problem)),
     }
 }
 
 /// Said aloud: Khipu's servers read no explanation, so the operator has to find it in the log. But not each time: anybody
 /// can send notifications that are refused.
-fn refused(site: &Site, account: Option<AccountName>, problem: Problem) -> Problem {
+fn refused(state: &AppState, account: Option<AccountName>, problem: ApiProblem) -> ApiProblem {
     metrics::counter!("chasqui_notifications_refused_total", "code" => problem.code).increment(1);
     // A name that is not an account's is whatever its sender wrote.
-    let account = account.filter(|name| site.gateway.accounts.named(name).is_some());
+    let account = account.filter(|name| state.payments.accounts.named(name).is_some());
     let name = account.as_ref().map_or("", AccountName::as_str).to_owned();
-    if let Some(suppressed) = site
+    if let Some(suppressed) = state
         .refusal_warnings
         .due((account, problem.code), Instant::now())
     {
@@ -67,10 +70,10 @@ type Refused = (Option<AccountName>, &'static str);
 
 /// When each refusal was last warned of, and how often it was not. No larger than accounts times reasons.
 #[derive(Debug, Default)]
-pub(super) struct RefusalWarnings(Mutex<HashMap<Refused, Warned>>);
+pub(super) struct RefusalWarnings(Mutex<HashMap<Refused, LastWarning>>);
 
 #[derive(Debug)]
-struct Warned {
+struct LastWarning {
     at: Instant,
     suppressed: u64,
 }
@@ -80,7 +83,7 @@ impl RefusalWarnings {
     fn due(&self, refused: Refused, now: Instant) -> Option<u64> {
         let mut warned = self.0.lock().unwrap_or_else(PoisonError::into_inner);
         let Some(last) = warned.get_mut(&refused) else {
-            let first = Warned {
+            let first = LastWarning {
                 at: now,
                 suppressed: 0,
             };

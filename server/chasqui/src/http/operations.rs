@@ -11,10 +11,10 @@ use axum::response::{IntoResponse, Response};
 use axum::routing::get;
 use tokio::time::Instant;
 
-use super::{Shared, Site};
+use super::{AppState, SharedState};
 use crate::clock;
-use crate::gateway::{Gateway, Health, Trouble};
 use crate::payment::Timestamp;
+use chasqui_core::{Health, HealthError, Payments};
 
 /// A loop that has not turned for so long is stuck.
 const STUCK_AFTER: Duration = Duration::from_secs(5);
@@ -58,19 +58,19 @@ impl Readiness {
 
 /// One look at every part, shared by everybody who asks within a second: it writes, and the probes are public.
 #[derive(Debug, Default)]
-pub(super) struct Canary(tokio::sync::Mutex<Option<(Instant, Health)>>);
+pub(super) struct HealthCache(tokio::sync::Mutex<Option<(Instant, Health)>>);
 
-const CANARY_LASTS: Duration = Duration::from_secs(1);
+const HEALTH_LASTS: Duration = Duration::from_secs(1);
 
-impl Canary {
-    async fn sings(&self, gateway: &Gateway) -> Health {
+impl HealthCache {
+    async fn check(&self, payments: &Payments) -> Health {
         let mut last = self.0.lock().await;
         if let Some((at, health)) = &*last
-            && at.elapsed() < CANARY_LASTS
+            && at.elapsed() < HEALTH_LASTS
         {
             return health.clone();
         }
-        let health = gateway.health().await;
+        let health = payments.health().await;
         for (part, trouble) in [("store", &health.store), ("relay", &health.relay)] {
             if let Err(trouble) = trouble {
                 tracing::warn!(part, ?trouble, "not healthy");
@@ -90,11 +90,11 @@ pub(super) enum Audience {
 }
 
 /// On both listeners.
-pub(super) fn probes(audience: Audience) -> Router<Arc<Site>> {
+pub(super) fn probes(audience: Audience) -> Router<Arc<AppState>> {
     Router::new()
         .route("/livez", get(alive))
         .route("/readyz", get(ready))
-        .route("/healthz", get(move |site| healthy(site, audience)))
+        .route("/healthz", get(move |state| health(state, audience)))
 }
 
 /// The process answers.
@@ -102,24 +102,24 @@ pub(super) async fn alive() -> &'static str {
     "alive\n"
 }
 
-async fn ready(State(site): Shared) -> (StatusCode, String) {
-    match site.readiness.why_not() {
+async fn ready(State(state): SharedState) -> (StatusCode, String) {
+    match state.readiness.why_not() {
         None => (StatusCode::OK, "ready\n".to_owned()),
         Some(reason) => (StatusCode::SERVICE_UNAVAILABLE, format!("{reason}\n")),
     }
 }
 
 /// By part, for monitors: 503 when something that payers or merchants notice does not work.
-async fn healthy(State(site): Shared, audience: Audience) -> Response {
-    let health = site.canary.sings(&site.gateway).await;
-    let instance = site.readiness.why_not();
+async fn health(State(state): SharedState, audience: Audience) -> Response {
+    let health = state.health.check(&state.payments).await;
+    let instance = state.readiness.why_not();
     let healthy = instance.is_none() && health.store.is_ok() && health.relay.is_ok();
     let body = serde_json::json!({
         "status": if healthy { "ok" } else { "degraded" },
         "parts": {
-            "instance": told(instance),
-            "store": of_part(&health.store, audience),
-            "relay": of_part(&health.relay, audience),
+            "instance": availability(instance),
+            "store": part_text(&health.store, audience),
+            "relay": part_text(&health.relay, audience),
         },
         "version": env!("CARGO_PKG_VERSION"),
     });
@@ -136,29 +136,29 @@ async fn healthy(State(site): Shared, audience: Audience) -> Response {
         .into_response()
 }
 
-fn of_part(part: &Result<(), Trouble>, audience: Audience) -> String {
-    told(
+fn part_text(part: &Result<(), HealthError>, audience: Audience) -> String {
+    availability(
         part.as_ref()
             .err()
             .map(|trouble| match (trouble, audience) {
-                (Trouble::Silent, _) => "no answer in time",
-                (Trouble::Failing(reason), Audience::Operator) => reason.as_str(),
-                (Trouble::Failing(_), Audience::World) => "failing",
+                (HealthError::Silent, _) => "no answer in time",
+                (HealthError::Failing(reason), Audience::Operator) => reason.as_str(),
+                (HealthError::Failing(_), Audience::World) => "failing",
             }),
     )
 }
 
-fn told(why_not: Option<&str>) -> String {
+fn availability(why_not: Option<&str>) -> String {
     match why_not {
         None => "ok".to_owned(),
         Some(reason) => format!("not available: {reason}"),
     }
 }
 
-pub(super) async fn metrics(State(site): Shared) -> Response {
+pub(super) async fn metrics(State(state): SharedState) -> Response {
     (
         [(header::CONTENT_TYPE, "text/plain; version=0.0.4")],
-        site.metrics.render(),
+        state.metrics.render(),
     )
         .into_response()
 }

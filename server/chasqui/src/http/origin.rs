@@ -10,19 +10,19 @@ use axum::http::header::{
 use axum::http::{HeaderMap, HeaderValue, StatusCode};
 use axum::response::{IntoResponse, Response};
 
-use super::problem::Problem;
-use super::{Shared, Site};
+use super::problem::ApiProblem;
+use super::{AppState, SharedState};
 use crate::account::Account;
 
 /// A browser asks beforehand, without a token: answered if any account lists the origin.
-pub(super) async fn preflight(State(site): Shared, headers: HeaderMap) -> Response {
+pub(super) async fn preflight(State(state): SharedState, headers: HeaderMap) -> Response {
     let mut response = StatusCode::NO_CONTENT.into_response();
     let answer = response.headers_mut();
     answer.insert(VARY, HeaderValue::from_static("Origin"));
     if let Some(origin) = headers.get(ORIGIN)
-        && (is_own(&site, origin)
-            || site
-                .gateway
+        && (is_own(&state, origin)
+            || state
+                .payments
                 .accounts
                 .iter()
                 .any(|account| lists(account, origin)))
@@ -42,9 +42,13 @@ pub(super) async fn preflight(State(site): Shared, headers: HeaderMap) -> Respon
 }
 
 /// A request without an origin is no browser's, and its token speaks for it.
-pub(super) fn check(site: &Site, account: &Account, headers: &HeaderMap) -> Result<(), Problem> {
+pub(super) fn check(
+    state: &AppState,
+    account: &Account,
+    headers: &HeaderMap,
+) -> Result<(), ApiProblem> {
     match headers.get(ORIGIN) {
-        Some(origin) if !is_own(site, origin) && !lists(account, origin) => Err(Problem::new(
+        Some(origin) if !is_own(state, origin) && !lists(account, origin) => Err(ApiProblem::new(
             StatusCode::FORBIDDEN,
             "foreign_origin",
             format!(
@@ -69,9 +73,9 @@ pub(super) fn expose(headers: &HeaderMap, answer: &mut HeaderMap) {
     }
 }
 
-fn is_own(site: &Site, origin: &HeaderValue) -> bool {
+fn is_own(state: &AppState, origin: &HeaderValue) -> bool {
     origin.as_bytes()
-        == site
+        == state
             .server
             .public_url
             .origin()
@@ -87,11 +91,11 @@ fn lists(account: &Account, origin: &HeaderValue) -> bool {
 }
 
 /// Whether any account, or the gateway itself, knows the request's origin.
-pub(super) fn is_known(site: &Arc<Site>, headers: &HeaderMap) -> bool {
+pub(super) fn is_known(state: &Arc<AppState>, headers: &HeaderMap) -> bool {
     headers.get(ORIGIN).is_none_or(|origin| {
-        is_own(site, origin)
-            || site
-                .gateway
+        is_own(state, origin)
+            || state
+                .payments
                 .accounts
                 .iter()
                 .any(|account| lists(account, origin))

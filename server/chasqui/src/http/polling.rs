@@ -7,47 +7,47 @@ use std::time::Duration;
 use axum::http::{HeaderMap, HeaderValue, StatusCode, header};
 use axum::response::{IntoResponse, Response};
 
-use super::Site;
+use super::AppState;
 use super::body::json;
-use super::problem::Problem;
+use super::problem::ApiProblem;
 use crate::account::Account;
 use crate::payment::PaymentId;
-use crate::push::Message;
+use crate::push::StatusMessage;
 
 pub(super) async fn answer(
-    site: &Arc<Site>,
+    state: &Arc<AppState>,
     account: &Arc<Account>,
     id: &PaymentId,
     wait: Option<&str>,
     headers: &HeaderMap,
     address: IpAddr,
-) -> Result<Response, Problem> {
+) -> Result<Response, ApiProblem> {
     let wait = wait
-        .map(|text| parse_wait(text, site.limits.poll_wait))
+        .map(|text| parse_wait(text, state.limits.poll_wait))
         .transpose()?;
     let known = known_version(headers);
     let message = match wait {
         // Whoever knows nothing yet has nothing to wait for, and does not stay to watch: Khipu is asked all the same.
         Some(wait) if !wait.is_zero() && known > 0 => {
-            held(site, account, id, known, wait, address).await?
+            held(state, account, id, known, wait, address).await?
         }
-        _ => site.gateway.status(account, id).await?,
+        _ => state.payments.status(account, id).await?,
     };
     Ok(render(&message, known))
 }
 
 /// Waits for something newer than what the caller knows, and answers with what there is when the time is up.
 async fn held(
-    site: &Arc<Site>,
+    state: &Arc<AppState>,
     account: &Arc<Account>,
     id: &PaymentId,
     known: u16,
     wait: Duration,
     address: IpAddr,
-) -> Result<Message, Problem> {
+) -> Result<StatusMessage, ApiProblem> {
     let deadline = tokio::time::Instant::now() + wait;
-    let _permit = site.watchers.admit(address)?;
-    let watch = site.gateway.watch(account, id).await?;
+    let _permit = state.watchers.admit(address)?;
+    let watch = state.payments.watch(account, id).await?;
     let watcher = watch.watcher();
     // The first message is there already: watching begins with it.
     let mut message = watcher.next().await;
@@ -62,7 +62,7 @@ async fn held(
 }
 
 #[expect(clippy::expect_used, reason = "a number may stand in a header")]
-fn render(message: &Message, known: u16) -> Response {
+fn render(message: &StatusMessage, known: u16) -> Response {
     let version = message.version.number();
     let mut response = if version <= known {
         (
@@ -79,9 +79,9 @@ fn render(message: &Message, known: u16) -> Response {
 }
 
 /// Whole seconds, up to the limit.
-fn parse_wait(text: &str, limit: Duration) -> Result<Duration, Problem> {
+fn parse_wait(text: &str, limit: Duration) -> Result<Duration, ApiProblem> {
     let refused = || {
-        Problem::bad_request(
+        ApiProblem::bad_request(
             "invalid_wait",
             format!("wait must be whole seconds from 0 to {}", limit.as_secs()),
         )

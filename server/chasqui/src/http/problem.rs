@@ -9,17 +9,17 @@ use axum::response::{IntoResponse, Response};
 use serde::Serialize;
 use serde_json::value::RawValue;
 
-use super::admission::LimitReached;
-use crate::gateway::{GatewayError, NotificationError, OnceError, WatchError};
+use super::connection_limiter::LimitReached;
 use crate::khipu::{JsonObject, KhipuError};
-use crate::push::Refusal;
+use crate::push::WatchRefusal;
+use chasqui_core::{IdempotencyError, NotificationError, PaymentsError, WatchError};
 
 /// How long somebody should wait before asking again, where nothing better is known.
 const RETRY_AFTER: Duration = Duration::from_secs(5);
 
 /// Something that went wrong, and what to do about it.
 #[derive(Debug, Clone)]
-pub(super) struct Problem {
+pub(super) struct ApiProblem {
     pub(super) status: StatusCode,
     /// Stable, for programs: `invalid_token`.
     pub(super) code: &'static str,
@@ -56,7 +56,7 @@ enum Errors<'a> {
     Khipu(&'a RawValue),
 }
 
-impl Problem {
+impl ApiProblem {
     pub(super) const CONTENT_TYPE: HeaderValue =
         HeaderValue::from_static("application/problem+json");
 
@@ -152,7 +152,7 @@ impl Problem {
 }
 
 /// Carried in the response's extensions until the outermost layer renders it with the request's id.
-impl IntoResponse for Problem {
+impl IntoResponse for ApiProblem {
     fn into_response(self) -> Response {
         let mut response = self.status.into_response();
         response.extensions_mut().insert(self);
@@ -160,10 +160,10 @@ impl IntoResponse for Problem {
     }
 }
 
-impl From<GatewayError> for Problem {
-    fn from(error: GatewayError) -> Self {
+impl From<PaymentsError> for ApiProblem {
+    fn from(error: PaymentsError) -> Self {
         match error {
-            GatewayError::Fields(errors) => Self {
+            PaymentsError::Fields(errors) => Self {
                 errors: errors
                     .into_iter()
                     .map(|error| FieldProblem {
@@ -173,16 +173,16 @@ impl From<GatewayError> for Problem {
                     .collect(),
                 ..Self::bad_request("invalid_fields", "Error de validación")
             },
-            GatewayError::UnknownPayment => Self::unknown_payment(),
-            GatewayError::Khipu(error) => error.into(),
-            GatewayError::Store(_) => {
+            PaymentsError::UnknownPayment => Self::unknown_payment(),
+            PaymentsError::Khipu(error) => error.into(),
+            PaymentsError::Store(_) => {
                 Self::unavailable("payments cannot be read or written now; try again")
             }
-            GatewayError::Busy { retry_after } => {
+            PaymentsError::Busy { retry_after } => {
                 Self::unavailable("khipu is asked about too many payments now; try again")
                     .retry_after(retry_after.max(RETRY_AFTER))
             }
-            GatewayError::BrokeOff(_) => Self::new(
+            PaymentsError::BrokeOff(_) => Self::new(
                 StatusCode::INTERNAL_SERVER_ERROR,
                 "broke_off",
                 "this broke off in the middle; it may have been done",
@@ -191,32 +191,32 @@ impl From<GatewayError> for Problem {
     }
 }
 
-impl From<OnceError> for Problem {
-    fn from(error: OnceError) -> Self {
+impl From<IdempotencyError> for ApiProblem {
+    fn from(error: IdempotencyError) -> Self {
         let conflict = |code, detail: &str| Self::new(StatusCode::CONFLICT, code, detail);
         match error {
-            OnceError::UnderWay => conflict(
+            IdempotencyError::InProgress => conflict(
                 "in_flight",
                 "a request with this Idempotency-Key is being done; repeat it to have its answer",
             )
             .retry_after(RETRY_AFTER),
-            OnceError::OtherBody => Self::new(
+            IdempotencyError::KeyReused => Self::new(
                 StatusCode::UNPROCESSABLE_ENTITY,
                 "idempotency_key_reused",
                 "this Idempotency-Key came with another body before; use a new key for a new request",
             ),
-            OnceError::Unknown => conflict(
+            IdempotencyError::OutcomeUnknown => conflict(
                 "outcome_unknown",
                 "the first request with this Idempotency-Key may or may not have been done, and it is not done again: \
                  look for its transaction_id with GET /v1/payments and at khipu, or wait for its notification; if there is none, \
                  use a new key",
             ),
-            OnceError::Gateway(error) => error.into(),
+            IdempotencyError::Payments(error) => error.into(),
         }
     }
 }
 
-impl From<KhipuError> for Problem {
+impl From<KhipuError> for ApiProblem {
     #[expect(clippy::expect_used, reason = "Khipu's client refuses other statuses")]
     fn from(error: KhipuError) -> Self {
         let gateway_timeout = |detail: &str| {
@@ -268,23 +268,23 @@ fn error_detail(error: &KhipuError) -> String {
     format!("{error}; it may have done what was asked")
 }
 
-impl From<WatchError> for Problem {
+impl From<WatchError> for ApiProblem {
     fn from(error: WatchError) -> Self {
         match error {
-            WatchError::Refused(Refusal::PaymentFull) => Self::too_many_watchers(),
-            WatchError::Refused(Refusal::GoingAway) => Self::at_capacity(),
+            WatchError::Refused(WatchRefusal::PaymentFull) => Self::too_many_watchers(),
+            WatchError::Refused(WatchRefusal::GoingAway) => Self::at_capacity(),
             WatchError::Relay => Self::unavailable("changes cannot be followed now; try again"),
             // Whatever is wrong between us and Khipu, its key refused included, is not the watcher's fault and may pass: a
             // browser that was told 401 would never come back.
-            WatchError::Gateway(GatewayError::Khipu(_)) => {
+            WatchError::Payments(PaymentsError::Khipu(_)) => {
                 Self::unavailable("khipu cannot be asked about this payment now; try again")
             }
-            WatchError::Gateway(error) => error.into(),
+            WatchError::Payments(error) => error.into(),
         }
     }
 }
 
-impl From<LimitReached> for Problem {
+impl From<LimitReached> for ApiProblem {
     fn from(limit: LimitReached) -> Self {
         match limit {
             LimitReached::Instance => Self::at_capacity(),
@@ -293,7 +293,7 @@ impl From<LimitReached> for Problem {
     }
 }
 
-impl From<NotificationError> for Problem {
+impl From<NotificationError> for ApiProblem {
     fn from(error: NotificationError) -> Self {
         match &error {
             NotificationError::UnknownAccount => Self::new(

@@ -10,7 +10,7 @@ use axum::middleware::Next;
 use axum::response::Response;
 use tracing::Instrument;
 
-use super::problem::Problem;
+use super::problem::ApiProblem;
 
 const X_REQUEST_ID: HeaderName = HeaderName::from_static("x-request-id");
 
@@ -50,7 +50,7 @@ pub(super) async fn identify(mut request: Request, next: Next) -> Response {
         .extensions_mut()
         .insert(RequestId(id.as_str().into()));
     let mut response = next.run(request).instrument(span.clone()).await;
-    if let Some(problem) = response.extensions_mut().remove::<Problem>() {
+    if let Some(problem) = response.extensions_mut().remove::<ApiProblem>() {
         let _entered = span.enter();
         if problem.status.is_server_error() {
             tracing::warn!(
@@ -82,7 +82,7 @@ pub(super) async fn identify(mut request: Request, next: Next) -> Response {
 }
 
 /// The answer to a request that goes no further. It is counted and not logged: there may be very many.
-pub(super) fn refuse<B>(request: &Request<B>, problem: &Problem) -> Response {
+pub(super) fn refuse<B>(request: &Request<B>, problem: &ApiProblem) -> Response {
     let id = id_of(request.headers());
     let mut response = problem.render(&id);
     name(&mut response, &id);

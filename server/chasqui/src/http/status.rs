@@ -5,35 +5,43 @@ use axum::extract::{Path, Query, Request, State};
 use axum::response::{IntoResponse, Response};
 use serde::Deserialize;
 
-use super::problem::Problem;
-use super::{Shared, auth, origin, peer, polling, websocket};
+use super::problem::ApiProblem;
+use super::{SharedState, auth, origin, peer, polling, websocket};
 
 #[derive(Debug, Deserialize)]
-pub(super) struct Wish {
+pub(super) struct StatusQuery {
     /// Seconds to hold the request for.
     wait: Option<String>,
 }
 
-pub(super) async fn follow(
-    State(site): Shared,
+pub(super) async fn status(
+    State(state): SharedState,
     Path(id): Path<String>,
-    wish: Result<Query<Wish>, QueryRejection>,
+    query: Result<Query<StatusQuery>, QueryRejection>,
     request: Request,
 ) -> Response {
-    let address = peer::of(&request, &site.server.trusted_proxies);
+    let address = peer::of(&request, &state.server.trusted_proxies);
     if websocket::is_upgrade(request.headers()) {
-        return websocket::follow(site, &id, address, request)
+        return websocket::upgrade(state, &id, address, request)
             .unwrap_or_else(IntoResponse::into_response);
     }
     let headers = request.headers();
     let answer = async {
-        let Query(wish) =
-            wish.map_err(|error| Problem::bad_request("invalid_query", error.body_text()))?;
-        let (account, id) = auth::admit(&site, headers, None, &id)?;
-        polling::answer(&site, &account, &id, wish.wait.as_deref(), headers, address).await
+        let Query(query) =
+            query.map_err(|error| ApiProblem::bad_request("invalid_query", error.body_text()))?;
+        let (account, id) = auth::admit(&state, headers, None, &id)?;
+        polling::answer(
+            &state,
+            &account,
+            &id,
+            query.wait.as_deref(),
+            headers,
+            address,
+        )
+        .await
     };
     let mut response = answer.await.unwrap_or_else(IntoResponse::into_response);
-    if origin::is_known(&site, headers) {
+    if origin::is_known(&state, headers) {
         origin::expose(headers, response.headers_mut());
     }
     response

@@ -10,16 +10,16 @@ use bytes::Bytes;
 use hyper::body::{Body, Frame, Incoming, SizeHint};
 use tokio::time::{Instant, Sleep, sleep_until};
 
-use super::connections::{Connection, NoPlace};
+use super::connections::{Connection, NoCapacity};
 
 /// How long a body may take: `timeout`, and one second more for every `bytes_per_second` that have come.
 #[derive(Debug, Clone, Copy)]
-pub(crate) struct Pace {
+pub(crate) struct BodyPace {
     pub(crate) timeout: Duration,
     pub(crate) bytes_per_second: usize,
 }
 
-impl Pace {
+impl BodyPace {
     fn allows(self, received: usize) -> Duration {
         let rate = u32::try_from(self.bytes_per_second).unwrap_or(u32::MAX);
         self.timeout + Duration::from_secs(received as u64) / rate.max(1)
@@ -32,7 +32,7 @@ pub(super) enum BodyError {
     #[error("the body came too slowly")]
     TooSlow,
     #[error(transparent)]
-    NoPlace(NoPlace),
+    NoCapacity(NoCapacity),
     #[error("the body did not arrive whole: {0}")]
     BrokenOff(BoxError),
 }
@@ -41,7 +41,7 @@ pub(super) enum BodyError {
 #[derive(Debug)]
 pub(super) struct TimedBody<B = Incoming> {
     body: B,
-    pace: Pace,
+    pace: BodyPace,
     began: Instant,
     received: usize,
     /// Made when there is something to wait for: most bodies come with their head.
@@ -53,7 +53,7 @@ pub(super) struct TimedBody<B = Incoming> {
 impl<B: Body<Data = Bytes> + Unpin> TimedBody<B> {
     pub(super) fn new(
         body: B,
-        pace: Pace,
+        pace: BodyPace,
         connection: Arc<Connection>,
         may_use_reserve: bool,
     ) -> Self {
@@ -71,7 +71,7 @@ impl<B: Body<Data = Bytes> + Unpin> TimedBody<B> {
     fn came_whole(&self) -> Result<(), BodyError> {
         self.connection
             .begin_answer(self.may_use_reserve)
-            .map_err(BodyError::NoPlace)
+            .map_err(BodyError::NoCapacity)
     }
 
     /// Ready when its time is up.
@@ -140,7 +140,7 @@ mod tests {
     use super::super::connections::{Capacity, Connections};
     use super::*;
 
-    const PACE: Pace = Pace {
+    const PACE: BodyPace = BodyPace {
         timeout: Duration::from_secs(10),
         bytes_per_second: 1000,
     };

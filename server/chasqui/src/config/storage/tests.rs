@@ -22,7 +22,7 @@ fn problems(lines: &str) -> String {
 
 fn redis(lines: &str) -> RedisConfig {
     match config(lines).expect("valid").storage {
-        Storage::Redis(redis) => *redis,
+        StorageConfig::Redis(redis) => *redis,
         other => panic!("{other:?}"),
     }
 }

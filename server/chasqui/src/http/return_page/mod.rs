@@ -13,10 +13,10 @@ use axum::extract::{Path, Request, State};
 use axum::http::{HeaderMap, HeaderValue, Method, StatusCode, header};
 use axum::response::{IntoResponse, Response};
 
-use super::{Shared, peer};
+use super::{SharedState, peer};
 use crate::clock;
-use crate::gateway::Gateway;
 use crate::payment::{Kind, Payment, PaymentReference};
+use chasqui_core::Payments;
 use page::Page;
 use texts::Language;
 
@@ -25,19 +25,19 @@ use texts::Language;
 const PATIENCE: Duration = Duration::from_secs(3);
 
 pub(super) async fn returned(
-    site: Shared,
+    state: SharedState,
     Path(reference): Path<String>,
     request: Request,
 ) -> Response {
-    hop(site, &reference, request, Way::Returned).await
+    hop(state, &reference, request, Way::Returned).await
 }
 
 pub(super) async fn gave_up(
-    site: Shared,
+    state: SharedState,
     Path(reference): Path<String>,
     request: Request,
 ) -> Response {
-    hop(site, &reference, request, Way::GaveUp).await
+    hop(state, &reference, request, Way::GaveUp).await
 }
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -46,8 +46,8 @@ enum Way {
     GaveUp,
 }
 
-async fn hop(State(site): Shared, reference: &str, request: Request, way: Way) -> Response {
-    let address = peer::of(&request, &site.server.trusted_proxies);
+async fn hop(State(state): SharedState, reference: &str, request: Request, way: Way) -> Response {
+    let address = peer::of(&request, &state.server.trusted_proxies);
     let language = Language::of(request.headers());
     let visitor = Visitor::of(request.method(), request.headers());
     drop(request);
@@ -57,7 +57,7 @@ async fn hop(State(site): Shared, reference: &str, request: Request, way: Way) -
     let Ok(reference) = PaymentReference::parse(reference) else {
         return unknown(language);
     };
-    let looking = tokio::time::timeout(PATIENCE, site.gateway.returning(&reference));
+    let looking = tokio::time::timeout(PATIENCE, state.payments.find_returning(&reference));
     let (intent, mut payment) = match looking.await {
         Ok(Ok(Some(found))) => found,
         Ok(Ok(None)) => return unknown(language),
@@ -71,14 +71,14 @@ async fn hop(State(site): Shared, reference: &str, request: Request, way: Way) -
         }
     };
     if payment.is_none() && visitor == Visitor::Payer {
-        let adopting = site.gateway.adopt_returning(&intent);
+        let adopting = state.payments.adopt_returning(&intent);
         payment = tokio::time::timeout(PATIENCE, adopting)
             .await
             .unwrap_or(None);
     }
     let token = match visitor {
         Visitor::Payer => payment.as_ref().map(|payment| {
-            let tokens = &site.tokens;
+            let tokens = &state.tokens;
             tokens
                 .mint(&payment.id, &payment.account, clock::now())
                 .text
@@ -87,9 +87,9 @@ async fn hop(State(site): Shared, reference: &str, request: Request, way: Way) -
     };
     let mut is_recorded = true;
     if let (Visitor::Payer, Some(payment)) = (visitor, &mut payment)
-        && site.gateway.counts_as_visit(&payment.id, address)
+        && state.payments.counts_as_visit(&payment.id, address)
     {
-        is_recorded = arrive(&site.gateway, payment, way).await;
+        is_recorded = arrive(&state.payments, payment, way).await;
     }
     let onward = match way {
         Way::Returned => intent.urls.return_url,
@@ -172,14 +172,14 @@ impl Visitor {
 
 /// Records the payer's visit, as well as it can be done now; tells whether it is. A payer whose return cannot be recorded
 /// goes on to the shop, where the page learns the status as soon as there is one.
-async fn arrive(gateway: &Arc<Gateway>, payment: &mut Payment, way: Way) -> bool {
+async fn arrive(payments: &Arc<Payments>, payment: &mut Payment, way: Way) -> bool {
     match way {
         Way::GaveUp => {
-            gateway.payer_gave_up(payment);
+            payments.payer_cancelled(payment);
             true
         }
         Way::Returned => {
-            let returned = gateway.payer_returned(payment);
+            let returned = payments.payer_returned(payment);
             match tokio::time::timeout(PATIENCE, returned).await {
                 Ok(Ok(state)) => {
                     payment.state = state;

@@ -18,7 +18,7 @@ pub(super) struct Page {
 
 impl Page {
     pub(super) fn render(&self) -> Markup {
-        let words = self.language.words(self.kind);
+        let texts = self.language.texts(self.kind);
         let reload = html! { meta http-equiv="refresh" content="10"; };
         let head = html! {
             @if let Some(_) = self.token {
@@ -35,9 +35,9 @@ impl Page {
             @match &self.token {
                 Some(token) => {
                     // Upgraded by the script; until then, and without it, what stands inside is the page.
-                    chasqui-status token=(token) lang=(self.language.tag()) { (card(self.kind.status(), words.title, words.text)) }
+                    chasqui-status token=(token) lang=(self.language.tag()) { (card(self.kind.status(), texts.title, texts.text)) }
                 }
-                None => { (card(self.kind.status(), words.title, words.text)) }
+                None => { (card(self.kind.status(), texts.title, texts.text)) }
             }
             @if let Some(url) = &self.resume_url {
                 a.action href=(url) { (self.language.resume()) }
@@ -56,11 +56,11 @@ impl Page {
 }
 
 pub(super) fn unknown(language: Language) -> Markup {
-    let words = language.unknown();
+    let texts = language.unknown();
     document(
         language,
         &html! {},
-        &card(Status::Pending, words.title, words.text),
+        &card(Status::Pending, texts.title, texts.text),
     )
 }
 

@@ -13,7 +13,7 @@ pub(super) enum Language {
     Portuguese,
 }
 
-pub(super) struct Words {
+pub(super) struct Texts {
     pub(super) title: &'static str,
     pub(super) text: &'static str,
 }
@@ -84,24 +84,24 @@ impl Language {
         }
     }
 
-    pub(super) const fn unknown(self) -> Words {
+    pub(super) const fn unknown(self) -> Texts {
         match self {
-            Self::Spanish => Words {
+            Self::Spanish => Texts {
                 title: "No encontramos este pago",
                 text: "Revisa el estado de tu compra en la tienda. Si ya pagaste, no pagues de nuevo: tu pago no depende de esta página.",
             },
-            Self::English => Words {
+            Self::English => Texts {
                 title: "We could not find this payment",
                 text: "Check your order in the shop. If you have paid, do not pay again: your payment does not depend on this page.",
             },
-            Self::Portuguese => Words {
+            Self::Portuguese => Texts {
                 title: "Não encontramos este pagamento",
                 text: "Verifique seu pedido na loja. Se você já pagou, não pague de novo: seu pagamento não depende desta página.",
             },
         }
     }
 
-    pub(super) const fn words(self, kind: Kind) -> Words {
+    pub(super) const fn texts(self, kind: Kind) -> Texts {
         let (title, text) = match (self, kind) {
             (Self::Spanish, Kind::Unpaid) => (
                 "Aún no vemos tu pago",
@@ -200,7 +200,7 @@ impl Language {
                 "O dinheiro foi devolvido. Em caso de dúvida, fale com a loja.",
             ),
         };
-        Words { title, text }
+        Texts { title, text }
     }
 }
 
@@ -233,7 +233,7 @@ mod tests {
                 Kind::Verifying,
                 Kind::Expired,
             ] {
-                let text = language.words(kind).text;
+                let text = language.texts(kind).text;
                 let warned = [
                     "no pagues de nuevo",
                     "No pagues de nuevo",

@@ -55,14 +55,14 @@ impl<S> FrameLimit<S> {
 /// There is one for every payer who waits, so it holds no more than it must.
 #[derive(Debug, Default)]
 struct Counter {
-    place: Place,
+    position: Position,
     frames: u8,
     window_ends_at: u32,
 }
 
 /// Where in a frame the next byte stands. Lengths stop at 65,535: far below that tungstenite ends the connection.
 #[derive(Debug, Default, Clone, Copy, PartialEq, Eq)]
-enum Place {
+enum Position {
     #[default]
     Start,
     Length,
@@ -85,42 +85,42 @@ impl Counter {
     fn count(&mut self, mut bytes: &[u8], now: u32) {
         while let [byte, rest @ ..] = bytes {
             bytes = rest;
-            self.place = match self.place {
-                Place::Start => {
+            self.position = match self.position {
+                Position::Start => {
                     self.count_frame(now);
-                    Place::Length
+                    Position::Length
                 }
-                Place::Length => {
+                Position::Length => {
                     let mask = if byte & MASK_BIT == 0 { 0 } else { MASK_BYTES };
                     match byte & !MASK_BIT {
-                        126 => Place::LongLength {
+                        126 => Position::LongLength {
                             left: 2,
                             mask,
                             length: 0,
                         },
-                        127 => Place::LongLength {
+                        127 => Position::LongLength {
                             left: 8,
                             mask,
                             length: 0,
                         },
-                        length => Place::body(length.into(), mask),
+                        length => Position::body(length.into(), mask),
                     }
                 }
-                Place::LongLength { left, mask, length } => {
+                Position::LongLength { left, mask, length } => {
                     let length = length.saturating_mul(256).saturating_add(u16::from(*byte));
                     match left - 1 {
-                        0 => Place::body(length, mask),
-                        left => Place::LongLength { left, mask, length },
+                        0 => Position::body(length, mask),
+                        left => Position::LongLength { left, mask, length },
                     }
                 }
-                Place::Body { left } => {
+                Position::Body { left } => {
                     // This byte, and what else of the body is here.
                     let left = left - 1;
                     let more = u16::try_from(rest.len()).map_or(left, |length| length.min(left));
                     bytes = &rest[more.into()..];
                     match left - more {
-                        0 => Place::Start,
-                        left => Place::Body { left },
+                        0 => Position::Start,
+                        left => Position::Body { left },
                     }
                 }
             };
@@ -136,7 +136,7 @@ impl Counter {
     }
 }
 
-impl Place {
+impl Position {
     fn body(length: u16, mask: u8) -> Self {
         match length.saturating_add(mask.into()) {
             0 => Self::Start,

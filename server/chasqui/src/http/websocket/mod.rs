@@ -1,6 +1,6 @@
-//! The status over WebSocket: the handshake. What follows it is a [`session`]; how it ends, a [`farewell`].
+//! The status over WebSocket: the handshake. What follows it is a [`session`]; how it ends, a [`close_reason`].
 
-mod farewell;
+mod close_reason;
 mod frame_limit;
 mod session;
 
@@ -18,12 +18,12 @@ use tokio_tungstenite::WebSocketStream;
 use tokio_tungstenite::tungstenite::handshake::derive_accept_key;
 use tokio_tungstenite::tungstenite::protocol::{Role, WebSocketConfig};
 
-use super::admission::Permit;
-use super::problem::Problem;
-use super::{Site, auth};
+use super::connection_limiter::ConnectionPermit;
+use super::problem::ApiProblem;
+use super::{AppState, auth};
 use crate::account::Account;
 use crate::payment::PaymentId;
-use farewell::Farewell;
+use close_reason::CloseReason;
 use frame_limit::FrameLimit;
 use session::{Session, Socket};
 
@@ -47,17 +47,17 @@ pub(super) fn is_upgrade(headers: &HeaderMap) -> bool {
 
 /// Completes the handshake, or refuses it. A bad token and an unknown payment are told by a close code after it, because
 /// a browser cannot read why a handshake failed.
-pub(super) fn follow(
-    site: Arc<Site>,
+pub(super) fn upgrade(
+    state: Arc<AppState>,
     id: &str,
     address: IpAddr,
     mut request: Request,
-) -> Result<Response, Problem> {
+) -> Result<Response, ApiProblem> {
     let headers = request.headers();
     let accept = accept_key(&request)?;
     let offered = Offered::read(headers);
-    let place = auth::admit(&site, headers, offered.token, id).and_then(|(account, id)| {
-        let permit = site.watchers.admit(address)?;
+    let place = auth::admit(&state, headers, offered.token, id).and_then(|(account, id)| {
+        let permit = state.watchers.admit(address)?;
         Ok((account, id, permit))
     });
     let admitted = match place {
@@ -65,27 +65,27 @@ pub(super) fn follow(
         // Whose page it is can be told without reading a close code.
         Err(problem) if problem.status == StatusCode::FORBIDDEN => return Err(problem),
         // Telling somebody why costs a connection too; when too many are being told, HTTP has to do.
-        Err(problem) => match site.refusals.admit(address) {
-            Ok(permit) => Err((Farewell::from(problem), permit)),
+        Err(problem) => match state.refusals.admit(address) {
+            Ok(permit) => Err((CloseReason::from(problem), permit)),
             Err(_) => return Err(problem),
         },
     };
     let echo_subprotocol = offered.speaks_ours;
     let Some(upgrade) = request.extensions_mut().remove::<OnUpgrade>() else {
-        return Err(Problem::bad_request(
+        return Err(ApiProblem::bad_request(
             "no_upgrade",
             "this connection cannot become a WebSocket",
         ));
     };
-    let limit = site.limits.handshake_timeout;
+    let limit = state.limits.handshake_timeout;
     tokio::spawn(async move {
         let Ok(Ok(upgraded)) = tokio::time::timeout(limit, upgrade).await else {
             return;
         };
         let socket = socket(upgraded).await;
         match admitted {
-            Ok((account, id, permit)) => begin(site, account, id, permit, socket).await,
-            Err((farewell, permit)) => Session::parting(socket, farewell, permit).await,
+            Ok((account, id, permit)) => begin(state, account, id, permit, socket).await,
+            Err((close_reason, permit)) => Session::closing(socket, close_reason, permit).await,
         }
     });
     let mut response = StatusCode::SWITCHING_PROTOCOLS.into_response();
@@ -128,9 +128,9 @@ impl<'a> Offered<'a> {
     }
 }
 
-fn accept_key(request: &Request) -> Result<HeaderValue, Problem> {
+fn accept_key(request: &Request) -> Result<HeaderValue, ApiProblem> {
     let headers = request.headers();
-    let refused = |detail: &str| Problem::bad_request("invalid_handshake", detail);
+    let refused = |detail: &str| ApiProblem::bad_request("invalid_handshake", detail);
     if request.method() != Method::GET
         || headers
             .get("sec-websocket-version")
@@ -169,18 +169,18 @@ async fn socket(upgraded: Upgraded) -> Socket {
 }
 
 async fn begin(
-    site: Arc<Site>,
+    state: Arc<AppState>,
     account: Arc<Account>,
     id: PaymentId,
-    permit: Permit,
+    permit: ConnectionPermit,
     socket: Socket,
 ) {
-    match site.gateway.watch(&account, &id).await {
+    match state.payments.watch(&account, &id).await {
         Ok(watch) => {
-            site.gateway.keep_alive(&watch);
+            state.payments.keep_alive(&watch);
             // A task of its own, so that what was needed to begin is not kept as long as the connection.
-            tokio::spawn(Session::following(socket, watch, permit));
+            tokio::spawn(Session::watching(socket, watch, permit));
         }
-        Err(error) => Session::parting(socket, error.into(), permit).await,
+        Err(error) => Session::closing(socket, error.into(), permit).await,
     }
 }

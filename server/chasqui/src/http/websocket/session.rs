@@ -17,12 +17,12 @@ use tokio::time::Sleep;
 use tokio_tungstenite::WebSocketStream;
 use tokio_tungstenite::tungstenite::{Bytes, Error as SocketError, Message as Frame, Utf8Bytes};
 
-use super::farewell::Farewell;
+use super::close_reason::CloseReason;
 use super::frame_limit::FrameLimit;
-use crate::gateway::Watch;
-use crate::http::admission::Permit;
+use crate::http::connection_limiter::ConnectionPermit;
 use crate::payment::Version;
-use crate::push::{Message, Signal};
+use crate::push::{StatusMessage, WatcherSignal};
+use chasqui_core::WatchHandle;
 
 pub(super) type Socket = WebSocketStream<FrameLimit<TcpStream>>;
 
@@ -45,8 +45,8 @@ const MAX_DISCARDED: usize = 256 * 1024;
 pub(super) struct Session {
     socket: Socket,
     /// Only with one who was let in.
-    watch: Option<Watch>,
-    _permit: Permit,
+    watch: Option<WatchHandle>,
+    _permit: ConnectionPermit,
     phase: Phase,
     unanswered_pings: u8,
     /// Only while parting; boxed, so that the many who wait do not carry it.
@@ -54,42 +54,46 @@ pub(super) struct Session {
 }
 
 enum Phase {
-    Following,
+    Watching,
     /// A final status was sent; the page may still say that it was seen.
-    Settled,
+    FinalSent,
     /// To be said as soon as there is room.
-    Parting(Farewell),
+    Closing(CloseReason),
     /// Said; the other end has to answer.
-    Parted,
+    CloseSent,
     /// The other end sent more than it may: what it sends is no longer understood, only thrown away.
     Discarding(usize),
 }
 
 impl Session {
-    pub(super) fn following(socket: Socket, watch: Watch, permit: Permit) -> Self {
+    pub(super) fn watching(socket: Socket, watch: WatchHandle, permit: ConnectionPermit) -> Self {
         Self {
             socket,
             watch: Some(watch),
             _permit: permit,
-            phase: Phase::Following,
+            phase: Phase::Watching,
             unanswered_pings: 0,
             deadline: None,
         }
     }
 
-    pub(super) fn parting(socket: Socket, farewell: Farewell, permit: Permit) -> Self {
+    pub(super) fn closing(
+        socket: Socket,
+        close_reason: CloseReason,
+        permit: ConnectionPermit,
+    ) -> Self {
         Self {
             socket,
             watch: None,
             _permit: permit,
-            phase: Phase::Parting(farewell),
+            phase: Phase::Closing(close_reason),
             unanswered_pings: 0,
             deadline: Some(Box::pin(tokio::time::sleep(CLOSE_GRACE))),
         }
     }
 
-    fn part(&mut self, farewell: Farewell) {
-        self.phase = Phase::Parting(farewell);
+    fn close(&mut self, close_reason: CloseReason) {
+        self.phase = Phase::Closing(close_reason);
         self.deadline = Some(Box::pin(tokio::time::sleep(CLOSE_GRACE)));
     }
 
@@ -98,13 +102,13 @@ impl Session {
         while !matches!(self.phase, Phase::Discarding(_)) {
             match ready!(self.socket.poll_next_unpin(context)) {
                 Some(Ok(Frame::Pong(_))) => self.unanswered_pings = 0,
-                Some(Ok(Frame::Text(text))) => self.heard(text.as_str()),
+                Some(Ok(Frame::Text(text))) => self.receive(text.as_str()),
                 Some(Ok(_)) => {}
                 Some(Err(SocketError::Capacity(_))) => {
-                    self.discard(&Farewell::new(1009, "a message is at most 1024 bytes"));
+                    self.discard(&CloseReason::new(1009, "a message is at most 1024 bytes"));
                 }
                 Some(Err(_)) if self.socket.get_ref().exceeded() => {
-                    self.discard(&Farewell::new(1008, "too many messages"));
+                    self.discard(&CloseReason::new(1008, "too many messages"));
                 }
                 Some(Err(_)) | None => return Poll::Ready(()),
             }
@@ -113,9 +117,9 @@ impl Session {
     }
 
     /// One who keeps to no limit is told so, and not understood any more.
-    fn discard(&mut self, farewell: &Farewell) {
+    fn discard(&mut self, close_reason: &CloseReason) {
         // It is queued even if it cannot be written now; flushing goes on below.
-        let close = Frame::Close(Some(farewell.frame()));
+        let close = Frame::Close(Some(close_reason.frame()));
         let _ = self.socket.start_send_unpin(close);
         self.deadline = Some(Box::pin(tokio::time::sleep(CLOSE_GRACE)));
         self.phase = Phase::Discarding(0);
@@ -138,12 +142,12 @@ impl Session {
     }
 
     /// A client need say nothing. It may say which version its payer has seen; one that it was never sent is ignored.
-    fn heard(&mut self, text: &str) {
+    fn receive(&mut self, text: &str) {
         #[derive(Deserialize)]
         struct Receipt {
             seen: u16,
         }
-        let (Some(watch), Phase::Following | Phase::Settled) = (&self.watch, &self.phase) else {
+        let (Some(watch), Phase::Watching | Phase::FinalSent) = (&self.watch, &self.phase) else {
             return;
         };
         let Ok(Receipt { seen }) = serde_json::from_str(text) else {
@@ -158,8 +162,8 @@ impl Session {
         metrics::counter!("chasqui_receipts_total", "status" => version.status().as_str())
             .increment(1);
         tracing::debug!(payment_id = %watch.payment_id(), version = seen, "the payer saw it");
-        if matches!(self.phase, Phase::Settled) && version.is_final() {
-            self.part(Farewell::settled());
+        if matches!(self.phase, Phase::FinalSent) && version.is_final() {
+            self.close(CloseReason::settled());
         }
     }
 
@@ -172,10 +176,10 @@ impl Session {
         {
             match signal {
                 // Should there be no room for either, the other end has not read for long, and goes without.
-                Signal::Heartbeat if matches!(self.phase, Phase::Following) => {
+                WatcherSignal::Heartbeat if matches!(self.phase, Phase::Watching) => {
                     let _ = self.socket.start_send_unpin(Frame::text(HEARTBEAT));
                 }
-                Signal::Ping => {
+                WatcherSignal::Ping => {
                     if self.unanswered_pings >= MAX_UNANSWERED_PINGS {
                         return Poll::Ready(());
                     }
@@ -183,11 +187,13 @@ impl Session {
                     self.socket.get_mut().allow_one();
                     let _ = self.socket.start_send_unpin(Frame::Ping(Bytes::new()));
                 }
-                Signal::Lifetime if matches!(self.phase, Phase::Following) => {
-                    self.part(Farewell::new(4508, "lifetime"));
+                WatcherSignal::Lifetime if matches!(self.phase, Phase::Watching) => {
+                    self.close(CloseReason::new(4508, "lifetime"));
                 }
-                Signal::GoingAway { retry_after_ms } if matches!(self.phase, Phase::Following) => {
-                    self.part(Farewell::going_away(retry_after_ms));
+                WatcherSignal::GoingAway { retry_after_ms }
+                    if matches!(self.phase, Phase::Watching) =>
+                {
+                    self.close(CloseReason::going_away(retry_after_ms));
                 }
                 _ => {}
             }
@@ -219,25 +225,25 @@ impl Session {
 
     fn next_frame(&mut self) -> Option<Frame> {
         match &self.phase {
-            Phase::Following => {
+            Phase::Watching => {
                 let message = self.watch.as_ref()?.watcher().take()?;
                 if message.version.is_final() {
-                    self.phase = Phase::Settled;
+                    self.phase = Phase::FinalSent;
                     self.deadline = Some(Box::pin(tokio::time::sleep(RECEIPT_GRACE)));
                 }
                 Some(text_frame(message))
             }
-            Phase::Parting(farewell) => {
+            Phase::Closing(close_reason) => {
                 // Nobody is sent away without the newest status.
                 if let Some(message) = self.watch.as_ref().and_then(|watch| watch.watcher().take())
                 {
                     return Some(text_frame(message));
                 }
-                let frame = Frame::Close(Some(farewell.frame()));
-                self.phase = Phase::Parted;
+                let frame = Frame::Close(Some(close_reason.frame()));
+                self.phase = Phase::CloseSent;
                 Some(frame)
             }
-            Phase::Settled | Phase::Parted | Phase::Discarding(_) => None,
+            Phase::FinalSent | Phase::CloseSent | Phase::Discarding(_) => None,
         }
     }
 
@@ -247,8 +253,8 @@ impl Session {
             return Poll::Pending;
         };
         ready!(deadline.as_mut().poll(context));
-        if matches!(self.phase, Phase::Settled) {
-            self.part(Farewell::settled());
+        if matches!(self.phase, Phase::FinalSent) {
+            self.close(CloseReason::settled());
             context.waker().wake_by_ref();
             return Poll::Pending;
         }
@@ -279,7 +285,7 @@ impl Future for Session {
 }
 
 #[expect(clippy::expect_used, reason = "a message is JSON")]
-fn text_frame(message: Message) -> Frame {
+fn text_frame(message: StatusMessage) -> Frame {
     Frame::Text(Utf8Bytes::try_from(message.json).expect("JSON in UTF-8"))
 }
 

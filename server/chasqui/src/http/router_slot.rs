@@ -10,19 +10,19 @@ use axum::response::{IntoResponse, Response};
 use axum::routing::get;
 
 use super::operations;
-use super::problem::Problem;
+use super::problem::ApiProblem;
 use super::request_id;
 
 /// The storage is looked for every second.
 const RETRY_AFTER: Duration = Duration::from_secs(1);
 
 #[derive(Debug)]
-pub(crate) struct Entrance {
+pub(crate) struct RouterSlot {
     starting: Router,
     opened: OnceLock<Router>,
 }
 
-impl Entrance {
+impl RouterSlot {
     /// Says that the process lives, and that it cannot do anything yet.
     pub(crate) fn starting() -> Arc<Self> {
         let starting = Router::new()
@@ -37,12 +37,12 @@ impl Entrance {
     }
 
     /// From now on this answers, on connections that are open too.
-    pub(crate) fn open(&self, router: Router) {
+    pub(crate) fn install(&self, router: Router) {
         let opened = self.opened.set(router);
         assert!(opened.is_ok(), "it is opened once");
     }
 
-    pub(super) fn router(&self) -> Router {
+    pub(super) fn current(&self) -> Router {
         self.opened.get().unwrap_or(&self.starting).clone()
     }
 }
@@ -55,7 +55,7 @@ async fn not_ready() -> Response {
     (StatusCode::SERVICE_UNAVAILABLE, retry_after, "starting\n").into_response()
 }
 
-async fn not_yet() -> Problem {
+async fn not_yet() -> ApiProblem {
     let detail = "this instance waits for its storage; try again";
-    Problem::new(StatusCode::SERVICE_UNAVAILABLE, "starting", detail).retry_after(RETRY_AFTER)
+    ApiProblem::new(StatusCode::SERVICE_UNAVAILABLE, "starting", detail).retry_after(RETRY_AFTER)
 }

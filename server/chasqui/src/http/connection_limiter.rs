@@ -9,7 +9,7 @@ use dashmap::DashMap;
 use dashmap::mapref::entry::Entry;
 
 #[derive(Debug)]
-pub(super) struct Admission {
+pub(super) struct ConnectionLimiter {
     limit: usize,
     limit_per_address: usize,
     count: AtomicUsize,
@@ -18,8 +18,8 @@ pub(super) struct Admission {
 
 /// A place; given back when dropped.
 #[derive(Debug)]
-pub(super) struct Permit {
-    admission: Arc<Admission>,
+pub(super) struct ConnectionPermit {
+    limiter: Arc<ConnectionLimiter>,
     address: IpAddr,
 }
 
@@ -30,7 +30,7 @@ pub(super) enum LimitReached {
     Address,
 }
 
-impl Admission {
+impl ConnectionLimiter {
     pub(super) fn new(limit: usize, limit_per_address: usize) -> Self {
         Self {
             limit,
@@ -40,7 +40,10 @@ impl Admission {
         }
     }
 
-    pub(super) fn admit(self: &Arc<Self>, address: IpAddr) -> Result<Permit, LimitReached> {
+    pub(super) fn admit(
+        self: &Arc<Self>,
+        address: IpAddr,
+    ) -> Result<ConnectionPermit, LimitReached> {
         let address = network_of(address);
         if self.count.fetch_add(1, Ordering::Relaxed) >= self.limit {
             self.count.fetch_sub(1, Ordering::Relaxed);
@@ -53,8 +56,8 @@ impl Admission {
         }
         *from_address += 1;
         drop(from_address);
-        Ok(Permit {
-            admission: Arc::clone(self),
+        Ok(ConnectionPermit {
+            limiter: Arc::clone(self),
             address,
         })
     }
@@ -68,15 +71,15 @@ fn network_of(address: IpAddr) -> IpAddr {
     }
 }
 
-impl Drop for Permit {
+impl Drop for ConnectionPermit {
     fn drop(&mut self) {
-        if let Entry::Occupied(mut from_address) = self.admission.by_address.entry(self.address) {
+        if let Entry::Occupied(mut from_address) = self.limiter.by_address.entry(self.address) {
             *from_address.get_mut() -= 1;
             if *from_address.get() == 0 {
                 from_address.remove();
             }
         }
-        self.admission.count.fetch_sub(1, Ordering::Relaxed);
+        self.limiter.count.fetch_sub(1, Ordering::Relaxed);
     }
 }
 
@@ -86,34 +89,31 @@ mod tests {
 
     #[test]
     fn each_cap_stops_one_more_and_a_place_given_back_is_free() {
-        let admission = Arc::new(Admission::new(3, 2));
+        let limiter = Arc::new(ConnectionLimiter::new(3, 2));
         let [a, b]: [IpAddr; 2] = [
             "10.0.0.1".parse().expect("v4"),
             "2001:db8::1".parse().expect("v6"),
         ];
-        let first = admission.admit(a).expect("first");
-        let _second = admission.admit(a).expect("second");
-        assert_eq!(admission.admit(a).err(), Some(LimitReached::Address));
-        let third = admission.admit(b).expect("third");
-        assert_eq!(admission.admit(b).err(), Some(LimitReached::Instance));
+        let first = limiter.admit(a).expect("first");
+        let _second = limiter.admit(a).expect("second");
+        assert_eq!(limiter.admit(a).err(), Some(LimitReached::Address));
+        let third = limiter.admit(b).expect("third");
+        assert_eq!(limiter.admit(b).err(), Some(LimitReached::Instance));
         drop((first, third));
-        assert!(admission.admit(a).is_ok());
-        assert!(!admission.by_address.contains_key(&network_of(b)));
+        assert!(limiter.admit(a).is_ok());
+        assert!(!limiter.by_address.contains_key(&network_of(b)));
     }
 
     #[test]
     fn a_whole_ipv6_network_is_one_address() {
-        let admission = Arc::new(Admission::new(10, 1));
-        let _held = admission
+        let limiter = Arc::new(ConnectionLimiter::new(10, 1));
+        let _held = limiter
             .admit("2001:db8:0:1::1".parse().expect("v6"))
             .expect("first");
         let neighbour = "2001:db8:0:1:ffff::2".parse().expect("v6");
-        assert_eq!(
-            admission.admit(neighbour).err(),
-            Some(LimitReached::Address)
-        );
+        assert_eq!(limiter.admit(neighbour).err(), Some(LimitReached::Address));
         assert!(
-            admission
+            limiter
                 .admit("2001:db8:0:2::1".parse().expect("v6"))
                 .is_ok()
         );

@@ -6,18 +6,18 @@ use tokio_tungstenite::tungstenite::Utf8Bytes;
 use tokio_tungstenite::tungstenite::protocol::CloseFrame;
 use tokio_tungstenite::tungstenite::protocol::frame::coding::CloseCode;
 
-use crate::gateway::WatchError;
-use crate::http::problem::Problem;
-use crate::push::Refusal;
+use crate::http::problem::ApiProblem;
+use crate::push::WatchRefusal;
+use chasqui_core::WatchError;
 
 /// A close code and its reason.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub(super) struct Farewell {
+pub(super) struct CloseReason {
     code: u16,
     reason: Utf8Bytes,
 }
 
-impl Farewell {
+impl CloseReason {
     /// There is nothing more to wait for.
     pub(super) fn settled() -> Self {
         Self::new(1000, "final")
@@ -47,8 +47,8 @@ impl Farewell {
 }
 
 /// Codes are 4000 and the HTTP status: 44xx never retry, 45xx retry.
-impl From<Problem> for Farewell {
-    fn from(problem: Problem) -> Self {
+impl From<ApiProblem> for CloseReason {
+    fn from(problem: ApiProblem) -> Self {
         let code = match problem.status.as_u16() {
             status @ (401 | 403 | 404 | 429) => 4000 + status,
             // Whatever else failed may pass, and a browser must not give up because of it.
@@ -65,14 +65,14 @@ impl From<Problem> for Farewell {
 /// How long somebody waits who met an instance that is going away: others are there.
 const BRIEFLY_MS: std::ops::Range<u32> = 250..2750;
 
-impl From<WatchError> for Farewell {
+impl From<WatchError> for CloseReason {
     fn from(error: WatchError) -> Self {
         match error {
             // Many may come while this instance stops: they must not all reach the next one at the same moment.
-            WatchError::Refused(Refusal::GoingAway) => {
+            WatchError::Refused(WatchRefusal::GoingAway) => {
                 Self::going_away(rand::random_range(BRIEFLY_MS))
             }
-            error => Problem::from(error).into(),
+            error => ApiProblem::from(error).into(),
         }
     }
 }
@@ -80,7 +80,7 @@ impl From<WatchError> for Farewell {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::http::admission::LimitReached;
+    use crate::http::connection_limiter::LimitReached;
     use axum::http::StatusCode;
 
     #[test]
@@ -94,18 +94,18 @@ mod tests {
             (502, 4503),
             (503, 4503),
         ] {
-            let problem = Problem::new(
+            let problem = ApiProblem::new(
                 StatusCode::from_u16(status).expect("status"),
                 "code",
                 "detail",
             );
-            assert_eq!(Farewell::from(problem).code, code);
+            assert_eq!(CloseReason::from(problem).code, code);
         }
         let waits: Vec<u32> = (0..200)
             .map(|_| {
-                let farewell = Farewell::from(WatchError::Refused(Refusal::GoingAway));
-                assert_eq!(farewell.code, 1012);
-                let wait = farewell.reason.strip_prefix("retry_after_ms=");
+                let close_reason = CloseReason::from(WatchError::Refused(WatchRefusal::GoingAway));
+                assert_eq!(close_reason.code, 1012);
+                let wait = close_reason.reason.strip_prefix("retry_after_ms=");
                 wait.and_then(|wait| wait.parse().ok()).expect("a wait")
             })
             .collect();
@@ -115,11 +115,11 @@ mod tests {
         );
         assert!(waits.iter().any(|wait| *wait < 1000) && waits.iter().any(|wait| *wait > 2000));
         assert_eq!(
-            Farewell::from(Problem::from(LimitReached::Address)),
-            Farewell::new(4429, "retry_after_ms=5000")
+            CloseReason::from(ApiProblem::from(LimitReached::Address)),
+            CloseReason::new(4429, "retry_after_ms=5000")
         );
         assert_eq!(
-            Farewell::from(Problem::from(LimitReached::Instance)).code,
+            CloseReason::from(ApiProblem::from(LimitReached::Instance)).code,
             4503
         );
     }
