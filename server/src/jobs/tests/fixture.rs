@@ -12,7 +12,7 @@ use crate::payment::{
     AccountName, Amount, Currency, MerchantUrls, Payment, PaymentId, PaymentState, PaymentTerms,
     Timestamp, Verdict, Version,
 };
-use crate::store::StoredNotification;
+use crate::store::{JobAttempt, JobResult, StoredNotification};
 
 /// Escapes, odd spaces and no order: bytes that no JSON writer would make again.
 pub(in crate::jobs) const BODY: &[u8] =
@@ -114,4 +114,12 @@ pub(in crate::jobs) fn limits() -> (WorkerLimits, DeliveryLimits) {
 pub(in crate::jobs) fn notified(id: &str, url: &str) -> (Payment, Option<StoredNotification>) {
     let kept = notification(&account(), clock::now());
     (confirmed(id, Some(url.to_owned())), Some(kept))
+}
+
+/// How long after the attempt the next one is due.
+pub(super) fn wait(settlement: JobResult, attempt: &JobAttempt) -> Duration {
+    match settlement {
+        JobResult::Retry { due_at } => due_at.since(attempt.at),
+        other => panic!("{other:?}: {}", attempt.result),
+    }
 }
