@@ -19,7 +19,7 @@ use tokio_util::sync::CancellationToken;
 
 use crate::account::Secret;
 use crate::config::{Config, Storage};
-use crate::gateway::{Gateway, Parts, Wake};
+use crate::gateway::{Gateway, JobWakeups, Parts};
 use crate::http::{self, Canary, Entrance, Readiness, Site};
 use crate::jobs::{CheckHandler, DeliveryHandler, JobHandler, JobWorker, WorkerLimits};
 use crate::push::{Hub, Intervals};
@@ -119,7 +119,7 @@ async fn run_on(
     let hub = Arc::new(Hub::new(limits.watchers_per_payment, intervals));
     let relay = opened.relay(Arc::clone(&hub) as Arc<dyn RelayListener>);
     let khipu = khipu::Client::new(&config.khipu, limits.khipu_answer_bytes)?;
-    let wake = Wake::default();
+    let wake = JobWakeups::default();
     let parts = Parts {
         store: Arc::clone(&store),
         relay,

@@ -6,7 +6,7 @@ use std::time::Duration;
 
 use tempfile::TempDir;
 
-use super::{Gateway, Parts, Wake};
+use super::{Gateway, JobWakeups, Parts};
 use crate::account::Account;
 use crate::clock;
 use crate::config::Config;
@@ -80,7 +80,7 @@ impl Stage {
             relay: Arc::new(relay),
             hub: Arc::clone(&hub),
             khipu: khipu.expect("a client"),
-            wake: Wake::default(),
+            wake: JobWakeups::default(),
         };
         Self {
             gateway: Arc::new(Gateway::new(&config, parts)),

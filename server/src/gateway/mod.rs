@@ -87,12 +87,12 @@ pub struct Gateway {
     visits: Visits,
     /// One for each account, made once.
     desks: HashMap<AccountName, Desk>,
-    wake: Wake,
+    wake: JobWakeups,
 }
 
 /// Notified when a job of a kind may be due at once, so that nobody has to poll for it.
 #[derive(Debug, Clone, Default)]
-pub struct Wake {
+pub struct JobWakeups {
     pub deliveries: Arc<Notify>,
     pub checks: Arc<Notify>,
 }
@@ -104,7 +104,7 @@ pub struct Parts {
     pub relay: Arc<dyn Relay>,
     pub hub: Arc<Hub>,
     pub khipu: khipu::Client,
-    pub wake: Wake,
+    pub wake: JobWakeups,
 }
 
 /// A payment was made: Khipu's answer, untouched.

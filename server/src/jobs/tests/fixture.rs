@@ -93,13 +93,13 @@ pub(in crate::jobs) fn sold(
         currency: Currency::parse("CLP").expect("currency"),
         transaction_id: Some("order 77".to_owned()),
     });
-    let kept = StoredNotification {
+    let stored = StoredNotification {
         body: Bytes::from_static(SOLD_BODY),
         signature: khipu::sign(&account().khipu_secrets[0], signed_at, SOLD_BODY),
         verdict,
         received_at: clock::now(),
     };
-    (payment, kept)
+    (payment, stored)
 }
 
 pub(in crate::jobs) fn limits() -> (WorkerLimits, DeliveryLimits) {
@@ -112,13 +112,13 @@ pub(in crate::jobs) fn limits() -> (WorkerLimits, DeliveryLimits) {
 
 /// A payment that Khipu has notified just now.
 pub(in crate::jobs) fn notified(id: &str, url: &str) -> (Payment, Option<StoredNotification>) {
-    let kept = notification(&account(), clock::now());
-    (confirmed(id, Some(url.to_owned())), Some(kept))
+    let stored = notification(&account(), clock::now());
+    (confirmed(id, Some(url.to_owned())), Some(stored))
 }
 
 /// How long after the attempt the next one is due.
-pub(super) fn wait(settlement: JobResult, attempt: &JobAttempt) -> Duration {
-    match settlement {
+pub(super) fn wait(result: JobResult, attempt: &JobAttempt) -> Duration {
+    match result {
         JobResult::Retry { due_at } => due_at.since(attempt.at),
         other => panic!("{other:?}: {}", attempt.result),
     }

@@ -5,7 +5,7 @@ mod ending;
 pub(super) mod fake_store;
 pub(super) mod fixture;
 pub(super) mod logs;
-pub(super) mod receiver;
+pub(super) mod merchant_server;
 mod running_worker;
 mod sharing;
 mod stopping;

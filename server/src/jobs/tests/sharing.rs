@@ -10,7 +10,7 @@ use tokio::time::timeout;
 use tokio_util::sync::CancellationToken;
 
 use super::fixture::{self, DEADLINE};
-use super::receiver::Receiver;
+use super::merchant_server::MerchantServer;
 use super::running_worker::RunningWorker;
 use crate::account::{Account, Accounts};
 use crate::clock;
@@ -22,13 +22,13 @@ use crate::store::{JobResult, Store};
 
 #[tokio::test]
 async fn a_slow_merchant_does_not_stop_other_deliveries() {
-    let receiver = Receiver::start().await;
+    let server = MerchantServer::start().await;
     let mut worker = RunningWorker::start(fixture::account(), fixture::limits());
     for slow in 0..20 {
         let id = format!("slow{slow}");
-        worker.schedule(0, fixture::notified(&id, &receiver.url("/hang")));
+        worker.schedule(0, fixture::notified(&id, &server.url("/hang")));
     }
-    worker.schedule(0, fixture::notified("quick", &receiver.url("/answer/200")));
+    worker.schedule(0, fixture::notified("quick", &server.url("/answer/200")));
     assert_eq!(worker.finished().await.0, JobResult::Done);
     worker.stop().await;
 }
@@ -36,7 +36,7 @@ async fn a_slow_merchant_does_not_stop_other_deliveries() {
 /// The share is full, so the third is put back, untried and uncounted, until one of the others has ended.
 #[tokio::test]
 async fn an_account_has_no_more_than_its_share_in_flight() {
-    let mut receiver = Receiver::start().await;
+    let mut server = MerchantServer::start().await;
     let (worker_limits, limits) = fixture::limits();
     let limits = DeliveryLimits {
         in_flight_per_account: 2,
@@ -45,13 +45,13 @@ async fn an_account_has_no_more_than_its_share_in_flight() {
     };
     let mut worker = RunningWorker::start(fixture::account(), (worker_limits, limits));
     for id in ["p1", "p2", "p3"] {
-        worker.schedule(0, fixture::notified(id, &receiver.url("/hang")));
+        worker.schedule(0, fixture::notified(id, &server.url("/hang")));
     }
     let mut ended = Vec::new();
     for _ in 0..3 {
-        receiver.next().await;
-        let (leased, _, attempt) = worker.end().await;
-        assert_eq!(leased.attempts, 0);
+        server.next().await;
+        let (job, _, attempt) = worker.end().await;
+        assert_eq!(job.attempts, 0);
         assert_eq!(attempt.result, "no answer within 1 s");
         ended.push((attempt.at, attempt.at.plus(attempt.duration)));
     }
@@ -67,7 +67,7 @@ async fn an_account_has_no_more_than_its_share_in_flight() {
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn an_account_that_hangs_with_thousands_due_does_not_keep_another_waiting() {
     const HANGING: usize = 2000;
-    let (hangs, mut answers) = (Receiver::start().await, Receiver::start().await);
+    let (hangs, mut answers) = (MerchantServer::start().await, MerchantServer::start().await);
     let directory = tempfile::tempdir().expect("directory");
     let location = Location::File(directory.path().join("chasqui.db"));
     let store = SqliteStore::open(&location, &Default::default()).expect("store");
@@ -123,7 +123,7 @@ async fn an_account_that_hangs_with_thousands_due_does_not_keep_another_waiting(
 
 #[tokio::test]
 async fn a_full_instance_claims_again_as_soon_as_one_attempt_ends() {
-    let receiver = Receiver::start().await;
+    let server = MerchantServer::start().await;
     let (worker_limits, limits) = fixture::limits();
     let worker_limits = WorkerLimits {
         in_flight: 1,
@@ -131,7 +131,7 @@ async fn a_full_instance_claims_again_as_soon_as_one_attempt_ends() {
     };
     let mut worker = RunningWorker::start(fixture::account(), (worker_limits, limits));
     for id in ["p1", "p2", "p3", "p4"] {
-        let url = receiver.url("/answer/200");
+        let url = server.url("/answer/200");
         worker.schedule(0, fixture::notified(id, &url));
     }
     for _ in 0..4 {

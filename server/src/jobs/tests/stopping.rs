@@ -8,7 +8,7 @@ use tokio::time::timeout;
 
 use super::fake_store::FakeStore;
 use super::fixture::{self, DEADLINE};
-use super::receiver::Receiver;
+use super::merchant_server::MerchantServer;
 use super::running_worker::RunningWorker;
 use crate::account::Accounts;
 use crate::clock;
@@ -19,7 +19,7 @@ use crate::store::JobResult;
 
 #[tokio::test]
 async fn a_shutdown_lets_attempts_end_that_are_about_to() {
-    let mut receiver = Receiver::start().await;
+    let mut server = MerchantServer::start().await;
     let (worker_limits, limits) = fixture::limits();
     let worker_limits = WorkerLimits {
         drain: DEADLINE,
@@ -30,8 +30,8 @@ async fn a_shutdown_lets_attempts_end_that_are_about_to() {
         ..limits
     };
     let mut worker = RunningWorker::start(fixture::account(), (worker_limits, limits));
-    worker.schedule(0, fixture::notified("p1", &receiver.url("/hang")));
-    receiver.next().await;
+    worker.schedule(0, fixture::notified("p1", &server.url("/hang")));
+    server.next().await;
     worker.stop.cancel();
     timeout(DEADLINE, &mut worker.task)
         .await
@@ -43,23 +43,23 @@ async fn a_shutdown_lets_attempts_end_that_are_about_to() {
 
 #[tokio::test]
 async fn a_shutdown_puts_back_what_takes_too_long() {
-    let mut receiver = Receiver::start().await;
+    let mut server = MerchantServer::start().await;
     let mut worker = RunningWorker::start(fixture::account(), fixture::limits());
-    worker.schedule(4, fixture::notified("p1", &receiver.url("/hang")));
-    receiver.next().await;
+    worker.schedule(4, fixture::notified("p1", &server.url("/hang")));
+    server.next().await;
     worker.stop.cancel();
     timeout(DEADLINE, &mut worker.task)
         .await
         .expect("in time")
         .expect("ok");
-    let (_, settlement, attempt) = worker.end().await;
-    assert!(matches!(settlement, JobResult::PutBack { due_at } if due_at <= clock::now()));
+    let (_, result, attempt) = worker.end().await;
+    assert!(matches!(result, JobResult::PutBack { due_at } if due_at <= clock::now()));
     assert!(attempt.result.starts_with("interrupted"), "{attempt:?}");
 }
 
 #[tokio::test]
 async fn stopping_uses_up_no_attempt() {
-    let mut receiver = Receiver::start().await;
+    let mut server = MerchantServer::start().await;
     let (worker_limits, limits) = fixture::limits();
     let worker_limits = WorkerLimits {
         drain: Duration::ZERO,
@@ -67,26 +67,26 @@ async fn stopping_uses_up_no_attempt() {
     };
     let limits = (worker_limits, limits);
     let mut worker = RunningWorker::start(fixture::account(), limits.clone());
-    worker.schedule(0, fixture::notified("p1", &receiver.url("/hang")));
+    worker.schedule(0, fixture::notified("p1", &server.url("/hang")));
     for _ in 0..3 {
-        receiver.next().await;
+        server.next().await;
         worker = worker
             .started_again(fixture::account(), limits.clone())
             .await;
-        let (leased, _, attempt) = worker.end().await;
+        let (job, _, attempt) = worker.end().await;
         assert!(attempt.result.starts_with("interrupted"), "{attempt:?}");
-        assert_eq!(leased.attempts, 0);
+        assert_eq!(job.attempts, 0);
     }
-    receiver.next().await;
+    server.next().await;
     worker.stop().await;
 }
 
 #[tokio::test]
 async fn a_store_that_was_away_is_asked_again() {
-    let receiver = Receiver::start().await;
+    let server = MerchantServer::start().await;
     let mut worker = RunningWorker::start(fixture::account(), fixture::limits());
     worker.store.lease_failures.store(3, Ordering::SeqCst);
-    let url = receiver.url("/answer/200");
+    let url = server.url("/answer/200");
     worker.schedule(0, fixture::notified("p1", &url));
     assert_eq!(worker.finished().await.0, JobResult::Done);
     worker.stop().await;
@@ -94,10 +94,10 @@ async fn a_store_that_was_away_is_asked_again() {
 
 #[tokio::test]
 async fn an_attempt_that_panics_does_not_stop_the_dispatcher() {
-    let receiver = Receiver::start().await;
+    let server = MerchantServer::start().await;
     let broken: BuildNotification = Arc::new(|_, _| panic!("a bug, on purpose"));
     let mut worker = RunningWorker::start_with(fixture::account(), fixture::limits(), broken);
-    let url = receiver.url("/answer/200");
+    let url = server.url("/answer/200");
     worker.schedule(0, (fixture::confirmed("p1", Some(url.clone())), None));
     worker.schedule(0, fixture::notified("p2", &url));
     assert_eq!(worker.finished().await.0, JobResult::Done);
