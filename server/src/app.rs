@@ -99,7 +99,7 @@ async fn run_on(
     pin!(shutdown);
 
     let stop = CancellationToken::new();
-    // Also where this future is dropped.
+    // Cancels it also when this future is dropped.
     let stop_serving = stop.clone().drop_guard();
     let stopped = || stop.clone().cancelled_owned();
     let mut doors = Doors::open(&config, listeners, stopped);

@@ -1,4 +1,4 @@
-//! One attempt against a server that really listens.
+//! One attempt, against a real server.
 
 use std::process::Command;
 use std::sync::atomic::Ordering;
@@ -22,13 +22,13 @@ fn merchant(account: Account, attempt_timeout: Duration) -> MerchantClient {
 /// One attempt at `now` with Khipu's own notification, signed at that moment.
 async fn post_at(merchant: &MerchantClient, url: &str, now: Timestamp) -> AttemptOutcome {
     let stored = fixture::notification(&merchant.account, now);
-    let letter = WebhookRequest::new(
+    let request = WebhookRequest::new(
         &fixture::payment_id(),
         WebhookRequestBody::Notification(stored),
         &merchant.account,
         now,
     );
-    merchant.post(url, letter.expect("letter"), now).await
+    merchant.post(url, request.expect("letter"), now).await
 }
 
 async fn post(url: &str) -> AttemptOutcome {
@@ -36,7 +36,7 @@ async fn post(url: &str) -> AttemptOutcome {
     post_at(&merchant, url, clock::now()).await
 }
 
-/// Refuses whatever is not public, as unless configured otherwise.
+/// Refuses private addresses, as is the default.
 async fn post_from_outside(url: &str) -> AttemptOutcome {
     let mut account = fixture::account();
     account.allow_private_destinations.clear();
@@ -171,7 +171,7 @@ async fn a_huge_answer_is_not_read_and_still_counts() {
     let outcome = post(&server.url("/huge")).await;
     assert_eq!(outcome, AttemptOutcome::Delivered { status: 200 });
     assert!(began.elapsed() < fixture::DEADLINE);
-    // What fits into the sockets' buffers was made, no more.
+    // No more than fits into the sockets' buffers.
     let answered = server.bytes_answered.load(Ordering::Relaxed);
     assert!(answered < 32 << 20, "{answered}");
 }
@@ -216,7 +216,7 @@ async fn the_allow_list_opens_names_and_every_spelling() {
     }
 }
 
-/// Runs one test of this file again in a process with another environment, which is the only way to have one.
+/// Runs one test of this file in a process with another environment.
 fn passes_with(test: &str, environment: &[(&str, &str)]) {
     let output = Command::new(std::env::current_exe().expect("this test"))
         .args([
@@ -227,17 +227,17 @@ fn passes_with(test: &str, environment: &[(&str, &str)]) {
         .envs(environment.iter().copied())
         .output()
         .expect("run");
-    let said = String::from_utf8_lossy(&output.stdout);
+    let stdout = String::from_utf8_lossy(&output.stdout);
     assert!(
-        output.status.success() && said.contains("1 passed"),
-        "{said}{}",
+        output.status.success() && stdout.contains("1 passed"),
+        "{stdout}{}",
         String::from_utf8_lossy(&output.stderr)
     );
 }
 
 #[test]
 fn proxy_variables_are_ignored() {
-    // Nothing listens on port 1: whoever believes these delivers nothing.
+    // Nothing listens on port 1: a client that used it could not deliver.
     let nowhere = "http://127.0.0.1:1";
     passes_with(
         "khipus_bytes_and_signature_arrive_byte_for_byte",

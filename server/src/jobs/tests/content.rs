@@ -33,7 +33,7 @@ async fn without_a_notification_the_body_is_built_from_khipus_answer_and_signed(
 
 /// It was too old, or came before the payment was known here: Khipu's answer confirmed the payment, its own bytes tell so.
 #[tokio::test]
-async fn khipus_bytes_arrive_even_if_they_were_not_believed_by_themselves() {
+async fn khipus_bytes_are_sent_when_their_terms_agree_with_the_payment() {
     let mut server = MerchantServer::start().await;
     let mut worker = RunningWorker::start(fixture::account(), fixture::limits());
     let hour = Duration::from_secs(3600);
@@ -62,7 +62,7 @@ async fn khipus_bytes_arrive_even_if_they_were_not_believed_by_themselves() {
 }
 
 #[tokio::test]
-async fn unbelieved_bytes_that_cannot_be_compared_or_disagree_are_not_sent() {
+async fn bytes_that_cannot_be_compared_or_disagree_are_not_sent() {
     type Change = fn(&mut Payment, &mut StoredNotification);
     let mut server = MerchantServer::start().await;
     let mut worker = RunningWorker::start(fixture::account(), fixture::limits());
@@ -88,7 +88,7 @@ async fn unbelieved_bytes_that_cannot_be_compared_or_disagree_are_not_sent() {
 }
 
 #[tokio::test]
-async fn khipus_silence_about_the_content_is_tried_again() {
+async fn missing_content_is_tried_again() {
     let server = MerchantServer::start().await;
     let silent: BuildNotification =
         Arc::new(|_, _| Box::pin(async { Err("khipu is away".to_owned()) }));
@@ -104,7 +104,7 @@ async fn khipus_silence_about_the_content_is_tried_again() {
 
 /// Two failures of Khipu's in a row put a merchant off by five minutes who had no part in it.
 #[tokio::test]
-async fn khipus_silence_about_the_content_uses_up_no_attempt() {
+async fn missing_content_uses_up_no_attempt() {
     let mut server = MerchantServer::start().await;
     let asked = Arc::new(AtomicUsize::new(0));
     let away_at_first: BuildNotification = {

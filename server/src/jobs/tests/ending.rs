@@ -89,7 +89,7 @@ async fn the_accounts_notify_url_serves_payments_without_their_own() {
 }
 
 #[tokio::test]
-async fn what_nobody_asked_for_or_was_reversed_is_done_with_unsent_and_no_dead_letter() {
+async fn without_an_address_or_reversed_a_delivery_is_done_unsent_and_no_dead_letter() {
     let logs = Logs::default();
     let _guard = logs.capture(tracing::Level::WARN);
     let recorder = metrics_exporter_prometheus::PrometheusBuilder::new().build_recorder();
@@ -118,7 +118,7 @@ async fn what_nobody_asked_for_or_was_reversed_is_done_with_unsent_and_no_dead_l
 }
 
 #[tokio::test]
-async fn a_payment_that_is_not_confirmed_is_never_told_of() {
+async fn a_payment_that_is_not_confirmed_is_never_delivered() {
     let server = MerchantServer::start().await;
     let mut worker = RunningWorker::start(fixture::account(), fixture::limits());
     let (mut payment, stored) = fixture::notified("p1", &server.url("/answer/200"));

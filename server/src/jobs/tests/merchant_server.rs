@@ -1,4 +1,4 @@
-//! A merchant's server for the outbox's tests: it really listens, and says what it got.
+//! A merchant's HTTP server that reports the requests it receives.
 
 use std::convert::Infallible;
 use std::net::SocketAddr;
@@ -33,7 +33,7 @@ impl ReceivedRequest {
     }
 }
 
-/// A merchant's server: what it answers is in the path, what it got comes out of [`MerchantServer::next`].
+/// The path says how it answers; [`MerchantServer::next`] returns what it received.
 #[derive(Debug)]
 pub(in crate::jobs) struct MerchantServer {
     pub(in crate::jobs) address: SocketAddr,
@@ -82,7 +82,7 @@ impl MerchantServer {
             .expect("a request")
     }
 
-    /// How many requests came that nobody has looked at.
+    /// The requests that [`next`](Self::next) has not returned.
     pub(in crate::jobs) fn waiting(&self) -> usize {
         self.received.len()
     }
@@ -127,7 +127,7 @@ async fn hang(State(inbox): State<Inbox>, request: Request) -> Response {
     std::future::pending().await
 }
 
-/// 200 and then more than anybody should read.
+/// 200 and a body without an end.
 async fn huge(State(inbox): State<Inbox>, request: Request) -> Response {
     const CHUNK: &[u8] = &[b'x'; 64 * 1024];
     let counter = Arc::clone(&inbox.bytes_answered);

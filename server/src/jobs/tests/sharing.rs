@@ -1,4 +1,4 @@
-//! How deliveries share an instance and an account's share of it.
+//! How deliveries share an instance, and the share that each account has.
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -122,7 +122,7 @@ async fn an_account_that_hangs_with_thousands_due_does_not_keep_another_waiting(
 }
 
 #[tokio::test]
-async fn a_full_instance_claims_again_as_soon_as_one_attempt_ends() {
+async fn a_full_instance_leases_again_as_soon_as_one_attempt_ends() {
     let server = MerchantServer::start().await;
     let (worker_limits, limits) = fixture::limits();
     let worker_limits = WorkerLimits {

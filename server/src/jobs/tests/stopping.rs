@@ -18,7 +18,7 @@ use crate::jobs::{
 use crate::store::JobResult;
 
 #[tokio::test]
-async fn a_shutdown_lets_attempts_end_that_are_about_to() {
+async fn a_shutdown_waits_for_attempts_that_are_about_to_end() {
     let mut server = MerchantServer::start().await;
     let (worker_limits, limits) = fixture::limits();
     let worker_limits = WorkerLimits {
@@ -82,7 +82,7 @@ async fn stopping_uses_up_no_attempt() {
 }
 
 #[tokio::test]
-async fn a_store_that_was_away_is_asked_again() {
+async fn a_store_that_was_away_is_tried_again() {
     let server = MerchantServer::start().await;
     let mut worker = RunningWorker::start(fixture::account(), fixture::limits());
     worker.store.lease_failures.store(3, Ordering::SeqCst);
@@ -93,7 +93,7 @@ async fn a_store_that_was_away_is_asked_again() {
 }
 
 #[tokio::test]
-async fn an_attempt_that_panics_does_not_stop_the_dispatcher() {
+async fn an_attempt_that_panics_does_not_stop_the_worker() {
     let server = MerchantServer::start().await;
     let broken: BuildNotification = Arc::new(|_, _| panic!("a bug, on purpose"));
     let mut worker = RunningWorker::start_with(fixture::account(), fixture::limits(), broken);
