@@ -25,7 +25,7 @@ use crate::push::{Hub, Intervals};
 use crate::relay::RelayListener;
 use crate::store::{Store, StoreError};
 use crate::{clock, khipu, telemetry};
-use chasqui_core::{Dependencies, Payments, Settings, Wake};
+use chasqui_core::{Dependencies, JobWakeups, Payments, Settings};
 pub use check::check;
 pub use signing_keys::status_tokens;
 use storage::Opened;
@@ -123,7 +123,7 @@ async fn run_on(
         config.khipu.timeout,
         limits.khipu_answer_bytes,
     )?;
-    let wake = Wake::default();
+    let wake = JobWakeups::default();
     let parts = Dependencies {
         store: Arc::clone(&store),
         relay,

@@ -35,7 +35,7 @@ pub use health::{Health, HealthError};
 pub use idempotency::{IdempotencyError, IdempotentResult};
 pub use in_flight::RefreshResult;
 pub use notifications::{AcceptedNotification, NotificationError};
-pub use payments::{CreatedPayment, Dependencies, Payments, Settings, Wake};
+pub use payments::{CreatedPayment, Dependencies, JobWakeups, Payments, Settings};
 pub use poller::PollOutcome;
 pub use watch::{WatchError, WatchHandle};
 

@@ -50,12 +50,12 @@ pub struct Payments {
     pub(crate) visits: VisitLimiter,
     /// One for each account, made once.
     pub(crate) schedules: HashMap<AccountName, PollSchedule>,
-    pub(crate) wake: Wake,
+    pub(crate) wake: JobWakeups,
 }
 
 /// Notified when a job of a kind may be due at once, so that nobody has to poll for it.
 #[derive(Debug, Clone, Default)]
-pub struct Wake {
+pub struct JobWakeups {
     pub deliveries: Arc<Notify>,
     pub checks: Arc<Notify>,
 }
@@ -83,7 +83,7 @@ pub struct Dependencies {
     pub relay: Arc<dyn Relay>,
     pub hub: Arc<Hub>,
     pub khipu: KhipuClient,
-    pub wake: Wake,
+    pub wake: JobWakeups,
 }
 
 /// A payment was made: Khipu's answer, untouched.

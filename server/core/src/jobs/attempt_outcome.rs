@@ -32,16 +32,16 @@ pub(super) enum AttemptOutcome {
     DestinationRefused(DestinationError),
     /// Something that sending needs is missing, and may be there next time.
     NotSent(String),
-    /// It can never be sent.
+    /// The payment can never be delivered.
     Unsendable(String),
-    /// Khipu did not answer what to send of a payment that was confirmed then. The merchant has no part in it.
+    /// Khipu did not answer what to send. The merchant has not failed.
     NoContent {
         confirmed_at: Timestamp,
         cause: String,
     },
-    /// There is no address, or nothing to report any more. No dead letter: to redeliver would not help.
+    /// There is no address, or the payment was reversed. No dead letter: redelivering would not help.
     Unneeded(&'static str),
-    /// Cut off because this instance stops. The merchant may have it already.
+    /// This instance stops. The merchant may have received the request.
     Interrupted,
 }
 

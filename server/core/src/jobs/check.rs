@@ -25,10 +25,10 @@ const AT_ONCE: usize = 32;
 /// A check's wait for a slot (a minute), Khipu's answer (`khipu.timeout`, 30 s at most) and its effect on the store.
 const ASK_TIMEOUT: Duration = Duration::from_secs(100);
 
-/// Khipu's answers may lag behind its notifications: "unknown" is believed when it was said so many times.
+/// Khipu's answers may lag behind its notifications: "unknown" counts only when it was answered this many times.
 const TIMES_NOT_FOUND: u32 = 4;
 
-/// How soon a check comes back whose payment was asked about just now.
+/// How soon a check is due again whose payment was asked about just now.
 const ASKED_JUST_NOW: Duration = Duration::from_secs(1);
 
 /// Between two attempts of a check whose payment cannot be read.
@@ -185,17 +185,17 @@ fn undecided(job: &mut LeasedJob, payment: &Payment, answer: String, answered: b
         metrics::counter!("chasqui_checks_given_up_total").increment(1);
         tracing::warn!(
             payment_id = %job.payment_id,
-            "the payment is still not decided long after its expiry; khipu is asked again only when it is visited or notified of"
+            "checks of the payment end, undecided long after its expiry; khipu is asked again only when it is visited or notified of"
         );
         JobResult::Dead
     };
     (result, Some(answer))
 }
 
-/// Of a payment that was not made here, "unknown" is believed when Khipu has said so a few times.
+/// "Unknown" ends the checks of a payment that was not made here once Khipu has answered it a few times.
 fn not_found(job: &mut LeasedJob, payment: &Payment, answer: String) -> CheckEnd {
     if payment.terms.is_none() && job.attempts + 1 >= TIMES_NOT_FOUND {
-        tracing::warn!(payment_id = %job.payment_id, "khipu does not know a payment of which it seemed to notify");
+        tracing::warn!(payment_id = %job.payment_id, "khipu does not know a payment that it seemed to notify of");
         return (JobResult::Done, Some("khipu knows no such payment".into()));
     }
     undecided(job, payment, answer, true)

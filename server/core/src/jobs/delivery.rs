@@ -26,8 +26,8 @@ use crate::store::{
     JobAttempt, JobResult, LeasedJob, PaymentReader, StoreError, StoredNotification,
 };
 
-/// Asks Khipu about a confirmed payment and answers with the body of a notification 3.0; an error is a short text for
-/// people, without payer data. Used when a confirmation was found by asking and no notification came that agrees with it.
+/// Asks Khipu about a confirmed payment and returns the body of a notification 3.0. An error is a short text for people,
+/// without payer data. Used when Khipu's answer confirmed the payment and no notification agrees with it.
 pub type BuildNotification =
     Arc<dyn Fn(PaymentId, Arc<Account>) -> BoxFuture<'static, Result<Bytes, String>> + Send + Sync>;
 
@@ -38,7 +38,7 @@ pub struct DeliveryLimits {
     pub in_flight_per_account: usize,
     /// One attempt, from resolving the name to the end of the answer.
     pub attempt_timeout: Duration,
-    /// One question to Khipu for what to send.
+    /// One call of [`BuildNotification`].
     pub build_timeout: Duration,
 }
 
@@ -54,7 +54,7 @@ impl Default for DeliveryLimits {
 
 #[derive(Debug, thiserror::Error)]
 pub enum DeliverySetupError {
-    #[error("the http client for deliveries cannot be made: {0}")]
+    #[error("cannot set up the http client for deliveries: {0}")]
     Client(#[from] reqwest::Error),
     #[error("deliveries in flight per account must be at least 1")]
     NothingInFlight,
@@ -178,7 +178,7 @@ impl JobHandler for DeliveryHandler {
         };
         let Ok(_share) = merchant.share.try_acquire() else {
             let due_at = merchant.put_back_until();
-            tracing::debug!(payment_id = %job.payment_id, account, %due_at, "put back: its account has its share in flight");
+            tracing::debug!(payment_id = %job.payment_id, account, %due_at, "a delivery was put back: its account has its share in flight");
             metrics::counter!("chasqui_deliveries_put_back_total", "account" => account.to_owned())
                 .increment(1);
             return Ok(JobEnd::untried(due_at));
@@ -226,7 +226,7 @@ impl<'p> Attempt<'p> {
             duration,
             result: outcome.to_string(),
         };
-        // Khipu's silence can last for days, and no merchant has heard of it: it is left out of the timeline.
+        // Missing content can last for days and does not concern the merchant: it is left out of the timeline.
         let is_left_out = matches!(
             (outcome, result),
             (AttemptOutcome::NoContent { .. }, JobResult::PutBack { .. })
@@ -296,8 +296,8 @@ impl Debug for DeliveryHandler {
     }
 }
 
-/// Whether the notification may be sent. One that was not believed by itself left it to Khipu's answer whether the payment
-/// is paid; whether it is about the same money was not compared, or could not be.
+/// Whether the notification may be sent. Where its verdict left the confirmation to Khipu's answer, its terms were not
+/// compared with the payment's, or could not be.
 fn agrees(stored: &StoredNotification, payment: &Payment, account: &Account) -> bool {
     if stored.verdict == Verdict::Agrees {
         return true;

@@ -1,8 +1,8 @@
 //! Where a delivery may go. A notify_url comes from outside, and this process can reach what the outside cannot.
 //!
-//! Two doors, because an HTTP client resolves names but not addresses: [`DestinationPolicy::check`] looks at the URL and at a
-//! host that is an address, in every spelling; as the client's resolver, [`DestinationPolicy`] looks at each address a name leads
-//! to, at the moment of connecting, so that a name cannot change its mind between check and use. Never connects itself.
+//! Two checks, because an HTTP client resolves names but not addresses: [`DestinationPolicy::check`] checks the URL, and a
+//! host that is an address in any spelling; as the client's resolver, [`DestinationPolicy`] checks the addresses of a name at
+//! the moment of connecting, so that the name cannot resolve differently between check and use. Never connects itself.
 
 use std::net::{IpAddr, SocketAddr};
 use std::sync::Arc;
@@ -15,8 +15,7 @@ use super::ip_ranges;
 use crate::account::Account;
 use crate::payment::AccountName;
 
-/// What one account's deliveries may connect to: every public address, and the private networks that its configuration
-/// lists.
+/// What one account's deliveries may connect to: public addresses, and the private networks that its configuration lists.
 #[derive(Debug, Clone)]
 pub struct DestinationPolicy {
     account: AccountName,
@@ -58,7 +57,7 @@ impl DestinationPolicy {
         }
     }
 
-    /// Everything that can be told before a name is resolved.
+    /// Checks what can be checked before a name is resolved.
     pub fn check(&self, notify_url: &str) -> Result<Url, DestinationError> {
         let url = Url::parse(notify_url).map_err(DestinationError::NotAUrl)?;
         if !matches!(url.scheme(), "http" | "https") {
@@ -68,7 +67,7 @@ impl DestinationPolicy {
             return Err(DestinationError::UserInfo);
         }
         match url.host() {
-            // The parser has reduced 0x7f.1, 2130706433 and their like to the address that they mean.
+            // The parser has replaced 0x7f.1, 2130706433 and the like by their address.
             Some(Host::Ipv4(ip)) => self.permit(ip.into())?,
             Some(Host::Ipv6(ip)) => self.permit(ip.into())?,
             Some(Host::Domain(_)) | None => {}
@@ -91,7 +90,7 @@ impl DestinationPolicy {
         })
     }
 
-    /// Those of a name's addresses that may be connected to; an error if that leaves none.
+    /// The addresses of a name that may be connected to; an error if there are none.
     fn permitted(
         &self,
         name: &str,
@@ -118,12 +117,12 @@ impl DestinationPolicy {
 
 impl Resolve for DestinationPolicy {
     fn resolve(&self, name: Name) -> Resolving {
-        let destinations = self.clone();
+        let policy = self.clone();
         Box::pin(async move {
             let name = name.as_str();
-            // The client puts in the URL's own port.
+            // The client sets the URL's own port.
             let addresses = tokio::net::lookup_host((name, 0)).await?;
-            let permitted = destinations.permitted(name, addresses)?;
+            let permitted = policy.permitted(name, addresses)?;
             Ok(Box::new(permitted.into_iter()) as Addrs)
         })
     }
@@ -133,7 +132,7 @@ impl Resolve for DestinationPolicy {
 mod tests {
     use super::*;
 
-    fn destinations(allowed: &[&str]) -> DestinationPolicy {
+    fn policy(allowed: &[&str]) -> DestinationPolicy {
         DestinationPolicy {
             account: AccountName::parse("shop").expect("name"),
             allowed: allowed
@@ -178,7 +177,7 @@ mod tests {
             "172.16.0.1",
             "100.64.0.1",
         ] {
-            let refused = destinations(&[])
+            let refused = policy(&[])
                 .check(&format!("http://{host}:8080/khipu"))
                 .expect_err(host);
             assert!(
@@ -189,8 +188,8 @@ mod tests {
     }
 
     #[test]
-    fn the_refusal_says_how_to_allow_it() {
-        let refused = destinations(&[])
+    fn the_error_names_the_setting_that_allows_it() {
+        let refused = policy(&[])
             .check("http://127.0.0.1:9000/khipu")
             .expect_err("loopback");
         assert_eq!(
@@ -202,7 +201,7 @@ mod tests {
 
     #[test]
     fn only_web_urls_without_credentials_pass() {
-        let check = |url| destinations(&["127.0.0.0/8"]).check(url);
+        let check = |url| policy(&["127.0.0.0/8"]).check(url);
         for url in [
             "ftp://shop.example/",
             "file:///etc/passwd",
@@ -227,8 +226,8 @@ mod tests {
     }
 
     #[test]
-    fn a_listed_network_is_open_and_no_other() {
-        let listed = destinations(&["127.0.0.0/8", "fd00::/8"]);
+    fn only_a_listed_network_is_allowed() {
+        let listed = policy(&["127.0.0.0/8", "fd00::/8"]);
         assert!(listed.check("http://127.0.0.1/").is_ok());
         assert!(listed.check("http://[::ffff:127.0.0.1]/").is_ok());
         assert!(listed.check("http://[fd00::1]/").is_ok());
@@ -241,7 +240,7 @@ mod tests {
         let address = |text: &str| text.parse::<SocketAddr>().expect("address");
         let (public, private) = (address("1.1.1.1:0"), address("10.0.0.5:0"));
         let permitted = |addresses: &[SocketAddr]| {
-            destinations(&[]).permitted("shop.example", addresses.iter().copied())
+            policy(&[]).permitted("shop.example", addresses.iter().copied())
         };
         assert_eq!(permitted(&[private, public]), Ok(vec![public]));
         assert_eq!(
@@ -257,7 +256,7 @@ mod tests {
     #[tokio::test]
     async fn localhost_is_refused_once_it_is_resolved() {
         let name = "localhost".parse::<Name>().expect("name");
-        let Err(refused) = destinations(&[]).resolve(name).await else {
+        let Err(refused) = policy(&[]).resolve(name).await else {
             panic!("must be refused");
         };
         assert!(refused.downcast_ref::<DestinationError>().is_some());

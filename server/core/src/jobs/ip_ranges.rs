@@ -1,5 +1,5 @@
-//! Which addresses are not the public internet, as data. No I/O, no policy: who may connect to them all the same is for
-//! [`destination_policy`](super::destination_policy) to say.
+//! The address ranges that are not public, as data. [`destination_policy`](super::destination_policy) decides which of them
+//! may be connected to.
 
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
 
@@ -19,7 +19,7 @@ fn not_public_v4(ip: Ipv4Addr) -> Option<&'static str> {
         .map(|(_, name)| *name)
 }
 
-/// Of IPv6 only 2000::/3 is given out at all, so whatever else exists, or will, is refused without being listed.
+/// IPv6 addresses outside 2000::/3 are not allocated, so all of them are refused, listed or not.
 fn not_public_v6(ip: Ipv6Addr) -> Option<&'static str> {
     let named = V6
         .iter()
@@ -36,7 +36,7 @@ const V4: &[(Ipv4Net, &str)] = &[
     (v4([127, 0, 0, 0], 8), "loopback"),
     (v4([169, 254, 169, 254], 32), "cloud metadata"),
     (v4([169, 254, 0, 0], 16), "link-local"),
-    // Public by its number, answered by every Azure host's own hypervisor.
+    // A public number that the hypervisor of each Azure host answers.
     (v4([168, 63, 129, 16], 32), "cloud metadata"),
     (v4([172, 16, 0, 0], 12), "private network"),
     (v4([192, 0, 0, 0], 24), "protocol assignments"),
@@ -96,7 +96,7 @@ mod tests {
     }
 
     #[test]
-    fn every_kind_of_private_address_is_known_by_name() {
+    fn every_private_range_has_a_name() {
         for (ip, expected) in [
             ("0.0.0.0", "this network"),
             ("10.255.255.255", "private network"),
@@ -163,7 +163,7 @@ mod tests {
     }
 
     proptest! {
-        /// No IPv6 spelling of a private IPv4 address gets through.
+        /// No IPv6 form of a private IPv4 address is public.
         #[test]
         fn an_embedded_ipv4_address_is_never_public(ip in any::<u32>()) {
             let [a, b, c, d] = ip.to_be_bytes();

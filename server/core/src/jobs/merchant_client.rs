@@ -1,4 +1,4 @@
-//! One account's way out: the HTTP client that posts its deliveries, and what an answer means.
+//! The HTTP client that posts one account's deliveries, and what the answers mean.
 //!
 //! The client goes straight to the address it checked: no proxy, no redirect, no cookie. Of an answer only the status and
 //! `Retry-After` count. Nothing here logs, retries or touches the store; see [`delivery`](super::delivery) for that.
@@ -23,24 +23,24 @@ use crate::account::Account;
 use crate::clock;
 use crate::payment::Timestamp;
 
-/// So much of an answer is read, and for so long, to leave the connection fit for the next delivery (and not to hang up on
-/// a handler that is still writing). A merchant that says more loses the connection, not the delivery.
+/// How much of an answer is read, and for how long, so that the connection can be used again and a handler that is still
+/// writing is not cut off. A longer answer costs the connection, not the delivery.
 const ANSWER_READ_LIMIT: usize = 4 * 1024;
 const ANSWER_READ_TIME: Duration = Duration::from_secs(1);
 
-/// Servers close idle connections after five seconds and more. A delivery that goes out on one just then is lost, and
-/// waits for its next attempt.
+/// Servers close idle connections after five seconds or more. A delivery that is sent on one at that moment is lost until
+/// its next attempt.
 const IDLE_CONNECTION_TIME: Duration = Duration::from_secs(3);
 
-/// Longest text of a failure in a timeline, in characters.
-const RESULT_LIMIT: usize = 300;
+/// The longest description of a failure, in characters.
+const CAUSE_LIMIT: usize = 300;
 
 #[derive(Debug)]
 pub(super) struct MerchantClient {
     pub(super) account: Arc<Account>,
     /// This account's share of the attempts in flight.
     pub(super) share: Semaphore,
-    /// Its deliveries that found the share taken.
+    /// Of its deliveries that found the share taken.
     spacing: Mutex<PutBackSpacing>,
     destinations: DestinationPolicy,
     client: Client,
@@ -131,9 +131,9 @@ fn answered(response: &Response, now: Timestamp) -> AttemptOutcome {
 }
 
 const NO_AUTHORITIES: &str =
-    ": this machine has no CA certificates, install them or point SSL_CERT_FILE at them";
+    ": this machine has no CA certificates; install them or set SSL_CERT_FILE";
 
-/// The client, and whether it knows any certificate authority.
+/// The client, and whether it has any certificate authority.
 fn client(
     destinations: &DestinationPolicy,
     attempt_timeout: Duration,
@@ -144,12 +144,12 @@ fn client(
             .timeout(attempt_timeout)
             .pool_idle_timeout(IDLE_CONNECTION_TIME)
             .redirect(redirect::Policy::none())
-            // A proxy would connect in our place, to addresses that nobody checked.
+            // A proxy would connect to addresses that were not checked.
             .no_proxy()
             .dns_resolver(destinations.clone())
     };
-    // Where the system has no CA certificates the client cannot be built with them. A development machine without them
-    // still delivers over plain HTTP; an HTTPS attempt fails there and says why.
+    // Without CA certificates on the system the default client cannot be built. A development machine still delivers over
+    // plain HTTP; an HTTPS attempt fails with the reason.
     builder().build().map(|client| (client, true)).or_else(|_| {
         let client = builder().tls_certs_only([]).build()?;
         tracing::warn!("https deliveries will fail{NO_AUTHORITIES}");
@@ -167,7 +167,7 @@ async fn read_some(mut response: Response) {
             }
         }
     };
-    // Whether it was read in time or not, the status has been answered.
+    // The status was received, whether the rest is or not.
     let _ = timeout(ANSWER_READ_TIME, read).await;
 }
 
@@ -176,7 +176,7 @@ fn causes<'e>(error: &'e reqwest::Error) -> impl Iterator<Item = &'e (dyn Error 
     std::iter::successors(Some(outermost), |error| Error::source(*error))
 }
 
-/// The innermost error says what happened; the outer ones say where, and one of them names the URL.
+/// The innermost error is what happened. The outer ones say where, and one of them holds the URL.
 fn root_cause(error: &reqwest::Error) -> String {
     let refused = causes(error)
         .filter_map(|cause| cause.downcast_ref::<io::Error>())
@@ -188,7 +188,7 @@ fn root_cause(error: &reqwest::Error) -> String {
         Some(cause) => cause.to_string(),
         None => "the request failed".to_owned(),
     };
-    text.chars().take(RESULT_LIMIT).collect()
+    text.chars().take(CAUSE_LIMIT).collect()
 }
 
 #[cfg(test)]

@@ -1,11 +1,11 @@
 //! Timed work on payments: deliveries to merchants and checks at Khipu.
 //!
-//! A merchant's 2xx is the only end of a delivery but the dead letter, unless there is no address or the money went back
-//! before. Nothing here changes a payment, and nothing unverified or unsigned is sent.
+//! A delivery ends with a merchant's 2xx or as a dead letter, unless there is no address or the payment was reversed. Nothing
+//! here changes a payment, and nothing unverified or unsigned is sent.
 //!
 //! In reading order: [`worker`] leases jobs and runs them. [`delivery`] is one kind: [`webhook_request`] is what it sends,
 //! [`merchant_client`] posts it, [`destination_policy`] says where it may go, [`schedule`] when it is tried again,
-//! [`put_back_spacing`] when one comes back that found its account busy. [`check`] is the other kind.
+//! [`put_back_spacing`] when it comes back if its account is busy. [`check`] is the other kind.
 
 mod attempt_outcome;
 mod check;

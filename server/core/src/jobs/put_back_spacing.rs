@@ -10,10 +10,10 @@ use tokio::time::Instant;
 use crate::payment::Timestamp;
 
 /// Between two deliveries: what one account in difficulties may cost the store, and how fast its deliveries resume.
-pub(super) const SPACING: Duration = Duration::from_millis(5);
+const SPACING: Duration = Duration::from_millis(5);
 
 /// The shortest wait, so that a few deliveries do not go round and round.
-pub(super) const SHORTEST_WAIT: Duration = Duration::from_millis(250);
+const SHORTEST_WAIT: Duration = Duration::from_millis(250);
 
 /// Due times are rounded up to this: each lease is a write of its own.
 const ROUNDED_TO_MS: i64 = 100;

@@ -11,7 +11,7 @@ use crate::store::JobResult;
 const MINUTE: u64 = 60;
 const HOUR: u64 = 60 * MINUTE;
 
-/// The wait after the first failed attempt, after the second, and so on. Once they are used up the delivery is dead.
+/// The waits after the first failed attempt, the second and so on. After the last the delivery is dead.
 pub(super) const WAITS: [Duration; 9] = [
     Duration::from_secs(5),
     Duration::from_secs(5 * MINUTE),
@@ -24,24 +24,24 @@ pub(super) const WAITS: [Duration; 9] = [
     Duration::from_secs(24 * HOUR),
 ];
 
-/// Each wait is up to this much shorter or longer, so that what failed together does not come back together.
+/// Each wait is up to this much shorter or longer, so that deliveries that failed together do not come back together.
 pub(super) const JITTER: f64 = 0.2;
 
-/// `Retry-After` is believed up to here: a typing error of the merchant's must not silence a delivery for a year.
+/// The longest `Retry-After` that is followed, so that a merchant's typing error does not delay a delivery for a year.
 pub(super) const RETRY_AFTER_LIMIT: Duration = Duration::from_secs(24 * HOUR);
 
-/// So long after a confirmation, Khipu may be asked again and again for what to send, and no attempt is used up: it is not
-/// the merchant who has failed. After that each question without an answer is an attempt.
+/// For this long after a confirmation, asking Khipu what to send uses up no attempt: the merchant has not failed. After that
+/// each question without an answer is an attempt.
 pub(super) const CONTENT_TERM: Duration = Duration::from_secs(72 * HOUR);
 
-/// Between two such questions: a quarter of the time since the confirmation, so that it is soon at first, within these.
+/// Between two such questions: a quarter of the time since the confirmation, within these limits.
 const CONTENT_WAITS: (Duration, Duration) =
     (Duration::from_secs(1), Duration::from_secs(10 * MINUTE));
 
 /// What becomes of a delivery.
 ///
-/// `attempts_made` counts the one that has just ended: 1 after the first. `random` is in `0.0..1.0`. `Retry-After` can put
-/// the next attempt later than the schedule has it, never earlier, and adds no attempt after the last.
+/// `attempts_made` includes the one that has just ended: 1 after the first. `random` is in `0.0..1.0`. `Retry-After` can
+/// delay the next attempt, never advance it, and adds no attempt after the last.
 pub(super) fn after_attempt(
     attempts_made: u32,
     outcome: &AttemptOutcome,
@@ -57,7 +57,7 @@ pub(super) fn after_attempt(
     let not_before = match outcome {
         AttemptOutcome::Delivered { .. } | AttemptOutcome::Unneeded(_) => return JobResult::Done,
         AttemptOutcome::Gone | AttemptOutcome::Unsendable(_) => return JobResult::Dead,
-        // Our own stop says nothing about the merchant, so it uses up no attempt.
+        // The merchant has not failed, so no attempt is used up.
         AttemptOutcome::Interrupted => return JobResult::PutBack { due_at: now },
         AttemptOutcome::NoContent { confirmed_at, .. } => {
             let age = now.since(*confirmed_at);
@@ -89,11 +89,11 @@ pub(super) fn after_attempt(
     }
 }
 
-/// The point in time that a `Retry-After` value means: seconds from now, or an HTTP date. `None` for anything else.
+/// The time of a `Retry-After` value: seconds from now, or an HTTP date. `None` for anything else.
 pub(super) fn retry_after(value: &str, now: Timestamp) -> Option<Timestamp> {
     let value = value.trim();
     if !value.is_empty() && value.bytes().all(|b| b.is_ascii_digit()) {
-        // More digits than fit mean "very long"; the limit deals with it.
+        // A number too large to parse means "very long"; the limit applies.
         let seconds = value.parse().unwrap_or(u64::MAX / 1000);
         return Some(now.plus(Duration::from_secs(seconds)));
     }
@@ -129,7 +129,7 @@ mod tests {
     }
 
     #[test]
-    fn what_was_accepted_or_unneeded_is_done_and_what_was_stopped_dead_whatever_the_attempt() {
+    fn delivered_and_unneeded_are_done_and_gone_and_unsendable_dead_at_any_attempt() {
         for made in 1..=12 {
             let delivered = AttemptOutcome::Delivered { status: 200 };
             for outcome in [delivered, AttemptOutcome::Unneeded("")] {
@@ -153,7 +153,7 @@ mod tests {
     }
 
     #[test]
-    fn our_own_stop_uses_up_no_attempt() {
+    fn an_interruption_uses_up_no_attempt() {
         for made in [1, 10, u32::MAX] {
             let result = after_attempt(made, &AttemptOutcome::Interrupted, NOW, 0.5);
             assert_eq!(result, JobResult::PutBack { due_at: NOW });
@@ -161,7 +161,7 @@ mod tests {
     }
 
     #[test]
-    fn khipus_silence_about_the_content_uses_up_no_attempt_for_three_days() {
+    fn missing_content_uses_up_no_attempt_for_three_days() {
         let wait = |age: Duration, made| {
             let confirmed_at = NOW.minus(age);
             match after_attempt(made, &without_content(confirmed_at), NOW, 0.5) {
@@ -201,7 +201,7 @@ mod tests {
     }
 
     #[test]
-    fn retry_after_puts_an_attempt_later_but_never_earlier() {
+    fn retry_after_delays_an_attempt_and_never_advances_it() {
         let later = Duration::from_secs(10 * MINUTE);
         assert_eq!(wait(1, &asked(later), 0.5), Some(later));
         assert_eq!(wait(3, &asked(later), 0.5), Some(WAITS[2]));
@@ -212,7 +212,7 @@ mod tests {
     }
 
     #[test]
-    fn retry_after_is_believed_up_to_its_limit() {
+    fn retry_after_is_followed_up_to_its_limit() {
         let year = Duration::from_secs(365 * 24 * HOUR);
         assert_eq!(wait(1, &asked(year), 0.5), Some(RETRY_AFTER_LIMIT));
     }
@@ -240,7 +240,7 @@ mod tests {
         }
 
         #[test]
-        fn any_answer_at_any_time_settles_without_panic(
+        fn any_outcome_at_any_time_has_a_result(
             made in any::<u32>(), now in any::<i64>(), asked in any::<i64>(), random in any::<f64>(), text in ".{0,40}"
         ) {
             let now = Timestamp::from_unix_ms(now);

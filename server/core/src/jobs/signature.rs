@@ -1,7 +1,7 @@
-//! Standard Webhooks signatures: the id that stays, the time of the attempt, and `v1,<base64>` for every secret.
+//! Standard Webhooks signatures: a stable id, the time of the attempt, and `v1,<base64>` for every secret.
 //!
-//! Independent of Khipu's own signature, which travels beside it. Never reads the clock, never sends anything; see
-//! [`webhook_request`](super::webhook_request) for what else a delivery carries.
+//! Independent of Khipu's own signature, which is sent too. Never reads the clock. See
+//! [`webhook_request`](super::webhook_request) for the rest of a delivery.
 
 use base64::Engine;
 use base64::engine::general_purpose::STANDARD;
@@ -15,14 +15,14 @@ pub(super) const ID_HEADER: &str = "webhook-id";
 pub(super) const TIMESTAMP_HEADER: &str = "webhook-timestamp";
 pub(super) const SIGNATURE_HEADER: &str = "webhook-signature";
 
-/// The `webhook-id` of a payment's one delivery: the same on every attempt and every instance, so that a merchant can tell
-/// a repeat from news.
+/// The `webhook-id` of a payment's only delivery: the same on every attempt and instance, so that a merchant can recognise
+/// a repeat.
 pub(super) fn webhook_id(payment: &PaymentId) -> String {
     format!("msg_{payment}_confirmed")
 }
 
 /// The value of `webhook-signature`; `None` without a secret. Every secret signs, so that a merchant can replace one
-/// without missing a delivery.
+/// without losing a delivery.
 pub(super) fn sign(
     secrets: &[WebhookSecret],
     id: &str,
@@ -59,9 +59,9 @@ mod tests {
         WebhookSecret::parse(&Secret::new(text)).expect("secret")
     }
 
-    /// Computed apart from this code, with Python's hmac.
+    /// Computed with Python's hmac.
     #[test]
-    fn signs_as_computed_by_other_means() {
+    fn signs_like_another_implementation() {
         let id = webhook_id(&PaymentId::parse("zfxnocsow6mz").expect("id"));
         assert_eq!(id, "msg_zfxnocsow6mz_confirmed");
         assert_eq!(

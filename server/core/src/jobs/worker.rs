@@ -103,7 +103,7 @@ impl<H: JobHandler> JobWorker<H> {
         if limits.in_flight == 0 || limits.batch == 0 {
             return Err(WorkerLimitsError::NothingInFlight);
         }
-        // A lease that ends before its job would have the job run twice as a matter of course.
+        // Otherwise another instance would regularly run the same job.
         if longest >= lease {
             return Err(WorkerLimitsError::LeaseTooShort { lease, longest });
         }
@@ -126,7 +126,7 @@ impl<H: JobHandler> JobWorker<H> {
                 report_panic::<H>(ended);
             }
             let looked_at = Instant::now();
-            // Not cut off by `stop`: leases would be taken that nobody puts back.
+            // Not cut off by `stop`: leases taken at that moment could not be put back.
             let started = worker.start_due(&mut running, &cut).await;
             let full = running.len() >= worker.limits.in_flight;
             let rest = async {
@@ -163,15 +163,18 @@ impl<H: JobHandler> JobWorker<H> {
         cut: &CancellationToken,
     ) -> Result<Duration, StoreError> {
         let WorkerLimits {
-            in_flight, batch, ..
+            in_flight,
+            batch,
+            lease,
+            ..
         } = self.limits;
         let room = in_flight.saturating_sub(running.len()).min(batch);
         if room == 0 {
             return Ok(IDLE);
         }
-        let lease_ends = Instant::now() + self.limits.lease;
-        let lease = (self.queue).lease_due(H::KIND, clock::now(), room, self.limits.lease);
-        let leased = within(lease).await?;
+        let queue = &self.queue;
+        let lease_ends = Instant::now() + lease;
+        let leased = within(queue.lease_due(H::KIND, clock::now(), room, lease)).await?;
         let found = leased.len();
         for job in leased {
             let (worker, cut) = (Arc::clone(self), cut.clone());
@@ -180,7 +183,7 @@ impl<H: JobHandler> JobWorker<H> {
         if found >= room {
             return Ok(Duration::ZERO);
         }
-        let next = within(self.queue.next_due(H::KIND)).await?;
+        let next = within(queue.next_due(H::KIND)).await?;
         let pause = next.map_or(IDLE, |due_at| due_at.since(clock::now()));
         // What is due and cannot be leased is under a lease, or the store's clock is behind.
         Ok(pause.clamp(BREATHER, IDLE))
@@ -202,7 +205,9 @@ impl<H: JobHandler> JobWorker<H> {
             let finished = self.queue.finish(job, &end.result, end.attempt.as_ref());
             match within(finished).await {
                 Ok(true) => {
-                    if !matches!(end.result, JobResult::Done | JobResult::Dead) {
+                    if let JobResult::Retry { due_at } | JobResult::PutBack { due_at } = end.result
+                        && due_at.since(clock::now()) < IDLE
+                    {
                         self.wake.notify_one();
                     }
                     return;
@@ -266,7 +271,7 @@ fn report_panic<H: JobHandler>(ended: Result<(), JoinError>) {
     }
 }
 
-/// Somewhere in the upper half of what doubles with each failure, so that instances do not come back together.
+/// A random time in the upper half of a wait that doubles with each failure, so that instances do not come back together.
 fn backoff(failures: u32) -> Duration {
     let pause = BACKOFF.saturating_mul(2u32.saturating_pow(failures));
     (pause.min(IDLE)).mul_f64(0.5 + rand::random::<f64>() / 2.0)

@@ -15,7 +15,7 @@ use crate::payment::{
 use crate::push::{Hub, Intervals};
 use crate::store::RelayListener;
 use crate::store::Store;
-use crate::{Dependencies, Payments, Settings, Wake};
+use crate::{Dependencies, JobWakeups, Payments, Settings};
 use chasqui_store_sqlite::LocalRelay;
 use chasqui_store_sqlite::{DatabaseLocation, SqliteLimits, SqliteStore};
 
@@ -96,7 +96,7 @@ impl Stage {
             relay: Arc::new(relay),
             hub: Arc::clone(&hub),
             khipu: khipu.expect("a client"),
-            wake: Wake::default(),
+            wake: JobWakeups::default(),
         };
         Self {
             payments: Arc::new(Payments::new(settings(), parts)),

@@ -9,10 +9,10 @@ use crate::tests::fixture::{DEADLINE, Stage, id};
 
 use metrics_exporter_prometheus::PrometheusBuilder;
 
-/// A second gateway, or the same one when it is back, need not wait for the lease.
+/// So that another instance, or this one after a restart, does not wait for the lease.
 #[tokio::test]
-async fn a_check_that_a_stop_cuts_off_is_due_at_once_and_was_no_attempt() {
-    // Takes the question, and says nothing.
+async fn a_check_that_a_shutdown_cuts_off_is_due_at_once_and_was_no_attempt() {
+    // Accepts connections and never answers.
     let khipu = std::net::TcpListener::bind("127.0.0.1:0").expect("a free port");
     let stage = Stage::before(&format!("http://{}", khipu.local_addr().expect("bound")));
     let jobs = vec![NewJob::check(clock::now(), Priority::Notified)];
@@ -36,7 +36,7 @@ async fn a_check_that_a_stop_cuts_off_is_due_at_once_and_was_no_attempt() {
     assert_eq!((next.attempts, attempts(&stage).await), (0, 0));
 }
 
-/// What is recorded of one check, and the check as the next claim finds it.
+/// The attempts that one check leaves, and the check as it is leased next.
 async fn checked(stage: &Stage) -> (Vec<TimelineEvent>, LeasedJob) {
     let before = clock::now();
     check(stage, leased(stage, before).await).await;
@@ -105,7 +105,7 @@ async fn confirm(stage: &Stage, at: Timestamp) {
 }
 
 #[tokio::test]
-async fn a_check_of_what_was_confirmed_meanwhile_ends_without_a_question() {
+async fn a_check_of_a_payment_confirmed_meanwhile_ends_without_a_question() {
     let stage = stage().await;
     let check_leased = leased(&stage, clock::now()).await;
     stage.commit(&id("a"), Kind::Confirmed).await;
@@ -181,29 +181,29 @@ async fn stage() -> Stage {
 }
 
 #[tokio::test]
-async fn a_check_of_what_was_just_asked_about_is_put_off_and_is_no_attempt() {
+async fn a_check_of_a_payment_asked_about_just_now_is_put_off_and_is_no_attempt() {
     let stage = stage().await;
     let minute = Duration::from_secs(60);
-    let turn = stage
+    let lock = stage
         .store
         .try_lock_poll(&id("a"), clock::now(), minute)
         .await;
-    assert!(turn.expect("taken"), "another instance asks");
+    assert!(lock.expect("taken"), "another instance asks");
     let (attempts, next) = checked(&stage).await;
     assert_eq!((attempts, next.attempts), (Vec::new(), 0));
 }
 
 #[tokio::test]
-async fn a_check_takes_the_turn_and_is_an_attempt() {
+async fn a_check_takes_the_poll_lock_and_is_an_attempt() {
     let stage = stage().await;
     let (attempts, next) = checked(&stage).await;
     assert_eq!((attempts.len(), next.attempts), (1, 1));
     let minute = Duration::from_secs(60);
-    let turn = stage
+    let lock = stage
         .store
         .try_lock_poll(&id("a"), clock::now(), minute)
         .await;
-    assert!(!turn.expect("asked"), "it was the check's");
+    assert!(!lock.expect("asked"), "the check holds it");
 }
 
 #[tokio::test]
@@ -242,7 +242,7 @@ async fn a_check_that_ends_while_this_instance_stops_counts() {
         .expect("it is asked")
         .expect("accepted");
     stop.cancel();
-    // Hanging up is an answer too.
+    // Khipu fails at once.
     drop(question);
     running.await.expect("it stops");
     assert_eq!(attempts(&stage).await, 1);

@@ -1,4 +1,4 @@
-//! What the outbox's tests share: an account, its payment and Khipu's notification of it.
+//! An account, its payment and Khipu's notification of it.
 
 use std::time::Duration;
 
@@ -12,9 +12,9 @@ use crate::payment::{
     AccountName, Amount, Currency, MerchantUrls, Payment, PaymentId, PaymentState, PaymentTerms,
     Timestamp, Verdict, Version,
 };
-use crate::store::StoredNotification;
+use crate::store::{JobAttempt, JobResult, StoredNotification};
 
-/// Escapes, odd spaces and no order: bytes that no JSON writer would make again.
+/// Escapes, odd spaces and no order: bytes that no JSON writer would reproduce.
 pub(in crate::jobs) const BODY: &[u8] =
     br#"{ "receipt_url":"https:\/\/khipu.example\/r.pdf","payment_id":"zfxnocsow6mz" ,"amount":"1000.0000"}"#;
 
@@ -25,12 +25,12 @@ pub(in crate::jobs) fn payment_id() -> PaymentId {
     PaymentId::parse("zfxnocsow6mz").expect("id")
 }
 
-/// Delivers to this machine, as in development.
 fn webhook_secret() -> WebhookSecret {
     let text = "whsec_AAECAwQFBgcICQoLDA0ODxAREhMUFRYXGBkaGxwdHh8=";
     WebhookSecret::parse(&Secret::new(text)).expect("secret")
 }
 
+/// Delivers to this machine, as in development.
 pub(in crate::jobs) fn account() -> Account {
     Account {
         name: AccountName::parse("shop").expect("name"),
@@ -78,10 +78,10 @@ pub(in crate::jobs) fn confirmed(id: &str, notify_url: Option<String>) -> Paymen
     }
 }
 
-/// What Khipu says of [`sold`].
+/// Khipu's notification of [`sold`].
 pub(in crate::jobs) const SOLD_BODY: &[u8] = br#"{"payment_id":"sold","receiver_id":"990939","amount":"1000.0000",  "currency":"CLP","transaction_id":"order 77","conciliation_date":"2026-01-01T00:00:00.000Z"}"#;
 
-/// A payment whose terms are known, and a notification of it that was not believed by itself.
+/// A payment whose terms are known, and a notification of it with a verdict.
 pub(in crate::jobs) fn sold(
     url: &str,
     verdict: Verdict,
@@ -93,13 +93,13 @@ pub(in crate::jobs) fn sold(
         currency: Currency::parse("CLP").expect("currency"),
         transaction_id: Some("order 77".to_owned()),
     });
-    let kept = StoredNotification {
+    let stored = StoredNotification {
         body: Bytes::from_static(SOLD_BODY),
         signature: khipu::sign(&account().khipu_secrets[0], signed_at, SOLD_BODY),
         verdict,
         received_at: clock::now(),
     };
-    (payment, kept)
+    (payment, stored)
 }
 
 pub(in crate::jobs) fn limits() -> (WorkerLimits, DeliveryLimits) {
@@ -112,6 +112,14 @@ pub(in crate::jobs) fn limits() -> (WorkerLimits, DeliveryLimits) {
 
 /// A payment that Khipu has notified just now.
 pub(in crate::jobs) fn notified(id: &str, url: &str) -> (Payment, Option<StoredNotification>) {
-    let kept = notification(&account(), clock::now());
-    (confirmed(id, Some(url.to_owned())), Some(kept))
+    let stored = notification(&account(), clock::now());
+    (confirmed(id, Some(url.to_owned())), Some(stored))
+}
+
+/// How long after the attempt the next one is due.
+pub(super) fn wait(result: JobResult, attempt: &JobAttempt) -> Duration {
+    match result {
+        JobResult::Retry { due_at } => due_at.since(attempt.at),
+        other => panic!("{other:?}: {}", attempt.result),
+    }
 }

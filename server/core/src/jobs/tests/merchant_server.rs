@@ -1,4 +1,4 @@
-//! A merchant's server for the outbox's tests: it really listens, and says what it got.
+//! A merchant's HTTP server that reports the requests it receives.
 
 use std::convert::Infallible;
 use std::net::SocketAddr;
@@ -19,13 +19,13 @@ use tokio::time::timeout;
 use super::fixture::DEADLINE;
 
 #[derive(Debug)]
-pub(in crate::jobs) struct Received {
+pub(in crate::jobs) struct ReceivedRequest {
     pub(in crate::jobs) path: String,
     pub(in crate::jobs) headers: HeaderMap,
     pub(in crate::jobs) body: Bytes,
 }
 
-impl Received {
+impl ReceivedRequest {
     pub(in crate::jobs) fn header(&self, name: &str) -> &str {
         self.headers
             .get(name)
@@ -33,27 +33,27 @@ impl Received {
     }
 }
 
-/// A merchant's server: what it answers is in the path, what it got comes out of [`Receiver::next`].
+/// The path says how it answers; [`MerchantServer::next`] returns what it received.
 #[derive(Debug)]
-pub(in crate::jobs) struct Receiver {
+pub(in crate::jobs) struct MerchantServer {
     pub(in crate::jobs) address: SocketAddr,
     pub(in crate::jobs) bytes_answered: Arc<AtomicUsize>,
-    received: mpsc::UnboundedReceiver<Received>,
+    received: mpsc::UnboundedReceiver<ReceivedRequest>,
 }
 
 #[derive(Clone)]
-struct Desk {
-    received: mpsc::UnboundedSender<Received>,
+struct Inbox {
+    received: mpsc::UnboundedSender<ReceivedRequest>,
     bytes_answered: Arc<AtomicUsize>,
 }
 
-impl Receiver {
+impl MerchantServer {
     pub(in crate::jobs) async fn start() -> Self {
         let listener = TcpListener::bind("127.0.0.1:0").await.expect("bind");
         let address = listener.local_addr().expect("address");
         let (sender, received) = mpsc::unbounded_channel();
         let bytes_answered = Arc::new(AtomicUsize::new(0));
-        let desk = Desk {
+        let inbox = Inbox {
             received: sender,
             bytes_answered: Arc::clone(&bytes_answered),
         };
@@ -62,7 +62,7 @@ impl Receiver {
             .route("/answer/{status}/{retry_after}", post(answer_later))
             .route("/hang", post(hang))
             .route("/huge", post(huge))
-            .with_state(desk);
+            .with_state(inbox);
         tokio::spawn(axum::serve(listener, router).into_future());
         Self {
             address,
@@ -75,14 +75,14 @@ impl Receiver {
         format!("http://{}{path}", self.address)
     }
 
-    pub(in crate::jobs) async fn next(&mut self) -> Received {
+    pub(in crate::jobs) async fn next(&mut self) -> ReceivedRequest {
         timeout(DEADLINE, self.received.recv())
             .await
             .expect("in time")
             .expect("a request")
     }
 
-    /// How many requests came that nobody has looked at.
+    /// The requests that [`next`](Self::next) has not returned.
     pub(in crate::jobs) fn waiting(&self) -> usize {
         self.received.len()
     }
@@ -92,11 +92,11 @@ impl Receiver {
     }
 }
 
-impl Desk {
+impl Inbox {
     async fn take(&self, request: Request) {
         let (parts, body) = request.into_parts();
         let body = axum::body::to_bytes(body, 1 << 20).await.expect("body");
-        let received = Received {
+        let received = ReceivedRequest {
             path: parts.uri.path().to_owned(),
             headers: parts.headers,
             body,
@@ -106,32 +106,32 @@ impl Desk {
     }
 }
 
-async fn answer(State(desk): State<Desk>, Path(status): Path<u16>, request: Request) -> Response {
-    desk.take(request).await;
+async fn answer(State(inbox): State<Inbox>, Path(status): Path<u16>, request: Request) -> Response {
+    inbox.take(request).await;
     let status = StatusCode::from_u16(status).expect("status");
     (status, [("location", "/answer/200")]).into_response()
 }
 
 async fn answer_later(
-    State(desk): State<Desk>,
+    State(inbox): State<Inbox>,
     Path((status, retry_after)): Path<(u16, String)>,
     request: Request,
 ) -> Response {
-    desk.take(request).await;
+    inbox.take(request).await;
     let status = StatusCode::from_u16(status).expect("status");
     (status, [("retry-after", retry_after)]).into_response()
 }
 
-async fn hang(State(desk): State<Desk>, request: Request) -> Response {
-    desk.take(request).await;
+async fn hang(State(inbox): State<Inbox>, request: Request) -> Response {
+    inbox.take(request).await;
     std::future::pending().await
 }
 
-/// 200 and then more than anybody should read.
-async fn huge(State(desk): State<Desk>, request: Request) -> Response {
+/// 200 and a body without an end.
+async fn huge(State(inbox): State<Inbox>, request: Request) -> Response {
     const CHUNK: &[u8] = &[b'x'; 64 * 1024];
-    let counter = Arc::clone(&desk.bytes_answered);
-    desk.take(request).await;
+    let counter = Arc::clone(&inbox.bytes_answered);
+    inbox.take(request).await;
     let endless = futures_util::stream::repeat_with(move || {
         counter.fetch_add(CHUNK.len(), Ordering::Relaxed);
         Ok::<_, Infallible>(Bytes::from_static(CHUNK))
