@@ -17,10 +17,10 @@ const DAY: Duration = Duration::from_secs(24 * 3600);
 /// Deliveries are attempted for over three days; a payment must outlive them.
 const SHORTEST_RETENTION: Duration = DAY.saturating_mul(7);
 
-/// Longer than any law asks for; what Redis counts in must hold it.
+/// Longer than any law requires, and well within what Redis can count.
 const LONGEST_RETENTION: Duration = DAY.saturating_mul(3650);
 
-/// A call of the store's takes three seconds at most, and a write may have to wait for those before it.
+/// A call of the store takes three seconds at most, and a write may wait for those before it.
 const WAIT_TIMEOUT_LIMIT: Duration = Duration::from_secs(2);
 
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -73,9 +73,9 @@ impl Default for RawStorage {
 }
 
 impl RawStorage {
-    /// Whether several instances may share it, rightly written or not.
+    /// Whether several instances may share it; a Redis URL need not be valid for that.
     pub(super) fn is_shared(&self) -> bool {
-        redis_url::is_meant(&self.url)
+        redis_url::is_redis(&self.url)
     }
 
     pub(super) fn check(&self, problems: &mut Problems) -> Option<Storage> {
@@ -102,7 +102,7 @@ impl RawStorage {
         }
     }
 
-    /// They would do nothing, and whoever wrote them believes that they do.
+    /// Refused rather than ignored: they would have no effect.
     fn refuse_redis_keys(&self, problems: &mut Problems) {
         for (key, is_given) in [
             ("password", self.password.is_some()),
@@ -117,7 +117,7 @@ impl RawStorage {
             if is_given {
                 problems.add(
                     format!("storage.{key}"),
-                    "is about a Redis and does nothing for SQLite; remove it, or set storage.url to a Redis",
+                    "applies to a Redis and has no effect for SQLite; remove it, or set storage.url to a Redis",
                 );
             }
         }
@@ -134,13 +134,13 @@ impl RawStorage {
             problems,
         );
         self.check_ca_file(url.as_ref(), problems);
-        let (wait_replicas, wait_timeout) = self.check_waiting(url.as_ref(), problems);
+        let (wait_replicas, wait_timeout) = self.check_replication(url.as_ref(), problems);
         let (retention, raw_retention) = self.check_retention(problems);
         let url = url?;
         if self.sentinel_password.is_some() && !matches!(url.topology, Topology::Sentinel { .. }) {
             problems.add(
                 "storage.sentinel_password",
-                "does nothing without sentinels; remove it, or write redis+sentinel:// in storage.url",
+                "has no effect without sentinels; remove it, or write redis+sentinel:// in storage.url",
             );
         }
         let sentinel_credentials = sentinel_password?.map(|password| Credentials {
@@ -198,7 +198,7 @@ impl RawStorage {
         if url.is_some_and(|url| !url.tls) {
             problems.add(
                 "storage.ca_file",
-                "does nothing without TLS; remove it, or write rediss in storage.url",
+                "has no effect without TLS; remove it, or write rediss in storage.url",
             );
         }
         match std::fs::read_to_string(path) {
@@ -217,7 +217,7 @@ impl RawStorage {
         }
     }
 
-    fn check_waiting(&self, url: Option<&RedisUrl>, problems: &mut Problems) -> (u8, Duration) {
+    fn check_replication(&self, url: Option<&RedisUrl>, problems: &mut Problems) -> (u8, Duration) {
         let replicated = url.is_some_and(|url| !matches!(url.topology, Topology::Standalone(_)));
         let replicas = self.wait_replicas.unwrap_or(u8::from(replicated));
         if let Some(Span(timeout)) = self.wait_timeout {
@@ -230,7 +230,7 @@ impl RawStorage {
             if url.is_some() && replicas == 0 {
                 problems.add(
                     "storage.wait_timeout",
-                    "does nothing while no replica is waited for; remove it, or set storage.wait_replicas",
+                    "has no effect while no replica is waited for; remove it, or set storage.wait_replicas",
                 );
             }
         }
@@ -258,14 +258,14 @@ impl RawStorage {
         if raw_retention > retention {
             problems.add(
                 "storage.raw_retention",
-                "is longer than storage.retention, with which everything about a payment goes",
+                "is longer than storage.retention, after which everything about a payment is deleted",
             );
         }
         (retention, raw_retention)
     }
 }
 
-/// The outer `None` is a problem that was told.
+/// The outer `None` is a problem, which is in `problems`.
 fn check_secret(
     key: &str,
     raw: Option<&RawSecret>,
@@ -278,20 +278,18 @@ fn check_secret(
 }
 
 impl Storage {
-    /// What is allowed but probably not meant.
+    /// What is allowed but probably not intended.
     pub(super) fn warning(&self) -> Option<Problem> {
         match self {
             Self::Memory => Some(Problem::new(
                 "storage.url",
-                "is sqlite::memory:, so everything is forgotten at exit",
+                "is sqlite::memory:, so all data is lost at exit",
             )),
-            Self::Redis(redis)
-                if !redis.settings.tls && !is_on_this_machine(&redis.settings.topology) =>
-            {
+            Self::Redis(redis) if !redis.settings.tls && !is_local(&redis.settings.topology) => {
                 Some(Problem::new(
                     "storage.url",
                     "is a Redis without TLS on another host: merchants' URLs and notifications with payers' data \
-                     cross the network unencrypted; write rediss, or keep them to a private network",
+                     cross the network unencrypted; write rediss, or use a private network",
                 ))
             }
             Self::File(_) | Self::Redis(_) => None,
@@ -299,7 +297,7 @@ impl Storage {
     }
 }
 
-fn is_on_this_machine(topology: &Topology) -> bool {
+fn is_local(topology: &Topology) -> bool {
     let addresses = match topology {
         Topology::Standalone(address) => std::slice::from_ref(address),
         Topology::Sentinel { sentinels, .. } => sentinels,
