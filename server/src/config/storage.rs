@@ -134,7 +134,7 @@ impl RawStorage {
             problems,
         );
         self.check_ca_file(url.as_ref(), problems);
-        let (wait_replicas, wait_timeout) = self.check_replication(url.as_ref(), problems);
+        self.check_wait_timeout(problems);
         let (retention, raw_retention) = self.check_retention(problems);
         let url = url?;
         if self.sentinel_password.is_some() && !matches!(url.topology, Topology::Sentinel { .. }) {
@@ -143,21 +143,27 @@ impl RawStorage {
                 "has no effect without sentinels; remove it, or write redis+sentinel:// in storage.url",
             );
         }
-        let sentinel_credentials = sentinel_password?.map(|password| Credentials {
+        let mut settings = RedisSettings::new(url.topology);
+        settings.wait_replicas = self.wait_replicas.unwrap_or(settings.wait_replicas);
+        if let Some(Span(timeout)) = self.wait_timeout {
+            settings.wait_timeout = timeout;
+            if settings.wait_replicas == 0 {
+                problems.add(
+                    "storage.wait_timeout",
+                    "has no effect while no replica is waited for; remove it, or set storage.wait_replicas",
+                );
+            }
+        }
+        settings.tls = url.tls;
+        settings.ca_file.clone_from(&self.ca_file);
+        settings.credentials = credentials?;
+        settings.sentinel_credentials = sentinel_password?.map(|password| Credentials {
             username: None,
             password: password.expose().to_owned(),
         });
+        settings.database = url.database;
         Some(RedisConfig {
-            settings: RedisSettings {
-                topology: url.topology,
-                tls: url.tls,
-                ca_file: self.ca_file.clone(),
-                credentials: credentials?,
-                sentinel_credentials,
-                database: url.database,
-                wait_replicas,
-                wait_timeout,
-            },
+            settings,
             retention,
             raw_retention,
             accept_data_loss: self.accept_data_loss.unwrap_or_default(),
@@ -217,27 +223,15 @@ impl RawStorage {
         }
     }
 
-    fn check_replication(&self, url: Option<&RedisUrl>, problems: &mut Problems) -> (u8, Duration) {
-        let replicated = url.is_some_and(|url| !matches!(url.topology, Topology::Standalone(_)));
-        let replicas = self.wait_replicas.unwrap_or(u8::from(replicated));
-        if let Some(Span(timeout)) = self.wait_timeout {
-            if timeout.is_zero() || timeout >= WAIT_TIMEOUT_LIMIT {
-                problems.add(
-                    "storage.wait_timeout",
-                    "must be over 0 and under 2s: notifications wait for it",
-                );
-            }
-            if url.is_some() && replicas == 0 {
-                problems.add(
-                    "storage.wait_timeout",
-                    "has no effect while no replica is waited for; remove it, or set storage.wait_replicas",
-                );
-            }
+    fn check_wait_timeout(&self, problems: &mut Problems) {
+        if let Some(Span(timeout)) = self.wait_timeout
+            && (timeout.is_zero() || timeout >= WAIT_TIMEOUT_LIMIT)
+        {
+            problems.add(
+                "storage.wait_timeout",
+                "must be over 0 and under 2s: notifications wait for it",
+            );
         }
-        let timeout = self
-            .wait_timeout
-            .map_or(Duration::from_secs(1), |span| span.0);
-        (replicas, timeout)
     }
 
     fn check_retention(&self, problems: &mut Problems) -> (Duration, Duration) {

@@ -1,5 +1,6 @@
 //! One installation of Redis: a call goes to the server that holds its partition, and follows it when it moves.
 
+use std::collections::BTreeSet;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -132,8 +133,7 @@ impl RedisClient {
     /// The servers that hold partitions now, each once.
     pub fn masters(&self) -> Vec<NodeAddress> {
         let owners = self.routing.watch();
-        let owners = owners.borrow().iter().flatten().cloned().collect();
-        let masters: std::collections::BTreeSet<_> = owners;
+        let masters: BTreeSet<_> = owners.borrow().iter().flatten().cloned().collect();
         masters.into_iter().collect()
     }
 
