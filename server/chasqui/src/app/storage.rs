@@ -17,11 +17,10 @@ use crate::store::redis::preflight::{self, PreflightFinding};
 use crate::store::redis::{RedisStore, Retention};
 use crate::store::sqlite::{DatabaseLocation, SqliteStore};
 
-/// How long a Redis is waited for at start: one that starts beside us takes a moment, and one that is not there is better
-/// told to whoever started us than waited for in silence.
+/// How long the start waits for a Redis: one that starts at the same time takes a moment; a missing one must fail the start.
 const START_TIMEOUT: Duration = Duration::from_secs(30);
 
-/// Between two attempts to reach it.
+/// Between two attempts.
 const RETRY_PAUSE: Duration = Duration::from_secs(1);
 
 /// A store, and how its changes reach other instances.
@@ -41,7 +40,7 @@ impl Opened {
     }
 }
 
-/// Waits a while for a Redis that is not there yet.
+/// Waits up to [`START_TIMEOUT`] for a Redis that is not reachable yet.
 pub(super) async fn open(storage: &StorageConfig) -> Result<Opened, AppError> {
     let config = match storage {
         StorageConfig::Memory => return sqlite(&DatabaseLocation::Memory),
@@ -58,7 +57,7 @@ pub(super) async fn open(storage: &StorageConfig) -> Result<Opened, AppError> {
                 return Ok(opened);
             }
             Err(AppError::Redis(why)) if Instant::now() + RETRY_PAUSE < deadline => {
-                tracing::warn!(why, "waiting for redis");
+                tracing::warn!(why, "redis is not reachable; trying again");
                 sleep(RETRY_PAUSE).await;
             }
             Err(error) => return Err(error),
@@ -66,7 +65,7 @@ pub(super) async fn open(storage: &StorageConfig) -> Result<Opened, AppError> {
     }
 }
 
-/// Once, without waiting: for whoever only wants to know. What is not as it should be comes beside it.
+/// Once, without waiting, for a check of the configuration. With what the preflight found.
 pub(crate) async fn open_now(
     storage: &StorageConfig,
 ) -> Result<(Opened, Vec<PreflightFinding>), AppError> {
@@ -80,14 +79,16 @@ pub(crate) async fn open_now(
     try_open(config).await
 }
 
-/// Once. `AppError::Redis` may pass; another error will not.
+/// Once. `AppError::Redis` may pass; another error does not.
 async fn try_open(config: &RedisConfig) -> Result<(Opened, Vec<PreflightFinding>), AppError> {
-    let away = |failure: CallError| AppError::Redis(failure.0);
-    let redis = RedisClient::open(&config.settings).await.map_err(away)?;
+    let unreachable = |failure: CallError| AppError::Redis(failure.0);
+    let redis = RedisClient::open(&config.settings)
+        .await
+        .map_err(unreachable)?;
     let findings = preflight::examine(&redis, config.accept_data_loss)
         .await
-        .map_err(away)?;
-    refuse(&findings)?;
+        .map_err(unreachable)?;
+    reject_fatal(&findings)?;
     let retention = Retention {
         payments: config.retention,
         notification_bytes: config.raw_retention,
@@ -104,7 +105,7 @@ async fn try_open(config: &RedisConfig) -> Result<(Opened, Vec<PreflightFinding>
     Ok((opened, findings))
 }
 
-fn refuse(findings: &[PreflightFinding]) -> Result<(), AppError> {
+fn reject_fatal(findings: &[PreflightFinding]) -> Result<(), AppError> {
     let fatal: Vec<&str> = findings
         .iter()
         .filter(|finding| finding.is_fatal)

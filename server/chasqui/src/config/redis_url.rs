@@ -1,6 +1,6 @@
-//! `redis://`, `rediss://` and their kin for Sentinel and Cluster, taken apart.
+//! Parses `redis://`, `rediss://` and their variants for Sentinel and Cluster.
 //!
-//! Such a URL may hold a password, so what is said about a wrong one repeats no part of it.
+//! Such a URL may hold a password, so that an error repeats no part of it.
 
 use std::collections::HashSet;
 use std::net::Ipv6Addr;
@@ -11,7 +11,7 @@ use crate::redis::{NodeAddress, Topology};
 const REDIS_PORT: u16 = 6379;
 const SENTINEL_PORT: u16 = 26379;
 
-/// What a URL alone can say of a Redis.
+/// What a URL contains.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(super) struct RedisUrl {
     pub(super) topology: Topology,
@@ -28,12 +28,12 @@ enum Kind {
     Cluster,
 }
 
-/// Whether a Redis is meant, rightly written or not.
-pub(super) fn is_meant(url: &str) -> bool {
+/// Whether the URL is meant for a Redis, valid or not.
+pub(super) fn is_redis(url: &str) -> bool {
     url.starts_with("redis")
 }
 
-/// `Err`: what is wrong and what to do, without the key.
+/// `Err`: what is wrong and what to do, without the name of the key.
 pub(super) fn parse(url: &str) -> Result<RedisUrl, &'static str> {
     let (kind, tls, rest) = scheme(url)?;
     if rest.contains('#') {
@@ -52,7 +52,7 @@ pub(super) fn parse(url: &str) -> Result<RedisUrl, &'static str> {
         None => ("", authority),
     };
     let (username, password) = credentials(user)?;
-    let (topology, database) = place(kind, hosts, path, query)?;
+    let (topology, database) = topology(kind, hosts, path, query)?;
     Ok(RedisUrl {
         topology,
         tls,
@@ -109,7 +109,7 @@ fn decoded(text: &str) -> Option<String> {
     String::from_utf8(bytes).ok()
 }
 
-fn place(
+fn topology(
     kind: Kind,
     hosts: &str,
     path: &str,
@@ -217,7 +217,7 @@ fn address(text: &str, default_port: u16) -> Result<NodeAddress, &'static str> {
     Ok(NodeAddress { host, port })
 }
 
-/// Digits alone: `u32`'s own reading takes a plus sign too.
+/// Digits alone: `u32` itself accepts a plus sign too.
 fn number(text: &str) -> Option<u32> {
     let digits = text.bytes().all(|byte| byte.is_ascii_digit());
     text.parse().ok().filter(|_| digits)
@@ -231,7 +231,7 @@ fn is_host_name(text: &str) -> bool {
             .all(|byte| byte.is_ascii_alphanumeric() || matches!(byte, b'.' | b'-' | b'_'))
 }
 
-/// As Sentinel's own configuration has it.
+/// As Sentinel's own configuration accepts it.
 fn is_master_name(text: &str) -> bool {
     is_host_name(text)
 }
@@ -358,12 +358,12 @@ mod tests {
             ("redis+cluster://h1/0", "one database only"),
             ("redis+cluster://h1?db=0", "one database only"),
         ] {
-            let told = parse(url).expect_err(url);
-            assert!(told.contains(why), "{url}: {told}");
+            let error = parse(url).expect_err(url);
+            assert!(error.contains(why), "{url}: {error}");
         }
     }
 
-    /// As whoever writes the URL should do it.
+    /// As a URL must have it.
     fn encoded(text: &str) -> String {
         text.bytes().map(|byte| format!("%{byte:02X}")).collect()
     }
@@ -386,7 +386,7 @@ mod tests {
         }
 
         #[test]
-        fn nothing_that_is_written_makes_it_panic(rest in "[a-z0-9:/@?#%,.\\[\\] +é-]{0,40}", kind in prop::sample::select(vec!["redis", "rediss+sentinel", "redis+cluster"])) {
+        fn no_text_makes_it_panic(rest in "[a-z0-9:/@?#%,.\\[\\] +é-]{0,40}", kind in prop::sample::select(vec!["redis", "rediss+sentinel", "redis+cluster"])) {
             let _ = parse(&format!("{kind}://{rest}"));
         }
     }

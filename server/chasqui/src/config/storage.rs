@@ -17,10 +17,10 @@ const DAY: Duration = Duration::from_secs(24 * 3600);
 /// Deliveries are attempted for over three days; a payment must outlive them.
 const SHORTEST_RETENTION: Duration = DAY.saturating_mul(7);
 
-/// Longer than any law asks for; what Redis counts in must hold it.
+/// Longer than any law requires, and well within what Redis can count.
 const LONGEST_RETENTION: Duration = DAY.saturating_mul(3650);
 
-/// A call of the store's takes three seconds at most, and a write may have to wait for those before it.
+/// A call of the store takes three seconds at most, and a write may wait for those before it.
 const WAIT_TIMEOUT_LIMIT: Duration = Duration::from_secs(2);
 
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -73,9 +73,9 @@ impl Default for RawStorage {
 }
 
 impl RawStorage {
-    /// Whether several instances may share it, rightly written or not.
+    /// Whether several instances may share it; a Redis URL need not be valid for that.
     pub(super) fn is_shared(&self) -> bool {
-        redis_url::is_meant(&self.url)
+        redis_url::is_redis(&self.url)
     }
 
     pub(super) fn check(&self, problems: &mut Problems) -> Option<StorageConfig> {
@@ -105,7 +105,7 @@ impl RawStorage {
         }
     }
 
-    /// They would do nothing, and whoever wrote them believes that they do.
+    /// Refused rather than ignored: they would have no effect.
     fn refuse_redis_keys(&self, problems: &mut Problems) {
         for (key, is_given) in [
             ("password", self.password.is_some()),
@@ -120,7 +120,7 @@ impl RawStorage {
             if is_given {
                 problems.add(
                     format!("storage.{key}"),
-                    "is about a Redis and does nothing for SQLite; remove it, or set storage.url to a Redis",
+                    "applies to a Redis and has no effect for SQLite; remove it, or set storage.url to a Redis",
                 );
             }
         }
@@ -137,30 +137,36 @@ impl RawStorage {
             problems,
         );
         self.check_ca_file(url.as_ref(), problems);
-        let (wait_replicas, wait_timeout) = self.check_waiting(url.as_ref(), problems);
+        self.check_wait_timeout(problems);
         let (retention, raw_retention) = self.check_retention(problems);
         let url = url?;
         if self.sentinel_password.is_some() && !matches!(url.topology, Topology::Sentinel { .. }) {
             problems.add(
                 "storage.sentinel_password",
-                "does nothing without sentinels; remove it, or write redis+sentinel:// in storage.url",
+                "has no effect without sentinels; remove it, or write redis+sentinel:// in storage.url",
             );
         }
-        let sentinel_credentials = sentinel_password?.map(|password| Credentials {
+        let mut settings = RedisSettings::new(url.topology);
+        settings.wait_replicas = self.wait_replicas.unwrap_or(settings.wait_replicas);
+        if let Some(HumanDuration(timeout)) = self.wait_timeout {
+            settings.wait_timeout = timeout;
+            if settings.wait_replicas == 0 {
+                problems.add(
+                    "storage.wait_timeout",
+                    "has no effect while no replica is waited for; remove it, or set storage.wait_replicas",
+                );
+            }
+        }
+        settings.tls = url.tls;
+        settings.ca_file.clone_from(&self.ca_file);
+        settings.credentials = credentials?;
+        settings.sentinel_credentials = sentinel_password?.map(|password| Credentials {
             username: None,
             password: password.expose().to_owned(),
         });
+        settings.database = url.database;
         Some(RedisConfig {
-            settings: RedisSettings {
-                topology: url.topology,
-                tls: url.tls,
-                ca_file: self.ca_file.clone(),
-                credentials: credentials?,
-                sentinel_credentials,
-                database: url.database,
-                wait_replicas,
-                wait_timeout,
-            },
+            settings,
             retention,
             raw_retention,
             accept_data_loss: self.accept_data_loss.unwrap_or_default(),
@@ -201,7 +207,7 @@ impl RawStorage {
         if url.is_some_and(|url| !url.tls) {
             problems.add(
                 "storage.ca_file",
-                "does nothing without TLS; remove it, or write rediss in storage.url",
+                "has no effect without TLS; remove it, or write rediss in storage.url",
             );
         }
         match std::fs::read_to_string(path) {
@@ -220,27 +226,15 @@ impl RawStorage {
         }
     }
 
-    fn check_waiting(&self, url: Option<&RedisUrl>, problems: &mut Problems) -> (u8, Duration) {
-        let replicated = url.is_some_and(|url| !matches!(url.topology, Topology::Standalone(_)));
-        let replicas = self.wait_replicas.unwrap_or(u8::from(replicated));
-        if let Some(HumanDuration(timeout)) = self.wait_timeout {
-            if timeout.is_zero() || timeout >= WAIT_TIMEOUT_LIMIT {
-                problems.add(
-                    "storage.wait_timeout",
-                    "must be over 0 and under 2s: notifications wait for it",
-                );
-            }
-            if url.is_some() && replicas == 0 {
-                problems.add(
-                    "storage.wait_timeout",
-                    "does nothing while no replica is waited for; remove it, or set storage.wait_replicas",
-                );
-            }
+    fn check_wait_timeout(&self, problems: &mut Problems) {
+        if let Some(HumanDuration(timeout)) = self.wait_timeout
+            && (timeout.is_zero() || timeout >= WAIT_TIMEOUT_LIMIT)
+        {
+            problems.add(
+                "storage.wait_timeout",
+                "must be over 0 and under 2s: notifications wait for it",
+            );
         }
-        let timeout = self
-            .wait_timeout
-            .map_or(Duration::from_secs(1), |span| span.0);
-        (replicas, timeout)
     }
 
     fn check_retention(&self, problems: &mut Problems) -> (Duration, Duration) {
@@ -261,14 +255,14 @@ impl RawStorage {
         if raw_retention > retention {
             problems.add(
                 "storage.raw_retention",
-                "is longer than storage.retention, with which everything about a payment goes",
+                "is longer than storage.retention, after which everything about a payment is deleted",
             );
         }
         (retention, raw_retention)
     }
 }
 
-/// The outer `None` is a problem that was told.
+/// The outer `None` is a problem, which is in `problems`.
 fn check_secret(
     key: &str,
     raw: Option<&RawSecret>,
@@ -281,20 +275,18 @@ fn check_secret(
 }
 
 impl StorageConfig {
-    /// What is allowed but probably not meant.
+    /// What is allowed but probably not intended.
     pub(super) fn warning(&self) -> Option<ConfigProblem> {
         match self {
             Self::Memory => Some(ConfigProblem::new(
                 "storage.url",
-                "is sqlite::memory:, so everything is forgotten at exit",
+                "is sqlite::memory:, so all data is lost at exit",
             )),
-            Self::Redis(redis)
-                if !redis.settings.tls && !is_on_this_machine(&redis.settings.topology) =>
-            {
+            Self::Redis(redis) if !redis.settings.tls && !is_local(&redis.settings.topology) => {
                 Some(ConfigProblem::new(
                     "storage.url",
                     "is a Redis without TLS on another host: merchants' URLs and notifications with payers' data \
-                     cross the network unencrypted; write rediss, or keep them to a private network",
+                     cross the network unencrypted; write rediss, or use a private network",
                 ))
             }
             Self::File(_) | Self::Redis(_) => None,
@@ -302,7 +294,7 @@ impl StorageConfig {
     }
 }
 
-fn is_on_this_machine(topology: &Topology) -> bool {
+fn is_local(topology: &Topology) -> bool {
     let addresses = match topology {
         Topology::Standalone(address) => std::slice::from_ref(address),
         Topology::Sentinel { sentinels, .. } => sentinels,

@@ -1,5 +1,6 @@
 //! One installation of Redis: a call goes to the server that holds its partition, and follows it when it moves.
 
+use std::collections::BTreeSet;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -20,47 +21,49 @@ use super::settings::{NodeAddress, RedisSettings, Topology};
 /// How long one command may take; then its connection is given up.
 const RESPONSE_TIMEOUT: Duration = Duration::from_secs(2);
 
-/// How long a call may take with all its detours; then the caller hears that Redis is not available.
+/// How long a call may take with all its redirections and retries; then it fails.
 pub const CALL_TIMEOUT: Duration = Duration::from_secs(3);
 
 /// Before a call is tried again: a failover takes seconds, a moved slot nothing.
 const RETRY_PAUSE: Duration = Duration::from_millis(50);
 
-/// Redirections that are followed at once; a cluster that sends us round and round is not settled.
+/// Redirections that are followed at once; beyond it the cluster is not settled, and the call is retried after a pause.
 const MAX_REDIRECTIONS: u32 = 5;
 
 /// One installation of Redis. Connections are made as they are needed.
 #[derive(Debug)]
 pub struct RedisClient {
     settings: RedisSettings,
-    clients: Connector,
-    routes: RoutingTable,
-    nodes: DashMap<NodeAddress, Arc<Server>>,
+    connector: Connector,
+    routing: RoutingTable,
+    servers: DashMap<NodeAddress, Arc<Server>>,
 }
 
-/// A server that holds partitions, and the ways to it.
+/// A server that holds partitions, and the connections to it.
 #[derive(Debug)]
 struct Server {
     node: Arc<Node>,
-    /// Where replicas are asked; else writes go the same way as everything.
+    /// Where replicas must acknowledge writes; else all calls share one connection.
     quorum: Option<Quorum>,
 }
 
-/// Whether a call's effect must have reached the replicas.
+/// When a call is done.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 enum Durability {
-    Done,
-    Durable,
+    /// Its server has run it.
+    Written,
+    /// The replicas that are waited for have it too.
+    Replicated,
 }
 
 impl RedisClient {
-    /// Finds out who holds what. No server that holds data need be there yet.
+    /// Looks up which server holds what. Sentinels or a node of a cluster must be reachable, the data's servers need not.
     pub async fn open(settings: &RedisSettings) -> Result<Arc<Self>, CallError> {
         Ok(Arc::new(Self {
-            clients: Connector::for_nodes(settings)?,
-            routes: RoutingTable::open(settings).await?,
+            connector: Connector::for_nodes(settings)?,
+            routing: RoutingTable::open(settings).await?,
             settings: settings.clone(),
-            nodes: DashMap::new(),
+            servers: DashMap::new(),
         }))
     }
 
@@ -68,7 +71,7 @@ impl RedisClient {
         &self.settings
     }
 
-    /// `PUBLISH`, or `SPUBLISH` on a cluster: what a script tells its partition's subscribers by.
+    /// `PUBLISH`, or `SPUBLISH` on a cluster: how a script reaches the subscribers of a channel in its partition.
     pub fn publish_command(&self) -> &'static str {
         match self.settings.topology {
             Topology::Cluster(_) => "SPUBLISH",
@@ -76,36 +79,36 @@ impl RedisClient {
         }
     }
 
-    /// Who holds each partition now, and told when that changes.
+    /// The holder of each partition, now and whenever it changes.
     pub fn owners(&self) -> watch::Receiver<Owners> {
-        self.routes.watch()
+        self.routing.watch()
     }
 
-    /// Has the owners looked up again at once: something was not where it should be.
+    /// Looks the owners up again at once: a server failed or holds something else than expected.
     pub fn refresh_owners(&self) {
-        self.routes.refresh();
+        self.routing.refresh();
     }
 
-    /// Runs a script where the partition lives.
+    /// Runs a script on the partition's server.
     pub async fn run(&self, partition: Partition, call: &ScriptCall) -> Result<Value, CallError> {
-        self.call(partition, call, Durability::Done).await
+        self.call(partition, call, Durability::Written).await
     }
 
-    /// The same; `Ok` once as many replicas as the settings ask for have it too.
+    /// The same; `Ok` once as many replicas as the settings name have it too.
     pub async fn run_durably(
         &self,
         partition: Partition,
         call: &ScriptCall,
     ) -> Result<Value, CallError> {
-        self.call(partition, call, Durability::Durable).await
+        self.call(partition, call, Durability::Replicated).await
     }
 
-    /// Runs one call on each of many partitions, all under way at once; the results come in the order of the calls.
+    /// Runs one call on each of many partitions, all at once; the results come in the order of the calls.
     pub async fn run_all(
         &self,
         calls: &[(Partition, ScriptCall)],
     ) -> Vec<Result<Value, CallError>> {
-        self.call_all(calls, Durability::Done).await
+        self.call_all(calls, Durability::Written).await
     }
 
     /// The same; each `Ok` once the replicas have it too.
@@ -113,25 +116,24 @@ impl RedisClient {
         &self,
         calls: &[(Partition, ScriptCall)],
     ) -> Vec<Result<Value, CallError>> {
-        self.call_all(calls, Durability::Durable).await
+        self.call_all(calls, Durability::Replicated).await
     }
 
     async fn call_all(
         &self,
         calls: &[(Partition, ScriptCall)],
-        promise: Durability,
+        durability: Durability,
     ) -> Vec<Result<Value, CallError>> {
         let calls = calls
             .iter()
-            .map(|(partition, call)| self.call(*partition, call, promise));
+            .map(|(partition, call)| self.call(*partition, call, durability));
         futures_util::future::join_all(calls).await
     }
 
     /// The servers that hold partitions now, each once.
     pub fn masters(&self) -> Vec<NodeAddress> {
-        let owners = self.routes.watch();
-        let owners = owners.borrow().iter().flatten().cloned().collect();
-        let masters: std::collections::BTreeSet<_> = owners;
+        let owners = self.routing.watch();
+        let masters: BTreeSet<_> = owners.borrow().iter().flatten().cloned().collect();
         masters.into_iter().collect()
     }
 
@@ -139,22 +141,22 @@ impl RedisClient {
     pub async fn ask(
         &self,
         address: &NodeAddress,
-        question: &Cmd,
+        command: &Cmd,
     ) -> Result<Option<Value>, CallError> {
         let server = self.server(address.clone())?;
-        match server.node.send(question).await {
+        match server.node.send(command).await {
             Ok(value) => Ok(Some(value)),
             Err(CommandError::Refused(_)) => Ok(None),
-            Err(trouble) => Err(CallError(trouble.text())),
+            Err(error) => Err(CallError(error.text())),
         }
     }
 
-    /// Every call may be repeated: whoever wrote its script saw to that.
+    /// May run the script more than once: every script must be safe to repeat.
     async fn call(
         &self,
         partition: Partition,
         call: &ScriptCall,
-        promise: Durability,
+        durability: Durability,
     ) -> Result<Value, CallError> {
         let deadline = Instant::now() + CALL_TIMEOUT;
         let mut command = call.by_hash();
@@ -162,29 +164,29 @@ impl RedisClient {
         let mut is_asking = false;
         let mut redirections = 0;
         loop {
-            let server = match target.take().or_else(|| self.routes.owner(partition)) {
+            let server = match target.take().or_else(|| self.routing.owner(partition)) {
                 Some(address) => self.server(address)?,
                 None => {
-                    self.routes.refresh();
-                    again(deadline, "no server holds its part of the data").await?;
+                    self.routing.refresh();
+                    pause(deadline, "no server holds its part of the data").await?;
                     continue;
                 }
             };
-            let sent = server.send(&command, is_asking, promise);
-            let trouble = match timeout_at(deadline, sent).await {
+            let sent = server.send(&command, is_asking, durability);
+            let error = match timeout_at(deadline, sent).await {
                 Ok(Ok(value)) => return Ok(value),
-                Ok(Err(trouble)) => trouble,
+                Ok(Err(error)) => error,
                 Err(_) => return Err(CallError(CommandError::TimedOut.text())),
             };
             let was_asking = std::mem::take(&mut is_asking);
-            match trouble {
+            match error {
                 CommandError::NoScript => {
                     command = call.by_text();
                     target = Some(server.node.address.clone());
                     is_asking = was_asking;
                 }
                 CommandError::Moved(address) if redirections < MAX_REDIRECTIONS => {
-                    self.routes.refresh();
+                    self.routing.refresh();
                     target = Some(address);
                     redirections += 1;
                 }
@@ -193,14 +195,14 @@ impl RedisClient {
                     is_asking = true;
                     redirections += 1;
                 }
-                CommandError::Refused(why) => return Err(CallError(why)),
+                CommandError::Refused(reason) => return Err(CallError(reason)),
                 CommandError::TimedOut | CommandError::Gone(_) | CommandError::Unreplicated(_) => {
-                    self.routes.refresh();
-                    return Err(CallError(trouble.text()));
+                    self.routing.refresh();
+                    return Err(CallError(error.text()));
                 }
                 _ => {
-                    self.routes.refresh();
-                    again(deadline, &trouble.text()).await?;
+                    self.routing.refresh();
+                    pause(deadline, &error.text()).await?;
                     redirections = 0;
                 }
             }
@@ -208,20 +210,20 @@ impl RedisClient {
     }
 
     fn server(&self, address: NodeAddress) -> Result<Arc<Server>, CallError> {
-        if let Some(server) = self.nodes.get(&address) {
+        if let Some(server) = self.servers.get(&address) {
             return Ok(Arc::clone(&server));
         }
-        // Servers that hold nothing any more are forgotten when another comes.
-        let owners = self.routes.watch();
-        self.nodes
+        // Servers that no longer hold anything are dropped when another comes.
+        let owners = self.routing.watch();
+        self.servers
             .retain(|known, _| owners.borrow().iter().flatten().any(|owner| owner == known));
-        let server = Arc::new(self.reach(&address)?);
-        Ok(Arc::clone(&self.nodes.entry(address).or_insert(server)))
+        let server = Arc::new(self.connect(&address)?);
+        Ok(Arc::clone(&self.servers.entry(address).or_insert(server)))
     }
 
-    fn reach(&self, address: &NodeAddress) -> Result<Server, CallError> {
+    fn connect(&self, address: &NodeAddress) -> Result<Server, CallError> {
         let node = |response| -> Result<_, CallError> {
-            let client = self.clients.client(address)?;
+            let client = self.connector.client(address)?;
             Ok(Arc::new(Node::new(address.clone(), client, response)))
         };
         let RedisSettings {
@@ -249,10 +251,10 @@ impl Server {
         &self,
         command: &Cmd,
         is_asking: bool,
-        promise: Durability,
+        durability: Durability,
     ) -> Result<Value, CommandError> {
         match &self.quorum {
-            Some(quorum) if promise == Durability::Durable => {
+            Some(quorum) if durability == Durability::Replicated => {
                 quorum.send(command.clone(), is_asking).await
             }
             _ if is_asking => self.node.send_asking(command).await,
@@ -261,11 +263,11 @@ impl Server {
     }
 }
 
-/// Waits a little before the next attempt; no longer than the caller has time for.
-async fn again(deadline: Instant, why: &str) -> Result<(), CallError> {
+/// Pauses before the next attempt, or fails with `reason` where the deadline is nearer.
+async fn pause(deadline: Instant, reason: &str) -> Result<(), CallError> {
     let pause = RETRY_PAUSE.mul_f64(0.5 + rand::random::<f64>());
     if Instant::now() + pause >= deadline {
-        return Err(CallError(why.to_owned()));
+        return Err(CallError(reason.to_owned()));
     }
     sleep(pause).await;
     Ok(())

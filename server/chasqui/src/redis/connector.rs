@@ -1,4 +1,4 @@
-//! How one server is connected to: credentials, TLS, and the socket's own settings.
+//! Connections to servers: credentials, TLS and socket options.
 
 use std::time::Duration;
 
@@ -11,17 +11,17 @@ use ::redis::{
 use super::error::CallError;
 use super::settings::{Credentials, NodeAddress, RedisSettings};
 
-/// From nothing to an answered handshake.
+/// Until the handshake is complete.
 pub(super) const CONNECT_TIMEOUT: Duration = Duration::from_millis(1500);
 
-/// A connection on which nothing is said is tried after this long.
+/// TCP probes a connection that is idle this long.
 pub(super) const KEEPALIVE: Duration = Duration::from_secs(15);
 
-/// Bytes that nobody acknowledges end a connection. A server that is frozen still acknowledges; that is found by waiting
-/// for answers.
+/// Unacknowledged bytes end a connection after this long. A frozen server still acknowledges; it is detected by replies that
+/// do not come.
 const UNACKNOWLEDGED: Duration = Duration::from_secs(5);
 
-/// Makes clients of any server of one installation.
+/// Makes clients for the servers of one installation.
 #[derive(Debug, Clone)]
 pub(super) struct Connector {
     tls: bool,
@@ -31,7 +31,7 @@ pub(super) struct Connector {
 }
 
 impl Connector {
-    /// Of the servers that keep data.
+    /// For the servers that hold data.
     pub(super) fn for_nodes(settings: &RedisSettings) -> Result<Self, CallError> {
         Ok(Self {
             tls: settings.tls,
@@ -41,7 +41,7 @@ impl Connector {
         })
     }
 
-    /// Of the sentinels, which have credentials of their own and no databases.
+    /// For the sentinels, which have credentials of their own and no databases.
     pub(super) fn for_sentinels(settings: &RedisSettings) -> Result<Self, CallError> {
         Ok(Self {
             credentials: settings.sentinel_credentials.clone(),
@@ -93,7 +93,7 @@ impl Connector {
     }
 }
 
-/// Answers that take longer than `response` are given up.
+/// A reply may take `response`; then its connection is dropped.
 pub(super) fn connection_config(response: Duration) -> AsyncConnectionConfig {
     AsyncConnectionConfig::new()
         .set_connection_timeout(Some(CONNECT_TIMEOUT))

@@ -1,10 +1,10 @@
-//! What can go wrong with a command, sorted by what to do about it.
+//! Errors: of a command, by what to do about them, and of a call.
 
 use ::redis::{ErrorKind, RedisError, ServerErrorKind};
 
 use super::settings::NodeAddress;
 
-/// Why a call has no reply; for people, without payer data. It may have had its effect all the same.
+/// Why a call failed; for people. It may have had its effect all the same.
 #[derive(Debug, Clone, thiserror::Error)]
 #[error("{0}")]
 pub struct CallError(pub String);
@@ -17,34 +17,34 @@ pub(super) enum CommandError {
     Moved(NodeAddress),
     /// Another node is about to have the slot, and has this key.
     Ask(NodeAddress),
-    /// The server cannot do it now and may soon: a failover, a slot on its way, a data set being loaded.
+    /// The server cannot run it now and may soon: a failover, a moving slot, a data set being loaded.
     Unsettled(String),
-    /// The server is no master any more. Its name may lead to another by now, so the connection is made anew.
+    /// The server is no longer a master. Its name may lead to another by now, so the connection is dropped.
     Demoted(String),
-    /// The connection broke. It may have been done.
+    /// The connection broke. The command may have run.
     Lost(String),
-    /// No answer in time. It may have been done, or still be.
+    /// No reply in time. The command may have run, or run yet.
     TimedOut,
-    /// There is no connection just now, so it was not sent.
+    /// There is no connection now, so the command was not sent.
     Unreachable(String),
-    /// The same, and for so long that waiting makes no sense.
+    /// The same, for so long that waiting makes no sense.
     Gone(String),
-    /// It was done and is not durable enough.
+    /// The command ran, and too few replicas have it.
     Unreplicated(String),
-    /// The server will not do it.
+    /// The server rejects the command.
     Refused(String),
 }
 
 impl CommandError {
-    /// `asked`: who answered, for an answer that names a node by its port alone.
-    pub(super) fn new(error: &RedisError, asked: &NodeAddress) -> Self {
+    /// `sender` is the server that replied, for a reply that names a node by its port alone.
+    pub(super) fn new(error: &RedisError, sender: &NodeAddress) -> Self {
         let text = error.to_string();
         match error.kind() {
             ErrorKind::Server(ServerErrorKind::NoScript) => Self::NoScript,
             ErrorKind::Server(kind @ (ServerErrorKind::Moved | ServerErrorKind::Ask)) => {
                 let target = error
                     .redirect_node()
-                    .and_then(|(node, _)| NodeAddress::from_redirection(node, asked));
+                    .and_then(|(node, _)| NodeAddress::from_redirection(node, sender));
                 match (target, kind) {
                     (Some(target), ServerErrorKind::Ask) => Self::Ask(target),
                     (Some(target), _) => Self::Moved(target),
@@ -67,7 +67,7 @@ impl CommandError {
         }
     }
 
-    /// Whether the connection that it came by is to be given up.
+    /// Whether the connection must be dropped.
     pub(super) fn breaks_connection(&self) -> bool {
         matches!(self, Self::Lost(_) | Self::TimedOut | Self::Demoted(_))
     }
@@ -75,9 +75,9 @@ impl CommandError {
     /// For people.
     pub(super) fn text(&self) -> String {
         match self {
-            Self::NoScript => "redis forgot a script while it was being used".into(),
-            Self::Moved(to) | Self::Ask(to) => format!("redis keeps sending us on, last to {to}"),
-            Self::TimedOut => "redis does not answer".into(),
+            Self::NoScript => "redis lost a script while it was in use".into(),
+            Self::Moved(to) | Self::Ask(to) => format!("redis keeps redirecting, last to {to}"),
+            Self::TimedOut => "redis does not reply".into(),
             Self::Unsettled(text)
             | Self::Demoted(text)
             | Self::Lost(text)

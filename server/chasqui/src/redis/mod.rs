@@ -3,7 +3,7 @@
 //! Standalone, Sentinel and Cluster are one thing here: 64 partitions, each at some server ([`routing_table`]). A call
 //! ([`client`]) goes to its partition's server ([`node`]), follows it when it moves, and ends with a reply or an error
 //! within [`CALL_TIMEOUT`]. The library encodes commands and holds the connections; when to give one up is decided here,
-//! because a connection that looks well and is not answered is the failure that costs most.
+//! because a connection that looks well and does not reply is the failure that costs most.
 
 mod backoff;
 mod client;

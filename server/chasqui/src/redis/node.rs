@@ -1,7 +1,7 @@
-//! One server and the connection to it, which is given up at the first doubt and made anew.
+//! One server and the connection to it, which is dropped and made again when a command fails on it.
 //!
-//! The connection is shared: commands of many callers are under way on it at once. It is never trusted to heal by itself:
-//! a server that is frozen, or a network that swallows, leaves a connection that looks well and says nothing.
+//! The connection is shared: commands of many callers are in flight on it at once. It is never trusted to recover by
+//! itself: a frozen server, or a network that drops packets, leaves a connection that looks well and does not reply.
 
 use std::fmt;
 use std::sync::{Mutex, MutexGuard, PoisonError};
@@ -16,8 +16,8 @@ use super::connector::{CONNECT_TIMEOUT, connection_config};
 use super::error::CommandError;
 use super::settings::NodeAddress;
 
-/// After this long without a connection nobody is made to wait for one.
-const PATIENCE: Duration = Duration::from_secs(3);
+/// After this long without a connection calls fail at once instead of waiting for one.
+const GONE_AFTER: Duration = Duration::from_secs(3);
 
 /// Between two attempts to connect, at most.
 const LONGEST_PAUSE: Duration = Duration::from_secs(1);
@@ -27,14 +27,14 @@ pub(super) struct Node {
     client: Client,
     config: AsyncConnectionConfig,
     link: Mutex<Link>,
-    /// Held by whoever is connecting, so that one does and the others wait for it.
+    /// Held while connecting, so that one caller connects and the others wait for it.
     connecting: tokio::sync::Mutex<()>,
 }
 
 #[derive(Default)]
 struct Link {
     connection: Option<MultiplexedConnection>,
-    /// Counts connections: a doubt about an earlier one does not harm the next.
+    /// Counts connections: a failure on an earlier one does not drop the next.
     generation: u64,
     down: Option<Down>,
 }
@@ -48,7 +48,7 @@ struct Down {
 }
 
 impl Node {
-    /// A command that is not answered within `response_timeout` gives up its connection.
+    /// A command without a reply within `response_timeout` drops its connection.
     pub(super) fn new(address: NodeAddress, client: Client, response_timeout: Duration) -> Self {
         Self {
             address,
@@ -61,8 +61,8 @@ impl Node {
 
     pub(super) async fn send(&self, command: &Cmd) -> Result<Value, CommandError> {
         let (generation, mut connection) = self.connection().await?;
-        let answer = command.query_async(&mut connection).await;
-        self.classified(generation, answer)
+        let reply = command.query_async(&mut connection).await;
+        self.classified(generation, reply)
     }
 
     /// To a node that does not own the slot yet.
@@ -70,36 +70,36 @@ impl Node {
         let mut pipeline = Pipeline::with_capacity(2);
         pipeline.add_command(cmd("ASKING")).ignore();
         pipeline.add_command(command.clone());
-        let mut answers = self.send_together(&mut pipeline).await?;
-        answers
+        let mut replies = self.send_pipeline(&mut pipeline).await?;
+        replies
             .pop()
-            .unwrap_or_else(|| Err(CommandError::Lost("redis answered nothing".into())))
+            .unwrap_or_else(|| Err(CommandError::Lost("redis sent no reply".into())))
     }
 
-    /// In one go; each command has an answer of its own.
-    pub(super) async fn send_together(
+    /// In one write; each command has a reply of its own.
+    pub(super) async fn send_pipeline(
         &self,
         pipeline: &mut Pipeline,
     ) -> Result<Vec<Result<Value, CommandError>>, CommandError> {
         let (generation, mut connection) = self.connection().await?;
-        let answers: RedisResult<Vec<RedisResult<Value>>> =
+        let replies: RedisResult<Vec<RedisResult<Value>>> =
             pipeline.ignore_errors().query_async(&mut connection).await;
-        match answers {
-            Ok(answers) => Ok(answers
+        match replies {
+            Ok(replies) => Ok(replies
                 .into_iter()
-                .map(|answer| self.classified(generation, answer))
+                .map(|reply| self.classified(generation, reply))
                 .collect()),
             Err(error) => self.classified(generation, Err(error)),
         }
     }
 
-    fn classified<T>(&self, generation: u64, answer: RedisResult<T>) -> Result<T, CommandError> {
-        answer.map_err(|error| {
-            let trouble = CommandError::new(&error, &self.address);
-            if trouble.breaks_connection() {
+    fn classified<T>(&self, generation: u64, reply: RedisResult<T>) -> Result<T, CommandError> {
+        reply.map_err(|error| {
+            let error = CommandError::new(&error, &self.address);
+            if error.breaks_connection() {
                 self.discard(generation);
             }
-            trouble
+            error
         })
     }
 
@@ -114,13 +114,13 @@ impl Node {
         if let Some(connected) = self.connected()? {
             return Ok(connected);
         }
-        let Ok(_turn) = timeout(CONNECT_TIMEOUT, self.connecting.lock()).await else {
+        let Ok(_connecting) = timeout(CONNECT_TIMEOUT, self.connecting.lock()).await else {
             return Err(CommandError::Unreachable(format!(
-                "{} is not reached yet",
+                "{} is not connected yet",
                 self.address
             )));
         };
-        // Whoever held the turn may have done it, or found that it cannot be done now.
+        // The caller that connected before this one may have succeeded or failed meanwhile.
         if let Some(connected) = self.connected()? {
             return Ok(connected);
         }
@@ -131,11 +131,11 @@ impl Node {
         let connection = match timeout(CONNECT_TIMEOUT, attempt).await {
             Ok(Ok(connection)) => connection,
             Ok(Err(error)) => return Err(self.connect_failed(&error.to_string())),
-            Err(_) => return Err(self.connect_failed("no answer")),
+            Err(_) => return Err(self.connect_failed("no reply")),
         };
         let mut link = self.link();
         if let Some(down) = link.down.take() {
-            tracing::info!(redis = %self.address, after = ?down.since.elapsed(), "redis is back");
+            tracing::info!(redis = %self.address, after = ?down.since.elapsed(), "redis is connected again");
         }
         link.generation += 1;
         link.connection = Some(connection.clone());
@@ -150,7 +150,7 @@ impl Node {
         match &link.down {
             Some(down) if Instant::now() < down.next_attempt => {
                 let reason = down.reason.clone();
-                Err(match down.since.elapsed() > PATIENCE {
+                Err(match down.since.elapsed() > GONE_AFTER {
                     true => CommandError::Gone(reason),
                     false => CommandError::Unreachable(reason),
                 })
@@ -160,11 +160,11 @@ impl Node {
     }
 
     /// An attempt to connect failed.
-    fn connect_failed(&self, why: &str) -> CommandError {
+    fn connect_failed(&self, reason: &str) -> CommandError {
         let now = Instant::now();
         let mut link = self.link();
         let mut down = link.down.take().unwrap_or_else(|| {
-            tracing::warn!(redis = %self.address, why, "redis cannot be reached");
+            tracing::warn!(redis = %self.address, reason, "redis cannot be reached; calls wait or fail until it can");
             Down {
                 since: now,
                 reason: String::new(),
@@ -172,15 +172,15 @@ impl Node {
                 next_attempt: now,
             }
         });
-        down.reason = format!("{} cannot be reached: {why}", self.address);
+        down.reason = format!("{} cannot be reached: {reason}", self.address);
         down.next_attempt = now + backoff(down.attempts, LONGEST_PAUSE);
         down.attempts = down.attempts.saturating_add(1);
-        let trouble = match down.since.elapsed() > PATIENCE {
+        let error = match down.since.elapsed() > GONE_AFTER {
             true => CommandError::Gone(down.reason.clone()),
             false => CommandError::Unreachable(down.reason.clone()),
         };
         link.down = Some(down);
-        trouble
+        error
     }
 
     fn link(&self) -> MutexGuard<'_, Link> {

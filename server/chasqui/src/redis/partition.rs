@@ -1,10 +1,10 @@
-//! Where a key lives: one of 64 partitions, each a hash tag, so that everything about one payment shares a cluster's slot.
+//! Where a key lives: in one of 64 partitions, each a hash tag, so that the keys of a partition share a cluster's slot.
 
 use std::fmt;
 
 use crc::{CRC_16_XMODEM, Crc};
 
-/// How many there are. Part of every key's name: changing it would lose all of them.
+/// How many there are. A partition is part of every key's name: with another number no key would be found.
 pub const PARTITIONS: u8 = 64;
 
 /// What a Redis Cluster divides keys into.
@@ -17,7 +17,7 @@ const CRC16: Crc<u16> = Crc::<u16>::new(&CRC_16_XMODEM);
 pub struct Partition(u8);
 
 impl Partition {
-    /// Of what is stored under `name`: a payment id, a reference, the digest of an idempotency key.
+    /// Of what is stored under `name`.
     pub fn of(name: &str) -> Self {
         let number = CRC16.checksum(name.as_bytes()) % u16::from(PARTITIONS);
         Self(u8::try_from(number).unwrap_or_default())

@@ -44,7 +44,7 @@ impl PubSubConnection {
             Self::connect(settings, address, client_name),
         )
         .await
-        .unwrap_or_else(|_| Err(CallError(format!("{address} does not answer"))))
+        .unwrap_or_else(|_| Err(CallError(format!("{address} does not reply"))))
     }
 
     async fn connect(

@@ -1,7 +1,7 @@
-//! Writes that count only once replicas have them: a connection of their own, on which `WAIT` follows each batch.
+//! Writes that replicas must acknowledge: a connection of their own, on which `WAIT` follows each batch.
 //!
-//! `WAIT` holds up everything behind it on its connection, so nothing else uses this one. While a batch waits for the
-//! replicas the next gathers, and one `WAIT` answers for all of a batch.
+//! `WAIT` blocks everything behind it on its connection, so nothing else uses this one. While a batch waits for the
+//! replicas the next gathers, and one `WAIT` stands for all of a batch.
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -13,7 +13,7 @@ use tokio_util::task::AbortOnDropHandle;
 use super::error::CommandError;
 use super::node::Node;
 
-/// Writes that may wait for their batch; one more is refused at once.
+/// Writes that may wait for their batch; further ones fail at once.
 const QUEUE: usize = 4096;
 
 /// The most writes in one batch.
@@ -29,11 +29,11 @@ struct Write {
     command: Cmd,
     /// The node does not own the slot yet.
     is_asking: bool,
-    answer: oneshot::Sender<Result<Value, CommandError>>,
+    reply: oneshot::Sender<Result<Value, CommandError>>,
 }
 
 impl Quorum {
-    /// `node`'s connection must be used by nobody else, and its answers may take `timeout` longer than others.
+    /// `node` must be used for nothing else, and its replies may take `timeout` longer than others.
     pub(super) fn new(node: Arc<Node>, replicas: u8, timeout: Duration) -> Self {
         let (queue, writes) = mpsc::channel(QUEUE);
         let work = tokio::spawn(work(node, writes, replicas, timeout));
@@ -44,25 +44,27 @@ impl Quorum {
     }
 
     pub(super) async fn send(&self, command: Cmd, is_asking: bool) -> Result<Value, CommandError> {
-        let (answer, answered) = oneshot::channel();
+        let (reply, replied) = oneshot::channel();
         self.queue
             .try_send(Write {
                 command,
                 is_asking,
-                answer,
+                reply,
             })
-            .map_err(|_| CommandError::Refused("too many writes wait for redis".into()))?;
-        answered
-            .await
-            .unwrap_or_else(|_| Err(CommandError::Lost("the write broke off".into())))
+            .map_err(|_| CommandError::Refused("too many writes wait for replicas".into()))?;
+        replied.await.unwrap_or_else(|_| {
+            Err(CommandError::Lost(
+                "the connection broke during the write".into(),
+            ))
+        })
     }
 }
 
 async fn work(node: Arc<Node>, mut writes: mpsc::Receiver<Write>, replicas: u8, timeout: Duration) {
     let mut batch = Vec::with_capacity(BATCH);
     while writes.recv_many(&mut batch, BATCH).await > 0 {
-        // Whoever stopped waiting may have been told that it failed: better that it did not happen.
-        batch.retain(|write| !write.answer.is_closed());
+        // A caller that stopped waiting has failed: its write must not happen after all.
+        batch.retain(|write| !write.reply.is_closed());
         if batch.is_empty() {
             continue;
         }
@@ -73,41 +75,41 @@ async fn work(node: Arc<Node>, mut writes: mpsc::Receiver<Write>, replicas: u8, 
                 pipeline.add_command(cmd("ASKING")).ignore();
             }
             pipeline.add_command(write.command);
-            callers.push(write.answer);
+            callers.push(write.reply);
         }
         let mut wait = cmd("WAIT");
         wait.arg(replicas).arg(timeout.as_millis());
         pipeline.add_command(wait);
-        let answers = match node.send_together(&mut pipeline).await {
-            Ok(mut answers) => {
-                let waited = answers.pop();
-                answers
+        let replies = match node.send_pipeline(&mut pipeline).await {
+            Ok(mut replies) => {
+                let waited = replies.pop();
+                replies
                     .into_iter()
-                    .map(|answer| confirmed(answer, waited.as_ref(), replicas, timeout))
+                    .map(|reply| acknowledged(reply, waited.as_ref(), replicas, timeout))
                     .collect()
             }
-            Err(trouble) => vec![Err(trouble); callers.len()],
+            Err(error) => vec![Err(error); callers.len()],
         };
-        for (caller, answer) in callers.into_iter().zip(answers) {
-            let _ = caller.send(answer);
+        for (caller, reply) in callers.into_iter().zip(replies) {
+            let _ = caller.send(reply);
         }
     }
 }
 
-/// A write's own answer, if the replicas have it.
-fn confirmed(
-    answer: Result<Value, CommandError>,
+/// A write's own reply, if the replicas have it.
+fn acknowledged(
+    reply: Result<Value, CommandError>,
     waited: Option<&Result<Value, CommandError>>,
     replicas: u8,
     timeout: Duration,
 ) -> Result<Value, CommandError> {
-    let value = answer?;
+    let value = reply?;
     match waited {
         Some(Ok(Value::Int(count))) if *count >= i64::from(replicas) => Ok(value),
         Some(Ok(Value::Int(count))) => Err(CommandError::Unreplicated(format!(
-            "{count} of {replicas} replicas confirmed the write within {timeout:?}"
+            "{count} of {replicas} replicas acknowledged the write within {timeout:?}"
         ))),
-        Some(Err(trouble)) => Err(trouble.clone()),
-        _ => Err(CommandError::Lost("redis did not answer WAIT".into())),
+        Some(Err(error)) => Err(error.clone()),
+        _ => Err(CommandError::Lost("redis did not reply to WAIT".into())),
     }
 }

@@ -1,8 +1,8 @@
 //! Which server holds which partition, kept true while masters fail and slots move.
 //!
-//! A standalone server holds all of them for ever. Sentinels and clusters are asked at intervals, and at once when a call
-//! found something else than it expected. What they say may be old: whoever is sent to the wrong place says so and asks
-//! for another look.
+//! A standalone server holds all of them for ever. Sentinels and clusters are queried at intervals, and at once when a call
+//! finds something else than it expected. Their replies may be out of date: a call that is sent to the wrong server
+//! refreshes the table.
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -20,77 +20,79 @@ use super::node::Node;
 use super::partition::{PARTITIONS, Partition};
 use super::settings::{NodeAddress, RedisSettings, Topology};
 
-/// Between two looks when nobody asks for one.
-const LOOK_EVERY: Duration = Duration::from_secs(1);
+/// Between two queries without a refresh.
+const REFRESH_INTERVAL: Duration = Duration::from_secs(1);
 
-/// Between two looks however many ask for one.
+/// Between two queries at least.
 const SHORTEST_PAUSE: Duration = Duration::from_millis(100);
 
-/// How long one sentinel or node may take to say what it knows.
-const ANSWER_WITHIN: Duration = Duration::from_secs(1);
+/// How long a reply of one sentinel or node may take.
+const REPLY_TIMEOUT: Duration = Duration::from_secs(1);
 
-/// By partition; `None` where nobody serves it.
+/// By partition; `None` where no server holds it.
 pub type Owners = Arc<Vec<Option<NodeAddress>>>;
 
 #[derive(Debug)]
 pub(super) struct RoutingTable {
     owners: watch::Receiver<Owners>,
-    look_again: Arc<Notify>,
-    _looking: Option<AbortOnDropHandle<()>>,
+    refresh: Arc<Notify>,
+    _task: Option<AbortOnDropHandle<()>>,
 }
 
 impl RoutingTable {
-    /// Looks once, and then goes on looking for as long as this lives.
+    /// Queries once, and then goes on for as long as this lives.
     pub(super) async fn open(settings: &RedisSettings) -> Result<Self, CallError> {
-        let look_again = Arc::new(Notify::new());
-        let mut guide = match &settings.topology {
+        let refresh = Arc::new(Notify::new());
+        let mut source = match &settings.topology {
             Topology::Standalone(address) => {
-                let (_, owners) = watch::channel(all_at(address));
+                let (_, owners) = watch::channel(all_on(address));
                 return Ok(Self {
                     owners,
-                    look_again,
-                    _looking: None,
+                    refresh,
+                    _task: None,
                 });
             }
             Topology::Sentinel { sentinels, master } => TopologySource::Sentinels {
-                sentinels: known(&Connector::for_sentinels(settings)?, sentinels)?,
+                sentinels: nodes(&Connector::for_sentinels(settings)?, sentinels)?,
                 master: master.clone(),
             },
             Topology::Cluster(seeds) => {
-                let clients = Connector::for_nodes(settings)?;
+                let connector = Connector::for_nodes(settings)?;
                 TopologySource::Cluster {
-                    nodes: known(&clients, seeds)?,
+                    nodes: nodes(&connector, seeds)?,
                     seeds: seeds.clone(),
-                    clients,
+                    connector,
                 }
             }
         };
-        let found = guide.look().await?;
+        let found = source.query().await?;
         let (sender, owners) = watch::channel(Arc::new(found));
-        let asked = Arc::clone(&look_again);
-        let looking = tokio::spawn(async move {
+        let refreshed = Arc::clone(&refresh);
+        let task = tokio::spawn(async move {
             loop {
-                let _ = timeout(LOOK_EVERY, asked.notified()).await;
-                match guide.look().await {
+                let _ = timeout(REFRESH_INTERVAL, refreshed.notified()).await;
+                match source.query().await {
                     Ok(found) => {
                         sender.send_if_modified(|owners| {
                             let changed = **owners != found;
                             if changed {
-                                tracing::info!("redis: the partitions have other masters now");
+                                tracing::info!("redis masters changed");
                                 *owners = Arc::new(found);
                             }
                             changed
                         });
                     }
-                    Err(error) => tracing::debug!(%error, "redis: nobody says who the masters are"),
+                    Err(error) => {
+                        tracing::debug!(%error, "redis masters are unknown; no sentinel or node replies")
+                    }
                 }
                 tokio::time::sleep(SHORTEST_PAUSE).await;
             }
         });
         Ok(Self {
             owners,
-            look_again,
-            _looking: Some(AbortOnDropHandle::new(looking)),
+            refresh,
+            _task: Some(AbortOnDropHandle::new(task)),
         })
     }
 
@@ -98,34 +100,34 @@ impl RoutingTable {
         self.owners.borrow()[partition.index()].clone()
     }
 
-    /// As they are now, and told when they change.
+    /// As they are now and whenever they change.
     pub(super) fn watch(&self) -> watch::Receiver<Owners> {
         self.owners.clone()
     }
 
-    /// Something was not where it should be.
+    /// Queries again at once.
     pub(super) fn refresh(&self) {
-        self.look_again.notify_one();
+        self.refresh.notify_one();
     }
 }
 
-fn all_at(address: &NodeAddress) -> Owners {
+fn all_on(address: &NodeAddress) -> Owners {
     Arc::new(vec![Some(address.clone()); usize::from(PARTITIONS)])
 }
 
-fn known(clients: &Connector, addresses: &[NodeAddress]) -> Result<Vec<Node>, CallError> {
+fn nodes(connector: &Connector, addresses: &[NodeAddress]) -> Result<Vec<Node>, CallError> {
     addresses
         .iter()
-        .map(|address| node(clients, address.clone()))
+        .map(|address| node(connector, address.clone()))
         .collect()
 }
 
-fn node(clients: &Connector, address: NodeAddress) -> Result<Node, CallError> {
-    let client = clients.client(&address)?;
-    Ok(Node::new(address, client, ANSWER_WITHIN))
+fn node(connector: &Connector, address: NodeAddress) -> Result<Node, CallError> {
+    let client = connector.client(&address)?;
+    Ok(Node::new(address, client, REPLY_TIMEOUT))
 }
 
-/// Who knows the way.
+/// Where the owners are known.
 enum TopologySource {
     Sentinels {
         sentinels: Vec<Node>,
@@ -134,12 +136,12 @@ enum TopologySource {
     Cluster {
         nodes: Vec<Node>,
         seeds: Vec<NodeAddress>,
-        clients: Connector,
+        connector: Connector,
     },
 }
 
 impl TopologySource {
-    async fn look(&mut self) -> Result<Vec<Option<NodeAddress>>, CallError> {
+    async fn query(&mut self) -> Result<Vec<Option<NodeAddress>>, CallError> {
         match self {
             Self::Sentinels { sentinels, master } => {
                 let address = query_sentinels(sentinels, master).await?;
@@ -148,16 +150,16 @@ impl TopologySource {
             Self::Cluster {
                 nodes,
                 seeds,
-                clients,
+                connector,
             } => {
                 let (owners, members) = query_nodes(nodes).await?;
-                // Those that were there at first are kept: they may be the only ones with a name that lasts.
+                // The configured nodes are kept: theirs may be the only names that last.
                 nodes.retain(|node| {
                     members.contains(&node.address) || seeds.contains(&node.address)
                 });
                 for member in members {
                     if !nodes.iter().any(|node| node.address == member) {
-                        nodes.push(node(clients, member)?);
+                        nodes.push(node(connector, member)?);
                     }
                 }
                 Ok(owners)
@@ -166,28 +168,28 @@ impl TopologySource {
     }
 }
 
-/// All of them at once; whom most of those that answer name is the master. One that was cut off from the others still
-/// names the master of old.
+/// All of them at once; the address that most of them name is the master. A sentinel that was cut off from the others still
+/// names the former master.
 async fn query_sentinels(sentinels: &[Node], master: &str) -> Result<NodeAddress, CallError> {
-    let mut question = cmd("SENTINEL");
-    question.arg("GET-MASTER-ADDR-BY-NAME").arg(master);
-    let answers = sentinels
+    let mut query = cmd("SENTINEL");
+    query.arg("GET-MASTER-ADDR-BY-NAME").arg(master);
+    let replies = sentinels
         .iter()
-        .map(|sentinel| timeout(ANSWER_WITHIN, sentinel.send(&question)));
-    let mut why = format!("no sentinel knows a master named {master:?}");
+        .map(|sentinel| timeout(REPLY_TIMEOUT, sentinel.send(&query)));
+    let mut reason = format!("no sentinel knows a master named {master:?}");
     let mut named: Vec<NodeAddress> = Vec::new();
-    for (sentinel, answer) in sentinels.iter().zip(join_all(answers).await) {
-        match answer {
-            Ok(Ok(answer)) => {
-                let place: Option<(String, u16)> =
-                    ::redis::from_redis_value(answer).unwrap_or_default();
-                named.extend(place.map(|(host, port)| NodeAddress { host, port }));
+    for (sentinel, reply) in sentinels.iter().zip(join_all(replies).await) {
+        match reply {
+            Ok(Ok(reply)) => {
+                let master: Option<(String, u16)> =
+                    ::redis::from_redis_value(reply).unwrap_or_default();
+                named.extend(master.map(|(host, port)| NodeAddress { host, port }));
             }
-            Ok(Err(trouble)) => why = trouble.text(),
-            Err(_) => why = format!("{} does not answer", sentinel.address),
+            Ok(Err(error)) => reason = error.text(),
+            Err(_) => reason = format!("{} does not reply", sentinel.address),
         }
     }
-    most_named(&named).ok_or(CallError(why))
+    most_named(&named).ok_or(CallError(reason))
 }
 
 fn most_named(named: &[NodeAddress]) -> Option<NodeAddress> {
@@ -199,44 +201,44 @@ fn most_named(named: &[NodeAddress]) -> Option<NodeAddress> {
 
 type SlotMap = (Vec<Option<NodeAddress>>, Vec<NodeAddress>);
 
-/// Any of them, chosen anew each time, whose view of the cluster is whole: one that is cut off from the others goes on
-/// telling of the masters of old. Where nobody's is, as with a shard down, the first view is better than none.
+/// A random node whose view of the cluster is whole: a node that is cut off from the others still names the former masters.
+/// Where no view is whole, as with a shard down, the first one is used.
 async fn query_nodes(nodes: &mut [Node]) -> Result<SlotMap, CallError> {
-    let mut questions = Pipeline::with_capacity(2);
-    questions.cmd("CLUSTER").arg("SLOTS");
-    questions.cmd("CLUSTER").arg("INFO");
+    let mut queries = Pipeline::with_capacity(2);
+    queries.cmd("CLUSTER").arg("SLOTS");
+    queries.cmd("CLUSTER").arg("INFO");
     nodes.shuffle(&mut rand::rng());
-    let mut why = "no node of the cluster is known".to_owned();
+    let mut reason = "no node of the cluster is known".to_owned();
     let mut partial = None;
     for node in nodes {
-        let answers = match timeout(ANSWER_WITHIN, node.send_together(&mut questions)).await {
-            Ok(Ok(answers)) => answers,
-            Ok(Err(trouble)) => {
-                why = trouble.text();
+        let replies = match timeout(REPLY_TIMEOUT, node.send_pipeline(&mut queries)).await {
+            Ok(Ok(replies)) => replies,
+            Ok(Err(error)) => {
+                reason = error.text();
                 continue;
             }
             Err(_) => {
-                why = format!("{} does not answer", node.address);
+                reason = format!("{} does not reply", node.address);
                 continue;
             }
         };
-        let [slots, info] = &answers[..] else {
+        let [slots, info] = &replies[..] else {
             continue;
         };
         let map = slots
             .as_ref()
             .ok()
-            .and_then(|slots| read_slots(slots, &node.address));
+            .and_then(|slots| parse_slots(slots, &node.address));
         match map {
             Some(map) if is_whole(info) => return Ok(map),
             Some(map) => partial = partial.or(Some(map)),
-            None => why = format!("{} does not describe its cluster", node.address),
+            None => reason = format!("{} does not describe its cluster", node.address),
         }
     }
-    partial.ok_or(CallError(why))
+    partial.ok_or(CallError(reason))
 }
 
-/// What a node that does not say is taken for.
+/// A node that does not report its state counts as whole.
 fn is_whole(info: &Result<Value, CommandError>) -> bool {
     let text: Option<String> = info
         .as_ref()
@@ -246,8 +248,8 @@ fn is_whole(info: &Result<Value, CommandError>) -> bool {
 }
 
 /// `CLUSTER SLOTS`: a list of (first slot, last slot, master, replicas…), each node as (host, port, …).
-fn read_slots(answer: &Value, asked: &NodeAddress) -> Option<SlotMap> {
-    let Value::Array(ranges) = answer else {
+fn parse_slots(reply: &Value, sender: &NodeAddress) -> Option<SlotMap> {
+    let Value::Array(ranges) = reply else {
         return None;
     };
     let mut owners = vec![None; usize::from(PARTITIONS)];
@@ -261,7 +263,7 @@ fn read_slots(answer: &Value, asked: &NodeAddress) -> Option<SlotMap> {
         };
         let nodes: Vec<NodeAddress> = nodes
             .iter()
-            .map(|node| read_node(node, asked))
+            .map(|node| parse_node(node, sender))
             .collect::<Option<_>>()?;
         let master = nodes.first()?;
         for partition in Partition::all() {
@@ -276,7 +278,7 @@ fn read_slots(answer: &Value, asked: &NodeAddress) -> Option<SlotMap> {
     (!members.is_empty()).then_some((owners, members))
 }
 
-fn read_node(node: &Value, asked: &NodeAddress) -> Option<NodeAddress> {
+fn parse_node(node: &Value, sender: &NodeAddress) -> Option<NodeAddress> {
     let Value::Array(parts) = node else {
         return None;
     };
@@ -285,10 +287,10 @@ fn read_node(node: &Value, asked: &NodeAddress) -> Option<NodeAddress> {
     };
     let host: Option<String> = ::redis::from_redis_value(host.clone()).ok()?;
     Some(NodeAddress {
-        // A node that does not know its own name means: where you asked me.
+        // A node that does not know its own host means the one that was queried.
         host: host
             .filter(|host| !host.is_empty() && host != "?")
-            .unwrap_or_else(|| asked.host.clone()),
+            .unwrap_or_else(|| sender.host.clone()),
         port: u16::try_from(*port).ok()?,
     })
 }
@@ -309,7 +311,7 @@ mod tests {
     }
 
     #[test]
-    fn a_cluster_says_who_has_which_slots() {
+    fn slots_of_a_cluster_are_parsed() {
         let node = |host: Value, port| Value::Array(vec![host, Value::Int(port), text("id")]);
         let answer = Value::Array(vec![
             Value::Array(vec![
@@ -324,11 +326,11 @@ mod tests {
                 node(Value::Nil, 7002),
             ]),
         ]);
-        let (owners, members) = read_slots(&answer, &at("asked", 1)).expect("a map");
+        let (owners, members) = parse_slots(&answer, &at("sender", 1)).expect("a map");
         for partition in Partition::all() {
             let expected = match partition.slot() {
                 0..=8191 => Some(at("10.0.0.1", 7000)),
-                8192..=16000 => Some(at("asked", 7002)),
+                8192..=16000 => Some(at("sender", 7002)),
                 _ => None,
             };
             assert_eq!(owners[partition.index()], expected, "{partition}");
@@ -338,15 +340,15 @@ mod tests {
             [
                 at("10.0.0.1", 7000),
                 at("10.0.0.2", 7001),
-                at("asked", 7002)
+                at("sender", 7002)
             ]
         );
-        assert!(read_slots(&Value::Array(vec![]), &at("asked", 1)).is_none());
-        assert!(read_slots(&Value::Okay, &at("asked", 1)).is_none());
+        assert!(parse_slots(&Value::Array(vec![]), &at("sender", 1)).is_none());
+        assert!(parse_slots(&Value::Okay, &at("sender", 1)).is_none());
     }
 
     #[test]
-    fn one_sentinel_that_lives_in_the_past_is_outvoted() {
+    fn a_sentinel_with_an_old_master_is_outvoted() {
         let (old, new) = (at("old", 6379), at("new", 6379));
         assert_eq!(
             most_named(&[old.clone(), new.clone(), new.clone()]),
@@ -357,14 +359,14 @@ mod tests {
     }
 
     #[test]
-    fn a_node_that_lost_the_others_is_not_believed_while_another_is_well() {
-        let said = |state: &str| {
+    fn a_node_that_lost_the_others_is_not_whole() {
+        let info = |state: &str| {
             Ok(text(&format!(
                 "cluster_state:{state}\r\ncluster_slots_ok:1\r\n"
             )))
         };
-        assert!(is_whole(&said("ok")));
-        assert!(!is_whole(&said("fail")));
+        assert!(is_whole(&info("ok")));
+        assert!(!is_whole(&info("fail")));
         assert!(is_whole(&Err(CommandError::Refused("NOPERM".into()))));
     }
 }

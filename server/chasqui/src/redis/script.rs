@@ -24,7 +24,7 @@ impl Script {
         Self { text, hash }
     }
 
-    /// A call of it, without keys or arguments yet.
+    /// A call without keys or arguments yet.
     pub fn call(&'static self) -> ScriptCall {
         ScriptCall {
             script: self,
@@ -48,12 +48,12 @@ impl ScriptCall {
         self
     }
 
-    /// By its hash; the server answers `NOSCRIPT` if it has never seen it.
+    /// By its hash; the server replies `NOSCRIPT` if it does not have the script.
     pub(super) fn by_hash(&self) -> Cmd {
         self.command("EVALSHA", self.script.hash.as_bytes())
     }
 
-    /// With its text, which the server keeps.
+    /// With its text, which the server caches.
     pub(super) fn by_text(&self) -> Cmd {
         self.command("EVAL", self.script.text.as_bytes())
     }

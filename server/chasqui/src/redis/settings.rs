@@ -1,4 +1,4 @@
-//! Which Redis, how it is reached, and what is asked of it.
+//! Which Redis, how it is reached, and what makes a write durable.
 
 use std::fmt;
 use std::net::{IpAddr, SocketAddr};
@@ -9,16 +9,16 @@ use std::time::Duration;
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct RedisSettings {
     pub topology: Topology,
-    /// `rediss://` and its kin.
+    /// Connect with TLS.
     pub tls: bool,
-    /// PEM; instead of the system's certificate authorities.
+    /// PEM file of the only certificate authorities; `None` is the system's.
     pub ca_file: Option<PathBuf>,
     pub credentials: Option<Credentials>,
     /// Sentinels have credentials of their own.
     pub sentinel_credentials: Option<Credentials>,
     /// A standalone or Sentinel Redis has several databases; a cluster has 0 alone.
     pub database: u32,
-    /// How many replicas must have a write before it counts as durable; 0 asks nobody.
+    /// How many replicas must acknowledge a durable write; with 0 none is waited for.
     pub wait_replicas: u8,
     /// How long that may take; then the write counts as failed.
     pub wait_timeout: Duration,
@@ -60,12 +60,12 @@ impl fmt::Debug for Credentials {
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Topology {
     Standalone(NodeAddress),
-    /// The master of that name, as the sentinels say.
+    /// The master that the sentinels know by this name.
     Sentinel {
         sentinels: Vec<NodeAddress>,
         master: String,
     },
-    /// Nodes to begin with; the rest is learnt from them.
+    /// Nodes to begin with; the others are learnt from them.
     Cluster(Vec<NodeAddress>),
 }
 
@@ -77,7 +77,7 @@ pub struct NodeAddress {
 }
 
 impl NodeAddress {
-    /// Whether it is this machine, as far as its name tells.
+    /// Whether the name stands for this machine.
     pub fn is_loopback(&self) -> bool {
         match self.host.parse::<IpAddr>() {
             Ok(address) => address.to_canonical().is_loopback(),
@@ -85,11 +85,11 @@ impl NodeAddress {
         }
     }
 
-    /// As a cluster's redirection names a node: `host:port`, where an empty host means the one that was asked.
-    pub(super) fn from_redirection(text: &str, asked: &Self) -> Option<Self> {
+    /// From a cluster's redirection: `host:port`, where an empty host means the server that replied.
+    pub(super) fn from_redirection(text: &str, sender: &Self) -> Option<Self> {
         let (host, port) = text.rsplit_once(':')?;
         let host = match host.trim_start_matches('[').trim_end_matches(']') {
-            "" | "?" => asked.host.clone(),
+            "" | "?" => sender.host.clone(),
             host => host.to_owned(),
         };
         Some(Self {

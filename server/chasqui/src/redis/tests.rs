@@ -1,4 +1,4 @@
-//! A call gets there, or says within its time that it did not.
+//! A call reaches its server, or fails within its time.
 
 use std::sync::{Arc, LazyLock};
 use std::time::{Duration, Instant};
@@ -54,7 +54,7 @@ fn number(value: Value) -> i64 {
     }
 }
 
-/// Until it works again.
+/// Until a call succeeds.
 async fn counts_again(redis: &RedisClient, name: &str) -> i64 {
     let started = Instant::now();
     loop {
@@ -66,7 +66,7 @@ async fn counts_again(redis: &RedisClient, name: &str) -> i64 {
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn a_script_that_the_server_forgot_is_sent_again() {
+async fn a_script_that_the_server_lost_is_sent_again() {
     let server = RedisServer::start(&Options::default()).await;
     let redis = open(&standalone(&server)).await;
     assert_eq!(count(&redis, "a").await.expect("first"), 1);
@@ -86,22 +86,22 @@ async fn callers_do_not_notice_a_quick_restart() {
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn a_server_that_is_gone_is_said_to_be_gone_and_soon_at_once() {
+async fn calls_to_a_server_that_is_gone_fail_in_time_and_soon_at_once() {
     let mut server = RedisServer::start(&Options::default()).await;
     let redis = open(&standalone(&server)).await;
     count(&redis, "a").await.expect("before");
     server.kill();
     for _ in 0..3 {
-        let asked_at = Instant::now();
+        let called_at = Instant::now();
         assert!(count(&redis, "a").await.is_err());
-        assert!(asked_at.elapsed() < CALL_TIMEOUT + Duration::from_millis(500));
+        assert!(called_at.elapsed() < CALL_TIMEOUT + Duration::from_millis(500));
     }
-    // Within a pause between two attempts to connect nobody waits for anything.
+    // In the pause between two attempts to connect, calls fail at once.
     let mut quickest = Duration::MAX;
     for _ in 0..5 {
-        let asked_at = Instant::now();
+        let called_at = Instant::now();
         assert!(count(&redis, "a").await.is_err());
-        quickest = quickest.min(asked_at.elapsed());
+        quickest = quickest.min(called_at.elapsed());
     }
     assert!(quickest < Duration::from_millis(50), "{quickest:?}");
     server.start_again().await;
@@ -109,15 +109,15 @@ async fn a_server_that_is_gone_is_said_to_be_gone_and_soon_at_once() {
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn a_frozen_server_costs_its_callers_seconds_and_is_used_again_once_it_thaws() {
+async fn calls_to_a_frozen_server_fail_in_time_and_succeed_once_it_thaws() {
     let server = RedisServer::start(&Options::default()).await;
     let redis = open(&standalone(&server)).await;
     count(&redis, "a").await.expect("before");
     server.freeze();
     for _ in 0..4 {
-        let asked_at = Instant::now();
+        let called_at = Instant::now();
         assert!(count(&redis, "a").await.is_err());
-        assert!(asked_at.elapsed() < CALL_TIMEOUT + Duration::from_millis(500));
+        assert!(called_at.elapsed() < CALL_TIMEOUT + Duration::from_millis(500));
     }
     server.thaw();
     counts_again(&redis, "a").await;
@@ -128,13 +128,13 @@ async fn a_cluster_is_called_where_each_partition_lives() {
     let cluster = RedisCluster::start(&Options::default()).await;
     let redis = open(&on_cluster(&cluster)).await;
     let calls: Vec<_> = (0..200).map(|n| counting(&format!("n{n}"))).collect();
-    for answer in redis.run_all(&calls).await {
-        assert_eq!(number(answer.expect("counted")), 1);
+    for reply in redis.run_all(&calls).await {
+        assert_eq!(number(reply.expect("counted")), 1);
     }
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn a_slot_is_followed_while_it_moves_and_after() {
+async fn calls_follow_a_slot_while_it_moves_and_after() {
     let cluster = RedisCluster::start(&Options::default()).await;
     let redis = open(&on_cluster(&cluster)).await;
     let slot = Partition::of("a").slot();
@@ -149,7 +149,7 @@ async fn a_slot_is_followed_while_it_moves_and_after() {
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn what_a_cluster_promised_survives_the_loss_of_a_master() {
+async fn a_replicated_write_survives_the_loss_of_a_clusters_master() {
     let mut cluster = RedisCluster::start(&Options::default()).await;
     let redis = open(&on_cluster(&cluster)).await;
     for _ in 0..50 {
@@ -160,7 +160,7 @@ async fn what_a_cluster_promised_survives_the_loss_of_a_master() {
     cluster
         .until_failed_over(Partition::of("a").slot(), master)
         .await;
-    // Done, but not promised: the one that was promoted has no replica of its own.
+    // Written, but not replicated: the promoted node has no replica of its own.
     let refused = loop {
         match count(&redis, "a").await {
             Err(failure) if failure.0.contains("replicas") => break failure,
@@ -175,32 +175,32 @@ async fn what_a_cluster_promised_survives_the_loss_of_a_master() {
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn what_a_master_with_sentinels_promised_survives_its_loss() {
+async fn a_replicated_write_survives_the_loss_of_a_master_with_sentinels() {
     let mut trio = SentinelTrio::start(&Options::default()).await;
     let redis = open(&on_sentinels(&trio)).await;
     for _ in 0..50 {
         count(&redis, "a").await.expect("counted");
     }
-    // Whichever is promoted must have all of it: one replica confirmed each, the other may lag.
+    // The promoted replica must have all of it: one replica acknowledged each write, the other may lag.
     trio.kill_master();
     let counted = counts_again(&redis, "a").await;
     assert!((50..=51).contains(&counted), "{counted}");
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn a_write_that_no_replica_has_is_not_promised() {
+async fn a_write_that_no_replica_acknowledges_fails() {
     let server = RedisServer::start(&Options::default()).await;
     let mut settings = standalone(&server);
     settings.wait_replicas = 1;
     settings.wait_timeout = Duration::from_millis(200);
     let redis = open(&settings).await;
-    let refused = count(&redis, "a").await.expect_err("nobody has it");
+    let refused = count(&redis, "a").await.expect_err("no replica has it");
     assert!(refused.0.contains("0 of 1 replicas"), "{refused}");
     let (partition, call) = counting("a");
     redis
         .run(partition, &call)
         .await
-        .expect("asked for no promise");
+        .expect("without replication");
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]

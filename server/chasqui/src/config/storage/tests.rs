@@ -28,7 +28,7 @@ fn redis(lines: &str) -> RedisConfig {
 }
 
 #[test]
-fn a_url_is_all_that_must_be_written() {
+fn a_url_alone_is_a_whole_configuration() {
     let read = redis("url = \"redis://redis.internal\"");
     let expected = RedisConfig {
         settings: RedisSettings {
@@ -120,7 +120,7 @@ fn a_redis_needs_signing_keys_on_which_the_instances_agree() {
 }
 
 #[test]
-fn what_contradicts_itself_is_refused_with_its_key() {
+fn a_contradiction_is_refused_with_its_key() {
     let redis = "url = \"redis://127.0.0.1\"\n";
     for (lines, why) in [
         (
@@ -133,11 +133,11 @@ fn what_contradicts_itself_is_refused_with_its_key() {
         ),
         (
             &format!("{redis}sentinel_password = \"a\""),
-            "storage.sentinel_password does nothing without sentinels",
+            "storage.sentinel_password has no effect without sentinels",
         ),
         (
             &format!("{redis}ca_file = \"absent.pem\""),
-            "storage.ca_file does nothing without TLS",
+            "storage.ca_file has no effect without TLS",
         ),
         (
             &format!("{redis}ca_file = \"absent.pem\""),
@@ -165,7 +165,7 @@ fn what_contradicts_itself_is_refused_with_its_key() {
         ),
         (
             &format!("{redis}wait_timeout = \"1s\""),
-            "storage.wait_timeout does nothing while no replica is waited for",
+            "storage.wait_timeout has no effect while no replica is waited for",
         ),
         (
             &format!("{redis}retention = \"6d\""),
@@ -192,7 +192,7 @@ fn what_contradicts_itself_is_refused_with_its_key() {
 }
 
 #[test]
-fn a_key_that_would_do_nothing_for_sqlite_is_refused() {
+fn a_key_without_effect_for_sqlite_is_refused() {
     for url in ["sqlite::memory:", "sqlite:chasqui.db"] {
         for line in [
             "password = \"a\"",
@@ -208,7 +208,7 @@ fn a_key_that_would_do_nothing_for_sqlite_is_refused() {
             let text = problems(&format!("url = \"{url}\"\n{line}"));
             assert_eq!(text.lines().count(), 1, "{text}");
             assert!(
-                text.starts_with(&format!("storage.{key} is about a Redis")),
+                text.starts_with(&format!("storage.{key} applies to a Redis")),
                 "{text}"
             );
         }
@@ -243,7 +243,7 @@ fn no_password_is_ever_printed() {
 }
 
 #[test]
-fn traffic_that_anybody_on_the_network_can_read_is_warned_of() {
+fn unencrypted_traffic_between_hosts_is_warned_of() {
     let warned = |url: &str| {
         let config = config(&format!("url = \"{url}\"")).expect("valid");
         let mut warnings = config.warnings.iter();

@@ -1,6 +1,6 @@
-//! A change as it is told from instance to instance: the channel it is told on, and its few bytes.
+//! A change as instances publish it: its channel and its payload.
 //!
-//! The script that commits a change writes them, so that nobody need be asked what changed:
+//! The script that commits a change writes the whole state, so that receivers need not read it:
 //! `<version> <at, unix ms> <late, 0 or 1> <reason or nothing>`, as in `1000 1732243800123 0 marked-paid-by-receiver`.
 
 use super::keys;
@@ -19,7 +19,7 @@ pub(crate) fn payment_of(channel: &[u8]) -> Option<PaymentId> {
     (before.strip_suffix(":change")? == keys::prefix(Partition::of(id.as_str()))).then_some(id)
 }
 
-/// `None` for what no instance of ours would say.
+/// `None` for what no instance publishes.
 pub(crate) fn parse(payload: &[u8]) -> Option<PaymentState> {
     let mut words = std::str::from_utf8(payload).ok()?.split(' ');
     let version = Version::from_stored(words.next()?.parse().ok()?)?;
@@ -52,7 +52,7 @@ mod tests {
             ..PaymentState::created(Timestamp::from_unix_ms(1_732_243_800_123))
         };
         assert_eq!(parse(b"1000 1732243800123 0 "), Some(plain));
-        // As version 0.1 tells it.
+        // As version 0.1 publishes it.
         assert_eq!(parse(b"6 1732243800123 0 "), Some(plain));
         let full = PaymentState {
             late: true,
@@ -66,7 +66,7 @@ mod tests {
     }
 
     #[test]
-    fn what_nobody_of_ours_would_say_is_nothing() {
+    fn another_payload_is_none() {
         for payload in [
             &b""[..],
             b"6",

@@ -46,12 +46,12 @@ impl JobQueue for RedisStore {
             if due.is_empty() {
                 break;
             }
-            let leased = take(self, kind, now, lease, due, &mut failing).await?;
+            let leased = lease_jobs(self, kind, now, lease, due, &mut failing).await?;
             if !leased.is_empty() {
                 return Ok(leased);
             }
         }
-        match failing.why {
+        match failing.failure {
             Some(failure) => Err(unavailable(failure)),
             None => Ok(Vec::new()),
         }
@@ -110,13 +110,13 @@ impl JobQueue for RedisStore {
 #[derive(Default)]
 struct Failing {
     partitions: BTreeSet<Partition>,
-    why: Option<CallError>,
+    failure: Option<CallError>,
 }
 
 impl Failing {
-    fn add(&mut self, partition: Partition, why: CallError) {
+    fn add(&mut self, partition: Partition, failure: CallError) {
         self.partitions.insert(partition);
-        self.why = Some(why);
+        self.failure = Some(failure);
     }
 }
 
@@ -162,11 +162,11 @@ async fn due(
     Ok(due)
 }
 
-/// Its rank among what is wanted, its payment, and the token that its lease will have.
-type Wanted = (usize, PaymentId, u64);
+/// Its rank among all candidates, its payment, and the token that its lease will have.
+type Candidate = (usize, PaymentId, u64);
 
 /// Durably: a replica that has not seen a lease would lease the job again once it is promoted.
-async fn take(
+async fn lease_jobs(
     store: &RedisStore,
     kind: JobKind,
     now: Timestamp,
@@ -174,26 +174,26 @@ async fn take(
     due: Vec<Due>,
     failing: &mut Failing,
 ) -> Result<Vec<LeasedJob>, StoreError> {
-    let mut of_partition: BTreeMap<Partition, Vec<Wanted>> = BTreeMap::new();
+    let mut by_partition: BTreeMap<Partition, Vec<Candidate>> = BTreeMap::new();
     for (rank, (_, _, id)) in due.into_iter().enumerate() {
-        let wanted = of_partition.entry(Partition::of(id.as_str())).or_default();
+        let candidates = by_partition.entry(Partition::of(id.as_str())).or_default();
         // Random, so that no forgotten lease of a check matches a new one.
-        wanted.push((rank, id, rand::random()));
+        candidates.push((rank, id, rand::random()));
     }
-    let calls: Vec<_> = of_partition
+    let calls: Vec<_> = by_partition
         .iter()
-        .map(|(partition, wanted)| {
-            let call = leasing(store, kind, now, lease, *partition, wanted);
+        .map(|(partition, candidates)| {
+            let call = leasing(store, kind, now, lease, *partition, candidates);
             (*partition, call)
         })
         .collect();
-    let mut taken = Vec::new();
+    let mut leased_jobs = Vec::new();
     let replies = store.redis.run_all_durably(&calls).await;
-    for ((partition, wanted), reply) in of_partition.into_iter().zip(replies) {
+    for ((partition, candidates), reply) in by_partition.into_iter().zip(replies) {
         match reply {
             Ok(found) => {
                 let found: Vec<Option<(u32, u8)>> = read(found)?;
-                for ((rank, payment_id, token), found) in wanted.into_iter().zip(found) {
+                for ((rank, payment_id, token), found) in candidates.into_iter().zip(found) {
                     let leased = found.map(|(attempts, priority)| LeasedJob {
                         kind,
                         payment_id,
@@ -205,31 +205,31 @@ async fn take(
                         },
                         token,
                     });
-                    taken.extend(leased.map(|leased| (rank, leased)));
+                    leased_jobs.extend(leased.map(|leased| (rank, leased)));
                 }
             }
             Err(error) => failing.add(partition, error),
         }
     }
-    taken.sort_unstable_by_key(|(rank, _)| *rank);
-    Ok(taken.into_iter().map(|(_, leased)| leased).collect())
+    leased_jobs.sort_unstable_by_key(|(rank, _)| *rank);
+    Ok(leased_jobs.into_iter().map(|(_, leased)| leased).collect())
 }
 
-/// Leases what is wanted of one partition, except what another holder has leased meanwhile.
+/// Leases the candidates of one partition, except those that another holder has leased meanwhile.
 pub(super) fn leasing(
     store: &RedisStore,
     kind: JobKind,
     now: Timestamp,
     lease: Duration,
     partition: Partition,
-    wanted: &[Wanted],
+    candidates: &[Candidate],
 ) -> ScriptCall {
     let call = with_queues(LEASE.call(), partition, kind)
         .arg(store.clock.argument(now))
         .arg(kind.as_str())
         .arg(ms(lease))
         .arg(priorities(kind).len());
-    wanted.iter().fold(call, |call, (_, id, token)| {
+    candidates.iter().fold(call, |call, (_, id, token)| {
         call.key(keys::payment(id)).arg(id.as_str()).arg(*token)
     })
 }

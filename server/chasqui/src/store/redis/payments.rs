@@ -88,7 +88,7 @@ impl PaymentStore for RedisStore {
     }
 
     /// In three partitions, so it cannot be one step. What leads to the payment comes before it: wherever this ends early,
-    /// doing it again does the rest, and what leads to a payment that was not written has it adopted from Khipu.
+    /// a repetition does the rest, and a reference to a payment that was not written has it adopted from Khipu.
     async fn create(&self, payment: &Payment) -> Result<Outcome, StoreError> {
         let (id, account) = (&payment.id, &payment.account);
         let bound = async {
@@ -260,7 +260,7 @@ fn payment(id: &PaymentId, row: fields::Row) -> Result<Payment, StoreError> {
     })
 }
 
-/// From the fields of [`STATE`], with which a payment's begin.
+/// From the fields of [`STATE`], which are the first of a payment's.
 fn state(row: &[Option<String>]) -> Result<PaymentState, StoreError> {
     let [Some(status), Some(at), late, reason, ..] = row else {
         return Err(replies::damaged("state"));

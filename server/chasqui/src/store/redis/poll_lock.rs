@@ -20,13 +20,13 @@ impl PollLock for RedisStore {
         &self,
         id: &PaymentId,
         now: Timestamp,
-        gap: Duration,
+        min_interval: Duration,
     ) -> Result<bool, StoreError> {
         let call = TRY_LOCK_POLL
             .call()
             .key(keys::poll_lock(id))
             .arg(self.clock.argument(now))
-            .arg(ms(gap.min(LONGEST_POLL_LOCK)))
+            .arg(ms(min_interval.min(LONGEST_POLL_LOCK)))
             .arg(ms(LONGEST_POLL_LOCK));
         self.run(Partition::of(id.as_str()), &call).await
     }

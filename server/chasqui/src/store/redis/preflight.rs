@@ -1,7 +1,7 @@
-//! Whether a Redis is fit to keep payments: its own settings, read at start.
+//! Checks at start whether the settings of a Redis keep payments safe.
 //!
-//! What loses or evicts data is refused, what may lose a little is warned of, each with the setting to change. A Redis that
-//! will not show its settings is warned of too: then the operator must look.
+//! A setting that loses or evicts data is fatal; one that may lose the last writes is a warning. Each finding names the
+//! setting to change. A Redis that does not show its settings is a warning too: then the operator must look.
 
 use std::collections::HashMap;
 
@@ -12,19 +12,19 @@ use crate::redis::{CallError, NodeAddress, RedisClient, Topology};
 /// Sharded channels, and scripts whose effects are replicated.
 const OLDEST_VERSION: u32 = 7;
 
-/// What is not as it should be, on which server, and what to do.
+/// What is wrong, on which server, and what to do.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct PreflightFinding {
     pub is_fatal: bool,
     pub text: String,
 }
 
-/// What a server says of itself.
+/// What a server reports of itself.
 #[derive(Debug, Default)]
 struct ServerReport {
     version: Option<u32>,
     is_replica: bool,
-    /// `None`: it will not say.
+    /// `None`: it refuses `CONFIG GET`.
     config: Option<HashMap<String, String>>,
 }
 
@@ -36,8 +36,8 @@ pub async fn examine(
     let has_replicas = redis.settings().wait_replicas > 0;
     let mut findings = Vec::new();
     for address in redis.masters() {
-        let condition = look(redis, &address).await?;
-        for (is_fatal, text) in judge(&condition, has_replicas, address.is_loopback()) {
+        let report = inspect(redis, &address).await?;
+        for (is_fatal, text) in findings_of(&report, has_replicas, address.is_loopback()) {
             findings.push(PreflightFinding {
                 is_fatal: is_fatal && !accept_data_loss,
                 text: format!("redis at {address}: {text}"),
@@ -57,16 +57,16 @@ pub async fn examine(
     Ok(findings)
 }
 
-async fn look(redis: &RedisClient, address: &NodeAddress) -> Result<ServerReport, CallError> {
-    let mut condition = ServerReport::default();
+async fn inspect(redis: &RedisClient, address: &NodeAddress) -> Result<ServerReport, CallError> {
+    let mut report = ServerReport::default();
     if let Some(info) = ask::<String>(redis, address, cmd("INFO").arg("server")).await? {
-        condition.version = field(&info, "redis_version")
+        report.version = field(&info, "redis_version")
             .and_then(|version| version.split('.').next()?.parse().ok());
     }
     if let Some(info) = ask::<String>(redis, address, cmd("INFO").arg("replication")).await? {
-        condition.is_replica = field(&info, "role") == Some("slave");
+        report.is_replica = field(&info, "role") == Some("slave");
     }
-    condition.config = ask(
+    report.config = ask(
         redis,
         address,
         cmd("CONFIG").arg("GET").arg(&[
@@ -78,17 +78,17 @@ async fn look(redis: &RedisClient, address: &NodeAddress) -> Result<ServerReport
         ]),
     )
     .await?;
-    Ok(condition)
+    Ok(report)
 }
 
-/// `None`: the server refuses to say.
+/// `None`: the server refuses the command.
 async fn ask<T: FromRedisValue>(
     redis: &RedisClient,
     address: &NodeAddress,
-    question: &Cmd,
+    command: &Cmd,
 ) -> Result<Option<T>, CallError> {
-    let answer = redis.ask(address, question).await?;
-    Ok(answer.and_then(|value| ::redis::from_redis_value(value).ok()))
+    let reply = redis.ask(address, command).await?;
+    Ok(reply.and_then(|value| ::redis::from_redis_value(value).ok()))
 }
 
 fn field<'a>(info: &'a str, name: &str) -> Option<&'a str> {
@@ -97,52 +97,52 @@ fn field<'a>(info: &'a str, name: &str) -> Option<&'a str> {
         .map(str::trim)
 }
 
-/// Each with whether it is a reason not to start. A Redis on this very machine that keeps nothing is somebody trying things
-/// out, like `sqlite::memory:`, and is warned of.
-fn judge(condition: &ServerReport, has_replicas: bool, is_local: bool) -> Vec<(bool, String)> {
-    let mut said = Vec::new();
-    if let Some(version) = condition.version
+/// Each with whether it is fatal. A Redis on this machine that keeps nothing is only a warning, like `sqlite::memory:`: it is
+/// there to try things out.
+fn findings_of(report: &ServerReport, has_replicas: bool, is_local: bool) -> Vec<(bool, String)> {
+    let mut findings = Vec::new();
+    if let Some(version) = report.version
         && version < OLDEST_VERSION
     {
-        said.push((
+        findings.push((
             true,
-            format!("is version {version}; {OLDEST_VERSION} is the oldest that will do"),
+            format!("is version {version}; {OLDEST_VERSION} is the oldest that works"),
         ));
     }
-    if condition.is_replica {
-        said.push((
+    if report.is_replica {
+        findings.push((
             true,
             "is a replica; name its master in storage.url, or reach it through its sentinels or its cluster".to_owned(),
         ));
     }
-    let Some(config) = &condition.config else {
-        said.push((
+    let Some(config) = &report.config else {
+        findings.push((
             false,
-            "does not show its settings (CONFIG GET is not allowed); make sure yourself that it has appendonly yes, appendfsync always or everysec, and maxmemory-policy noeviction".to_owned(),
+            "does not show its settings (CONFIG GET is not allowed); check that it has appendonly yes, appendfsync always or everysec, and maxmemory-policy noeviction".to_owned(),
         ));
-        return said;
+        return findings;
     };
     let is = |name: &str, value: &str| config.get(name).is_some_and(|set| set == value);
     if is("appendonly", "no") {
-        said.push((
+        findings.push((
             !is_local,
-            "has appendonly no, so a restart forgets payments; set appendonly yes (to try things out: storage.accept_data_loss = true)".to_owned(),
+            "has appendonly no, so a restart loses payments; set appendonly yes (to try things out: storage.accept_data_loss = true)".to_owned(),
         ));
     } else if is("appendfsync", "no") {
-        said.push((
+        findings.push((
             !is_local,
-            "has appendfsync no, so a crash of its machine loses half a minute; set appendfsync always, or everysec".to_owned(),
+            "has appendfsync no, so a crash of its machine loses the last half minute; set appendfsync always, or everysec".to_owned(),
         ));
     } else if is("appendfsync", "everysec") && !has_replicas {
-        said.push((
+        findings.push((
             false,
-            "has appendfsync everysec, so a crash loses about the last second of what was answered 200, until Khipu is asked about it; set appendfsync always to lose nothing".to_owned(),
+            "has appendfsync everysec, so a crash loses about the last second of what was answered 200, until Khipu is asked again; set appendfsync always to lose nothing".to_owned(),
         ));
     }
     if is("no-appendfsync-on-rewrite", "yes") {
-        said.push((
+        findings.push((
             false,
-            "has no-appendfsync-on-rewrite yes, so nothing is safe while it rewrites its log; set it to no".to_owned(),
+            "has no-appendfsync-on-rewrite yes, so writes are not on disk while it rewrites its log; set it to no".to_owned(),
         ));
     }
     let evicts = !is("maxmemory-policy", "noeviction");
@@ -151,19 +151,19 @@ fn judge(condition: &ServerReport, has_replicas: bool, is_local: bool) -> Vec<(b
             .get("maxmemory-policy")
             .map_or("unknown", String::as_str);
         let is_bounded = !is("maxmemory", "0");
-        said.push((
+        findings.push((
             is_bounded,
-            format!("has maxmemory-policy {policy}, which throws payments away when memory is short; set maxmemory-policy noeviction"),
+            format!("has maxmemory-policy {policy}, which evicts payments when memory is short; set maxmemory-policy noeviction"),
         ));
     }
-    said
+    findings
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
 
-    fn condition(settings: &[(&str, &str)]) -> ServerReport {
+    fn report(settings: &[(&str, &str)]) -> ServerReport {
         let mut config: HashMap<String, String> = [
             ("appendonly", "yes"),
             ("appendfsync", "always"),
@@ -183,18 +183,18 @@ mod tests {
         }
     }
 
-    fn said(condition: &ServerReport, has_replicas: bool) -> Vec<(bool, String)> {
-        judge(condition, has_replicas, false)
+    fn found(report: &ServerReport, has_replicas: bool) -> Vec<(bool, String)> {
+        findings_of(report, has_replicas, false)
     }
 
     #[test]
-    fn a_redis_that_keeps_what_it_was_told_is_fit() {
-        assert_eq!(said(&condition(&[]), false), []);
-        assert_eq!(said(&condition(&[("appendfsync", "everysec")]), true), []);
+    fn a_redis_that_keeps_every_write_has_no_findings() {
+        assert_eq!(found(&report(&[]), false), []);
+        assert_eq!(found(&report(&[("appendfsync", "everysec")]), true), []);
     }
 
     #[test]
-    fn what_loses_or_evicts_data_is_refused_and_what_may_lose_a_little_is_said() {
+    fn settings_that_lose_or_evict_data_are_fatal_and_others_are_warnings() {
         for (settings, is_fatal, word) in [
             (&[("appendonly", "no")][..], true, "appendonly yes"),
             (&[("appendfsync", "no")], true, "appendfsync always"),
@@ -214,41 +214,44 @@ mod tests {
                 "noeviction",
             ),
         ] {
-            let said = said(&condition(settings), false);
-            assert_eq!(said.len(), 1, "{settings:?}: {said:?}");
-            assert_eq!(said[0].0, is_fatal, "{settings:?}");
-            assert!(said[0].1.contains(word), "{settings:?}: {}", said[0].1);
+            let found = found(&report(settings), false);
+            assert_eq!(found.len(), 1, "{settings:?}: {found:?}");
+            assert_eq!(found[0].0, is_fatal, "{settings:?}");
+            assert!(found[0].1.contains(word), "{settings:?}: {}", found[0].1);
         }
     }
 
     #[test]
-    fn one_on_this_machine_may_forget_but_not_evict() {
-        let forgetful = condition(&[("appendonly", "no")]);
+    fn a_local_redis_may_lose_data_at_a_restart_but_not_evict_it() {
+        let volatile = report(&[("appendonly", "no")]);
         assert!(
-            matches!(&judge(&forgetful, false, true)[..], [(false, text)] if text.contains("appendonly yes"))
+            matches!(&findings_of(&volatile, false, true)[..], [(false, text)] if text.contains("appendonly yes"))
         );
-        let evicting = condition(&[
+        let evicting = report(&[
             ("maxmemory-policy", "allkeys-lru"),
             ("maxmemory", "1000000"),
         ]);
-        assert!(matches!(&judge(&evicting, false, true)[..], [(true, _)]));
+        assert!(matches!(
+            &findings_of(&evicting, false, true)[..],
+            [(true, _)]
+        ));
     }
 
     #[test]
-    fn an_old_one_a_replica_and_a_silent_one_are_told_apart() {
+    fn an_old_server_a_replica_and_hidden_settings_are_found() {
         let old = ServerReport {
             version: Some(6),
-            ..condition(&[])
+            ..report(&[])
         };
-        assert!(matches!(&said(&old, false)[..], [(true, text)] if text.contains("version 6")));
+        assert!(matches!(&found(&old, false)[..], [(true, text)] if text.contains("version 6")));
         let replica = ServerReport {
             is_replica: true,
-            ..condition(&[])
+            ..report(&[])
         };
-        assert!(matches!(&said(&replica, false)[..], [(true, text)] if text.contains("master")));
+        assert!(matches!(&found(&replica, false)[..], [(true, text)] if text.contains("master")));
         let silent = ServerReport::default();
         assert!(
-            matches!(&said(&silent, false)[..], [(false, text)] if text.contains("CONFIG GET"))
+            matches!(&found(&silent, false)[..], [(false, text)] if text.contains("CONFIG GET"))
         );
     }
 

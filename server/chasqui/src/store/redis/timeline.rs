@@ -28,7 +28,7 @@ pub(super) async fn read(
         .iter()
         .map(|line| parse(line).ok_or_else(|| replies::damaged("timeline's entry")))
         .collect::<Result<Vec<_>, _>>()?;
-    // An attempt is recorded when it ends and shown where it began. What is of one moment keeps its order.
+    // An attempt is recorded when it ends and shown where it began. Entries of one moment keep their order.
     entries.sort_by_key(|entry| entry.at);
     Ok(entries)
 }

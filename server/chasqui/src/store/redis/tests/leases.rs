@@ -1,4 +1,4 @@
-//! Leases and turns belong to the store's clock: an instance whose own is wrong takes nothing from others and loses
+//! Leases and poll locks follow the store's clock: an instance whose own clock is wrong takes nothing from others and loses
 //! nothing to them.
 
 use redis_processes::deadline::eventually;
@@ -17,19 +17,19 @@ async fn schedule(store: &RedisStore, name: &str, due_at: Timestamp) {
 }
 
 async fn lease_due(store: &RedisStore, now: Timestamp, lease: Duration) -> Vec<LeasedJob> {
-    let claimed = store.lease_due(CHECK, now, 100, lease).await;
-    claimed.expect("claim")
+    let leased = store.lease_due(CHECK, now, 100, lease).await;
+    leased.expect("lease")
 }
 
 async fn lease_end(store: &RedisStore) -> Timestamp {
     let due = store.next_due(CHECK).await.expect("next_due");
-    due.expect("one is in somebody's hands")
+    due.expect("one is leased")
 }
 
 #[tokio::test]
-async fn a_claimant_whose_clock_is_ahead_takes_nothing_from_its_holder() {
+async fn an_instance_whose_clock_is_ahead_takes_no_leased_job() {
     let server = start().await;
-    let store = open_alone(&server).await;
+    let store = open_standalone(&server).await;
     let right = time(&server).await;
     schedule(&store, "p1", right).await;
     assert_eq!(lease_due(&store, right, LEASE).await.len(), 1);
@@ -41,9 +41,9 @@ async fn a_claimant_whose_clock_is_ahead_takes_nothing_from_its_holder() {
 }
 
 #[tokio::test]
-async fn a_claimant_whose_clock_is_behind_holds_its_full_lease() {
+async fn an_instance_whose_clock_is_behind_holds_its_full_lease() {
     let server = start().await;
-    let store = open_alone(&server).await;
+    let store = open_standalone(&server).await;
     let before = time(&server).await;
     schedule(&store, "p1", before).await;
     let behind = before.minus(HOURS);
@@ -57,7 +57,7 @@ async fn a_claimant_whose_clock_is_behind_holds_its_full_lease() {
 #[tokio::test]
 async fn a_lease_that_ran_out_by_the_stores_clock_gives_the_job_to_another() {
     let server = start().await;
-    let store = open_alone(&server).await;
+    let store = open_standalone(&server).await;
     let right = time(&server).await;
     schedule(&store, "p1", right).await;
     let first = lease_due(&store, right, Duration::from_millis(50)).await;
@@ -67,7 +67,7 @@ async fn a_lease_that_ran_out_by_the_stores_clock_gives_the_job_to_another() {
     .await;
     assert_ne!(first[0].token, second.token);
     let late = store.finish(&first[0], &JobResult::Done, None).await;
-    assert!(!late.expect("settle"));
+    assert!(!late.expect("finish"));
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
@@ -75,8 +75,8 @@ async fn two_instances_never_share_a_job() {
     const JOBS: usize = 200;
     let server = start().await;
     let instances = [
-        Arc::new(open_alone(&server).await),
-        Arc::new(open_alone(&server).await),
+        Arc::new(open_standalone(&server).await),
+        Arc::new(open_standalone(&server).await),
     ];
     let right = time(&server).await;
     for n in 0..JOBS {
@@ -90,7 +90,7 @@ async fn two_instances_never_share_a_job() {
                 let some = store
                     .lease_due(CHECK, right, 3, LEASE)
                     .await
-                    .expect("claim");
+                    .expect("lease");
                 if some.is_empty() {
                     return mine;
                 }
@@ -107,9 +107,9 @@ async fn two_instances_never_share_a_job() {
 }
 
 #[tokio::test]
-async fn a_turn_is_everybodys_whatever_their_clocks_say() {
+async fn a_poll_lock_holds_for_all_instances_with_any_clock() {
     let server = start().await;
-    let store = open_alone(&server).await;
+    let store = open_standalone(&server).await;
     let right = time(&server).await;
     let gap = Duration::from_secs(10);
     for (callers, expected) in [
@@ -118,7 +118,7 @@ async fn a_turn_is_everybodys_whatever_their_clocks_say() {
         (right.plus(HOURS), false),
     ] {
         let taken = store.try_lock_poll(&id("p1"), callers, gap).await;
-        assert_eq!(taken.expect("take_turn"), expected);
+        assert_eq!(taken.expect("try_lock_poll"), expected);
     }
     let kept: i64 = server.ask(&["PTTL", &key("turn", "p1")]).await;
     assert!((1..=600_000).contains(&kept), "forgotten after {kept} ms");
@@ -127,7 +127,7 @@ async fn a_turn_is_everybodys_whatever_their_clocks_say() {
 #[tokio::test]
 async fn next_due_needs_no_clock() {
     let server = start().await;
-    let store = open_alone(&server).await;
+    let store = open_standalone(&server).await;
     let due_at = time(&server).await.plus(HOURS);
     schedule(&store, "p1", due_at).await;
     store

@@ -1,12 +1,13 @@
-//! The suite on a Redis alone and on a Cluster; beside it what only this implementation promises.
+//! The suite on a standalone Redis and on a Cluster, and what only this implementation promises.
 
-mod keeping;
+mod expiry;
 mod leases;
 mod partitions;
 mod preflight;
+mod publishing;
 mod recovery;
-mod register;
-mod telling;
+
+mod status;
 
 use std::sync::{Arc, OnceLock, Weak};
 use std::time::Duration;
@@ -27,19 +28,19 @@ use crate::store::{
     JobQueue, JobResult, LeasedJob, PaymentReader, PaymentStore, PollLock, Store, StoreError,
 };
 
-store_suite!(alone, Alone::default());
+store_suite!(standalone_server, Standalone::default());
 store_suite!(on_a_cluster, Clustered::take());
 
-/// A Redis for each test, empty for each fresh store, whose user may do what the operating guide says and no more.
+/// A Redis for each test, empty for each fresh store. Its user has the permissions of the operating guide and no others.
 #[derive(Default)]
-struct Alone {
+struct Standalone {
     server: OnceLock<RedisServer>,
 }
 
 /// `ACL SETUSER chasqui on >secret …`
 const GUIDE: &str = include_str!("../../../../../../OPERATING.md");
 
-impl Alone {
+impl Standalone {
     fn settings(&self) -> RedisSettings {
         let server = self.server.get_or_init(|| {
             let server = now(start());
@@ -60,7 +61,7 @@ impl Alone {
 }
 
 #[async_trait]
-impl StoreFactory for Alone {
+impl StoreFactory for Standalone {
     async fn fresh(&self) -> Arc<dyn Store> {
         let settings = self.settings();
         let server = self.server.get().expect("started with the settings");
@@ -76,15 +77,15 @@ impl StoreFactory for Alone {
     }
 }
 
-/// Starting a cluster takes longer than a test, so there is one for as long as any test waits for it; each has it to
+/// Starting a cluster takes longer than a test, so tests share one for as long as any of them waits for it; each has it to
 /// itself, and empty for each fresh store.
 struct Clustered {
     cluster: Arc<RedisCluster>,
-    _turn: MutexGuard<'static, ()>,
+    _lock: MutexGuard<'static, ()>,
 }
 
 static CLUSTER: Mutex<Weak<RedisCluster>> = Mutex::const_new(Weak::new());
-static TURN: Mutex<()> = Mutex::const_new(());
+static IN_USE: Mutex<()> = Mutex::const_new(());
 
 impl Clustered {
     fn take() -> Self {
@@ -99,10 +100,10 @@ impl Clustered {
                 }
             }
         });
-        let turn = now(TURN.lock());
+        let lock = now(IN_USE.lock());
         Self {
             cluster,
-            _turn: turn,
+            _lock: lock,
         }
     }
 }
@@ -123,12 +124,12 @@ impl StoreFactory for Clustered {
     }
 }
 
-/// Waits on this thread: what a test's processes are asked by cannot move to another, as a factory's futures must.
+/// Waits on this thread: the commands to a test's processes are not Send, as a factory's futures must be.
 fn now<T>(future: impl Future<Output = T>) -> T {
     task::block_in_place(|| Handle::current().block_on(future))
 }
 
-/// What a server would do to keep what it holds is not the store's business.
+/// The store does not depend on how the server persists.
 fn options() -> Options {
     Options::append_only(AppendOnly::No)
 }
@@ -146,7 +147,7 @@ fn on_cluster(cluster: &RedisCluster) -> RedisSettings {
     RedisSettings::new(Topology::Cluster(nodes.collect()))
 }
 
-/// As it is where `[storage]` does not say.
+/// The defaults of `[storage]`.
 const RETENTION: Retention = Retention {
     payments: Duration::from_secs(30 * 24 * 3600),
     notification_bytes: Duration::from_secs(7 * 24 * 3600),
@@ -159,7 +160,7 @@ async fn open(settings: &RedisSettings, retention: Retention, clock: Clock) -> R
 }
 
 /// As it ships: by the store's clock.
-async fn open_alone(server: &RedisServer) -> RedisStore {
+async fn open_standalone(server: &RedisServer) -> RedisStore {
     open(&standalone(server), RETENTION, Clock::Store).await
 }
 

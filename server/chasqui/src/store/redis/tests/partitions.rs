@@ -1,4 +1,4 @@
-//! An agenda in 64 partitions, some of which may be out of reach or lead nowhere.
+//! A job queue in 64 partitions, some of them unreachable or with entries that lead nowhere.
 
 use redis_processes::deadline::eventually;
 
@@ -14,44 +14,44 @@ async fn schedule(store: &RedisStore, name: &str, due_ms: i64) {
 }
 
 #[tokio::test]
-async fn an_entry_whose_payment_is_gone_is_removed_by_whoever_claims_it() {
+async fn an_entry_whose_payment_is_gone_is_removed_by_a_lease() {
     let server = start().await;
-    let store = open_alone(&server).await;
+    let store = open_standalone(&server).await;
     let now = time(&server).await;
     schedule(&store, "gone", 10).await;
     schedule(&store, "here", 20).await;
     server.command(&["DEL", &key("payment", "gone")]).await;
-    // One of them is all that is asked for, and it is not the one that comes first.
-    let claimed = store.lease_due(CHECK, now, 1, LEASE).await.expect("claim");
-    let names: Vec<_> = claimed.iter().map(|it| it.payment_id.as_str()).collect();
+    // One is asked for, and the first in the queue is gone.
+    let leased = store.lease_due(CHECK, now, 1, LEASE).await.expect("lease");
+    let names: Vec<_> = leased.iter().map(|it| it.payment_id.as_str()).collect();
     assert_eq!(names, ["here"]);
     let job_queue = keys::key(Partition::of("gone"), "agenda", "check");
     assert_eq!(server.ask::<i64>(&["EXISTS", &job_queue]).await, 0);
 }
 
 #[tokio::test]
-async fn a_settlement_of_a_payment_that_is_gone_leaves_nothing_behind() {
+async fn finishing_a_job_of_a_payment_that_is_gone_leaves_nothing_behind() {
     let server = start().await;
-    let store = open_alone(&server).await;
+    let store = open_standalone(&server).await;
     let now = time(&server).await;
     schedule(&store, "gone", 10).await;
-    let claimed = store.lease_due(CHECK, now, 1, LEASE).await.expect("claim");
+    let leased = store.lease_due(CHECK, now, 1, LEASE).await.expect("lease");
     for kind in ["payment", "timeline"] {
         server.command(&["DEL", &key(kind, "gone")]).await;
     }
     let attempt = crate::store::suite::attempt(60, "200");
     let again = JobResult::Retry { due_at: now };
-    let settled = store.finish(&claimed[0], &again, Some(&attempt)).await;
-    assert!(!settled.expect("settle"));
+    let finished = store.finish(&leased[0], &again, Some(&attempt)).await;
+    assert!(!finished.expect("finish"));
     let of_payments: Vec<String> = server.ask(&["KEYS", "*gone*"]).await;
     assert_eq!(of_payments, Vec::<String>::new());
     assert_eq!(store.next_due(CHECK).await.expect("due"), None);
 }
 
 #[tokio::test]
-async fn a_claim_that_is_repeated_takes_what_it_took() {
+async fn a_repeated_lease_takes_what_it_took() {
     let server = start().await;
-    let store = open_alone(&server).await;
+    let store = open_standalone(&server).await;
     let now = time(&server).await;
     schedule(&store, "p1", 10).await;
     let call = |token: u64| {
@@ -64,17 +64,17 @@ async fn a_claim_that_is_repeated_takes_what_it_took() {
             &[(0, id("p1"), token)],
         )
     };
-    // Its answer was lost, and the same call goes out again; then comes somebody else.
+    // Its reply was lost, and the same call is sent again; then another instance calls.
     for (token, expected) in [(1, Some((0, 1))), (1, Some((0, 1))), (2, None)] {
         let reply = store.redis.run(Partition::of("p1"), &call(token)).await;
-        let found: Vec<Option<(u32, u8)>> = replies::read(reply.expect("claim")).expect("reply");
+        let found: Vec<Option<(u32, u8)>> = replies::read(reply.expect("lease")).expect("reply");
         assert_eq!(found, [expected]);
     }
 }
 
-/// While a master is gone and nobody has taken its place, the others' work goes on.
+/// While a master is gone without a successor, the others' work goes on.
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn partitions_that_are_out_of_reach_keep_theirs_and_hold_up_nobody() {
+async fn unreachable_partitions_keep_their_jobs_and_delay_no_others() {
     const JOBS: usize = 40;
     let options = options().with("cluster-require-full-coverage no");
     let mut cluster = RedisCluster::start(&options).await;
@@ -97,10 +97,10 @@ async fn partitions_that_are_out_of_reach_keep_theirs_and_hold_up_nobody() {
     }
 
     let mut taken = Vec::new();
-    eventually("what can be reached is claimed", async || {
-        let claimed = store.lease_due(CHECK, right, JOBS, LEASE).await;
-        let claimed = claimed.unwrap_or_default();
-        taken.extend(claimed.into_iter().map(|leased| leased.payment_id));
+    eventually("what can be reached is leased", async || {
+        let leased = store.lease_due(CHECK, right, JOBS, LEASE).await;
+        let leased = leased.unwrap_or_default();
+        taken.extend(leased.into_iter().map(|leased| leased.payment_id));
         (taken.len() >= reachable.len()).then_some(())
     })
     .await;

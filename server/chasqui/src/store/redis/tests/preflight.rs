@@ -1,4 +1,4 @@
-//! What a real server's settings lead to.
+//! The findings on real servers.
 
 use super::*;
 use crate::store::redis::preflight::examine;
@@ -8,10 +8,10 @@ async fn connect(settings: &RedisSettings) -> Arc<RedisClient> {
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn a_real_server_is_judged_by_its_settings() {
+async fn settings_of_real_servers_lead_to_findings() {
     let fit = RedisServer::start(&Options::append_only(AppendOnly::Always)).await;
     let redis = connect(&standalone(&fit)).await;
-    assert_eq!(examine(&redis, false).await.expect("asked"), []);
+    assert_eq!(examine(&redis, false).await.expect("reachable"), []);
 
     let evicting = Options::default()
         .with("maxmemory 100mb")
@@ -20,19 +20,19 @@ async fn a_real_server_is_judged_by_its_settings() {
     let settings = standalone(&evicting);
     let found = examine(&*connect(&settings).await, false)
         .await
-        .expect("asked");
+        .expect("reachable");
     assert!(found.len() == 1 && found[0].is_fatal, "{found:?}");
     let found = examine(&*connect(&settings).await, true)
         .await
-        .expect("asked");
+        .expect("reachable");
     assert!(found.len() == 1 && !found[0].is_fatal, "{found:?}");
 
-    let silent =
+    let hidden =
         RedisServer::start(&Options::default().with("user default on nopass ~* &* +@all -config"))
             .await;
-    let found = examine(&*connect(&standalone(&silent)).await, false)
+    let found = examine(&*connect(&standalone(&hidden)).await, false)
         .await
-        .expect("asked");
+        .expect("reachable");
     assert!(
         found.len() == 1 && found[0].text.contains("CONFIG GET"),
         "{found:?}"

@@ -1,4 +1,4 @@
-//! Whatever ended halfway, or happened twice, is made good by doing it again.
+//! An operation that ended halfway, or happened twice, is repaired by a repetition.
 
 use super::*;
 use crate::payment::{Status, Verdict};
@@ -8,19 +8,19 @@ use crate::store::suite::{
 use crate::store::{TIMELINE_LIMIT, TimelineEvent};
 
 #[tokio::test]
-async fn an_attempt_that_is_settled_again_is_recorded_once() {
+async fn an_attempt_that_is_finished_again_is_recorded_once() {
     let server = start().await;
-    let store = open_alone(&server).await;
+    let store = open_standalone(&server).await;
     let observed = store.observe(&id("p1"), &confirming("{}", 10)).await;
     observed.expect("observe");
     let now = time(&server).await;
-    let claimed = store.lease_due(JobKind::Delivery, now, 1, Duration::from_secs(60));
-    let leased = claimed.await.expect("claim").remove(0);
+    let leased = store.lease_due(JobKind::Delivery, now, 1, Duration::from_secs(60));
+    let leased = leased.await.expect("lease").remove(0);
     let tried = attempt(60, "connection refused");
     for holds in [true, false] {
         let again = JobResult::Retry { due_at: now };
-        let settled = store.finish(&leased, &again, Some(&tried)).await;
-        assert_eq!(settled.expect("settle"), holds);
+        let finished = store.finish(&leased, &again, Some(&tried)).await;
+        assert_eq!(finished.expect("finish"), holds);
     }
     let attempts = events(&store, "p1").await.into_iter();
     let attempts = attempts.filter(|event| matches!(event, TimelineEvent::Attempted { .. }));
@@ -30,8 +30,8 @@ async fn an_attempt_that_is_settled_again_is_recorded_once() {
 #[tokio::test]
 async fn an_intent_that_was_not_bound_is_bound_when_the_payment_is_created_again() {
     let server = start().await;
-    let store = open_alone(&server).await;
-    store.save_intent(&intent(9)).await.expect("intend");
+    let store = open_standalone(&server).await;
+    store.save_intent(&intent(9)).await.expect("save");
     store.create(&payment("p1")).await.expect("create");
     let (_, place) = keys::intent(&intent(9).reference);
     server.command(&["HDEL", &place, "payment_id"]).await;
@@ -43,8 +43,8 @@ async fn an_intent_that_was_not_bound_is_bound_when_the_payment_is_created_again
 #[tokio::test]
 async fn an_index_that_leads_nowhere_is_passed_over() {
     let server = start().await;
-    let store = open_alone(&server).await;
-    // It ended between the index and the payment, whose terms are other ones in the end.
+    let store = open_standalone(&server).await;
+    // It ended between the index and the payment, which later has other terms.
     for name in ["never", "other"] {
         transactions::index(&store, &payment(name))
             .await
@@ -64,7 +64,7 @@ async fn an_index_that_leads_nowhere_is_passed_over() {
 #[tokio::test]
 async fn a_transaction_that_all_payments_share_keeps_to_its_bounds() {
     let server = start().await;
-    let store = open_alone(&server).await;
+    let store = open_standalone(&server).await;
     let (_, index) = keys::transaction(&shop(), "order 77");
     for n in 0..300 {
         let payment = Payment {
@@ -82,7 +82,7 @@ async fn a_transaction_that_all_payments_share_keeps_to_its_bounds() {
 #[tokio::test]
 async fn a_timeline_keeps_to_its_bounds() {
     let server = start().await;
-    let store = open_alone(&server).await;
+    let store = open_standalone(&server).await;
     for n in 0..TIMELINE_LIMIT + 3 {
         let observation = notified(&n.to_string(), Verdict::Stale, 5);
         let observed = store.observe(&id("p1"), &observation).await;
@@ -97,13 +97,13 @@ async fn a_timeline_keeps_to_its_bounds() {
 }
 
 #[tokio::test]
-async fn what_an_older_chasqui_wrote_is_taken_up_and_what_a_newer_one_wrote_is_refused() {
+async fn an_older_schema_is_raised_and_a_newer_one_is_refused() {
     let server = start().await;
     let settings = standalone(&server);
     let version = keys::key(Partition::of("schema"), "schema", "version");
     for found in ["1", "2"] {
         server.command(&["SET", &version, found]).await;
-        drop(open_alone(&server).await);
+        drop(open_standalone(&server).await);
         assert_eq!(server.ask::<String>(&["GET", &version]).await, "2");
     }
 
@@ -116,30 +116,30 @@ async fn what_an_older_chasqui_wrote_is_taken_up_and_what_a_newer_one_wrote_is_r
 }
 
 #[tokio::test]
-async fn a_redis_that_is_gone_is_not_ready() {
+async fn a_redis_that_is_gone_fails_the_health_check() {
     let mut server = start().await;
-    let store = open_alone(&server).await;
+    let store = open_standalone(&server).await;
     store.health_check().await.expect("all is well");
     server.kill();
-    let error = store.health_check().await.expect_err("nobody is there");
+    let error = store.health_check().await.expect_err("it is gone");
     assert!(matches!(error, StoreError::Unavailable(_)), "{error}");
     server.start_again().await;
-    redis_processes::deadline::eventually("it is ready again", async || {
+    redis_processes::deadline::eventually("it can be written to again", async || {
         store.health_check().await.ok()
     })
     .await;
 }
 
 #[tokio::test]
-async fn every_key_says_whose_it_is_and_shares_its_partitions_slot() {
+async fn every_key_has_the_prefix_and_the_slot_of_its_partition() {
     let server = start().await;
-    let store = open_alone(&server).await;
-    store.save_intent(&intent(9)).await.expect("intend");
+    let store = open_standalone(&server).await;
+    store.save_intent(&intent(9)).await.expect("save");
     store.create(&payment("p1")).await.expect("create");
     let observed = store.observe(&id("p1"), &confirming("{}", 10)).await;
     observed.expect("observe");
     let taken = store.try_lock_poll(&id("p1"), at(1), HOURS).await;
-    assert!(taken.expect("turn"));
+    assert!(taken.expect("lock"));
     let keys: Vec<String> = server.ask(&["KEYS", "*"]).await;
     let of_payment: Vec<_> = keys.iter().filter(|key| key.ends_with(":p1")).collect();
     assert_eq!(of_payment.len(), 5, "{keys:?}");

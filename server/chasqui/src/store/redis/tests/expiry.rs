@@ -1,4 +1,4 @@
-//! What is final goes, what is open stays, and what was delivered is erased.
+//! Final payments expire, open ones stay, and delivered bytes are erased.
 
 use redis_processes::deadline::eventually;
 
@@ -12,7 +12,7 @@ use crate::store::suite::{
 const RETENTION: Duration = Duration::from_secs(1000);
 const RAW_RETENTION: Duration = Duration::from_secs(100);
 
-/// Kept for good.
+/// No such key.
 const GONE: i64 = -2;
 
 async fn open_with(server: &RedisServer, raw_retention: Duration) -> RedisStore {
@@ -39,7 +39,7 @@ async fn all_left(server: &RedisServer, name: &str) -> [i64; 4] {
     all
 }
 
-/// Just now, give or take what a test takes.
+/// Within what a test takes.
 fn is(left: i64, expected: Duration) -> bool {
     let expected = i64::try_from(expected.as_millis()).expect("short");
     (expected - 30_000..=expected).contains(&left)
@@ -50,14 +50,14 @@ async fn observe(store: &RedisStore, name: &str, observation: &Observation) {
     observed.expect("observe");
 }
 
-/// Claims the payment's delivery and brings it to its end.
+/// Leases the payment's delivery and finishes it.
 async fn deliver(server: &RedisServer, store: &RedisStore) {
     let now = time(server).await;
-    let claimed = store.lease_due(JobKind::Delivery, now, 10, RAW_RETENTION);
+    let leased = store.lease_due(JobKind::Delivery, now, 10, RAW_RETENTION);
     let tried = attempt(60, "200");
-    for leased in claimed.await.expect("claim") {
-        let settled = store.finish(&leased, &JobResult::Done, Some(&tried));
-        assert!(settled.await.expect("settle"));
+    for leased in leased.await.expect("lease") {
+        let finished = store.finish(&leased, &JobResult::Done, Some(&tried));
+        assert!(finished.await.expect("finish"));
     }
 }
 
@@ -86,7 +86,7 @@ async fn an_open_payment_is_kept_while_khipu_is_asked_and_then_for_its_retention
 }
 
 #[tokio::test]
-async fn a_final_payment_goes_after_its_retention() {
+async fn a_final_payment_expires_after_its_retention() {
     let server = start().await;
     let store = open_with(&server, RAW_RETENTION).await;
     for (name, kind) in [("confirmed", Kind::Confirmed), ("reversed", Kind::Reversed)] {
@@ -98,7 +98,7 @@ async fn a_final_payment_goes_after_its_retention() {
 }
 
 #[tokio::test]
-async fn whatever_is_written_to_a_final_payment_keeps_it_anew() {
+async fn every_write_to_a_final_payment_starts_its_retention_again() {
     let server = start().await;
     let store = open_with(&server, RAW_RETENTION).await;
     let now = time(&server).await;
@@ -125,12 +125,10 @@ async fn whatever_is_written_to_a_final_payment_keeps_it_anew() {
     store.create(&payment("p1")).await.expect("create");
     renewed("its creation").await;
     shorten().await;
-    let claimed = store.lease_due(JobKind::Delivery, now, 10, RETENTION).await;
+    let leased = store.lease_due(JobKind::Delivery, now, 10, RETENTION).await;
     let again = JobResult::Retry { due_at: now };
-    let settled = store
-        .finish(&claimed.expect("claim")[0], &again, None)
-        .await;
-    assert!(settled.expect("settle"));
+    let finished = store.finish(&leased.expect("lease")[0], &again, None).await;
+    assert!(finished.expect("finish"));
     renewed("an attempt").await;
 
     shorten().await;
@@ -143,7 +141,7 @@ async fn whatever_is_written_to_a_final_payment_keeps_it_anew() {
 }
 
 #[tokio::test]
-async fn what_was_delivered_is_erased_and_only_that() {
+async fn delivered_bytes_are_erased_and_nothing_else() {
     let server = start().await;
     let store = open_with(&server, Duration::from_millis(300)).await;
     observe(&store, "p1", &confirming("{}", 10)).await;
@@ -193,27 +191,27 @@ async fn bytes_are_kept_for_their_retention_since_the_newest_came() {
         .command(&["HSET", &notified_key, "newest", "1"])
         .await;
     observe(&store, "p1", &scheduling(JobKind::Check, 20)).await;
-    eventually("what is long over goes at once", async || {
+    eventually("expired bytes are deleted at once", async || {
         (left(&server, &raw).await == GONE).then_some(())
     })
     .await;
 }
 
 #[tokio::test]
-async fn a_delivery_that_is_dead_or_open_erases_nothing() {
+async fn a_dead_or_open_delivery_erases_nothing() {
     let server = start().await;
     let store = open_with(&server, Duration::from_millis(1)).await;
     for name in ["open", "dead"] {
         observe(&store, name, &confirming("{}", 10)).await;
     }
     let now = time(&server).await;
-    let claimed = store.lease_due(JobKind::Delivery, now, 10, RETENTION).await;
-    for leased in claimed.expect("claim") {
+    let leased = store.lease_due(JobKind::Delivery, now, 10, RETENTION).await;
+    for leased in leased.expect("lease") {
         let end = match leased.payment_id.as_str() {
             "dead" => JobResult::Dead,
             _ => JobResult::Retry { due_at: now },
         };
-        assert!(store.finish(&leased, &end, None).await.expect("settle"));
+        assert!(store.finish(&leased, &end, None).await.expect("finish"));
     }
     for name in ["open", "dead"] {
         let left = all_left(&server, name).await;
@@ -222,10 +220,10 @@ async fn a_delivery_that_is_dead_or_open_erases_nothing() {
 }
 
 #[tokio::test]
-async fn what_leads_to_a_payment_goes_with_it() {
+async fn references_expire_with_their_payment() {
     let server = start().await;
     let store = open_with(&server, RAW_RETENTION).await;
-    store.save_intent(&intent(9)).await.expect("intend");
+    store.save_intent(&intent(9)).await.expect("save");
     store.create(&payment("p1")).await.expect("create");
     let reference = intent(9).reference;
     let (_, intent) = keys::intent(&reference);
@@ -244,10 +242,10 @@ async fn what_leads_to_a_payment_goes_with_it() {
 }
 
 #[tokio::test]
-async fn what_leads_to_another_payment_too_stays() {
+async fn references_to_another_payment_stay() {
     let server = start().await;
     let store = open_with(&server, RAW_RETENTION).await;
-    store.save_intent(&intent(9)).await.expect("intend");
+    store.save_intent(&intent(9)).await.expect("save");
     for name in ["p1", "p2"] {
         store.create(&payment(name)).await.expect("create");
     }
@@ -256,7 +254,7 @@ async fn what_leads_to_another_payment_too_stays() {
     // The intent is the first one's.
     observe(&store, "p2", &saying(Kind::Confirmed, 20)).await;
     observe(&store, "p1", &saying(Kind::Confirmed, 20)).await;
-    eventually("the first one's intent is let go", async || {
+    eventually("the first one's intent expires", async || {
         is(left(&server, &intent).await, RETENTION).then_some(())
     })
     .await;
@@ -276,7 +274,7 @@ async fn a_retention_without_end_is_a_long_one() {
         notification_bytes: Duration::MAX,
     };
     let store = open(&standalone(&server), endless, Clock::Store).await;
-    store.save_intent(&intent(9)).await.expect("intend");
+    store.save_intent(&intent(9)).await.expect("save");
     store.create(&payment("p1")).await.expect("create");
     observe(&store, "p1", &confirming("{}", 10)).await;
     deliver(&server, &store).await;

@@ -5,9 +5,9 @@ use crate::payment::{StatusReason, StatusUpdate};
 use crate::store::suite::{at, confirming, id, payment, updating, version};
 
 #[tokio::test]
-async fn what_0_1_wrote_is_read_as_today_and_moves_on_from_there() {
+async fn versions_of_0_1_are_mapped_and_can_be_updated() {
     let server = start().await;
-    let store = open_alone(&server).await;
+    let store = open_standalone(&server).await;
     for (old, today) in [
         (1, 11),
         (2, 12),
@@ -76,7 +76,7 @@ fn updates() -> Vec<(PaymentState, StatusUpdate, Timestamp, PaymentState)> {
 #[tokio::test]
 async fn an_update_makes_of_a_status_what_the_table_says() {
     let server = start().await;
-    let store = open_alone(&server).await;
+    let store = open_standalone(&server).await;
     for (n, (held, update, came_at, result)) in updates().into_iter().enumerate() {
         let name = format!("p{n}");
         let created = Payment {

@@ -1,4 +1,4 @@
-//! A change is told in the step that makes it, and nothing else is.
+//! A change is published in the step that makes it, and nothing else is.
 
 use redis_processes::deadline::within;
 use tokio::sync::mpsc;
@@ -9,9 +9,9 @@ use crate::relay::redis::RedisRelay;
 use crate::relay::{Change, Relay, RelayListener};
 use crate::store::suite::{at, confirming, id, payment, saying, scheduling};
 
-struct Ear(mpsc::UnboundedSender<Change>);
+struct Listener(mpsc::UnboundedSender<Change>);
 
-impl RelayListener for Ear {
+impl RelayListener for Listener {
     fn changed(&self, change: Change) {
         let _ = self.0.send(change);
     }
@@ -23,14 +23,14 @@ impl RelayListener for Ear {
 struct Watching {
     store: RedisStore,
     _relay: RedisRelay,
-    heard: mpsc::UnboundedReceiver<Change>,
+    received: mpsc::UnboundedReceiver<Change>,
 }
 
 impl Watching {
     async fn start(settings: &RedisSettings, name: &str) -> Self {
-        let (sender, heard) = mpsc::unbounded_channel();
+        let (sender, received) = mpsc::unbounded_channel();
         let redis = RedisClient::open(settings).await.expect("reachable");
-        let relay = RedisRelay::new(Arc::clone(&redis), Arc::new(Ear(sender)));
+        let relay = RedisRelay::new(Arc::clone(&redis), Arc::new(Listener(sender)));
         redis_processes::deadline::eventually("a subscription", async || {
             relay.subscribe(&id(name)).await.ok()
         })
@@ -38,12 +38,12 @@ impl Watching {
         Self {
             store: RedisStore::open(redis, RETENTION).await.expect("open"),
             _relay: relay,
-            heard,
+            received,
         }
     }
 
-    async fn hears(&mut self) -> PaymentState {
-        let change = within("a change is heard", self.heard.recv()).await;
+    async fn next(&mut self) -> PaymentState {
+        let change = within("a change is received", self.received.recv()).await;
         change.expect("the relay is alive").state
     }
 
@@ -52,10 +52,10 @@ impl Watching {
         observed.expect("observe");
     }
 
-    /// Everything that changes a payment is told once, in order, and nothing that does not.
-    async fn hears_of_every_change_and_of_nothing_else(&mut self) {
+    /// Every change of a payment is published once, in order, and nothing else.
+    async fn receives_every_change_and_nothing_else(&mut self) {
         self.store.create(&payment("p1")).await.expect("create");
-        assert_eq!(self.hears().await, PaymentState::created(at(10)));
+        assert_eq!(self.next().await, PaymentState::created(at(10)));
 
         let verifying = saying(Kind::Verifying, 20);
         for silent in [saying(Kind::Created, 15), verifying.clone()] {
@@ -65,7 +65,7 @@ impl Watching {
             version: Version::from_number(14).expect("version"),
             ..PaymentState::created(at(20))
         };
-        assert_eq!(self.hears().await, expected);
+        assert_eq!(self.next().await, expected);
 
         self.observe("p1", &verifying).await;
         self.observe("p1", &scheduling(JobKind::Check, 30)).await;
@@ -87,7 +87,7 @@ impl Watching {
             late: true,
             reason: Some(StatusReason::MarkedPaidByReceiver),
         };
-        assert_eq!(self.hears().await, expected);
+        assert_eq!(self.next().await, expected);
 
         self.observe("p1", &late).await;
         let reversed = Payment {
@@ -98,21 +98,21 @@ impl Watching {
             ..payment("p1")
         };
         self.store.create(&reversed).await.expect("create");
-        assert_eq!(self.hears().await, reversed.state);
+        assert_eq!(self.next().await, reversed.state);
     }
 }
 
 #[tokio::test]
-async fn every_change_is_told_once_and_nothing_else() {
+async fn every_change_is_published_once_and_nothing_else() {
     let server = start().await;
     let mut watching = Watching::start(&standalone(&server), "p1").await;
-    watching.hears_of_every_change_and_of_nothing_else().await;
+    watching.receives_every_change_and_nothing_else().await;
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn every_change_is_told_once_and_nothing_else_on_a_cluster() {
+async fn every_change_is_published_once_and_nothing_else_on_a_cluster() {
     let shared = Clustered::take();
     drop(shared.fresh().await);
     let mut watching = Watching::start(&on_cluster(&shared.cluster), "p1").await;
-    watching.hears_of_every_change_and_of_nothing_else().await;
+    watching.receives_every_change_and_nothing_else().await;
 }
