@@ -20,12 +20,14 @@ use tokio_util::sync::CancellationToken;
 
 use crate::config::Config;
 use crate::http::{self, AppState, Readiness, RouterSlot};
-use crate::jobs::{CheckHandler, DeliveryHandler, JobHandler, JobWorker, WorkerLimits};
-use crate::push::{Hub, Intervals};
-use crate::relay::RelayListener;
-use crate::store::{Store, StoreError};
-use crate::{clock, khipu, telemetry};
+use crate::telemetry;
+use chasqui_core::clock;
+use chasqui_core::jobs::{CheckHandler, DeliveryHandler, JobHandler, JobWorker, WorkerLimits};
+use chasqui_core::push::{Hub, Intervals};
 use chasqui_core::{Dependencies, JobWakeups, Payments, Settings};
+use chasqui_khipu::KhipuClient;
+use chasqui_store::RelayListener;
+use chasqui_store::{Store, StoreError};
 pub use check::check;
 pub use signing_keys::status_tokens;
 use storage::Opened;
@@ -118,7 +120,7 @@ async fn run_on(
     };
     let hub = Arc::new(Hub::new(limits.watchers_per_payment, intervals));
     let relay = opened.relay(Arc::clone(&hub) as Arc<dyn RelayListener>);
-    let khipu = khipu::KhipuClient::new(
+    let khipu = KhipuClient::new(
         config.khipu.base_url.as_str(),
         config.khipu.timeout,
         limits.khipu_answer_bytes,
@@ -294,7 +296,7 @@ fn worker<H: JobHandler>(
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::store::sqlite::DatabaseLocation;
+    use chasqui_store_sqlite::DatabaseLocation;
 
     #[tokio::test]
     async fn a_store_that_will_not_work_again_ends_the_process() {

@@ -7,16 +7,7 @@ pub mod app;
 pub mod config;
 pub mod telemetry;
 
-pub use chasqui_payment as payment;
-
 pub mod api_key;
 pub mod token;
 
-pub use chasqui_khipu as khipu;
-pub mod redis;
-pub mod relay;
-pub mod store;
-
 pub mod http;
-
-pub use chasqui_core::{account, clock, jobs, push};

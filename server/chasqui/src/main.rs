@@ -11,8 +11,9 @@ use std::process::ExitCode;
 
 use chasqui::app::{self, Listeners};
 use chasqui::config::{Config, StorageConfig};
-use chasqui::payment::PaymentId;
-use chasqui::{api_key, clock, telemetry};
+use chasqui::{api_key, telemetry};
+use chasqui_core::clock;
+use chasqui_payment::PaymentId;
 use clap::{Parser, Subcommand};
 use tokio::signal::unix::{SignalKind, signal};
 

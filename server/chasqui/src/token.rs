@@ -8,8 +8,8 @@ use std::time::Duration;
 use jsonwebtoken::{Algorithm, DecodingKey, EncodingKey, Header, Validation};
 use serde::{Deserialize, Serialize};
 
-use crate::account::Secret;
-use crate::payment::{AccountName, PaymentId, Timestamp};
+use chasqui_core::account::Secret;
+use chasqui_payment::{AccountName, PaymentId, Timestamp};
 
 const AUDIENCE: &str = "chasqui:status";
 
@@ -158,7 +158,7 @@ mod tests {
     fn a_token_says_which_payment_of_which_account() {
         let tokens = tokens(&[key("a")]);
         assert_eq!(
-            tokens.verify(&mint(&tokens, crate::clock::now())),
+            tokens.verify(&mint(&tokens, chasqui_core::clock::now())),
             Ok(subject())
         );
     }
@@ -166,7 +166,7 @@ mod tests {
     #[test]
     fn a_replaced_key_still_verifies_and_a_foreign_one_does_not() {
         let (old, new) = (tokens(&[key("a")]), tokens(&[key("b"), key("a")]));
-        let now = crate::clock::now();
+        let now = chasqui_core::clock::now();
         assert!(new.verify(&mint(&old, now)).is_ok());
         assert!(new.verify(&mint(&new, now)).is_ok());
         assert_eq!(old.verify(&mint(&new, now)), Err(TokenError::Invalid));
@@ -175,7 +175,7 @@ mod tests {
     #[test]
     fn an_expired_token_says_so() {
         let tokens = tokens(&[key("b"), key("a")]);
-        let long_ago = crate::clock::now().minus(Duration::from_secs(3600 + 120));
+        let long_ago = chasqui_core::clock::now().minus(Duration::from_secs(3600 + 120));
         assert_eq!(
             tokens.verify(&mint(&tokens, long_ago)),
             Err(TokenError::Expired)
@@ -189,7 +189,7 @@ mod tests {
             sub: "zfxnocsow6mz".into(),
             aud: aud.into(),
             acc: "shop".into(),
-            exp: crate::clock::now().unix_seconds() + 60,
+            exp: chasqui_core::clock::now().unix_seconds() + 60,
         };
         let signed = |algorithm, aud| {
             let key = EncodingKey::from_secret(key("a").expose().as_bytes());

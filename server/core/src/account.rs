@@ -8,9 +8,9 @@ use std::sync::Arc;
 use base64::Engine;
 use base64::engine::general_purpose::STANDARD;
 
-use crate::payment::AccountName;
+use chasqui_payment::AccountName;
 
-pub use crate::payment::Secret;
+pub use chasqui_payment::Secret;
 
 /// Key sizes that Standard Webhooks allows, in bytes.
 const WEBHOOK_KEY_SIZES: RangeInclusive<usize> = 24..=64;

@@ -1,6 +1,6 @@
 //! The one place that reads the wall clock. Everything that decides by the time is handed it from here.
 
-use crate::payment::Timestamp;
+use chasqui_payment::Timestamp;
 
 pub fn now() -> Timestamp {
     let since_epoch = std::time::SystemTime::now()

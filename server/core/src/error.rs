@@ -3,9 +3,9 @@
 use std::time::Duration;
 
 use crate::detached::DetachedTaskError;
-use crate::khipu::KhipuError;
-use crate::khipu::wire::FieldError;
-use crate::store::StoreError;
+use chasqui_khipu::KhipuError;
+use chasqui_khipu::wire::FieldError;
+use chasqui_store::StoreError;
 
 #[derive(Debug, Clone, thiserror::Error)]
 pub enum PaymentsError {

@@ -3,7 +3,7 @@
 use std::time::Duration;
 
 use crate::payments::Payments;
-use crate::store::StoreError;
+use chasqui_store::StoreError;
 
 /// A part that has not answered after this long does not work, whatever it answers later.
 const TIMEOUT: Duration = Duration::from_secs(2);

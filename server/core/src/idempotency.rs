@@ -12,7 +12,7 @@ use crate::clock;
 use crate::detached::detached;
 use crate::error::PaymentsError;
 use crate::payments::Payments;
-use crate::store::{
+use chasqui_store::{
     BeginOutcome, Completion, IdempotencyKey, IdempotencyStore, IdempotentRequest, StoreError,
     StoredResponse,
 };

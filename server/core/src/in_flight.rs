@@ -9,8 +9,8 @@ use futures_util::future::{BoxFuture, Shared};
 
 use crate::detached::detached;
 use crate::error::RefreshError;
-use crate::khipu::wire::PaymentResponse;
-use crate::payment::{AccountName, PaymentId};
+use chasqui_khipu::wire::PaymentResponse;
+use chasqui_payment::{AccountName, PaymentId};
 
 /// Shared by all callers that wait for it.
 pub type RefreshResult = Result<Arc<PaymentResponse>, RefreshError>;

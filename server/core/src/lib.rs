@@ -38,7 +38,3 @@ pub use notifications::{AcceptedNotification, NotificationError};
 pub use payments::{CreatedPayment, Dependencies, JobWakeups, Payments, Settings};
 pub use poller::PollOutcome;
 pub use watch::{WatchError, WatchHandle};
-
-use chasqui_khipu as khipu;
-use chasqui_payment as payment;
-use chasqui_store as store;

@@ -4,8 +4,8 @@ use std::sync::Arc;
 
 use crate::account::Account;
 use crate::error::PaymentsError;
-use crate::payment::{Payment, PaymentId};
 use crate::payments::Payments;
+use chasqui_payment::{Payment, PaymentId};
 
 impl Payments {
     /// This account's payment; where it is unknown here, Khipu is asked.

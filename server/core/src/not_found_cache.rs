@@ -8,7 +8,7 @@ use std::time::Duration;
 
 use tokio::time::Instant;
 
-use crate::payment::{AccountName, PaymentId};
+use chasqui_payment::{AccountName, PaymentId};
 
 /// How long Khipu's "there is no such payment" is believed.
 const TERM: Duration = Duration::from_secs(30);

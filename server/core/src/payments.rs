@@ -12,14 +12,14 @@ use tokio::sync::{Notify, Semaphore};
 use crate::account::{Account, Accounts};
 use crate::detached::detached;
 use crate::in_flight::InFlightRefreshes;
-use crate::khipu::{JsonObject, KhipuClient};
 use crate::not_found_cache::NotFoundCache;
-use crate::payment::{AccountName, JobKind, Kind, Observation, PaymentId, Source, Version};
 use crate::poll_schedule::PollSchedule;
 use crate::push::Hub;
 use crate::rate_limiter::RateLimiter;
-use crate::store::{Change, Outcome, Relay, Store, StoreError};
 use crate::visit_limiter::VisitLimiter;
+use chasqui_khipu::{JsonObject, KhipuClient};
+use chasqui_payment::{AccountName, JobKind, Kind, Observation, PaymentId, Source, Version};
+use chasqui_store::{Change, Outcome, Relay, Store, StoreError};
 
 /// A confirmation found by asking waits so long for Khipu's own notification, whose bytes the merchant prefers.
 pub(crate) const DELIVERY_GRACE: Duration = Duration::from_secs(10);

@@ -12,11 +12,11 @@ use crate::account::Account;
 use crate::clock;
 use crate::error::RefreshError;
 use crate::in_flight::RefreshResult;
-use crate::payment::{Kind, PaymentId, Priority};
 use crate::payments::Payments;
 use crate::poll_schedule::{DuePoll, PollPace, PollResult, SHORTEST_INTERVAL};
 use crate::rate_limiter::{CallClass, QueueFull};
-use crate::store::LONGEST_POLL_LOCK;
+use chasqui_payment::{Kind, PaymentId, Priority};
+use chasqui_store::LONGEST_POLL_LOCK;
 
 /// How long the store may take to say whose turn it is. Then the question is put all the same: watchers are shown Khipu's
 /// answer also when the store is away.

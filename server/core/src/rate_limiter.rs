@@ -12,8 +12,8 @@ use tokio::sync::{Notify, oneshot};
 use tokio::time::{Instant, sleep_until, timeout};
 
 use crate::clock;
-use crate::payment::{AccountName, Priority};
-use crate::store::{Bucket, CallPacer};
+use chasqui_payment::{AccountName, Priority};
+use chasqui_store::{Bucket, CallPacer};
 
 /// Why Khipu is asked. The order is the order of importance.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]

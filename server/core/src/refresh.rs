@@ -10,14 +10,14 @@ use crate::clock;
 use crate::detached::detached;
 use crate::error::RefreshError;
 use crate::in_flight::RefreshResult;
-use crate::khipu::KhipuError;
-use crate::khipu::wire::{PaymentResponse, UnknownWord};
-use crate::payment::{
+use crate::payments::{CHECK_DELAY, DELIVERY_GRACE, Payments};
+use crate::poll_schedule::PollSchedule;
+use chasqui_khipu::KhipuError;
+use chasqui_khipu::wire::{PaymentResponse, UnknownWord};
+use chasqui_payment::{
     Kind, NewJob, Observation, Payment, PaymentId, PaymentState, Price, Priority, Reported, Source,
     StatusUpdate, Timestamp, Version,
 };
-use crate::payments::{CHECK_DELAY, DELIVERY_GRACE, Payments};
-use crate::poll_schedule::PollSchedule;
 
 /// However long Khipu asks us to leave it alone, watchers are not left without an answer for longer.
 const LONGEST_PAUSE: Duration = Duration::from_secs(60);
@@ -281,7 +281,7 @@ impl Payments {
         let urls = match (&intent, &reference) {
             (Some(intent), _) => intent.urls.clone(),
             // Made here, but the intent is gone: what Khipu holds are our own URLs, which lead nowhere.
-            (None, Some(_)) => crate::payment::MerchantUrls::default(),
+            (None, Some(_)) => chasqui_payment::MerchantUrls::default(),
             (None, None) => {
                 let mut urls = answer.urls();
                 urls.notify_url = urls.notify_url.filter(|url| !url.starts_with(&ours));

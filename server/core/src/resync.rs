@@ -7,9 +7,9 @@ use futures_util::future::join_all;
 use rand::RngExt;
 
 use crate::clock;
-use crate::payment::PaymentId;
 use crate::payments::Payments;
-use crate::store::StoreError;
+use chasqui_payment::PaymentId;
+use chasqui_store::StoreError;
 
 /// Payments read at once; more wait for the next reading.
 const AT_ONCE: usize = 500;
@@ -96,10 +96,10 @@ mod tests {
     use tokio::time::timeout;
 
     use super::*;
-    use crate::payment::Kind;
     use crate::push::Watcher;
-    use crate::store::RelayListener;
     use crate::tests::fixture::{DEADLINE, Stage, id};
+    use chasqui_payment::Kind;
+    use chasqui_store::RelayListener;
 
     /// Ends when it is dropped.
     fn resync(stage: &Stage) -> JoinSet<()> {

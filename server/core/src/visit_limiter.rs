@@ -11,7 +11,7 @@ use std::time::Duration;
 
 use tokio::time::Instant;
 
-use crate::payment::PaymentId;
+use chasqui_payment::PaymentId;
 
 /// A payment's visits count once in this time.
 const PAYMENT_WINDOW: Duration = Duration::from_secs(1);

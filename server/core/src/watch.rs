@@ -9,14 +9,14 @@ use crate::clock;
 use crate::detached::detached;
 use crate::error::PaymentsError;
 use crate::in_flight::RefreshResult;
-use crate::payment::{
+use crate::payments::{CHECK_DELAY, Payments};
+use crate::push::{Registration, StatusMessage, WatchRefusal, Watcher};
+use chasqui_payment::{
     Intent, Kind, NewJob, Observation, Payment, PaymentId, PaymentReference, PaymentState,
     Priority, Reported, Source, StatusUpdate,
 };
-use crate::payments::{CHECK_DELAY, Payments};
-use crate::push::{Registration, StatusMessage, WatchRefusal, Watcher};
-use crate::store::Relay;
-use crate::store::StoreError;
+use chasqui_store::Relay;
+use chasqui_store::StoreError;
 
 /// How long a payer who comes back after an end (rejected, expired and the like) waits for Khipu's newest word.
 const RETURN_TIMEOUT: Duration = Duration::from_millis(1500);

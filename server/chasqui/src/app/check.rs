@@ -2,8 +2,8 @@
 
 use super::storage;
 use crate::config::{Config, StorageConfig};
-use crate::khipu;
-use crate::store::sqlite::{DatabaseLocation, DatabaseState, SqliteStore};
+use chasqui_khipu::KhipuClient;
+use chasqui_store_sqlite::{DatabaseLocation, DatabaseState, SqliteStore};
 
 /// What is fine and what is not, each in one line for people. Never shows a secret.
 pub async fn check(config: &Config) -> Vec<Result<String, String>> {
@@ -11,7 +11,7 @@ pub async fn check(config: &Config) -> Vec<Result<String, String>> {
         Ok("configuration".to_owned()),
         examine_storage(&config.storage).await,
     ];
-    let client = khipu::KhipuClient::new(
+    let client = KhipuClient::new(
         config.khipu.base_url.as_str(),
         config.khipu.timeout,
         config.limits.khipu_answer_bytes,

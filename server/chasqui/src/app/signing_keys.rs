@@ -6,9 +6,9 @@ use std::path::{Path, PathBuf};
 use rand::RngExt;
 
 use super::AppError;
-use crate::account::Secret;
 use crate::config::{Config, StorageConfig};
 use crate::token::StatusTokens;
+use chasqui_core::account::Secret;
 
 /// Signs and verifies status tokens with the keys of an installation.
 pub fn status_tokens(config: &Config) -> Result<StatusTokens, AppError> {

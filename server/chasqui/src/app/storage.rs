@@ -9,13 +9,13 @@ use tokio::time::{Instant, sleep};
 
 use super::AppError;
 use crate::config::{RedisConfig, StorageConfig};
-use crate::redis::{CallError, RedisClient};
-use crate::relay::redis::RedisRelay;
-use crate::relay::{LocalRelay, Relay, RelayListener};
-use crate::store::Store;
-use crate::store::redis::preflight::{self, PreflightFinding};
-use crate::store::redis::{RedisStore, Retention};
-use crate::store::sqlite::{DatabaseLocation, SqliteStore};
+use chasqui_redis_topology::{CallError, RedisClient};
+use chasqui_store::Store;
+use chasqui_store::{Relay, RelayListener};
+use chasqui_store_redis::RedisRelay;
+use chasqui_store_redis::preflight::{self, PreflightFinding};
+use chasqui_store_redis::{RedisStore, Retention};
+use chasqui_store_sqlite::{DatabaseLocation, LocalRelay, SqliteStore};
 
 /// How long the start waits for a Redis: one that starts at the same time takes a moment; a missing one must fail the start.
 const START_TIMEOUT: Duration = Duration::from_secs(30);

@@ -5,8 +5,8 @@
 use std::collections::HashSet;
 use std::net::Ipv6Addr;
 
-use crate::account::Secret;
-use crate::redis::{NodeAddress, Topology};
+use chasqui_core::account::Secret;
+use chasqui_redis_topology::{NodeAddress, Topology};
 
 const REDIS_PORT: u16 = 6379;
 const SENTINEL_PORT: u16 = 26379;

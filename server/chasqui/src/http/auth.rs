@@ -10,9 +10,9 @@ use axum::http::request::Parts;
 
 use super::problem::ApiProblem;
 use super::{AppState, origin};
-use crate::account::Account;
 use crate::api_key;
-use crate::payment::PaymentId;
+use chasqui_core::account::Account;
+use chasqui_payment::PaymentId;
 
 /// The account whose key came in `x-api-key`.
 #[derive(Debug)]

@@ -15,11 +15,11 @@ use super::idempotency::{self, IdempotentCall};
 use super::problem::ApiProblem;
 use super::request_id::RequestId;
 use super::{AppState, SharedState};
-use crate::account::Account;
-use crate::clock;
-use crate::khipu::{JsonObject, KhipuResponse};
-use crate::payment::Timestamp;
 use chasqui_core::PaymentsError;
+use chasqui_core::account::Account;
+use chasqui_core::clock;
+use chasqui_khipu::{JsonObject, KhipuResponse};
+use chasqui_payment::Timestamp;
 
 pub(super) async fn banks(
     State(state): SharedState,

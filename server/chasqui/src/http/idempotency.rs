@@ -9,9 +9,9 @@ use super::AppState;
 use super::body::json;
 use super::problem::ApiProblem;
 use super::request_id::RequestId;
-use crate::account::Account;
-use crate::store::{IdempotencyKey, StoredResponse};
+use chasqui_core::account::Account;
 use chasqui_core::{IdempotentResult, PaymentsError};
+use chasqui_store::{IdempotencyKey, StoredResponse};
 
 const IDEMPOTENCY_KEY: HeaderName = HeaderName::from_static("idempotency-key");
 

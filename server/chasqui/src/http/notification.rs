@@ -13,8 +13,8 @@ use tokio::time::Instant;
 use super::body::read;
 use super::problem::ApiProblem;
 use super::{AppState, SharedState};
-use crate::payment::AccountName;
 use chasqui_core::NotificationError;
+use chasqui_payment::AccountName;
 
 /// Between two warnings about one account's notifications that were refused for the same reason.
 const WARNING_INTERVAL: Duration = Duration::from_secs(10);

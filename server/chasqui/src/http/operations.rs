@@ -12,9 +12,9 @@ use axum::routing::get;
 use tokio::time::Instant;
 
 use super::{AppState, SharedState};
-use crate::clock;
-use crate::payment::Timestamp;
+use chasqui_core::clock;
 use chasqui_core::{Health, HealthError, Payments};
+use chasqui_payment::Timestamp;
 
 /// A loop that has not turned for so long is stuck.
 const STUCK_AFTER: Duration = Duration::from_secs(5);

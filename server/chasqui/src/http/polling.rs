@@ -10,9 +10,9 @@ use axum::response::{IntoResponse, Response};
 use super::AppState;
 use super::body::json;
 use super::problem::ApiProblem;
-use crate::account::Account;
-use crate::payment::PaymentId;
-use crate::push::StatusMessage;
+use chasqui_core::account::Account;
+use chasqui_core::push::StatusMessage;
+use chasqui_payment::PaymentId;
 
 pub(super) async fn answer(
     state: &Arc<AppState>,

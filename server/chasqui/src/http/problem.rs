@@ -10,9 +10,9 @@ use serde::Serialize;
 use serde_json::value::RawValue;
 
 use super::connection_limiter::LimitReached;
-use crate::khipu::{JsonObject, KhipuError};
-use crate::push::WatchRefusal;
+use chasqui_core::push::WatchRefusal;
 use chasqui_core::{IdempotencyError, NotificationError, PaymentsError, WatchError};
+use chasqui_khipu::{JsonObject, KhipuError};
 
 /// How long somebody should wait before asking again, where nothing better is known.
 const RETRY_AFTER: Duration = Duration::from_secs(5);

@@ -9,10 +9,10 @@ use tokio::sync::oneshot;
 use tokio::time::timeout;
 
 use super::*;
-use crate::khipu::KhipuError;
-use crate::khipu::wire::FieldError;
-use crate::payment::{AccountName, Timestamp};
-use crate::store::Store;
+use chasqui_khipu::KhipuError;
+use chasqui_khipu::wire::FieldError;
+use chasqui_payment::{AccountName, Timestamp};
+use chasqui_store::Store;
 use chasqui_store_sqlite::{DatabaseLocation, SqliteLimits, SqliteStore};
 
 type Done = Result<&'static str, PaymentsError>;

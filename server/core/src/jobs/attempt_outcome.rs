@@ -4,7 +4,7 @@ use std::fmt::{self, Display, Formatter};
 use std::time::Duration;
 
 use super::destination_policy::DestinationError;
-use crate::payment::Timestamp;
+use chasqui_payment::Timestamp;
 
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(super) enum AttemptOutcome {

@@ -12,11 +12,11 @@ use tokio_util::sync::CancellationToken;
 use super::worker::{JobEnd, JobHandler, STORE_TIMEOUT, WorkerLimits, within};
 use crate::clock;
 use crate::error::RefreshError;
-use crate::payment::{CheckPlan, JobKind, Payment, Priority, Timestamp, Version, retry};
 use crate::payments::{CROSS_CHECK_DELAY, Payments};
 use crate::poller::PollOutcome;
 use crate::rate_limiter::CHECKS_WAITING;
-use crate::store::{JobAttempt, JobResult, LeasedJob, PaymentReader, StoreError};
+use chasqui_payment::{CheckPlan, JobKind, Payment, Priority, Timestamp, Version, retry};
+use chasqui_store::{JobAttempt, JobResult, LeasedJob, PaymentReader, StoreError};
 
 /// Checks that run at once beside those that wait for a slot, and the most that are leased in one step. An account whose
 /// queue for slots is full holds up no other's.

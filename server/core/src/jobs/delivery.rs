@@ -20,9 +20,9 @@ use super::webhook_request::{WebhookRequest, WebhookRequestBody};
 use super::worker::{JobEnd, JobHandler, STORE_TIMEOUT, WorkerLimits, within};
 use crate::account::{Account, Accounts};
 use crate::clock;
-use crate::khipu::wire::NotificationBody;
-use crate::payment::{AccountName, JobKind, Payment, PaymentId, Status, Timestamp, Verdict};
-use crate::store::{
+use chasqui_khipu::wire::NotificationBody;
+use chasqui_payment::{AccountName, JobKind, Payment, PaymentId, Status, Timestamp, Verdict};
+use chasqui_store::{
     JobAttempt, JobResult, LeasedJob, PaymentReader, StoreError, StoredNotification,
 };
 

@@ -13,7 +13,7 @@ use url::{Host, Url};
 
 use super::ip_ranges;
 use crate::account::Account;
-use crate::payment::AccountName;
+use chasqui_payment::AccountName;
 
 /// What one account's deliveries may connect to: public addresses, and the private networks that its configuration lists.
 #[derive(Debug, Clone)]

@@ -21,7 +21,7 @@ use super::schedule;
 use super::webhook_request::WebhookRequest;
 use crate::account::Account;
 use crate::clock;
-use crate::payment::Timestamp;
+use chasqui_payment::Timestamp;
 
 /// How much of an answer is read, and for how long, so that the connection can be used again and a handler that is still
 /// writing is not cut off. A longer answer costs the connection, not the delivery.

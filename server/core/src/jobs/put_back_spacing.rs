@@ -7,7 +7,7 @@ use std::time::Duration;
 
 use tokio::time::Instant;
 
-use crate::payment::Timestamp;
+use chasqui_payment::Timestamp;
 
 /// Between two deliveries: what one account in difficulties may cost the store, and how fast its deliveries resume.
 const SPACING: Duration = Duration::from_millis(5);

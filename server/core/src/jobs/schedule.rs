@@ -5,8 +5,8 @@
 use std::time::Duration;
 
 use super::attempt_outcome::AttemptOutcome;
-use crate::payment::Timestamp;
-use crate::store::JobResult;
+use chasqui_payment::Timestamp;
+use chasqui_store::JobResult;
 
 const MINUTE: u64 = 60;
 const HOUR: u64 = 60 * MINUTE;

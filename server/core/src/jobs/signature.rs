@@ -9,7 +9,7 @@ use hmac::{Hmac, KeyInit, Mac};
 use sha2::Sha256;
 
 use crate::account::WebhookSecret;
-use crate::payment::{PaymentId, Timestamp};
+use chasqui_payment::{PaymentId, Timestamp};
 
 pub(super) const ID_HEADER: &str = "webhook-id";
 pub(super) const TIMESTAMP_HEADER: &str = "webhook-timestamp";

@@ -11,9 +11,9 @@ use reqwest::header::{CONTENT_TYPE, HeaderMap, HeaderValue};
 
 use super::signature;
 use crate::account::Account;
-use crate::khipu::signature as khipu;
-use crate::payment::{PaymentId, Timestamp};
-use crate::store::StoredNotification;
+use chasqui_khipu::signature as khipu;
+use chasqui_payment::{PaymentId, Timestamp};
+use chasqui_store::StoredNotification;
 
 pub(super) const STATUS_HEADER: &str = "chasqui-status";
 pub(super) const SOURCE_HEADER: &str = "chasqui-source";

@@ -13,8 +13,8 @@ use tokio::time::{Instant, sleep, sleep_until, timeout};
 use tokio_util::sync::CancellationToken;
 
 use crate::clock;
-use crate::payment::{JobKind, Timestamp};
-use crate::store::{JobAttempt, JobQueue, JobResult, LeasedJob, StoreError};
+use chasqui_payment::{JobKind, Timestamp};
+use chasqui_store::{JobAttempt, JobQueue, JobResult, LeasedJob, StoreError};
 
 /// The longest that one call of the store may take.
 pub(super) const STORE_TIMEOUT: Duration = Duration::from_secs(5);

@@ -13,8 +13,8 @@ use tokio::sync::Notify;
 use super::missed::MissedPayments;
 use super::wheel::{Intervals, Wheel};
 use super::{StatusMessage, Watcher, WatcherSignal};
-use crate::payment::{Payment, PaymentId, PaymentState, Price, Timestamp};
-use crate::store::{Change, RelayListener};
+use chasqui_payment::{Payment, PaymentId, PaymentState, Price, Timestamp};
+use chasqui_store::{Change, RelayListener};
 
 /// Into how many parts a drain is spread.
 const DRAIN_STEPS: u32 = 20;
@@ -259,7 +259,7 @@ impl Drop for Registration {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::payment::{PaymentState, Timestamp, Version};
+    use chasqui_payment::{PaymentState, Timestamp, Version};
 
     fn hub() -> Arc<Hub> {
         hub_for(2)

@@ -3,7 +3,7 @@
 use bytes::Bytes;
 use serde::Serialize;
 
-use crate::payment::{Payment, PaymentId, PaymentState, Status, StatusReason, Timestamp, Version};
+use chasqui_payment::{Payment, PaymentId, PaymentState, Status, StatusReason, Timestamp, Version};
 
 /// A rendered status object. Clones share the bytes: a payment's watchers all send the same ones.
 #[derive(Debug, Clone)]

@@ -5,7 +5,7 @@ use std::sync::{Mutex, MutexGuard, PoisonError};
 
 use tokio::sync::Notify;
 
-use crate::payment::PaymentId;
+use chasqui_payment::PaymentId;
 
 /// Each payment once, however often it was missed. Only what is watched is put in, so the caps on watchers bound it.
 #[derive(Debug, Default)]

@@ -152,7 +152,7 @@ impl Watcher {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::payment::{PaymentId, PaymentState, Timestamp, Version};
+    use chasqui_payment::{PaymentId, PaymentState, Timestamp, Version};
 
     const PENDING: u16 = 11;
     const VERIFYING: u16 = 14;

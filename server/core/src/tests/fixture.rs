@@ -8,14 +8,14 @@ use tempfile::TempDir;
 
 use crate::account::{Account, Accounts};
 use crate::clock;
-use crate::khipu;
-use crate::payment::{
+use crate::push::{Hub, Intervals};
+use crate::{Dependencies, JobWakeups, Payments, Settings};
+use chasqui_khipu as khipu;
+use chasqui_payment::{
     AccountName, Kind, NewJob, Observation, PaymentId, Secret, Source, StatusUpdate, Version,
 };
-use crate::push::{Hub, Intervals};
-use crate::store::RelayListener;
-use crate::store::Store;
-use crate::{Dependencies, JobWakeups, Payments, Settings};
+use chasqui_store::RelayListener;
+use chasqui_store::Store;
 use chasqui_store_sqlite::LocalRelay;
 use chasqui_store_sqlite::{DatabaseLocation, SqliteLimits, SqliteStore};
 

@@ -14,9 +14,9 @@ use axum::http::{HeaderMap, HeaderValue, Method, StatusCode, header};
 use axum::response::{IntoResponse, Response};
 
 use super::{SharedState, peer};
-use crate::clock;
-use crate::payment::{Kind, Payment, PaymentReference};
 use chasqui_core::Payments;
+use chasqui_core::clock;
+use chasqui_payment::{Kind, Payment, PaymentReference};
 use page::Page;
 use texts::Language;
 

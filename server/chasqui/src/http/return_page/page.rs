@@ -3,7 +3,7 @@
 use maud::{DOCTYPE, Markup, html};
 
 use super::texts::Language;
-use crate::payment::{Kind, Status};
+use chasqui_payment::{Kind, Status};
 
 pub(super) struct Page {
     pub(super) language: Language,

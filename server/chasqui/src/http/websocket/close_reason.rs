@@ -7,8 +7,8 @@ use tokio_tungstenite::tungstenite::protocol::CloseFrame;
 use tokio_tungstenite::tungstenite::protocol::frame::coding::CloseCode;
 
 use crate::http::problem::ApiProblem;
-use crate::push::WatchRefusal;
 use chasqui_core::WatchError;
+use chasqui_core::push::WatchRefusal;
 
 /// A close code and its reason.
 #[derive(Debug, Clone, PartialEq, Eq)]

@@ -20,9 +20,9 @@ use tokio_tungstenite::tungstenite::{Bytes, Error as SocketError, Message as Fra
 use super::close_reason::CloseReason;
 use super::frame_limit::FrameLimit;
 use crate::http::connection_limiter::ConnectionPermit;
-use crate::payment::Version;
-use crate::push::{StatusMessage, WatcherSignal};
 use chasqui_core::WatchHandle;
+use chasqui_core::push::{StatusMessage, WatcherSignal};
+use chasqui_payment::Version;
 
 pub(super) type Socket = WebSocketStream<FrameLimit<TcpStream>>;
 

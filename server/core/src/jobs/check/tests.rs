@@ -3,9 +3,9 @@ use std::sync::atomic::Ordering;
 use super::*;
 use crate::jobs::JobWorker;
 use crate::jobs::tests::fake_store::FakeStore;
-use crate::payment::{Kind, MerchantUrls, NewJob, Observation, PaymentState, Reported, Source};
-use crate::store::TimelineEvent;
 use crate::tests::fixture::{DEADLINE, Stage, id};
+use chasqui_payment::{Kind, MerchantUrls, NewJob, Observation, PaymentState, Reported, Source};
+use chasqui_store::TimelineEvent;
 
 use metrics_exporter_prometheus::PrometheusBuilder;
 

@@ -8,8 +8,8 @@ use crate::jobs::signature;
 use crate::jobs::tests::fixture;
 use crate::jobs::tests::merchant_server::MerchantServer;
 use crate::jobs::webhook_request::WebhookRequestBody;
-use crate::khipu::signature as khipu;
-use crate::store::JobResult;
+use chasqui_khipu::signature as khipu;
+use chasqui_store::JobResult;
 
 fn merchant(account: Account, attempt_timeout: Duration) -> MerchantClient {
     let limits = DeliveryLimits {

@@ -11,9 +11,9 @@ use super::merchant_server::MerchantServer;
 use super::running_worker::RunningWorker;
 use crate::clock;
 use crate::jobs::BuildNotification;
-use crate::khipu::signature as khipu;
-use crate::payment::{Payment, Verdict};
-use crate::store::{JobResult, StoredNotification};
+use chasqui_khipu::signature as khipu;
+use chasqui_payment::{Payment, Verdict};
+use chasqui_store::{JobResult, StoredNotification};
 
 #[tokio::test]
 async fn without_a_notification_the_body_is_built_from_khipus_answer_and_signed() {

@@ -7,8 +7,8 @@ use super::logs::Logs;
 use super::merchant_server::MerchantServer;
 use super::running_worker::RunningWorker;
 use crate::jobs::{schedule, signature};
-use crate::payment::Version;
-use crate::store::JobResult;
+use chasqui_payment::Version;
+use chasqui_store::JobResult;
 
 #[tokio::test]
 async fn a_2xx_ends_the_delivery() {

@@ -8,11 +8,11 @@ use std::time::Duration;
 use async_trait::async_trait;
 use tokio::sync::mpsc;
 
-use crate::payment::{
+use chasqui_payment::{
     AccountName, Intent, JobKind, Payment, PaymentId, PaymentReference, PaymentState, Priority,
     Timestamp,
 };
-use crate::store::{
+use chasqui_store::{
     JobAttempt, JobQueue, JobResult, LeasedJob, PaymentReader, StoreError, StoredNotification,
     TimelineEntry,
 };

@@ -7,12 +7,12 @@ use bytes::Bytes;
 use crate::account::{Account, Secret, WebhookSecret};
 use crate::clock;
 use crate::jobs::{DeliveryHandler, DeliveryLimits, WorkerLimits};
-use crate::khipu::signature as khipu;
-use crate::payment::{
+use chasqui_khipu::signature as khipu;
+use chasqui_payment::{
     AccountName, Amount, Currency, MerchantUrls, Payment, PaymentId, PaymentState, PaymentTerms,
     Timestamp, Verdict, Version,
 };
-use crate::store::{JobAttempt, JobResult, StoredNotification};
+use chasqui_store::{JobAttempt, JobResult, StoredNotification};
 
 /// Escapes, odd spaces and no order: bytes that no JSON writer would reproduce.
 pub(in crate::jobs) const BODY: &[u8] =

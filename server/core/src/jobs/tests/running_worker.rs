@@ -12,8 +12,8 @@ use super::fake_store::{FakeStore, Finished};
 use super::fixture::DEADLINE;
 use crate::account::{Account, Accounts};
 use crate::jobs::{BuildNotification, DeliveryHandler, DeliveryLimits, JobWorker, WorkerLimits};
-use crate::payment::{JobKind, Payment};
-use crate::store::{JobAttempt, JobResult, LeasedJob, StoredNotification};
+use chasqui_payment::{JobKind, Payment};
+use chasqui_store::{JobAttempt, JobResult, LeasedJob, StoredNotification};
 
 type Limits = (WorkerLimits, DeliveryLimits);
 

@@ -16,8 +16,8 @@ use crate::account::{Account, Accounts};
 use crate::clock;
 use crate::jobs::worker::IDLE;
 use crate::jobs::{BuildNotification, DeliveryHandler, DeliveryLimits, JobWorker, WorkerLimits};
-use crate::payment::{AccountName, NewJob, Observation, PaymentId, Reported, Source};
-use crate::store::{JobResult, Store};
+use chasqui_payment::{AccountName, NewJob, Observation, PaymentId, Reported, Source};
+use chasqui_store::{JobResult, Store};
 use chasqui_store_sqlite::{DatabaseLocation, SqliteStore};
 
 #[tokio::test]

@@ -15,7 +15,7 @@ use crate::clock;
 use crate::jobs::{
     BuildNotification, DeliveryHandler, DeliveryLimits, JobWorker, WorkerLimits, WorkerLimitsError,
 };
-use crate::store::JobResult;
+use chasqui_store::JobResult;
 
 #[tokio::test]
 async fn a_shutdown_waits_for_attempts_that_are_about_to_end() {

@@ -8,7 +8,7 @@ use super::*;
 use crate::jobs::tests::fake_store::{FakeStore, Finished};
 use crate::jobs::tests::fixture::DEADLINE;
 use crate::jobs::tests::logs::Logs;
-use crate::payment::PaymentId;
+use chasqui_payment::PaymentId;
 
 const LIMITS: WorkerLimits = WorkerLimits {
     in_flight: 8,
