@@ -1,11 +1,18 @@
-# `make test` is the whole proof and what CI runs. It needs cargo, node and git, and installs or asks for the rest.
+# `make test` runs every check, as CI does. It needs cargo, node and git, and installs or asks for the rest.
 
-.PHONY: test prepare lint client rust browser deny demo load simulate
+.PHONY: test check prepare lint client rust browser deny demo load simulate
 
 test: prepare lint client rust browser
 
-# Chromium, strace, Redis (tests start their own, as many as they need, on free ports), openssl and npm packages: installed
-# where that is possible without asking, asked for otherwise.
+# Formatting, lints and tests of one crate: make check CRATE=chasqui-core
+check:
+	@test -n "$(CRATE)" || { echo "name a crate: make check CRATE=chasqui-core" >&2; exit 2; }
+	cargo fmt -p $(CRATE) --check
+	cargo clippy -p $(CRATE) --all-targets -- -D warnings
+	ulimit -S -n 16384 && cargo test -p $(CRATE)
+
+# Chromium, strace, haproxy, Redis (tests start their own servers on free ports), openssl and npm packages: installs them if run
+# as root on Debian, else prints the command that does.
 prepare:
 	tests/prepare.sh
 
@@ -13,15 +20,15 @@ lint:
 	cargo fmt --all --check
 	cargo clippy --workspace --all-targets -- -D warnings
 
-# The browser client: types, tests, and that the committed bundles are what the sources make.
+# The browser client: types, tests, and that the committed bundles match the sources.
 client:
 	cd js-client && npm run typecheck && npm test && npm run check-dist
 
-# A scenario has more than ten thousand connections.
+# One scenario opens more than ten thousand connections.
 rust:
 	ulimit -S -n 16384 && cargo test --workspace
 
-# A person's way through the demo, in a real Chromium.
+# A payer's way through the demo, in a real Chromium.
 browser:
 	cargo build -p demo
 	cd tests/browser && npm test
@@ -33,13 +40,13 @@ deny:
 demo:
 	cargo run --release -p demo
 
-# The figures of tests/load/RESULTS.md.
+# Measures the figures of tests/load/RESULTS.md.
 load:
 	cargo build --release -p chasqui -p khipu-sandbox -p chasqui-tests
 	target/release/load idle --watchers 19000
 	target/release/load redis --payments 10000
 
-# The reports of tests/simulation/REPORT.md; each takes about eight minutes.
+# Runs the simulations of tests/simulation/REPORT.md; each takes about eight minutes.
 simulate:
 	ulimit -S -n 16384 && cargo run --release -p chasqui-tests --bin simulate -- --payments 50000 --storage sqlite
 	ulimit -S -n 16384 && cargo run --release -p chasqui-tests --bin simulate -- --payments 50000 --storage redis

@@ -1,5 +1,5 @@
-// Bundles src/ into a directory: `node build.js dist`. With --check it builds beside dist/ and compares, so that the
-// committed bundles, which the gateway embeds, are never older than the source.
+// Bundles src/ into a directory: `node build.js dist`. With --check it builds into a temporary directory and compares the
+// result with dist/, so that the committed bundles, which the gateway embeds, match the sources.
 import { execFileSync } from 'node:child_process';
 import { mkdtempSync, mkdirSync, readFileSync, readdirSync, rmSync } from 'node:fs';
 import { tmpdir } from 'node:os';
@@ -18,7 +18,7 @@ async function buildInto(directory) {
     minify: true,
     // A shop's page may not be UTF-8, and a classic script is read in the page's encoding.
     charset: 'ascii',
-    // Constructable stylesheets set the floor.
+    // The oldest versions with constructable stylesheets.
     target: ['chrome90', 'firefox101', 'safari16.4'],
     legalComments: 'none',
     banner: { js: `/*! chasqui ${version} | ${license} */` },

@@ -41,7 +41,7 @@ command -v npm >/dev/null 2>&1 || {
 }
 
 for package in ../js-client browser; do
-  # Installed anew only when the lock file has changed since.
+  # Install only if the lock file is newer than the last installation.
   if [ ! -e "$package/node_modules/.package-lock.json" ] ||
     [ "$package/package-lock.json" -nt "$package/node_modules/.package-lock.json" ]; then
     (cd "$package" && npm ci --no-audit --no-fund)

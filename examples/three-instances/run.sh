@@ -1,7 +1,7 @@
 #!/bin/sh
-# Redis, the simulator of Khipu, three gateways and a balancer, on this machine alone. Ctrl-C ends all of them.
+# Starts Redis, the simulator of Khipu, three gateways and a balancer on loopback. Ctrl-C stops all of them.
 #
-# Every port can be changed, and programs that are built already can be used:
+# Environment variables set the ports and the directory of already built programs:
 #   BALANCER_PORT=8080 REDIS_PORT=6379 SANDBOX_PORT=9090 GATEWAY_PORTS="8081 8082 8083" ADMIN_PORTS="8091 8092 8093" BIN=target/release
 set -eu
 here=$(cd "$(dirname "$0")" && pwd)
@@ -30,7 +30,7 @@ state=$(mktemp -d)
 started=""
 stop() {
   trap - EXIT INT TERM
-  # The last to come is the first to go: the balancer stops sending, the gateways drain, Redis is there until the end.
+  # Stop in reverse order: the balancer first, then the gateways, which drain, and Redis last.
   for id in $started; do
     kill "$id" 2>/dev/null || true
     wait "$id" 2>/dev/null || true
@@ -40,7 +40,7 @@ stop() {
 trap stop EXIT
 trap 'exit 0' INT TERM
 
-run() { # name, command…: in the background, its words in a file
+run() { # name, command…: runs in the background, logs to a file
   name=$1
   shift
   "$@" >"$state/$name.log" 2>&1 &
@@ -48,7 +48,7 @@ run() { # name, command…: in the background, its words in a file
   echo "$! $name" >>"$state/processes"
 }
 
-answers() { # url: until it answers 200, or half a minute has passed
+answers() { # url: waits until it answers 200, for half a minute
   tries=0
   until curl -fsS -o /dev/null "$1" 2>/dev/null; do
     tries=$((tries + 1))
@@ -69,7 +69,7 @@ run sandbox "$BIN/khipu-sandbox" --listen "127.0.0.1:$SANDBOX_PORT" \
 key=$(sed -n 's/^key *//p' "$state/key")
 hash=$(sed -n 's/^hash *//p' "$state/key")
 
-# What is the same for all of them and not in the file.
+# Settings that all gateways share and that are not in the file.
 export CHASQUI_SERVER__PUBLIC_URL="http://127.0.0.1:$BALANCER_PORT"
 export CHASQUI_STORAGE__URL="redis://127.0.0.1:$REDIS_PORT"
 export CHASQUI_KHIPU__BASE_URL="http://127.0.0.1:$SANDBOX_PORT"
@@ -95,12 +95,12 @@ cat <<END
 three gateways at 127.0.0.1:{$(echo "$GATEWAY_PORTS" | tr ' ' ',')}, balanced at http://127.0.0.1:$BALANCER_PORT
 processes and logs: $state
 
-Make a payment, and open the payment_url of the answer in a browser:
+Create a payment, and open the payment_url of the answer in a browser:
 
   curl http://127.0.0.1:$BALANCER_PORT/v3/payments -H 'x-api-key: $key' -H 'content-type: application/json' \\
     -d '{"amount": 24990, "currency": "CLP", "subject": "Order 17", "transaction_id": "17"}'
 
-Then end one gateway while the page is open (kill its number in $state/processes), or Redis, and go on paying.
-Ctrl-C ends everything.
+Then stop one gateway while the page is open (kill its number in $state/processes), or Redis, and continue to pay.
+Ctrl-C stops everything.
 END
 wait

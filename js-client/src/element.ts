@@ -1,6 +1,6 @@
 /**
- * `<chasqui-status>`: shows a watch to the payer. It decides what is shown, never what is true: every status comes
- * from `watch.ts`, every word from `texts.ts`, every colour from `style.ts`.
+ * `<chasqui-status>`: shows a watch to the payer. It only selects the view: statuses come from `watch.ts`, texts from
+ * `texts.ts`, colours from `style.ts`.
  */
 import type { Status } from './status.ts';
 import { adoptStyle, icons, looks } from './style.ts';
@@ -8,11 +8,11 @@ import { languageOf, resume, texts, type View } from './texts.ts';
 import { currentPage, forgetToken, keptToken, paymentOf } from './token.ts';
 import { watchPayment, type Watch } from './watch.ts';
 
-/** Since the verification began to show: "longer than usual", … */
+/** After this much verifying the text is "longer than usual", … */
 const LONGER_AFTER_MS = 60_000;
 /** … and "you can close this page", instead of an endless spinner. */
 const LATER_AFTER_MS = 300_000;
-/** How often the address is looked at where a browser cannot tell that a script has changed it. */
+/** How often to check the address in a browser without an event for its changes. */
 const LOOK_EVERY_MS = 1_000;
 
 export interface ChasquiUnavailable {
@@ -20,7 +20,7 @@ export interface ChasquiUnavailable {
   readonly code?: number;
 }
 
-/** On a server there is no HTMLElement; importing the package there must still work. */
+/** A server has no HTMLElement; the package must still be importable there. */
 const Base = (globalThis.HTMLElement ?? class {}) as typeof HTMLElement;
 
 export class ChasquiStatusElement extends Base {
@@ -32,7 +32,7 @@ export class ChasquiStatusElement extends Base {
   status: Status | undefined;
 
   readonly #card = node('div', 'card');
-  /** What the page itself has put into the element. */
+  /** The element's own content. */
   readonly #slot = document.createElement('slot');
   readonly #stroke = stroke('path');
   readonly #headline = node('p', 'title');
@@ -41,11 +41,11 @@ export class ChasquiStatusElement extends Base {
   readonly #resume = node('a', 'resume') as HTMLAnchorElement;
   #watch: Watch | undefined;
   #token: string | undefined;
-  /** The token that was found in the page, and the page: it is good there even when it is kept no more. */
+  /** The token found in the page, and that page: it stays valid there even when no longer stored. */
   #kept: string | undefined;
   #page = '';
   #unavailable = false;
-  /** Not isConnected: an element that the script finds in the page is told of its attributes first. */
+  /** Not isConnected: on an upgrade the attribute callbacks run before connectedCallback. */
   #started = false;
   #waitingSince = 0;
   #timer: ReturnType<typeof setTimeout> | undefined;
@@ -53,7 +53,7 @@ export class ChasquiStatusElement extends Base {
 
   constructor() {
     super();
-    // The live region is in the document before its first text, or screen readers miss it.
+    // The live region must be in the document before its first text, or screen readers miss it.
     const region = document.createElement('div');
     region.setAttribute('role', 'status');
     region.setAttribute('aria-live', 'polite');
@@ -94,7 +94,7 @@ export class ChasquiStatusElement extends Base {
     clearInterval(this.#looking);
     this.#started = false;
     this.#stop();
-    // One that is moved is back by then. One that is put away may come back to another order's page.
+    // A moved element is connected again by then. A removed one may return on another order's page.
     queueMicrotask(() => this.#started || (this.#kept = undefined));
   }
 
@@ -113,7 +113,7 @@ export class ChasquiStatusElement extends Base {
     this.#page = currentPage();
     this.#unavailable = false;
     this.#waitingSince = Date.now();
-    // A microtask: after the region, and after a page that sets several attributes has set them all.
+    // A microtask: runs after the region is attached and after a page has set several attributes.
     queueMicrotask(this.#render);
     if (this.#forced()) return;
     if (!token) {
@@ -129,7 +129,7 @@ export class ChasquiStatusElement extends Base {
     });
   }
 
-  /** The token to watch with. One of another payment than the page's is none. */
+  /** The token to use; undefined if it is for another payment than the page's. */
   #find(): string | undefined {
     const payment = this.getAttribute('payment');
     const token =
@@ -137,7 +137,7 @@ export class ChasquiStatusElement extends Base {
     return token && payment && paymentOf(token) !== payment ? undefined : token;
   }
 
-  /** A single-page application may have gone to another order's page: nothing of this one's is shown there. */
+  /** Restarts if a single-page application has moved to another order's page. */
   readonly #look = (): void => {
     if (this.#find() !== this.#token) this.#start();
   };
@@ -150,11 +150,11 @@ export class ChasquiStatusElement extends Base {
 
   #accept(status: Status): void {
     this.#look();
-    // The page may have become another one's; and a new watch of the same payment, after the element was moved, knows
-    // less than the element.
+    // The page may now belong to another order; and a new watch of the same payment, after the element was moved, may
+    // deliver an older status.
     if (!this.#token || status.payment_id !== paymentOf(this.#token)) return;
     if (this.status && status.version <= this.status.version) return;
-    // One verification is one wait, on whose word it ever stands.
+    // The wait continues when only `by` changes within one verification.
     if (status.status !== this.status?.status || status.at !== this.status.at) this.#waitingSince = Date.now();
     this.status = status;
     if (status.final) forgetToken(this.#token);
@@ -183,7 +183,7 @@ export class ChasquiStatusElement extends Base {
     const [icon, tone] = looks[view];
     const language = languageOf([this.getAttribute('lang'), document.documentElement.lang, navigator.language]);
     const [title, text, advice = ''] = texts[language][view];
-    // Where nothing is known yet, or nothing will be, the page's own words are better than ours.
+    // Without a status, the page's own content is better than ours.
     const own = this.childElementCount > 0 && !this.#forced() && (view === 'connecting' || view === 'unavailable');
     this.#card.hidden = own;
     this.#slot.hidden = !own;
@@ -213,7 +213,7 @@ export class ChasquiStatusElement extends Base {
     if (status === 'confirmed' && late) return 'late';
     if (!final && navigator.onLine === false) return 'offline';
     if (status === 'pending' && by === 'khipu') return 'not-seen';
-    // A word that is not known here is nothing that could be shown.
+    // There is no view for a status that is unknown here.
     if (status && status !== 'verifying') return viewNamed(status) ?? 'unavailable';
     const waited = Date.now() - this.#waitingSince;
     if (waited >= LATER_AFTER_MS) return 'verifying-later';
@@ -221,7 +221,7 @@ export class ChasquiStatusElement extends Base {
     return status ? 'verifying' : 'connecting';
   }
 
-  /** The `state` attribute: a page under test is driven to any view, and asks nobody. */
+  /** The view of the `state` attribute, for tests: no request is made. */
   #forced(): View | undefined {
     return viewNamed(this.getAttribute('state'));
   }
@@ -231,12 +231,12 @@ function viewNamed(name: string | null | undefined): View | undefined {
   return (Object.keys(looks) as View[]).find((view) => view === name);
 }
 
-/** It tells of `pushState` too; not every browser has it. */
+/** The Navigation API reports `pushState` too; not every browser has it. */
 function navigationOf(): EventTarget | undefined {
   return (globalThis as { navigation?: EventTarget }).navigation;
 }
 
-/** Untouched when equal: a live region reads every change aloud. */
+/** Leaves an equal text unchanged, because screen readers read every change of a live region aloud. */
 function write(element: HTMLElement, text: string): void {
   if (element.textContent !== text) element.textContent = text;
 }

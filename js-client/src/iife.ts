@@ -1,4 +1,4 @@
-/** The classic script, `dist/chasqui.iife.js`: the same surface as the global `chasqui`. */
+/** The classic script, `dist/chasqui.iife.js`: the same API as the global `chasqui`. */
 import { install } from './install.ts';
 
 export { ChasquiStatusElement } from './element.ts';

@@ -1,6 +1,6 @@
 /**
- * The ES module, `dist/chasqui.js`: the public surface, and the element. In reading order: `watch.ts` (follows one
- * payment), `websocket.ts` and `polling.ts` (of one shape, `transport.ts`), `status.ts`, `page.ts`, `token.ts`,
+ * The ES module, `dist/chasqui.js`: the public API and the element. In reading order: `watch.ts` (watches one
+ * payment), `websocket.ts` and `polling.ts` (both implement `transport.ts`), `status.ts`, `page.ts`, `token.ts`,
  * then `element.ts` with `texts.ts` and `style.ts`.
  */
 import { install } from './install.ts';

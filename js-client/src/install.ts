@@ -1,8 +1,8 @@
-/** What loading the script does to a page: the token is captured first of all, then the element is defined. */
+/** Installs the script in a page: captures the token first, then defines the element. */
 import { ChasquiStatusElement } from './element.ts';
 import { captureToken } from './token.ts';
 
-/** `src`: the address of the script itself; its origin is the gateway. */
+/** `src` is the script's own URL; its origin is the gateway. */
 export function install(src: string | undefined): void {
   if (typeof customElements === 'undefined') return;
   captureToken();

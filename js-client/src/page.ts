@@ -1,16 +1,16 @@
 /**
- * The life of the page around a watch: phones freeze and kill sockets without a word, and an open socket keeps a
- * page out of the back/forward cache. Knows no payment. Does nothing where there is no page.
+ * The page's lifecycle around a watch: phones freeze and drop sockets without an event, and an open socket keeps a
+ * page out of the back/forward cache. Knows no payment. Does nothing without a document.
  */
 
 export interface PageListener {
-  /** The payer is looking again: what is shown may be old. `moved`: perhaps on another network. */
+  /** The page is visible again, and its status may be outdated. `moved`: the network may have changed. */
   woke(moved: boolean): void;
-  /** The page is being left; it may come back from the back/forward cache. */
+  /** The page is unloaded or enters the back/forward cache. */
   left(): void;
 }
 
-/** Returns the end of it. */
+/** Returns a function that removes the listener. */
 export function followPage(listener: PageListener): () => void {
   if (typeof document === 'undefined') return () => undefined;
   const handlers: [EventTarget, string, (event: Event) => void][] = [

@@ -1,13 +1,13 @@
 /**
- * JSON polling, for networks that let no WebSocket through: the gateway holds each request until something
- * changes. Never retries a failure; the connection ends with it.
+ * JSON polling, for networks that block WebSockets: the gateway holds each request until the status changes.
+ * Never retries a failure; the connection ends with it.
  */
 import { parseStatus } from './status.ts';
 import { LONGEST_WAIT_MS, type Ending, type Timer, type Transport } from './transport.ts';
 
-/** How long the gateway may hold a request. Below the 30 s at which many proxies cut. */
+/** How long the gateway may hold a request: less than the 30 s after which many proxies cut it. */
 const HOLD_S = 25;
-/** An answer that takes longer than this is lost. */
+/** After this time an answer counts as lost. */
 const ANSWER_WITHIN_MS = 40_000;
 /** Between the starts of two requests, for a gateway or proxy that does not hold them. */
 const INTERVAL_MS = 2_000;
@@ -18,7 +18,7 @@ export const polling: Transport = {
     let request: AbortController | undefined;
     let timer: Timer | undefined;
 
-    /** One request. An ending, or nothing when the next one may follow. */
+    /** Sends one request. Returns an ending, or nothing when the next request may follow. */
     const ask = async (): Promise<Ending | undefined> => {
       const controller = (request = new AbortController());
       timer = environment.setTimeout(() => controller.abort(), ANSWER_WITHIN_MS);
@@ -60,7 +60,7 @@ export const polling: Transport = {
 
     return {
       seen() {
-        // A receipt needs a socket.
+        // Only a socket carries receipts.
       },
       close() {
         over = true;
@@ -74,7 +74,7 @@ export const polling: Transport = {
 const unreached: Ending = { kind: 'retry', reached: false };
 const fatal = [401, 403, 404];
 
-/** `now` in epoch milliseconds, for a Retry-After that is a date. */
+/** `now`, in epoch milliseconds, resolves a Retry-After that is a date. */
 export function endingOf(answer: Response, now: number): Ending {
   if (fatal.includes(answer.status)) return { kind: 'fatal', code: 4000 + answer.status };
   const asked = answer.headers.get('retry-after');

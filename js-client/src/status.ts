@@ -31,12 +31,12 @@ export interface Status {
 const required = { payment_id: 'string', status: 'string', version: 'number', final: 'boolean', at: 'string' };
 const optional = { by: 'string', late: 'boolean', reason: 'string', resume_url: 'string', expect: 'object' };
 
-/** Nothing else becomes a link on a shop's page, `javascript:` least of all. */
+/** The only URLs that may become a link on a shop's page; never `javascript:`. */
 const link = /^(https:\/\/|http:\/\/(localhost|127\.[\d.]+|\[::1])([:/?#]|$))/;
 
 /**
- * Unknown words and fields pass, so that a newer gateway can add some. An optional field that cannot be used is left out:
- * it is no reason to keep the status from the payer.
+ * Unknown statuses and fields pass, so that a newer gateway can add some. An unusable optional field is dropped; the
+ * status is still shown.
  */
 export function parseStatus(text: string): Status | undefined {
   let s: Record<string, unknown> | null;

@@ -1,10 +1,10 @@
 /**
- * How it looks: one constructable stylesheet, shared by all elements, and one drawing for each kind of news. No inline
- * style and no markup from strings, so that the strictest content security policy lets it work.
+ * The appearance: one constructable stylesheet, shared by all elements, and one drawing per kind of status. No inline
+ * style and no markup from strings, so that it works under the strictest content security policy.
  */
 import type { View } from './texts.ts';
 
-/** The tone decides the colour. Nothing is red: nobody who has just paid should be frightened by a colour. */
+/** The tone selects the colour. No tone is red, so that the page does not alarm a payer who has just paid. */
 export const looks: Record<View, readonly [icon: Icon, tone: '' | 'good' | 'care' | 'calm']> = {
   connecting: ['bank', ''],
   pending: ['clock', ''],
@@ -24,7 +24,7 @@ export const looks: Record<View, readonly [icon: Icon, tone: '' | 'good' | 'care
 
 type Icon = keyof typeof icons;
 
-/** Strokes in a square of 24. */
+/** SVG paths in a 24 by 24 view box. */
 export const icons = {
   bank: 'M4.5 9.5 12 5l7.5 4.5zM7 13v3.5m5-3.5v3.5m5-3.5v3.5M4.5 19.5h15',
   clock: 'M12 4a8 8 0 1 1 0 16 8 8 0 0 1 0-16m0 3.8V12l2.8 1.8',
@@ -58,7 +58,7 @@ export const darkColours: typeof lightColours = {
   calm: '#b3bbc9',
 };
 
-/** The underscore keeps them apart from a page's own: `--chasqui-accent: var(--accent)` means the page's accent. */
+/** The underscore separates them from a page's own: in `--chasqui-accent: var(--accent)`, `--accent` is the page's. */
 const variables = (colours: Record<string, string>): string =>
   Object.entries(colours)
     .map(([name, colour]) => `--_${name}:${colour};`)

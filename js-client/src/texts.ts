@@ -1,6 +1,6 @@
 /**
- * What the payer reads. Written for someone who has just sent money and worries about it: calm, short, and never
- * "failed". Wherever the payment may still arrive, "do not pay again". Knows no DOM.
+ * The payer's texts: calm and short, for a reader who has just sent money; never "failed". While the payment may
+ * still arrive they advise "do not pay again". Knows no DOM.
  */
 
 export type Language = 'es' | 'en' | 'pt';
@@ -22,16 +22,16 @@ export type View =
   | 'reversed'
   | 'unavailable';
 
-/** The advice is set apart, before the text: it is what the payer must not miss. */
+/** The advice stands out before the text, because the payer must not miss it. */
 type Text = readonly [title: string, text: string, advice?: string];
 
-/** The first wish that can be met, as BCP 47 tags; else the Spanish of Chile. */
+/** The first supported language of the BCP 47 tags in `wishes`; else the Spanish of Chile. */
 export function languageOf(wishes: readonly (string | null | undefined)[]): Language {
   const known = wishes.map((wish) => wish?.slice(0, 2).toLowerCase()).find((wish) => wish && wish in texts);
   return (known as Language | undefined) ?? 'es';
 }
 
-/** The link to where the payment can be taken up again. */
+/** The text of the link to resume the payment. */
 export const resume: Record<Language, string> = {
   es: 'Retomar el pago',
   en: 'Resume the payment',

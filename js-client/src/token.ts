@@ -1,6 +1,6 @@
 /**
- * Where the status token comes from, and where it is kept: out of the address bar as soon as it was read, and in
- * sessionStorage, because a phone discards tabs. Never verifies it; the gateway does.
+ * Reads the status token from the address, removes it there, and keeps it in sessionStorage, because phones discard
+ * tabs. Never verifies it; the gateway does.
  */
 
 /**
@@ -11,10 +11,10 @@ export const currentPage = (): string => location.pathname + location.search;
 
 const PREFIX = 'chasqui:';
 
-/** By page, for browsers that refuse storage: it lasts as long as the document. */
+/** Tokens by page, for browsers that refuse storage. They last as long as the document. */
 const captured = new Map<string, string>();
 
-/** The payment that a token speaks for, from its unverified `sub` claim; nothing if it is not a status token. */
+/** The token's payment, from its unverified `sub` claim; undefined if it is not a status token. */
 export function paymentOf(token: string): string | undefined {
   const [, claims] = /^[\w-]+\.([\w-]+)\.[\w-]+$/.exec(token) ?? [];
   if (!claims) return undefined;
@@ -28,8 +28,8 @@ export function paymentOf(token: string): string | undefined {
 }
 
 /**
- * Takes `chasqui=…` out of the fragment, if it is there, and keeps it. Only that part goes: a hash router keeps its
- * route, and history.state stays. Called when the script loads, before a router can rewrite the fragment.
+ * Moves `chasqui=…` from the fragment to storage. The rest of the fragment stays, so that a hash router keeps its
+ * route, and so does history.state. Called when the script loads, before a router can rewrite the fragment.
  */
 export function captureToken(): void {
   const { href } = location;
@@ -41,21 +41,21 @@ export function captureToken(): void {
   try {
     sessionStorage.setItem(PREFIX + currentPage(), token!);
   } catch {
-    // Refused: `captured` has it.
+    // Storage is refused: `captured` has the token.
   }
   const from = start + part.index;
-  // What opened the list of parameters opens it for the next one; what separated two is needed once.
+  // Keep the separator before the token only if another parameter follows.
   const rest = (after ? before : '') + href.slice(from + whole.length);
   try {
     history.replaceState(history.state, '', href.slice(0, from) + rest);
   } catch {
-    // A sandboxed page may not; the token works all the same.
+    // A sandboxed page may not rewrite its address; the token still works.
   }
 }
 
 /**
- * The token that this page's fragment brought, now or before a reload. With `payment`, only one that speaks for it; then
- * it may also have come with an earlier URL of this document, since it cannot be another order's.
+ * The token that this page's fragment brought, now or before a reload. With `payment`, only a token of that payment; it
+ * may then come from an earlier URL of this document, because it cannot belong to another order.
  */
 export function keptToken(payment?: string | null): string | undefined {
   captureToken();
@@ -63,12 +63,12 @@ export function keptToken(payment?: string | null): string | undefined {
   try {
     token ??= sessionStorage.getItem(PREFIX + currentPage()) ?? undefined;
   } catch {
-    // Refused.
+    // Storage is refused.
   }
   return payment ? [token, ...captured.values()].find((other) => other && paymentOf(other) === payment) : token;
 }
 
-/** Its payment is settled, or the gateway refused it: no later visit shall find it. */
+/** Removes a token whose payment is settled or that the gateway refused, so that no later visit uses it. */
 export function forgetToken(token: string): void {
   for (const [page, other] of captured) if (other === token) captured.delete(page);
   try {
@@ -76,6 +76,6 @@ export function forgetToken(token: string): void {
       if (key.startsWith(PREFIX) && sessionStorage.getItem(key) === token) sessionStorage.removeItem(key);
     }
   } catch {
-    // Refused.
+    // Storage is refused.
   }
 }

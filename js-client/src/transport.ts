@@ -1,10 +1,10 @@
 /**
- * The one shape of every transport, so that swapping them is one field. A transport carries one connection:
- * it neither retries nor remembers; `watch.ts` decides what comes next.
+ * The interface of every transport, so that switching is one assignment. A transport handles one connection and
+ * keeps no state between two; `watch.ts` decides about retries.
  */
 import type { Status } from './status.ts';
 
-/** What is asked for, by whom, and what is known already. */
+/** The resource, the caller's token, and the version already known. */
 export interface Target {
   /** The status resource, absolute, http or https. */
   readonly url: string;
@@ -18,25 +18,25 @@ export type Ending =
   | { readonly kind: 'fatal'; readonly code: number }
   | {
       readonly kind: 'retry';
-      /** Milliseconds that the gateway asked for; 0 = now; absent = the caller's own backoff. */
+      /** Milliseconds that the gateway requested; 0 = now; absent = the caller's own backoff. */
       readonly afterMs?: number;
-      /** The gateway itself ended it, so that the way to it is open. */
+      /** The gateway itself ended the connection, so the network path works. */
       readonly reached: boolean;
-      /** It was open and fell silent: something between here and the gateway may swallow all of it. */
+      /** The connection was open and fell silent: the network may drop all of its traffic. */
       readonly silent?: boolean;
     };
 
 export interface Listener {
-  /** The gateway spoke: with a status, or only to say that nothing changed. */
+  /** The gateway sent a status, or only that nothing changed. */
   heard(status?: Status): void;
-  /** Once, and the last call. */
+  /** The last call, made once. */
   ended(ending: Ending): void;
 }
 
 export interface Connection {
   /** The payer has this version on a visible screen. */
   seen(version: number): void;
-  /** From here on the listener hears nothing more. */
+  /** After this the listener is not called. */
   close(): void;
 }
 
@@ -45,7 +45,7 @@ export interface Transport {
   open(target: Target, listener: Listener, environment: Environment): Connection;
 }
 
-/** The world outside, passed in so that tests can hold it. */
+/** The browser's functions, passed in so that tests can replace them. */
 export interface Environment {
   readonly WebSocket: new (url: string, protocols: string[]) => WebSocket;
   readonly fetch: typeof fetch;
@@ -59,5 +59,5 @@ export interface Environment {
 
 export type Timer = ReturnType<typeof setTimeout>;
 
-/** The longest wait that a gateway may ask for; a slip such as seconds for milliseconds must not park a payer for days. */
+/** The longest wait that a gateway may request; confused units must not delay a payer for days. */
 export const LONGEST_WAIT_MS = 300_000;

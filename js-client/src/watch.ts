@@ -1,6 +1,6 @@
 /**
- * Follows one payment until its status is final: which transport, when to try again, and that no status ever goes
- * back. There is no budget of retries. Next: `transport.ts` for the shape of what it drives.
+ * Watches one payment until its status is final: chooses the transport, retries without a limit, and never lets a
+ * status go back. Next: `transport.ts` for the interface that it drives.
  */
 import { followPage, isVisible } from './page.ts';
 import { polling } from './polling.ts';
@@ -52,15 +52,15 @@ export function watchPayment(options: WatchOptions): Watch {
   });
 }
 
-/** Backoff with full jitter: anywhere between 0 and this, doubled with every failure, … */
+/** Backoff with full jitter: between 0 and this, doubled with every failure, … */
 const BACKOFF_BASE_MS = 1_000;
 /** … up to this. */
 const BACKOFF_CAP_MS = 30_000;
-/** So many sockets in a row that never spoke mean that this network lets none through. */
+/** After this many sockets in a row without a message, the network counts as blocking them. */
 const SOCKET_FAILURES_BEFORE_POLLING = 2;
-/** How long polling lasts before the socket gets another chance. */
+/** How long polling lasts before the next try of a socket. */
 const SOCKET_AGAIN_AFTER_MS = 120_000;
-/** pageshow, visibilitychange and online come together: one new connection answers them all. */
+/** pageshow, visibilitychange and online fire together: one new connection serves them all. */
 const FRESH_MS = 1_000;
 
 export function watch({ gateway, token, onStatus, onUnavailable }: WatchOptions, environment: Environment): Watch {
@@ -76,7 +76,7 @@ export function watch({ gateway, token, onStatus, onUnavailable }: WatchOptions,
   let timer: Timer | undefined;
   let change = signal();
   const { promise: settled, resolve, reject } = deferred<Status>();
-  // Whoever only listens to events has not forgotten to handle it.
+  // A caller that uses only events need not handle the rejection.
   settled.catch(() => undefined);
 
   const connect = (): void => {
@@ -96,7 +96,7 @@ export function watch({ gateway, token, onStatus, onUnavailable }: WatchOptions,
         ended(ending) {
           disconnect();
           if (ending.kind === 'fatal') return finish(new UnavailableError(ending.code));
-          // A way that fell silent is half given up: if the next socket says nothing either, polling takes over.
+          // A silent socket counts as a failure: if the next one is silent too, polling takes over.
           if (ending.silent) socketFailures = 1;
           else if (used === websocket) socketFailures = heard || ending.reached ? 0 : socketFailures + 1;
           transport = websocket;
@@ -124,7 +124,7 @@ export function watch({ gateway, token, onStatus, onUnavailable }: WatchOptions,
   };
 
   const delayOf = ({ afterMs }: Ending & { kind: 'retry' }, heard: boolean): number => {
-    // "Now" is for a connection that worked; otherwise a gateway that always says so would be hammered.
+    // Reconnect at once only after a connection that worked, so that repeated 4508s do not flood the gateway.
     if (afterMs === 0 && heard) return 0;
     if (afterMs) return afterMs + environment.random() * BACKOFF_BASE_MS;
     return environment.random() * Math.min(BACKOFF_CAP_MS, BACKOFF_BASE_MS * 2 ** failures++);
@@ -138,7 +138,7 @@ export function watch({ gateway, token, onStatus, onUnavailable }: WatchOptions,
       change.fire();
       change = signal();
     }
-    // Again on every connection: the last receipt may have gone down with its socket.
+    // Repeat on every connection: the last receipt may be lost with its socket.
     if (isVisible()) connection?.seen(status.version);
     if (news && status.final) finish();
   };
@@ -191,7 +191,7 @@ export function watch({ gateway, token, onStatus, onUnavailable }: WatchOptions,
   };
 }
 
-/** A listener's own mistake goes to the console, not into the watch. */
+/** A listener's error goes to the console and does not stop the watch. */
 function tell(listener: () => void): void {
   try {
     listener();

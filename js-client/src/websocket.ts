@@ -1,12 +1,12 @@
-/** WebSocket transport: one socket, and what its close codes mean. Never reconnects. */
+/** The WebSocket transport: one socket and the meaning of its close codes. Never reconnects. */
 import { parseStatus } from './status.ts';
 import { LONGEST_WAIT_MS, type Ending, type Transport } from './transport.ts';
 
-/** A socket that has said nothing by then is given up: some proxies accept an upgrade and swallow every frame. */
+/** Deadline for the first message: some proxies accept an upgrade and drop every frame. */
 const FIRST_MESSAGE_WITHIN_MS = 10_000;
 /**
- * From then on the gateway says something every 30 s (±10 %), if only `{}`. A network that dropped the connection tells
- * nobody, and a script sees no pings, so a longer silence is the only sign.
+ * After that the gateway sends at least `{}` every 30 s (±10 %). A lost connection raises no event, and scripts do not
+ * see pings, so a longer silence is the only sign.
  */
 const SILENT_FOR_MS = 45_000;
 
@@ -39,7 +39,7 @@ export const websocket: Transport = {
       };
       socket.onclose = ({ code, reason }) => end(endingOf(code, reason));
     } catch {
-      // A page's policy can forbid sockets; the caller learns it like any other failure.
+      // A page's policy can forbid sockets; report it like any other failure.
       queueMicrotask(() => end(unreached));
     }
 
@@ -56,8 +56,8 @@ const unreached: Ending = { kind: 'retry', reached: false };
 const silent: Ending = { kind: 'retry', afterMs: 0, reached: false, silent: true };
 
 /**
- * 44xx never retry · 4429, 1012 and 45xx retry, after `retry_after_ms=N` where the reason has it · 4508 now ·
- * anything else is the network's doing.
+ * 44xx: never retry · 4429, 1012 and 45xx: retry, after `retry_after_ms=N` where the reason has it · 4508: now ·
+ * other codes: the network closed the connection.
  */
 export function endingOf(code: number, reason: string): Ending {
   if (code >= 4400 && code < 4500 && code !== 4429) return { kind: 'fatal', code };

@@ -1,5 +1,5 @@
 // @vitest-environment happy-dom
-/** What is shipped: its size, what it must not contain, and what loading it does to a page. */
+/** The bundles: their size, forbidden contents, and effect on a page. */
 import { readFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { gzipSync } from 'node:zlib';
@@ -9,7 +9,7 @@ import { token } from './payment.ts';
 const dist = join(import.meta.dirname, '../dist');
 const read = (file: string): string => readFileSync(join(dist, file), 'utf8');
 
-/** Gzip, in bytes. Three languages of texts and the stylesheet are half of it. Raise it only with a reason in the commit. */
+/** Gzip, in bytes. Half of it is the texts in three languages and the stylesheet. Give a reason in the commit that raises it. */
 const budgets = { 'chasqui.js': 7_936, 'chasqui.iife.js': 8_192 };
 
 test.each(Object.entries(budgets))('%s_is_within_its_budget_of_%i_bytes', (file, budget) => {
@@ -33,6 +33,6 @@ test('classic_script_captures_the_token_at_load_and_defines_the_element', () => 
   expect(sessionStorage.getItem('chasqui:/order')).toBe(token);
   expect(customElements.get('chasqui-status')).toBeDefined();
   expect(Object.keys(chasqui as object).sort()).toEqual(['ChasquiStatusElement', 'UnavailableError', 'watchPayment']);
-  // A second copy, such as the module beside it, does no harm.
+  // A second copy, such as the module, has no effect.
   new Function(read('chasqui.iife.js'))();
 });

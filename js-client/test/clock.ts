@@ -1,4 +1,4 @@
-/** Time held still: the code's timers fire only when a test says so. */
+/** A controlled clock: timers fire only when a test advances it. */
 import type { Timer } from '../src/transport.ts';
 
 export class Clock {
@@ -17,7 +17,7 @@ export class Clock {
     if (index >= 0) this.timers.splice(index, 1);
   };
 
-  /** What is being waited for, in milliseconds from now, soonest first. */
+  /** The pending timers, in milliseconds from now, soonest first. */
   get waits(): number[] {
     return this.timers.map(({ at }) => at - this.now).sort((a, b) => a - b);
   }
@@ -27,7 +27,7 @@ export class Clock {
     this.fire(this.waits[0]!);
   }
 
-  /** Moves to the timer that waits so long and fires it, and none before it. */
+  /** Moves to the timer with this delay and fires only it. */
   fire(wait: number): void {
     const index = this.timers.findIndex(({ at }) => at - this.now === wait);
     const [next] = this.timers.splice(index, index < 0 ? 0 : 1);

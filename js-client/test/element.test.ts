@@ -1,5 +1,5 @@
 // @vitest-environment happy-dom
-/** The element as a payer and a shop's page meet it. */
+/** The element as seen by a payer and a shop's page. */
 import { afterEach, beforeAll, beforeEach, expect, test, vi } from 'vitest';
 import { ChasquiStatusElement } from '../src/element.ts';
 import { install } from '../src/install.ts';
@@ -12,7 +12,7 @@ const views = Object.keys(looks) as View[];
 const heard: CustomEvent[] = [];
 let online: boolean;
 let pages = 0;
-/** The browser's Navigation API, as far as the element asks it. */
+/** The part of the browser's Navigation API that the element uses. */
 let navigation: EventTarget;
 
 beforeAll(() => {
@@ -32,7 +32,7 @@ beforeEach(() => {
   heard.length = 0;
   online = true;
   sessionStorage.clear();
-  // A page of its own: the module remembers the tokens of pages that were.
+  // Each test has its own page, because the module keeps the tokens of earlier pages.
   history.replaceState(null, '', `/page/${++pages}`);
   document.documentElement.lang = 'es';
 });
@@ -70,7 +70,7 @@ test('payer_sees_connecting_then_verifying_then_confirmed', async () => {
 });
 
 test('element_that_the_script_finds_in_the_page_opens_one_socket', async () => {
-  // An upgrade tells the attributes of an element that is in the document before it says that it is connected.
+  // On an upgrade the attribute callbacks run before connectedCallback.
   const element = document.createElement('chasqui-status') as ChasquiStatusElement;
   Object.defineProperty(element, 'isConnected', { configurable: true, value: true });
   element.setAttribute('token', token);
@@ -107,7 +107,7 @@ test.each(['pending', 'verifying', 'expired', 'cancelled', 'rejected', 'confirme
   },
 );
 
-test('late_confirmation_says_so', async () => {
+test('late_confirmation_has_its_own_view', async () => {
   const element = await show();
   FakeSocket.newest.say(message('expired'));
   FakeSocket.newest.say(message('confirmed', { late: true }));
@@ -131,7 +131,7 @@ test('token_comes_from_the_attribute_before_the_fragment', async () => {
   expect(history.state).toEqual({ cart: 7 });
 });
 
-test('without_any_token_a_neutral_text_and_the_event_and_never_an_error', async () => {
+test('without_a_token_there_is_a_neutral_text_and_the_event_but_no_error', async () => {
   vi.resetModules();
   history.replaceState(null, '', '/order');
   const fresh = await import('../src/element.ts');
@@ -145,7 +145,7 @@ test('without_any_token_a_neutral_text_and_the_event_and_never_an_error', async 
   expect(FakeSocket.opened).toEqual([]);
 });
 
-test('words_of_the_page_itself_stand_where_nothing_better_is_known', async () => {
+test('own_content_is_shown_without_a_status', async () => {
   const element = await show();
   const own = document.createElement('p');
   own.textContent = 'La tienda recibió tu pago.';
@@ -170,7 +170,7 @@ test('refused_token_is_unavailable_with_its_code', async () => {
   expect(heard.map(({ type, detail }) => [type, detail])).toEqual([['chasqui:unavailable', { code: 4404 }]]);
 });
 
-/** Time passes on a connection that is well. */
+/** Time passes on a working connection. */
 function passes(ms: number): void {
   for (FakeSocket.newest.say('{}'); ms > 30_000; ms -= 30_000) {
     vi.advanceTimersByTime(30_000);
@@ -197,19 +197,19 @@ test('verification_has_three_stages_and_never_fails', async () => {
   expect(viewOf(element)).toBe('confirmed');
 });
 
-test('verification_that_khipu_takes_up_is_not_a_new_wait', async () => {
+test('verifying_by_khipu_continues_the_wait', async () => {
   const element = await show();
   FakeSocket.newest.say(message('verifying', { by: 'payer' }));
   passes(50_000);
   FakeSocket.newest.say(message('verifying', { version: 14, by: 'khipu' }));
   passes(10_000);
   expect(viewOf(element)).toBe('verifying-longer');
-  // The payer tried again: that one begins now.
+  // The payer tried again: a new wait begins.
   FakeSocket.newest.say(message('verifying', { version: 22, by: 'payer', at: '2026-11-22T06:40:00.000Z' }));
   expect(viewOf(element)).toBe('verifying');
 });
 
-test('payment_that_khipu_does_not_see_yet_says_so_and_can_be_resumed', async () => {
+test('payment_not_seen_by_khipu_has_its_own_view_and_can_be_resumed', async () => {
   for (const [lang, expected] of [
     ['es', ['Aún no vemos tu pago', 'Retomar el pago']],
     ['en', ['We do not see your payment yet', 'Resume the payment']],
@@ -229,14 +229,14 @@ test('payment_that_khipu_does_not_see_yet_says_so_and_can_be_resumed', async () 
   }
 });
 
-test('payment_that_may_come_still_is_offered_no_link_that_is_not_given', async () => {
+test('payment_without_a_resume_url_has_no_link', async () => {
   const element = await show();
   FakeSocket.newest.say(message('pending', { ...notSeen, resume_url: 'javascript:alert(1)' }));
   expect(viewOf(element)).toBe('not-seen');
   expect(resumeOf(element)).toBeNull();
 });
 
-test.each(['rejected', 'cancelled', 'expired'] as const)('%s_is_shown_and_turns_if_the_payer_pays_after_all', async (name) => {
+test.each(['rejected', 'cancelled', 'expired'] as const)('%s_is_shown_and_changes_if_the_payer_still_pays', async (name) => {
   const element = await show();
   FakeSocket.newest.say(message(name, { resume_url: 'https://khipu.com/payment/info/zfxnocsow6mz' }));
   expect(viewOf(element)).toBe(name);
@@ -254,7 +254,7 @@ test.each(['rejected', 'cancelled', 'expired'] as const)('%s_is_shown_and_turns_
   expect(heard.map(({ type }) => type)).toEqual(['chasqui:status', 'chasqui:status', 'chasqui:status', 'chasqui:final']);
 });
 
-test('word_that_a_newer_gateway_knows_is_neither_an_error_nor_the_end', async () => {
+test('status_of_a_newer_gateway_is_neither_an_error_nor_final', async () => {
   const element = await show();
   FakeSocket.newest.say(message('pending', { status: 'on-hold', version: 19 }));
   expect(viewOf(element)).toBe('unavailable');
@@ -263,7 +263,7 @@ test('word_that_a_newer_gateway_knows_is_neither_an_error_nor_the_end', async ()
   expect(viewOf(element)).toBe('confirmed');
 });
 
-test('gateway_that_cannot_be_reached_looks_like_patience_and_not_like_failure', async () => {
+test('unreachable_gateway_shows_a_wait_and_not_a_failure', async () => {
   vi.stubGlobal('fetch', () => Promise.reject(new TypeError('network')));
   const element = await show();
   for (let i = 0; i < 20; i++) {
@@ -282,7 +282,7 @@ test('confirmed_payment_has_no_timed_stages', async () => {
   expect(viewOf(element)).toBe('confirmed');
 });
 
-test('offline_is_said_while_it_lasts_and_not_over_a_final_status', async () => {
+test('offline_is_shown_while_it_lasts_and_not_over_a_final_status', async () => {
   const element = await show();
   FakeSocket.newest.say(message('verifying'));
   online = false;
@@ -311,7 +311,7 @@ test('live_region_is_there_before_its_first_text', () => {
   expect(part(element, 'icon').getAttribute('aria-hidden')).toBe('true');
 });
 
-test('same_news_does_not_touch_the_live_region_again', async () => {
+test('repeated_status_does_not_change_the_live_region', async () => {
   const element = await show();
   FakeSocket.newest.say(message('verifying'));
   const node = part(element, 'title').firstChild;
@@ -330,7 +330,7 @@ test('focus_is_never_moved', async () => {
   expect(document.activeElement).toBe(button);
 });
 
-test('strict_policy_is_respected_no_style_attribute_and_no_style_element', async () => {
+test('strict_policy_allows_no_style_attribute_and_no_style_element', async () => {
   const element = await show();
   FakeSocket.newest.say(message('confirmed'));
   expect(element.shadowRoot!.querySelectorAll('[style],style,script')).toHaveLength(0);
@@ -338,7 +338,7 @@ test('strict_policy_is_respected_no_style_attribute_and_no_style_element', async
   expect(element.hasAttribute('style')).toBe(false);
 });
 
-test.each(views)('state_%s_can_be_shown_without_asking_anybody', async (view) => {
+test.each(views)('state_%s_can_be_shown_without_a_request', async (view) => {
   for (const lang of ['es', 'en', 'pt'] as const) {
     const element = await show({ state: view, lang });
     const [expectedTitle, expectedText, advice] = texts[lang][view];
@@ -360,14 +360,14 @@ test('language_changes_with_its_attribute', async () => {
   expect(title(element)).toBe('Pago confirmado');
 });
 
-test('language_is_the_first_wish_that_can_be_met_else_spanish', () => {
+test('language_is_the_first_supported_one_else_spanish', () => {
   expect(languageOf(['en', 'es'])).toBe('en');
   expect(languageOf([null, '', 'PT-br'])).toBe('pt');
   expect(languageOf(['fr', 'de', 'en-US'])).toBe('en');
   expect(languageOf(['fr', undefined])).toBe('es');
 });
 
-test('whoever_may_have_paid_is_told_not_to_pay_again_and_nothing_frightens', () => {
+test('open_payment_advises_not_to_pay_again_and_no_text_alarms', () => {
   const again: Record<Language, RegExp> = { es: /no pagues de nuevo/i, en: /do not pay again/i, pt: /não pague de novo/i };
   for (const lang of ['es', 'en', 'pt'] as const) {
     for (const view of views) {
@@ -379,7 +379,7 @@ test('whoever_may_have_paid_is_told_not_to_pay_again_and_nothing_frightens', () 
   }
 });
 
-test('element_that_is_removed_stops_and_moved_starts_again_without_repeating', async () => {
+test('removed_element_stops_and_moved_element_restarts_without_repeating', async () => {
   const element = await show();
   FakeSocket.newest.say(message('verifying'));
   element.remove();
@@ -394,7 +394,7 @@ test('element_that_is_removed_stops_and_moved_starts_again_without_repeating', a
   expect(heard.map(({ type }) => type)).toEqual(['chasqui:status', 'chasqui:status', 'chasqui:final']);
 });
 
-test('other_token_is_another_payment_from_the_start', async () => {
+test('other_token_starts_another_payment', async () => {
   const element = await show();
   FakeSocket.newest.say(message('confirmed'));
   element.setAttribute('token', tokenOf('abcdefghijkl'));
@@ -416,7 +416,7 @@ test('newer_token_of_the_same_payment_does_not_take_its_status_back', async () =
   expect(viewOf(element)).toBe('verifying');
 });
 
-/** Where the return hop sends the payer: a page with the token in its fragment. */
+/** The target of the return hop: a page with the token in its fragment. */
 function comeBackTo(page: string, payment: string): void {
   history.replaceState(null, '', `${page}#chasqui=${tokenOf(payment)}`);
 }
@@ -429,7 +429,7 @@ function go(page: string): void {
 
 const watched = (): (string | undefined)[] => FakeSocket.opened.map(({ url }) => url.split('/')[5]);
 
-test('page_of_another_order_shows_nothing_of_the_earlier_one', async () => {
+test('page_of_another_order_does_not_show_the_earlier_payment', async () => {
   comeBackTo('/orders/17', 'order-17');
   const element = await show({});
   FakeSocket.newest.say(message('verifying', { payment_id: 'order-17' }));
@@ -443,7 +443,7 @@ test('page_of_another_order_shows_nothing_of_the_earlier_one', async () => {
   expect(heard.at(-1)).toMatchObject({ type: 'chasqui:unavailable', detail: {} });
 });
 
-test('each_of_two_orders_shows_its_own_back_and_forward', async () => {
+test('back_and_forward_between_two_orders_show_the_payment_of_each', async () => {
   comeBackTo('/orders/17', 'order-17');
   const element = await show({});
   FakeSocket.newest.say(message('verifying', { payment_id: 'order-17' }));
@@ -461,7 +461,7 @@ test('each_of_two_orders_shows_its_own_back_and_forward', async () => {
   expect(watched()).toEqual(['order-17', 'order-18', 'order-17', 'order-18']);
 });
 
-test('fragment_alone_does_not_make_another_page', async () => {
+test('fragment_alone_is_not_another_page', async () => {
   comeBackTo('/orders/17', 'order-17');
   const element = await show({});
   FakeSocket.newest.say(message('verifying', { payment_id: 'order-17' }));
@@ -470,7 +470,7 @@ test('fragment_alone_does_not_make_another_page', async () => {
   expect(FakeSocket.opened).toHaveLength(1);
 });
 
-test('address_that_changed_unnoticed_is_noticed_before_a_status_is_shown', async () => {
+test('changed_address_is_detected_before_a_status_is_shown', async () => {
   comeBackTo('/orders/17', 'order-17');
   const element = await show({});
   history.pushState(null, '', '/orders/19');
@@ -480,7 +480,7 @@ test('address_that_changed_unnoticed_is_noticed_before_a_status_is_shown', async
   expect(heard.map(({ type }) => type)).toEqual(['chasqui:unavailable']);
 });
 
-test('browser_without_the_navigation_api_notices_within_a_second', async () => {
+test('browser_without_the_navigation_api_detects_it_within_a_second', async () => {
   vi.stubGlobal('navigation', undefined);
   comeBackTo('/orders/17', 'order-17');
   const element = await show({});
@@ -496,19 +496,19 @@ test('fixed_success_path_shows_the_newest_order_and_nothing_once_it_is_settled',
   comeBackTo('/checkout/onepage/success', 'order-1');
   const element = await show({});
   FakeSocket.newest.say(message('verifying', { payment_id: 'order-1' }));
-  // The second order's return, a fragment that comes into an open page.
+  // The return of the second order changes the fragment of the open page.
   go(`/checkout/onepage/success#chasqui=${tokenOf('order-2')}`);
   expect(element.status).toBeUndefined();
   FakeSocket.newest.say(message('confirmed', { payment_id: 'order-2' }));
   expect(viewOf(element)).toBe('confirmed');
   expect(Object.keys(sessionStorage).filter((key) => key.includes('onepage'))).toEqual([]);
-  // The element that showed it goes on, …
+  // The element still shows it, …
   element.remove();
   document.body.append(element);
   await Promise.resolve();
   expect(viewOf(element)).toBe('confirmed');
   expect(watched()).toEqual(['order-1', 'order-2']);
-  // … and a later visit has nothing to show.
+  // … and a later visit shows nothing.
   go('/cart');
   go('/checkout/onepage/success');
   await Promise.resolve();
@@ -517,7 +517,7 @@ test('fixed_success_path_shows_the_newest_order_and_nothing_once_it_is_settled',
   expect(FakeSocket.opened).toHaveLength(2);
 });
 
-test('element_that_is_put_away_does_not_bring_a_settled_order_to_another_visit', async () => {
+test('reinserted_element_does_not_show_a_settled_order_on_another_visit', async () => {
   comeBackTo('/checkout/onepage/success', 'order-1');
   const element = await show({});
   FakeSocket.newest.say(message('confirmed', { payment_id: 'order-1' }));
@@ -545,7 +545,7 @@ test.each([
   expect(FakeSocket.opened).toHaveLength(1);
 });
 
-test('element_that_names_its_payment_shows_nothing_of_another', async () => {
+test('element_with_a_payment_attribute_shows_no_other', async () => {
   comeBackTo('/checkout/success', 'order-1');
   const element = await show({ payment: 'order-2' });
   expect(viewOf(element)).toBe('unavailable');
@@ -555,7 +555,7 @@ test('element_that_names_its_payment_shows_nothing_of_another', async () => {
   element.setAttribute('payment', 'order-1');
   await Promise.resolve();
   expect(watched()).toEqual(['order-1']);
-  // Whose it is is known, whatever a script makes of the address.
+  // The attribute names the payment, so a changed address does not matter.
   FakeSocket.newest.say(message('verifying', { payment_id: 'order-1' }));
   go('/checkout/success?tidy');
   expect(viewOf(element)).toBe('verifying');
@@ -565,7 +565,7 @@ test('element_that_names_its_payment_shows_nothing_of_another', async () => {
   expect(FakeSocket.newest.closed).toBe(true);
 });
 
-test('token_of_the_attribute_is_bound_to_no_address', async () => {
+test('token_attribute_is_not_bound_to_an_address', async () => {
   const element = await show();
   FakeSocket.newest.say(message('verifying'));
   go('/orders/18');

@@ -1,4 +1,4 @@
-/** A real HTTP and WebSocket server that plays the gateway: each test says how it answers. */
+/** A real HTTP and WebSocket server in place of the gateway; each test sets its answers. */
 import { createServer, type IncomingMessage, type ServerResponse } from 'node:http';
 import type { AddressInfo } from 'node:net';
 import { WebSocket, WebSocketServer } from 'ws';
@@ -6,13 +6,13 @@ import { until } from './until.ts';
 
 export class Gateway {
   readonly url: string;
-  /** Every WebSocket that was ever accepted, in order. */
+  /** Every accepted WebSocket, in order. */
   readonly sockets: WebSocket[] = [];
   /** Every upgrade request, accepted or not. */
   readonly upgrades: IncomingMessage[] = [];
   /** Every JSON request. */
   readonly requests: IncomingMessage[] = [];
-  /** What watchers sent, as text. */
+  /** Messages of watchers, as text. */
   readonly received: string[] = [];
   /** Whether an upgrade is accepted; refused ones are cut off, as some proxies do. */
   acceptsSockets = true;

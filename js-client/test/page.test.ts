@@ -1,5 +1,5 @@
 // @vitest-environment happy-dom
-/** A watch in a page that is hidden, frozen, left, shown again, offline and online. */
+/** A watch in a page that is hidden, frozen, left, restored, offline and online. */
 import { afterEach, beforeEach, expect, test } from 'vitest';
 import type { Status } from '../src/status.ts';
 import type { Environment } from '../src/transport.ts';
@@ -55,7 +55,7 @@ test('page_that_becomes_visible_reads_again_at_once', () => {
   expect(statuses.map(({ status }) => status)).toEqual(['verifying', 'confirmed']);
 });
 
-test('socket_that_was_replaced_is_not_listened_to', () => {
+test('replaced_socket_is_ignored', () => {
   const [old] = FakeSocket.opened;
   window.dispatchEvent(new Event('online'));
   old!.say(message('confirmed'));
@@ -84,7 +84,7 @@ test('online_reconnects_at_once_even_a_fresh_connection', () => {
   expect(clock.waits).toEqual([10_000]);
 });
 
-test('online_gives_the_socket_a_chance_again_after_polling', () => {
+test('online_retries_the_socket_after_polling', () => {
   FakeSocket.newest.drop(1006);
   clock.step();
   FakeSocket.newest.drop(1006);
@@ -94,7 +94,7 @@ test('online_gives_the_socket_a_chance_again_after_polling', () => {
   expect(clock.waits).toEqual([10_000]);
 });
 
-test('heartbeat_does_not_stand_in_for_the_first_status', () => {
+test('heartbeat_does_not_count_as_the_first_status', () => {
   clock.now += 9_000;
   FakeSocket.newest.say('{}');
   expect(clock.waits).toEqual([1_000]);
@@ -102,7 +102,7 @@ test('heartbeat_does_not_stand_in_for_the_first_status', () => {
   expect(FakeSocket.newest.closed).toBe(true);
 });
 
-test('page_that_wakes_does_not_trust_a_socket_that_may_have_been_lost', () => {
+test('resumed_page_replaces_a_socket_that_may_be_lost', () => {
   FakeSocket.newest.say(message('verifying'));
   clock.now += 46_000;
   show('visible');
@@ -110,7 +110,7 @@ test('page_that_wakes_does_not_trust_a_socket_that_may_have_been_lost', () => {
   expect(clock.waits).toEqual([10_000]);
 });
 
-test('page_that_is_left_holds_no_socket_and_no_timer_so_that_it_can_be_cached', () => {
+test('left_page_has_no_socket_and_no_timer_so_that_it_can_be_cached', () => {
   FakeSocket.newest.say(message('verifying'));
   window.dispatchEvent(new Event('pagehide'));
   expect(FakeSocket.newest.closed).toBe(true);
@@ -119,7 +119,7 @@ test('page_that_is_left_holds_no_socket_and_no_timer_so_that_it_can_be_cached', 
   expect(clock.waits).toEqual([]);
 });
 
-test('page_that_comes_back_from_the_cache_reads_again_with_one_connection', () => {
+test('page_restored_from_the_cache_reads_again_with_one_connection', () => {
   window.dispatchEvent(new Event('pagehide'));
   pageshow(true);
   show('visible');
@@ -132,7 +132,7 @@ test('first_pageshow_of_a_page_opens_no_second_connection', () => {
   expect(FakeSocket.opened).toHaveLength(1);
 });
 
-test('receipt_is_sent_for_what_a_visible_page_was_shown', () => {
+test('visible_page_sends_a_receipt', () => {
   FakeSocket.newest.say(message('verifying'));
   FakeSocket.newest.say(message('confirmed'));
   expect(FakeSocket.newest.sent).toEqual(['{"seen":12}', '{"seen":1000}']);
@@ -149,7 +149,7 @@ test('hidden_page_sends_no_receipt_until_it_is_visible', () => {
   expect(statuses).toHaveLength(1);
 });
 
-test('final_status_leaves_nothing_that_listens_to_the_page', () => {
+test('final_status_removes_all_page_listeners', () => {
   FakeSocket.newest.say(message('confirmed'));
   clock.now += 60_000;
   show('visible');
@@ -160,7 +160,7 @@ test('final_status_leaves_nothing_that_listens_to_the_page', () => {
   expect(clock.waits).toEqual([]);
 });
 
-test('closed_watch_leaves_nothing_that_listens_to_the_page', () => {
+test('closed_watch_removes_all_page_listeners', () => {
   watched.close();
   window.dispatchEvent(new Event('online'));
   expect(FakeSocket.opened).toHaveLength(1);

@@ -1,9 +1,9 @@
-/** One payment, as the gateway speaks of it. */
+/** One payment in the gateway's messages. */
 import type { Status, StatusName } from '../src/status.ts';
 
 export const payment_id = 'zfxnocsow6mz';
 
-/** The kinds of a round; what is final has numbers of its own. */
+/** The kinds of a round; final statuses have their own versions. */
 const kinds = { pending: 1, verifying: 2, expired: 5, cancelled: 6, rejected: 7 };
 
 export function versionOf(status: StatusName, round = 1): number {
@@ -16,7 +16,7 @@ export function statusOf(status: StatusName, more: Partial<Status> = {}): Status
   return { payment_id, status, version, final: version >= 1000, at: '2026-11-22T06:30:00.123Z', ...more };
 }
 
-/** Khipu was asked 30 s after the payer came back, and still waits for the payment. */
+/** Khipu, queried 30 s after the payer's return, still waits for the payment. */
 export const notSeen: Partial<Status> = { version: 13, by: 'khipu', resume_url: 'https://khipu.com/payment/info/zfxnocsow6mz' };
 
 export const message = (status: StatusName, more?: Partial<Status>): string => JSON.stringify(statusOf(status, more));

@@ -1,4 +1,4 @@
-/** What an HTTP answer means. The rest of the transport is tested through the watch. */
+/** The meaning of each HTTP answer. The rest of the transport is tested through the watch. */
 import { expect, test } from 'vitest';
 import { endingOf } from '../src/polling.ts';
 

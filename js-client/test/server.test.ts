@@ -1,5 +1,5 @@
 // @vitest-environment node
-/** On a server there is no page: importing the package must do nothing and break nothing. */
+/** A server has no page: importing the package must have no effect. */
 import { expect, test } from 'vitest';
 
 test('import_without_a_page_defines_nothing_and_does_not_throw', async () => {

@@ -1,4 +1,4 @@
-/** A socket in the tests' hand, for what a server cannot show: when it is closed, and by which side. */
+/** A controlled socket, for what a server cannot show: when it is closed, and by which side. */
 export class FakeSocket {
   /** Every socket ever opened, in order. */
   static opened: FakeSocket[] = [];
@@ -20,13 +20,13 @@ export class FakeSocket {
     FakeSocket.opened.push(this);
   }
 
-  /** The gateway says something. */
+  /** The gateway sends a message. */
   say(data: string): void {
     this.readyState = 1;
     this.onmessage?.({ data });
   }
 
-  /** The gateway, or the network, ends it. */
+  /** The gateway or the network closes it. */
   drop(code: number, reason = ''): void {
     this.readyState = 3;
     this.onclose?.({ code, reason });

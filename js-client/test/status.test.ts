@@ -1,9 +1,9 @@
-/** Parsing at the edge: what is a status object, and what is nothing. */
+/** Parsing: valid status objects and everything that is rejected. */
 import { expect, test } from 'vitest';
 import { parseStatus } from '../src/status.ts';
 import { statusOf } from './payment.ts';
 
-test('status_object_of_the_protocol_is_taken_with_its_optional_fields', () => {
+test('status_object_is_accepted_with_its_optional_fields', () => {
   const statuses = [
     statusOf('verifying'),
     statusOf('confirmed', { late: true }),
@@ -15,7 +15,7 @@ test('status_object_of_the_protocol_is_taken_with_its_optional_fields', () => {
   }
 });
 
-test('unknown_word_and_unknown_field_pass', () => {
+test('unknown_status_and_unknown_field_pass', () => {
   const status = { ...statusOf('pending'), status: 'on-hold', by: 'bank', since: 1 };
   expect(parseStatus(JSON.stringify(status))).toEqual(status);
 });

@@ -1,11 +1,11 @@
 // @vitest-environment happy-dom
-/** Where the token comes from, where it is kept, and what is left of the address. */
+/** The token's source and storage, and the rest of the address. */
 import { beforeEach, expect, test, vi } from 'vitest';
 import { token as first, tokenOf } from './payment.ts';
 
 const second = tokenOf('abcdefghijkl');
 
-/** A page load: the module's memory is new, sessionStorage and history are not. */
+/** A page load: a new module instance with the same sessionStorage and history. */
 async function load(): Promise<typeof import('../src/token.ts')> {
   vi.resetModules();
   return import('../src/token.ts');
@@ -71,7 +71,7 @@ test('same_path_with_another_query_is_another_page', async () => {
   expect((await load()).keptToken()).toBe(first);
 });
 
-test('each_page_keeps_its_own_within_one_document', async () => {
+test('each_page_keeps_its_own_token_within_one_document', async () => {
   const { captureToken, keptToken } = await load();
   for (const [page, token] of [['/orders/17', first], ['/orders/18', second]]) {
     history.replaceState(null, '', `${page}#chasqui=${token}`);
@@ -84,7 +84,7 @@ test('each_page_keeps_its_own_within_one_document', async () => {
   expect(keptToken()).toBeUndefined();
 });
 
-test('token_that_is_forgotten_is_found_by_no_later_visit', async () => {
+test('forgotten_token_is_not_found_by_a_later_visit', async () => {
   history.replaceState(null, '', `/done#chasqui=${first}`);
   const { captureToken, forgetToken, keptToken } = await load();
   captureToken();
@@ -99,12 +99,12 @@ test('token_that_is_forgotten_is_found_by_no_later_visit', async () => {
   expect(sessionStorage.getItem('other')).toBe(first);
 });
 
-test('page_that_names_its_payment_gets_no_other_ones_token', async () => {
+test('page_that_names_its_payment_gets_no_other_token', async () => {
   history.replaceState(null, '', `/done?key=a#chasqui=${first}`);
   const { keptToken } = await load();
   expect(keptToken('abcdefghijkl')).toBeUndefined();
   expect(keptToken('zfxnocsow6mz')).toBe(first);
-  // A script tidied the address; which payment it is about is known.
+  // A script rewrote the address; the attribute names the payment.
   history.replaceState(null, '', '/done');
   expect(keptToken()).toBeUndefined();
   expect(keptToken('zfxnocsow6mz')).toBe(first);

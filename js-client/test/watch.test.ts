@@ -1,4 +1,4 @@
-/** A watch against a real server: every way a connection can end, and what a payer still sees. */
+/** A watch with a real server: every end of a connection, and the payer's view after it. */
 import { once } from 'node:events';
 import { afterEach, beforeEach, expect, test } from 'vitest';
 import { WebSocket as NodeSocket } from 'ws';
@@ -61,7 +61,7 @@ function start(more: Partial<WatchOptions> = {}): Watch {
 const names = (): string[] => statuses.map(({ status }) => status);
 const seen = (count: number): Promise<void> => until(`${count} statuses`, () => statuses.length === count);
 
-/** The delay before the next try: the only timer when nothing is connected. */
+/** The delay before the next try: the only timer without a connection. */
 async function retryDelay(): Promise<number> {
   await until('a retry', () => clock.waits.length === 1 && clock.waits[0]! <= 30_000 && clock.waits[0] !== 10_000);
   return clock.waits[0]!;
@@ -75,7 +75,7 @@ test('watcher_offers_protocol_and_token_and_never_puts_the_token_in_the_url', as
   expect(request.headers['sec-websocket-protocol']?.split(/, ?/)).toEqual(['chasqui.v1', `chasqui.token.${token}`]);
 });
 
-test('trailing_slash_and_path_of_the_gateway_are_kept_straight', async () => {
+test('trailing_slash_and_path_of_the_gateway_are_handled', async () => {
   start({ gateway: `${gateway.url}/pay/` });
   await gateway.socket(0);
   expect(gateway.upgrades[0]!.url).toBe('/pay/v1/payments/zfxnocsow6mz/status');
@@ -190,13 +190,13 @@ test('4508_reconnects_at_once_after_a_connection_that_worked', async () => {
   expect(await retryDelay()).toBe(0);
 });
 
-test('4508_before_any_message_backs_off_so_that_nobody_is_hammered', async () => {
+test('4508_before_any_message_backs_off', async () => {
   start();
   (await gateway.socket(0)).close(4508);
   expect(await retryDelay()).toBe(500);
 });
 
-test('backoff_is_full_jitter_doubling_to_a_cap_without_a_budget', async () => {
+test('backoff_is_full_jitter_doubling_to_a_cap_without_a_limit_of_retries', async () => {
   gateway.onSocket = (socket) => socket.close(4503);
   start();
   const delays: number[] = [];
@@ -210,7 +210,7 @@ test('backoff_is_full_jitter_doubling_to_a_cap_without_a_budget', async () => {
   await gateway.socket(12);
 });
 
-test('backoff_resets_after_a_message_and_not_after_a_mere_opening', async () => {
+test('backoff_resets_after_a_message_and_not_after_opening', async () => {
   start();
   for (const expected of [500, 1000, 2000]) {
     (await gateway.socket(gateway.sockets.length)).close(4503);
@@ -224,7 +224,7 @@ test('backoff_resets_after_a_message_and_not_after_a_mere_opening', async () => 
   expect(await retryDelay()).toBe(500);
 });
 
-test('socket_that_says_nothing_for_ten_seconds_is_given_up', async () => {
+test('socket_without_a_message_for_ten_seconds_is_dropped', async () => {
   start();
   await gateway.socket(0);
   expect(clock.waits).toEqual([10_000]);
@@ -232,7 +232,7 @@ test('socket_that_says_nothing_for_ten_seconds_is_given_up', async () => {
   expect(await retryDelay()).toBe(500);
 });
 
-test('heartbeat_is_no_message_and_shows_that_the_socket_lives', async () => {
+test('heartbeat_keeps_the_socket_and_is_not_a_status', async () => {
   start();
   const socket = await gateway.socket(0);
   socket.send(message('verifying'));
@@ -249,7 +249,7 @@ test('heartbeat_is_no_message_and_shows_that_the_socket_lives', async () => {
   expect(errors).toEqual([]);
 });
 
-test('socket_that_falls_silent_is_given_up_and_the_status_read_again_at_once', async () => {
+test('silent_socket_is_dropped_and_the_status_read_again_at_once', async () => {
   start();
   (await gateway.socket(0)).send(message('verifying'));
   await seen(1);
@@ -261,7 +261,7 @@ test('socket_that_falls_silent_is_given_up_and_the_status_read_again_at_once', a
   expect(names()).toEqual(['verifying', 'confirmed']);
 });
 
-test('way_that_swallows_everything_is_left_for_polling_within_a_minute', async () => {
+test('network_that_drops_all_data_leads_to_polling_within_a_minute', async () => {
   gateway.onRequest = (_, response) => response.end(message('confirmed'));
   start();
   (await gateway.socket(0)).send(message('verifying'));
@@ -282,7 +282,7 @@ test.each(['rejected', 'cancelled', 'expired'] as const)('payer_who_pays_after_a
   socket.send(message(name));
   await seen(1);
   socket.send(message('verifying', { version: 22, by: 'payer' }));
-  // Late news of the first round.
+  // A late message of the first round.
   socket.send(message(name));
   socket.send(message('pending', { version: 21 }));
   socket.send(message('confirmed'));
@@ -300,7 +300,7 @@ test('round_counts_before_kind', async () => {
   expect(statuses.map(({ version }) => version)).toEqual([17, 21, 23, 991]);
 });
 
-test('unknown_word_is_handed_on_by_socket_and_by_polling', async () => {
+test('unknown_status_is_passed_on_by_socket_and_by_polling', async () => {
   gateway.onRequest = (_, response) => response.end(message('verifying', { status: 'on-hold', version: 19 }));
   await startPolling();
   await seen(1);
@@ -308,7 +308,7 @@ test('unknown_word_is_handed_on_by_socket_and_by_polling', async () => {
   expect(clock.waits).toContain(2_000);
 });
 
-test('polling_takes_over_after_two_sockets_that_never_spoke', async () => {
+test('polling_takes_over_after_two_sockets_without_a_message', async () => {
   gateway.acceptsSockets = false;
   gateway.onRequest = (request, response) => {
     if (!request.headers['if-none-match']) response.end(message('verifying'));
@@ -330,7 +330,7 @@ test('polling_takes_over_after_two_sockets_that_never_spoke', async () => {
   expect(clock.waits).toEqual([]);
 });
 
-test('socket_refused_by_code_is_not_taken_for_a_blocked_network', async () => {
+test('socket_refused_with_a_code_does_not_count_as_a_blocked_network', async () => {
   gateway.onSocket = (socket) => socket.close(4503);
   start();
   for (let i = 0; i < 4; i++) {
@@ -351,7 +351,7 @@ async function startPolling(): Promise<Watch> {
   return started;
 }
 
-test('304_is_nothing_new_and_the_next_request_follows', async () => {
+test('304_changes_nothing_and_the_next_request_follows', async () => {
   gateway.onRequest = (_, response) => {
     if (gateway.requests.length === 1) response.end(message('verifying'));
     else if (gateway.requests.length < 4) response.writeHead(304).end();
@@ -374,7 +374,7 @@ test.each([503, 429])('poll_answered_%i_waits_for_its_retry_after', async (code)
   expect(errors).toEqual([]);
 });
 
-test('poll_answered_500_backs_off_and_the_socket_gets_its_chance', async () => {
+test('poll_answered_500_backs_off_and_the_socket_is_tried_again', async () => {
   gateway.onRequest = (_, response) => response.writeHead(500).end();
   await startPolling();
   await retryDelay();
@@ -392,21 +392,21 @@ test.each([401, 403, 404])('poll_answered_%i_is_fatal', async (code) => {
   expect(clock.waits).toEqual([]);
 });
 
-test('poll_that_answers_something_else_than_a_status_is_retried', async () => {
+test('poll_with_an_invalid_body_is_retried', async () => {
   gateway.onRequest = (_, response) => response.end('<html>please log in to this network</html>');
   await startPolling();
   await retryDelay();
   expect(statuses).toEqual([]);
 });
 
-test('poll_that_is_never_answered_is_given_up', async () => {
+test('poll_without_an_answer_is_aborted', async () => {
   await startPolling();
   expect(clock.waits).toEqual([40_000, 120_000]);
   clock.step();
   await retryDelay();
 });
 
-test('socket_gets_another_chance_after_two_minutes_of_polling', async () => {
+test('socket_is_tried_again_after_two_minutes_of_polling', async () => {
   gateway.onRequest = (_, response) => response.end(message('verifying'));
   await startPolling();
   await until('a pause', () => clock.waits[0] === 2_000);
@@ -417,7 +417,7 @@ test('socket_gets_another_chance_after_two_minutes_of_polling', async () => {
   expect(names()).toEqual(['verifying', 'confirmed']);
 });
 
-test('token_that_is_no_token_is_unavailable_without_asking_anybody', async () => {
+test('invalid_token_is_unavailable_without_a_request', async () => {
   const { settled } = start({ token: 'not-a-token' });
   expect(errors).toEqual([]);
   await expect(settled).rejects.toMatchObject({ code: 4401 });
@@ -458,7 +458,7 @@ test('close_while_polling_aborts_the_request', async () => {
   expect(clock.waits).toEqual([]);
 });
 
-test('listener_that_closes_the_watch_hears_nothing_more', async () => {
+test('listener_that_closes_the_watch_is_not_called_again', async () => {
   gateway.onSocket = (socket) => {
     socket.send(message('verifying'));
     socket.send(message('confirmed'));

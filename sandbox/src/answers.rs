@@ -1,5 +1,5 @@
-//! Khipu's answers about one payment, quirks included: amounts are strings with four decimals, unset text
-//! is "", dates are UTC with milliseconds, and more fields come back than the published description has.
+//! Khipu's answers about one payment, with its quirks: amounts are strings with four decimals, unset text
+//! is "", dates are UTC with milliseconds, and there are more fields than in the published description.
 
 use jiff::Timestamp;
 use serde::Serialize;
@@ -9,7 +9,7 @@ use crate::{
     payment::{Payment, Refund},
 };
 
-/// `POST /v3/payments`: where to send the payer. Says neither status nor expiry.
+/// `POST /v3/payments`: where to send the payer. Has neither status nor expiry.
 #[derive(Serialize)]
 pub(crate) struct CreatedAnswer {
     payment_id: String,
@@ -175,7 +175,7 @@ pub(crate) fn date(at: Timestamp) -> String {
     format!("{at:.3}")
 }
 
-/// Empty until there is something to have a receipt of.
+/// Empty until the payment is conciliated.
 pub(crate) fn receipt_url(payment: &Payment, base_url: &str) -> String {
     if payment.conciliated_at.is_some() {
         format!("{base_url}/payment/receipt/{}", payment.id)

@@ -47,7 +47,7 @@ pub(crate) fn routes(simulator: &Simulator) -> Router<Simulator> {
         .route("/v3/{*unknown}", axum::routing::any(unknown_path))
         .method_not_allowed_fallback(wrong_method)
         .layer(DefaultBodyLimit::max(MAX_BODY_BYTES))
-        // Injected trouble comes first: a failing Khipu fails for a wrong key too.
+        // Injected failures come first: a failing Khipu also fails for a wrong key.
         .layer(middleware::from_fn_with_state(
             simulator.clone(),
             require_key,
@@ -88,7 +88,7 @@ async fn delete_payment(
     Ok(Success::new("El pago fue borrado"))
 }
 
-/// Paying out a payment sooner: only one that was paid through Khipu can be.
+/// Early payout: only for a payment that was paid through Khipu.
 async fn confirm_payment(
     State(simulator): State<Simulator>,
     Path(id): Path<String>,
@@ -134,7 +134,7 @@ async fn predict_payment(RawQuery(query): RawQuery) -> Result<Json<PredictionAns
     Ok(Json(predict(&request)))
 }
 
-/// Answers a new account as Khipu does; the sandbox itself keeps serving only the one of its options.
+/// Answers a new account as Khipu does; the sandbox still serves only the account of its options.
 async fn create_receiver(body: Bytes) -> Result<Json<Value>, ApiError> {
     validation::receiver(&body)?;
     Ok(Json(json!({
@@ -179,7 +179,7 @@ async fn require_key(
     ))
 }
 
-/// Makes the call slow, or fail, before or after it had its effect, as the behaviour asks.
+/// Delays the call or fails it, before or after its effect, according to the behaviour.
 async fn meet_fate(State(simulator): State<Simulator>, request: Request, next: Next) -> Response {
     let fate = simulator.fate_of_call();
     if !fate.latency.is_zero() {
@@ -203,7 +203,7 @@ async fn meet_fate(State(simulator): State<Simulator>, request: Request, next: N
     answer
 }
 
-/// Khipu's answer to a call that has nothing else to tell.
+/// Khipu's answer to a call without a result.
 #[derive(Serialize)]
 struct Success {
     message: &'static str,
@@ -215,7 +215,7 @@ impl Success {
     }
 }
 
-/// How the API says no; `control` and `bank_page` have their own words where they differ.
+/// The API's errors; `control` and `bank_page` have their own texts where they differ.
 impl From<Refusal> for ApiError {
     fn from(refusal: Refusal) -> Self {
         match refusal {

@@ -1,5 +1,5 @@
 //! Errors in Khipu's shape: `{"status","message"}`, with `"errors":[{"field","message"}]` for a validation.
-//! What Khipu says is in Spanish; what the sandbox says about itself is in English.
+//! Khipu's texts are in Spanish, the sandbox's own in English.
 
 use axum::{
     Json,
@@ -8,7 +8,7 @@ use axum::{
 };
 use serde::Serialize;
 
-/// One field that was refused, and why.
+/// One refused field and the reason.
 #[derive(Debug, Serialize)]
 pub(crate) struct FieldError {
     pub(crate) field: &'static str,

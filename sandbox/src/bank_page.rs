@@ -1,5 +1,5 @@
-//! The demo bank at payment_url: where a payer authorises or cancels, and where each button leads. Plain HTML
-//! forms without script, so that it works in any browser and under any policy. The markup is in `bank_view`.
+//! The demo bank at payment_url, where a payer authorises or cancels, and the target of each button. Plain HTML
+//! forms without script, so that it works in every browser and under every policy. The markup is in `bank_view`.
 
 use axum::{
     Router,
@@ -53,7 +53,7 @@ async fn authorize(
     })
 }
 
-/// "A second signature is missing": verifying, and nothing follows by itself.
+/// "A second signature is missing": verifying, without an automatic conciliation.
 async fn await_second_signature(
     State(simulator): State<Simulator>,
     Path((variant, id)): Path<(String, String)>,
@@ -63,7 +63,7 @@ async fn await_second_signature(
     })
 }
 
-/// Leaves the payment as it is: the payer may come back and resume.
+/// Leaves the payment unchanged: the payer may return and resume.
 async fn cancel(
     State(simulator): State<Simulator>,
     Path((variant, id)): Path<(String, String)>,
@@ -110,8 +110,8 @@ fn method_of(variant: &str) -> Method {
     }
 }
 
-/// Back to the shop; also for the payer who presses twice. Without a return_url, or when the payment can
-/// no longer be authorised, the page itself says how things stand.
+/// Redirects to the shop, also when the payer presses twice. Without a return_url, or when the payment can
+/// no longer be authorised, the page shows the payment's state.
 fn after_authorisation(
     simulator: &Simulator,
     variant: &str,
@@ -142,7 +142,7 @@ fn asset(content_type: &'static str, text: &'static str) -> Response {
     (headers, text).into_response()
 }
 
-/// The merchant's URL exactly as given, unless it has characters that a header cannot carry.
+/// The merchant's URL unchanged, unless it has characters that a header cannot carry.
 fn see_other(url: &str) -> Response {
     let location = Some(url)
         .filter(|url| url.bytes().all(|byte| byte.is_ascii_graphic()))

@@ -1,5 +1,4 @@
-//! What the demo bank shows: the markup of every page, in the Spanish of Chile. Where its buttons lead is in
-//! `bank_page`.
+//! The demo bank's pages: their markup, in the Spanish of Chile. `bank_page` handles the buttons.
 
 use axum::{
     http::{
@@ -16,11 +15,11 @@ use maud::{DOCTYPE, Markup, html};
 
 use crate::payment::{Outcome, Payment, Status};
 
-/// No form-action: browsers apply it to the redirect after a form too, which goes to the shop, by way of
-/// hosts that are not known here.
+/// No form-action: browsers also apply it to the redirect after a form, which leads to the shop through
+/// hosts that are unknown here.
 const POLICY: &str = "default-src 'none'; style-src 'self'; img-src 'self'; base-uri 'none'";
 
-/// The buttons, how the payment stands, or both for a payer who can resume.
+/// The buttons, the payment's state, or both for a payer who can resume.
 pub(crate) fn payment_page(payment: &Payment, variant: &str) -> Response {
     let now = Timestamp::now();
     let told = notice(payment, now);
@@ -36,7 +35,7 @@ pub(crate) fn payment_page(payment: &Payment, variant: &str) -> Response {
                 section class="step" {
                     @match told {
                         Some(notice) => {
-                            (told_notice(&notice))
+                            (notice_markup(&notice))
                             @if payment.may_authorize(now) {
                                 (choices(payment, variant))
                             } @else {
@@ -72,7 +71,7 @@ pub(crate) fn cancelled_page(payment: &Payment, variant: &str) -> Response {
             div class="card" {
                 (summary(payment))
                 section class="step" {
-                    (told_notice(&notice))
+                    (notice_markup(&notice))
                     a class="button primary" href={ "/payment/" (variant) "/" (payment.id) } {
                         "Retomar el pago"
                     }
@@ -94,12 +93,12 @@ pub(crate) fn unknown_page() -> Response {
         StatusCode::NOT_FOUND,
         notice.title,
         &html! {
-            div class="card single" { section class="step" { (told_notice(&notice)) } }
+            div class="card single" { section class="step" { (notice_markup(&notice)) } }
         },
     )
 }
 
-/// How the payment stands. A payer who can resume is asked all the same.
+/// The payment's state. A payer who can resume gets the buttons too.
 struct Notice {
     tone: &'static str,
     mark: &'static str,
@@ -169,8 +168,8 @@ fn notice(payment: &Payment, now: Timestamp) -> Option<Notice> {
     })
 }
 
-/// What is paid, how much and to whom: the same beside the buttons and beside any notice. The merchant's
-/// name is not in Khipu's API, and its URLs may be a gateway's, so none is guessed from them.
+/// Subject, amount and receiver, shown beside the buttons and beside a notice. Khipu's API has no merchant
+/// name, and its URLs may be a gateway's, so no name is derived from them.
 fn summary(payment: &Payment) -> Markup {
     let order = &payment.order;
     html! {
@@ -221,7 +220,7 @@ fn choices(payment: &Payment, variant: &str) -> Markup {
     }
 }
 
-fn told_notice(notice: &Notice) -> Markup {
+fn notice_markup(notice: &Notice) -> Markup {
     html! {
         div class={ "mark " (notice.tone) } aria-hidden="true" { (notice.mark) }
         h1 { (notice.title) }
@@ -273,7 +272,7 @@ fn page(status: StatusCode, title: &str, content: &Markup) -> Response {
         (CONTENT_SECURITY_POLICY, POLICY),
         (X_CONTENT_TYPE_OPTIONS, "nosniff"),
         (REFERRER_POLICY, "no-referrer"),
-        // The back button must show how the payment stands now, not the buttons again.
+        // The back button must show the payment's current state, not the buttons again.
         (CACHE_CONTROL, "no-store"),
     ];
     (status, headers, markup.into_string()).into_response()

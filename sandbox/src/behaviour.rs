@@ -1,19 +1,19 @@
-//! What goes wrong, and how often: the knobs of `PUT /sandbox/behaviour`, and the seeded dice that decide.
+//! Injected failures and their probabilities: the settings of `PUT /sandbox/behaviour` and the seeded generators.
 
 use std::time::Duration;
 
 use rand::{RngExt, SeedableRng, rngs::StdRng};
 use serde::{Deserialize, Serialize};
 
-/// No knob waits longer than this; a larger number is refused.
+/// The longest delay of a setting; a larger number is refused.
 const LONGEST_WAIT_MS: u64 = 24 * 60 * 60 * 1000;
 
-/// How the simulated Khipu behaves. Absent fields of a PUT take these defaults: nothing goes wrong, and a
+/// The behaviour of the simulated Khipu. Absent fields of a PUT take these defaults: no failures, and a
 /// payment authorised on the bank page is conciliated four seconds later.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields, default)]
 pub(crate) struct Behaviour {
-    /// From "authorise" on the bank page to conciliation; `null` = never by itself.
+    /// From "authorise" on the bank page to conciliation; `null`: never automatically.
     pub(crate) conciliation_delay_ms: Option<u64>,
     pub(crate) notify: NotifyBehaviour,
     pub(crate) api: ApiBehaviour,
@@ -22,7 +22,7 @@ pub(crate) struct Behaviour {
 #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields, default)]
 pub(crate) struct NotifyBehaviour {
-    /// Probability that an attempt is never sent. The sandbox then retries, as after any failure.
+    /// Probability that an attempt is not sent. The sandbox then retries, as after any failure.
     pub(crate) drop: f64,
     /// Probability that an attempt is sent twice at once, with the same bytes and signature.
     pub(crate) duplicate: f64,
@@ -37,15 +37,15 @@ pub(crate) struct NotifyBehaviour {
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields, default)]
 pub(crate) struct ApiBehaviour {
-    /// Before a call of `/v3` has its effect.
+    /// Delay before a call of `/v3` takes effect.
     pub(crate) latency_ms: u64,
-    /// At most so long, evenly distributed, from its effect to its answer: what it says may be old by then.
+    /// Maximum delay, uniformly distributed, between a call's effect and its answer, which may then be outdated.
     pub(crate) answer_delay_ms: u64,
     /// Probability that a call is answered with `status` and has no effect.
     pub(crate) error_rate: f64,
     /// The status code of those errors.
     pub(crate) status: u16,
-    /// Probability that a call that succeeded is answered 500 all the same.
+    /// Probability that a successful call is answered 500.
     pub(crate) fail_after_effect: f64,
 }
 
@@ -72,7 +72,7 @@ impl Default for ApiBehaviour {
 }
 
 impl Behaviour {
-    /// Reads a PUT. The error names the field and says what it may be.
+    /// Parses a PUT. The error names the field and its valid values.
     pub(crate) fn read(body: &[u8]) -> Result<Self, String> {
         let behaviour: Self = serde_json::from_slice(body).map_err(|error| error.to_string())?;
         for (field, probability) in [
@@ -116,7 +116,7 @@ impl Behaviour {
     }
 }
 
-/// What happens to one attempt to notify.
+/// The injected failures of one notification attempt.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) struct AttemptFate {
     pub(crate) dropped: bool,
@@ -124,7 +124,7 @@ pub(crate) struct AttemptFate {
     pub(crate) corrupted: bool,
 }
 
-/// What happens to one call of the API.
+/// The injected failure of one API call.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) struct CallFate {
     pub(crate) latency: Duration,
@@ -136,9 +136,9 @@ pub(crate) struct CallFate {
     pub(crate) answer_delay: Duration,
 }
 
-/// The behaviour in force and the dice. Calls and notifications have dice of their own, each thrown a fixed
-/// number of times, so that what one of them does never changes what happens to the other, and turning one
-/// knob leaves the decisions of the rest alone. Same seed, same order of events: same decisions.
+/// The current behaviour and the random generators. Calls and notifications have separate generators, each
+/// drawn a fixed number of times, so that neither affects the other and changing one setting does not change
+/// the decisions of the rest. The same seed and order of events give the same decisions.
 #[derive(Debug)]
 pub(crate) struct Fates {
     seed: u64,
@@ -159,8 +159,8 @@ impl Fates {
         }
     }
 
-    /// Replaces the behaviour and begins the dice again, so that a scenario does not depend on what was
-    /// thrown before it.
+    /// Replaces the behaviour and restarts the generators, so that a scenario does not depend on earlier
+    /// draws.
     pub(crate) fn replace(&mut self, behaviour: Behaviour) {
         *self = Self::new(self.seed, behaviour);
     }
@@ -193,13 +193,13 @@ impl Fates {
         }
     }
 
-    /// Whether a notification should let a later one overtake it.
+    /// Whether a later notification should overtake this one.
     pub(crate) fn holds_notification(&mut self) -> bool {
         hit(&mut self.holds, self.behaviour.notify.reorder)
     }
 }
 
-/// Throws exactly once, whatever the probability.
+/// Draws exactly once, for any probability.
 fn hit(dice: &mut StdRng, probability: f64) -> bool {
     dice.random::<f64>() < probability
 }
@@ -220,7 +220,7 @@ mod tests {
     }
 
     #[test]
-    fn the_same_seed_decides_the_same() {
+    fn the_same_seed_makes_the_same_decisions() {
         let first = drops(&mut Fates::new(7, half()));
         assert_eq!(first, drops(&mut Fates::new(7, half())));
         assert_ne!(first, drops(&mut Fates::new(8, half())));
@@ -238,7 +238,7 @@ mod tests {
     }
 
     #[test]
-    fn answers_are_delayed_by_any_part_of_the_longest_delay() {
+    fn answer_delays_are_spread_up_to_the_longest() {
         let behaviour = Behaviour::read(br#"{"api":{"answer_delay_ms":1000}}"#).expect("valid");
         let mut fates = Fates::new(7, behaviour);
         let delays: Vec<_> = (0..64).map(|_| fates.of_call().answer_delay).collect();
@@ -256,7 +256,7 @@ mod tests {
     }
 
     #[test]
-    fn certain_and_impossible_are_exact() {
+    fn probabilities_0_and_1_are_exact() {
         let mut fates = Fates::new(
             1,
             Behaviour::read(br#"{"notify":{"drop":1}}"#).expect("a behaviour"),
@@ -277,7 +277,7 @@ mod tests {
     }
 
     #[test]
-    fn mistakes_name_their_field() {
+    fn errors_name_their_field() {
         for (body, field) in [
             (r#"{"notify":{"dorp":1}}"#, "dorp"),
             (r#"{"delay":1}"#, "delay"),

@@ -13,11 +13,11 @@ pub(crate) struct Bank {
     min_amount: i64,
     kind: &'static str,
     parent: &'static str,
-    /// Whether notifications of this bank carry authorizer_operation_code: in reality some do, some do not.
+    /// Whether this bank's notifications carry authorizer_operation_code; real banks differ.
     pub(crate) gives_operation_codes: bool,
 }
 
-/// Khipu's own test bank, which is where a payer without a chosen bank pays.
+/// Khipu's own test bank, for a payer without a chosen bank.
 pub(crate) static DEMO_BANK: &Bank = &BANKS[0];
 
 static BANKS: [Bank; 4] = [
@@ -82,7 +82,7 @@ struct BankEntry {
     logo_url: String,
 }
 
-/// `GET /v3/banks`. Logos are served by the sandbox itself, so that a page that shows them works offline.
+/// `GET /v3/banks`. The sandbox serves the logos, so that pages with them work offline.
 pub(crate) fn banks(base_url: &str) -> BanksAnswer {
     BanksAnswer {
         banks: BANKS

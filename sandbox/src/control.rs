@@ -1,4 +1,4 @@
-//! The control API under `/sandbox`: what a test or a demo uses to make things happen. It needs no key.
+//! The control API under `/sandbox`, for tests and demos. It needs no key.
 
 use axum::{
     Json, Router,
@@ -41,7 +41,7 @@ async fn list_payments(State(simulator): State<Simulator>) -> Json<Vec<PaymentAn
     )
 }
 
-/// The same as `GET /v3/payments/{id}`, whatever goes wrong there.
+/// The same as `GET /v3/payments/{id}`, without its injected failures.
 async fn show_payment(
     State(simulator): State<Simulator>,
     Path(id): Path<String>,
@@ -54,7 +54,7 @@ async fn show_payment(
 #[serde(deny_unknown_fields)]
 struct ActionRequest {
     action: ActionName,
-    /// Only with an action that Khipu notifies: false means that this notification never comes.
+    /// Only with an action that Khipu notifies: false suppresses this notification.
     notify: Option<bool>,
 }
 
@@ -116,7 +116,7 @@ impl From<ActionName> for Action {
     }
 }
 
-/// Answers the payment as GET would show it.
+/// Answers the payment in the form of GET.
 async fn act(
     State(simulator): State<Simulator>,
     Path(id): Path<String>,
@@ -154,7 +154,7 @@ async fn show_behaviour(State(simulator): State<Simulator>) -> Json<Behaviour> {
     Json(simulator.behaviour())
 }
 
-/// Replaces all of it, and begins the dice again. Answers what is now in force.
+/// Replaces the behaviour and restarts the random generators. Answers the new behaviour.
 async fn put_behaviour(
     State(simulator): State<Simulator>,
     body: Bytes,
@@ -180,7 +180,7 @@ async fn list_notifications(
     Json(attempts)
 }
 
-/// Since the start or the last reset, however many attempts the list still holds.
+/// Counts since the start or the last reset, independent of the list's length.
 async fn count_notifications(State(simulator): State<Simulator>) -> Json<Counts> {
     Json(simulator.notifier().counts())
 }

@@ -1,5 +1,5 @@
-//! Identifiers that Khipu gives out. They come from the system's randomness, not from the seed: a sandbox
-//! that is started again must not repeat the payment ids that a gateway has already written down.
+//! Identifiers that Khipu assigns. They come from the system's randomness, not from the seed: a restarted
+//! sandbox must not repeat payment ids that a gateway has already stored.
 
 use rand::RngExt;
 
@@ -15,7 +15,7 @@ pub(crate) fn new_token() -> String {
     draw(b"0123456789abcdef", 64)
 }
 
-/// The secret of a new collection account: 40 hexadecimal digits, visibly not for use with real money.
+/// The secret of a new collection account: 40 characters that begin with `sandbox`.
 pub(crate) fn new_secret() -> String {
     format!("sandbox{}", draw(b"0123456789abcdef", 33))
 }

@@ -1,16 +1,16 @@
-//! A stateful simulator of Khipu's payment API 3.0: payments that live, a bank page where a payer authorises
-//! them, signed notifications that are retried, and knobs that make all of it go wrong on demand. It shares
-//! no code with the gateway, so that the two can disagree; it moves no money and keeps everything in memory.
+//! A stateful simulator of Khipu's payment API 3.0: payments, a bank page where a payer authorises them,
+//! signed notifications with retries, and settings that inject failures. It shares no code with the gateway,
+//! so that each can reveal the other's errors; it moves no money and keeps everything in memory.
 //!
-//! Every control, by its route and field, is in README.md beside the sources.
+//! README.md documents every control, by route and field.
 //!
 //! Reading order: [`run`] below, then
-//! - `payment` what a payment is and how it may change, `money`, `identifiers`, `catalogue`
-//! - `simulator` the one door through which payments change
+//! - `payment` a payment and its transitions, `money`, `identifiers`, `catalogue`
+//! - `simulator` the only place where payments change
 //! - `api` Khipu's routes, with `validation`, `answers`, `prediction`, `api_error`
 //! - `notifier` retries, with `notification` (the body) and `signature`
-//! - `control` the routes under `/sandbox`, with `behaviour` (what goes wrong)
-//! - `bank_page` what the payer can do, with `bank_view` (what the payer sees)
+//! - `control` the routes under `/sandbox`, with `behaviour` (injected failures)
+//! - `bank_page` the payer's actions, with `bank_view` (the markup)
 
 mod answers;
 mod api;
@@ -39,21 +39,21 @@ pub use signature::{SIGNATURE_HEADER, signature};
 
 use crate::{notifier::Notifier, simulator::Simulator};
 
-/// After a shutdown, calls that are under way have this long to end.
+/// How long calls under way may take to end after a shutdown.
 const SHUTDOWN_GRACE: Duration = Duration::from_secs(2);
 
-/// What a sandbox needs to know before it starts; everything else is set through `/sandbox`.
+/// The settings of a sandbox at start; everything else is set through `/sandbox`.
 #[derive(Clone, Debug)]
 pub struct Options {
-    /// What `/v3` expects in `x-api-key`.
+    /// The key that `/v3` expects in `x-api-key`.
     pub api_key: String,
     /// The collection account's secret, which signs notifications.
     pub secret: String,
     /// The collection account.
     pub receiver_id: u64,
-    /// Base of payment_url and the other URLs, without a slash at the end. `None`: the listener's address.
+    /// Base of payment_url and the other URLs, without a trailing slash. `None`: the listener's address.
     pub public_url: Option<String>,
-    /// Decides what the probabilities of the behaviour hit. Payment ids do not depend on it.
+    /// Seeds the behaviour's random decisions. Payment ids do not depend on it.
     pub seed: u64,
     /// The pause after the first failed attempt to notify. It doubles after each, up to 60 s.
     pub retry_first_delay: Duration,
@@ -72,11 +72,11 @@ impl Default for Options {
     }
 }
 
-/// Serves on `listener` until `shutdown` completes. Calls under way then have two seconds to end, waiting
-/// notifications are given up, and everything that was in memory is gone.
+/// Serves on `listener` until `shutdown` completes. Calls under way then have two seconds to end; waiting
+/// notifications are dropped, and all data with them.
 ///
 /// # Errors
-/// When the listener fails or no HTTP client can be made.
+/// When the listener fails or no HTTP client can be created.
 pub async fn run(
     options: Options,
     listener: TcpListener,
@@ -86,7 +86,7 @@ pub async fn run(
         Some(url) => url.trim_end_matches('/').to_owned(),
         None => format!("http://{}", listener.local_addr()?),
     };
-    // Dropped when this returns or is dropped: every background task ends then.
+    // Every background task ends when this is dropped.
     let (_running, running) = watch::channel(());
     let simulator = Simulator::new(options, base_url, Notifier::new()?, running);
     let router = Router::new()

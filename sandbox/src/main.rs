@@ -15,10 +15,10 @@ use tokio::{
 /// A stateful simulator of Khipu's payment API 3.0. No money moves.
 #[derive(Parser)]
 struct Flags {
-    /// Address to listen on; port 0 takes a free one
+    /// Address to listen on; port 0 selects a free port
     #[arg(long, default_value = "127.0.0.1:9090")]
     listen: SocketAddr,
-    /// What clients must send as x-api-key
+    /// The key that clients send as x-api-key
     #[arg(long, default_value_t = Options::default().api_key)]
     api_key: String,
     /// The account's secret, which signs notifications
@@ -27,10 +27,10 @@ struct Flags {
     /// The collection account
     #[arg(long, default_value_t = Options::default().receiver_id)]
     receiver_id: u64,
-    /// Base of the URLs that are given out; the listening address if absent
+    /// Base of the URLs in answers; the listening address if absent
     #[arg(long)]
     public_url: Option<String>,
-    /// Decides what the probabilities of /sandbox/behaviour hit
+    /// Seed of the random decisions of /sandbox/behaviour
     #[arg(long, default_value_t = Options::default().seed)]
     seed: u64,
 }

@@ -10,13 +10,13 @@ pub(crate) const CURRENCIES: [&str; 9] = [
     "CLP", "CLF", "ARS", "PEN", "MXN", "USD", "EUR", "BOB", "COP",
 ];
 
-/// Khipu takes at most this many decimal places, and always writes them all.
+/// Khipu accepts at most this many decimal places, and always writes all of them.
 const PLACES: u32 = 4;
 
 /// Above this an amount is refused: far beyond any transfer, far below where [`Decimal`] loses places.
 const LARGEST: i64 = 1_000_000_000_000;
 
-/// A sum of money that is zero or more; the currency is kept beside it.
+/// An amount of zero or more; its currency is stored separately.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub(crate) struct Amount(Decimal);
 
@@ -138,7 +138,7 @@ mod tests {
     }
 
     #[test]
-    fn what_is_no_amount_is_refused() {
+    fn an_invalid_amount_is_refused() {
         for value in [
             json!(0),
             json!(-5),
@@ -153,7 +153,7 @@ mod tests {
     }
 
     #[test]
-    fn people_in_chile_read_points_for_thousands() {
+    fn chilean_notation_has_points_for_thousands() {
         assert_eq!(read(&json!(24990)).for_people("CLP"), "$ 24.990");
         assert_eq!(read(&json!(990)).for_people("CLP"), "$ 990");
         assert_eq!(read(&json!(1234567)).for_people("CLP"), "$ 1.234.567");

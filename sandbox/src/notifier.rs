@@ -1,8 +1,8 @@
-//! Carries notifications to merchants: concurrent, bounded, retried until a 200 for up to two days, and
-//! disturbed as the behaviour asks. Keeps the log that `GET /sandbox/notifications` shows.
+//! Sends notifications to merchants: concurrent, bounded, retried until a 200 for up to two days, and with
+//! the behaviour's failures. Keeps the log that `GET /sandbox/notifications` shows.
 //!
-//! A retry sends the same body. Whether Khipu signs a retry anew is not known; this signs each attempt with
-//! a fresh `t`, as a receiver that refuses old timestamps needs in order to take a late retry.
+//! A retry sends the same body. It is not known whether Khipu renews the signature of a retry. Here each attempt
+//! has a new `t`, without which a receiver that refuses old timestamps could not accept a late retry.
 
 use std::{
     collections::VecDeque,
@@ -28,34 +28,34 @@ use crate::{
     simulator::Simulator,
 };
 
-/// Attempts on the wire at once; the rest wait their turn. A receiver that hangs holds a place for
-/// [`ANSWER_WITHIN`] and so slows the others down.
+/// Concurrent attempts; the rest wait. A receiver that does not answer occupies a place for
+/// [`ANSWER_WITHIN`] and delays the others.
 const MAX_SENDS_IN_FLIGHT: usize = 256;
 
-/// Khipu waits this long for its 200.
+/// How long Khipu waits for the 200.
 const ANSWER_WITHIN: Duration = Duration::from_secs(30);
 
-/// After this long without a 200 Khipu gives up.
+/// How long Khipu retries without a 200.
 const RETRY_FOR: Duration = Duration::from_secs(2 * 24 * 3600);
 
 /// The pause between attempts doubles up to this.
 const RETRY_PAUSE_CAP: Duration = Duration::from_secs(60);
 
-/// A notification that is to be overtaken waits this long at most, in case no later one comes.
+/// The longest that a notification waits to be overtaken.
 const REORDER_HOLD_CAP: Duration = Duration::from_secs(2);
 
-/// Attempts kept; then the oldest is forgotten.
+/// Attempts in the log; beyond that the oldest is removed.
 const MAX_LOGGED_ATTEMPTS: usize = 200_000;
 
-/// An answer is read this far, so that its connection can be used again; beyond that it is cut off.
+/// How much of an answer is read so that its connection can be reused; beyond that the connection is closed.
 const MAX_ANSWER_BYTES: usize = 64 * 1024;
 
-/// What `injected` says, by the names of the knobs.
+/// The values of `injected`, named like the settings.
 const DROPPED: &str = "drop";
 const DUPLICATED: &str = "duplicate";
 const CORRUPTED: &str = "corrupt_signature";
 
-/// One notification to carry.
+/// One notification to send.
 #[derive(Clone, Debug)]
 pub(crate) struct Notice {
     pub(crate) payment_id: String,
@@ -69,36 +69,36 @@ impl Attempt {
     }
 }
 
-/// When a notification's turn is, and whether it lets another pass first.
+/// A notification's place in the order, and whether a later one may overtake it.
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct Turn {
     number: u64,
     held: bool,
 }
 
-/// One try of a notification, as it went.
+/// One attempt of a notification, as logged.
 #[derive(Clone, Debug, Serialize)]
 pub(crate) struct Attempt {
     pub(crate) payment_id: String,
     url: String,
-    /// From 1. A duplicate has the number of the attempt that it doubles.
+    /// From 1. A duplicate has the number of its original.
     attempt: u32,
     /// When it was sent.
     at: String,
     /// The receiver's answer; null when there was none.
     status: Option<u16>,
-    /// Why there was no answer.
+    /// The reason for a missing answer.
     error: Option<String>,
     /// The header as sent.
     signature: String,
-    /// What the behaviour did to it.
+    /// The behaviour's injected failures.
     injected: Vec<&'static str>,
     /// Shared by all attempts of one notification: a retry sends the same bytes.
     #[serde(serialize_with = "as_text")]
     body: Arc<str>,
 }
 
-/// What happened to attempts, in numbers. A duplicate counts as an attempt of its own.
+/// Counts of attempts by their outcome. A duplicate counts as an attempt.
 #[derive(Clone, Copy, Debug, Default, Serialize)]
 pub(crate) struct Counts {
     attempts: u64,
@@ -124,7 +124,7 @@ impl Counts {
 struct Log {
     /// The newest.
     attempts: VecDeque<Attempt>,
-    /// Of all of them.
+    /// Of all attempts.
     counts: Counts,
 }
 
@@ -133,9 +133,9 @@ pub(crate) struct Notifier {
     places: Semaphore,
     log: Mutex<Log>,
     next_turn: AtomicU64,
-    /// Whether a notification is being held: one at a time. If all waited for a later one, none would come.
+    /// Whether a notification is being held. Only one at a time, because each waits for a later one.
     holding: AtomicBool,
-    /// The latest turn that got its 200.
+    /// The latest place in the order that was answered 200.
     arrived: watch::Sender<u64>,
 }
 
@@ -151,7 +151,7 @@ impl Notifier {
         })
     }
 
-    /// The place of a notification in the order of conciliation; `hold` asks that a later one overtake it.
+    /// The place of a notification in the order of conciliation; with `hold` a later one may overtake it.
     pub(crate) fn turn(&self, hold: bool) -> Turn {
         Turn {
             number: self.next_turn.fetch_add(1, Ordering::Relaxed),
@@ -205,7 +205,7 @@ impl Notifier {
     }
 }
 
-/// Carries one notification to its end: a 200, two days, or a reset.
+/// Sends one notification until a 200, the end of two days, or a reset.
 pub(crate) async fn deliver(simulator: Simulator, notice: Notice, turn: Turn) {
     tokio::time::sleep(simulator.notification_delay()).await;
     be_overtaken(simulator.notifier(), turn).await;
@@ -238,7 +238,7 @@ async fn be_overtaken(notifier: &Notifier, turn: Turn) {
     }
 }
 
-/// One attempt, disturbed or not. True when Khipu got its 200.
+/// Makes one attempt, with any injected failures. Returns true after a 200.
 async fn attempt(simulator: &Simulator, notice: &Notice, number: u32) -> bool {
     let fate = simulator.fate_of_attempt();
     let notifier = simulator.notifier();
@@ -302,7 +302,7 @@ fn conclude(simulator: &Simulator, entry: Attempt) -> bool {
             "notification without a 200"
         );
     }
-    // After a reset the log begins anew, without what was under way before it.
+    // After a reset the log excludes attempts that began before it.
     if simulator.knows(&entry.payment_id) {
         simulator.notifier().record(entry);
     }
@@ -313,7 +313,7 @@ fn as_text<S: Serializer>(body: &Arc<str>, serializer: S) -> Result<S::Ok, S::Er
     serializer.serialize_str(body)
 }
 
-/// The innermost cause says what happened; the outer ones only that sending failed.
+/// The innermost cause names the failure; the outer ones only report that sending failed.
 fn reason(error: &reqwest::Error) -> String {
     if error.is_timeout() {
         return format!("no answer within {} s", ANSWER_WITHIN.as_secs());
@@ -325,8 +325,8 @@ fn reason(error: &reqwest::Error) -> String {
     cause.to_string()
 }
 
-/// Ignores proxy variables: what the sandbox notifies is on this machine or in this test. A machine without
-/// CA certificates still notifies over http; over https it then trusts nobody.
+/// Ignores proxy variables: the receivers are on this machine or in this test. Without CA certificates
+/// http works and every https certificate is refused.
 fn client() -> reqwest::Result<reqwest::Client> {
     let builder = || {
         reqwest::Client::builder()

@@ -1,5 +1,5 @@
-//! One payment and every way in which it may change. Pure: `now` is an argument, nothing is sent from here.
-//! How it looks on the wire is in `answers` and `notification`.
+//! One payment and its transitions. Pure: `now` is an argument, and nothing is sent from here. `answers` and
+//! `notification` define its form on the wire.
 
 use jiff::{SignedDuration, Timestamp};
 
@@ -9,16 +9,16 @@ use crate::{
     money::Amount,
 };
 
-/// Khipu's default when the merchant names no expires_date.
+/// Khipu's default without an expires_date.
 const DEFAULT_TERM: SignedDuration = SignedDuration::from_hours(24);
 
-/// How long one attempt to pay may last, from the payer's authorisation, whatever expires_date says.
+/// How long one attempt to pay may last, from the payer's authorisation, regardless of expires_date.
 const ATTEMPT_TERM: SignedDuration = SignedDuration::from_hours(3);
 
-/// How far into the past "expire" puts expires_date: an attempt that began before it has no time left.
+/// How far into the past `expire` moves expires_date, so that an earlier attempt has no time left.
 const EXPIRED_BY: SignedDuration = SignedDuration::from_secs(3 * 3600 + 60);
 
-/// What the merchant asked for, validated. Unset text is empty, as Khipu answers it.
+/// The merchant's request, validated. Unset text is empty, as in Khipu's answers.
 #[derive(Clone, Debug)]
 pub(crate) struct Order {
     pub(crate) amount: Amount,
@@ -45,7 +45,7 @@ pub(crate) struct Order {
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Status {
     Pending,
-    /// The payer authorised the transfer at the bank; the money has not been seen yet.
+    /// The payer authorised the transfer at the bank; the money has not arrived yet.
     Verifying,
     Done(Outcome),
     Deleted,
@@ -70,7 +70,7 @@ pub(crate) enum Method {
     Regular,
 }
 
-/// The bank's side of a payment, known once the payer authorised it.
+/// The bank's data of a payment, known once the payer authorised it.
 #[derive(Clone, Debug)]
 pub(crate) struct Transfer {
     pub(crate) bank: &'static Bank,
@@ -81,12 +81,12 @@ pub(crate) struct Transfer {
     pub(crate) account_number: &'static str,
 }
 
-/// A payer's try to pay. A later one takes its place.
+/// One attempt of the payer to pay. A later one replaces it.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) struct PayerAttempt {
     /// From 1.
     pub(crate) number: u32,
-    /// After this the payer may begin another although Khipu is still verifying.
+    /// After this the payer may begin another while Khipu is still verifying.
     pub(crate) ends_at: Timestamp,
 }
 
@@ -114,7 +114,7 @@ pub(crate) struct Payment {
     pub(crate) refunds: Vec<Refund>,
 }
 
-/// What can happen to a payment that the merchant did not ask for through Khipu's API.
+/// The transitions of a payment outside Khipu's API.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Action {
     Authorize(Method),
@@ -126,15 +126,15 @@ pub(crate) enum Action {
     Expire,
 }
 
-/// What the world must be told after a change.
+/// The consequence of a transition for the merchant.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Effect {
     Nothing,
-    /// Khipu notifies the merchant: only ever because the payment was conciliated.
+    /// Khipu notifies the merchant, because the payment was conciliated.
     Notify,
 }
 
-/// The change is not possible from the status in which the payment is.
+/// The transition is not possible from the payment's status.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) struct Impossible;
 
@@ -165,7 +165,7 @@ impl Payment {
         }
     }
 
-    /// Applies `action`, or leaves everything as it was.
+    /// Applies `action`, or changes nothing.
     ///
     /// The payer may resume: authorise and conciliate work after expires_date, after a rejection and after
     /// a mark of abuse. After a deletion only conciliate does: the transfer was already under way.
@@ -219,7 +219,7 @@ impl Payment {
         }
     }
 
-    /// Only a payment that nobody has begun to pay can be deleted.
+    /// Only a pending payment can be deleted.
     pub(crate) fn delete(&mut self) -> Result<(), Impossible> {
         if self.status != Status::Pending {
             return Err(Impossible);
@@ -228,7 +228,7 @@ impl Payment {
         Ok(())
     }
 
-    /// Gives money back. `None` means all that remains. Calling twice gives back twice.
+    /// Refunds an amount; `None` means all that remains. Two calls refund twice.
     pub(crate) fn refund(
         &mut self,
         amount: Option<Amount>,
@@ -263,13 +263,13 @@ impl Payment {
             .fold(Amount::ZERO, |total, refund| total.plus(refund.amount))
     }
 
-    /// What a refund can still give back.
+    /// The amount that can still be refunded.
     pub(crate) fn remaining(&self) -> Amount {
         self.order.amount.minus(self.total_refunded())
     }
 
-    /// Whether the payer can begin an attempt: for the first time, again after giving up, or again because
-    /// the term of the last one is over.
+    /// Whether the payer can begin an attempt: the first, one after giving up, or one after the term of the
+    /// last is over.
     pub(crate) fn may_authorize(&self, now: Timestamp) -> bool {
         match self.status {
             Status::Pending | Status::Done(Outcome::RejectedByPayer | Outcome::MarkedAsAbuse) => {
@@ -288,7 +288,7 @@ impl Payment {
         self.conciliated_at.is_some_and(|at| self.is_expired(at))
     }
 
-    /// How many attempts the payer has begun.
+    /// The number of attempts that the payer has begun.
     pub(crate) fn attempt_number(&self) -> u32 {
         self.attempt.map_or(0, |attempt| attempt.number)
     }
@@ -333,7 +333,7 @@ impl Payment {
 }
 
 impl Status {
-    /// Khipu's words: `status`.
+    /// The value of Khipu's `status`.
     pub(crate) fn name(self) -> &'static str {
         match self {
             Self::Pending => "pending",
@@ -343,7 +343,7 @@ impl Status {
         }
     }
 
-    /// Khipu's words: `status_detail`.
+    /// The value of Khipu's `status_detail`.
     pub(crate) fn detail(self) -> &'static str {
         match self {
             Self::Pending | Self::Verifying | Self::Deleted => "pending",
@@ -417,7 +417,7 @@ mod tests {
     }
 
     #[test]
-    fn a_payment_that_ended_well_takes_no_further_attempt() {
+    fn a_paid_payment_takes_no_further_attempt() {
         let mut payment = payment();
         payment.act(Action::Conciliate, now()).expect("paid");
         assert!(!payment.may_authorize(later(30, 0)));

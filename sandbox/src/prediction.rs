@@ -1,4 +1,4 @@
-//! `GET /v3/predict`: a made-up but steady prediction. An e-mail whose name is one of Khipu's results gets
+//! `GET /v3/predict`: a deterministic prediction. An e-mail whose local part is one of Khipu's results gets
 //! that result (`new_destinatary_cool_down@example.com`); otherwise the amount decides.
 
 use jiff::{SignedDuration, Timestamp};

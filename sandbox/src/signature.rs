@@ -14,7 +14,7 @@ pub fn signature(secret: &str, at: Timestamp, body: &str) -> String {
     render(at, &digest(secret, at, body))
 }
 
-/// A header of the right shape that no secret verifies: what a receiver must refuse.
+/// A well-formed header that no secret verifies, which a receiver must refuse.
 pub(crate) fn corrupt_signature(secret: &str, at: Timestamp, body: &str) -> String {
     let mut wrong = digest(secret, at, body);
     if let Some(first) = wrong.first_mut() {

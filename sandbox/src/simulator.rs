@@ -1,5 +1,5 @@
-//! The simulated Khipu itself: the one door through which payments change. Knows no HTTP; the routes of
-//! `api`, `control` and `bank_page` parse, call this, and render.
+//! The simulated Khipu: the only place where payments change. Knows no HTTP; the routes of `api`, `control`
+//! and `bank_page` parse, call this, and render.
 
 use std::{
     collections::HashMap,
@@ -19,8 +19,8 @@ use crate::{
     payment::{Action, Effect, Impossible, Method, Order, Payment, Refund, RefundError, Status},
 };
 
-/// At this many payments a create is refused with 503 until a reset, rather than forgetting one that a
-/// gateway still asks about.
+/// At this many payments a creation is refused with 503 until a reset, because a gateway may still query
+/// the old ones.
 pub(crate) const MAX_PAYMENTS: usize = 200_000;
 
 /// What the refund wallet holds after a start or reset, in pesos.
@@ -39,11 +39,11 @@ struct Inner {
     books: Mutex<Books>,
     fates: Mutex<Fates>,
     notifier: Notifier,
-    /// Closed when the sandbox stops: tasks that wait end then.
+    /// Closed when the sandbox stops, which ends waiting tasks.
     running: watch::Receiver<()>,
 }
 
-/// What a reset empties.
+/// The data that a reset deletes.
 struct Books {
     payments: HashMap<String, Payment>,
     wallet: Amount,
@@ -58,10 +58,10 @@ pub(crate) enum Refusal {
     Full,
 }
 
-/// Whose money a refund takes.
+/// The source of a refund.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum RefundFrom {
-    /// What was collected and not yet paid out: the route under the payment.
+    /// Money collected and not yet paid out: the route under the payment.
     Collected,
     /// The merchant's refund wallet: the newer route.
     Wallet,
@@ -89,7 +89,7 @@ impl Simulator {
         &self.0.options
     }
 
-    /// Where payers and clients reach this sandbox, without a slash at the end.
+    /// This sandbox's URL for payers and clients, without a trailing slash.
     pub(crate) fn base_url(&self) -> &str {
         &self.0.base_url
     }
@@ -123,7 +123,7 @@ impl Simulator {
         self.books().payments.contains_key(id)
     }
 
-    /// Applies an action and, when it conciliated the payment, begins to notify.
+    /// Applies an action and starts the notification if it conciliated the payment.
     pub(crate) fn act(&self, id: &str, action: Action) -> Result<Payment, Refusal> {
         let (payment, effect) = self.change(id, action)?;
         if effect == Effect::Notify {
@@ -132,7 +132,7 @@ impl Simulator {
         Ok(payment)
     }
 
-    /// Applies an action whose notification never comes, not even later.
+    /// Applies an action without its notification.
     pub(crate) fn act_unnotified(&self, id: &str, action: Action) -> Result<Payment, Refusal> {
         let (payment, _) = self.change(id, action)?;
         Ok(payment)
@@ -149,7 +149,7 @@ impl Simulator {
         Ok((payment.clone(), effect))
     }
 
-    /// What the bank page's main button does: authorise, then conciliate after the delay of the behaviour.
+    /// The bank page's main button: authorises, and conciliates after the behaviour's delay.
     pub(crate) fn pay(&self, id: &str, method: Method) -> Result<Payment, Refusal> {
         let payment = self.act(id, Action::Authorize(method))?;
         let attempt = payment.attempt_number();
@@ -158,8 +158,8 @@ impl Simulator {
             let id = payment.id.clone();
             self.spawn(async move {
                 tokio::time::sleep(delay).await;
-                // Meanwhile it may have been rejected, conciliated, reset, or begun again by a payer who resumed: the
-                // later attempt has a delay of its own, or none if a second signature is missing.
+                // The payment may have been rejected, conciliated, reset, or resumed meanwhile. A later attempt has its
+                // own delay, or none if a second signature is missing.
                 if simulator.payment(&id).is_ok_and(|now| {
                     now.status == Status::Verifying && now.attempt_number() == attempt
                 }) {
@@ -227,8 +227,8 @@ impl Simulator {
         Duration::from_millis(self.fates().behaviour().notify.delay_ms)
     }
 
-    /// Forgets every payment and attempt and goes back to the default behaviour. Work under way finds its
-    /// payment gone and ends; an attempt already on the wire still arrives, but is not recorded.
+    /// Deletes every payment and attempt and restores the default behaviour. Work under way ends because its
+    /// payment is gone; an attempt already sent still arrives, but is not recorded.
     pub(crate) fn reset(&self) {
         *self.books() = Books::empty();
         self.0.notifier.forget();

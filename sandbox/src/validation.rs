@@ -1,5 +1,5 @@
-//! Khipu's rules for what a client may send. Every field that breaks one is reported, not only the first.
-//! Unknown fields are let through: whether Khipu refuses them is not known.
+//! Khipu's rules for requests. Reports every field that breaks one, not only the first. Unknown fields pass:
+//! it is not known whether Khipu refuses them.
 
 use jiff::Timestamp;
 use serde_json::{Map, Value};
@@ -76,7 +76,7 @@ pub(crate) fn payment_refund(body: &[u8]) -> Result<Option<Amount>, ApiError> {
     form.finish(amount)
 }
 
-/// What `POST /v3/refunds` asks for; `None` is a full refund.
+/// The request of `POST /v3/refunds`; `None` is a full refund.
 pub(crate) struct RefundRequest {
     pub(crate) payment_id: String,
     pub(crate) amount: Option<Amount>,
@@ -141,7 +141,7 @@ pub(crate) fn receiver(body: &[u8]) -> Result<(), ApiError> {
     form.finish(())
 }
 
-/// What `GET /v3/predict` asks about.
+/// The parameters of `GET /v3/predict`.
 pub(crate) struct PredictRequest {
     pub(crate) payer_email: String,
     pub(crate) amount: Amount,
@@ -168,8 +168,8 @@ pub(crate) fn predict(query: &str) -> Result<PredictRequest, ApiError> {
     form.finish(request)
 }
 
-/// Reads fields one by one and remembers what was wrong with each. A field that is absent, null or fails
-/// reads as empty, so that reading can go on and report the rest.
+/// Reads fields one by one and collects their errors. A field that is absent, null or invalid reads as
+/// empty, so that the rest can be checked too.
 struct Form {
     fields: Map<String, Value>,
     errors: Vec<FieldError>,
@@ -319,7 +319,7 @@ impl Form {
         }
     }
 
-    /// The amount of a payment: what is left of it after rounding must still be something to pay.
+    /// The amount of a payment, which must not be zero after rounding.
     fn charge(&mut self, currency: &str) -> Amount {
         let asked = self.required_amount();
         let charged = asked.charged_in(currency);

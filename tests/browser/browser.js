@@ -1,4 +1,4 @@
-// Debian's Chromium, without any of the services it would look for.
+// Debian's Chromium, without the services it would contact.
 import { execFileSync } from "node:child_process";
 import { chromium } from "playwright-core";
 
@@ -11,7 +11,7 @@ const FLAGS = [
   "--disable-background-networking",
   "--disable-component-update",
   "--disable-sync",
-  // A page that a test makes up comes from no network, and could load nothing from this machine.
+  // A page that a test fulfils has no network address, and Chromium would block its requests to this machine.
   "--disable-features=LocalNetworkAccessChecks",
 ];
 
@@ -20,7 +20,7 @@ export function launch({ proxy } = {}) {
   return chromium.launch({
     executablePath,
     args: FLAGS,
-    // Loopback too: what is to be cut must come through it.
+    // Loopback too: connections to be cut must go through the proxy.
     ...(proxy && { proxy: { server: proxy, bypass: "<-loopback>" } }),
   });
 }

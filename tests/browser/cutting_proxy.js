@@ -1,5 +1,5 @@
-// An HTTP proxy between the browser and everything else, whose tunnels can be cut: what a train's tunnel does to a phone.
-// Or they stay open and nothing comes through any more: what a router does that has dropped a mapping.
+// An HTTP proxy between the browser and everything else. Its tunnels can be cut, like a phone's connection in a tunnel, or stay
+// open without passing data, like a router that has dropped a mapping.
 import http from "node:http";
 import net from "node:net";
 
@@ -15,7 +15,7 @@ export async function startCuttingProxy() {
     upstream.on("error", () => response.destroy());
     request.pipe(upstream);
   });
-  // WebSockets come as tunnels.
+  // Browsers send WebSockets through CONNECT tunnels.
   server.on("connect", (request, socket) => {
     if (refusing) return socket.destroy();
     const [host, port] = request.url.split(":");
@@ -38,9 +38,9 @@ export async function startCuttingProxy() {
   await new Promise((resolve) => server.listen(0, "127.0.0.1", resolve));
   return {
     url: `http://127.0.0.1:${server.address().port}`,
-    /** How many tunnels are open now. */
+    /** The number of open tunnels. */
     tunnels: () => tunnels.size,
-    /** Cuts every tunnel without a word and lets none through until `restore`. */
+    /** Resets every tunnel and refuses new ones until `restore`. */
     cut() {
       refusing = true;
       for (const { socket, upstream } of tunnels) {
@@ -48,11 +48,11 @@ export async function startCuttingProxy() {
         upstream.destroy();
       }
     },
-    /** Swallows what goes through every tunnel that is open now, both ways, and closes none. New ones work. */
+    /** Drops all data in every open tunnel, both ways, without closing it. New tunnels work. */
     swallow() {
       for (const tunnel of tunnels) {
         const { socket, upstream } = tunnel;
-        // Neither end learns what becomes of the other.
+        // Neither end sees the other close.
         tunnel.swallowed = true;
         swallowed.add(tunnel);
         upstream.unpipe(socket);

@@ -1,4 +1,4 @@
-// Starts the demo as a person would, on free ports, and reads where it listens from what it prints.
+// Starts the demo from its command line, on free ports, and reads its addresses from its output.
 import { spawn } from "node:child_process";
 import { fileURLToPath } from "node:url";
 
@@ -11,7 +11,7 @@ export async function startDemo() {
   const child = spawn(
     "cargo",
     ["run", "--quiet", "-p", "demo", "--", "--listen", FREE, "--sandbox-listen", FREE, "--shop-listen", FREE],
-    // A group of its own: cargo does not pass signals on to what it runs.
+    // A separate process group: cargo does not forward signals to the program.
     { cwd: ROOT, detached: true, stdio: ["ignore", "pipe", "pipe"] },
   );
   const exited = new Promise((resolve) => child.once("exit", resolve));

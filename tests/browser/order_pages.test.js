@@ -1,4 +1,4 @@
-// One payer, several orders, one tab: no page may ever show another order's payment.
+// One payer, several orders, one tab: no page shows another order's payment.
 import assert from "node:assert/strict";
 import { after, afterEach, before, describe, test } from "node:test";
 import { startStage } from "./stage.js";
@@ -19,7 +19,7 @@ describe("the page of an order", () => {
 
   afterEach(() => stage.endTest());
 
-  /** A payment that is being verified, and the token that its payer came back with. */
+  /** A payment at `verifying`, and the token of its payer's return. */
   async function payment(page) {
     await stage.buy(page);
     const id = stage.paymentId(page);
@@ -31,7 +31,7 @@ describe("the page of an order", () => {
     return { id, token };
   }
 
-  /** A tab in which two payments were made, and pages of another shop's making at the shop's own origin. */
+  /** A tab with two payments made in it, and test pages at the shop's origin. */
   async function twoPayments(element = "<chasqui-status></chasqui-status>") {
     const page = await stage.visit();
     const [first, second] = [await payment(page), await payment(page)];
@@ -52,9 +52,9 @@ describe("the page of an order", () => {
     assert.equal(await page.evaluate(() => document.querySelector("chasqui-status").status.payment_id), id);
   }
 
-  /** The gateway says so itself; what a page shows is another question. */
+  /** Waits for the gateway's own status, apart from any page. */
   async function isConfirmed({ id, token }) {
-    await stage.until("the gateway knows of the confirmation", async () => {
+    await stage.until("the gateway's confirmation", async () => {
       const url = `${stage.demo.gateway}/v1/payments/${id}/status`;
       const answer = await fetch(url, { headers: { authorization: `Bearer ${token}` } });
       return (await answer.json()).status === "confirmed";
@@ -72,7 +72,7 @@ describe("the page of an order", () => {
     await showsPayment(page, VERIFYING, first.id);
   });
 
-  test("a single-page application that goes to the next order shows nothing of the last one", async () => {
+  test("a single-page application that moves to the next order shows nothing of the previous one", async () => {
     const { page, first, open } = await twoPayments();
     await open("orders/17", first.token);
     await showsPayment(page, VERIFYING, first.id);
@@ -90,15 +90,15 @@ describe("the page of an order", () => {
     assert.deepEqual(page.errors, []);
   });
 
-  test("a success page of one fixed address shows the order that brought the payer there, and nothing later", async () => {
+  test("a success page at a fixed address shows the order of the return, and nothing after it is settled", async () => {
     const { page, first, second, open } = await twoPayments();
     const success = "checkout/onepage/success";
     await open(success, first.token);
     await showsPayment(page, VERIFYING, first.id);
-    // Into the open page, where only the fragment is new.
+    // In the open page, where only the fragment changes.
     await open(success, second.token);
     await showsPayment(page, VERIFYING, second.id);
-    // And from elsewhere, as from the bank.
+    // From another site, such as the bank.
     await page.goto("about:blank");
     await open(success, first.token);
     await showsPayment(page, VERIFYING, first.id);
@@ -109,7 +109,7 @@ describe("the page of an order", () => {
     await shows(page, NOTHING);
   });
 
-  test("back and forward between two orders show each its own", async () => {
+  test("back and forward between two orders show the payment of each", async () => {
     const { page, first, second, open } = await twoPayments();
     await open("orders/17", first.token);
     await showsPayment(page, VERIFYING, first.id);
@@ -127,7 +127,7 @@ describe("the page of an order", () => {
     await showsPayment(page, VERIFYING, first.id);
   });
 
-  test("an element that names its payment shows no other, whatever token is there", async () => {
+  test("an element with a payment attribute shows no other payment, regardless of the token", async () => {
     const { page, first, second, open } = await twoPayments();
     await open("done", first.token);
     await showsPayment(page, VERIFYING, first.id);

@@ -1,4 +1,4 @@
-// A person buys in the demo's shop, pays at its bank, and watches the page turn from verifying to confirmed.
+// A payer buys in the demo's shop, pays at its bank, and sees the page change from verifying to confirmed.
 import assert from "node:assert/strict";
 import { after, afterEach, before, describe, test } from "node:test";
 import { startCuttingProxy } from "./cutting_proxy.js";
@@ -32,12 +32,12 @@ describe("a payer", () => {
     assert.ok(!page.url().includes("chasqui="), "the token has left the address bar");
     assert.deepEqual(page.errors, []);
 
-    // The shop's own back end was told too.
+    // The shop's back end has the notification too.
     await page.locator("a.button[href^='/orders/']").click();
     await page.getByText(/Pagado/).filter({ visible: true }).first().waitFor();
   });
 
-  test("who loses the connection while it is verified sees confirmed all the same", async () => {
+  test("who loses the connection while verifying still sees confirmed", async () => {
     await behaviour({ conciliation_delay_ms: null });
     const proxy = await startCuttingProxy();
     stage.atEnd(() => proxy.stop());
@@ -58,7 +58,7 @@ describe("a payer", () => {
     await page.locator("chasqui-status").getByText(/confirmado/i).filter({ visible: true }).first().waitFor();
   });
 
-  test("who is behind a router that swallows everything without closing sees confirmed within a minute", async () => {
+  test("who is behind a router that drops all data without closing sees confirmed within a minute", async () => {
     await behaviour({ conciliation_delay_ms: null });
     const proxy = await startCuttingProxy();
     stage.atEnd(() => proxy.stop());
@@ -77,7 +77,7 @@ describe("a payer", () => {
     await page.locator("chasqui-status").getByText(/confirmado/i).filter({ visible: true }).first().waitFor();
   });
 
-  test("who reloads the page is still told", async () => {
+  test("who reloads the page still sees confirmed", async () => {
     await behaviour({ conciliation_delay_ms: null });
     const page = await visit();
     await buy(page);
@@ -92,7 +92,7 @@ describe("a payer", () => {
     assert.deepEqual(page.seen, ["verifying", "verifying", "confirmed"]);
   });
 
-  test("who needs a second signature stays at verifying and is told not to pay again", async () => {
+  test("who needs a second signature stays at verifying and is advised not to pay again", async () => {
     await behaviour({ conciliation_delay_ms: 0 });
     const page = await visit();
     await buy(page);
@@ -105,7 +105,7 @@ describe("a payer", () => {
     await until("confirmed", () => page.seen.includes("confirmed"));
   });
 
-  test("who gives up at the bank is not told that anything failed, and can resume", async () => {
+  test("who gives up at the bank sees no failure and can resume", async () => {
     await behaviour({ conciliation_delay_ms: 0 });
     const page = await visit();
     await buy(page);
@@ -119,7 +119,7 @@ describe("a payer", () => {
     await until("confirmed", () => page.seen.includes("confirmed"));
   });
 
-  test("who rejects at the bank is shown where to resume, and sees the page turn after paying all the same", async () => {
+  test("who rejects at the bank sees a link to resume, and the page updates after a payment", async () => {
     await behaviour({ conciliation_delay_ms: null });
     const page = await visit();
     await buy(page);
@@ -131,7 +131,7 @@ describe("a payer", () => {
     const resume = page.locator("chasqui-status a").filter({ visible: true, hasText: "Retomar el pago" });
     await resume.waitFor();
     assert.equal(page.seen.at(-1), "rejected");
-    assert.ok(await page.locator("#order-link").isVisible(), "the shop offers its own way on");
+    assert.ok(await page.locator("#order-link").isVisible(), "the shop offers its own link");
 
     // In another tab, while the page stays open.
     const bank = await page.context().newPage();
@@ -146,7 +146,7 @@ describe("a payer", () => {
     assert.deepEqual(page.errors, []);
   });
 
-  test("who reloads the page of a settled order is told what the shop knows", async () => {
+  test("who reloads the page of a settled order sees the shop's own state", async () => {
     await behaviour({ conciliation_delay_ms: 0 });
     const page = await visit();
     await buy(page);
@@ -155,16 +155,16 @@ describe("a payer", () => {
     await until("confirmed", () => page.seen.includes("confirmed"));
     const kept = () => page.evaluate(() => Object.keys(sessionStorage).filter((key) => key.startsWith("chasqui:")));
     assert.deepEqual(await kept(), []);
-    // The shop is told by its own way.
+    // The shop learns it from the notification.
     const order = page.url().match(/orders\/(\w+)/)[1];
-    await until("the shop knows", async () => /Pagado/.test(await (await fetch(`${demo.shop}/orders/${order}`)).text()));
+    await until("the shop has the notification", async () => /Pagado/.test(await (await fetch(`${demo.shop}/orders/${order}`)).text()));
     await page.reload();
     await page.locator("chasqui-status .told").filter({ visible: true, hasText: "Pago confirmado" }).waitFor();
     await page.locator("#order-link").waitFor();
     assert.equal(page.seen.filter((status) => status === "confirmed").length, 1, "no token, no status");
   });
 
-  test("who has a phone and reads English sees the same, whole", async () => {
+  test("who has a phone and reads English sees the whole page", async () => {
     await behaviour({ conciliation_delay_ms: 500 });
     const page = await visit({}, { locale: "en-US", viewport: { width: 360, height: 740 }, isMobile: true });
     await buy(page);

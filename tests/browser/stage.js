@@ -1,16 +1,16 @@
-// A payer in front of the demo: a browser, the shop, and the sandbox's levers.
+// The demo with a payer's browser, the shop, and the sandbox's controls.
 import assert from "node:assert/strict";
 import { launch } from "./browser.js";
 import { startDemo } from "./demo.js";
 
-/** Only a failing test ever waits this long. */
+/** Only a failing test waits this long. */
 const DEADLINE_MS = 30_000;
 
 export async function startStage() {
   const demo = await startDemo();
   let open = [];
 
-  /** Ends with the test. */
+  /** Runs `end` when the test ends. */
   const atEnd = (end) => open.push(end);
 
   async function endTest() {
@@ -26,7 +26,7 @@ export async function startStage() {
     page.errors = [];
     page.on("pageerror", (error) => page.errors.push(String(error)));
     page.on("console", (message) => message.type() === "error" && page.errors.push(message.text()));
-    // Every status that the page's element ever announced, over reloads too.
+    // Every status event of the page's element, across reloads.
     page.seen = [];
     await page.exposeFunction("chasquiSeen", (status) => page.seen.push(status));
     await page.addInitScript(() =>

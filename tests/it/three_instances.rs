@@ -43,7 +43,7 @@ impl Example {
             directory.path(),
         );
         let said = eventually("the example says how to use it", async || {
-            let said = running.said();
+            let said = running.stdout();
             said.contains("Ctrl-C ends everything").then_some(said)
         })
         .await;

@@ -1,8 +1,8 @@
 //! `/v1/payments/{id}/status` as WebSocket: the handshake, the caps, and every way in which a connection ends.
 
-use chasqui::account::Secret;
-use chasqui::payment::{AccountName, PaymentId};
 use chasqui::token::StatusTokens;
+use chasqui_payment::Secret;
+use chasqui_payment::{AccountName, PaymentId};
 use chasqui_tests::api::Created;
 use chasqui_tests::deadline::within;
 use chasqui_tests::settings::{ACCOUNT, SHOP_ORIGIN, SIGNING_KEY};
@@ -20,7 +20,7 @@ fn token_for(payment_id: &str) -> Created {
     let tokens = StatusTokens::new(&[Secret::new(SIGNING_KEY)], Duration::from_secs(3600));
     let id = PaymentId::parse(payment_id).expect("an id");
     let account = AccountName::parse(ACCOUNT).expect("a name");
-    let token = tokens.mint(&id, &account, chasqui::clock::now());
+    let token = tokens.mint(&id, &account, chasqui_core::clock::now());
     Created {
         id: payment_id.into(),
         token: token.text,

@@ -38,7 +38,7 @@ async fn the_two_programs_together_do_the_same() {
         directory.path(),
     );
     let khipu_url = eventually("khipu-sandbox says where it listens", async || {
-        let said = khipu.said();
+        let said = khipu.stdout();
         let (_, url) = said.lines().next()?.rsplit_once("listening on ")?;
         Some(url.to_owned())
     })

@@ -104,7 +104,7 @@ impl Process {
 
     /// What it wrote to standard output, over all its lives.
     pub fn said(&self) -> String {
-        self.running.said()
+        self.running.stdout()
     }
 
     /// Its log so far, over all its lives.
@@ -115,7 +115,7 @@ impl Process {
     /// Where metrics are, in this life.
     pub async fn admin_url(&self) -> String {
         eventually("the program says where it listens", async || {
-            let said = self.running.said();
+            let said = self.running.stdout();
             let (_, admin) = said.lines().last()?.rsplit_once("admin on ")?;
             Some(admin.trim().to_owned())
         })

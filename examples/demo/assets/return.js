@@ -1,5 +1,5 @@
-// Nothing is being waited for: show the way to the order. Should the payer pay after all, the page turns by itself.
-// Everything else on it works without this.
+// Shows the link to the order while no confirmation is expected. The element updates if the payer still pays. The rest
+// of the page works without this script.
 function showTheWay(show) {
   document.getElementById('order-link').hidden = !show;
 }

@@ -1,5 +1,5 @@
-//! Gateway, sandbox and shop, each with what it has to know about the others and with nothing else: they meet over
-//! HTTP on three ports, as they would on three machines. All keys are made anew at every start.
+//! Runs gateway, sandbox and shop, each with only the settings that it needs. They use HTTP on three ports, as they
+//! would on three machines. Every start creates new keys.
 
 use std::{error::Error, pin::pin};
 
@@ -18,7 +18,7 @@ pub(crate) struct Listeners {
     pub(crate) admin: TcpListener,
 }
 
-/// Each without a slash at the end.
+/// URLs without a trailing slash.
 pub(crate) struct Urls {
     pub(crate) gateway: String,
     pub(crate) sandbox: String,
@@ -26,8 +26,8 @@ pub(crate) struct Urls {
     pub(crate) admin: String,
 }
 
-/// Who knows what: the shop its merchant key and the account's secret, the gateway that key's hash and everything
-/// of Khipu's, the sandbox what Khipu knows.
+/// The shop has the merchant key and the account's secret, the gateway that key's hash and both of Khipu's values,
+/// the sandbox Khipu's values only.
 struct Keys {
     merchant_key: String,
     khipu_api_key: String,
@@ -55,7 +55,7 @@ pub(crate) async fn run(
     let (stop, stopped) = watch::channel(());
     let stopping = || {
         let mut stopped = stopped.clone();
-        // An error: `stop` is gone, which means the same.
+        // An error means that `stop` was dropped, which also stops the part.
         async move { drop(stopped.changed().await) }
     };
 
@@ -103,7 +103,7 @@ fn shop_config(urls: &Urls, keys: &Keys) -> ShopConfig {
     }
 }
 
-/// The file that an operator would write, for an account whose webhook is on this machine.
+/// A configuration file for an account whose webhook is on this machine.
 fn gateway_toml(urls: &Urls, keys: &Keys) -> String {
     let Urls {
         gateway,

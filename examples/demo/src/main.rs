@@ -1,7 +1,7 @@
-//! The whole of Chasqui on one machine, to be tried with a browser: the gateway, the sandbox that plays Khipu and
-//! its bank, and a small shop that sells through them. `cargo run --release -p demo`, then follow what it prints.
+//! All of Chasqui on one machine, for use with a browser: the gateway, the sandbox in place of Khipu and its bank,
+//! and a small shop. Run `cargo run --release -p demo` and follow its output.
 //!
-//! `composition` puts the three together; `shop` is what a merchant would write.
+//! `composition` runs the three; `shop` is a merchant's integration.
 
 mod composition;
 mod shop;
@@ -27,7 +27,7 @@ struct Flags {
     /// Where the gateway (Chasqui) listens.
     #[arg(long, value_name = "ADDRESS", default_value = "127.0.0.1:8080")]
     listen: SocketAddr,
-    /// Where the sandbox (it plays Khipu and the bank) listens.
+    /// Where the sandbox (Khipu and the bank) listens.
     #[arg(long, value_name = "ADDRESS", default_value = "127.0.0.1:9090")]
     sandbox_listen: SocketAddr,
     /// Where the shop listens.
@@ -47,7 +47,7 @@ async fn main() -> ExitCode {
     match Box::pin(demo(&flags)).await {
         Ok(()) => ExitCode::SUCCESS,
         Err(error) => {
-            // Nobody is left to be told that even this could not be written.
+            // A failure to write to standard error cannot be reported.
             let _ = writeln!(std::io::stderr(), "demo: {error}");
             ExitCode::FAILURE
         }
@@ -59,7 +59,7 @@ async fn demo(flags: &Flags) -> Result<(), Box<dyn Error>> {
         gateway: bind(flags.listen, "--listen").await?,
         sandbox: bind(flags.sandbox_listen, "--sandbox-listen").await?,
         shop: bind(flags.shop_listen, "--shop-listen").await?,
-        // Nobody needs to know it; the metrics of a demo are for those who look.
+        // Any port: the welcome prints the address of the metrics.
         admin: bind((Ipv4Addr::LOCALHOST, 0).into(), "the admin port").await?,
     };
     let urls = composition::Urls {
@@ -86,7 +86,7 @@ async fn bind(address: SocketAddr, flag: &str) -> Result<TcpListener, String> {
         .map_err(|error| format!("{address}: {error}; choose another with {flag}"))
 }
 
-/// Where a browser on this machine finds the listener.
+/// The listener's URL for a browser on this machine.
 fn url(listener: &TcpListener) -> std::io::Result<String> {
     let mut address = listener.local_addr()?;
     if address.ip().is_unspecified() {
@@ -98,7 +98,7 @@ fn url(listener: &TcpListener) -> std::io::Result<String> {
     Ok(format!("http://{address}"))
 }
 
-/// People read it, and so do scripts: a line that begins with a name and a URL keeps its form.
+/// Scripts parse the lines of a name and a URL; keep their form.
 fn welcome(urls: &composition::Urls) -> std::io::Result<()> {
     let composition::Urls {
         gateway,
@@ -118,10 +118,10 @@ sandbox  {sandbox}
 metrics  {admin}/metrics
 
   1. Open the shop, put something into the cart, and press \"Pagar con Khipu (demo)\".
-  2. Authorise at the make-believe bank. You come back to a page that says \"verificando\".
-  3. A few seconds later the page turns to \"confirmado\" by itself; keep it open in two tabs.
-  4. {shop}/orders shows what the shop's back end was told.
-     {sandbox}/sandbox/notifications shows every notification that \"Khipu\" sent.
+  2. Authorise at the simulated bank. You return to a page that shows \"verificando\".
+  3. A few seconds later the page changes to \"confirmado\"; keep it open in two tabs.
+  4. {shop}/orders lists the orders in the shop's back end.
+     {sandbox}/sandbox/notifications lists every notification that \"Khipu\" sent.
 
   English: {shop}/?lang=en          Ctrl-C stops it.
 

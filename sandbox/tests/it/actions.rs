@@ -32,7 +32,7 @@ async fn a_payment_goes_from_pending_through_verifying_to_done() {
 }
 
 #[tokio::test]
-async fn each_action_leads_where_khipu_says() {
+async fn each_action_sets_khipus_status_and_detail() {
     let sandbox = Sandbox::start().await;
     for (actions, status, detail) in [
         (&["conciliate"][..], "done", "normal"),
@@ -138,7 +138,7 @@ async fn an_expired_payment_can_still_be_conciliated_out_of_date() {
 }
 
 #[tokio::test]
-async fn a_payer_who_gave_up_can_resume_and_the_confirmation_is_notified() {
+async fn a_payer_can_resume_after_giving_up_and_the_confirmation_is_notified() {
     let sandbox = Sandbox::start().await;
     let mut receiver = Receiver::start(&[]).await;
     for given_up in [
@@ -219,7 +219,7 @@ async fn the_list_shows_every_payment_oldest_first() {
 }
 
 #[tokio::test]
-async fn reset_forgets_everything_and_behaves_again() {
+async fn reset_deletes_all_payments_and_restores_the_behaviour() {
     let sandbox = Sandbox::start().await;
     let mut receiver = Receiver::start(&[]).await;
     let id = sandbox.create_notified(&receiver).await;

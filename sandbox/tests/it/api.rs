@@ -7,7 +7,7 @@ use crate::harness::{Sandbox, send};
 use khipu_sandbox::Options;
 
 #[tokio::test]
-async fn create_answers_exactly_the_six_fields() {
+async fn creation_answers_exactly_the_six_fields() {
     let sandbox = Sandbox::start().await;
     let body = json!({ "amount": "1000.00", "currency": "CLP", "subject": "Test" });
     let answer = sandbox.post("/v3/payments", body).await;
@@ -40,7 +40,7 @@ async fn create_answers_exactly_the_six_fields() {
 }
 
 #[tokio::test]
-async fn a_new_payment_reads_as_khipu_shows_it() {
+async fn a_new_payment_has_khipus_form() {
     let sandbox = Sandbox::start().await;
     let id = sandbox
         .create(json!({
@@ -85,7 +85,7 @@ async fn a_new_payment_reads_as_khipu_shows_it() {
 }
 
 #[tokio::test]
-async fn pesos_come_back_rounded_and_dates_in_utc() {
+async fn pesos_are_rounded_and_dates_are_in_utc() {
     let sandbox = Sandbox::start().await;
     let id = sandbox
         .create(json!({ "amount": 11900.5, "expires_date": "2099-12-31T15:45:00-04:00" }))
@@ -139,7 +139,7 @@ async fn the_key_and_the_account_are_those_of_the_options() {
 }
 
 #[tokio::test]
-async fn what_does_not_exist_is_404_in_khipus_shape() {
+async fn an_unknown_payment_or_route_is_404_in_khipus_form() {
     let sandbox = Sandbox::start().await;
     for path in [
         "/v3/payments/aaaaaaaaaaaa",
@@ -195,7 +195,7 @@ async fn only_a_conciliated_payment_is_confirmed() {
 }
 
 #[tokio::test]
-async fn two_partial_refunds_are_two_and_no_more_than_remains_is_given_back() {
+async fn partial_refunds_add_up_and_never_exceed_the_remainder() {
     let sandbox = Sandbox::start().await;
     let id = sandbox.create(json!({})).await;
     let path = format!("/v3/payments/{id}/refunds");
@@ -224,7 +224,7 @@ async fn two_partial_refunds_are_two_and_no_more_than_remains_is_given_back() {
 }
 
 #[tokio::test]
-async fn refunds_from_the_wallet_answer_what_remains_and_lower_the_balance() {
+async fn refunds_from_the_wallet_answer_the_remainder_and_lower_the_balance() {
     let sandbox = Sandbox::start().await;
     let id = sandbox.create(json!({})).await;
     sandbox.done(&id, "conciliate").await;
@@ -249,7 +249,7 @@ async fn refunds_from_the_wallet_answer_what_remains_and_lower_the_balance() {
 }
 
 #[tokio::test]
-async fn banks_write_their_minimum_as_a_string() {
+async fn bank_minimums_are_strings() {
     let sandbox = Sandbox::start().await;
     let banks = sandbox.get("/v3/banks").await.json();
     let demo = &banks["banks"][0];
@@ -278,7 +278,7 @@ async fn payment_methods_are_listed_for_the_account() {
 }
 
 #[tokio::test]
-async fn predictions_follow_the_amount_or_the_wish_in_the_email() {
+async fn predictions_follow_the_amount_or_the_email() {
     let sandbox = Sandbox::start().await;
     for (email, amount, result) in [
         ("ana@example.com", "1000", "ok"),
@@ -318,7 +318,7 @@ async fn a_receiver_gets_an_id_and_a_secret() {
 }
 
 #[tokio::test]
-async fn a_stopped_sandbox_ends_and_frees_its_port() {
+async fn a_stopped_sandbox_frees_its_port() {
     let sandbox = Sandbox::start().await;
     sandbox.create(json!({})).await;
     let address = sandbox.url.trim_start_matches("http://").to_owned();

@@ -1,4 +1,4 @@
-//! The payer's page: what it shows, and where its buttons lead.
+//! The payer's page: its content and its buttons.
 
 use serde_json::json;
 
@@ -16,7 +16,7 @@ fn has_buttons(page: &Answer) -> bool {
 }
 
 #[tokio::test]
-async fn the_page_says_what_is_paid_and_that_it_is_a_simulator() {
+async fn the_page_shows_the_payment_and_that_it_is_a_simulator() {
     let sandbox = Sandbox::start().await;
     let id = sandbox
         .create(json!({ "subject": "Té <verde> & menta" }))
@@ -62,7 +62,7 @@ async fn the_page_works_under_a_strict_policy() {
 }
 
 #[tokio::test]
-async fn authorise_goes_back_to_the_shop_and_is_conciliated_and_notified() {
+async fn authorise_redirects_to_the_shop_and_is_conciliated_and_notified() {
     let sandbox = Sandbox::start().await;
     let mut receiver = Receiver::start(&[]).await;
     sandbox.behave(json!({ "conciliation_delay_ms": 50 })).await;
@@ -81,7 +81,7 @@ async fn authorise_goes_back_to_the_shop_and_is_conciliated_and_notified() {
 }
 
 #[tokio::test]
-async fn pressing_twice_pays_once_and_goes_back_twice() {
+async fn pressing_twice_pays_once_and_redirects_twice() {
     let sandbox = Sandbox::start().await;
     let id = sandbox.create(urls()).await;
     for _ in 0..2 {
@@ -102,7 +102,7 @@ async fn a_missing_second_signature_stays_verifying() {
         .press(&format!("/payment/info/{waiting}/second-signature"))
         .await;
     assert_eq!((pressed.status, pressed.header("location")), (303, RETURN));
-    // One authorised after it is already done: had the first been going to be, it would be too.
+    // A payment authorised later is done, so the first one would be done by now.
     let other = sandbox.create(json!({})).await;
     sandbox
         .press(&format!("/payment/info/{other}/authorize"))
@@ -124,7 +124,7 @@ async fn cancel_leaves_the_payment_pending_and_can_be_resumed() {
 }
 
 #[tokio::test]
-async fn without_the_shops_urls_the_bank_says_how_things_stand() {
+async fn without_the_shops_urls_the_bank_shows_the_state() {
     let sandbox = Sandbox::start().await;
     let id = sandbox.create(json!({})).await;
     let pressed = sandbox.press(&format!("/payment/info/{id}/cancel")).await;
@@ -174,7 +174,7 @@ async fn a_payment_that_cannot_be_paid_shows_its_state_and_no_buttons() {
 }
 
 #[tokio::test]
-async fn a_payer_who_gave_up_or_came_late_sees_how_it_stands_and_can_resume() {
+async fn a_rejected_or_expired_payment_shows_its_state_and_can_be_resumed() {
     let sandbox = Sandbox::start().await;
     sandbox.behave(json!({ "conciliation_delay_ms": 0 })).await;
     for (actions, title) in [
@@ -201,7 +201,7 @@ async fn a_payer_who_gave_up_or_came_late_sees_how_it_stands_and_can_resume() {
 
 /// The delay of the first attempt ends while the second still lacks a signature.
 #[tokio::test]
-async fn an_attempt_that_was_given_up_does_not_conciliate_the_next_one() {
+async fn an_abandoned_attempt_does_not_conciliate_the_next_one() {
     let sandbox = Sandbox::start().await;
     sandbox
         .behave(json!({ "conciliation_delay_ms": 300 }))
@@ -214,7 +214,7 @@ async fn an_attempt_that_was_given_up_does_not_conciliate_the_next_one() {
     sandbox
         .press(&format!("/payment/info/{id}/second-signature"))
         .await;
-    // One authorised after it is done: the first attempt's delay is over.
+    // A payment authorised later is done, so the first attempt's delay is over.
     let other = sandbox.create(json!({})).await;
     sandbox
         .press(&format!("/payment/info/{other}/authorize"))

@@ -1,4 +1,4 @@
-//! Every knob of `PUT /sandbox/behaviour`.
+//! Every setting of `PUT /sandbox/behaviour`.
 
 use std::time::{Duration, Instant};
 
@@ -14,7 +14,7 @@ async fn conciliated(sandbox: &Sandbox, receiver: &Receiver) -> String {
 }
 
 #[tokio::test]
-async fn a_put_replaces_all_and_absent_is_default() {
+async fn a_put_replaces_all_and_absent_fields_take_defaults() {
     let sandbox = Sandbox::start().await;
     let defaults = sandbox.get("/sandbox/behaviour").await.json();
     assert_eq!(
@@ -52,7 +52,7 @@ async fn an_unknown_field_is_named_and_nothing_changes() {
 }
 
 #[tokio::test]
-async fn drop_never_sends_and_keeps_retrying() {
+async fn drop_sends_nothing_and_keeps_retrying() {
     let sandbox = Sandbox::start().await;
     let mut receiver = Receiver::start(&[]).await;
     sandbox.behave(json!({ "notify": { "drop": 1 } })).await;
@@ -108,7 +108,7 @@ async fn reorder_lets_the_next_notification_overtake() {
 }
 
 #[tokio::test]
-async fn reorder_does_not_hold_the_last_notification_for_ever() {
+async fn reorder_releases_the_last_notification() {
     let sandbox = Sandbox::start().await;
     let mut receiver = Receiver::start(&[]).await;
     sandbox.behave(json!({ "notify": { "reorder": 1 } })).await;
@@ -141,9 +141,9 @@ async fn latency_ms_slows_the_api_but_not_the_control_api() {
     assert!(begun.elapsed() >= Duration::from_millis(200));
 }
 
-/// A question that was put before a change may be answered after it, with what was true before.
+/// A call made before a change may be answered after it, with the old state.
 #[tokio::test]
-async fn answer_delay_ms_makes_answers_old() {
+async fn answer_delay_ms_outdates_answers() {
     let sandbox = Sandbox::start().await;
     sandbox
         .behave(json!({ "api": { "answer_delay_ms": 500 } }))
@@ -179,7 +179,7 @@ async fn error_rate_fails_without_effect_and_with_the_chosen_status() {
 }
 
 #[tokio::test]
-async fn a_payment_can_be_read_whatever_goes_wrong_with_the_api() {
+async fn a_payment_can_be_read_while_the_api_fails() {
     let sandbox = Sandbox::start().await;
     let id = sandbox.create(json!({})).await;
     let payment = sandbox.payment(&id).await;
@@ -191,7 +191,7 @@ async fn a_payment_can_be_read_whatever_goes_wrong_with_the_api() {
 }
 
 #[tokio::test]
-async fn fail_after_effect_answers_500_though_it_was_done() {
+async fn fail_after_effect_answers_500_after_the_effect() {
     let sandbox = Sandbox::start().await;
     let id = sandbox.create(json!({})).await;
     sandbox.done(&id, "conciliate").await;

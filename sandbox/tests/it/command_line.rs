@@ -1,4 +1,4 @@
-//! The binary: what it prints, what it needs, and how it ends.
+//! The binary: its output, requirements and exit.
 
 use std::{
     io::{BufRead, BufReader},
@@ -16,7 +16,7 @@ fn start(flags: &[&str]) -> Running {
     let mut process = Command::new(env!("CARGO_BIN_EXE_khipu-sandbox"))
         .args(["--listen", "127.0.0.1:0"])
         .args(flags)
-        // A machine without CA certificates must do for http.
+        // http must work on a machine without CA certificates.
         .env("SSL_CERT_FILE", "/nonexistent")
         .env("SSL_CERT_DIR", "/nonexistent")
         .stdout(Stdio::piped())
@@ -34,7 +34,7 @@ fn start(flags: &[&str]) -> Running {
     Running { process, url }
 }
 
-fn ends_well_after(mut running: Running, signal: &str) {
+fn exits_with_success_after(mut running: Running, signal: &str) {
     let id = running.process.id().to_string();
     let sent = Command::new("kill").args([signal, &id]).status().unwrap();
     assert!(sent.success());
@@ -58,10 +58,10 @@ async fn it_prints_its_real_port_and_serves_there_without_ca_certificates() {
         .send()
         .await;
     assert_eq!(answer.unwrap().status(), 401);
-    ends_well_after(running, "-TERM");
+    exits_with_success_after(running, "-TERM");
 }
 
 #[test]
-fn ctrl_c_ends_it_well_too() {
-    ends_well_after(start(&[]), "-INT");
+fn ctrl_c_exits_with_success() {
+    exits_with_success_after(start(&[]), "-INT");
 }

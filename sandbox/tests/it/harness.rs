@@ -18,7 +18,7 @@ use reqwest::{Client, Method, RequestBuilder, redirect::Policy};
 use serde_json::{Value, json};
 use tokio::{net::TcpListener, sync::mpsc, sync::oneshot, task::JoinHandle, time::timeout};
 
-/// No test waits longer than this for something that must happen.
+/// The deadline for every wait.
 pub(crate) const DEADLINE: Duration = Duration::from_secs(20);
 
 pub(crate) struct Sandbox {
@@ -50,7 +50,7 @@ impl Sandbox {
         Self::start_with(Options::default()).await
     }
 
-    /// Retries after 20 ms instead of a second, whatever else `options` says.
+    /// Retries after 20 ms instead of a second; otherwise uses `options`.
     pub(crate) async fn start_with(options: Options) -> Self {
         let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
         let url = format!("http://{}", listener.local_addr().unwrap());
@@ -118,7 +118,7 @@ impl Sandbox {
         send(self.request(Method::POST, path)).await
     }
 
-    /// Creates a payment of 24990 CLP with `more` fields and answers its id.
+    /// Creates a payment of 24990 CLP with `more` fields and returns its id.
     pub(crate) async fn create(&self, more: Value) -> String {
         let mut body = json!({ "amount": 24990, "currency": "CLP", "subject": "Zapatillas" });
         let fields = body.as_object_mut().unwrap();
@@ -177,7 +177,7 @@ impl Sandbox {
     }
 }
 
-/// Asks again every few milliseconds until there is an answer, or fails at the deadline.
+/// Calls `ask` every few milliseconds until it returns a value, or fails at the deadline.
 pub(crate) async fn eventually<T>(mut ask: impl AsyncFnMut() -> Option<T>) -> T {
     timeout(DEADLINE, async {
         loop {
@@ -200,7 +200,7 @@ pub(crate) async fn send(request: RequestBuilder) -> Answer {
     }
 }
 
-/// A merchant's webhook endpoint: answers the statuses that it was told, then 200 for ever.
+/// A merchant's webhook endpoint: answers with the given status codes, then always 200.
 pub(crate) struct Receiver {
     pub(crate) url: String,
     arrived: mpsc::UnboundedReceiver<Arrival>,

@@ -1,4 +1,4 @@
-//! The sandbox over real HTTP, as a client, a merchant's receiver and a payer's browser meet it.
+//! The sandbox over real HTTP, used by a client, a merchant's receiver and a payer's browser.
 
 #![expect(
     clippy::unwrap_used,

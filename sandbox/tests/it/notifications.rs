@@ -1,4 +1,4 @@
-//! Notifications as a merchant's real endpoint receives them.
+//! Notifications, received by a real merchant endpoint.
 
 use khipu_sandbox::Options;
 use serde_json::json;
@@ -76,7 +76,7 @@ async fn a_payment_that_the_receiver_marks_as_paid_is_notified() {
 }
 
 #[tokio::test]
-async fn nothing_but_a_conciliation_is_notified() {
+async fn only_a_conciliation_is_notified() {
     let sandbox = Sandbox::start().await;
     let mut receiver = Receiver::start(&[]).await;
     for actions in [&["authorize", "reject"][..], &["abuse"], &["expire"]] {
@@ -93,7 +93,7 @@ async fn nothing_but_a_conciliation_is_notified() {
         let id = sandbox.create(other).await;
         sandbox.done(&id, "conciliate").await;
     }
-    // One that is notified, after all those: had they been sent, they would have come first.
+    // A later one is notified, so any of those would have arrived before it.
     let id = sandbox.create_notified(&receiver).await;
     sandbox.done(&id, "conciliate").await;
     sandbox.done(&id, "reverse").await;
@@ -103,7 +103,7 @@ async fn nothing_but_a_conciliation_is_notified() {
 }
 
 #[tokio::test]
-async fn a_notification_can_be_made_never_to_come() {
+async fn a_notification_can_be_suppressed() {
     let sandbox = Sandbox::start().await;
     let mut receiver = Receiver::start(&[]).await;
     for action in ["conciliate", "mark-paid"] {
@@ -116,7 +116,7 @@ async fn a_notification_can_be_made_never_to_come() {
             (200, &json!("done"))
         );
     }
-    // One that is notified, after those: had they been sent, they would have come first.
+    // A later one is notified, so those would have arrived before it.
     let id = sandbox.create_notified(&receiver).await;
     let path = format!("/sandbox/payments/{id}/actions");
     let told = json!({ "action": "conciliate", "notify": true });
@@ -172,7 +172,7 @@ async fn attempts_are_counted_by_what_happened_to_them() {
 }
 
 #[tokio::test]
-async fn retries_go_on_until_a_200_with_the_same_body_and_a_fresh_signature() {
+async fn retries_have_the_same_body_and_a_fresh_signature_until_a_200() {
     let sandbox = Sandbox::start().await;
     let mut receiver = Receiver::start(&[500, 302, 204]).await;
     let id = sandbox.create_notified(&receiver).await;
@@ -209,7 +209,7 @@ async fn retries_go_on_until_a_200_with_the_same_body_and_a_fresh_signature() {
 }
 
 #[tokio::test]
-async fn a_receiver_that_is_down_is_tried_again() {
+async fn a_receiver_that_is_down_gets_a_retry() {
     let sandbox = Sandbox::start().await;
     let gone = {
         let listener = tokio::net::TcpListener::bind("127.0.0.1:0").await.unwrap();

@@ -1,4 +1,4 @@
-//! README.md names every control.
+//! README.md documents every control.
 
 use serde_json::{Value, json};
 

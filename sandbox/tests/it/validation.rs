@@ -1,4 +1,4 @@
-//! What Khipu refuses, and that it names each field that is wrong.
+//! Requests that Khipu refuses, with every field at fault.
 
 use serde_json::{Value, json};
 
@@ -123,7 +123,7 @@ async fn the_limits_themselves_are_accepted() {
 }
 
 #[tokio::test]
-async fn what_is_not_a_json_object_is_refused() {
+async fn a_body_that_is_not_a_json_object_is_refused() {
     let sandbox = Sandbox::start().await;
     assert_eq!(sandbox.post("/v3/payments", json!([1])).await.status, 400);
     let broken = crate::harness::send(
@@ -140,7 +140,7 @@ async fn what_is_not_a_json_object_is_refused() {
 }
 
 #[tokio::test]
-async fn refunds_name_what_is_wrong() {
+async fn refused_refunds_name_their_fields() {
     let sandbox = Sandbox::start().await;
     for (body, expected) in [
         (json!({}), vec!["payment_id", "type"]),
@@ -165,7 +165,7 @@ async fn refunds_name_what_is_wrong() {
 }
 
 #[tokio::test]
-async fn a_receiver_without_data_names_all_that_is_needed() {
+async fn a_receiver_without_data_names_all_required_fields() {
     let sandbox = Sandbox::start().await;
     let fields = refused_fields(&sandbox, "/v3/receivers", json!({})).await;
     assert_eq!(fields.len(), 15);

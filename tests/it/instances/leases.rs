@@ -88,7 +88,7 @@ async fn a_delivery_that_three_instances_know_of_is_attempted_by_one() {
 
 #[tokio::test]
 async fn a_delivery_in_the_hands_of_an_instance_that_dies_is_carried_on_by_another() {
-    /// The outbox's.
+    /// A delivery's.
     const LEASE: Duration = Duration::from_secs(60);
     /// Looking at the agenda, and a busy machine.
     const SLACK: Duration = Duration::from_secs(10);

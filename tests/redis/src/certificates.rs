@@ -1,4 +1,4 @@
-//! A certificate authority of a test's own, and what it has signed for this machine.
+//! A certificate authority for one test, and a certificate that it has signed for this machine.
 
 use std::fs;
 use std::path::{Path, PathBuf};
@@ -37,7 +37,7 @@ impl Certificates {
         Self { directory }
     }
 
-    /// The authority's certificate: what a client has to trust.
+    /// The authority's certificate, which a client must trust.
     pub fn ca_file(&self) -> PathBuf {
         self.directory.path().join("ca.crt")
     }

@@ -17,8 +17,8 @@ pub struct RedisCluster {
     ids: Vec<String>,
 }
 
-/// A slot on its way from one master to another. While it is, the old one answers for the keys that it still has, and
-/// sends whoever asks for others to the new one with `ASK`.
+/// A slot that moves from one master to another. Meanwhile the old one serves the keys that it still has, and redirects
+/// calls for others to the new one with `ASK`.
 #[derive(Debug)]
 pub struct Migration {
     slot: u16,
@@ -77,17 +77,17 @@ impl RedisCluster {
         self.until_whole().await;
     }
 
-    /// Until every node says that all is well and every master has a replica that follows it.
+    /// Until every node reports a whole cluster and every master has a replica that follows it.
     pub async fn until_whole(&self) {
         for node in &self.nodes {
             eventually("the cluster's nodes agree", async || {
                 let info: String = node.try_ask(&["CLUSTER", "INFO"]).await.ok()?;
                 let links: String = node.try_ask(&["CLUSTER", "NODES"]).await.ok()?;
-                let is_well = info.contains("cluster_state:ok") && !links.contains("fail");
+                let is_whole = info.contains("cluster_state:ok") && !links.contains("fail");
                 let replication: String = node.try_ask(&["INFO", "replication"]).await.ok()?;
                 let follows = replication.contains("master_link_status:up")
                     || replication.contains("state=online");
-                (is_well && follows).then_some(())
+                (is_whole && follows).then_some(())
             })
             .await;
         }
@@ -103,7 +103,7 @@ impl RedisCluster {
         format!("redis+cluster://{}", addresses.join(","))
     }
 
-    /// Which node answers for a slot now, as far as any that lives knows.
+    /// The node that serves a slot now, as far as any live node knows.
     pub async fn master_of_slot(&self, slot: u16) -> usize {
         eventually("a slot has a master", async || {
             self.masters_of_slot(slot).await.pop()
@@ -111,7 +111,7 @@ impl RedisCluster {
         .await
     }
 
-    /// Every node that says that a slot is its own.
+    /// Every node that claims a slot.
     async fn masters_of_slot(&self, slot: u16) -> Vec<usize> {
         let mut masters = Vec::new();
         for (index, node) in self.nodes.iter().enumerate() {
@@ -131,7 +131,7 @@ impl RedisCluster {
         self.nodes[index].kill();
     }
 
-    /// Until another than `old` answers for the slot, and says that the cluster is well.
+    /// Until another node than `old` serves the slot and reports a whole cluster.
     pub async fn until_failed_over(&self, slot: u16, old: usize) -> usize {
         eventually("a replica takes over", async || {
             let new = self.masters_of_slot(slot).await;
@@ -149,7 +149,7 @@ impl RedisCluster {
         self.finish_migration(migration).await;
     }
 
-    /// From now on new keys of the slot are made at `to`.
+    /// From now on new keys of the slot are created on `to`.
     pub async fn begin_migration(&self, slot: u16, to: usize) -> Migration {
         let from = self.master_of_slot(slot).await;
         let number = slot.to_string();
@@ -160,7 +160,7 @@ impl RedisCluster {
         Migration { slot, from, to }
     }
 
-    /// Every key that the old master still has.
+    /// Moves every key that the old master still has.
     pub async fn move_keys(&self, migration: &Migration) {
         let (from, to) = (&self.nodes[migration.from], &self.nodes[migration.to]);
         let (slot, port) = (migration.slot.to_string(), to.port().to_string());
@@ -182,10 +182,10 @@ impl RedisCluster {
         let others = (0..NODES).filter(|index| ![from, to].contains(index));
         for index in [to, from].into_iter().chain(others) {
             let command = ["CLUSTER", "SETSLOT", &number, "NODE", &self.ids[to]];
-            // Replicas learn it from their masters, and refuse to be told.
-            let told = self.nodes[index].try_ask::<Value>(&command).await;
+            // Replicas learn it from their masters, and refuse the command.
+            let changed = self.nodes[index].try_ask::<Value>(&command).await;
             if [to, from].contains(&index) {
-                told.expect("the new and the old master are told");
+                changed.expect("the new and the old master accept it");
             }
         }
     }
@@ -202,7 +202,7 @@ fn holds(line: &str, slot: u16) -> bool {
         let (first, last) = range.split_once('-').unwrap_or((range, range));
         match (first.parse::<u16>(), last.parse::<u16>()) {
             (Ok(first), Ok(last)) => (first..=last).contains(&slot),
-            // A slot on its way, in brackets.
+            // A moving slot, in brackets.
             _ => false,
         }
     })

@@ -1,8 +1,8 @@
-//! Real Redis processes for tests, each gone with the test that started it. Knows nothing of the gateway, so that its own
-//! tests can use it too. In reading order:
+//! Real Redis processes for tests, each killed with the test that started it. Depends on nothing of the gateway, so that the
+//! gateway's own tests can use it. In reading order:
 //! - [`deadline`] how tests wait; [`port`] a port that is kept; [`running`] a child that is killed with its test
-//! - [`options`] what a Redis is to be like, [`certificates`] for TLS
-//! - [`server`] one Redis; [`cluster`] six of them; [`sentinel`] three and those who watch them; [`publishing`] measures one
+//! - [`options`] the configuration of a Redis, [`certificates`] for TLS
+//! - [`server`] one Redis; [`cluster`] six of them; [`sentinel`] three with their sentinels; [`publishing`] measures one
 
 #![expect(
     clippy::expect_used,

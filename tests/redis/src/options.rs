@@ -1,4 +1,4 @@
-//! What a Redis of a test is to be like.
+//! The configuration of a test's Redis.
 
 use crate::certificates::Certificates;
 

@@ -1,11 +1,11 @@
-//! A port of one's own.
+//! A reserved port.
 
 use std::net::SocketAddr;
 
 use tokio::net::TcpSocket;
 
-/// A port that nobody else is given while this lives, although nothing listens here: bound, but not listening. A program
-/// whose configuration has to name its port can bind it beside us (both allow reuse), as often as it is restarted.
+/// A port that the system gives to no other process while this lives: bound, but not listening. A program whose
+/// configuration names its port can bind it too (both allow reuse), as often as it is restarted.
 #[derive(Debug)]
 pub struct HeldPort {
     pub address: SocketAddr,

@@ -16,7 +16,7 @@ pub struct Publishing {
 }
 
 impl Publishing {
-    /// On a channel of its own. The Redis must let anybody in.
+    /// On a channel of its own. The Redis must need no password.
     pub async fn begin(server: &RedisServer) -> Self {
         let mut publishing = Self {
             publisher: connect(server).await,
@@ -43,7 +43,7 @@ impl Publishing {
     }
 
     fn channel(&self) -> String {
-        // Nobody else's: the subscriber's own port names it.
+        // Unique: the subscriber's own port names it.
         let address = self.subscriber.local_addr().expect("connected");
         format!("publishing-{}", address.port())
     }
@@ -70,7 +70,7 @@ async fn until_read(stream: &mut TcpStream, end: &str) {
     let whole = async {
         while !String::from_utf8_lossy(&read).contains(end) {
             let count = stream.read_buf(&mut read).await.expect("redis answers");
-            assert!(count > 0, "redis has hung up");
+            assert!(count > 0, "redis closed the connection");
         }
     };
     within("redis answers", whole).await;

@@ -6,18 +6,18 @@ use std::process::{Child, Command, ExitStatus, Stdio};
 
 use crate::deadline::eventually;
 
-/// Killed with its test. What it says is kept in files.
+/// Killed with its test. Its output is kept in files.
 #[derive(Debug)]
 pub struct Running {
     child: Child,
-    said: PathBuf,
+    stdout: PathBuf,
     log: PathBuf,
 }
 
 impl Running {
     /// Starts it in `directory`, where it appends to `stdout` and `stderr`.
     pub fn start(command: &mut Command, directory: &Path) -> Self {
-        let (said, log) = (directory.join("stdout"), directory.join("stderr"));
+        let (stdout, log) = (directory.join("stdout"), directory.join("stderr"));
         let append = |path: &Path| {
             File::options()
                 .create(true)
@@ -28,11 +28,11 @@ impl Running {
         let child = command
             .current_dir(directory)
             .stdin(Stdio::null())
-            .stdout(append(&said))
+            .stdout(append(&stdout))
             .stderr(append(&log))
             .spawn()
             .unwrap_or_else(|error| panic!("{command:?}: {error}"));
-        Self { child, said, log }
+        Self { child, stdout, log }
     }
 
     pub fn id(&self) -> u32 {
@@ -40,8 +40,8 @@ impl Running {
     }
 
     /// What it wrote to standard output.
-    pub fn said(&self) -> String {
-        fs::read_to_string(&self.said).unwrap_or_default()
+    pub fn stdout(&self) -> String {
+        fs::read_to_string(&self.stdout).unwrap_or_default()
     }
 
     /// What it wrote to standard error: a program's log.
@@ -92,11 +92,11 @@ impl Drop for Running {
     fn drop(&mut self) {
         self.kill();
         if std::thread::panicking() {
-            // The last words are what a failed test is understood by; libtest shows them with it.
-            let words = self.said() + &self.log();
-            let tail: Vec<&str> = words.lines().rev().take(LAST_WORDS).collect();
+            // The end of the log explains a failed test; libtest shows it with the failure.
+            let log = self.stdout() + &self.log();
+            let tail: Vec<&str> = log.lines().rev().take(LOG_LINES).collect();
             let tail: Vec<&str> = tail.into_iter().rev().collect();
-            #[expect(clippy::print_stderr, reason = "a failed test speaks to its terminal")]
+            #[expect(clippy::print_stderr, reason = "a failed test shows its log")]
             {
                 eprintln!("a program's log ended with:\n{}", tail.join("\n"));
             }
@@ -105,4 +105,4 @@ impl Drop for Running {
 }
 
 /// Lines of a program's log that are shown with a failure.
-const LAST_WORDS: usize = 30;
+const LOG_LINES: usize = 30;

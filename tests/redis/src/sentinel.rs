@@ -6,7 +6,7 @@ use crate::deadline::eventually;
 use crate::options::Options;
 use crate::server::RedisServer;
 
-/// What the sentinels call the master.
+/// The name of the master among the sentinels.
 pub const MASTER_NAME: &str = "mymaster";
 
 #[derive(Debug)]
@@ -17,7 +17,7 @@ pub struct SentinelTrio {
 }
 
 impl SentinelTrio {
-    /// The replicas follow and the sentinels know of everyone when this returns.
+    /// The replicas follow and the sentinels know all servers when this returns.
     pub async fn start(options: &Options) -> Self {
         let master = RedisServer::start(options).await;
         let follow = options
@@ -46,16 +46,16 @@ impl SentinelTrio {
     async fn until_whole(&self) {
         for sentinel in &self.sentinels {
             sentinel.ready().await;
-            eventually("the sentinels know of everyone", async || {
+            eventually("the sentinels know all servers", async || {
                 let fields: Vec<String> = sentinel
                     .try_ask(&["SENTINEL", "MASTER", MASTER_NAME])
                     .await
                     .ok()?;
-                let says =
+                let has =
                     |name: &str, value: &str| fields.windows(2).any(|pair| pair == [name, value]);
-                let all = says("num-slaves", "2")
-                    && says("num-other-sentinels", "2")
-                    && says("flags", "master");
+                let all = has("num-slaves", "2")
+                    && has("num-other-sentinels", "2")
+                    && has("flags", "master");
                 all.then_some(())
             })
             .await;
@@ -87,9 +87,9 @@ impl SentinelTrio {
         self.master().kill();
     }
 
-    /// Which of the servers is the master, as a sentinel says.
+    /// The server that a sentinel names as the master.
     pub async fn master_now(&self) -> usize {
-        eventually("a sentinel says who is the master", async || {
+        eventually("a sentinel names the master", async || {
             let (host, port): (String, u16) = self.sentinels[0]
                 .try_ask(&["SENTINEL", "GET-MASTER-ADDR-BY-NAME", MASTER_NAME])
                 .await

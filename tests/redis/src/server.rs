@@ -1,4 +1,4 @@
-//! One Redis, on a port and in a directory that it keeps over all its lives.
+//! One Redis, on a port and in a directory that it keeps over restarts.
 
 use std::fs;
 use std::net::SocketAddr;
@@ -125,7 +125,7 @@ impl RedisServer {
         port.address.port()
     }
 
-    /// SIGKILL: nothing is finished, nothing flushed.
+    /// SIGKILL: it flushes nothing.
     pub fn kill(&mut self) {
         self.running.kill();
     }
@@ -136,7 +136,7 @@ impl RedisServer {
         self.running.ended().await;
     }
 
-    /// SIGSTOP: connections stay, and nobody is answered.
+    /// SIGSTOP: connections stay open, without replies.
     pub fn freeze(&self) {
         self.running.freeze();
     }
@@ -153,18 +153,18 @@ impl RedisServer {
         self.ready().await;
     }
 
-    /// Everything that it had written is gone, as after the loss of a disk. Only while it is not running.
+    /// Deletes all its data, as after the loss of a disk. Only while it is not running.
     pub fn lose_data(&self) {
         let _ = fs::remove_dir_all(self.directory.path().join("appendonlydir"));
     }
 
-    /// How much it has appended to its file; what came later can be made to be forgotten. Only if it never rewrites it.
+    /// The size of its append-only file, for [`forget_after`](Self::forget_after). Only if it never rewrites the file.
     pub fn written(&self) -> u64 {
         let metadata = fs::metadata(self.append_only_file());
         metadata.expect("an append-only file").len()
     }
 
-    /// What it wrote after `written` never reached the disk. Only while it is not running.
+    /// Cuts what it wrote after `written`, as if that had never reached the disk. Only while it is not running.
     pub fn forget_after(&self, written: u64) {
         let file = fs::File::options()
             .write(true)
@@ -178,12 +178,12 @@ impl RedisServer {
         directory.join("appendonly.aof.1.incr.aof")
     }
 
-    /// Its log so far, over all its lives.
+    /// Its log so far, over all restarts.
     pub fn log(&self) -> String {
-        self.running.said()
+        self.running.stdout()
     }
 
-    /// For a test's own commands; it waits as long as a test may.
+    /// For a test's own commands, with the test's deadline.
     pub async fn connection(&self) -> MultiplexedConnection {
         self.try_connection().await.expect("redis is there")
     }
@@ -202,16 +202,16 @@ impl RedisServer {
         self.ask(words).await
     }
 
-    /// The same, with its answer as what it is: text, a number, a list.
+    /// The same, with its reply parsed: text, a number, a list.
     pub async fn ask<T: FromRedisValue>(&self, words: &[&str]) -> T {
         self.try_ask(words)
             .await
             .unwrap_or_else(|error| panic!("{words:?}: {error}"))
     }
 
-    /// The same; `Err` if Redis does not answer, or not so.
+    /// The same; `Err` if there is no reply or one of another type.
     pub async fn try_ask<T: FromRedisValue>(&self, words: &[&str]) -> Result<T, RedisError> {
-        // Boxed: it is large, and held by whoever looks again and again.
+        // Boxed: it is large, and callers hold it while they poll.
         let mut connection = Box::pin(self.try_connection()).await?;
         let (name, arguments) = words.split_first().expect("a command");
         redis::cmd(name)
@@ -220,7 +220,7 @@ impl RedisServer {
             .await
     }
 
-    /// Until it answers and is not loading any more.
+    /// Until it replies and has loaded its data.
     pub(crate) async fn ready(&self) {
         eventually("redis answers PING", async || {
             self.try_ask::<String>(&["PING"]).await.ok()
@@ -246,7 +246,7 @@ mod tests {
     use crate::options::AppendOnly;
 
     #[tokio::test]
-    async fn what_was_written_is_there_after_a_kill() {
+    async fn written_data_survives_a_kill() {
         let mut server = RedisServer::start(&Options::append_only(AppendOnly::Always)).await;
         let url = server.url();
         server.command(&["SET", "a", "1"]).await;
@@ -268,7 +268,7 @@ mod tests {
     }
 
     #[tokio::test]
-    async fn what_never_reached_the_disk_is_forgotten() {
+    async fn data_that_never_reached_the_disk_is_lost() {
         let mut server = RedisServer::start(&Options::append_only(AppendOnly::Always)).await;
         server.command(&["SET", "a", "old"]).await;
         let written = server.written();
@@ -280,7 +280,7 @@ mod tests {
     }
 
     #[tokio::test]
-    async fn a_frozen_one_answers_when_it_thaws() {
+    async fn a_frozen_server_replies_when_it_thaws() {
         let server = RedisServer::start(&Options::append_only(AppendOnly::No)).await;
         let mut connection = server.connection().await;
         server.freeze();
@@ -294,7 +294,7 @@ mod tests {
     }
 
     #[tokio::test]
-    async fn a_frozen_one_is_killed_with_its_test() {
+    async fn a_frozen_server_is_killed_with_its_test() {
         let server = RedisServer::start(&Options::default()).await;
         let process = format!("/proc/{}", server.running.id());
         assert!(fs::exists(&process).expect("proc can be read"));
@@ -304,7 +304,7 @@ mod tests {
     }
 
     #[tokio::test]
-    async fn a_password_is_asked_for() {
+    async fn a_password_is_required() {
         let server = RedisServer::start(&Options::default().with_password("s3cret")).await;
         assert!(server.url().contains(":s3cret@"));
         let stranger = Client::open(format!("redis://{}", server.address())).expect("a url");
@@ -314,11 +314,11 @@ mod tests {
                 .query_async::<String>(&mut connection)
                 .await
         };
-        error.await.expect_err("nobody else is let in");
+        error.await.expect_err("the password is required");
     }
 
     #[tokio::test]
-    async fn its_certificate_is_of_the_tests_own_authority() {
+    async fn its_certificate_is_signed_by_the_tests_authority() {
         let certificates = Certificates::generate();
         let server = RedisServer::start_with_tls(&Options::default(), &certificates).await;
         let address = server.tls_url().replace("rediss://", "");

@@ -1,4 +1,4 @@
-//! The shop's own files, inside the binary, and the headers of every answer.
+//! The shop's files, embedded in the binary, and the headers of every answer.
 
 use std::sync::Arc;
 
@@ -40,7 +40,7 @@ pub(super) async fn file(Path(name): Path<String>) -> Response {
         "mark.svg" => (SVG, asset!("mark.svg")),
         _ => return StatusCode::NOT_FOUND.into_response(),
     };
-    // Short: a new version of the shop shows its new face soon, and a visit still fetches each picture once.
+    // Short, so that a new version of the shop appears soon; one visit still fetches each picture once.
     let headers = [
         (header::CONTENT_TYPE, kind),
         (header::CACHE_CONTROL, "public, max-age=60"),
@@ -48,7 +48,7 @@ pub(super) async fn file(Path(name): Path<String>) -> Response {
     (headers, text).into_response()
 }
 
-/// Adds what every answer needs, and remembers the language that `?lang=` chose.
+/// Adds the headers of every answer, and stores the language of `?lang=` in a cookie.
 pub(super) async fn headers(
     State(shop): State<Arc<Shop>>,
     request: Request,
@@ -65,7 +65,7 @@ pub(super) async fn headers(
     for (name, value) in policy {
         set(headers, name, &value);
     }
-    // Orders, carts and states: of this moment and of this visitor.
+    // Orders, carts and states change and belong to one visitor.
     if !headers.contains_key(header::CACHE_CONTROL) {
         set(headers, header::CACHE_CONTROL, "no-store");
     }
@@ -85,8 +85,8 @@ fn set(headers: &mut axum::http::HeaderMap, name: HeaderName, value: &str) {
     }
 }
 
-/// Everything is ours, but the gateway's script and its connection. The bank is here because browsers also hold the
-/// redirect that follows a form against `form-action`.
+/// Only the gateway's script and connection are foreign. The bank is listed because browsers also apply `form-action`
+/// to the redirect after a form.
 fn security_policy(shop: &Shop) -> String {
     let gateway = &shop.config.gateway_url;
     let socket = gateway.replacen("http", "ws", 1);

@@ -1,4 +1,4 @@
-//! The cart, which is a cookie: `manta.1_llavero.2`. The server keeps nothing until there is an order.
+//! The cart is a cookie: `manta.1_llavero.2`. The server stores nothing before the order.
 
 use axum::{
     Form,
@@ -10,7 +10,7 @@ use serde::Deserialize;
 use super::{catalogue::Product, visit::Visit};
 
 pub(super) const COOKIE: &str = "nudo_cart";
-/// Of one product; more is a conversation, not a cart.
+/// The most of one product.
 pub(super) const LARGEST_QUANTITY: u8 = 9;
 
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -25,14 +25,14 @@ impl Line {
     }
 }
 
-/// At most one line for each product, so it is as bounded as the catalogue.
+/// At most one line for each product.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub(super) struct Cart {
     pub(super) lines: Vec<Line>,
 }
 
 impl Cart {
-    /// A cookie is a stranger's text: what cannot be read is left out.
+    /// A cookie is untrusted input: unreadable parts are dropped.
     pub(super) fn parse(cookie: &str) -> Self {
         let mut cart = Self::default();
         for (slug, quantity) in cookie.split('_').filter_map(|line| line.split_once('.')) {
@@ -83,7 +83,7 @@ impl Cart {
 pub(super) struct Change {
     product: String,
     quantity: u8,
-    /// Present: on top of what is in the cart already.
+    /// If present, adds to the quantity in the cart.
     add: Option<String>,
 }
 

@@ -14,7 +14,7 @@ pub(super) struct Product {
     pub(super) story: Text,
     pub(super) size: &'static str,
     pub(super) days: u8,
-    /// What the picture shows, for those who do not see it.
+    /// The picture's alternative text.
     pub(super) picture: Text,
 }
 

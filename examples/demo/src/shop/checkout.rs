@@ -23,13 +23,13 @@ use super::{
 
 pub(super) const LONGEST_FIELD: usize = 100;
 
-/// How often, and at the longest how long after each time, a request that is still under way is asked for again.
+/// How often a request in progress is repeated, and the longest delay between two.
 const MAX_TRIES: u32 = 5;
 const LONGEST_WAIT: Duration = Duration::from_secs(5);
 
 #[derive(Deserialize)]
 pub(super) struct Buyer {
-    /// Made when the form was drawn: the same form sent twice is the same order.
+    /// Created with the form: the same form sent twice is the same order.
     order: String,
     name: String,
     email: String,
@@ -60,13 +60,13 @@ pub(super) async fn place(
     lead_to_bank(&shop, &visit, order).await
 }
 
-/// `POST /orders/{id}/pay`: once more, after the gateway could not be reached.
+/// `POST /orders/{id}/pay`: a retry after the gateway was unreachable.
 pub(super) async fn pay(
     State(shop): State<Arc<Shop>>,
     Path(id): Path<String>,
     mut visit: Visit,
 ) -> Response {
-    // This address answers to a form only; the links of a page that follows it lead to the order.
+    // This address accepts only a form, so the links of the resulting page lead to the order.
     visit.path = format!("/orders/{id}");
     match shop.orders.find(&id) {
         Some(order) => lead_to_bank(&shop, &visit, order).await,
@@ -100,7 +100,7 @@ async fn lead_to_bank(shop: &Shop, visit: &Visit, order: Order) -> Response {
     }
 }
 
-/// What an integration with Khipu 3.0 does, at the gateway's address and with the gateway's key.
+/// Creates the payment as in any Khipu 3.0 integration, with the gateway's address and key.
 async fn create_payment(shop: &Shop, order: &Order) -> Result<Payment, String> {
     let Shop { config, http, .. } = shop;
     let page = format!("{}/orders/{}", config.public_url, order.id);
@@ -146,8 +146,8 @@ async fn create_payment(shop: &Shop, order: &Order) -> Result<Payment, String> {
     })
 }
 
-/// A double click asks for the same payment while the first request is still under way; the gateway then says when to
-/// ask again, and answers as it answered the first.
+/// A double click requests the same payment while the first request is in progress. The gateway's answer then has the
+/// time of a retry, which returns the first answer.
 async fn send_patiently(request: RequestBuilder) -> Result<reqwest::Response, String> {
     let mut tries = 0;
     loop {

@@ -1,4 +1,4 @@
-//! The two languages of the shop. Each text stands where it is used, in both.
+//! The two languages of the shop. Each text is written in both at its place of use.
 
 use axum::http::{HeaderMap, header};
 
@@ -18,7 +18,7 @@ impl Language {
         }
     }
 
-    /// The first that the browser asks for and that we speak; else the Spanish of Chile.
+    /// The browser's first supported language; else the Spanish of Chile.
     pub(super) fn accepted(headers: &HeaderMap) -> Self {
         headers
             .get(header::ACCEPT_LANGUAGE)

@@ -1,9 +1,8 @@
-//! A small shop, written as any merchant would write it: it talks to the gateway over HTTP only, creates payments
-//! with its key, and believes nobody but the signed notification. It never polls, and never asks what a browser
-//! says about a payment.
+//! A small shop, as a merchant would write it: it uses the gateway over HTTP only, creates payments with its key, and
+//! trusts only the signed notification. It never polls and never trusts a browser about a payment.
 //!
-//! Reading order: `checkout` creates the payment, `webhook` learns that it was paid, `order` is all that is kept.
-//! `pages` draws, `visit` is what a request says about the visitor, `assets` the style sheet and the pictures.
+//! Reading order: `checkout` creates the payment, `webhook` receives the notification, `order` holds the data. `pages`
+//! renders, `visit` parses the visitor's data from a request, `assets` has the style sheet and the pictures.
 
 mod assets;
 mod cart;
@@ -29,19 +28,19 @@ use tokio::net::TcpListener;
 
 use self::order::OrderBook;
 
-/// Larger than any notification (the gateway takes 64 KiB at most) and any form of ours.
+/// Enough for a notification of this shop's payments and for its forms.
 const LARGEST_BODY: usize = 64 * 1024;
-/// Khipu itself can be slow, and the gateway waits for it.
+/// Generous, because Khipu can be slow and the gateway waits for it.
 const GATEWAY_TIMEOUT: Duration = Duration::from_secs(20);
 
-/// What a merchant has to know. Every URL is without a slash at the end.
+/// A merchant's settings. URLs have no trailing slash.
 #[derive(Clone)]
 pub(crate) struct ShopConfig {
     /// Where payers and the gateway reach this shop.
     pub(crate) public_url: String,
     /// Where the shop and its pages reach the gateway.
     pub(crate) gateway_url: String,
-    /// Where payment_url leads: the only foreign place to which a form of ours may end.
+    /// The origin of payment_url: the only foreign target of the shop's forms.
     pub(crate) bank_url: String,
     /// A merchant's key of the gateway, `chq_…`.
     pub(crate) api_key: String,
@@ -49,7 +48,7 @@ pub(crate) struct ShopConfig {
     pub(crate) khipu_secret: String,
 }
 
-/// What every handler shares.
+/// The state of every handler.
 struct Shop {
     config: ShopConfig,
     orders: OrderBook,
@@ -59,13 +58,13 @@ struct Shop {
 /// Serves the shop on `listener` until `shutdown` completes.
 ///
 /// # Errors
-/// When the listener fails or no HTTP client can be made.
+/// When the listener fails or no HTTP client can be created.
 pub(crate) async fn run(
     config: ShopConfig,
     listener: TcpListener,
     shutdown: impl Future<Output = ()> + Send + 'static,
 ) -> io::Result<()> {
-    // The gateway of the demo is on this machine: a proxy of the environment could not reach it.
+    // The demo's gateway is on this machine, which a proxy could not reach.
     let http = reqwest::Client::builder()
         .timeout(GATEWAY_TIMEOUT)
         .no_proxy()
@@ -92,7 +91,7 @@ fn router(shop: Arc<Shop>) -> Router {
         .route("/orders/{id}/pay", post(checkout::pay))
         .route("/orders/{id}/return", get(pages::returned))
         .route("/orders/{id}/cancel", get(pages::cancelled))
-        // What the back end knows.
+        // The back end.
         .route("/orders", get(pages::orders))
         .route("/orders/{id}", get(pages::order))
         .route("/khipu", post(webhook::receive))

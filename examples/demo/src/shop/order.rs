@@ -1,5 +1,5 @@
-//! Orders, and all that the back end knows about them. In memory, because it is a demo: a shop keeps them in its
-//! database, and everything said here about order and idempotency holds there too.
+//! The orders of the back end. They are in memory because this is a demo; a real shop keeps them in its database, with
+//! the same sequence and idempotency.
 
 use std::{
     collections::VecDeque,
@@ -10,17 +10,17 @@ use jiff::Timestamp;
 
 use super::cart::{Cart, Line};
 
-/// Then the oldest order is forgotten.
+/// Beyond this the oldest order is removed.
 const MOST_ORDERS: usize = 500;
-/// Of one order; what happens after that is not written down.
+/// Per order; later events are not recorded.
 const MOST_EVENTS: usize = 20;
-/// Without letters and digits that are mistaken for others when an order number is read aloud.
+/// Without letters and digits that are confused when an order number is read aloud.
 const ID_ALPHABET: &[u8; 32] = b"ABCDEFGHJKLMNPQRSTUVWXYZ23456789";
 const ID_LENGTH: usize = 10;
 
 #[derive(Clone, Debug)]
 pub(super) struct Order {
-    /// Also the payment's `transaction_id`, by which the notification finds its way back.
+    /// Also the payment's `transaction_id`, which leads from the notification to the order.
     pub(super) id: String,
     pub(super) lines: Vec<Line>,
     /// Chilean pesos, fixed when the order was placed.
@@ -28,7 +28,7 @@ pub(super) struct Order {
     pub(super) name: String,
     pub(super) email: String,
     pub(super) payment: Option<Payment>,
-    /// When the verified notification came. Never taken back.
+    /// When the verified notification came. Never reset.
     pub(super) paid_at: Option<Timestamp>,
     pub(super) events: Vec<Event>,
 }
@@ -36,7 +36,7 @@ pub(super) struct Order {
 #[derive(Clone, Debug)]
 pub(super) struct Payment {
     pub(super) id: String,
-    /// The bank page. It can be visited again for as long as the payment is not made.
+    /// The bank page. The payer can return to it until the payment is made.
     pub(super) url: String,
 }
 
@@ -82,7 +82,7 @@ impl Order {
         self.events[0].at
     }
 
-    /// Written down once, however often it happens: a page is reloaded, a notification repeated.
+    /// Records an event once, because pages are reloaded and notifications repeated.
     pub(super) fn note(&mut self, what: Happening, at: Timestamp) {
         if !self.knows(&what) && self.events.len() < MOST_EVENTS {
             self.events.push(Event { at, what });
@@ -93,7 +93,7 @@ impl Order {
         self.events.iter().any(|event| event.what == *what)
     }
 
-    /// Idempotent: the second time changes nothing that matters.
+    /// Idempotent: a repetition does not change the payment.
     pub(super) fn mark_paid(&mut self, at: Timestamp) {
         if self.paid_at.is_none() {
             self.paid_at = Some(at);
@@ -104,7 +104,7 @@ impl Order {
     }
 }
 
-/// Hard to guess, since whoever has the link sees the order. A shop with accounts would also ask who is there.
+/// Hard to guess, because the link alone shows the order. A shop with accounts would also require a login.
 pub(super) fn fresh_id() -> String {
     let random: [u8; ID_LENGTH] = rand::random();
     random
@@ -136,7 +136,7 @@ impl OrderBook {
         self.lock().iter().find(|order| order.id == id).cloned()
     }
 
-    /// The one door for changes. `None` when there is no such order.
+    /// The only way to change an order. `None` when there is no such order.
     pub(super) fn update<T>(&self, id: &str, change: impl FnOnce(&mut Order) -> T) -> Option<T> {
         let mut orders = self.lock();
         orders.iter_mut().find(|order| order.id == id).map(change)
@@ -146,7 +146,7 @@ impl OrderBook {
         self.lock().iter().rev().cloned().collect()
     }
 
-    /// No change here can panic half-way, so what a poisoned lock guards is whole.
+    /// No change here panics half-way, so the data of a poisoned lock is consistent.
     fn lock(&self) -> MutexGuard<'_, VecDeque<Order>> {
         self.orders.lock().unwrap_or_else(PoisonError::into_inner)
     }

@@ -1,4 +1,4 @@
-//! The shop over HTTP, against a gateway that answers one call. Named after what would go wrong.
+//! The shop over HTTP, with a gateway that answers one call.
 
 use std::sync::{Arc, Mutex};
 
@@ -16,7 +16,7 @@ use super::{ShopConfig, run};
 const SECRET: &str = "the account's secret";
 const BANK_PAGE: &str = "http://127.0.0.1:9/payment/info/zfxnocsow6mz";
 
-/// What the gateway was asked: idempotency key and body.
+/// The gateway's request: idempotency key and body.
 type Asked = Arc<Mutex<Vec<(String, Value)>>>;
 
 struct Try {
@@ -69,7 +69,7 @@ impl Try {
         send(request).await
     }
 
-    /// Buys two key rings, up to the bank's door.
+    /// Buys two key rings, up to the redirect to the bank.
     async fn order(&self, id: &str) -> Response {
         let form = format!("order={id}&name=Ficticia+Quispe&email=ficticia%40ejemplo.example");
         self.form("/checkout", "llavero.2", &form).await
@@ -160,7 +160,7 @@ async fn only_the_notification_makes_an_order_paid() {
     shop.order("AAAAAAAAAA").await;
     let returned = shop.page("/orders/AAAAAAAAAA/return").await;
     assert!(returned.contains("Estamos verificando"));
-    // Without the address, a page that was opened with a fragment would never load again.
+    // Without the address, a page that was opened with a fragment would never reload.
     assert!(returned.contains(r#"content="10; url=/orders/AAAAAAAAAA/return""#));
     assert!(
         shop.page("/orders/AAAAAAAAAA")
@@ -227,7 +227,7 @@ async fn another_amount_or_another_order_is_refused() {
 }
 
 #[tokio::test]
-async fn a_payer_who_turned_back_is_not_told_of_a_failure() {
+async fn a_payer_who_cancelled_sees_no_failure() {
     let shop = Try::start().await;
     shop.order("AAAAAAAAAA").await;
     let page = shop.page("/orders/AAAAAAAAAA/cancel").await;
@@ -261,7 +261,7 @@ async fn pages_allow_no_foreign_code_but_the_gateways() {
 }
 
 #[tokio::test]
-async fn every_page_speaks_both_languages() {
+async fn every_page_exists_in_both_languages() {
     let shop = Try::start().await;
     shop.order("AAAAAAAAAA").await;
     let order = ["", "/return", "/cancel"].map(|page| format!("/orders/AAAAAAAAAA{page}"));
@@ -286,7 +286,7 @@ async fn every_page_speaks_both_languages() {
 }
 
 #[tokio::test]
-async fn a_cart_is_filled_changed_and_emptied() {
+async fn a_cart_can_be_filled_changed_and_emptied() {
     let shop = Try::start().await;
     let cart = async |before: &str, form: &str| {
         let answer = shop.form("/cart", before, form).await;
@@ -307,7 +307,7 @@ async fn a_cart_is_filled_changed_and_emptied() {
 }
 
 #[tokio::test]
-async fn what_is_not_there_is_said_kindly() {
+async fn an_unknown_page_is_404_with_a_page() {
     let shop = Try::start().await;
     for path in [
         "/nothing",

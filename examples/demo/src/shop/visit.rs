@@ -1,4 +1,4 @@
-//! What a request says about who makes it: language, cart, address. None of it is believed to be more than that.
+//! The visitor's data in a request: language, cart, address. None of it is trusted.
 
 use std::convert::Infallible;
 

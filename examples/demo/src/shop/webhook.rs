@@ -1,8 +1,8 @@
-//! `POST /khipu`: where the shop learns that an order is paid, and the only place where it does. Chasqui hands on
-//! the bytes and the signature that Khipu sent, so this is the handler of any Khipu 3.0 integration:
+//! `POST /khipu`: the only place where an order becomes paid. Chasqui passes on the bytes and the signature that Khipu
+//! sent, so this is the handler of any Khipu 3.0 integration:
 //!
 //! 1. verify the signature over the raw bytes, before anything is read from them;
-//! 2. compare what was paid with what was ordered;
+//! 2. compare the payment with the order;
 //! 3. save;
 //! 4. only then answer 200. Any other answer means "send it again later".
 
@@ -22,8 +22,8 @@ use sha2::Sha256;
 
 use super::{Shop, order::Happening};
 
-/// A signature is fresh for ten minutes, in both directions, since clocks differ: an old notification that somebody
-/// recorded cannot be played back.
+/// A signature is valid for ten minutes, in both directions because clocks differ, so that an old, recorded
+/// notification cannot be replayed.
 const TOLERANCE_MS: u64 = 10 * 60 * 1000;
 
 pub(super) async fn receive(
@@ -72,11 +72,11 @@ fn is_genuine(header: Option<&str>, body: &[u8], secret: &str, now: Timestamp) -
     mac.update(t.as_bytes());
     mac.update(b".");
     mac.update(body);
-    // verify_slice takes as long for a wrong first byte as for a wrong last one.
+    // verify_slice compares in constant time.
     fresh && mac.verify_slice(&claimed).is_ok()
 }
 
-/// The value of `name` in `t=…,s=…`. Split at the first "=" only: base64 ends with more of them.
+/// The value of `name` in `t=…,s=…`. Splits at the first "=" only, because base64 may end with more.
 fn part<'a>(header: &'a str, name: &str) -> Option<&'a str> {
     let mut parts = header
         .split(',')
@@ -84,7 +84,7 @@ fn part<'a>(header: &'a str, name: &str) -> Option<&'a str> {
     parts.find_map(|(key, value)| (key == name).then_some(value))
 }
 
-/// The fields that a shop needs. That it came at all means "paid": a notification carries no status.
+/// The fields that a shop needs. A notification has no status; its arrival means "paid".
 #[derive(Deserialize)]
 struct Notification {
     transaction_id: String,
@@ -92,7 +92,7 @@ struct Notification {
     currency: String,
 }
 
-/// Khipu writes "1000.0000"; its description says number.
+/// Khipu sends "1000.0000"; its description has a number.
 #[derive(Deserialize)]
 #[serde(untagged)]
 enum Amount {
@@ -101,7 +101,7 @@ enum Amount {
 }
 
 impl Notification {
-    /// Whole pesos, half up: an order of 11901 may be notified as 11900.5.
+    /// Rounds to whole pesos, half up: Khipu may notify an order of 11901 as 11900.5.
     fn pesos(&self) -> Option<u64> {
         let text = match &self.amount {
             Amount::Text(text) => text.clone(),
@@ -121,7 +121,7 @@ impl Notification {
 mod tests {
     use super::*;
 
-    /// Khipu's own example, as recomputed from its guide.
+    /// Khipu's own example, recomputed from its guide.
     const SECRET: &str = "1a4cbbbeb8bdb7e1d73572b9cc43ce4ce18f79d9";
     const HEADER: &str = "t=1711965600393,s=GYzpjnXlTKQ+BJY7pZJmrM6DZgWMSJdtOr/dleBKTdg=";
     const BODY: &str = r#"{"payment_id":"zfxnocsow6mz","receiver_id":990939,"subject":"TEST_COBRO","amount":"1000.0000","discount":"0.0000","currency":"CLP","receipt_url":"https:\/\/s3.amazonaws.com\/staging.notifications.khipu.com\/CPKH-1804240956-zfxnocsow6mz.pdf","bank":"DemoBank","bank_id":"Bawdf","payer_name":"Cobrador de desarrollo #990.939","payer_email":"test@khipu.com","personal_identifier":"44.444.444-4","bank_account_number":"000000000000444444444","out_of_date_conciliation":false,"transaction_id":"15f836bd-e8a7-4d12-b2f1-56403012b555","responsible_user_email":"test@khipu.com","payment_method":"simplified_transfer","conciliation_date":"2024-04-18T13:56:54.859Z"}"#;

@@ -1,4 +1,4 @@
-//! Who buys, and the button that leads to the bank.
+//! The buyer's form, and the button that leads to the bank.
 
 use std::sync::Arc;
 
@@ -20,7 +20,7 @@ pub(in crate::shop) async fn checkout(State(shop): State<Arc<Shop>>, visit: Visi
     form(&shop, &visit, None)
 }
 
-/// The answer to a form that its browser should not have sent.
+/// The answer to a form that the browser should have refused.
 pub(in crate::shop) fn unusable_form(shop: &Shop, visit: &Visit) -> Response {
     let alert = visit.language.pick(
         "Revisa tu nombre y tu correo.",

@@ -1,4 +1,4 @@
-//! The front page: a window, the catalogue, and what the demo is about.
+//! The front page: the hero, the catalogue, and an explanation of the demo.
 
 use std::sync::Arc;
 

@@ -1,4 +1,4 @@
-//! What all pages share: head, demo bar, header, footer.
+//! The parts of every page: head, demo bar, header, footer.
 
 use axum::response::{Html, IntoResponse, Response};
 use jiff::Timestamp;
@@ -11,7 +11,7 @@ use crate::shop::{
     visit::Visit,
 };
 
-/// One page. `head` is for what only some pages need there.
+/// One page. `head` holds the extra head elements of some pages.
 pub(super) struct Page<'a> {
     pub(super) title: &'a str,
     pub(super) head: Markup,
@@ -107,7 +107,7 @@ pub(super) fn picture(visit: &Visit, product: &Product) -> Markup {
     }
 }
 
-/// What was bought, with its total.
+/// The lines of an order and its total.
 pub(super) fn receipt(visit: &Visit, lines: &[Line], total: u64) -> Markup {
     html! {
         ul.receipt {
@@ -129,7 +129,7 @@ pub(super) fn receipt(visit: &Visit, lines: &[Line], total: u64) -> Markup {
     }
 }
 
-/// The hour, to the second. The demo knows no time zones, so it says which one it means.
+/// The time of day, to the second, with its zone (UTC).
 pub(super) fn clock(at: Timestamp) -> Markup {
     // RFC 3339: 2026-11-22T06:30:00Z
     let written = format!("{at:.0}");

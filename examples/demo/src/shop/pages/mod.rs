@@ -1,5 +1,5 @@
-//! The shop's pages, one file for each step of the visit. They read and draw; nothing is changed by a page, but
-//! that `way_back` writes down that the payer is back.
+//! The shop's pages, one file for each step of the visit. They read and render; only `way_back` changes an order, by
+//! recording the payer's return.
 
 mod cart;
 mod checkout;

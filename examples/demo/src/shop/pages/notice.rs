@@ -1,4 +1,4 @@
-//! Pages that say one thing: not here, not now.
+//! Pages with a single notice: not found, not available.
 
 use std::sync::Arc;
 
@@ -12,7 +12,7 @@ use maud::html;
 use super::layout::Page;
 use crate::shop::{Shop, order::Order, visit::Visit};
 
-/// Also for an order that was forgotten when the demo was started again.
+/// Also for an order that was lost at a restart of the demo.
 pub(in crate::shop) async fn missing(_shop: State<Arc<Shop>>, visit: Visit) -> Response {
     let t = |spanish, english| visit.language.pick(spanish, english);
     let title = t("Aquí no hay nada tejido", "Nothing is woven here");
@@ -34,7 +34,7 @@ pub(in crate::shop) async fn missing(_shop: State<Arc<Shop>>, visit: Visit) -> R
     (StatusCode::NOT_FOUND, page.answer(&visit)).into_response()
 }
 
-/// The gateway gave no payment. The order is kept, and trying again can never make two payments of it.
+/// The gateway created no payment. The order stays, and a retry cannot create two payments.
 pub(in crate::shop) fn no_payment(_shop: &Shop, visit: &Visit, order: &Order) -> Response {
     let t = |spanish, english| visit.language.pick(spanish, english);
     let title = t("No pudimos abrir el pago", "We could not open the payment");

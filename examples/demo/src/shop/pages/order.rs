@@ -1,4 +1,4 @@
-//! Orders as the back end knows them: by the verified notification, whatever any browser showed.
+//! The orders of the back end, whose state comes from the verified notification only.
 
 use std::sync::Arc;
 
@@ -20,7 +20,7 @@ use crate::shop::{
     visit::Visit,
 };
 
-/// An order that waits for its notification looks again this often.
+/// How often the page of an unpaid order reloads.
 const REFRESH_S: u8 = 3;
 
 /// `GET /orders/{id}`
@@ -84,7 +84,7 @@ fn state(visit: &Visit, order: &Order) -> Markup {
                     (REFRESH_S) " s."
                 }
                 @match &order.payment {
-                    // Whoever came back may have paid: no door to a second time.
+                    // A payer who returned may have paid: do not offer to pay again.
                     Some(_) if order.knows(&Happening::PayerReturned) => p { strong { (t("Si ya transferiste, no pagues de nuevo.", "If you already transferred, do not pay again.")) } },
                     Some(payment) => p { a href=(payment.url) { (t("Retomar el pago en el banco", "Resume the payment at the bank")) } },
                     None => form method="post" action={ "/orders/" (order.id) "/pay" } {

@@ -1,5 +1,5 @@
-//! Where the payer comes back from the bank. Coming back is not having paid, and turning back is not a failure:
-//! both pages say what is known and never ask to pay again what may be on its way.
+//! The payer's return from the bank. A return does not prove a payment, and a cancellation is not a failure: both
+//! pages show the known state and never suggest to pay again while a transfer may be on its way.
 
 use std::sync::Arc;
 
@@ -55,9 +55,8 @@ pub(in crate::shop) async fn returned(
     let head = html! {
         script src="/assets/return.js" defer {}
         script type="module" src={ (shop.config.gateway_url) "/js/chasqui.js" } {}
-        // Without scripts the page asks again by itself, as Khipu's guide proposes.
-        // The address is written out: while the token's fragment is in it, browsers take a refresh for a step
-        // within the page, and load nothing.
+        // Without scripts the page reloads itself, as Khipu's guide proposes. The refresh names the address without the
+        // token's fragment; with it browsers would treat the refresh as navigation within the page.
         @if order.paid_at.is_none() {
             noscript { meta http-equiv="refresh" content={ "10; url=/orders/" (order.id) "/return" }; }
         }
@@ -68,11 +67,11 @@ pub(in crate::shop) async fn returned(
         body,
     }
     .answer(&visit);
-    // The cart has become this order.
+    // The cart is now this order.
     ([(header::SET_COOKIE, Cart::default().cookie())], page).into_response()
 }
 
-/// What stands in the element until it has a status to show, or for good without the script: what the back end knows.
+/// The element's fallback until it has a status, or without the script: the back end's state.
 fn what_the_shop_knows(visit: &Visit, order: &Order) -> Markup {
     let t = |spanish, english| visit.language.pick(spanish, english);
     html! {

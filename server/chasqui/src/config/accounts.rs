@@ -1,0 +1,255 @@
+//! `[[accounts]]`: the operator's Khipu collection accounts, and the sources of secrets.
+
+use serde::Deserialize;
+use url::Url;
+
+use super::problem::Problems;
+use super::{check_networks, check_public_url};
+use chasqui_core::account::{Account, Accounts, Secret, WebhookSecret};
+use chasqui_payment::AccountName;
+
+/// A secret in the configuration: its value, or where to read it.
+#[derive(Debug, Deserialize)]
+#[serde(
+    untagged,
+    expecting = "must be a text, { env = \"NAME\" } or { file = \"PATH\" }"
+)]
+pub(super) enum RawSecret {
+    Value(String),
+    /// From the environment, where a text of digits alone looks like a number.
+    Digits(u64),
+    Env {
+        env: String,
+    },
+    File {
+        file: String,
+    },
+}
+
+#[derive(Debug, Deserialize)]
+pub(super) struct RawAccount {
+    name: String,
+    receiver_id: u64,
+    khipu_api_key: RawSecret,
+    khipu_secrets: Vec<RawSecret>,
+    #[serde(default)]
+    api_keys: Vec<String>,
+    #[serde(default)]
+    allowed_origins: Vec<String>,
+    #[serde(default)]
+    notify_url: Option<String>,
+    #[serde(default)]
+    webhook_secrets: Vec<RawSecret>,
+    #[serde(default = "default_return_hop")]
+    return_hop: bool,
+    #[serde(default)]
+    allow_private_destinations: Vec<String>,
+}
+
+fn default_return_hop() -> bool {
+    true
+}
+
+pub(super) fn check(raw: &[RawAccount], problems: &mut Problems) -> Option<Accounts> {
+    if raw.is_empty() {
+        problems.add(
+            "accounts",
+            "is empty; add at least one Khipu collection account under [[accounts]]",
+        );
+    }
+    let checked: Vec<Option<Account>> = raw
+        .iter()
+        .enumerate()
+        .map(|(i, account)| account.check(i, problems))
+        .collect();
+    let accounts: Vec<Account> = checked.into_iter().collect::<Option<_>>()?;
+    for (i, account) in accounts.iter().enumerate() {
+        let earlier = &accounts[..i];
+        if earlier.iter().any(|other| other.name == account.name) {
+            problems.add(
+                format!("accounts[{i}].name"),
+                "is also the name of an earlier account",
+            );
+        }
+        if let Some(other) = earlier
+            .iter()
+            .find(|other| other.receiver_id == account.receiver_id)
+        {
+            problems.add(
+                format!("accounts[{i}].receiver_id"),
+                format!(
+                    "is the same for {} and {}: remove one of the two accounts, or correct its receiver_id",
+                    other.name, account.name
+                ),
+            );
+        }
+        if account
+            .api_keys
+            .iter()
+            .any(|key| earlier.iter().any(|other| other.api_keys.contains(key)))
+        {
+            problems.add(
+                format!("accounts[{i}].api_keys"),
+                "holds a key of an earlier account; give each account its own keys",
+            );
+        }
+    }
+    Some(Accounts::new(accounts))
+}
+
+/// All secrets of a list, or `None` if one of them cannot be read.
+pub(super) fn check_secrets(
+    key: &str,
+    raw: &[RawSecret],
+    problems: &mut Problems,
+) -> Option<Vec<Secret>> {
+    let secrets: Vec<Option<Secret>> = raw
+        .iter()
+        .enumerate()
+        .map(|(i, secret)| secret.check(&format!("{key}[{i}]"), problems))
+        .collect();
+    secrets.into_iter().collect()
+}
+
+impl RawSecret {
+    pub(super) fn check(&self, key: &str, problems: &mut Problems) -> Option<Secret> {
+        let found = match self {
+            Self::Value(value) => Ok(value.clone()),
+            Self::Digits(digits) => Ok(digits.to_string()),
+            Self::Env { env } => std::env::var(env)
+                .map_err(|_| format!("names the environment variable {env}, which is not set")),
+            Self::File { file } => std::fs::read_to_string(file)
+                .map(|text| text.trim_end_matches(['\n', '\r']).to_owned())
+                .map_err(|error| format!("names the file {file}, which cannot be read: {error}")),
+        };
+        match found {
+            Ok(value) if !value.is_empty() => return Some(Secret::new(value)),
+            Ok(_) => problems.add(key, "is empty"),
+            Err(message) => problems.add(key, message),
+        }
+        None
+    }
+}
+
+impl RawAccount {
+    fn check(&self, index: usize, problems: &mut Problems) -> Option<Account> {
+        let key = |name: &str| format!("accounts[{index}].{name}");
+        let name = AccountName::parse(&self.name).ok();
+        if name.is_none() {
+            problems.add(
+                key("name"),
+                "must be 1 to 64 letters, digits, - or _: it is part of the webhook's URL",
+            );
+        }
+        let khipu_api_key = self.khipu_api_key.check(&key("khipu_api_key"), problems);
+        let khipu_secrets = check_secrets(&key("khipu_secrets"), &self.khipu_secrets, problems);
+        if self.khipu_secrets.is_empty() {
+            problems.add(
+                key("khipu_secrets"),
+                "is empty; without the account's secret no notification can be verified",
+            );
+        }
+        if let (Some(api_key), Some(secrets)) = (&khipu_api_key, &khipu_secrets)
+            && secrets.contains(api_key)
+        {
+            problems.add(key("khipu_secrets"), "holds the API key; notifications are signed with the account's secret (\"llave secreta\")");
+        }
+        let api_keys = self.check_api_keys(&key("api_keys"), problems);
+        let allowed_origins = self.check_origins(&key("allowed_origins"), problems);
+        if let Some(url) = &self.notify_url {
+            match Url::parse(url) {
+                Ok(url) if matches!(url.scheme(), "http" | "https") && url.host().is_some() => {}
+                _ => problems.add(key("notify_url"), "must be an http or https URL"),
+            }
+        }
+        let webhook_secrets = self.check_webhook_secrets(&key("webhook_secrets"), problems);
+        let networks = check_networks(
+            &key("allow_private_destinations"),
+            &self.allow_private_destinations,
+            problems,
+        );
+        Some(Account {
+            name: name?,
+            receiver_id: self.receiver_id,
+            khipu_api_key: khipu_api_key?,
+            khipu_secrets: khipu_secrets?,
+            api_keys: api_keys?,
+            allowed_origins: allowed_origins?,
+            notify_url: self.notify_url.clone(),
+            webhook_secrets: webhook_secrets?,
+            return_hop: self.return_hop,
+            allow_private_destinations: networks?,
+        })
+    }
+
+    fn check_webhook_secrets(
+        &self,
+        key: &str,
+        problems: &mut Problems,
+    ) -> Option<Vec<WebhookSecret>> {
+        let texts = check_secrets(key, &self.webhook_secrets, problems)?;
+        let secrets: Vec<Option<WebhookSecret>> = texts
+            .iter()
+            .enumerate()
+            .map(|(i, text)| {
+                WebhookSecret::parse(text)
+                    .map_err(|error| problems.add(format!("{key}[{i}]"), error.to_string()))
+                    .ok()
+            })
+            .collect();
+        secrets.into_iter().collect()
+    }
+
+    fn check_api_keys(&self, key: &str, problems: &mut Problems) -> Option<Vec<[u8; 32]>> {
+        let mut hashes = Some(Vec::new());
+        for (i, text) in self.api_keys.iter().enumerate() {
+            if let Some(hash) = text.strip_prefix("sha256:").and_then(from_hex) {
+                hashes.iter_mut().for_each(|hashes| hashes.push(hash));
+                continue;
+            }
+            let message = if text.starts_with("chq_") {
+                "is the key itself; use its hash, which `chasqui keys new` prints with it"
+            } else {
+                "must be sha256: and 64 hexadecimal digits, as `chasqui keys new` prints it"
+            };
+            problems.add(format!("{key}[{i}]"), message);
+            hashes = None;
+        }
+        hashes
+    }
+
+    fn check_origins(&self, key: &str, problems: &mut Problems) -> Option<Vec<String>> {
+        let mut origins = Some(Vec::new());
+        for (i, text) in self.allowed_origins.iter().enumerate() {
+            let key = format!("{key}[{i}]");
+            match check_public_url(&key, text, problems) {
+                Some(url) if url.origin().ascii_serialization() == *text => {
+                    origins
+                        .iter_mut()
+                        .for_each(|origins| origins.push(text.clone()));
+                }
+                Some(url) => {
+                    let origin = url.origin().ascii_serialization();
+                    problems.add(
+                        key,
+                        format!("must be an origin as browsers send it: {origin}"),
+                    );
+                    origins = None;
+                }
+                None => origins = None,
+            }
+        }
+        origins
+    }
+}
+
+fn from_hex(text: &str) -> Option<[u8; 32]> {
+    let mut bytes = [0; 32];
+    if text.len() != 64 || !text.is_ascii() {
+        return None;
+    }
+    for (byte, pair) in bytes.iter_mut().zip(text.as_bytes().chunks_exact(2)) {
+        *byte = u8::from_str_radix(std::str::from_utf8(pair).ok()?, 16).ok()?;
+    }
+    Some(bytes)
+}

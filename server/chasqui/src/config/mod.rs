@@ -1,0 +1,298 @@
+//! Every limit, timeout and secret of an installation, checked once.
+//!
+//! A configuration is a TOML file; the environment overrides each key (`CHASQUI_SERVER__LISTEN=…`). All problems are
+//! reported at once, each with its key. After [`Config::load`] nothing needs checking again.
+
+mod accounts;
+mod duration;
+mod environment;
+mod limits;
+mod problem;
+mod redis_url;
+mod server;
+mod storage;
+
+use std::net::IpAddr;
+use std::path::Path;
+use std::time::Duration;
+
+use ipnet::IpNet;
+use serde::Deserialize;
+use url::Url;
+
+use chasqui_core::account::Accounts;
+
+pub use limits::Limits;
+pub use problem::{ConfigError, ConfigProblem};
+pub use server::ServerConfig;
+pub use storage::{RedisConfig, StorageConfig};
+
+use accounts::RawAccount;
+use duration::HumanDuration;
+use problem::Problems;
+use server::RawServer;
+use storage::RawStorage;
+
+/// Keys of 0.1, and their names now.
+const RENAMED: [(&str, &str); 2] = [
+    ("limits.questions_per_second", "limits.polls_per_second"),
+    ("limits.questions_in_flight", "limits.polls_in_flight"),
+];
+
+#[derive(Debug, Clone)]
+pub struct Config {
+    pub server: ServerConfig,
+    pub storage: StorageConfig,
+    pub khipu: KhipuConfig,
+    pub accounts: Accounts,
+    pub limits: Limits,
+    pub log: LogConfig,
+    /// What is allowed but probably a mistake; logged at start.
+    pub warnings: Vec<ConfigProblem>,
+}
+
+#[derive(Debug, Clone)]
+pub struct KhipuConfig {
+    pub base_url: Url,
+    pub timeout: Duration,
+}
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum LogFormat {
+    #[default]
+    Pretty,
+    Json,
+}
+
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct LogConfig {
+    pub format: LogFormat,
+    /// A `tracing` filter, like `info` or `chasqui=debug`.
+    pub filter: String,
+}
+
+impl Config {
+    /// Reads a file, if given, and this process's environment.
+    pub fn load(file: Option<&Path>) -> Result<Self, ConfigError> {
+        let text = match file {
+            Some(path) => std::fs::read_to_string(path).map_err(|error| {
+                ConfigError::from(ConfigProblem::new(
+                    "--config",
+                    format!("cannot read {}: {error}", path.display()),
+                ))
+            })?,
+            None => String::new(),
+        };
+        // A variable that is not text is not a setting.
+        let variables = std::env::vars_os().filter_map(|(name, value)| {
+            Some((name.into_string().ok()?, value.into_string().ok()?))
+        });
+        Self::from_parts(&text, variables)
+    }
+
+    /// Reads TOML alone, without the environment.
+    pub fn from_toml(text: &str) -> Result<Self, ConfigError> {
+        Self::from_parts(text, std::iter::empty())
+    }
+
+    fn from_parts(
+        text: &str,
+        variables: impl Iterator<Item = (String, String)>,
+    ) -> Result<Self, ConfigError> {
+        let mut table: toml::Table =
+            toml::from_str(text).map_err(|error| syntax_problem(text, &error))?;
+        environment::overlay(&mut table, variables)?;
+
+        let mut problems = Problems::default();
+        let raw: Raw = {
+            let mut unknown = |path: serde_ignored::Path<'_>| {
+                let key = path.to_string();
+                let message = match RENAMED.iter().find(|(old, _)| *old == key) {
+                    Some((_, new)) => format!("is now called {new}; rename it"),
+                    None => "is not a known key; check its spelling and its section".into(),
+                };
+                problems.add(key, message);
+            };
+            let ignored = serde_ignored::Deserializer::new(toml::Value::Table(table), &mut unknown);
+            serde_path_to_error::deserialize(ignored).map_err(|error| {
+                ConfigError::from(ConfigProblem::new(
+                    error.path().to_string(),
+                    without_value(&error.inner().to_string()),
+                ))
+            })?
+        };
+        let config = raw.check(&mut problems);
+        problems.into_result(config)
+    }
+}
+
+/// The line and the error, without the line's text, which may hold a secret.
+fn syntax_problem(text: &str, error: &toml::de::Error) -> ConfigError {
+    let line = error.span().map_or(1, |span| {
+        text[..span.start.min(text.len())].matches('\n').count() + 1
+    });
+    ConfigProblem::new(
+        format!("line {line}"),
+        format!("is not TOML: {}", error.message()),
+    )
+    .into()
+}
+
+/// Serde's message without the value, which may be a misplaced secret.
+fn without_value(message: &str) -> String {
+    match message.split_once(", expected ") {
+        Some((_, expected)) => format!("must be {expected}"),
+        None if message.starts_with("must be ") || message.starts_with("missing field ") => {
+            message.to_owned()
+        }
+        None => "cannot be read".to_owned(),
+    }
+}
+
+#[derive(Debug, Default, Deserialize)]
+#[serde(default)]
+struct Raw {
+    server: RawServer,
+    storage: RawStorage,
+    khipu: RawKhipu,
+    accounts: Vec<RawAccount>,
+    limits: limits::RawLimits,
+    log: RawLog,
+}
+
+#[derive(Debug, Deserialize)]
+#[serde(default)]
+struct RawKhipu {
+    base_url: String,
+    timeout: HumanDuration,
+}
+
+impl Default for RawKhipu {
+    fn default() -> Self {
+        Self {
+            base_url: "https://payment-api.khipu.com".into(),
+            timeout: HumanDuration(Duration::from_secs(15)),
+        }
+    }
+}
+
+#[derive(Debug, Default, Deserialize)]
+#[serde(default)]
+struct RawLog {
+    format: LogFormat,
+    filter: Option<String>,
+}
+
+impl Raw {
+    fn check(self, problems: &mut Problems) -> Option<Config> {
+        let storage = self.storage.check(problems);
+        if self.storage.is_shared() && self.server.signing_keys.is_empty() {
+            problems.add(
+                "server.signing_keys",
+                "must be set when storage.url is a Redis, the same on every instance, so that each verifies the others' tokens; \
+                 make one with `openssl rand -base64 48`",
+            );
+        }
+        let server = self.server.check(problems);
+        let khipu = self.khipu.check(problems);
+        let accounts = accounts::check(&self.accounts, problems);
+        let limits = self.limits.check(problems);
+        if let (Some(limits), Some(khipu)) = (&limits, &khipu)
+            && limits.request_timeout <= khipu.timeout
+        {
+            problems.add(
+                "limits.request_timeout",
+                "must be longer than khipu.timeout: a merchant's request waits for khipu",
+            );
+        }
+        let (server, khipu) = (server?, khipu?);
+
+        let mut warnings = Vec::new();
+        if is_loopback(&server.public_url) && !is_loopback(&khipu.base_url) {
+            warnings.push(ConfigProblem::new(
+                "server.public_url",
+                "is a loopback address, so Khipu's notifications cannot arrive; payments are confirmed by polling only",
+            ));
+        }
+        warnings.extend(storage.as_ref().and_then(StorageConfig::warning));
+        Some(Config {
+            server,
+            storage: storage?,
+            khipu,
+            accounts: accounts?,
+            limits: limits?,
+            log: LogConfig {
+                format: self.log.format,
+                filter: self.log.filter.unwrap_or_else(|| "info".into()),
+            },
+            warnings,
+        })
+    }
+}
+
+impl RawKhipu {
+    fn check(&self, problems: &mut Problems) -> Option<KhipuConfig> {
+        let base_url = check_public_url("khipu.base_url", &self.base_url, problems);
+        if self.timeout.0.is_zero() || self.timeout.0 > Duration::from_secs(30) {
+            problems.add("khipu.timeout", "must be between 1ms and 30s");
+        }
+        Some(KhipuConfig {
+            base_url: base_url?,
+            timeout: self.timeout.0,
+        })
+    }
+}
+
+/// https, or http on loopback: keys and tokens are sent over it.
+fn check_public_url(key: &str, text: &str, problems: &mut Problems) -> Option<Url> {
+    let Ok(url) = Url::parse(text) else {
+        problems.add(key, "must be a URL, like https://pay.example.com");
+        return None;
+    };
+    let plain = url.query().is_none() && url.fragment().is_none() && url.username().is_empty();
+    match url.scheme() {
+        _ if !plain || url.host().is_none() => {
+            problems.add(key, "must have only a scheme, a host and perhaps a path")
+        }
+        "https" => return Some(url),
+        "http" if is_loopback(&url) => return Some(url),
+        "http" => problems.add(
+            key,
+            "must be https; http is for this machine only (127.0.0.1, ::1, localhost)",
+        ),
+        _ => problems.add(key, "must be https"),
+    }
+    None
+}
+
+fn check_networks(key: &str, texts: &[String], problems: &mut Problems) -> Option<Vec<IpNet>> {
+    let mut networks = Some(Vec::new());
+    for (i, text) in texts.iter().enumerate() {
+        match text
+            .parse::<IpNet>()
+            .or_else(|_| text.parse::<IpAddr>().map(IpNet::from))
+        {
+            Ok(network) => networks
+                .iter_mut()
+                .for_each(|networks| networks.push(network)),
+            Err(_) => {
+                problems.add(format!("{key}[{i}]"), "must be a network, like 10.0.0.0/8");
+                networks = None;
+            }
+        }
+    }
+    networks
+}
+
+fn is_loopback(url: &Url) -> bool {
+    match url.host() {
+        Some(url::Host::Domain(name)) => name == "localhost" || name.ends_with(".localhost"),
+        Some(url::Host::Ipv4(address)) => address.is_loopback(),
+        Some(url::Host::Ipv6(address)) => address.is_loopback(),
+        None => false,
+    }
+}
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,319 @@
+use super::*;
+use std::time::Duration;
+
+const ACCOUNT: &str = r#"
+[[accounts]]
+name = "shop"
+receiver_id = 990939
+khipu_api_key = "not-a-real-key"
+khipu_secrets = ["not-a-real-secret"]
+"#;
+
+fn problems(text: &str) -> String {
+    Config::from_toml(text)
+        .expect_err("must be refused")
+        .to_string()
+}
+
+fn with_environment(text: &str, variables: &[(&str, &str)]) -> Result<Config, ConfigError> {
+    Config::from_parts(
+        text,
+        variables
+            .iter()
+            .map(|(name, value)| ((*name).to_owned(), (*value).to_owned())),
+    )
+}
+
+#[test]
+fn an_account_is_all_that_is_required() {
+    let config = Config::from_toml(ACCOUNT).expect("valid");
+    assert_eq!(config.server.listen.to_string(), "127.0.0.1:8080");
+    assert_eq!(config.storage, StorageConfig::File("chasqui.db".into()));
+    assert_eq!(config.limits, Limits::default());
+    assert_eq!(config.server.public("/v1"), "http://127.0.0.1:8080/v1");
+    assert_eq!(
+        config.warnings.len(),
+        1,
+        "real Khipu cannot reach a loopback address"
+    );
+}
+
+#[test]
+fn every_mistake_is_reported_at_once_with_its_key() {
+    let text = problems(
+        r#"
+        [server]
+        listen = "8080"
+        public_url = "http://pay.example.com"
+        signing_keys = ["short"]
+        lisen = "x"
+        [storage]
+        url = "postgres://x"
+        [limits]
+        heartbeat_interval = "60s"
+        watchers = 0
+        [[accounts]]
+        name = "a shop"
+        receiver_id = 1
+        khipu_api_key = { env = "CHASQUI_TEST_SURELY_UNSET" }
+        khipu_secrets = []
+        api_keys = ["chq_x", "sha256:12"]
+        allowed_origins = ["https://shop.example/"]
+        "#,
+    );
+    for key in [
+        "server.listen must be an address",
+        "server.public_url must be https",
+        "server.signing_keys[0] is shorter",
+        "server.lisen is not a known key",
+        "storage.url must be sqlite",
+        "limits.heartbeat_interval must be at most 40s",
+        "limits.watchers must be at least 1",
+        "accounts[0].name must be",
+        "accounts[0].khipu_api_key names the environment variable CHASQUI_TEST_SURELY_UNSET",
+        "accounts[0].khipu_secrets is empty",
+        "accounts[0].api_keys[0] is the key itself",
+        "accounts[0].api_keys[1] must be sha256:",
+        "accounts[0].allowed_origins[0] must be an origin as browsers send it: https://shop.example",
+    ] {
+        assert!(text.contains(key), "{key} is missing from:\n{text}");
+    }
+}
+
+#[test]
+fn a_renamed_key_is_refused_with_its_new_name() {
+    for key in ["per_second", "in_flight"] {
+        let text = problems(&format!("{ACCOUNT}\n[limits]\nquestions_{key} = 20\n"));
+        let expected =
+            format!("limits.questions_{key} is now called limits.polls_{key}; rename it");
+        assert_eq!(text, expected);
+        let new = format!("{ACCOUNT}\n[limits]\npolls_{key} = 20\n");
+        Config::from_toml(&new).expect("valid");
+    }
+}
+
+#[test]
+fn a_public_url_with_a_path_is_refused() {
+    for url in ["https://example.com/pay", "https://example.com/pay/"] {
+        let text = problems(&format!("[server]\npublic_url = {url:?}\n{ACCOUNT}"));
+        assert!(
+            text.starts_with("server.public_url must have no path"),
+            "{text}"
+        );
+    }
+    for url in ["https://pay.example.com", "https://pay.example.com/"] {
+        let text = format!("[server]\npublic_url = {url:?}\n{ACCOUNT}");
+        let config = Config::from_toml(&text).expect("valid");
+        let public = config.server.public("/return");
+        assert_eq!(public, "https://pay.example.com/return");
+    }
+}
+
+#[test]
+fn a_heartbeat_comes_before_a_browser_gives_up_and_pings_may_be_rare() {
+    let limits = Config::from_toml(ACCOUNT).expect("valid").limits;
+    assert_eq!(limits.heartbeat_interval, Duration::from_secs(30));
+    assert_eq!(limits.ping_interval, Duration::from_secs(120));
+    let rare =
+        format!("[limits]\nheartbeat_interval = \"40s\"\nping_interval = \"10m\"\n{ACCOUNT}");
+    let limits = Config::from_toml(&rare).expect("valid").limits;
+    assert_eq!(limits.ping_interval, Duration::from_secs(600));
+    for interval in ["41s", "59s", "2m"] {
+        let text = problems(&format!(
+            "[limits]\nheartbeat_interval = {interval:?}\n{ACCOUNT}"
+        ));
+        assert!(text.contains("limits.heartbeat_interval must be"), "{text}");
+    }
+}
+
+#[test]
+fn two_accounts_with_one_receiver_are_refused_by_their_names() {
+    let twice = [ACCOUNT, &ACCOUNT.replace("shop", "branch")].concat();
+    let text = problems(&twice);
+    assert!(
+        text.starts_with("accounts[1].receiver_id is the same for shop and branch"),
+        "{text}"
+    );
+    let other = twice.replacen("990939", "990940", 1);
+    Config::from_toml(&other).expect("valid");
+}
+
+#[test]
+fn a_wrong_type_names_its_key() {
+    assert!(problems("[server]\ndrain_window = 8").starts_with("server.drain_window "));
+    assert!(problems("[server]\ndrain_window = \"8 weeks\"").contains("like \"250ms\""));
+    assert!(problems("[[accounts]]\nname = \"x\"").contains("receiver_id"));
+}
+
+#[test]
+fn the_api_key_is_not_the_secret() {
+    let text = problems(&ACCOUNT.replace("not-a-real-secret", "not-a-real-key"));
+    assert!(
+        text.contains("accounts[0].khipu_secrets holds the API key"),
+        "{text}"
+    );
+}
+
+#[test]
+fn the_environment_wins_over_the_file() {
+    let config = with_environment(
+        ACCOUNT,
+        &[
+            ("CHASQUI_SERVER__LISTEN", "127.0.0.1:9000"),
+            ("CHASQUI_LIMITS__WATCHERS", "500"),
+            ("CHASQUI_ACCOUNTS__0__RECEIVER_ID", "7"),
+            (
+                "CHASQUI_ACCOUNTS__0__ALLOWED_ORIGINS",
+                r#"["https://shop.example"]"#,
+            ),
+            ("CHASQUI_ACCOUNTS__1__NAME", "second"),
+            ("CHASQUI_ACCOUNTS__1__RECEIVER_ID", "8"),
+            ("CHASQUI_ACCOUNTS__1__KHIPU_API_KEY", "not-a-real-key"),
+            ("CHASQUI_ACCOUNTS__1__KHIPU_SECRETS__0", "not-a-real-secret"),
+            ("CHASQUI_UNRELATED", "ignored: it names no section"),
+        ],
+    )
+    .expect("valid");
+    assert_eq!(config.server.listen.port(), 9000);
+    assert_eq!(config.limits.watchers, 500);
+    let shop = chasqui_payment::AccountName::parse("shop").expect("name");
+    let shop = config.accounts.named(&shop).expect("account");
+    assert_eq!(
+        (shop.receiver_id, shop.allowed_origins.as_slice()),
+        (7, &["https://shop.example".to_owned()][..])
+    );
+    assert_eq!(config.accounts.iter().count(), 2);
+}
+
+#[test]
+fn a_misspelt_variable_is_reported() {
+    let error =
+        with_environment(ACCOUNT, &[("CHASQUI_SERVER__LISTENN", "x")]).expect_err("unknown");
+    assert!(error.to_string().contains("server.listenn"), "{error}");
+    let error = with_environment(ACCOUNT, &[("CHASQUI_ACCOUNTS__5__NAME", "x")]).expect_err("gap");
+    assert!(
+        error.to_string().contains("accounts.5.name skips an entry"),
+        "{error}"
+    );
+}
+
+#[test]
+fn no_secret_is_printed() {
+    let config = Config::from_toml(ACCOUNT).expect("valid");
+    let printed = format!("{config:?}");
+    assert!(!printed.contains("not-a-real"), "{printed}");
+}
+
+#[test]
+fn limits_that_contradict_each_other_are_refused() {
+    let text = problems(&format!("{ACCOUNT}\n[limits]\nwatchers = 10\n"));
+    assert!(
+        text.contains("limits.watchers_per_payment is above limits.watchers"),
+        "{text}"
+    );
+    let text = problems(&format!("{ACCOUNT}\n[limits]\nbody_timeout = \"60s\"\n"));
+    assert!(
+        text.starts_with("limits.body_timeout must be shorter"),
+        "{text}"
+    );
+}
+
+#[test]
+fn a_notification_may_be_larger_than_what_a_merchant_sent() {
+    let limits = |text: &str| {
+        let text = format!("{ACCOUNT}\n[limits]\n{text}\n");
+        Config::from_toml(&text).map(|config| config.limits)
+    };
+    let default = limits("").expect("valid");
+    assert_eq!(default.notification_bytes, default.facade_bytes + 64 * 1024);
+    let grown = limits("facade_bytes = 2000000").expect("valid");
+    assert_eq!(grown.notification_bytes, 2_000_000 + 64 * 1024);
+    let least = "facade_bytes = 1000\nnotification_bytes = 66536";
+    assert_eq!(limits(least).expect("valid").notification_bytes, 66_536);
+    let refused = limits("facade_bytes = 1000\nnotification_bytes = 66535");
+    let text = refused.expect_err("refused").to_string();
+    assert!(
+        text.starts_with("limits.notification_bytes must be at least 66536"),
+        "{text}"
+    );
+}
+
+#[test]
+fn a_bad_webhook_secret_is_reported_with_its_key() {
+    for (secret, why) in [
+        ("c2VjcmV0", "must begin with whsec_"),
+        ("whsec_???", "must be whsec_ and then base64"),
+        ("whsec_c2VjcmV0", "must hold 24 to 64 bytes"),
+    ] {
+        let text = problems(&format!("{ACCOUNT}\nwebhook_secrets = [\"{secret}\"]\n"));
+        assert!(
+            text.contains(&format!("accounts[0].webhook_secrets[0] {why}")),
+            "{text}"
+        );
+    }
+}
+
+#[test]
+fn a_secret_in_the_wrong_place_is_not_printed() {
+    let misplaced = [
+        "khipu_secrets = \"TOPSECRET\"",
+        "api_keys = \"chq_TOPSECRET\"",
+        "receiver_id = \"TOPSECRET\"",
+    ];
+    for line in misplaced {
+        let text = problems(&format!(
+            "[[accounts]]\nname = \"shop\"\nkhipu_api_key = \"x\"\n{line}\n"
+        ));
+        assert!(
+            text.contains("must be") && !text.contains("TOPSECRET"),
+            "{text}"
+        );
+    }
+    for broken in [
+        "khipu_secrets = [\"TOPSECRET\"",
+        "khipu_api_key = TOPSECRET",
+        "TOPSECRET",
+    ] {
+        let text = problems(&format!("[[accounts]]\nname = \"shop\"\n{broken}\n"));
+        assert!(
+            text.starts_with("line ") && !text.contains("TOPSECRET"),
+            "{text}"
+        );
+    }
+    let variable = [("CHASQUI_ACCOUNTS__0__KHIPU_SECRETS", "TOPSECRET")];
+    let text = with_environment(ACCOUNT, &variable)
+        .expect_err("a text and not a list")
+        .to_string();
+    assert!(
+        text.contains("accounts[0].khipu_secrets must be") && !text.contains("TOPSECRET"),
+        "{text}"
+    );
+}
+
+#[test]
+fn a_secret_of_digits_alone_is_a_secret() {
+    let config = with_environment(
+        ACCOUNT,
+        &[
+            ("CHASQUI_ACCOUNTS__0__KHIPU_API_KEY", "1234567890"),
+            ("CHASQUI_ACCOUNTS__0__KHIPU_SECRETS__0", "0012"),
+        ],
+    )
+    .expect("valid");
+    let shop = config.accounts.iter().next().expect("account");
+    assert_eq!(
+        (shop.khipu_api_key.expose(), shop.khipu_secrets[0].expose()),
+        ("1234567890", "0012")
+    );
+}
+
+#[test]
+fn the_configuration_in_the_readme_works() {
+    let readme = include_str!("../../../../README.md");
+    let (_, rest) = readme.split_once("```toml\n").expect("a configuration");
+    let (text, _) = rest.split_once("```").expect("its end");
+    let hash = format!("sha256:{}", "0".repeat(64));
+    let config = Config::from_toml(&text.replace("sha256:…", &hash)).expect("valid");
+    assert_eq!(config.accounts.iter().count(), 1);
+    assert!(config.warnings.is_empty(), "{:?}", config.warnings);
+}

@@ -1,0 +1,105 @@
+//! Authentication: a merchant's back end by its API key, a browser by its status token. Query strings are never read for
+//! secrets.
+
+use std::sync::Arc;
+
+use axum::extract::FromRequestParts;
+use axum::http::HeaderMap;
+use axum::http::header::AUTHORIZATION;
+use axum::http::request::Parts;
+
+use super::problem::ApiProblem;
+use super::{AppState, origin};
+use crate::api_key;
+use chasqui_core::account::Account;
+use chasqui_payment::PaymentId;
+
+/// The account of the key in `x-api-key`.
+#[derive(Debug)]
+pub(super) struct MerchantAuth(pub(super) Arc<Account>);
+
+impl FromRequestParts<Arc<AppState>> for MerchantAuth {
+    type Rejection = ApiProblem;
+
+    async fn from_request_parts(
+        parts: &mut Parts,
+        state: &Arc<AppState>,
+    ) -> Result<Self, ApiProblem> {
+        merchant(state, &parts.headers).unwrap_or_else(|| {
+            Err(ApiProblem::unauthorized(
+                "missing_api_key",
+                "send the account's Chasqui key in the header x-api-key",
+            ))
+        })
+    }
+}
+
+/// `None`: no key was sent.
+fn merchant(state: &AppState, headers: &HeaderMap) -> Option<Result<MerchantAuth, ApiProblem>> {
+    // A key that is not text matches none.
+    let key = headers.get("x-api-key")?.to_str().unwrap_or_default();
+    let account = state.payments.accounts.holding_key(&api_key::hash(key));
+    Some(account.map(|account| MerchantAuth(Arc::clone(account))).ok_or_else(|| {
+        ApiProblem::unauthorized(
+            "invalid_api_key",
+            if api_key::is_well_formed(key) {
+                "no account has this key; make one with `chasqui keys new` and add its hash to the account's api_keys"
+            } else {
+                "this is not a Chasqui key (chq_…), or it is cut short or mistyped; Khipu's own key does not work here"
+            },
+        )
+    }))
+}
+
+/// Authenticates a watcher, by the payment's token or the merchant's key, and checks its origin.
+pub(super) fn admit(
+    state: &AppState,
+    headers: &HeaderMap,
+    subprotocol_token: Option<&str>,
+    id: &str,
+) -> Result<(Arc<Account>, PaymentId), ApiProblem> {
+    let id = payment_id(id)?;
+    let account = watcher(state, headers, subprotocol_token, &id)?;
+    origin::check(state, &account, headers)?;
+    Ok((account, id))
+}
+
+/// A text that cannot be a payment's id names no payment.
+pub(super) fn payment_id(text: &str) -> Result<PaymentId, ApiProblem> {
+    PaymentId::parse(text).map_err(|_| ApiProblem::unknown_payment())
+}
+
+fn watcher(
+    state: &AppState,
+    headers: &HeaderMap,
+    subprotocol_token: Option<&str>,
+    payment_id: &PaymentId,
+) -> Result<Arc<Account>, ApiProblem> {
+    if let Some(merchant) = merchant(state, headers) {
+        return merchant.map(|merchant| merchant.0);
+    }
+    let bearer = headers
+        .get(AUTHORIZATION)
+        .and_then(|value| value.to_str().ok())
+        .and_then(|value| value.split_once(' '))
+        .filter(|(scheme, _)| scheme.eq_ignore_ascii_case("bearer"))
+        .map(|(_, token)| token.trim());
+    let token = subprotocol_token.or(bearer).ok_or_else(|| {
+        ApiProblem::unauthorized(
+            "missing_token",
+            "send the payment's status token: Authorization: Bearer <token>",
+        )
+    })?;
+    let invalid = |detail: &str| ApiProblem::unauthorized("invalid_token", detail);
+    let subject = state
+        .tokens
+        .verify(token)
+        .map_err(|error| invalid(&error.to_string()))?;
+    if subject.payment_id != *payment_id {
+        return Err(invalid("the status token is for another payment"));
+    }
+    let account = state.payments.accounts.named(&subject.account);
+    account
+        .cloned()
+        .ok_or_else(|| invalid("the status token's account is no longer configured"))
+}

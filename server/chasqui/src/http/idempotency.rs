@@ -1,0 +1,135 @@
+//! `Idempotency-Key`: a request that is sent twice is carried out once.
+
+use axum::body::Bytes;
+use axum::http::{HeaderMap, HeaderName, HeaderValue, StatusCode, header};
+use axum::response::Response;
+use sha2::{Digest, Sha256};
+
+use super::AppState;
+use super::body::json;
+use super::problem::ApiProblem;
+use super::request_id::RequestId;
+use chasqui_core::account::Account;
+use chasqui_core::{IdempotentResult, PaymentsError};
+use chasqui_store::{IdempotencyKey, StoredResponse};
+
+const IDEMPOTENCY_KEY: HeaderName = HeaderName::from_static("idempotency-key");
+
+/// Marks an answer that was stored before.
+const IDEMPOTENCY_REPLAYED: HeaderName = HeaderName::from_static("idempotency-replayed");
+
+const MAX_LENGTH: usize = 255;
+
+/// A request with an idempotency key.
+pub(super) struct IdempotentCall<'a> {
+    pub(super) account: &'a Account,
+    /// Method and pattern.
+    pub(super) route: &'static str,
+    pub(super) key: String,
+    /// As received. A route with parameters would need them in the fingerprint too.
+    pub(super) body: &'a Bytes,
+    /// Part of a problem's body, which is stored as it was sent.
+    pub(super) request_id: RequestId,
+}
+
+/// The key, if one was sent.
+pub(super) fn key(headers: &HeaderMap) -> Result<Option<String>, ApiProblem> {
+    let mut values = headers.get_all(IDEMPOTENCY_KEY).iter();
+    let Some(value) = values.next() else {
+        return Ok(None);
+    };
+    value
+        .to_str()
+        .ok()
+        .filter(|key| is_well_formed(key) && values.next().is_none())
+        .map(|key| Some(key.to_owned()))
+        .ok_or_else(|| {
+            ApiProblem::bad_request(
+                "invalid_idempotency_key",
+                "send one Idempotency-Key of 1 to 255 visible ASCII characters, such as a UUID",
+            )
+        })
+}
+
+fn is_well_formed(key: &str) -> bool {
+    (1..=MAX_LENGTH).contains(&key.len()) && key.bytes().all(|b| b.is_ascii_graphic())
+}
+
+impl IdempotentCall<'_> {
+    /// The work's answer with status 200, or the stored answer of the first time.
+    pub(super) async fn run(
+        self,
+        state: &AppState,
+        work: impl Future<Output = Result<Bytes, PaymentsError>> + Send + 'static,
+    ) -> Result<Response, ApiProblem> {
+        let key = IdempotencyKey {
+            account: self.account.name.clone(),
+            route: self.route,
+            key: self.key,
+        };
+        let fingerprint = Sha256::digest(self.body).into();
+        let request_id = self.request_id;
+        let render = move |result: &Result<Bytes, PaymentsError>| match result {
+            Ok(body) => StoredResponse {
+                status: StatusCode::OK.as_u16(),
+                body: body.clone(),
+            },
+            Err(error) => {
+                let problem = ApiProblem::from(error.clone());
+                StoredResponse {
+                    status: problem.status.as_u16(),
+                    body: problem.body(request_id.as_str()),
+                }
+            }
+        };
+        match state
+            .payments
+            .run_idempotent(key, fingerprint, work, render)
+            .await?
+        {
+            IdempotentResult::Executed(body) => Ok(json(body)),
+            IdempotentResult::Replayed(answer) => Ok(replayed(answer)),
+        }
+    }
+}
+
+#[expect(clippy::expect_used, reason = "what is kept was answered")]
+fn replayed(answer: StoredResponse) -> Response {
+    let status = StatusCode::from_u16(answer.status).expect("a status");
+    let mut response = json(answer.body);
+    *response.status_mut() = status;
+    let headers = response.headers_mut();
+    if !status.is_success() {
+        headers.insert(header::CONTENT_TYPE, ApiProblem::CONTENT_TYPE);
+    }
+    headers.insert(IDEMPOTENCY_REPLAYED, HeaderValue::from_static("true"));
+    response
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn sent(values: &[&str]) -> Result<Option<String>, &'static str> {
+        let mut headers = HeaderMap::new();
+        for value in values {
+            let value = HeaderValue::from_bytes(value.as_bytes()).expect("header");
+            headers.append(IDEMPOTENCY_KEY, value);
+        }
+        key(&headers).map_err(|problem| problem.code)
+    }
+
+    #[test]
+    fn a_key_is_one_header_of_1_to_255_visible_characters() {
+        assert_eq!(sent(&[]), Ok(None));
+        let longest = "~".repeat(255);
+        for good in ["k", "\"8e03978e-40d5-43dd-bc93-6894a57f9324\"", &longest] {
+            assert_eq!(sent(&[good]), Ok(Some(good.to_owned())));
+        }
+        let too_long = "k".repeat(256);
+        for bad in ["", " ", "two words", "tab\t", "ñ", &too_long] {
+            assert_eq!(sent(&[bad]), Err("invalid_idempotency_key"), "{bad:?}");
+        }
+        assert_eq!(sent(&["a", "a"]), Err("invalid_idempotency_key"));
+    }
+}

@@ -1,0 +1,344 @@
+//! The payer's return from the bank: records it, then redirects to the shop with a new token in the fragment. Where the
+//! shop has no page for it, shows one.
+//!
+//! A payer never sees an error page: with the store down the page says that the payment is being verified.
+
+mod page;
+mod texts;
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use axum::extract::{Path, Request, State};
+use axum::http::{HeaderMap, HeaderValue, Method, StatusCode, header};
+use axum::response::{IntoResponse, Response};
+
+use super::{SharedState, peer};
+use chasqui_core::Payments;
+use chasqui_core::clock;
+use chasqui_payment::{Kind, Payment, PaymentReference};
+use page::Page;
+use texts::Language;
+
+/// How long a payer waits for the store to be read, and then for the return to be recorded. Without an answer the payer
+/// gets a page that needs no store and reloads itself.
+const PATIENCE: Duration = Duration::from_secs(3);
+
+pub(super) async fn returned(
+    state: SharedState,
+    Path(reference): Path<String>,
+    request: Request,
+) -> Response {
+    hop(state, &reference, request, Way::Returned).await
+}
+
+pub(super) async fn gave_up(
+    state: SharedState,
+    Path(reference): Path<String>,
+    request: Request,
+) -> Response {
+    hop(state, &reference, request, Way::GaveUp).await
+}
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Way {
+    Returned,
+    GaveUp,
+}
+
+async fn hop(State(state): SharedState, reference: &str, request: Request, way: Way) -> Response {
+    let address = peer::of(&request, &state.server.trusted_proxies);
+    let language = Language::of(request.headers());
+    let visitor = Visitor::of(request.method(), request.headers());
+    drop(request);
+    if visitor == Visitor::Prefetch {
+        return not_yet();
+    }
+    let Ok(reference) = PaymentReference::parse(reference) else {
+        return unknown(language);
+    };
+    let looking = tokio::time::timeout(PATIENCE, state.payments.find_returning(&reference));
+    let (intent, mut payment) = match looking.await {
+        Ok(Ok(Some(found))) => found,
+        Ok(Ok(None)) => return unknown(language),
+        Ok(Err(error)) => {
+            tracing::warn!(%error, "cannot look up the payment of a returning payer");
+            return being_verified(language);
+        }
+        Err(_) => {
+            tracing::warn!("the store does not answer about a returning payer");
+            return being_verified(language);
+        }
+    };
+    if payment.is_none() && visitor == Visitor::Payer {
+        let adopting = state.payments.adopt_returning(&intent);
+        payment = tokio::time::timeout(PATIENCE, adopting)
+            .await
+            .unwrap_or(None);
+    }
+    let token = match visitor {
+        Visitor::Payer => payment.as_ref().map(|payment| {
+            let tokens = &state.tokens;
+            tokens
+                .mint(&payment.id, &payment.account, clock::now())
+                .text
+        }),
+        Visitor::Prefetch | Visitor::Reader => None,
+    };
+    let mut is_recorded = true;
+    if let (Visitor::Payer, Some(payment)) = (visitor, &mut payment)
+        && state.payments.counts_as_visit(&payment.id, address)
+    {
+        is_recorded = arrive(&state.payments, payment, way).await;
+    }
+    let onward = match way {
+        Way::Returned => intent.urls.return_url,
+        Way::GaveUp => intent.urls.cancel_url,
+    };
+    match (onward, payment, token) {
+        (Some(url), _, token) => {
+            see_other(&url, token.as_deref()).unwrap_or_else(|| being_verified(language))
+        }
+        // The stored status is older than the payer's return.
+        (None, Some(_), _) if !is_recorded => being_verified(language),
+        (None, Some(payment), token) => {
+            let resume_url = payment.resume_url(clock::now());
+            page(
+                StatusCode::OK,
+                &Page {
+                    language,
+                    kind: payment.state.version.kind(),
+                    token,
+                    resume_url: resume_url.map(str::to_owned),
+                    reload: !payment.state.is_final(),
+                },
+            )
+        }
+        // Khipu's answer to the creation was never recorded; its notification brings the payment.
+        (None, None, _) => being_verified(language),
+    }
+}
+
+/// What opens the link. Only a payer's visit changes anything.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Visitor {
+    Payer,
+    /// A browser that fetches or renders before a click. It is answered 503, so that the click requests it again.
+    Prefetch,
+    /// `HEAD`, or a program that previews links. It is redirected without a token.
+    Reader,
+}
+
+/// Parts of the user agents of link previews, in lower case. PROTOCOL.md lists them.
+const PREVIEW_AGENTS: [&str; 13] = [
+    "facebookexternalhit",
+    "facebot",
+    "whatsapp",
+    "telegrambot",
+    "twitterbot",
+    "slackbot",
+    "slack-imgproxy",
+    "discordbot",
+    "linkedinbot",
+    "skypeuripreview",
+    "microsoftpreview",
+    "googlebot",
+    "bingbot",
+];
+
+impl Visitor {
+    fn of(method: &Method, headers: &HeaderMap) -> Self {
+        let text = |name: &str| {
+            let value = headers.get(name).and_then(|value| value.to_str().ok());
+            value.unwrap_or_default().to_ascii_lowercase()
+        };
+        let ahead_of_a_click =
+            ["sec-purpose", "purpose", "x-purpose", "x-moz"]
+                .iter()
+                .any(|name| {
+                    let purpose = text(name);
+                    purpose.contains("prefetch") || purpose.contains("prerender")
+                });
+        let agent = text("user-agent");
+        if ahead_of_a_click {
+            Self::Prefetch
+        } else if method == Method::HEAD || PREVIEW_AGENTS.iter().any(|name| agent.contains(name)) {
+            Self::Reader
+        } else {
+            Self::Payer
+        }
+    }
+}
+
+/// Records the payer's visit; returns whether it could. A payer whose return cannot be recorded goes on to the shop, where
+/// the page learns the status as soon as there is one.
+async fn arrive(payments: &Arc<Payments>, payment: &mut Payment, way: Way) -> bool {
+    match way {
+        Way::GaveUp => {
+            payments.payer_cancelled(payment);
+            true
+        }
+        Way::Returned => {
+            let returned = payments.payer_returned(payment);
+            match tokio::time::timeout(PATIENCE, returned).await {
+                Ok(Ok(state)) => {
+                    payment.state = state;
+                    true
+                }
+                Ok(Err(error)) => {
+                    tracing::warn!(payment_id = %payment.id, %error, "cannot record a payer's return");
+                    false
+                }
+                Err(_) => {
+                    tracing::warn!(payment_id = %payment.id, "a payer's return was not recorded in time");
+                    false
+                }
+            }
+        }
+    }
+}
+
+/// For a browser that prefetches.
+fn not_yet() -> Response {
+    let mut response = StatusCode::SERVICE_UNAVAILABLE.into_response();
+    let headers = response.headers_mut();
+    headers.insert(header::CACHE_CONTROL, HeaderValue::from_static("no-store"));
+    response
+}
+
+/// Redirects to the shop. The token is in the fragment, which no server receives or logs.
+fn see_other(url: &str, token: Option<&str>) -> Option<Response> {
+    let location = match token {
+        Some(token) if url.contains('#') => format!("{url}&chasqui={token}"),
+        Some(token) => format!("{url}#chasqui={token}"),
+        None => url.to_owned(),
+    };
+    let location = HeaderValue::from_str(&location).ok()?;
+    let mut response = StatusCode::SEE_OTHER.into_response();
+    response.headers_mut().insert(header::LOCATION, location);
+    Some(private(response))
+}
+
+/// The page when nothing more is known.
+fn being_verified(language: Language) -> Response {
+    page(
+        StatusCode::OK,
+        &Page {
+            language,
+            kind: Kind::Returned,
+            token: None,
+            resume_url: None,
+            reload: true,
+        },
+    )
+}
+
+fn unknown(language: Language) -> Response {
+    let html = page::unknown(language).into_string();
+    private(
+        (
+            StatusCode::NOT_FOUND,
+            [(header::CONTENT_TYPE, "text/html; charset=utf-8")],
+            html,
+        )
+            .into_response(),
+    )
+}
+
+fn page(status: StatusCode, page: &Page) -> Response {
+    let html = page.render().into_string();
+    private(
+        (
+            status,
+            [(header::CONTENT_TYPE, "text/html; charset=utf-8")],
+            html,
+        )
+            .into_response(),
+    )
+}
+
+fn private(mut response: Response) -> Response {
+    const POLICY: &str = "default-src 'none'; script-src 'self'; style-src 'self'; connect-src 'self'; base-uri 'none'; \
+                          form-action 'none'; frame-ancestors 'none'";
+    let headers = response.headers_mut();
+    for (name, value) in [
+        (header::CACHE_CONTROL, "no-store"),
+        (header::REFERRER_POLICY, "no-referrer"),
+        (header::CONTENT_SECURITY_POLICY, POLICY),
+        (header::X_CONTENT_TYPE_OPTIONS, "nosniff"),
+    ] {
+        headers.insert(name, HeaderValue::from_static(value));
+    }
+    response
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn location(url: &str, token: Option<&str>) -> String {
+        let response = see_other(url, token).expect("a location");
+        assert_eq!(response.status(), StatusCode::SEE_OTHER);
+        assert_eq!(response.headers()["referrer-policy"], "no-referrer");
+        assert_eq!(response.headers()["cache-control"], "no-store");
+        response.headers()["location"]
+            .to_str()
+            .expect("text")
+            .to_owned()
+    }
+
+    #[test]
+    fn the_token_travels_in_the_fragment_only() {
+        assert_eq!(
+            location("https://shop.example/r?o=1", Some("t")),
+            "https://shop.example/r?o=1#chasqui=t"
+        );
+        assert_eq!(
+            location("https://shop.example/#/r", Some("t")),
+            "https://shop.example/#/r&chasqui=t"
+        );
+        assert_eq!(
+            location("https://shop.example/r", None),
+            "https://shop.example/r"
+        );
+    }
+
+    #[test]
+    fn only_a_payers_own_click_is_a_visit() {
+        let visitor = |method: &Method, name: &'static str, value: &'static str| {
+            let mut headers = HeaderMap::new();
+            headers.insert(name, HeaderValue::from_static(value));
+            Visitor::of(method, &headers)
+        };
+        for (name, value, expected) in [
+            ("sec-purpose", "prefetch;prerender", Visitor::Prefetch),
+            ("purpose", "prefetch", Visitor::Prefetch),
+            ("x-moz", "prefetch", Visitor::Prefetch),
+            ("user-agent", "WhatsApp/2.23.20.0", Visitor::Reader),
+            (
+                "user-agent",
+                "Mozilla/5.0 (compatible; Googlebot/2.1)",
+                Visitor::Reader,
+            ),
+            (
+                "user-agent",
+                "Mozilla/5.0 (iPhone; CPU iPhone OS 17_0)",
+                Visitor::Payer,
+            ),
+            ("sec-purpose", "", Visitor::Payer),
+        ] {
+            assert_eq!(
+                visitor(&Method::GET, name, value),
+                expected,
+                "{name}: {value}"
+            );
+        }
+        let browser = visitor(&Method::HEAD, "user-agent", "Mozilla/5.0");
+        assert_eq!(browser, Visitor::Reader);
+    }
+
+    #[test]
+    fn a_url_that_cannot_be_a_header_is_not_followed() {
+        assert!(see_other("https://shop.example/\r\nset-cookie: a=b", Some("t")).is_none());
+    }
+}

@@ -1,0 +1,149 @@
+//! The operator's Khipu collection accounts, checked and ready to use.
+
+use std::collections::HashMap;
+use std::fmt;
+use std::ops::RangeInclusive;
+use std::sync::Arc;
+
+use base64::Engine;
+use base64::engine::general_purpose::STANDARD;
+
+use chasqui_payment::AccountName;
+
+pub use chasqui_payment::Secret;
+
+/// Key sizes that Standard Webhooks allows, in bytes.
+const WEBHOOK_KEY_SIZES: RangeInclusive<usize> = 24..=64;
+
+/// A key that signs deliveries, out of its text form `whsec_<base64>`.
+#[derive(Clone)]
+pub struct WebhookSecret(Box<[u8]>);
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
+pub enum InvalidWebhookSecret {
+    #[error("must begin with whsec_")]
+    Prefix,
+    #[error("must be whsec_ and then base64")]
+    NotBase64,
+    #[error("must hold 24 to 64 bytes: make one with `echo whsec_$(openssl rand -base64 32)`")]
+    Size,
+}
+
+impl WebhookSecret {
+    /// From the whole text, `whsec_` included.
+    pub fn parse(text: &Secret) -> Result<Self, InvalidWebhookSecret> {
+        let encoded = text
+            .expose()
+            .trim()
+            .strip_prefix("whsec_")
+            .ok_or(InvalidWebhookSecret::Prefix)?;
+        let key = STANDARD
+            .decode(encoded)
+            .map_err(|_| InvalidWebhookSecret::NotBase64)?;
+        if WEBHOOK_KEY_SIZES.contains(&key.len()) {
+            Ok(Self(key.into()))
+        } else {
+            Err(InvalidWebhookSecret::Size)
+        }
+    }
+
+    /// The key itself. Whoever calls this answers for where it goes.
+    pub fn expose(&self) -> &[u8] {
+        &self.0
+    }
+}
+
+impl fmt::Debug for WebhookSecret {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("[secret]")
+    }
+}
+
+/// One Khipu collection account.
+#[derive(Debug, Clone)]
+pub struct Account {
+    pub name: AccountName,
+    pub receiver_id: u64,
+    /// What Chasqui shows Khipu.
+    pub khipu_api_key: Secret,
+    /// What Khipu signs its notifications with; several while one is being replaced. The first signs what we re-sign.
+    pub khipu_secrets: Vec<Secret>,
+    /// SHA-256 of the keys that the merchant's back end shows us.
+    pub api_keys: Vec<[u8; 32]>,
+    /// Exact origins (`https://shop.example`) whose pages may watch.
+    pub allowed_origins: Vec<String>,
+    /// Where confirmations go when a payment names no notify_url of its own.
+    pub notify_url: Option<String>,
+    /// Every one signs, while one is being replaced.
+    pub webhook_secrets: Vec<WebhookSecret>,
+    pub return_hop: bool,
+    /// Private networks that a notify_url may lead to; none unless listed.
+    pub allow_private_destinations: Vec<ipnet::IpNet>,
+}
+
+/// All accounts, by name and by the hash of an API key.
+#[derive(Debug, Clone)]
+pub struct Accounts {
+    by_name: HashMap<AccountName, Arc<Account>>,
+    by_key: HashMap<[u8; 32], Arc<Account>>,
+}
+
+impl Accounts {
+    pub fn new(accounts: impl IntoIterator<Item = Account>) -> Self {
+        let mut by_name = HashMap::new();
+        let mut by_key = HashMap::new();
+        for account in accounts {
+            let account = Arc::new(account);
+            for hash in &account.api_keys {
+                by_key.insert(*hash, Arc::clone(&account));
+            }
+            by_name.insert(account.name.clone(), account);
+        }
+        Self { by_name, by_key }
+    }
+
+    pub fn named(&self, name: &AccountName) -> Option<&Arc<Account>> {
+        self.by_name.get(name)
+    }
+
+    /// The account whose key has this SHA-256. A look-up by hash tells an attacker nothing by its timing that helps to
+    /// find a key.
+    pub fn holding_key(&self, hash: &[u8; 32]) -> Option<&Arc<Account>> {
+        self.by_key.get(hash)
+    }
+
+    pub fn iter(&self) -> impl Iterator<Item = &Arc<Account>> {
+        self.by_name.values()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const KEY: &str = "whsec_AAECAwQFBgcICQoLDA0ODxAREhMUFRYXGBkaGxwdHh8=";
+
+    #[test]
+    fn a_bad_secret_is_refused_by_its_mistake() {
+        let refused =
+            |text: &str| WebhookSecret::parse(&Secret::new(text)).expect_err("must be refused");
+        assert_eq!(
+            refused(KEY.trim_start_matches("whsec_")),
+            InvalidWebhookSecret::Prefix
+        );
+        assert_eq!(refused("whsec_not base64"), InvalidWebhookSecret::NotBase64);
+        assert_eq!(refused("whsec_c2hvcnQ="), InvalidWebhookSecret::Size);
+        assert_eq!(refused("whsec_"), InvalidWebhookSecret::Size);
+    }
+
+    #[test]
+    fn a_secret_is_not_shown() {
+        assert_eq!(
+            format!(
+                "{:?}",
+                WebhookSecret::parse(&Secret::new(KEY)).expect("secret")
+            ),
+            "[secret]"
+        );
+    }
+}

@@ -1,0 +1,309 @@
+//! A delivery: reads what the merchant is to be sent, builds the request, posts it, and says when to try again.
+//!
+//! Sends only what was verified or what Khipu answered, and only of a payment that is confirmed.
+
+use std::collections::HashMap;
+use std::fmt::{self, Debug, Formatter};
+use std::sync::Arc;
+use std::time::Duration;
+
+use bytes::Bytes;
+use futures_util::future::BoxFuture;
+use tokio::time::{Instant, timeout};
+use tokio_util::sync::CancellationToken;
+use url::Url;
+
+use super::attempt_outcome::AttemptOutcome;
+use super::merchant_client::MerchantClient;
+use super::schedule;
+use super::webhook_request::{WebhookRequest, WebhookRequestBody};
+use super::worker::{JobEnd, JobHandler, STORE_TIMEOUT, WorkerLimits, within};
+use crate::account::{Account, Accounts};
+use crate::clock;
+use chasqui_khipu::wire::NotificationBody;
+use chasqui_payment::{AccountName, JobKind, Payment, PaymentId, Status, Timestamp, Verdict};
+use chasqui_store::{
+    JobAttempt, JobResult, LeasedJob, PaymentReader, StoreError, StoredNotification,
+};
+
+/// Asks Khipu about a confirmed payment and returns the body of a notification 3.0. An error is a short text for people,
+/// without payer data. Used when Khipu's answer confirmed the payment and no notification agrees with it.
+pub type BuildNotification =
+    Arc<dyn Fn(PaymentId, Arc<Account>) -> BoxFuture<'static, Result<Bytes, String>> + Send + Sync>;
+
+#[derive(Debug, Clone)]
+pub struct DeliveryLimits {
+    /// Attempts at once for one account, so that a slow merchant does not hold all of them. A delivery beyond it is put
+    /// back at once.
+    pub in_flight_per_account: usize,
+    /// One attempt, from resolving the name to the end of the answer.
+    pub attempt_timeout: Duration,
+    /// One call of [`BuildNotification`].
+    pub build_timeout: Duration,
+}
+
+impl Default for DeliveryLimits {
+    fn default() -> Self {
+        Self {
+            in_flight_per_account: 32,
+            attempt_timeout: Duration::from_secs(15),
+            build_timeout: Duration::from_secs(15),
+        }
+    }
+}
+
+#[derive(Debug, thiserror::Error)]
+pub enum DeliverySetupError {
+    #[error("cannot set up the http client for deliveries: {0}")]
+    Client(#[from] reqwest::Error),
+    #[error("deliveries in flight per account must be at least 1")]
+    NothingInFlight,
+}
+
+pub struct DeliveryHandler {
+    payments: Arc<dyn PaymentReader>,
+    merchants: HashMap<AccountName, MerchantClient>,
+    build_notification: BuildNotification,
+    limits: DeliveryLimits,
+}
+
+impl DeliveryHandler {
+    pub const WORKER_LIMITS: WorkerLimits = WorkerLimits {
+        in_flight: 256,
+        batch: 256,
+        lease: Duration::from_secs(60),
+        drain: Duration::from_secs(5),
+    };
+
+    pub fn new(
+        payments: Arc<dyn PaymentReader>,
+        accounts: &Accounts,
+        build_notification: BuildNotification,
+        limits: DeliveryLimits,
+    ) -> Result<Self, DeliverySetupError> {
+        if limits.in_flight_per_account == 0 {
+            return Err(DeliverySetupError::NothingInFlight);
+        }
+        let merchants = accounts
+            .iter()
+            .map(|account| {
+                let merchant = MerchantClient::new(account, &limits)?;
+                Ok((account.name.clone(), merchant))
+            })
+            .collect::<reqwest::Result<_>>()?;
+        Ok(Self {
+            payments,
+            merchants,
+            build_notification,
+            limits,
+        })
+    }
+
+    async fn attempt(
+        &self,
+        payment: &Payment,
+        merchant: &MerchantClient,
+        url: Option<&str>,
+    ) -> Result<AttemptOutcome, StoreError> {
+        // Merchants read a notification as "paid". A reversed payment is not paid.
+        match payment.state.status() {
+            Status::Confirmed => {}
+            Status::Reversed => {
+                let why = "not sent: the payment was reversed";
+                return Ok(AttemptOutcome::Unneeded(why));
+            }
+            other => {
+                let cause = format!("the payment is {}", other.as_str());
+                return Ok(AttemptOutcome::Unsendable(cause));
+            }
+        }
+        let Some(url) = url else {
+            return Ok(AttemptOutcome::Unneeded(
+                "no notify_url: neither the payment nor its account has one",
+            ));
+        };
+        let account = &merchant.account;
+        let stored = within(self.payments.notification(&payment.id)).await?;
+        let body = match stored.filter(|stored| agrees(stored, payment, account)) {
+            Some(stored) => WebhookRequestBody::Notification(stored),
+            None => match self.built(payment, account).await {
+                Ok(body) => WebhookRequestBody::Built(body),
+                Err(cause) => {
+                    let confirmed_at = payment.state.at;
+                    return Ok(AttemptOutcome::NoContent {
+                        confirmed_at,
+                        cause,
+                    });
+                }
+            },
+        };
+        let now = clock::now();
+        Ok(match WebhookRequest::new(&payment.id, body, account, now) {
+            Ok(request) => merchant.post(url, request, now).await,
+            Err(unsigned) => AttemptOutcome::NotSent(unsigned.to_string()),
+        })
+    }
+
+    async fn built(&self, payment: &Payment, account: &Arc<Account>) -> Result<Bytes, String> {
+        let built = (self.build_notification)(payment.id.clone(), Arc::clone(account));
+        match timeout(self.limits.build_timeout, built).await {
+            Ok(Ok(body)) => Ok(body),
+            Ok(Err(why)) => Err(format!("khipu was asked for its content: {why}")),
+            Err(_) => Err("khipu did not answer what to send in time".to_owned()),
+        }
+    }
+}
+
+impl JobHandler for DeliveryHandler {
+    const KIND: JobKind = JobKind::Delivery;
+
+    fn longest_run(&self) -> Duration {
+        // The payment and its notification are read.
+        self.limits.build_timeout + self.limits.attempt_timeout + 2 * STORE_TIMEOUT
+    }
+
+    async fn run(
+        &self,
+        job: &mut LeasedJob,
+        stop: &CancellationToken,
+    ) -> Result<JobEnd, StoreError> {
+        let Some(payment) = within(self.payments.payment(&job.payment_id)).await? else {
+            let outcome = AttemptOutcome::Unsendable("the payment is not in the store".to_owned());
+            return Ok(Attempt::begin("", None).end(job, &outcome));
+        };
+        let account = payment.account.as_str();
+        let Some(merchant) = self.merchants.get(&payment.account) else {
+            let outcome = AttemptOutcome::NotSent(format!("account {account} is not configured"));
+            return Ok(Attempt::begin(account, None).end(job, &outcome));
+        };
+        let Ok(_share) = merchant.share.try_acquire() else {
+            let due_at = merchant.put_back_until();
+            tracing::debug!(payment_id = %job.payment_id, account, %due_at, "a delivery was put back: its account has its share in flight");
+            metrics::counter!("chasqui_deliveries_put_back_total", "account" => account.to_owned())
+                .increment(1);
+            return Ok(JobEnd::untried(due_at));
+        };
+        let own_url = payment.urls.notify_url.as_deref();
+        let url = own_url.or(merchant.account.notify_url.as_deref());
+        let attempt = Attempt::begin(account, url);
+        let posted = self.attempt(&payment, merchant, url);
+        let outcome = match stop.run_until_cancelled(posted).await {
+            Some(outcome) => outcome?,
+            None => AttemptOutcome::Interrupted,
+        };
+        Ok(attempt.end(job, &outcome))
+    }
+}
+
+/// An attempt, with what logs and metrics say of it.
+struct Attempt<'p> {
+    account: &'p str,
+    /// All that a log shows of a URL: paths and queries can hold secrets.
+    host: String,
+    at: Timestamp,
+    began: Instant,
+}
+
+impl<'p> Attempt<'p> {
+    fn begin(account: &'p str, url: Option<&str>) -> Self {
+        let url = url.and_then(|url| Url::parse(url).ok());
+        let host = url.as_ref().and_then(Url::host_str).unwrap_or_default();
+        Self {
+            account,
+            host: host.to_owned(),
+            at: clock::now(),
+            began: Instant::now(),
+        }
+    }
+
+    fn end(self, job: &LeasedJob, outcome: &AttemptOutcome) -> JobEnd {
+        let duration = self.began.elapsed();
+        let number = job.attempts.saturating_add(1);
+        let result = schedule::after_attempt(number, outcome, clock::now(), rand::random());
+        self.report(job, outcome, result, duration);
+        let attempt = JobAttempt {
+            at: self.at,
+            duration,
+            result: outcome.to_string(),
+        };
+        // Missing content can last for days and does not concern the merchant: it is left out of the timeline.
+        let is_left_out = matches!(
+            (outcome, result),
+            (AttemptOutcome::NoContent { .. }, JobResult::PutBack { .. })
+        );
+        JobEnd {
+            result,
+            attempt: (!is_left_out).then_some(attempt),
+        }
+    }
+
+    fn report(
+        &self,
+        job: &LeasedJob,
+        outcome: &AttemptOutcome,
+        job_result: JobResult,
+        duration: Duration,
+    ) {
+        let Self { account, host, .. } = self;
+        metrics::counter!("chasqui_deliveries_total", "account" => (*account).to_owned(), "result" => outcome.as_str()).increment(1);
+        metrics::histogram!("chasqui_delivery_duration_seconds", "account" => (*account).to_owned())
+            .record(duration.as_secs_f64());
+
+        let payment_id = job.payment_id.as_str();
+        let attempt = job.attempts.saturating_add(1);
+        let result = outcome.to_string();
+        let duration_ms = u64::try_from(duration.as_millis()).unwrap_or(u64::MAX);
+        match job_result {
+            JobResult::Done if matches!(outcome, AttemptOutcome::Unneeded(_)) => {
+                tracing::info!(payment_id, account, result, "no delivery is needed");
+            }
+            JobResult::Done => {
+                tracing::info!(
+                    payment_id,
+                    account,
+                    host,
+                    attempt,
+                    duration_ms,
+                    result,
+                    "delivered"
+                );
+            }
+            JobResult::Retry { due_at } | JobResult::PutBack { due_at } => {
+                tracing::warn!(payment_id, account, host, attempt, duration_ms, result, %due_at, "not delivered yet");
+            }
+            JobResult::Dead => {
+                metrics::counter!("chasqui_dead_letters_total", "account" => (*account).to_owned())
+                    .increment(1);
+                tracing::warn!(
+                    payment_id,
+                    account,
+                    host,
+                    attempt,
+                    duration_ms,
+                    result,
+                    "not delivered, given up; redeliver it by hand"
+                );
+            }
+        }
+    }
+}
+
+impl Debug for DeliveryHandler {
+    fn fmt(&self, f: &mut Formatter<'_>) -> fmt::Result {
+        f.debug_struct("DeliveryHandler")
+            .field("limits", &self.limits)
+            .finish_non_exhaustive()
+    }
+}
+
+/// Whether the notification may be sent. Where its verdict left the confirmation to Khipu's answer, its terms were not
+/// compared with the payment's, or could not be.
+fn agrees(stored: &StoredNotification, payment: &Payment, account: &Account) -> bool {
+    if stored.verdict == Verdict::Agrees {
+        return true;
+    }
+    let (Some(terms), Ok(body)) = (&payment.terms, NotificationBody::parse(&stored.body)) else {
+        return false;
+    };
+    body.verdict(terms, account.receiver_id) == Verdict::Agrees
+}

@@ -1,0 +1,85 @@
+//! When a delivery that found its account's share taken comes back. Until then it waits in the store.
+//!
+//! The times of one account are spaced: however many of its deliveries wait, they come back and are put back no faster than
+//! this, and in turn, so that other accounts' deliveries do not wait behind them. Pure: the time is an argument.
+
+use std::time::Duration;
+
+use tokio::time::Instant;
+
+use chasqui_payment::Timestamp;
+
+/// Between two deliveries: what one account in difficulties may cost the store, and how fast its deliveries resume.
+const SPACING: Duration = Duration::from_millis(5);
+
+/// The shortest wait, so that a few deliveries do not go round and round.
+const SHORTEST_WAIT: Duration = Duration::from_millis(250);
+
+/// Due times are rounded up to this: each lease is a write of its own.
+const ROUNDED_TO_MS: i64 = 100;
+
+/// Of one account at this instance. A restart begins it again.
+#[derive(Debug, Default)]
+pub(super) struct PutBackSpacing {
+    last: Option<Instant>,
+}
+
+impl PutBackSpacing {
+    /// When the next delivery that is put back is due. Both arguments are the present moment.
+    pub(super) fn next(&mut self, now: Timestamp, instant: Instant) -> Timestamp {
+        rounded(now.plus(self.wait(instant)))
+    }
+
+    fn wait(&mut self, now: Instant) -> Duration {
+        let earliest = now + SHORTEST_WAIT;
+        let at = self
+            .last
+            .map_or(earliest, |last| earliest.max(last + SPACING));
+        self.last = Some(at);
+        at.duration_since(now)
+    }
+}
+
+fn rounded(at: Timestamp) -> Timestamp {
+    let early = at.unix_ms().rem_euclid(ROUNDED_TO_MS);
+    let wait = if early == 0 { 0 } else { ROUNDED_TO_MS - early };
+    Timestamp::from_unix_ms(at.unix_ms().saturating_add(wait))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_due_time_is_rounded_up_and_never_early() {
+        for (at, expected) in [(1000, 1000), (1001, 1100), (1099, 1100), (-1, 0)] {
+            let at = Timestamp::from_unix_ms(at);
+            assert_eq!(rounded(at).unix_ms(), expected);
+        }
+        let end = Timestamp::from_unix_ms(i64::MAX);
+        assert_eq!(rounded(end), end);
+    }
+
+    #[test]
+    fn due_times_are_spaced_and_the_first_wait_is_short() {
+        let mut spacing = PutBackSpacing::default();
+        let now = Instant::now();
+        assert_eq!(spacing.wait(now), SHORTEST_WAIT);
+        assert_eq!(spacing.wait(now), SHORTEST_WAIT + SPACING);
+        assert_eq!(spacing.wait(now + SPACING), SHORTEST_WAIT + SPACING);
+        assert_eq!(spacing.wait(now + SHORTEST_WAIT), SHORTEST_WAIT);
+    }
+
+    #[test]
+    fn thousands_come_back_no_faster_than_the_spacing() {
+        const WAITING: u32 = 10_000;
+        let mut spacing = PutBackSpacing::default();
+        let now = Instant::now();
+        let waits: Vec<_> = (0..WAITING).map(|_| spacing.wait(now)).collect();
+        assert!(waits.is_sorted());
+        assert_eq!(
+            waits.last(),
+            Some(&(SHORTEST_WAIT + SPACING * (WAITING - 1)))
+        );
+    }
+}

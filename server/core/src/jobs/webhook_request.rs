@@ -1,0 +1,226 @@
+//! The request that a merchant receives: Khipu's bytes and Khipu's signature, as an existing handler expects them, with the
+//! headers of Standard Webhooks and our own.
+//!
+//! Every request is signed in Khipu's scheme, or is not built. Pure: the time is an argument.
+//! [`merchant_client`](super::merchant_client) sends it.
+
+use std::time::Duration;
+
+use bytes::Bytes;
+use reqwest::header::{CONTENT_TYPE, HeaderMap, HeaderValue};
+
+use super::signature;
+use crate::account::Account;
+use chasqui_khipu::signature as khipu;
+use chasqui_payment::{PaymentId, Timestamp};
+use chasqui_store::StoredNotification;
+
+pub(super) const STATUS_HEADER: &str = "chasqui-status";
+pub(super) const SOURCE_HEADER: &str = "chasqui-source";
+
+/// Khipu's own signature is passed on while its time differs from ours by no more than this. Handlers may refuse a larger
+/// difference (five minutes is customary), so then the same bytes are signed again.
+pub(super) const SIGNATURE_FRESH_FOR: Duration = Duration::from_secs(4 * 60);
+
+#[derive(Debug)]
+pub(super) enum WebhookRequestBody {
+    /// Khipu's notification, verified when it was received, in agreement with the payment.
+    Notification(StoredNotification),
+    /// A body in the same form, built from Khipu's answer because no notification was received.
+    Built(Bytes),
+}
+
+/// A delivery without its address.
+#[derive(Debug)]
+pub(super) struct WebhookRequest {
+    pub(super) headers: HeaderMap,
+    pub(super) body: Bytes,
+}
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
+#[error("there is no secret to sign with: set khipu_secrets of the account")]
+pub(super) struct Unsigned;
+
+impl WebhookRequest {
+    pub(super) fn new(
+        payment: &PaymentId,
+        body: WebhookRequestBody,
+        account: &Account,
+        now: Timestamp,
+    ) -> Result<Self, Unsigned> {
+        let (body, fresh_signature, source) = match body {
+            WebhookRequestBody::Notification(stored) => (
+                stored.body,
+                fresh(&stored.signature, now),
+                HeaderValue::from_static("notification"),
+            ),
+            WebhookRequestBody::Built(body) => {
+                (body, None, HeaderValue::from_static("reconciliation"))
+            }
+        };
+        let khipu_signature = match fresh_signature {
+            Some(signature) => signature,
+            None => sign_again(account, now, &body)?,
+        };
+        let id = signature::webhook_id(payment);
+        let mut headers = HeaderMap::new();
+        headers.insert(CONTENT_TYPE, HeaderValue::from_static("application/json"));
+        headers.insert(khipu::HEADER, khipu_signature);
+        headers.insert(STATUS_HEADER, HeaderValue::from_static("confirmed"));
+        headers.insert(SOURCE_HEADER, source);
+        headers.insert(signature::TIMESTAMP_HEADER, now.unix_seconds().into());
+        if let Some(signature) = signature::sign(&account.webhook_secrets, &id, now, &body) {
+            headers.insert(signature::SIGNATURE_HEADER, plain(signature));
+        }
+        headers.insert(signature::ID_HEADER, plain(id));
+        Ok(Self { headers, body })
+    }
+}
+
+/// Khipu's own signature, unchanged, while a handler that checks its time accepts it.
+fn fresh(signature: &str, now: Timestamp) -> Option<HeaderValue> {
+    let t = khipu::claimed_time(signature).ok()?;
+    if khipu::is_within_tolerance(t, now, SIGNATURE_FRESH_FOR) {
+        HeaderValue::from_str(signature).ok()
+    } else {
+        None
+    }
+}
+
+fn sign_again(account: &Account, now: Timestamp, body: &[u8]) -> Result<HeaderValue, Unsigned> {
+    let secret = account
+        .khipu_secrets
+        .first()
+        .filter(|secret| !secret.expose().is_empty())
+        .ok_or(Unsigned)?;
+    Ok(plain(khipu::sign(secret, now, body)))
+}
+
+/// Ids, digits and base64 only.
+#[expect(clippy::expect_used, reason = "each character may stand in a header")]
+fn plain(text: String) -> HeaderValue {
+    HeaderValue::try_from(text).expect("built from characters that a header may hold")
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::account::Secret;
+    use crate::jobs::tests::fixture;
+
+    const NOW: Timestamp = Timestamp::from_unix_ms(1_800_000_000_000);
+
+    fn request(body: WebhookRequestBody, account: &Account) -> Result<WebhookRequest, Unsigned> {
+        WebhookRequest::new(&fixture::payment_id(), body, account, NOW)
+    }
+
+    fn stored(age: Duration, account: &Account) -> StoredNotification {
+        fixture::notification(account, NOW.minus(age))
+    }
+
+    fn header<'l>(request: &'l WebhookRequest, name: &str) -> &'l str {
+        request.headers[name].to_str().expect("text")
+    }
+
+    #[test]
+    fn khipus_own_signature_is_passed_on_unchanged_while_it_is_fresh() {
+        let account = fixture::account();
+        for age in [Duration::ZERO, SIGNATURE_FRESH_FOR] {
+            let stored = stored(age, &account);
+            let request = request(WebhookRequestBody::Notification(stored.clone()), &account)
+                .expect("request");
+            assert_eq!(header(&request, khipu::HEADER), stored.signature);
+            assert_eq!(request.body, stored.body);
+            assert_eq!(header(&request, SOURCE_HEADER), "notification");
+        }
+    }
+
+    #[test]
+    fn an_old_signature_is_replaced_over_the_same_bytes() {
+        let account = fixture::account();
+        let stored = stored(SIGNATURE_FRESH_FOR + Duration::from_millis(1), &account);
+        let request =
+            request(WebhookRequestBody::Notification(stored.clone()), &account).expect("request");
+        assert_eq!(request.body, stored.body);
+        let signature = header(&request, khipu::HEADER);
+        assert_ne!(signature, stored.signature);
+        let verified = khipu::verify(Some(signature), &request.body, &account.khipu_secrets);
+        assert_eq!(verified.map(|verified| verified.t), Ok(NOW));
+    }
+
+    #[test]
+    fn a_signature_from_a_clock_that_is_ahead_is_replaced_too() {
+        let account = fixture::account();
+        let ahead = |by| fixture::notification(&account, NOW.plus(by));
+        let slightly = ahead(SIGNATURE_FRESH_FOR);
+        let request_slightly =
+            request(WebhookRequestBody::Notification(slightly.clone()), &account).expect("request");
+        assert_eq!(header(&request_slightly, khipu::HEADER), slightly.signature);
+        let far = ahead(SIGNATURE_FRESH_FOR + Duration::from_millis(1));
+        let request =
+            request(WebhookRequestBody::Notification(far.clone()), &account).expect("request");
+        assert_eq!(request.body, far.body);
+        let signature = header(&request, khipu::HEADER);
+        let verified = khipu::verify(Some(signature), &request.body, &account.khipu_secrets);
+        assert_eq!(verified.map(|verified| verified.t), Ok(NOW));
+    }
+
+    #[test]
+    fn a_built_body_is_signed_in_khipus_scheme_and_names_its_source() {
+        let account = fixture::account();
+        let request =
+            request(WebhookRequestBody::Built(fixture::BODY.into()), &account).expect("request");
+        assert_eq!(header(&request, SOURCE_HEADER), "reconciliation");
+        let signature = header(&request, khipu::HEADER);
+        let verified = khipu::verify(Some(signature), fixture::BODY, &account.khipu_secrets);
+        assert_eq!(verified.map(|verified| verified.t), Ok(NOW));
+    }
+
+    #[test]
+    fn the_first_secret_signs() {
+        let mut account = fixture::account();
+        account.khipu_secrets.insert(0, Secret::new("newest"));
+        let request =
+            request(WebhookRequestBody::Built(fixture::BODY.into()), &account).expect("request");
+        let signature = header(&request, khipu::HEADER);
+        assert!(khipu::verify(Some(signature), fixture::BODY, &[Secret::new("newest")]).is_ok());
+    }
+
+    #[test]
+    fn without_a_secret_no_request_is_built() {
+        let mut account = fixture::account();
+        let old = stored(Duration::from_secs(3600), &account);
+        for secrets in [vec![], vec![Secret::new("")]] {
+            account.khipu_secrets = secrets;
+            let built = WebhookRequestBody::Built(fixture::BODY.into());
+            assert_eq!(request(built, &account).expect_err("unsigned"), Unsigned);
+            let old = WebhookRequestBody::Notification(old.clone());
+            assert_eq!(request(old, &account).expect_err("unsigned"), Unsigned);
+        }
+    }
+
+    #[test]
+    fn every_request_has_the_headers_of_standard_webhooks_and_ours() {
+        let account = fixture::account();
+        let request =
+            request(WebhookRequestBody::Built(fixture::BODY.into()), &account).expect("request");
+        assert_eq!(header(&request, "content-type"), "application/json");
+        assert_eq!(header(&request, STATUS_HEADER), "confirmed");
+        assert_eq!(
+            header(&request, signature::ID_HEADER),
+            "msg_zfxnocsow6mz_confirmed"
+        );
+        assert_eq!(header(&request, signature::TIMESTAMP_HEADER), "1800000000");
+        assert!(header(&request, signature::SIGNATURE_HEADER).starts_with("v1,"));
+    }
+
+    #[test]
+    fn an_account_without_webhook_secrets_gets_no_webhook_signature() {
+        let mut account = fixture::account();
+        account.webhook_secrets.clear();
+        let request =
+            request(WebhookRequestBody::Built(fixture::BODY.into()), &account).expect("request");
+        assert!(!request.headers.contains_key(signature::SIGNATURE_HEADER));
+        assert!(request.headers.contains_key(signature::ID_HEADER));
+    }
+}

@@ -1,0 +1,276 @@
+//! One timer for all watchers: a wheel of one-second slots, so that a watcher costs no timer of its own. It says when a
+//! heartbeat, a ping and the end of a lifetime are due.
+
+use std::sync::{Arc, Weak};
+use std::time::Duration;
+
+use rand::{Rng, RngExt};
+
+use super::{Watcher, WatcherSignal};
+
+/// What every watcher's connection is due, and how often.
+#[derive(Debug, Clone, Copy)]
+pub struct Intervals {
+    /// Without a message, ±10 %.
+    pub heartbeat: Duration,
+    /// ±10 %.
+    pub ping: Duration,
+    /// ±20 %.
+    pub lifetime: Duration,
+}
+
+#[derive(Debug)]
+pub(super) struct Wheel {
+    slots: Vec<Vec<Spoke>>,
+    /// Turns since the start.
+    now: u32,
+    heartbeat: Interval,
+    ping: Interval,
+    lifetime: u32,
+}
+
+/// Seconds, ±10 %.
+#[derive(Debug, Clone, Copy)]
+struct Interval(u32);
+
+/// Holds no watcher alive; one that has gone falls off when its slot comes up.
+#[derive(Debug)]
+struct Spoke {
+    watcher: Weak<Watcher>,
+    heartbeat_at: u32,
+    ping_at: u32,
+    ends_at: u32,
+}
+
+impl Interval {
+    fn of(duration: Duration) -> Self {
+        Self(seconds(duration))
+    }
+
+    fn jitter(self) -> u32 {
+        self.0.div_ceil(10)
+    }
+
+    fn shortest(self) -> u32 {
+        (self.0 - self.jitter()).max(1)
+    }
+
+    fn longest(self) -> u32 {
+        self.0 + self.jitter()
+    }
+
+    fn pick(self, random: &mut impl Rng) -> u32 {
+        random.random_range(self.shortest()..=self.longest())
+    }
+}
+
+fn seconds(duration: Duration) -> u32 {
+    u32::try_from(duration.as_secs())
+        .unwrap_or(u32::MAX / 4)
+        .max(1)
+}
+
+impl Wheel {
+    pub(super) fn new(intervals: Intervals) -> Self {
+        let heartbeat = Interval::of(intervals.heartbeat);
+        let ping = Interval::of(intervals.ping);
+        // No spoke waits longer than for the next heartbeat or ping, so none ever waits for a second turn of the wheel.
+        let slots = (0..=heartbeat.longest().min(ping.longest()))
+            .map(|_| Vec::new())
+            .collect();
+        Self {
+            slots,
+            now: 0,
+            heartbeat,
+            ping,
+            lifetime: seconds(intervals.lifetime),
+        }
+    }
+
+    /// Turns since the start.
+    pub(super) fn now(&self) -> u32 {
+        self.now
+    }
+
+    /// Heartbeats and pings from now on, and the end of the lifetime.
+    pub(super) fn add(&mut self, watcher: &Arc<Watcher>, random: &mut impl Rng) {
+        let spread = self.lifetime / 5;
+        let lifetime = random.random_range(self.lifetime - spread..=self.lifetime + spread);
+        self.place(Spoke {
+            watcher: Arc::downgrade(watcher),
+            heartbeat_at: self.now + self.heartbeat.pick(random),
+            ping_at: self.now + self.ping.pick(random),
+            ends_at: self.now + lifetime,
+        });
+    }
+
+    pub(super) fn turn(&mut self, random: &mut impl Rng) {
+        self.now += 1;
+        let current = self.now as usize % self.slots.len();
+        for mut spoke in std::mem::take(&mut self.slots[current]) {
+            let Some(watcher) = spoke.watcher.upgrade() else {
+                continue;
+            };
+            self.signal(&watcher, &mut spoke, random);
+            // It stays on the wheel after its lifetime too: should its end be held up, the next turn finds it.
+            self.place(spoke);
+        }
+    }
+
+    fn signal(&self, watcher: &Watcher, spoke: &mut Spoke, random: &mut impl Rng) {
+        let over = self.now >= spoke.ends_at;
+        if self.now >= spoke.heartbeat_at {
+            // Counted from the last message and not put off to the next round: a client that hears nothing for 45 s goes.
+            let quiet_until = watcher.offered_at() + self.heartbeat.shortest();
+            if quiet_until > self.now {
+                spoke.heartbeat_at = watcher.offered_at() + self.heartbeat.pick(random);
+            } else {
+                spoke.heartbeat_at = self.now + self.heartbeat.pick(random);
+                if !over {
+                    watcher.signal(WatcherSignal::Heartbeat);
+                }
+            }
+        }
+        if self.now >= spoke.ping_at {
+            spoke.ping_at = self.now + self.ping.pick(random);
+            if !over {
+                watcher.signal(WatcherSignal::Ping);
+            }
+        }
+        if over {
+            watcher.signal(WatcherSignal::Lifetime);
+        }
+    }
+
+    fn place(&mut self, spoke: Spoke) {
+        let due = spoke.heartbeat_at.min(spoke.ping_at);
+        let slot = due as usize % self.slots.len();
+        self.slots[slot].push(spoke);
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn wheel(heartbeat: u32, ping: u32, lifetime: u32) -> Wheel {
+        Wheel::new(Intervals {
+            heartbeat: Duration::from_secs(heartbeat.into()),
+            ping: Duration::from_secs(ping.into()),
+            lifetime: Duration::from_secs(lifetime.into()),
+        })
+    }
+
+    /// What a watcher is told, and in which second.
+    fn signals_over(
+        seconds: u32,
+        wheel: &mut Wheel,
+        watcher: &Watcher,
+    ) -> Vec<(u32, WatcherSignal)> {
+        let mut random = rand::rng();
+        let mut signals = Vec::new();
+        for second in 1..=seconds {
+            wheel.turn(&mut random);
+            signals.extend(std::iter::from_fn(|| watcher.take_signal()).map(|s| (second, s)));
+        }
+        signals
+    }
+
+    fn times_of(signal: WatcherSignal, signals: &[(u32, WatcherSignal)]) -> Vec<u32> {
+        let times = signals.iter().filter(|(_, other)| *other == signal);
+        times.map(|(second, _)| *second).collect()
+    }
+
+    #[test]
+    fn heartbeats_and_pings_come_each_at_its_interval_with_ten_percent_jitter() {
+        for (heartbeat, ping) in [(30, 120), (30, 100), (40, 7), (25, 25)] {
+            let mut wheel = wheel(heartbeat, ping, 1_000_000);
+            let watcher = Arc::new(Watcher::default());
+            wheel.add(&watcher, &mut rand::rng());
+            let signals = signals_over(10_000, &mut wheel, &watcher);
+            for (signal, interval) in [
+                (WatcherSignal::Heartbeat, heartbeat),
+                (WatcherSignal::Ping, ping),
+            ] {
+                let allowed = interval - interval.div_ceil(10)..=interval + interval.div_ceil(10);
+                let times = times_of(signal, &signals);
+                let mut last = 0;
+                for time in &times {
+                    assert!(
+                        allowed.contains(&(time - last)),
+                        "{signal:?}: {last}, {time}"
+                    );
+                    last = *time;
+                }
+                assert!(last > 10_000 - 2 * interval, "{signal:?} ended at {last}");
+            }
+        }
+    }
+
+    #[test]
+    fn a_message_puts_the_heartbeat_off_and_no_silence_is_longer_than_an_interval() {
+        let mut wheel = wheel(30, 120, 1_000_000);
+        let watcher = Arc::new(Watcher::default());
+        let mut random = rand::rng();
+        wheel.add(&watcher, &mut random);
+        let mut heard_at = 0;
+        let mut heartbeats = 0;
+        for second in 1..=20_000_u32 {
+            wheel.turn(&mut random);
+            if random.random_range(0..40) == 0 {
+                watcher.note_offer(wheel.now());
+                heard_at = second;
+            }
+            while let Some(signal) = watcher.take_signal() {
+                if signal == WatcherSignal::Heartbeat {
+                    // One that was signalled in this very second came before the message did.
+                    assert!(
+                        heard_at == second || second - heard_at >= 27,
+                        "{heard_at}, {second}"
+                    );
+                    heard_at = second;
+                    heartbeats += 1;
+                }
+            }
+            assert!(
+                second - heard_at <= 33,
+                "silent from {heard_at} to {second}"
+            );
+        }
+        assert!(heartbeats > 100);
+    }
+
+    #[test]
+    fn a_lifetime_ends_within_twenty_percent_and_a_heartbeat() {
+        let mut wheel = wheel(5, 20, 100);
+        let watcher = Arc::new(Watcher::default());
+        wheel.add(&watcher, &mut rand::rng());
+        let signals = signals_over(200, &mut wheel, &watcher);
+        let ends = times_of(WatcherSignal::Lifetime, &signals);
+        assert!((80..=126).contains(&ends[0]), "{ends:?}");
+        let after = signals.iter().filter(|(second, _)| *second >= ends[0]);
+        assert!(after.clone().count() > 1, "the end is told until it comes");
+        assert!(
+            after
+                .clone()
+                .all(|(_, signal)| *signal == WatcherSignal::Lifetime)
+        );
+    }
+
+    #[test]
+    fn one_that_has_gone_falls_off() {
+        let mut wheel = wheel(5, 20, 100);
+        let watcher = Arc::new(Watcher::default());
+        wheel.add(&watcher, &mut rand::rng());
+        drop(watcher);
+        for _ in 0..10 {
+            wheel.turn(&mut rand::rng());
+        }
+        assert!(wheel.slots.iter().all(Vec::is_empty));
+    }
+
+    #[test]
+    fn a_spoke_is_small() {
+        assert!(size_of::<Spoke>() <= 24);
+    }
+}

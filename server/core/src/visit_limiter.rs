@@ -1,0 +1,150 @@
+//! How often payers may come back through the return hop: one payment once a second, one address generously.
+//!
+//! A visit beyond that is sent on to the shop like any other; it records nothing and asks nothing. In memory, for each
+//! instance: it protects the store and the account's questions from a page that is reloaded in a loop.
+
+use std::collections::HashMap;
+use std::hash::Hash;
+use std::net::IpAddr;
+use std::sync::{Mutex, PoisonError};
+use std::time::Duration;
+
+use tokio::time::Instant;
+
+use chasqui_payment::PaymentId;
+
+/// A payment's visits count once in this time.
+const PAYMENT_WINDOW: Duration = Duration::from_secs(1);
+
+/// Visits from one address within [`ADDRESS_WINDOW`] that count. A phone network or a campus is one address.
+const ADDRESS_LIMIT: u32 = 10_000;
+const ADDRESS_WINDOW: Duration = Duration::from_secs(60);
+
+/// Payments or addresses of one window. One more does not count: an instance that is visited more often than this is under
+/// attack, and payers still reach their shops.
+const WINDOW_ENTRIES: usize = 100_000;
+
+#[derive(Debug)]
+pub(crate) struct VisitLimiter {
+    payments: Mutex<Window<PaymentId>>,
+    addresses: Mutex<Window<IpAddr>>,
+}
+
+/// Counts that begin at zero again with each window; the window before is kept, so that two visits on both sides of its
+/// end are still seen together.
+#[derive(Debug)]
+struct Window<K> {
+    length: Duration,
+    began_at: Instant,
+    current: HashMap<K, (Instant, u32)>,
+    previous: HashMap<K, (Instant, u32)>,
+}
+
+impl VisitLimiter {
+    pub(crate) fn new() -> Self {
+        Self {
+            payments: Mutex::new(Window::new(PAYMENT_WINDOW)),
+            addresses: Mutex::new(Window::new(ADDRESS_WINDOW)),
+        }
+    }
+
+    /// Whether this visit counts.
+    pub(crate) fn count(&self, id: &PaymentId, address: IpAddr) -> bool {
+        let now = Instant::now();
+        let mut addresses = self
+            .addresses
+            .lock()
+            .unwrap_or_else(PoisonError::into_inner);
+        let from_address = addresses.count(address, now);
+        drop(addresses);
+        if from_address.is_none_or(|visits| visits > ADDRESS_LIMIT) {
+            return false;
+        }
+        let mut payments = self.payments.lock().unwrap_or_else(PoisonError::into_inner);
+        payments.count(id.clone(), now) == Some(1)
+    }
+}
+
+impl<K: Eq + Hash> Window<K> {
+    fn new(length: Duration) -> Self {
+        Self {
+            length,
+            began_at: Instant::now(),
+            current: HashMap::new(),
+            previous: HashMap::new(),
+        }
+    }
+
+    /// How many visits there were within one length of the first of them, this one included. `None`: too many to count.
+    fn count(&mut self, key: K, now: Instant) -> Option<u32> {
+        if now.duration_since(self.began_at) >= self.length {
+            self.previous = std::mem::take(&mut self.current);
+            self.began_at = now;
+        }
+        let known = self.current.get(&key).or_else(|| self.previous.get(&key));
+        let within = known.filter(|(first, _)| now.duration_since(*first) < self.length);
+        let (first, visits) = match within {
+            Some((first, visits)) => (*first, visits.saturating_add(1)),
+            None => (now, 1),
+        };
+        if self.current.len() >= WINDOW_ENTRIES && !self.current.contains_key(&key) {
+            return None;
+        }
+        self.current.insert(key, (first, visits));
+        Some(visits)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn id(text: &str) -> PaymentId {
+        PaymentId::parse(text).expect("id")
+    }
+
+    fn address(last: u8) -> IpAddr {
+        IpAddr::from([192, 0, 2, last])
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn a_payment_counts_once_a_second_however_often_it_is_visited() {
+        let visits = VisitLimiter::new();
+        let mut counted = 0;
+        for _ in 0..200 {
+            counted += u32::from(visits.count(&id("a"), address(1)));
+            tokio::time::advance(Duration::from_millis(50)).await;
+        }
+        assert_eq!(counted, 10, "in ten seconds");
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn one_payment_does_not_use_up_anothers_visit() {
+        let visits = VisitLimiter::new();
+        assert!(visits.count(&id("a"), address(1)));
+        assert!(!visits.count(&id("a"), address(2)));
+        assert!(visits.count(&id("b"), address(1)));
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn an_address_is_limited_generously() {
+        let visits = VisitLimiter::new();
+        let counted = (0..ADDRESS_LIMIT + 50)
+            .filter(|n| visits.count(&id(&format!("p{n}")), address(1)))
+            .count();
+        assert_eq!(counted, ADDRESS_LIMIT as usize);
+        assert!(visits.count(&id("other"), address(2)));
+        tokio::time::advance(ADDRESS_WINDOW).await;
+        assert!(visits.count(&id("later"), address(1)));
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn what_is_counted_is_forgotten() {
+        let mut window = Window::new(PAYMENT_WINDOW);
+        for n in 0..1000 {
+            assert_eq!(window.count(n, Instant::now()), Some(1));
+            tokio::time::advance(Duration::from_millis(100)).await;
+        }
+        assert!(window.current.len() + window.previous.len() <= 22);
+    }
+}

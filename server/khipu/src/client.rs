@@ -1,0 +1,260 @@
+//! Calls of Khipu's API 3.0, and how they fail.
+
+use std::time::Duration;
+
+use bytes::{Bytes, BytesMut};
+use reqwest::{Method, StatusCode};
+
+use chasqui_payment::{PaymentId, Secret};
+
+use crate::wire::{CreateResponse, PaymentResponse, error_message};
+
+/// Calls Khipu's API with the API key of the account that each call is for.
+#[derive(Debug, Clone)]
+pub struct KhipuClient {
+    http: reqwest::Client,
+    /// Without a slash at its end.
+    base_url: String,
+    answer_limit: usize,
+}
+
+/// An answer of Khipu's with status 2xx, its body untouched.
+#[derive(Debug, Clone)]
+pub struct KhipuResponse {
+    pub body: Bytes,
+}
+
+#[derive(Debug, Clone, thiserror::Error)]
+pub enum KhipuError {
+    /// Khipu said no (4xx). Its words are for the merchant.
+    #[error("khipu refused with {status}: {message}")]
+    Refused {
+        status: u16,
+        message: String,
+        body: Bytes,
+        retry_after: Option<Duration>,
+    },
+    /// Khipu is in trouble (5xx). What was asked may have been done all the same.
+    #[error("khipu failed with {status}")]
+    Failed {
+        status: u16,
+        retry_after: Option<Duration>,
+    },
+    /// No connection. What was asked was not done.
+    #[error("khipu cannot be reached: {0}")]
+    Unreachable(String),
+    /// No answer in time. What was asked may have been done all the same.
+    #[error("khipu did not answer in time")]
+    TimedOut,
+    /// An answer that is not what the API describes.
+    #[error("khipu's answer makes no sense: {0}")]
+    Malformed(String),
+}
+
+impl KhipuError {
+    /// Khipu knows no such payment.
+    pub fn is_not_found(&self) -> bool {
+        matches!(self, Self::Refused { status: 404, .. })
+    }
+
+    /// Whether Khipu may have done what was asked although it did not say so.
+    pub fn outcome_is_unknown(&self) -> bool {
+        !matches!(self, Self::Refused { .. } | Self::Unreachable(_))
+    }
+
+    /// Nothing was done, and for a reason that is not in the request: our credentials, too many requests, one that did
+    /// not arrive whole, no connection. The same request may be taken another time.
+    pub fn is_passing(&self) -> bool {
+        match self {
+            Self::Refused { status, .. } => matches!(status, 401 | 403 | 408 | 425 | 429),
+            Self::Unreachable(_) => true,
+            Self::Failed { .. } | Self::TimedOut | Self::Malformed(_) => false,
+        }
+    }
+}
+
+impl KhipuClient {
+    /// `answer_limit`: the most bytes of an answer's body.
+    pub fn new(
+        base_url: &str,
+        timeout: Duration,
+        answer_limit: usize,
+    ) -> Result<Self, reqwest::Error> {
+        let builder = || {
+            reqwest::Client::builder()
+                .timeout(timeout)
+                .connect_timeout(timeout.min(Duration::from_secs(5)))
+                .redirect(reqwest::redirect::Policy::none())
+                .no_proxy()
+                .user_agent(concat!("chasqui/", env!("CARGO_PKG_VERSION")))
+        };
+        // A machine without CA certificates can still speak with a sandbox over plain HTTP.
+        let http = builder().build().or_else(|_| {
+            tracing::warn!("https to khipu will fail: this machine has no CA certificates; install ca-certificates");
+            builder().tls_certs_only([]).build()
+        })?;
+        let base_url = base_url.trim_end_matches('/').to_owned();
+        Ok(Self {
+            http,
+            base_url,
+            answer_limit,
+        })
+    }
+
+    pub async fn create(
+        &self,
+        api_key: &Secret,
+        body: Vec<u8>,
+    ) -> Result<CreateResponse, KhipuError> {
+        let answer = self
+            .call(api_key, Method::POST, "/v3/payments", Some(body))
+            .await?;
+        CreateResponse::parse(&answer.body).map_err(KhipuError::Malformed)
+    }
+
+    pub async fn payment(
+        &self,
+        api_key: &Secret,
+        id: &PaymentId,
+    ) -> Result<PaymentResponse, KhipuError> {
+        let answer = self
+            .call(api_key, Method::GET, &format!("/v3/payments/{id}"), None)
+            .await?;
+        PaymentResponse::parse(&answer.body).map_err(KhipuError::Malformed)
+    }
+
+    pub async fn delete(
+        &self,
+        api_key: &Secret,
+        id: &PaymentId,
+    ) -> Result<KhipuResponse, KhipuError> {
+        self.call(api_key, Method::DELETE, &format!("/v3/payments/{id}"), None)
+            .await
+    }
+
+    pub async fn banks(&self, api_key: &Secret) -> Result<KhipuResponse, KhipuError> {
+        self.call(api_key, Method::GET, "/v3/banks", None).await
+    }
+
+    /// One call; `path` begins with a slash and holds only checked ids.
+    async fn call(
+        &self,
+        api_key: &Secret,
+        method: Method,
+        path: &str,
+        body: Option<Vec<u8>>,
+    ) -> Result<KhipuResponse, KhipuError> {
+        let started = std::time::Instant::now();
+        let result = self.exchange(api_key, method.clone(), path, body).await;
+        let outcome = match &result {
+            Ok(_) => "ok",
+            Err(KhipuError::Refused { .. }) => "refused",
+            Err(KhipuError::Failed { .. }) => "failed",
+            Err(KhipuError::Unreachable(_)) => "unreachable",
+            Err(KhipuError::TimedOut) => "timed_out",
+            Err(KhipuError::Malformed(_)) => "malformed",
+        };
+        metrics::counter!("chasqui_khipu_calls_total", "method" => method.to_string(), "outcome" => outcome).increment(1);
+        metrics::histogram!("chasqui_khipu_call_seconds").record(started.elapsed().as_secs_f64());
+        result
+    }
+
+    async fn exchange(
+        &self,
+        api_key: &Secret,
+        method: Method,
+        path: &str,
+        body: Option<Vec<u8>>,
+    ) -> Result<KhipuResponse, KhipuError> {
+        let mut request = self
+            .http
+            .request(method, format!("{}{path}", self.base_url))
+            .header("x-api-key", api_key.expose())
+            .header("accept", "application/json");
+        if let Some(body) = body {
+            request = request
+                .header("content-type", "application/json")
+                .body(body);
+        }
+        let mut response = request
+            .send()
+            .await
+            .map_err(|error| transport_error(&error))?;
+        let status = response.status();
+        let retry_after = retry_after(&response);
+        let mut body = BytesMut::new();
+        while let Some(chunk) = response
+            .chunk()
+            .await
+            .map_err(|error| transport_error(&error))?
+        {
+            if body.len() + chunk.len() > self.answer_limit {
+                return Err(KhipuError::Malformed(format!(
+                    "it is longer than {} bytes",
+                    self.answer_limit
+                )));
+            }
+            body.extend_from_slice(&chunk);
+        }
+        let body = body.freeze();
+        match status.as_u16() {
+            200..=299 => Ok(KhipuResponse { body }),
+            400..=499 => Err(KhipuError::Refused {
+                status: status.as_u16(),
+                message: error_message(&body).unwrap_or_else(|| reason(status)),
+                body,
+                retry_after,
+            }),
+            500..=599 => Err(KhipuError::Failed {
+                status: status.as_u16(),
+                retry_after,
+            }),
+            other => Err(KhipuError::Malformed(format!("its status is {other}"))),
+        }
+    }
+}
+
+fn reason(status: StatusCode) -> String {
+    status
+        .canonical_reason()
+        .unwrap_or("no reason given")
+        .to_lowercase()
+}
+
+/// Seconds only: Khipu documents no Retry-After at all, so its other form is not expected.
+fn retry_after(response: &reqwest::Response) -> Option<Duration> {
+    let seconds = response
+        .headers()
+        .get("retry-after")?
+        .to_str()
+        .ok()?
+        .trim()
+        .parse()
+        .ok()?;
+    Some(Duration::from_secs(seconds))
+}
+
+fn transport_error(error: &reqwest::Error) -> KhipuError {
+    if error.is_timeout() {
+        return if error.is_connect() {
+            KhipuError::Unreachable("connecting took too long".into())
+        } else {
+            KhipuError::TimedOut
+        };
+    }
+    if error.is_connect() {
+        return KhipuError::Unreachable(innermost(error));
+    }
+    // The connection broke after the request may have been sent: as uncertain as silence.
+    tracing::debug!(error = %innermost(error), "the connection to khipu broke");
+    KhipuError::TimedOut
+}
+
+/// The cause without the layers around it, which repeat the URL.
+fn innermost(error: &dyn std::error::Error) -> String {
+    let mut cause = error;
+    while let Some(inner) = cause.source() {
+        cause = inner;
+    }
+    cause.to_string()
+}

@@ -1,0 +1,169 @@
+//! A JSON object whose top-level fields pass through as the bytes they came in.
+//!
+//! A number stays the number that was written (no float ever touches it), an unknown field stays what it was, and the
+//! order is kept.
+
+use std::fmt;
+
+use serde::de::{self, MapAccess, Visitor};
+use serde::ser::SerializeMap;
+use serde::{Deserialize, Deserializer, Serialize, Serializer};
+use serde_json::value::RawValue;
+
+/// More top-level fields than this are refused: Khipu's largest object has some forty, and looking one up is a walk.
+const MAX_FIELDS: usize = 512;
+
+/// Top-level fields in the order they came. A name that comes twice keeps its last value, as everywhere else.
+#[derive(Debug, Clone, Default)]
+pub struct JsonObject(Vec<(String, Box<RawValue>)>);
+
+#[derive(Debug, thiserror::Error)]
+#[error("not a JSON object: {0}")]
+pub struct InvalidJsonObject(String);
+
+impl JsonObject {
+    pub fn parse(json: &[u8]) -> Result<Self, InvalidJsonObject> {
+        serde_json::from_slice(json).map_err(|error| InvalidJsonObject(error.to_string()))
+    }
+
+    pub fn get(&self, name: &str) -> Option<&RawValue> {
+        self.0
+            .iter()
+            .find(|(field, _)| field == name)
+            .map(|(_, value)| value.as_ref())
+    }
+
+    /// The field as text: a string's inside, a number's or truth value's own spelling. `None` when it is absent, null,
+    /// "" or nested: Khipu writes unset text as "".
+    pub fn text(&self, name: &str) -> Option<String> {
+        let raw = self.get(name)?.get();
+        let text = match raw.as_bytes().first()? {
+            b'"' => serde_json::from_str(raw).ok()?,
+            b'{' | b'[' | b'n' => return None,
+            _ => raw.to_owned(),
+        };
+        Some(text).filter(|text| !text.is_empty())
+    }
+
+    /// Sets a field in its place, or at the end.
+    pub fn set<T: Serialize + ?Sized>(&mut self, name: &str, value: &T) {
+        // Serialising text, numbers and truth values cannot fail; nothing else is ever set.
+        let Ok(raw) = serde_json::value::to_raw_value(value) else {
+            return;
+        };
+        self.set_raw(name, raw);
+    }
+
+    pub fn set_raw(&mut self, name: &str, raw: Box<RawValue>) {
+        match self.0.iter_mut().find(|(field, _)| field == name) {
+            Some((_, value)) => *value = raw,
+            None => self.0.push((name.to_owned(), raw)),
+        }
+    }
+
+    pub fn to_json(&self) -> Vec<u8> {
+        // Text and raw JSON serialise always.
+        serde_json::to_vec(self).unwrap_or_default()
+    }
+}
+
+impl Serialize for JsonObject {
+    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        let mut map = serializer.serialize_map(Some(self.0.len()))?;
+        for (name, value) in &self.0 {
+            map.serialize_entry(name, value)?;
+        }
+        map.end()
+    }
+}
+
+impl<'de> Deserialize<'de> for JsonObject {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        struct Object;
+
+        impl<'de> Visitor<'de> for Object {
+            type Value = JsonObject;
+
+            fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+                f.write_str("a JSON object")
+            }
+
+            fn visit_map<A: MapAccess<'de>>(self, mut map: A) -> Result<JsonObject, A::Error> {
+                let mut fields = JsonObject::default();
+                while let Some((name, value)) = map.next_entry::<String, Box<RawValue>>()? {
+                    if fields.0.len() == MAX_FIELDS {
+                        return Err(de::Error::custom(format!(
+                            "it has more than {MAX_FIELDS} fields"
+                        )));
+                    }
+                    fields.set_raw(&name, value);
+                }
+                Ok(fields)
+            }
+        }
+
+        deserializer.deserialize_map(Object)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_is_not_touched_comes_out_as_it_came_in() {
+        let json = br#"{"amount":1000.10,"big":123456789012345678901234567890,"x":{"b":1,"a":[ 1 ]},"u":"\/\u00e1"}"#;
+        assert_eq!(JsonObject::parse(json).expect("object").to_json(), json);
+    }
+
+    #[test]
+    fn text_is_read_liberally_and_empty_is_absent() {
+        let fields = JsonObject::parse(br#"{"a":"x","n":1000.0,"e":"","z":null,"o":{},"t":true}"#)
+            .expect("object");
+        assert_eq!(fields.text("a").as_deref(), Some("x"));
+        assert_eq!(fields.text("n").as_deref(), Some("1000.0"));
+        assert_eq!(fields.text("t").as_deref(), Some("true"));
+        for absent in ["e", "z", "o", "missing"] {
+            assert_eq!(fields.text(absent), None, "{absent}");
+        }
+    }
+
+    #[test]
+    fn setting_keeps_the_place() {
+        let mut fields = JsonObject::parse(br#"{"a":1,"b":2}"#).expect("object");
+        fields.set("a", "é");
+        fields.set("c", "3");
+        assert_eq!(
+            fields.to_json(),
+            "{\"a\":\"é\",\"b\":2,\"c\":\"3\"}".as_bytes()
+        );
+    }
+
+    #[test]
+    fn an_object_of_very_many_fields_is_refused() {
+        let json = |count: usize| {
+            let fields: Vec<_> = (0..count).map(|i| format!("\"f{i}\":1")).collect();
+            format!("{{{}}}", fields.join(","))
+        };
+        assert!(JsonObject::parse(json(MAX_FIELDS).as_bytes()).is_ok());
+        assert!(JsonObject::parse(json(MAX_FIELDS + 1).as_bytes()).is_err());
+    }
+
+    #[test]
+    fn only_an_object_will_do() {
+        for bad in [
+            &b"[]"[..],
+            b"1",
+            b"",
+            b"{\"a\":1}x",
+            b"{\"a\":}",
+            b"notification_token=x&api_version=1.3",
+        ] {
+            assert!(
+                JsonObject::parse(bad).is_err(),
+                "{}",
+                String::from_utf8_lossy(bad)
+            );
+        }
+    }
+}

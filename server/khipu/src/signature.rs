@@ -1,0 +1,370 @@
+//! Khipu's signature on its notifications: `t=<unix ms>,s=<base64>`, where `s` is
+//! `Base64(HMAC-SHA256(secret, t + "." + raw body))`.
+//!
+//! Decides one thing, whether somebody who knows the account's secret signed exactly these bytes at `t`, and makes the
+//! same signature where we sign in Khipu's place. It never reads the clock (see [`is_within_tolerance`]) and never looks
+//! into the body: what the bytes mean is for whoever holds a [`VerifiedBody`].
+
+use std::time::Duration;
+
+use base64::Engine;
+use base64::engine::general_purpose::{STANDARD, STANDARD_PAD_INDIFFERENT};
+use hmac::{Hmac, KeyInit, Mac};
+use sha2::Sha256;
+
+use chasqui_payment::{Secret, Timestamp};
+
+/// The header that carries the signature.
+pub const HEADER: &str = "x-khipu-signature";
+
+/// A body that Khipu signed. Only [`verify`] makes one, and whoever reads a notification takes its body from here, so
+/// that a forgotten check does not compile:
+///
+/// ```compile_fail
+/// use chasqui::{khipu::signature::Verified, payment::Timestamp};
+/// let forged = Verified { t: Timestamp::from_unix_ms(0), body: b"{}" };
+/// ```
+///
+/// ```compile_fail
+/// #![deny(unused_must_use)]
+/// chasqui::khipu::signature::verify(None, b"{}", &[]);
+/// ```
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[must_use = "whoever takes the body from elsewhere may be reading what nobody signed"]
+pub struct VerifiedBody<'b> {
+    /// When it was signed, as the signer says; judge it with [`is_within_tolerance`].
+    pub t: Timestamp,
+    body: &'b [u8],
+}
+
+impl<'b> VerifiedBody<'b> {
+    /// Exactly the bytes that were signed.
+    pub fn body(&self) -> &'b [u8] {
+        self.body
+    }
+}
+
+/// Why a notification is not believed, in words that lead to the mistake. Shows neither the body nor a secret.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
+pub enum SignatureError {
+    #[error("no x-khipu-signature header: only khipu may call this address")]
+    Missing,
+    #[error("x-khipu-signature has no t: it looks like t=<unix milliseconds>,s=<base64>")]
+    NoTime,
+    #[error("t in x-khipu-signature is not a number: it is unix milliseconds")]
+    TimeNotANumber,
+    #[error("x-khipu-signature has no s: it looks like t=<unix milliseconds>,s=<base64>")]
+    NoSignature,
+    #[error("s in x-khipu-signature looks like hex: khipu's signature is base64")]
+    Hex,
+    #[error(
+        "s in x-khipu-signature is not the base64 of 32 bytes: split each part at its first = only"
+    )]
+    NotBase64,
+    #[error(
+        "x-khipu-signature does not match: khipu_secrets must hold the account's secret (not its API key), and the body \
+         must be the bytes as they came (not JSON written anew)"
+    )]
+    Mismatch,
+}
+
+/// Checks the header against the bytes as they came, in constant time. Any of the secrets will do: there are several while
+/// one is being replaced.
+pub fn verify<'b>(
+    header: Option<&str>,
+    raw_body: &'b [u8],
+    secrets: &[Secret],
+) -> Result<VerifiedBody<'b>, SignatureError> {
+    let parts = Parts::read(header.ok_or(SignatureError::Missing)?)?;
+    let matches = secrets
+        .iter()
+        // An empty key is one that everybody knows.
+        .filter(|secret| !secret.expose().is_empty())
+        .map(|secret| {
+            mac(secret, parts.t_text, raw_body)
+                .verify_slice(&parts.s)
+                .is_ok()
+        })
+        // Every secret is tried, so that the time taken does not tell which one matched.
+        .fold(false, |any, one| any | one);
+    if matches {
+        Ok(VerifiedBody {
+            t: parts.t,
+            body: raw_body,
+        })
+    } else {
+        Err(SignatureError::Mismatch)
+    }
+}
+
+/// The header's value for a body signed at `t`.
+pub fn sign(secret: &Secret, t: Timestamp, body: &[u8]) -> String {
+    let t = t.unix_ms().to_string();
+    let s = mac(secret, &t, body).finalize().into_bytes();
+    format!("t={t},s={}", STANDARD.encode(s))
+}
+
+/// When a header says that it was signed. Says nothing about whether that is true.
+pub fn claimed_time(header: &str) -> Result<Timestamp, SignatureError> {
+    Parts::read(header).map(|parts| parts.t)
+}
+
+/// Whether a signature is fresh, with clocks that may differ either way. A `t` in seconds is simply 1970.
+pub fn is_within_tolerance(t: Timestamp, now: Timestamp, tolerance: Duration) -> bool {
+    now.since(t) <= tolerance && t.since(now) <= tolerance
+}
+
+/// The header taken apart; `t_text` is what was signed, `t` is what it means.
+struct Parts<'h> {
+    t: Timestamp,
+    t_text: &'h str,
+    s: Vec<u8>,
+}
+
+impl<'h> Parts<'h> {
+    /// Order, spaces and parts that nobody knows yet do not matter.
+    fn read(header: &'h str) -> Result<Self, SignatureError> {
+        let part = |name: &str| {
+            header
+                .split(',')
+                // At the first "=" only: base64 pads with more of them.
+                .filter_map(|part| part.split_once('='))
+                .find(|(key, _)| key.trim() == name)
+                .map(|(_, value)| value.trim())
+        };
+        let t_text = part("t").ok_or(SignatureError::NoTime)?;
+        let t = t_text
+            .parse()
+            .map(Timestamp::from_unix_ms)
+            .map_err(|_| SignatureError::TimeNotANumber)?;
+        let s = decode(part("s").ok_or(SignatureError::NoSignature)?)?;
+        Ok(Self { t, t_text, s })
+    }
+}
+
+fn decode(s: &str) -> Result<Vec<u8>, SignatureError> {
+    // Hex of 32 bytes is valid base64 of 48, so it has to be recognised by its looks.
+    if s.len() == 64 && s.bytes().all(|b| b.is_ascii_hexdigit()) {
+        return Err(SignatureError::Hex);
+    }
+    match STANDARD_PAD_INDIFFERENT.decode(s) {
+        Ok(bytes) if bytes.len() == 32 => Ok(bytes),
+        _ => Err(SignatureError::NotBase64),
+    }
+}
+
+#[expect(clippy::expect_used, reason = "it cannot fail")]
+fn mac(secret: &Secret, t: &str, body: &[u8]) -> Hmac<Sha256> {
+    let mut mac = Hmac::<Sha256>::new_from_slice(secret.expose().as_bytes())
+        .expect("HMAC takes a key of any length");
+    mac.update(t.as_bytes());
+    mac.update(b".");
+    mac.update(body);
+    mac
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use proptest::prelude::*;
+
+    const SECRET: &str = "1a4cbbbeb8bdb7e1d73572b9cc43ce4ce18f79d9";
+    const T: i64 = 1_711_965_600_393;
+    const V1_HEADER: &str = "t=1711965600393,s=GYzpjnXlTKQ+BJY7pZJmrM6DZgWMSJdtOr/dleBKTdg=";
+    const V2_HEADER: &str = "t=1711965600393,s=rq08YUGSaWa1D0RAwhMnJTRHMNmY4ToCn2Gd6G9LaDg=";
+    const V1: &str = r##"{"payment_id":"zfxnocsow6mz","receiver_id":990939,"subject":"TEST_COBRO","amount":"1000.0000","discount":"0.0000","currency":"CLP","receipt_url":"https:\/\/s3.amazonaws.com\/staging.notifications.khipu.com\/CPKH-1804240956-zfxnocsow6mz.pdf","bank":"DemoBank","bank_id":"Bawdf","payer_name":"Cobrador de desarrollo #990.939","payer_email":"test@khipu.com","personal_identifier":"44.444.444-4","bank_account_number":"000000000000444444444","out_of_date_conciliation":false,"transaction_id":"15f836bd-e8a7-4d12-b2f1-56403012b555","responsible_user_email":"test@khipu.com","payment_method":"simplified_transfer","conciliation_date":"2024-04-18T13:56:54.859Z"}"##;
+
+    fn secrets(texts: &[&str]) -> Vec<Secret> {
+        texts.iter().map(|text| Secret::new(*text)).collect()
+    }
+
+    fn error(header: &str) -> SignatureError {
+        verify(Some(header), V1.as_bytes(), &secrets(&[SECRET])).expect_err("must be refused")
+    }
+
+    fn v2() -> String {
+        V1.replace(
+            r#""responsible_user_email""#,
+            r#""authorizer_operation_code":"AUT-20240418-0001","responsible_user_email""#,
+        )
+    }
+
+    #[test]
+    fn golden_vector_1_verifies_and_is_what_we_sign() {
+        let secrets = secrets(&[SECRET]);
+        let verified = verify(Some(V1_HEADER), V1.as_bytes(), &secrets).expect("golden");
+        assert_eq!(verified.t.unix_ms(), T);
+        assert_eq!(
+            sign(&secrets[0], Timestamp::from_unix_ms(T), V1.as_bytes()),
+            V1_HEADER
+        );
+    }
+
+    #[test]
+    fn golden_vector_2_verifies_and_is_what_we_sign() {
+        let secrets = secrets(&[SECRET]);
+        assert!(verify(Some(V2_HEADER), v2().as_bytes(), &secrets).is_ok());
+        assert_eq!(
+            sign(&secrets[0], Timestamp::from_unix_ms(T), v2().as_bytes()),
+            V2_HEADER
+        );
+    }
+
+    /// The compiler's part of this is in the documentation of [`VerifiedBody`].
+    #[test]
+    fn mistake_ignoring_the_result_the_body_is_only_had_by_verifying() {
+        let secrets = secrets(&[SECRET]);
+        let body = verify(Some(V1_HEADER), V1.as_bytes(), &secrets).map(|verified| verified.body());
+        assert_eq!(body, Ok(V1.as_bytes()));
+        let body = verify(Some(V2_HEADER), V1.as_bytes(), &secrets).map(|verified| verified.body());
+        assert_eq!(body, Err(SignatureError::Mismatch));
+    }
+
+    #[test]
+    fn mistake_splitting_on_every_equals_sign_the_padding_is_kept() {
+        let unpadded = V1_HEADER.trim_end_matches('=');
+        assert!(verify(Some(unpadded), V1.as_bytes(), &secrets(&[SECRET])).is_ok());
+        // A signature is free to contain the sign in the middle of nothing, but then it is no base64.
+        assert_eq!(error("t=1,s=a=b=c="), SignatureError::NotBase64);
+    }
+
+    #[test]
+    fn mistake_hex_instead_of_base64_is_named() {
+        let hex = STANDARD
+            .decode(&V1_HEADER["t=1711965600393,s=".len()..])
+            .expect("golden")
+            .iter()
+            .map(|byte| format!("{byte:02x}"))
+            .collect::<String>();
+        let refused = error(&format!("t={T},s={hex}"));
+        assert_eq!(refused, SignatureError::Hex);
+        assert!(
+            refused
+                .to_string()
+                .contains("looks like hex: khipu's signature is base64")
+        );
+    }
+
+    #[test]
+    fn mistake_api_key_as_secret_does_not_verify_and_is_suggested() {
+        let api_key = secrets(&["8f2b5c1e-0000-4000-8000-6f1d7c9a3e55"]);
+        let refused = verify(Some(V1_HEADER), V1.as_bytes(), &api_key).expect_err("wrong key");
+        assert!(refused.to_string().contains("not its API key"));
+    }
+
+    #[test]
+    fn mistake_t_in_seconds_is_far_off() {
+        let now = Timestamp::from_unix_ms(T);
+        let tolerance = Duration::from_secs(600);
+        assert!(is_within_tolerance(now, now, tolerance));
+        assert!(!is_within_tolerance(
+            Timestamp::from_unix_ms(T / 1000),
+            now,
+            tolerance
+        ));
+    }
+
+    #[test]
+    fn mistake_reserialised_body_does_not_verify() {
+        let value: serde_json::Value = serde_json::from_str(V1).expect("json");
+        let again = value.to_string();
+        let refused = verify(Some(V1_HEADER), again.as_bytes(), &secrets(&[SECRET]));
+        assert_eq!(refused, Err(SignatureError::Mismatch));
+        // Only the escapes, everything else in its place.
+        let unescaped = V1.replace(r"\/", "/");
+        let refused = verify(Some(V1_HEADER), unescaped.as_bytes(), &secrets(&[SECRET]));
+        assert_eq!(refused, Err(SignatureError::Mismatch));
+    }
+
+    #[test]
+    fn tolerance_counts_both_ways_and_includes_its_end() {
+        let now = Timestamp::from_unix_ms(T);
+        let tolerance = Duration::from_millis(10);
+        for (offset, within) in [
+            (-11, false),
+            (-10, true),
+            (0, true),
+            (10, true),
+            (11, false),
+        ] {
+            let t = Timestamp::from_unix_ms(T + offset);
+            assert_eq!(is_within_tolerance(t, now, tolerance), within, "{offset}");
+        }
+        assert!(!is_within_tolerance(
+            Timestamp::from_unix_ms(i64::MIN),
+            Timestamp::from_unix_ms(i64::MAX),
+            tolerance
+        ));
+    }
+
+    #[test]
+    fn any_of_several_secrets_will_do_while_one_is_replaced() {
+        let body = V1.as_bytes();
+        assert!(verify(Some(V1_HEADER), body, &secrets(&["new", SECRET])).is_ok());
+        assert!(verify(Some(V1_HEADER), body, &secrets(&[SECRET, "new"])).is_ok());
+        assert!(verify(Some(V1_HEADER), body, &secrets(&["new", "newer"])).is_err());
+    }
+
+    #[test]
+    fn no_secret_and_an_empty_secret_never_verify() {
+        let body = V1.as_bytes();
+        assert!(verify(Some(V1_HEADER), body, &[]).is_err());
+        let signed_with_nothing = sign(&Secret::new(""), Timestamp::from_unix_ms(T), body);
+        assert!(verify(Some(&signed_with_nothing), body, &secrets(&[""])).is_err());
+    }
+
+    #[test]
+    fn order_spaces_and_unknown_parts_do_not_matter() {
+        let s = &V1_HEADER["t=1711965600393,".len()..];
+        for header in [
+            format!("{s},t={T}"),
+            format!(" t = {T} , {s} "),
+            format!("v=2,t={T},flag,{s},x=y=z"),
+        ] {
+            let verified = verify(Some(&header), V1.as_bytes(), &secrets(&[SECRET]));
+            assert!(verified.is_ok(), "{header}");
+        }
+    }
+
+    #[test]
+    fn what_is_missing_or_malformed_is_named() {
+        assert_eq!(
+            verify(None, V1.as_bytes(), &[]),
+            Err(SignatureError::Missing)
+        );
+        for (header, expected) in [
+            ("", SignatureError::NoTime),
+            ("s=GYzp", SignatureError::NoTime),
+            ("t=yesterday,s=GYzp", SignatureError::TimeNotANumber),
+            ("t=,s=GYzp", SignatureError::TimeNotANumber),
+            ("t=1", SignatureError::NoSignature),
+            ("t=1,s=", SignatureError::NotBase64),
+            ("t=1,s=!!", SignatureError::NotBase64),
+            ("t=1,s=GYzp", SignatureError::NotBase64),
+        ] {
+            assert_eq!(error(header), expected, "{header:?}");
+        }
+    }
+
+    proptest! {
+        #[test]
+        fn what_is_signed_verifies_and_one_changed_byte_does_not(
+            secret in ".{1,40}", t in any::<i64>(), body in prop::collection::vec(any::<u8>(), 1..200), at in any::<prop::sample::Index>()
+        ) {
+            let secrets = [Secret::new(secret)];
+            let header = sign(&secrets[0], Timestamp::from_unix_ms(t), &body);
+            prop_assert_eq!(verify(Some(&header), &body, &secrets).map(|v| v.t.unix_ms()), Ok(t));
+            prop_assert_eq!(claimed_time(&header).map(Timestamp::unix_ms), Ok(t));
+            let mut changed = body.clone();
+            changed[at.index(body.len())] ^= 1;
+            prop_assert_eq!(verify(Some(&header), &changed, &secrets), Err(SignatureError::Mismatch));
+            let later = header.replacen("t=", "t=1", 1);
+            prop_assert!(verify(Some(&later), &body, &secrets).is_err());
+        }
+
+        #[test]
+        fn reading_a_header_never_panics(header in ".{0,80}") {
+            let _ = claimed_time(&header);
+        }
+    }
+}

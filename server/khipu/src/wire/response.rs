@@ -1,0 +1,218 @@
+//! Khipu's answers, and what its words mean.
+
+use std::time::Duration;
+
+use bytes::Bytes;
+use chasqui_payment::{
+    Amount, Currency, MerchantUrls, PaymentId, PaymentReference, PaymentTerms, Reported,
+    StatusReason, Timestamp,
+};
+
+use super::fields::{is_late, payment_id};
+use crate::json_object::JsonObject;
+
+/// Each attempt to pay has a term of its own, which may begin just before the payment's expiry.
+pub const ATTEMPT_TERM: Duration = Duration::from_secs(3 * 3600);
+
+/// The message of an error body of Khipu's.
+pub fn error_message(body: &[u8]) -> Option<String> {
+    JsonObject::parse(body).ok()?.text("message")
+}
+
+/// Khipu's answer to a creation.
+#[derive(Debug, Clone)]
+pub struct CreateResponse {
+    pub fields: JsonObject,
+    pub payment_id: PaymentId,
+    pub payment_url: Option<String>,
+}
+
+impl CreateResponse {
+    pub fn parse(body: &[u8]) -> Result<Self, String> {
+        let fields = JsonObject::parse(body).map_err(|error| error.to_string())?;
+        let payment_id = payment_id(&fields)?;
+        let payment_url = fields.text("payment_url");
+        Ok(Self {
+            fields,
+            payment_id,
+            payment_url,
+        })
+    }
+}
+
+/// Khipu's answer to "what of this payment?".
+#[derive(Debug, Clone)]
+pub struct PaymentResponse {
+    fields: JsonObject,
+    pub payment_id: PaymentId,
+    pub receiver_id: Option<u64>,
+    pub expires_at: Option<Timestamp>,
+    pub payment_url: Option<String>,
+}
+
+impl PaymentResponse {
+    pub fn parse(body: &[u8]) -> Result<Self, String> {
+        let fields = JsonObject::parse(body).map_err(|error| error.to_string())?;
+        Ok(Self {
+            payment_id: payment_id(&fields)?,
+            receiver_id: fields
+                .text("receiver_id")
+                .and_then(|text| text.parse().ok()),
+            expires_at: fields
+                .text("expires_date")
+                .and_then(|text| Timestamp::parse(&text).ok()),
+            payment_url: fields.text("payment_url"),
+            fields,
+        })
+    }
+
+    /// What Khipu's words mean. `None`: a status that nobody described, which says nothing.
+    pub fn reported(&self, now: Timestamp) -> Option<Reported> {
+        let status = self.fields.text("status")?;
+        Some(match status.as_str() {
+            "pending" => match self.expires_at {
+                Some(expiry) if now >= expiry.plus(ATTEMPT_TERM) => Reported::Expired,
+                _ => Reported::Pending,
+            },
+            "verifying" => Reported::Verifying,
+            "deleted" => Reported::Cancelled,
+            "done" => self.done(),
+            _ => return None,
+        })
+    }
+
+    /// What of the answer Khipu's documentation does not describe. The caller reports it.
+    pub fn unknown_word(&self) -> Option<UnknownWord> {
+        let status = self.fields.text("status")?;
+        match status.as_str() {
+            "pending" | "verifying" | "deleted" => None,
+            "done" => {
+                let detail = self.fields.text("status_detail").unwrap_or_default();
+                let is_known = detail == "normal" || StatusReason::parse(&detail).is_some();
+                (!is_known).then(|| UnknownWord::new("status_detail", &detail))
+            }
+            other => Some(UnknownWord::new("status", other)),
+        }
+    }
+
+    /// `done` alone says nothing: a rejected payment is done too.
+    fn done(&self) -> Reported {
+        let detail = self.fields.text("status_detail").unwrap_or_default();
+        let reason = StatusReason::parse(&detail);
+        match (detail.as_str(), reason) {
+            ("normal", _)
+            | (_, Some(StatusReason::MarkedPaidByReceiver | StatusReason::PartiallyRefunded)) => {
+                let late = is_late(&self.fields, self.expires_at);
+                Reported::Confirmed { late, reason }
+            }
+            (_, Some(reason @ (StatusReason::RejectedByPayer | StatusReason::MarkedAsAbuse))) => {
+                Reported::Rejected(reason)
+            }
+            (_, Some(reason @ (StatusReason::Reversed | StatusReason::FullyRefunded))) => {
+                Reported::Reversed(reason)
+            }
+            (_, None) => Reported::Verifying,
+        }
+    }
+
+    pub fn terms(&self) -> Option<PaymentTerms> {
+        Some(PaymentTerms {
+            amount: Amount::parse(&self.fields.text("amount")?).ok()?,
+            currency: Currency::parse(&self.fields.text("currency")?).ok()?,
+            transaction_id: self.fields.text("transaction_id"),
+        })
+    }
+
+    /// The reference that we put into the URLs of a payment that was made here.
+    pub fn reference(&self, notify_url_prefix: &str) -> Option<PaymentReference> {
+        let url = self.fields.text("notify_url")?;
+        PaymentReference::parse(url.strip_prefix(notify_url_prefix)?.strip_prefix("?ref=")?).ok()
+    }
+
+    /// The URLs as Khipu holds them: the merchant's own, where the payment was not made here.
+    pub fn urls(&self) -> MerchantUrls {
+        MerchantUrls {
+            return_url: self.fields.text("return_url"),
+            cancel_url: self.fields.text("cancel_url"),
+            notify_url: self.fields.text("notify_url"),
+        }
+    }
+
+    /// The answer with the merchant's own URLs in the places of ours.
+    pub fn with_urls(mut self, urls: &MerchantUrls) -> JsonObject {
+        for (field, url) in [
+            ("return_url", &urls.return_url),
+            ("cancel_url", &urls.cancel_url),
+            ("notify_url", &urls.notify_url),
+        ] {
+            if self.fields.get(field).is_some() || url.is_some() {
+                self.fields.set(field, url.as_deref().unwrap_or_default());
+            }
+        }
+        self.fields
+    }
+
+    /// The notification that Khipu would have sent, for a confirmation that was found by asking.
+    pub fn as_notification(&self) -> Bytes {
+        const ALWAYS: [&str; 17] = [
+            "payment_id",
+            "receiver_id",
+            "subject",
+            "amount",
+            "discount",
+            "currency",
+            "receipt_url",
+            "bank",
+            "bank_id",
+            "payer_name",
+            "payer_email",
+            "personal_identifier",
+            "bank_account_number",
+            "out_of_date_conciliation",
+            "transaction_id",
+            "responsible_user_email",
+            "payment_method",
+        ];
+        const IF_ANY: [&str; 4] = [
+            "body",
+            "authorizer_operation_code",
+            "conciliation_date",
+            "custom",
+        ];
+        let mut notification = JsonObject::default();
+        for name in ALWAYS {
+            match self.fields.get(name) {
+                // Amounts are strings in a notification, whatever they are in an answer.
+                Some(_) if matches!(name, "amount" | "discount") => {
+                    notification.set(name, &self.fields.text(name).unwrap_or_default());
+                }
+                Some(raw) => notification.set_raw(name, raw.to_owned()),
+                None => {}
+            }
+        }
+        for name in IF_ANY {
+            if self.fields.text(name).is_some()
+                && let Some(raw) = self.fields.get(name)
+            {
+                notification.set_raw(name, raw.to_owned());
+            }
+        }
+        notification.to_json().into()
+    }
+}
+
+/// A status or status_detail that Khipu's documentation does not describe.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct UnknownWord {
+    pub field: &'static str,
+    /// Escaped, and short enough for a log.
+    pub word: String,
+}
+
+impl UnknownWord {
+    fn new(field: &'static str, word: &str) -> Self {
+        let start: String = word.chars().take(40).collect();
+        let word = start.escape_debug().to_string();
+        Self { field, word }
+    }
+}

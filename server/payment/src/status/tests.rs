@@ -1,0 +1,415 @@
+use proptest::prelude::*;
+
+use super::*;
+
+const CONFIRMED: Reported = Reported::Confirmed {
+    late: false,
+    reason: None,
+};
+const REVERSED: Reported = Reported::Reversed(StatusReason::FullyRefunded);
+const REJECTED: Reported = Reported::Rejected(StatusReason::RejectedByPayer);
+
+fn at(seconds: i64) -> Timestamp {
+    Timestamp::from_unix_ms(seconds * 1000)
+}
+
+fn version(number: u16) -> Version {
+    Version::from_number(number).expect("a version")
+}
+
+fn standing_at(number: u16) -> PaymentState {
+    PaymentState {
+        version: version(number),
+        ..PaymentState::created(at(0))
+    }
+}
+
+/// What an answer makes of a state that nothing else touches meanwhile; asked long after it began.
+fn after_answer(number: u16, reported: Reported) -> u16 {
+    let held = standing_at(number);
+    let update = held.answered(reported, at(1000));
+    update
+        .map_or(held, |update| held.updated(&update, at(1000)))
+        .version
+        .number()
+}
+
+fn after_return(number: u16) -> u16 {
+    let held = standing_at(number);
+    held.returned()
+        .map_or(held, |update| held.updated(&update, at(1000)))
+        .version
+        .number()
+}
+
+#[test]
+fn numbers_are_those_of_the_protocol() {
+    let told: Vec<_> = [11, 12, 13, 14, 15, 16, 17, 1000, 1001]
+        .map(|number| {
+            let version = version(number);
+            (
+                number,
+                version.status().as_str(),
+                version.by(),
+                version.is_final(),
+            )
+        })
+        .to_vec();
+    assert_eq!(
+        told,
+        [
+            (11, "pending", None, false),
+            (12, "verifying", Some("payer"), false),
+            (13, "pending", Some("khipu"), false),
+            (14, "verifying", Some("khipu"), false),
+            (15, "expired", None, false),
+            (16, "cancelled", None, false),
+            (17, "rejected", None, false),
+            (1000, "confirmed", None, true),
+            (1001, "reversed", None, true),
+        ]
+    );
+    for number in [0, 1, 7, 9, 10, 18, 19, 20, 998, 999, 1002, u16::MAX] {
+        assert_eq!(Version::from_number(number), None, "{number}");
+    }
+    assert_eq!(version(997).kind(), Kind::Rejected);
+}
+
+#[test]
+fn the_numbers_of_0_1_are_read_as_todays() {
+    let read: Vec<_> = (1..=7)
+        .map(|number| Version::from_stored(number).expect("read").number())
+        .collect();
+    assert_eq!(read, [11, 12, 15, 16, 17, 1000, 1001]);
+    assert_eq!(Version::from_stored(0), None);
+    assert_eq!(Version::from_stored(8), None);
+    assert_eq!(Version::from_stored(24), Some(version(24)));
+}
+
+#[test]
+fn words_are_those_of_the_wire() {
+    for status in Status::ALL {
+        assert_eq!(
+            serde_json::to_string(&status).expect("json"),
+            format!("\"{}\"", status.as_str())
+        );
+    }
+    for reason in StatusReason::ALL {
+        assert_eq!(StatusReason::parse(reason.as_str()), Some(reason));
+    }
+}
+
+/// A case of `updates.txt`: what is held, the update and when it came, the result.
+fn updates() -> Vec<(PaymentState, StatusUpdate, Timestamp, PaymentState)> {
+    let reason = |word: &str| match word {
+        "-" => None,
+        word => Some(StatusReason::parse(word).expect("a reason")),
+    };
+    let number = |word: &str| version(word.parse().expect("a number"));
+    let state = |words: &[&str]| PaymentState {
+        version: number(words[0]),
+        at: at(words[1].parse().expect("a time")),
+        late: words[2] == "late",
+        reason: reason(words[3]),
+    };
+    let lines = include_str!("updates.txt").lines();
+    let cases = lines.filter(|line| !line.is_empty() && !line.starts_with('#'));
+    let cases = cases.map(|line| {
+        let parts: Vec<Vec<&str>> = line
+            .split('|')
+            .map(|part| part.split_whitespace().collect())
+            .collect();
+        let [held, update, result] = &parts[..] else {
+            panic!("not a case: {line}");
+        };
+        let replaces = (update[1] != "any").then(|| number(update[1]));
+        let asked = StatusUpdate {
+            version: number(update[0]),
+            replaces,
+            late: update[3] == "late",
+            reason: reason(update[4]),
+        };
+        let came_at = at(update[2].parse().expect("a time"));
+        (state(held), asked, came_at, state(result))
+    });
+    cases.collect()
+}
+
+#[test]
+fn an_update_makes_of_a_status_what_the_table_says() {
+    for (held, update, came_at, result) in updates() {
+        assert_eq!(
+            held.updated(&update, came_at),
+            result,
+            "{held:?} {update:?}"
+        );
+    }
+}
+
+#[test]
+fn a_higher_kind_stays_in_the_round_and_a_lower_one_opens_the_next() {
+    for (held, reported, expected) in [
+        (11, Reported::Pending, 11),
+        (11, Reported::Verifying, 14),
+        (11, REJECTED, 17),
+        (12, Reported::Pending, 13),
+        (12, Reported::Verifying, 14),
+        (13, Reported::Pending, 13),
+        (13, Reported::Expired, 15),
+        (14, Reported::Pending, 23),
+        (14, Reported::Verifying, 14),
+        (15, Reported::Expired, 15),
+        (15, Reported::Pending, 23),
+        (16, Reported::Cancelled, 16),
+        (17, Reported::Pending, 23),
+        (17, Reported::Verifying, 24),
+        (17, Reported::Cancelled, 26),
+        (17, CONFIRMED, 1000),
+        (27, Reported::Verifying, 34),
+        (1000, REJECTED, 1000),
+        (1000, REVERSED, 1001),
+        (1001, CONFIRMED, 1001),
+    ] {
+        assert_eq!(
+            after_answer(held, reported),
+            expected,
+            "{held} {reported:?}"
+        );
+    }
+}
+
+#[test]
+fn another_reason_for_a_rejection_is_news() {
+    let abuse = Reported::Rejected(StatusReason::MarkedAsAbuse);
+    let rejected = standing_at(11);
+    let rejected = rejected.updated(&rejected.answered(REJECTED, at(1)).expect("news"), at(1));
+    assert_eq!(rejected.answered(REJECTED, at(2)), None);
+    let marked = rejected.updated(&rejected.answered(abuse, at(2)).expect("news"), at(2));
+    assert_eq!(
+        (marked.version, marked.reason),
+        (version(27), Some(StatusReason::MarkedAsAbuse))
+    );
+    assert_eq!(marked.answered(abuse, at(3)), None);
+    let last = PaymentState {
+        reason: Some(StatusReason::RejectedByPayer),
+        ..standing_at(997)
+    };
+    assert_eq!(
+        last.answered(abuse, at(3)),
+        None,
+        "there is no further round"
+    );
+}
+
+#[test]
+fn a_payer_who_comes_back_after_an_end_opens_a_round() {
+    for (held, expected) in [
+        (11, 12),
+        (12, 12),
+        (13, 22),
+        (14, 14),
+        (15, 22),
+        (16, 22),
+        (17, 22),
+        (1000, 1000),
+        (1001, 1001),
+    ] {
+        assert_eq!(after_return(held), expected, "{held}");
+    }
+}
+
+#[test]
+fn in_the_last_round_only_higher_kinds_and_final_statuses_count() {
+    assert_eq!(after_answer(991, Reported::Verifying), 994);
+    assert_eq!(after_answer(997, Reported::Verifying), 997);
+    assert_eq!(after_return(997), 997);
+    assert_eq!(after_answer(997, CONFIRMED), 1000);
+}
+
+#[test]
+fn a_pending_that_is_older_than_half_a_minute_after_the_return_is_no_news() {
+    let held = PaymentState {
+        at: at(100),
+        ..standing_at(12)
+    };
+    for reported in [Reported::Pending, Reported::Expired] {
+        assert_eq!(held.answered(reported, at(129)), None);
+    }
+    let update = held.answered(Reported::Pending, at(130)).expect("news");
+    assert_eq!(update.version, version(13));
+}
+
+#[test]
+fn a_word_that_goes_on_keeps_its_time() {
+    let held = PaymentState {
+        at: at(7),
+        ..standing_at(12)
+    };
+    let update = held.answered(Reported::Verifying, at(9)).expect("news");
+    assert_eq!(held.updated(&update, at(9)).at, at(7));
+    let from_pending = standing_at(13);
+    let update = from_pending
+        .answered(Reported::Verifying, at(9))
+        .expect("news");
+    assert_eq!(from_pending.updated(&update, at(9)).at, at(9));
+}
+
+#[test]
+fn a_slow_old_answer_changes_nothing() {
+    let held = standing_at(17);
+    let old = held.answered(Reported::Cancelled, at(1)).expect("news");
+    let newer = held.answered(Reported::Verifying, at(2)).expect("news");
+    let state = held.updated(&newer, at(3));
+    assert_eq!(state.updated(&old, at(4)), state);
+}
+
+#[test]
+fn a_reason_belongs_to_its_version() {
+    let held = standing_at(11);
+    let rejected = held.updated(&held.answered(REJECTED, at(1)).expect("news"), at(1));
+    assert_eq!(rejected.reason, Some(StatusReason::RejectedByPayer));
+    let resumed = rejected.updated(&rejected.returned().expect("news"), at(2));
+    assert_eq!(resumed.reason, None);
+}
+
+/// What happens in a random history.
+#[derive(Debug, Clone, Copy)]
+enum Happening {
+    /// Khipu's own state moves on.
+    KhipuMoves(Reported),
+    /// Khipu says of a payment that it is paid; from then on its word stays that.
+    KhipuConfirms,
+    /// An instance puts a question: it reads the store, then Khipu reads its own state.
+    Asked,
+    /// One of the answers that are under way arrives, in any order: instances and networks differ.
+    Arrives(usize),
+    /// The payer comes back and the return is recorded; what an instance read before may be old by then.
+    Returned,
+    /// A fresh signed notification arrives: Khipu has confirmed.
+    Notified,
+    TimePasses(u8),
+}
+
+fn happening() -> impl Strategy<Value = Happening> {
+    let word = proptest::sample::select(vec![
+        Reported::Pending,
+        Reported::Expired,
+        Reported::Verifying,
+        Reported::Cancelled,
+        REJECTED,
+        Reported::Rejected(StatusReason::MarkedAsAbuse),
+    ]);
+    prop_oneof![
+        4 => word.prop_map(Happening::KhipuMoves),
+        1 => Just(Happening::KhipuConfirms),
+        6 => Just(Happening::Asked),
+        6 => (0usize..8).prop_map(Happening::Arrives),
+        3 => Just(Happening::Returned),
+        2 => Just(Happening::Notified),
+        4 => (1u8..60).prop_map(Happening::TimePasses),
+    ]
+}
+
+/// A question that was put: what the store held then, when, and what Khipu answered.
+type UnderWay = (PaymentState, Timestamp, Reported);
+
+struct World {
+    store: PaymentState,
+    khipu: Reported,
+    now: i64,
+    under_way: Vec<UnderWay>,
+    was_confirmed: bool,
+}
+
+impl World {
+    fn new() -> Self {
+        Self {
+            store: PaymentState::created(at(0)),
+            khipu: Reported::Pending,
+            now: 0,
+            under_way: Vec::new(),
+            was_confirmed: false,
+        }
+    }
+
+    fn apply(&mut self, update: Option<StatusUpdate>) {
+        let before = self.store;
+        if let Some(update) = update {
+            self.store = before.updated(&update, at(self.now));
+            self.was_confirmed |= update.version == Version::CONFIRMED;
+        }
+        assert!(self.store.version >= before.version, "the number fell");
+    }
+
+    fn happen(&mut self, happening: Happening) {
+        match happening {
+            Happening::KhipuMoves(word) => {
+                if self.khipu != CONFIRMED {
+                    self.khipu = word;
+                }
+            }
+            Happening::KhipuConfirms => self.khipu = CONFIRMED,
+            Happening::Asked => self.under_way.push((self.store, at(self.now), self.khipu)),
+            Happening::Arrives(which) => {
+                if !self.under_way.is_empty() {
+                    let which = which % self.under_way.len();
+                    let (held, asked_at, word) = self.under_way.swap_remove(which);
+                    self.apply(held.answered(word, asked_at));
+                }
+            }
+            Happening::Returned => {
+                let update = self.store.returned();
+                self.apply(update);
+            }
+            Happening::Notified => {
+                if self.khipu == CONFIRMED {
+                    self.apply(CONFIRMED.final_update());
+                }
+            }
+            Happening::TimePasses(seconds) => self.now += i64::from(seconds),
+        }
+    }
+
+    /// Khipu rests, late answers arrive, and one more question is put after the grace of a return.
+    fn rest(&mut self) {
+        while !self.under_way.is_empty() {
+            self.happen(Happening::Arrives(0));
+        }
+        self.now += 31;
+        self.happen(Happening::Asked);
+        self.happen(Happening::Arrives(0));
+    }
+}
+
+proptest! {
+    #![proptest_config(ProptestConfig::with_cases(2_000))]
+
+    #[test]
+    fn whatever_happens_the_number_never_falls_and_once_khipu_rests_its_word_stands(
+        history in prop::collection::vec(happening(), 0..60)
+    ) {
+        let mut world = World::new();
+        for happening in history {
+            world.happen(happening);
+        }
+        world.rest();
+        prop_assert_eq!(world.store.status(), world.khipu.kind().status());
+        if let Reported::Rejected(reason) = world.khipu {
+            prop_assert_eq!(world.store.reason, Some(reason));
+        }
+        prop_assert!(!world.was_confirmed || world.store.version >= Version::CONFIRMED, "a confirmation was lost");
+        prop_assert!(world.store.version.number() / 10 < LAST_ROUND || world.store.is_final());
+    }
+
+    #[test]
+    fn final_updates_end_the_same_in_any_order(
+        (updates, shuffled) in prop::collection::vec(prop::bool::ANY, 1..8)
+            .prop_flat_map(|updates| (Just(updates.clone()), Just(updates).prop_shuffle()))
+    ) {
+        let end = |updates: &[bool]| updates.iter().fold(PaymentState::created(at(0)), |state, reversed| {
+            let reported = if *reversed { REVERSED } else { CONFIRMED };
+            state.updated(&reported.final_update().expect("final"), at(1))
+        });
+        prop_assert_eq!(end(&updates).version, end(&shuffled).version);
+    }
+}

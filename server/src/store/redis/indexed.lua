@@ -1,1 +1,0 @@
-return redis.call('ZRANGE', KEYS[1], 0, -1)

@@ -1,0 +1,13 @@
+-- Binds an intent to its payment; the first one stays. Replies with 0 if the intent is another account's.
+local INTENT = KEYS[1] -- hash
+local ACCOUNT = ARGV[1]
+local ID = ARGV[2] -- the payment's
+
+local owner = redis.call('HGET', INTENT, 'account')
+if owner and owner ~= ACCOUNT then
+  return 0
+end
+if owner then
+  redis.call('HSETNX', INTENT, 'payment_id', ID)
+end
+return 1

@@ -1,0 +1,69 @@
+-- Creates a payment, or fills in what was unknown of it. Replies as `outcome`, or `foreign` if it is another account's.
+local PAYMENT = KEYS[1] -- hash: the payment and the fields of its jobs
+local NOTIFIED = KEYS[2] -- hash: what is known of its notifications
+local RAW = KEYS[3] -- hash: their bytes and signatures
+local TIMELINE = KEYS[4] -- list: what happened to it
+local CHECKS = { KEYS[5], KEYS[6], KEYS[7] } -- sorted sets: the queues of checks, by priority
+local RETENTION = tonumber(ARGV[1]) -- how long a final payment is kept, in ms
+local RAW_RETENTION = tonumber(ARGV[2]) -- how long bytes are kept after their delivery, in ms
+local PUBLISH = ARGV[3] -- the command that publishes a change: PUBLISH or SPUBLISH
+local CHANNEL = ARGV[4] -- where a change is published
+local ID = ARGV[5] -- the payment's id
+local ACCOUNT = ARGV[6]
+local CREATED_AT = ARGV[7]
+local STATE = { version = tonumber(ARGV[8]), at = ARGV[9], late = ARGV[10], reason = ARGV[11] }
+local AMOUNT = ARGV[12] -- empty: there are no terms
+local CURRENCY = ARGV[13]
+local TRANSACTION_ID = ARGV[14] -- may be empty
+local FIRST_CHECK = tonumber(ARGV[15]) -- when its first check is due
+local FIELDS = 16 -- from here on: the other fields that are set, each with its value
+-- include constants
+-- include clock
+-- include payment
+-- include job
+-- include schedule
+
+local owner = redis.call('HMGET', PAYMENT, 'account', 'amount')
+if owner[1] and owner[1] ~= ACCOUNT then
+  if owner[2] then
+    return 'foreign'
+  end
+  -- Another account's notification about a payment that was unknown here. It owns nothing: Khipu's answer says whose the
+  -- payment is, and what the other account sent about it goes.
+  redis.call('DEL', PAYMENT, NOTIFIED, RAW, TIMELINE)
+end
+
+local before, after = state(), STATE
+if before and before.version >= after.version then
+  after = before
+end
+local changed = not before or after.version ~= before.version
+
+-- What is known stays. Only of two dates of creation the earlier does: a payment that began with a notification was
+-- created before that.
+redis.call('HSETNX', PAYMENT, 'account', ACCOUNT)
+local known = redis.call('HGET', PAYMENT, 'created_at')
+if not known or tonumber(CREATED_AT) < tonumber(known) then
+  redis.call('HSET', PAYMENT, 'created_at', CREATED_AT)
+end
+if AMOUNT ~= '' and redis.call('HSETNX', PAYMENT, 'amount', AMOUNT) == 1 then
+  redis.call('HSET', PAYMENT, 'currency', CURRENCY)
+  if TRANSACTION_ID ~= '' then
+    redis.call('HSET', PAYMENT, 'transaction_id', TRANSACTION_ID)
+  end
+end
+for i = FIELDS, #ARGV, 2 do
+  redis.call('HSETNX', PAYMENT, ARGV[i], ARGV[i + 1])
+end
+if changed then
+  change(after)
+end
+-- Once a payment, however often it is created.
+if redis.call('HSETNX', PAYMENT, 'created', '1') == 1 then
+  record('c ' .. CREATED_AT)
+  if after.version < CONFIRMED then
+    schedule(ID, 'check', CHECKS, FIRST_CHECK, SILENT)
+  end
+end
+expire(after.version)
+return outcome(before, after, changed)

@@ -1,0 +1,71 @@
+-- Ends a lease and records its attempt. Replies with 1, or with 0 if the lease was lost.
+local PAYMENT = KEYS[1] -- hash: the payment and the fields of its jobs
+local NOTIFIED = KEYS[2] -- hash: what is known of its notifications
+local RAW = KEYS[3] -- hash: their bytes and signatures
+local TIMELINE = KEYS[4] -- list: what happened to it
+local QUEUES = { unpack(KEYS, 5) } -- sorted sets: the queues of the job's kind, by priority
+local RETENTION = tonumber(ARGV[1]) -- how long a final payment is kept, in ms
+local RAW_RETENTION = tonumber(ARGV[2]) -- how long bytes are kept after their delivery, in ms
+local PUBLISH = ARGV[3] -- the command that publishes a change: PUBLISH or SPUBLISH
+local CHANNEL = ARGV[4] -- where a change is published
+local ID = ARGV[5] -- the payment's id
+local KIND = ARGV[6]
+local TOKEN = ARGV[7] -- of the lease
+local RESULT = ARGV[8] -- open, done or dead
+local DUE = ARGV[9] -- when it is due again; empty: never
+local ATTEMPTS = ARGV[10] -- how many it has afterwards
+local ATTEMPT = ARGV[11] -- a line of the timeline; empty: none
+local PRIORITY = tonumber(ARGV[12]) -- of what is put back
+-- include constants
+-- include clock
+-- include payment
+-- include job
+
+local known = state()
+if not known then
+  enqueue(QUEUES, ID)
+  return 0
+end
+
+-- Finished again after an error: the attempt is on the timeline already.
+if ATTEMPT ~= '' and redis.call('LINDEX', TIMELINE, -1) ~= ATTEMPT then
+  record(ATTEMPT)
+end
+
+-- Ends the lease.
+local function put(state, due, attempts, priority)
+  redis.call('HDEL', PAYMENT, field(KIND, 'due'), field(KIND, 'token'), field(KIND, 'lease_end'), field(KIND, 'next_due'),
+    field(KIND, 'next_priority'))
+  redis.call('HSET', PAYMENT, field(KIND, 'state'), state, field(KIND, 'attempts'), attempts)
+  if due then
+    redis.call('HSET', PAYMENT, field(KIND, 'due'), due)
+  end
+  if due and KIND == 'check' then
+    redis.call('HSET', PAYMENT, field(KIND, 'priority'), priority)
+  end
+  enqueue(QUEUES, ID, KIND == 'check' and priority or 0, due)
+end
+
+local leased = job(PAYMENT, KIND)
+local holds = leased.token == TOKEN
+if holds then
+  local goes_on = RESULT == 'open'
+  if leased.next_due and leased.next_priority == CROSS_CHECK then
+    -- The payment is confirmed: nothing else is left to find out.
+    put('open', leased.next_due, '0', CROSS_CHECK)
+  elseif leased.next_due and goes_on then
+    local is_earlier = tonumber(DUE) < tonumber(leased.next_due)
+    put('open', is_earlier and DUE or leased.next_due, '0', math.min(PRIORITY, leased.next_priority))
+  elseif leased.next_due then
+    put('open', leased.next_due, '0', leased.next_priority)
+  elseif goes_on then
+    put('open', DUE, ATTEMPTS, PRIORITY)
+  elseif RESULT == 'done' and KIND == 'check' then
+    put('done', nil, '0')
+    redis.call('HDEL', PAYMENT, field(KIND, 'state'), field(KIND, 'attempts'), field(KIND, 'priority'))
+  else
+    put(RESULT, nil, ATTEMPTS)
+  end
+end
+expire(known.version)
+return holds and 1 or 0

@@ -1,0 +1,42 @@
+-- A delivery once, ever: one that is done or dead stays as it is, and one that was attempted keeps its time. A check is due
+-- at the earlier of what is planned and what is asked for, and from the first attempt. One that is leased may have asked
+-- Khipu already: what is scheduled meanwhile follows it.
+local function schedule(id, kind, queues, due, priority)
+  local known = job(PAYMENT, kind)
+  local is_check, is_open = kind == 'check', known.state == 'open'
+  if is_check and known.token then
+    if known.next_due then
+      due = math.min(due, known.next_due)
+      priority = math.min(priority, known.next_priority)
+    end
+    redis.call('HSET', PAYMENT, field(kind, 'next_due'), whole(due), field(kind, 'next_priority'), priority)
+    return
+  end
+  if is_check and is_open then
+    due = math.min(due, known.due)
+    priority = math.min(priority, known.priority)
+  end
+  local moves = not known.state or (is_open and known.attempts == '0' and due < tonumber(known.due))
+  if not is_check and not moves then
+    return
+  end
+  redis.call('HSET', PAYMENT, field(kind, 'state'), 'open', field(kind, 'due'), whole(due), field(kind, 'attempts'), '0')
+  if is_check then
+    redis.call('HSET', PAYMENT, field(kind, 'priority'), priority)
+  end
+  enqueue(queues, id, is_check and priority or 0, whole(math.max(due, tonumber(known.lease_end or due))))
+end
+
+-- The payment is confirmed or reversed: what was planned to find that out is over, and a cross-check may follow.
+local function end_checks(id, queues, cross_check)
+  local known = job(PAYMENT, 'check')
+  redis.call('HDEL', PAYMENT, field('check', 'next_due'), field('check', 'next_priority'))
+  if not known.token then
+    redis.call('HDEL', PAYMENT, field('check', 'state'), field('check', 'due'), field('check', 'attempts'),
+      field('check', 'priority'))
+    enqueue(queues, id)
+  end
+  if cross_check then
+    schedule(id, 'check', queues, cross_check, CROSS_CHECK)
+  end
+end

@@ -1,0 +1,20 @@
+-- Reserves the account's next slot for a call (store/call_bucket.rs), and replies with the wait. Times are microseconds.
+local BUCKET = KEYS[1] -- string: when the next slot is due, were all evenly spread
+local NOW = ARGV[1] -- the caller's clock in ms, or empty
+local INTERVAL = ARGV[2] -- between two slots
+local BURST = ARGV[3] -- how far an idle bucket may lie behind
+local FARTHEST = ARGV[4] -- how far ahead a slot can lie
+local KEPT = ARGV[5] -- how long the bucket is kept after its last slot
+-- include clock
+
+local at = now_us(NOW)
+local due = tonumber(redis.call('GET', BUCKET) or 0)
+local earliest = at - BURST
+local slot = math.max(due, earliest)
+if due > at + FARTHEST then
+  slot = earliest
+end
+local following = slot + INTERVAL
+local kept = (math.max(following - at, 0) + KEPT) / 1000
+redis.call('SET', BUCKET, whole(following), 'PX', whole(kept))
+return tonumber(whole(math.max(slot - at, 0)))

@@ -1,0 +1,63 @@
+//! How many calls are made to Khipu in an account's name, by all instances together.
+
+use std::sync::LazyLock;
+use std::time::Duration;
+
+use async_trait::async_trait;
+
+use super::redis_store::{RedisStore, ms};
+use super::{keys, scripts};
+use chasqui_payment::{AccountName, Timestamp};
+use chasqui_redis_topology::Script;
+use chasqui_store::{CallPacer, FARTHEST, StoreError, burst, interval};
+
+static RESERVE_CALL: LazyLock<Script> =
+    LazyLock::new(|| scripts::script(include_str!("../scripts/reserve_call.lua")));
+static PAUSE_CALLS: LazyLock<Script> =
+    LazyLock::new(|| scripts::script(include_str!("../scripts/pause_calls.lua")));
+
+/// Longer than the burst: a bucket that expires after it makes no difference.
+const KEPT: Duration = Duration::from_secs(2);
+
+#[async_trait]
+impl CallPacer for RedisStore {
+    /// By the node's clock, in microseconds: at a thousand a second a millisecond is a whole interval.
+    async fn reserve_call(
+        &self,
+        account: &AccountName,
+        now: Timestamp,
+        per_second: u32,
+    ) -> Result<Duration, StoreError> {
+        let (partition, key) = keys::call_bucket(account);
+        let call = RESERVE_CALL
+            .call()
+            .key(key)
+            .arg(self.clock.argument(now))
+            .arg(us(interval(per_second)))
+            .arg(us(burst(per_second)))
+            .arg(us(FARTHEST))
+            .arg(us(KEPT));
+        let wait = self.run(partition, &call).await?;
+        Ok(Duration::from_micros(wait))
+    }
+
+    async fn pause_calls(
+        &self,
+        account: &AccountName,
+        now: Timestamp,
+        pause: Duration,
+    ) -> Result<(), StoreError> {
+        let (partition, key) = keys::call_bucket(account);
+        let call = PAUSE_CALLS
+            .call()
+            .key(key)
+            .arg(self.clock.argument(now))
+            .arg(us(pause))
+            .arg(ms(pause.saturating_add(KEPT)));
+        self.run(partition, &call).await
+    }
+}
+
+fn us(duration: Duration) -> u64 {
+    u64::try_from(duration.as_micros()).unwrap_or(u64::MAX)
+}

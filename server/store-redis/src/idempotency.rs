@@ -1,0 +1,72 @@
+//! Merchants' requests that may come twice, each in a partition of its own.
+
+use std::sync::LazyLock;
+use std::time::Duration;
+
+use async_trait::async_trait;
+
+use super::redis_store::{RedisStore, ms};
+use super::{keys, replies, scripts};
+use chasqui_redis_topology::Script;
+use chasqui_store::{
+    BeginOutcome, Completion, IDEMPOTENCY_TERM, IN_PROGRESS_LIMIT, IdempotencyStore,
+    IdempotentRequest, StoreError, StoredResponse,
+};
+
+static BEGIN: LazyLock<Script> =
+    LazyLock::new(|| scripts::script(include_str!("../scripts/begin.lua")));
+static COMPLETE: LazyLock<Script> =
+    LazyLock::new(|| scripts::script(include_str!("../scripts/complete.lua")));
+
+/// The times of the requests decide when a key is free again; Redis only clears away what is over. An hour later, because
+/// an instance's clock may be behind Redis's.
+const KEPT: Duration = IDEMPOTENCY_TERM.saturating_add(Duration::from_secs(3600));
+
+#[async_trait]
+impl IdempotencyStore for RedisStore {
+    async fn begin(&self, request: &IdempotentRequest) -> Result<BeginOutcome, StoreError> {
+        let (partition, key) = keys::idempotent_request(&request.key);
+        let call = BEGIN
+            .call()
+            .key(key)
+            .arg(&request.fingerprint[..])
+            .arg(request.arrival)
+            .arg(request.at.unix_ms())
+            .arg(ms(IDEMPOTENCY_TERM))
+            .arg(ms(IN_PROGRESS_LIMIT))
+            .arg(ms(KEPT));
+        let reply: Vec<Vec<u8>> = self.run_durably(partition, &call).await?;
+        match reply.as_slice() {
+            [word] => match word.as_slice() {
+                b"started" => Ok(BeginOutcome::Started),
+                b"in_progress" => Ok(BeginOutcome::InProgress),
+                b"key_reused" => Ok(BeginOutcome::KeyReused),
+                b"outcome_unknown" => Ok(BeginOutcome::OutcomeUnknown),
+                _ => Err(replies::damaged("request's state")),
+            },
+            [_, status, body] => Ok(BeginOutcome::Replay(StoredResponse {
+                status: replies::number(&String::from_utf8_lossy(status))?,
+                body: body.clone().into(),
+            })),
+            _ => Err(replies::damaged("request")),
+        }
+    }
+
+    async fn complete(
+        &self,
+        request: &IdempotentRequest,
+        finished: &Completion,
+    ) -> Result<(), StoreError> {
+        let (partition, key) = keys::idempotent_request(&request.key);
+        let call = COMPLETE.call().key(key).arg(request.arrival);
+        let call = match finished {
+            Completion::Response(answer) => call
+                .arg(keys::ANSWERED)
+                .arg(answer.status)
+                .arg(answer.body.as_ref()),
+            Completion::OutcomeUnknown => call.arg(keys::OUTCOME_UNKNOWN),
+            Completion::Released => call.arg(""),
+        };
+        self.run_durably(partition, &call).await
+    }
+}

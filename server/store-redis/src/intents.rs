@@ -1,0 +1,107 @@
+//! Intents: what is needed to adopt a payment, saved before Khipu is called, in the partition of its reference.
+
+use std::sync::LazyLock;
+
+use super::redis_store::{RedisStore, ms};
+use super::{fields, keys, replies, scripts};
+use chasqui_payment::{AccountName, Intent, MerchantUrls, PaymentId, PaymentReference};
+use chasqui_redis_topology::Script;
+use chasqui_store::StoreError;
+
+static SAVE_INTENT: LazyLock<Script> =
+    LazyLock::new(|| scripts::script(include_str!("../scripts/save_intent.lua")));
+static BIND_INTENT: LazyLock<Script> =
+    LazyLock::new(|| scripts::script(include_str!("../scripts/bind_intent.lua")));
+
+const FIELDS: [&str; 6] = [
+    "account",
+    "return_url",
+    "cancel_url",
+    "notify_url",
+    "created_at",
+    "payment_id",
+];
+
+pub(super) async fn save(store: &RedisStore, intent: &Intent) -> Result<(), StoreError> {
+    let (partition, key) = keys::intent(&intent.reference);
+    let set = [
+        ("return_url", intent.urls.return_url.as_deref()),
+        ("cancel_url", intent.urls.cancel_url.as_deref()),
+        ("notify_url", intent.urls.notify_url.as_deref()),
+        (
+            "payment_id",
+            intent.payment_id.as_ref().map(PaymentId::as_str),
+        ),
+    ];
+    let mut call = SAVE_INTENT
+        .call()
+        .key(key)
+        .arg(intent.account.as_str())
+        .arg(ms(store.retention.references()))
+        .arg("created_at")
+        .arg(intent.created_at.unix_ms());
+    for (field, value) in set {
+        if let Some(value) = value {
+            call = call.arg(field).arg(value);
+        }
+    }
+    match store.run_durably(partition, &call).await? {
+        true => Ok(()),
+        false => Err(StoreError::WrongAccount),
+    }
+}
+
+pub(super) async fn find(
+    store: &RedisStore,
+    reference: &PaymentReference,
+) -> Result<Option<Intent>, StoreError> {
+    let (partition, key) = keys::intent(reference);
+    let Some(row) = fields::of(store, partition, key, &FIELDS).await? else {
+        return Ok(None);
+    };
+    let Ok(
+        [
+            Some(account),
+            return_url,
+            cancel_url,
+            notify_url,
+            Some(created_at),
+            payment_id,
+        ],
+    ) = <[Option<String>; 6]>::try_from(row)
+    else {
+        return Err(replies::damaged("intent"));
+    };
+    Ok(Some(Intent {
+        reference: reference.clone(),
+        account: AccountName::parse(&account).map_err(|_| replies::damaged("account"))?,
+        urls: MerchantUrls {
+            return_url,
+            cancel_url,
+            notify_url,
+        },
+        created_at: replies::timestamp(&created_at)?,
+        payment_id: payment_id.map(|id| replies::payment_id(&id)).transpose()?,
+    }))
+}
+
+/// Before the payment is written, so that its reference always leads to it: a payment that is bound and was not written is
+/// adopted from Khipu at the next visit. The first binding stays. `WrongAccount` if the reference is another account's; a
+/// reference without an intent is bound to nothing.
+pub(super) async fn bind(
+    store: &RedisStore,
+    reference: &PaymentReference,
+    account: &AccountName,
+    id: &PaymentId,
+) -> Result<(), StoreError> {
+    let (partition, key) = keys::intent(reference);
+    let call = BIND_INTENT
+        .call()
+        .key(key)
+        .arg(account.as_str())
+        .arg(id.as_str());
+    match store.run_durably(partition, &call).await? {
+        true => Ok(()),
+        false => Err(StoreError::WrongAccount),
+    }
+}

@@ -1,0 +1,236 @@
+//! Timed work: found in every partition, leased, finished or put back.
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::sync::LazyLock;
+use std::time::Duration;
+
+use async_trait::async_trait;
+
+use super::payment_calls::{priorities, with_queues, writing};
+use super::redis_store::{RedisStore, ms};
+use super::replies::{self, read, unavailable};
+use super::{keys, scripts, timeline};
+use chasqui_payment::{JobKind, PaymentId, Priority, Timestamp};
+use chasqui_redis_topology::{CallError, Partition, Script, ScriptCall};
+use chasqui_store::{JobAttempt, JobQueue, JobResult, LeasedJob, StoreError};
+
+static DUE: LazyLock<Script> =
+    LazyLock::new(|| scripts::script(include_str!("../scripts/due.lua")));
+static LEASE: LazyLock<Script> =
+    LazyLock::new(|| scripts::script(include_str!("../scripts/lease.lua")));
+static NEXT_DUE: LazyLock<Script> =
+    LazyLock::new(|| scripts::script(include_str!("../scripts/next_due.lua")));
+static FINISH_JOB: LazyLock<Script> =
+    LazyLock::new(|| scripts::script(include_str!("../scripts/finish_job.lua")));
+
+/// How often due jobs are looked for again when other instances were quicker each time. Beyond it none are leased for now.
+const ROUNDS: usize = 3;
+
+#[async_trait]
+impl JobQueue for RedisStore {
+    /// Looks at every partition first, then leases what has waited longest of all that was seen.
+    ///
+    /// A partition that cannot be reached keeps its jobs: those of the others are leased all the same.
+    async fn lease_due(
+        &self,
+        kind: JobKind,
+        now: Timestamp,
+        limit: usize,
+        lease: Duration,
+    ) -> Result<Vec<LeasedJob>, StoreError> {
+        if limit == 0 {
+            return Ok(Vec::new());
+        }
+        let mut failing = Failing::default();
+        for _ in 0..ROUNDS {
+            let due = due(self, kind, now, limit, &mut failing).await?;
+            if due.is_empty() {
+                break;
+            }
+            let leased = lease_jobs(self, kind, now, lease, due, &mut failing).await?;
+            if !leased.is_empty() {
+                return Ok(leased);
+            }
+        }
+        match failing.failure {
+            Some(failure) => Err(unavailable(failure)),
+            None => Ok(Vec::new()),
+        }
+    }
+
+    async fn next_due(&self, kind: JobKind) -> Result<Option<Timestamp>, StoreError> {
+        let calls: Vec<_> = Partition::all()
+            .map(|partition| (partition, with_queues(NEXT_DUE.call(), partition, kind)))
+            .collect();
+        let (mut earliest, mut failing) = (None, None);
+        for reply in self.redis.run_all(&calls).await {
+            match reply {
+                Ok(score) => {
+                    let score: Option<String> = read(score)?;
+                    let due = score.as_deref().map(replies::timestamp).transpose()?;
+                    earliest = earliest.into_iter().chain(due).min();
+                }
+                Err(failure) => failing = Some(failure),
+            }
+        }
+        match failing {
+            Some(failure) if earliest.is_none() => Err(unavailable(failure)),
+            _ => Ok(earliest),
+        }
+    }
+
+    async fn finish(
+        &self,
+        leased: &LeasedJob,
+        result: &JobResult,
+        attempt: Option<&JobAttempt>,
+    ) -> Result<bool, StoreError> {
+        let counted = leased.attempts.saturating_add(1);
+        let (state, due_at, attempts) = match result {
+            JobResult::Done => ("done", None, counted),
+            JobResult::Dead => ("dead", None, counted),
+            JobResult::Retry { due_at } => ("open", Some(due_at), counted),
+            JobResult::PutBack { due_at } => ("open", Some(due_at), leased.attempts),
+        };
+        let (partition, call) = writing(self, &FINISH_JOB, &leased.payment_id);
+        let call = with_queues(call, partition, leased.kind)
+            .arg(leased.kind.as_str())
+            .arg(leased.token)
+            .arg(state)
+            .arg(due_at.map_or(String::new(), |at| at.unix_ms().to_string()))
+            .arg(attempts)
+            .arg(attempt.map_or(String::new(), |attempt| {
+                timeline::attempted(leased, attempt)
+            }))
+            .arg(leased.priority.rank());
+        self.run(partition, &call).await
+    }
+}
+
+/// Partitions that cannot be read or written now: what is overdue there must not hold up the others.
+#[derive(Default)]
+struct Failing {
+    partitions: BTreeSet<Partition>,
+    failure: Option<CallError>,
+}
+
+impl Failing {
+    fn add(&mut self, partition: Partition, failure: CallError) {
+        self.partitions.insert(partition);
+        self.failure = Some(failure);
+    }
+}
+
+/// Its priority, the moment from which it can be leased, and its payment.
+type Due = (Priority, Timestamp, PaymentId);
+
+async fn due(
+    store: &RedisStore,
+    kind: JobKind,
+    now: Timestamp,
+    limit: usize,
+    failing: &mut Failing,
+) -> Result<Vec<Due>, StoreError> {
+    let clock = store.clock.argument(now);
+    let calls: Vec<_> = Partition::all()
+        .filter(|partition| !failing.partitions.contains(partition))
+        .map(|partition| {
+            let call = with_queues(DUE.call(), partition, kind);
+            (partition, call.arg(&clock).arg(limit))
+        })
+        .collect();
+    let mut due = Vec::new();
+    let replies = store.redis.run_all(&calls).await;
+    for ((partition, _), reply) in calls.into_iter().zip(replies) {
+        match reply {
+            Ok(entries) => {
+                let entries: Vec<Vec<(String, String)>> = read(entries)?;
+                for (priority, entries) in priorities(kind).iter().zip(entries) {
+                    for (id, score) in entries {
+                        due.push((
+                            *priority,
+                            replies::timestamp(&score)?,
+                            replies::payment_id(&id)?,
+                        ));
+                    }
+                }
+            }
+            Err(error) => failing.add(partition, error),
+        }
+    }
+    due.sort_unstable();
+    due.truncate(limit);
+    Ok(due)
+}
+
+/// Its rank among all candidates, its payment, and the token that its lease will have.
+type Candidate = (usize, PaymentId, u64);
+
+/// Durably: a replica that has not seen a lease would lease the job again once it is promoted.
+async fn lease_jobs(
+    store: &RedisStore,
+    kind: JobKind,
+    now: Timestamp,
+    lease: Duration,
+    due: Vec<Due>,
+    failing: &mut Failing,
+) -> Result<Vec<LeasedJob>, StoreError> {
+    let mut by_partition: BTreeMap<Partition, Vec<Candidate>> = BTreeMap::new();
+    for (rank, (_, _, id)) in due.into_iter().enumerate() {
+        let candidates = by_partition.entry(Partition::of(id.as_str())).or_default();
+        // Random, so that no forgotten lease of a check matches a new one.
+        candidates.push((rank, id, rand::random()));
+    }
+    let calls: Vec<_> = by_partition
+        .iter()
+        .map(|(partition, candidates)| {
+            let call = leasing(store, kind, now, lease, *partition, candidates);
+            (*partition, call)
+        })
+        .collect();
+    let mut leased_jobs = Vec::new();
+    let replies = store.redis.run_all_durably(&calls).await;
+    for ((partition, candidates), reply) in by_partition.into_iter().zip(replies) {
+        match reply {
+            Ok(found) => {
+                let found: Vec<Option<(u32, u8)>> = read(found)?;
+                for ((rank, payment_id, token), found) in candidates.into_iter().zip(found) {
+                    let leased = found.map(|(attempts, priority)| LeasedJob {
+                        kind,
+                        payment_id,
+                        attempts,
+                        // A delivery has none, and a newer chasqui may have written one that is unknown here.
+                        priority: match kind {
+                            JobKind::Check => Priority::from_rank(priority).unwrap_or_default(),
+                            JobKind::Delivery => Priority::default(),
+                        },
+                        token,
+                    });
+                    leased_jobs.extend(leased.map(|leased| (rank, leased)));
+                }
+            }
+            Err(error) => failing.add(partition, error),
+        }
+    }
+    leased_jobs.sort_unstable_by_key(|(rank, _)| *rank);
+    Ok(leased_jobs.into_iter().map(|(_, leased)| leased).collect())
+}
+
+/// Leases the candidates of one partition, except those that another holder has leased meanwhile.
+pub(super) fn leasing(
+    store: &RedisStore,
+    kind: JobKind,
+    now: Timestamp,
+    lease: Duration,
+    partition: Partition,
+    candidates: &[Candidate],
+) -> ScriptCall {
+    let call = with_queues(LEASE.call(), partition, kind)
+        .arg(store.clock.argument(now))
+        .arg(kind.as_str())
+        .arg(ms(lease))
+        .arg(priorities(kind).len());
+    candidates.iter().fold(call, |call, (_, id, token)| {
+        call.key(keys::payment(id)).arg(id.as_str()).arg(*token)
+    })
+}

@@ -1,0 +1,153 @@
+//! Every name that is stored in Redis: of keys, and of the fields and words that the scripts share with Rust.
+//!
+//! Some are not the code's own (`agenda` is a job queue, `turn` a poll lock, `questions` a call bucket, `standing` and
+//! `until` a job's state and lease end): they are those of version 0.1, and to rename what is stored every key would have
+//! to be migrated.
+
+use std::fmt::Write;
+
+use sha2::{Digest, Sha256};
+
+use chasqui_payment::{AccountName, JobKind, PaymentId, PaymentReference, Priority};
+use chasqui_redis_topology::Partition;
+use chasqui_store::IdempotencyKey;
+
+/// A job's fields as the scripts call them, and as they are stored after `<kind>_`.
+pub(super) const JOB_FIELDS: [(&str, &str); 8] = [
+    ("state", "standing"),
+    ("due", "due"),
+    ("attempts", "attempts"),
+    ("token", "token"),
+    ("lease_end", "until"),
+    ("priority", "priority"),
+    // What was scheduled during a lease.
+    ("next_due", "again"),
+    ("next_priority", "again_priority"),
+];
+
+/// The field of a payment with the state of its delivery.
+pub(super) const DELIVERY_STATE: &str = "delivery_standing";
+
+/// The field of an idempotent request with its state, and the states.
+pub(super) const REQUEST_STATE: &str = "standing";
+pub(super) const IN_PROGRESS: &str = "under_way";
+pub(super) const ANSWERED: &str = "answered";
+pub(super) const OUTCOME_UNKNOWN: &str = "unknown";
+
+/// A key, and the partition that it lies in.
+pub(super) type Place = (Partition, String);
+
+/// What every key of a partition begins with: `chasqui:{p07}`.
+pub(crate) fn prefix(partition: Partition) -> String {
+    format!("chasqui:{partition}")
+}
+
+/// `chasqui:{p07}:payment:zfxnocsow6mz`
+pub(crate) fn key(partition: Partition, kind: &str, name: &str) -> String {
+    format!("{}:{kind}:{name}", prefix(partition))
+}
+
+/// One of the keys that are named by a payment's id.
+pub(super) fn of_payment(kind: &str, id: &PaymentId) -> String {
+    key(Partition::of(id.as_str()), kind, id.as_str())
+}
+
+pub(super) fn payment(id: &PaymentId) -> String {
+    of_payment("payment", id)
+}
+
+pub(super) fn notified(id: &PaymentId) -> String {
+    of_payment("notified", id)
+}
+
+pub(super) fn raw(id: &PaymentId) -> String {
+    of_payment("raw", id)
+}
+
+pub(super) fn timeline(id: &PaymentId) -> String {
+    of_payment("timeline", id)
+}
+
+pub(super) fn poll_lock(id: &PaymentId) -> String {
+    of_payment("turn", id)
+}
+
+/// Until checks had priorities they had one queue, and its name is still that of most of them.
+pub(super) fn job_queue(partition: Partition, kind: JobKind, priority: Priority) -> String {
+    let name = match (kind, priority) {
+        (JobKind::Delivery, _) => "delivery",
+        (JobKind::Check, Priority::Notified) => "check:notified",
+        (JobKind::Check, Priority::Silent) => "check",
+        (JobKind::Check, Priority::CrossCheck) => "check:cross",
+    };
+    key(partition, "agenda", name)
+}
+
+pub(super) fn intent(reference: &PaymentReference) -> Place {
+    place("intent", reference.as_str())
+}
+
+pub(super) fn transaction(account: &AccountName, transaction_id: &str) -> Place {
+    place("transaction", &digest(&[account.as_str(), transaction_id]))
+}
+
+pub(super) fn idempotent_request(key: &IdempotencyKey) -> Place {
+    let IdempotencyKey {
+        account,
+        route,
+        key,
+    } = key;
+    place("idempotency", &digest(&[account.as_str(), route, key]))
+}
+
+pub(super) fn call_bucket(account: &AccountName) -> Place {
+    place("questions", account.as_str())
+}
+
+pub(super) fn schema_version() -> Place {
+    (
+        Partition::of("schema"),
+        key(Partition::of("schema"), "schema", "version"),
+    )
+}
+
+fn place(kind: &str, name: &str) -> Place {
+    let partition = Partition::of(name);
+    (partition, key(partition, kind, name))
+}
+
+/// SHA-256 over all of them in hexadecimal; each is preceded by its length, so that no two can run into each other.
+fn digest(parts: &[&str]) -> String {
+    let mut hash = Sha256::new();
+    for part in parts {
+        hash.update((part.len() as u64).to_be_bytes());
+        hash.update(part);
+    }
+    hexadecimal(&hash.finalize())
+}
+
+pub(super) fn hexadecimal(bytes: &[u8]) -> String {
+    bytes.iter().fold(String::new(), |mut text, byte| {
+        let _ = write!(text, "{byte:02x}");
+        text
+    })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn parts_do_not_run_into_each_other() {
+        let names = [
+            digest(&["ab", "c"]),
+            digest(&["a", "bc"]),
+            digest(&["abc", ""]),
+            digest(&["abc"]),
+        ];
+        for (n, name) in names.iter().enumerate() {
+            assert_eq!(name.len(), 64);
+            assert!(!names[..n].contains(name), "{n}");
+        }
+    }
+}

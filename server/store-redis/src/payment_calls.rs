@@ -1,0 +1,42 @@
+//! What the calls of several scripts have in common: the keys and arguments of one payment, and the queues of jobs.
+
+use super::redis_store::{RedisStore, ms};
+use super::{change, keys};
+use chasqui_payment::{JobKind, PaymentId, Priority};
+use chasqui_redis_topology::{Partition, Script, ScriptCall};
+
+/// A call of a script that writes a payment, with its first four keys and five arguments.
+pub(super) fn writing(
+    store: &RedisStore,
+    script: &'static Script,
+    id: &PaymentId,
+) -> (Partition, ScriptCall) {
+    let call = script
+        .call()
+        .key(keys::payment(id))
+        .key(keys::notified(id))
+        .key(keys::raw(id))
+        .key(keys::timeline(id))
+        .arg(ms(store.retention.payments))
+        .arg(ms(store.retention.notification_bytes))
+        .arg(store.redis.publish_command())
+        .arg(change::channel(id))
+        .arg(id.as_str());
+    (Partition::of(id.as_str()), call)
+}
+
+/// A kind has a queue for each of these, the highest first.
+pub(super) fn priorities(kind: JobKind) -> &'static [Priority] {
+    match kind {
+        JobKind::Delivery => &[Priority::Silent],
+        JobKind::Check => &Priority::ALL,
+    }
+}
+
+/// With the keys of a kind's queues.
+pub(super) fn with_queues(call: ScriptCall, partition: Partition, kind: JobKind) -> ScriptCall {
+    let priorities = priorities(kind).iter();
+    priorities.fold(call, |call, priority| {
+        call.key(keys::job_queue(partition, kind, *priority))
+    })
+}

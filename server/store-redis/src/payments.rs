@@ -1,0 +1,278 @@
+//! Payments: created, observed, read.
+
+use std::sync::LazyLock;
+
+use async_trait::async_trait;
+use sha2::{Digest, Sha256};
+
+use super::payment_calls::{with_queues, writing};
+use super::redis_store::RedisStore;
+use super::references::expire_references;
+use super::{
+    change, fields, intents, keys, notifications, replies, scripts, timeline, transactions,
+};
+use chasqui_payment::{
+    AccountName, Amount, Currency, Intent, JobKind, MerchantUrls, Observation, Payment, PaymentId,
+    PaymentReference, PaymentState, PaymentTerms, StatusReason, Version,
+};
+use chasqui_redis_topology::{Partition, Script, ScriptCall, Value};
+use chasqui_store::{
+    Outcome, PaymentReader, PaymentStore, StoreError, StoredNotification, TimelineEntry,
+};
+
+static CREATE: LazyLock<Script> =
+    LazyLock::new(|| scripts::script(include_str!("../scripts/create.lua")));
+static OBSERVE: LazyLock<Script> =
+    LazyLock::new(|| scripts::script(include_str!("../scripts/observe.lua")));
+
+const STATE: [&str; 4] = ["status", "status_at", "late", "reason"];
+
+const FIELDS: [&str; 15] = [
+    "status",
+    "status_at",
+    "late",
+    "reason",
+    "account",
+    "amount",
+    "currency",
+    "transaction_id",
+    "return_url",
+    "cancel_url",
+    "notify_url",
+    "reference",
+    "payment_url",
+    "expires_at",
+    "created_at",
+];
+
+#[async_trait]
+impl PaymentReader for RedisStore {
+    async fn intent(&self, reference: &PaymentReference) -> Result<Option<Intent>, StoreError> {
+        intents::find(self, reference).await
+    }
+
+    async fn payment(&self, id: &PaymentId) -> Result<Option<Payment>, StoreError> {
+        let partition = Partition::of(id.as_str());
+        let row = fields::of(self, partition, keys::payment(id), &FIELDS).await?;
+        row.map(|row| payment(id, row)).transpose()
+    }
+
+    async fn states(&self, ids: &[PaymentId]) -> Result<Vec<Option<PaymentState>>, StoreError> {
+        let rows = fields::of_payments(self, ids, &STATE).await?;
+        rows.into_iter()
+            .map(|row| row.map(|row| state(&row)).transpose())
+            .collect()
+    }
+
+    async fn by_transaction(
+        &self,
+        account: &AccountName,
+        transaction_id: &str,
+    ) -> Result<Vec<PaymentId>, StoreError> {
+        transactions::find(self, account, transaction_id).await
+    }
+
+    async fn notification(&self, id: &PaymentId) -> Result<Option<StoredNotification>, StoreError> {
+        notifications::find(self, id).await
+    }
+
+    async fn timeline(&self, id: &PaymentId) -> Result<Vec<TimelineEntry>, StoreError> {
+        timeline::read(self, id).await
+    }
+}
+
+#[async_trait]
+impl PaymentStore for RedisStore {
+    async fn save_intent(&self, intent: &Intent) -> Result<(), StoreError> {
+        intents::save(self, intent).await
+    }
+
+    /// In three partitions, so it cannot be one step. What leads to the payment comes before it: wherever this ends early,
+    /// a repetition does the rest, and a reference to a payment that was not written has it adopted from Khipu.
+    async fn create(&self, payment: &Payment) -> Result<Outcome, StoreError> {
+        let (id, account) = (&payment.id, &payment.account);
+        let bound = async {
+            match &payment.reference {
+                Some(reference) => intents::bind(self, reference, account, id).await,
+                None => Ok(()),
+            }
+        };
+        tokio::try_join!(bound, transactions::index(self, payment))?;
+        let (partition, call) = creating(self, payment);
+        let reply = self.run_durably(partition, &call).await?;
+        outcome(self, id, account, reply)
+    }
+
+    async fn observe(
+        &self,
+        id: &PaymentId,
+        observation: &Observation,
+    ) -> Result<Outcome, StoreError> {
+        let (partition, call) = observing(self, id, observation);
+        let reply = self.run_durably(partition, &call).await?;
+        outcome(self, id, &observation.account, reply)
+    }
+}
+
+fn creating(store: &RedisStore, payment: &Payment) -> (Partition, ScriptCall) {
+    let (partition, call) = writing(store, &CREATE, &payment.id);
+    let call = with_queues(call, partition, JobKind::Check);
+    let state = &payment.state;
+    let terms = payment.terms.as_ref();
+    let transaction_id = terms.and_then(|terms| terms.transaction_id.as_deref());
+    let mut call = call
+        .arg(payment.account.as_str())
+        .arg(payment.created_at.unix_ms())
+        .arg(state.version.number())
+        .arg(state.at.unix_ms())
+        .arg(u8::from(state.late))
+        .arg(state.reason.map_or("", StatusReason::as_str))
+        .arg(terms.map_or(String::new(), |terms| terms.amount.to_string()))
+        .arg(terms.map_or("", |terms| terms.currency.as_str()))
+        .arg(transaction_id.unwrap_or_default())
+        .arg(payment.first_check_at().unix_ms());
+    let expires_at = payment.expires_at.map(|at| at.unix_ms().to_string());
+    for (field, value) in [
+        ("return_url", payment.urls.return_url.as_deref()),
+        ("cancel_url", payment.urls.cancel_url.as_deref()),
+        ("notify_url", payment.urls.notify_url.as_deref()),
+        (
+            "reference",
+            payment.reference.as_ref().map(PaymentReference::as_str),
+        ),
+        ("payment_url", payment.payment_url.as_deref()),
+        ("expires_at", expires_at.as_deref()),
+    ] {
+        if let Some(value) = value {
+            call = call.arg(field).arg(value);
+        }
+    }
+    (partition, call)
+}
+
+fn observing(
+    store: &RedisStore,
+    id: &PaymentId,
+    observation: &Observation,
+) -> (Partition, ScriptCall) {
+    let (partition, call) = writing(store, &OBSERVE, id);
+    let call = with_queues(call, partition, JobKind::Delivery);
+    let mut call = with_queues(call, partition, JobKind::Check)
+        .arg(observation.account.as_str())
+        .arg(observation.source.as_str())
+        .arg(observation.at.unix_ms());
+    call = match &observation.update {
+        Some(update) => call
+            .arg(update.version.number())
+            .arg(
+                update
+                    .replaces
+                    .map_or(String::new(), |held| held.to_string()),
+            )
+            .arg(u8::from(update.late))
+            .arg(update.reason.map_or("", StatusReason::as_str)),
+        None => call.arg("").arg("").arg("").arg(""),
+    };
+    call = match &observation.notification {
+        Some(notification) => call
+            .arg(keys::hexadecimal(&Sha256::digest(&notification.body)))
+            .arg(notification.body.as_ref())
+            .arg(&notification.signature)
+            .arg(notification.verdict.as_str()),
+        None => call.arg("").arg("").arg("").arg(""),
+    };
+    for job in &observation.jobs {
+        call = call
+            .arg(job.kind.as_str())
+            .arg(job.due_at.unix_ms())
+            .arg(job.priority.rank());
+    }
+    (partition, call)
+}
+
+/// The reply of a script that may have changed the status: the state before and after, and for one that has become final
+/// what else leads to the payment.
+fn outcome(
+    store: &RedisStore,
+    id: &PaymentId,
+    account: &AccountName,
+    reply: Value,
+) -> Result<Outcome, StoreError> {
+    type Row = (Option<Vec<u8>>, Vec<u8>, Option<String>, Option<String>);
+    let (before, after, reference, transaction_id): Row = replies::unless_foreign(reply)?;
+    let state = |text: &[u8]| change::parse(text).ok_or_else(|| replies::damaged("state"));
+    let outcome = Outcome {
+        before: before.as_deref().map(state).transpose()?,
+        after: state(&after)?,
+    };
+    expire_references(store, id, account, reference, transaction_id);
+    Ok(outcome)
+}
+
+fn payment(id: &PaymentId, row: fields::Row) -> Result<Payment, StoreError> {
+    let state = state(&row)?;
+    let Ok(
+        [
+            _,
+            _,
+            _,
+            _,
+            Some(account),
+            amount,
+            currency,
+            transaction_id,
+            return_url,
+            cancel_url,
+            notify_url,
+            reference,
+            payment_url,
+            expires_at,
+            Some(created_at),
+        ],
+    ) = <[Option<String>; 15]>::try_from(row)
+    else {
+        return Err(replies::damaged("payment"));
+    };
+    let terms = match (amount, currency) {
+        (Some(amount), Some(currency)) => Some(PaymentTerms {
+            amount: Amount::parse(&amount).map_err(|_| replies::damaged("amount"))?,
+            currency: Currency::parse(&currency).map_err(|_| replies::damaged("currency"))?,
+            transaction_id,
+        }),
+        _ => None,
+    };
+    Ok(Payment {
+        id: id.clone(),
+        account: AccountName::parse(&account).map_err(|_| replies::damaged("account"))?,
+        terms,
+        urls: MerchantUrls {
+            return_url,
+            cancel_url,
+            notify_url,
+        },
+        reference: reference
+            .map(|text| PaymentReference::parse(&text).map_err(|_| replies::damaged("reference")))
+            .transpose()?,
+        payment_url,
+        expires_at: expires_at.as_deref().map(replies::timestamp).transpose()?,
+        created_at: replies::timestamp(&created_at)?,
+        state,
+    })
+}
+
+/// From the fields of [`STATE`], which are the first of a payment's.
+fn state(row: &[Option<String>]) -> Result<PaymentState, StoreError> {
+    let [Some(status), Some(at), late, reason, ..] = row else {
+        return Err(replies::damaged("state"));
+    };
+    let version = Version::from_stored(replies::number(status)?);
+    let reason = reason.as_deref().map(StatusReason::parse);
+    Ok(PaymentState {
+        version: version.ok_or_else(|| replies::damaged("status"))?,
+        at: replies::timestamp(at)?,
+        late: late.is_some(),
+        reason: reason
+            .map(|known| known.ok_or_else(|| replies::damaged("reason")))
+            .transpose()?,
+    })
+}

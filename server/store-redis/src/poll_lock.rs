@@ -1,0 +1,33 @@
+//! Which instance may ask Khipu about a payment now.
+
+use std::sync::LazyLock;
+use std::time::Duration;
+
+use async_trait::async_trait;
+
+use super::redis_store::{RedisStore, ms};
+use super::{keys, scripts};
+use chasqui_payment::{PaymentId, Timestamp};
+use chasqui_redis_topology::{Partition, Script};
+use chasqui_store::{LONGEST_POLL_LOCK, PollLock, StoreError};
+
+static TRY_LOCK_POLL: LazyLock<Script> =
+    LazyLock::new(|| scripts::script(include_str!("../scripts/try_lock_poll.lua")));
+
+#[async_trait]
+impl PollLock for RedisStore {
+    async fn try_lock_poll(
+        &self,
+        id: &PaymentId,
+        now: Timestamp,
+        min_interval: Duration,
+    ) -> Result<bool, StoreError> {
+        let call = TRY_LOCK_POLL
+            .call()
+            .key(keys::poll_lock(id))
+            .arg(self.clock.argument(now))
+            .arg(ms(min_interval.min(LONGEST_POLL_LOCK)))
+            .arg(ms(LONGEST_POLL_LOCK));
+        self.run(Partition::of(id.as_str()), &call).await
+    }
+}

@@ -1,0 +1,48 @@
+//! Replies of scripts as the store's own values.
+
+use std::str::FromStr;
+
+use redis::{FromRedisValue, from_redis_value};
+
+use chasqui_payment::{PaymentId, Timestamp, Verdict};
+use chasqui_redis_topology::{CallError, Value};
+use chasqui_store::StoreError;
+
+pub(super) fn unavailable(failure: CallError) -> StoreError {
+    StoreError::Unavailable(failure.0)
+}
+
+pub(super) fn read<T: FromRedisValue>(value: Value) -> Result<T, StoreError> {
+    from_redis_value(value).map_err(|_| damaged("reply of a script"))
+}
+
+/// Of a script that replies `foreign` where it touched nothing, and with a row otherwise.
+pub(super) fn unless_foreign<T: FromRedisValue>(value: Value) -> Result<T, StoreError> {
+    match value {
+        Value::BulkString(word) if word == b"foreign" => Err(StoreError::WrongAccount),
+        row => read(row),
+    }
+}
+
+pub(super) fn number<T: FromStr>(text: &str) -> Result<T, StoreError> {
+    text.parse().map_err(|_| damaged("number"))
+}
+
+pub(super) fn timestamp(text: &str) -> Result<Timestamp, StoreError> {
+    number(text).map(Timestamp::from_unix_ms)
+}
+
+pub(super) fn payment_id(text: &str) -> Result<PaymentId, StoreError> {
+    PaymentId::parse(text).map_err(|_| damaged("payment id"))
+}
+
+pub(super) fn verdict(text: &str) -> Option<Verdict> {
+    Verdict::ALL
+        .into_iter()
+        .find(|verdict| verdict.as_str() == text)
+}
+
+/// Names what was expected and not what is stored, which may be a payer's.
+pub(super) fn damaged(expected: &'static str) -> StoreError {
+    StoreError::Unavailable(format!("redis holds something that is not a {expected}"))
+}

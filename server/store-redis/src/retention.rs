@@ -1,0 +1,39 @@
+//! How long data is kept. Redis itself deletes it.
+//!
+//! A final payment expires when its retention has passed since its last write, an open one when it has passed since Khipu
+//! is no longer asked, all of it at once; the bytes of its notifications earlier, once they were delivered (`expire` in
+//! `payment.lua`). Its intent and its transaction's index lie in other partitions and follow as well as can be
+//! ([`references`](super::references)).
+
+use std::time::Duration;
+
+/// Practically for ever. Redis refuses a term that ends beyond what its clock can count to, and with it the write.
+pub(super) const LONGEST: Duration = Duration::from_secs(100 * 366 * 24 * 3600);
+
+/// Of a reference whose payment was never created, or that was not told that its payment is final. More than a year: no
+/// payment is still open then.
+const REFERENCES_KEPT: Duration = Duration::from_secs(400 * 24 * 3600);
+
+/// How long data is kept once it is final.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Retention {
+    /// Of a final payment, since its last write.
+    pub payments: Duration,
+    /// Of a notification's bytes, once its delivery is done.
+    pub notification_bytes: Duration,
+}
+
+impl Retention {
+    /// Within what Redis can count.
+    pub(super) fn bounded(self) -> Self {
+        Self {
+            payments: self.payments.min(LONGEST),
+            notification_bytes: self.notification_bytes.min(LONGEST),
+        }
+    }
+
+    /// Of intents and indexes: never shorter than of the payments that they lead to.
+    pub(super) fn references(self) -> Duration {
+        REFERENCES_KEPT.max(self.payments)
+    }
+}

@@ -1,0 +1,68 @@
+//! The Lua scripts, one file for each operation. A file names its KEYS and ARGV at its top. Its lines `-- include NAME`
+//! stand for the parts that operations share, and `-- include constants` for the values that Rust and Lua agree on.
+
+use std::time::Duration;
+
+use super::keys;
+use chasqui_payment::{CHECKED_AFTER_EXPIRY, Kind, Priority, USUAL_TERM, Verdict, Version};
+use chasqui_redis_topology::Script;
+use chasqui_store::TIMELINE_LIMIT;
+
+/// What stands in an operation's file, with all that it includes.
+pub(super) fn script(text: &str) -> Script {
+    let lines = text
+        .lines()
+        .map(|line| match line.strip_prefix("-- include ") {
+            Some(name) => included(name),
+            None => line.to_owned(),
+        });
+    Script::new(lines.collect::<Vec<_>>().join("\n"))
+}
+
+fn included(name: &str) -> String {
+    let text = match name {
+        "constants" => return constants(),
+        "clock" => include_str!("../scripts/include/clock.lua"),
+        "job" => include_str!("../scripts/include/job.lua"),
+        "keep_notification" => include_str!("../scripts/include/keep_notification.lua"),
+        "payment" => include_str!("../scripts/include/payment.lua"),
+        "schedule" => include_str!("../scripts/include/schedule.lua"),
+        "status" => include_str!("../scripts/include/status.lua"),
+        unknown => unreachable!("no script includes {unknown}"),
+    };
+    text.to_owned()
+}
+
+/// Each as a local of its name.
+fn constants() -> String {
+    let ms = |duration: Duration| duration.as_millis().to_string();
+    let quoted = |text: &str| format!("'{text}'");
+    let table = |entries: Vec<String>| format!("{{ {} }}", entries.join(", "));
+    let old_versions = (1..=7)
+        .filter_map(Version::from_stored)
+        .map(|version| version.to_string());
+    let job_fields = keys::JOB_FIELDS.map(|(name, stored)| format!("{name} = '{stored}'"));
+    [
+        ("CREATED", Version::FIRST.to_string()),
+        ("CONFIRMED", Version::CONFIRMED.to_string()),
+        ("RETURNED", (Kind::Returned as u16).to_string()),
+        ("VERIFYING", (Kind::Verifying as u16).to_string()),
+        // The numbers of version 0.1 as they are read today.
+        ("OF_0_1", table(old_versions.collect())),
+        ("SILENT", Priority::Silent.rank().to_string()),
+        ("CROSS_CHECK", Priority::CrossCheck.rank().to_string()),
+        ("USUAL_TERM", ms(USUAL_TERM)),
+        ("CHECKED_AFTER_EXPIRY", ms(CHECKED_AFTER_EXPIRY)),
+        ("TIMELINE_LIMIT", TIMELINE_LIMIT.to_string()),
+        ("AGREES", quoted(Verdict::Agrees.as_str())),
+        ("STALE", quoted(Verdict::Stale.as_str())),
+        ("UNKNOWN_PAYMENT", quoted(Verdict::UnknownPayment.as_str())),
+        ("JOB", table(job_fields.to_vec())),
+        ("DELIVERY_STATE", quoted(keys::DELIVERY_STATE)),
+        ("REQUEST_STATE", quoted(keys::REQUEST_STATE)),
+        ("IN_PROGRESS", quoted(keys::IN_PROGRESS)),
+        ("ANSWERED", quoted(keys::ANSWERED)),
+    ]
+    .map(|(name, value)| format!("local {name} = {value}"))
+    .join("\n")
+}

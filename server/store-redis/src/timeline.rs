@@ -1,0 +1,95 @@
+//! The record of what happened to a payment, for people: a list of short lines, each `<letter> <at> …`.
+//!
+//! `c` created; `o` observed: source, version, accepted or not; `n` notified: the notification's number, shown with its
+//! verdict and copies; `a` attempted: kind, number, duration in ms, result.
+
+use std::sync::LazyLock;
+use std::time::Duration;
+
+use super::redis_store::{RedisStore, ms};
+use super::{keys, replies, scripts};
+use chasqui_payment::{JobKind, PaymentId, Source, Timestamp, Version};
+use chasqui_redis_topology::{Partition, Script};
+use chasqui_store::{JobAttempt, LeasedJob, StoreError, TimelineEntry, TimelineEvent};
+
+static TIMELINE: LazyLock<Script> =
+    LazyLock::new(|| scripts::script(include_str!("../scripts/timeline.lua")));
+
+pub(super) async fn read(
+    store: &RedisStore,
+    id: &PaymentId,
+) -> Result<Vec<TimelineEntry>, StoreError> {
+    let call = TIMELINE
+        .call()
+        .key(keys::timeline(id))
+        .key(keys::notified(id));
+    let lines: Vec<String> = store.run(Partition::of(id.as_str()), &call).await?;
+    let mut entries = lines
+        .iter()
+        .map(|line| parse(line).ok_or_else(|| replies::damaged("timeline's entry")))
+        .collect::<Result<Vec<_>, _>>()?;
+    // An attempt is recorded when it ends and shown where it began. Entries of one moment keep their order.
+    entries.sort_by_key(|entry| entry.at);
+    Ok(entries)
+}
+
+/// What `finish_job.lua` records.
+pub(super) fn attempted(leased: &LeasedJob, attempt: &JobAttempt) -> String {
+    format!(
+        "a {} {} {} {} {}",
+        attempt.at.unix_ms(),
+        leased.kind.as_str(),
+        leased.attempts.saturating_add(1),
+        ms(attempt.duration),
+        attempt.result
+    )
+}
+
+fn parse(line: &str) -> Option<TimelineEntry> {
+    let mut parts = line.splitn(3, ' ');
+    let (letter, at) = (parts.next()?, parts.next()?);
+    let rest = parts.next().unwrap_or_default();
+    Some(TimelineEntry {
+        at: Timestamp::from_unix_ms(at.parse().ok()?),
+        event: match letter {
+            "c" => TimelineEvent::Created,
+            "o" => parse_observed(rest)?,
+            "n" => parse_notified(rest)?,
+            "a" => parse_attempted(rest)?,
+            _ => return None,
+        },
+    })
+}
+
+fn parse_observed(rest: &str) -> Option<TimelineEvent> {
+    let mut words = rest.split(' ');
+    let source = words.next()?;
+    Some(TimelineEvent::Observed {
+        source: Source::ALL
+            .into_iter()
+            .find(|known| known.as_str() == source)?,
+        version: Version::from_stored(words.next()?.parse().ok()?)?,
+        accepted: words.next()? == "1",
+    })
+}
+
+fn parse_notified(rest: &str) -> Option<TimelineEvent> {
+    let (verdict, copies) = rest.split_once(' ')?;
+    Some(TimelineEvent::Notified {
+        verdict: replies::verdict(verdict)?,
+        copies: copies.parse().ok()?,
+    })
+}
+
+fn parse_attempted(rest: &str) -> Option<TimelineEvent> {
+    let mut words = rest.splitn(4, ' ');
+    let kind = words.next()?;
+    Some(TimelineEvent::Attempted {
+        kind: JobKind::ALL
+            .into_iter()
+            .find(|known| known.as_str() == kind)?,
+        number: words.next()?.parse().ok()?,
+        duration: Duration::from_millis(words.next()?.parse().ok()?),
+        result: words.next()?.to_owned(),
+    })
+}

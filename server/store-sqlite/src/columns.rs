@@ -1,0 +1,94 @@
+//! How the payment's values are read from a column. As parameters they are the texts and numbers that they are made of.
+
+use rusqlite::types::{FromSql, FromSqlError, FromSqlResult, ValueRef};
+use rusqlite::{Row, RowIndex};
+
+use chasqui_payment::{
+    AccountName, Amount, Currency, JobKind, PaymentId, PaymentReference, Priority, Source,
+    StatusReason, Timestamp, Verdict, Version,
+};
+
+/// A type of the payment's that a column holds.
+pub(super) trait Column: Sized {
+    fn from_column(value: ValueRef<'_>) -> FromSqlResult<Self>;
+}
+
+/// Reads such a type, or an `Option` of one, from a row.
+pub(super) trait RowExt {
+    fn value<T: Column>(&self, index: impl RowIndex) -> rusqlite::Result<T>;
+}
+
+impl RowExt for Row<'_> {
+    fn value<T: Column>(&self, index: impl RowIndex) -> rusqlite::Result<T> {
+        self.get::<_, Sql<T>>(index).map(|Sql(value)| value)
+    }
+}
+
+struct Sql<T>(T);
+
+impl<T: Column> FromSql for Sql<T> {
+    fn column_result(value: ValueRef<'_>) -> FromSqlResult<Self> {
+        T::from_column(value).map(Self)
+    }
+}
+
+impl<T: Column> Column for Option<T> {
+    fn from_column(value: ValueRef<'_>) -> FromSqlResult<Self> {
+        match value {
+            ValueRef::Null => Ok(None),
+            value => T::from_column(value).map(Some),
+        }
+    }
+}
+
+macro_rules! text_columns {
+    ($($type:ident: $parse:expr;)*) => {$(
+        impl Column for $type {
+            fn from_column(value: ValueRef<'_>) -> FromSqlResult<Self> {
+                let parse: fn(&str) -> Option<Self> = $parse;
+                parse(value.as_str()?).ok_or_else(|| damaged(stringify!($type)))
+            }
+        }
+    )*};
+}
+
+text_columns! {
+    PaymentId: |text| Self::parse(text).ok();
+    PaymentReference: |text| Self::parse(text).ok();
+    AccountName: |text| Self::parse(text).ok();
+    Currency: |text| Self::parse(text).ok();
+    StatusReason: Self::parse;
+    Source: |text| Self::ALL.into_iter().find(|source| source.as_str() == text);
+    Verdict: |text| Self::ALL.into_iter().find(|verdict| verdict.as_str() == text);
+    JobKind: |text| Self::ALL.into_iter().find(|kind| kind.as_str() == text);
+    Amount: |text| Self::parse(text).ok();
+}
+
+impl Column for Timestamp {
+    fn from_column(value: ValueRef<'_>) -> FromSqlResult<Self> {
+        value.as_i64().map(Self::from_unix_ms)
+    }
+}
+
+impl Column for Version {
+    fn from_column(value: ValueRef<'_>) -> FromSqlResult<Self> {
+        u16::column_result(value)
+            .ok()
+            .and_then(Self::from_number)
+            .ok_or_else(|| damaged("Version"))
+    }
+}
+
+impl Column for Priority {
+    fn from_column(value: ValueRef<'_>) -> FromSqlResult<Self> {
+        u8::column_result(value)
+            .ok()
+            .and_then(Self::from_rank)
+            .ok_or_else(|| damaged("Priority"))
+    }
+}
+
+/// Names the type and not the value: a damaged row may hold payer data.
+fn damaged(kept: &'static str) -> FromSqlError {
+    FromSqlError::Other(format!("a column holds something that is not a {kept}").into())
+}

@@ -1,0 +1,73 @@
+//! The relay of an installation with one instance: what is announced is heard here, at once.
+
+use std::fmt;
+use std::sync::Arc;
+
+use async_trait::async_trait;
+
+use chasqui_payment::PaymentId;
+use chasqui_store::{Change, Relay, RelayError, RelayListener};
+
+#[derive(Clone)]
+pub struct LocalRelay {
+    listener: Arc<dyn RelayListener>,
+}
+
+impl LocalRelay {
+    pub fn new(listener: Arc<dyn RelayListener>) -> Self {
+        Self { listener }
+    }
+}
+
+impl fmt::Debug for LocalRelay {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("LocalRelay").finish_non_exhaustive()
+    }
+}
+
+#[async_trait]
+impl Relay for LocalRelay {
+    /// Every change is heard here anyway.
+    async fn subscribe(&self, _id: &PaymentId) -> Result<(), RelayError> {
+        Ok(())
+    }
+
+    fn unsubscribe(&self, _id: &PaymentId) {}
+
+    async fn publish(&self, change: &Change) -> Result<(), RelayError> {
+        self.listener.changed(change.clone());
+        Ok(())
+    }
+
+    /// There is no way to go, and nothing on it that could be cut.
+    async fn health_check(&self) -> Result<(), RelayError> {
+        Ok(())
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use chasqui_store_suite::relay::{self, Instance, Stage};
+    use chasqui_store_suite::relay_suite;
+
+    fn alone() -> Stage {
+        let (listener, heard) = relay::listener();
+        let relay: Arc<dyn Relay> = Arc::new(LocalRelay::new(listener));
+        let telling = Arc::clone(&relay);
+        let tell = move |change: Change| -> futures_util::future::BoxFuture<'static, ()> {
+            let relay = Arc::clone(&telling);
+            Box::pin(async move { relay.publish(&change).await.expect("announced") })
+        };
+        Stage {
+            instances: vec![Instance {
+                relay,
+                heard,
+                tell: Box::new(tell),
+            }],
+            medium: Box::new(()),
+        }
+    }
+
+    relay_suite!(local, async { alone() });
+}

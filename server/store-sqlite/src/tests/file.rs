@@ -1,0 +1,357 @@
+//! The file: durable, private, one process's, readable with other tools.
+
+use std::fs;
+use std::path::Path;
+
+use super::*;
+use chasqui_payment::{Kind, NewJob, Priority, Status};
+use chasqui_store_suite::{at, confirming, id, saying, scheduling, status};
+
+fn refused(path: &Path) -> String {
+    match SqliteStore::open(
+        &DatabaseLocation::File(path.to_owned()),
+        &SqliteLimits::default(),
+    ) {
+        Err(StoreError::Unavailable(text)) => text,
+        other => panic!("not refused: {other:?}"),
+    }
+}
+
+fn open_file(path: &Path) -> SqliteStore {
+    open(
+        &DatabaseLocation::File(path.to_owned()),
+        &SqliteLimits::default(),
+    )
+}
+
+/// What a sqlite3 shell sees beside a running store.
+fn shell(path: &Path) -> Connection {
+    Connection::open(path).expect("shell")
+}
+
+#[tokio::test]
+async fn the_writer_is_durable_and_the_readers_only_read() {
+    let directory = tempfile::tempdir().expect("directory");
+    let store = open_file(&directory.path().join("chasqui.db"));
+    let pragma = |name: &'static str| {
+        move |store: &mut StatementCache<'_>| {
+            let value = store
+                .connection()
+                .pragma_query_value(None, name, |row| row.get::<_, rusqlite::types::Value>(0))?;
+            Ok(value)
+        }
+    };
+    for (name, expected) in [
+        (
+            "journal_mode",
+            rusqlite::types::Value::from("wal".to_owned()),
+        ),
+        ("synchronous", 2.into()),
+        ("foreign_keys", 1.into()),
+        ("busy_timeout", 5000.into()),
+    ] {
+        assert_eq!(
+            store.write(pragma(name)).await.expect(name),
+            expected,
+            "{name}"
+        );
+    }
+    let written = store
+        .read(|store| {
+            store
+                .statement("UPDATE canary SET count = 0")?
+                .execute([])?;
+            Ok(())
+        })
+        .await;
+    assert!(written.is_err());
+}
+
+#[tokio::test]
+async fn what_was_answered_survives_a_process_that_never_closed() {
+    let directory = tempfile::tempdir().expect("directory");
+    let (path, left) = (
+        directory.path().join("chasqui.db"),
+        directory.path().join("left.db"),
+    );
+    let store = open_file(&path);
+    store
+        .observe(&id("p1"), &confirming("{}", 1))
+        .await
+        .expect("observe");
+    // The files as they are in this moment: what a process that is killed leaves behind.
+    for suffix in ["", "-wal"] {
+        let name = |path: &Path| format!("{}{suffix}", path.display());
+        fs::copy(name(&path), name(&left)).expect("copy");
+    }
+    let after = open_file(&left);
+    assert_eq!(status(&after, "p1").await, Some(Status::Confirmed));
+    assert!(after.notification(&id("p1")).await.expect("kept").is_some());
+    assert!(
+        after
+            .next_due(JobKind::Delivery)
+            .await
+            .expect("due")
+            .is_some()
+    );
+}
+
+#[tokio::test]
+async fn an_observation_that_changes_nothing_writes_nothing() {
+    let directory = tempfile::tempdir().expect("directory");
+    let path = directory.path().join("chasqui.db");
+    let store = open_file(&path);
+    let log_length = || {
+        fs::metadata(directory.path().join("chasqui.db-wal"))
+            .expect("log")
+            .len()
+    };
+    store
+        .observe(&id("p1"), &saying(Kind::Verifying, 1))
+        .await
+        .expect("observe");
+    let before = log_length();
+    for claimed in [Kind::Verifying, Kind::Created] {
+        store
+            .observe(&id("p1"), &saying(claimed, 2))
+            .await
+            .expect("observe");
+    }
+    assert_eq!(
+        store
+            .lease_due(
+                JobKind::Check,
+                Timestamp::from_unix_ms(9),
+                9,
+                Duration::ZERO
+            )
+            .await
+            .expect("claim"),
+        []
+    );
+    assert_eq!(log_length(), before);
+    store.health_check().await.expect("ready");
+    assert!(log_length() > before, "ready writes");
+}
+
+#[tokio::test]
+async fn it_can_be_read_beside_the_running_store() {
+    let directory = tempfile::tempdir().expect("directory");
+    let path = directory.path().join("chasqui.db");
+    let store = open_file(&path);
+    store
+        .observe(&id("p1"), &confirming("{\"a\":1}", 77))
+        .await
+        .expect("observe");
+    let shell = shell(&path);
+    for (sql, expected) in [
+        (
+            "SELECT concat_ws('|', id, account, status, status_at, late) FROM payment",
+            "p1|shop|1000|77|0",
+        ),
+        (
+            "SELECT concat_ws('|', event, source, status, accepted) FROM record ORDER BY id DESC",
+            "observed|notification|1000|1",
+        ),
+        (
+            "SELECT concat_ws('|', verdict, copies, cast(body AS TEXT)) FROM notification",
+            "agrees|1|{\"a\":1}",
+        ),
+        (
+            "SELECT concat_ws('|', kind, standing, due_at, attempts) FROM job",
+            "delivery|open|77|0",
+        ),
+    ] {
+        let line: String = shell.query_row(sql, [], |row| row.get(0)).expect(sql);
+        assert_eq!(line, expected);
+    }
+}
+
+#[tokio::test]
+async fn a_shell_that_holds_a_transaction_is_named_as_the_reason() {
+    let directory = tempfile::tempdir().expect("directory");
+    let path = directory.path().join("chasqui.db");
+    let limits = SqliteLimits {
+        busy_wait: Duration::from_millis(10),
+        ..SqliteLimits::default()
+    };
+    let store = open(&DatabaseLocation::File(path.clone()), &limits);
+    let shell = shell(&path);
+    shell.execute_batch("BEGIN IMMEDIATE").expect("begin");
+    match store.health_check().await {
+        Err(StoreError::Unavailable(text)) => {
+            assert!(text.contains("locked by another process"), "{text}");
+        }
+        other => panic!("not unavailable: {other:?}"),
+    }
+    shell.execute_batch("ROLLBACK").expect("end");
+    store.health_check().await.expect("again");
+}
+
+#[test]
+fn a_second_store_on_the_same_file_is_refused() {
+    let directory = tempfile::tempdir().expect("directory");
+    let path = directory.path().join("chasqui.db");
+    let first = open_file(&path);
+    let text = refused(&path);
+    assert!(text.contains("another chasqui is using"), "{text}");
+    #[cfg(unix)]
+    {
+        let link = directory.path().join("link.db");
+        std::os::unix::fs::symlink(&path, &link).expect("link");
+        let text = refused(&link);
+        assert!(text.contains("another chasqui is using"), "{text}");
+    }
+    drop(first);
+    open_file(&path);
+}
+
+#[cfg(unix)]
+#[test]
+fn nobody_else_can_read_it() {
+    use std::os::unix::fs::PermissionsExt;
+
+    let directory = tempfile::tempdir().expect("directory");
+    let _store = open_file(&directory.path().join("chasqui.db"));
+    for name in [
+        "chasqui.db",
+        "chasqui.db-wal",
+        "chasqui.db-shm",
+        "chasqui.db.lock",
+    ] {
+        let metadata = fs::metadata(directory.path().join(name)).expect(name);
+        assert_eq!(metadata.permissions().mode() & 0o777, 0o600, "{name}");
+    }
+}
+
+#[tokio::test]
+async fn a_newer_schema_is_refused_and_left_as_it_is() {
+    let directory = tempfile::tempdir().expect("directory");
+    let path = directory.path().join("chasqui.db");
+    open_file(&path)
+        .observe(&id("p1"), &scheduling(JobKind::Check, 1))
+        .await
+        .expect("observe");
+    let current = migration::STEPS.len();
+    let set = |version: usize| {
+        shell(&path)
+            .pragma_update(None, "user_version", i64::try_from(version).expect("small"))
+            .expect("pragma");
+    };
+    set(current + 1);
+    let text = refused(&path);
+    assert!(
+        text.contains(&format!("schema version {}", current + 1))
+            && text.contains(&format!("up to {current}")),
+        "{text}"
+    );
+    set(current);
+    assert_eq!(status(&open_file(&path), "p1").await, Some(Status::Pending));
+}
+
+fn state(path: &Path) -> Result<DatabaseState, StoreError> {
+    SqliteStore::state(
+        &DatabaseLocation::File(path.to_owned()),
+        &SqliteLimits::default(),
+    )
+}
+
+#[test]
+fn a_look_tells_a_file_in_use_from_one_that_is_free() {
+    let directory = tempfile::tempdir().expect("directory");
+    let path = directory.path().join("chasqui.db");
+    assert_eq!(state(&path).expect("absent"), DatabaseState::Ready);
+    let store = open_file(&path);
+    assert_eq!(state(&path).expect("open"), DatabaseState::InUse);
+    drop(store);
+    assert_eq!(state(&path).expect("closed"), DatabaseState::Ready);
+    open_file(&path);
+}
+
+#[test]
+fn a_look_tells_an_older_file_and_leaves_it_as_it_is() {
+    let directory = tempfile::tempdir().expect("directory");
+    let path = directory.path().join("chasqui.db");
+    migration::migrate(&mut shell(&path), &migration::STEPS[..1]).expect("old");
+    let before = fs::read(&path).expect("read");
+    let older = DatabaseState::Older {
+        version: 1,
+        current: migration::STEPS.len(),
+    };
+    assert_eq!(state(&path).expect("older"), older);
+    assert_eq!(fs::read(&path).expect("read"), before);
+    open_file(&path);
+    assert_eq!(state(&path).expect("migrated"), DatabaseState::Ready);
+}
+
+#[test]
+fn a_look_refuses_what_opening_would() {
+    let directory = tempfile::tempdir().expect("directory");
+    let path = directory.path().join("chasqui.db");
+    shell(&path)
+        .pragma_update(None, "user_version", 99)
+        .expect("pragma");
+    let newer = state(&path).expect_err("newer").to_string();
+    assert!(newer.contains("99"), "{newer}");
+    fs::write(&path, "no database, but it looks like a file. ".repeat(100)).expect("write");
+    let garbage = state(&path).expect_err("garbage").to_string();
+    assert!(garbage.contains("not a database"), "{garbage}");
+    assert!(state(&directory.path().join("absent/chasqui.db")).is_err());
+}
+
+#[test]
+fn what_cannot_be_a_store_is_refused_with_the_reason() {
+    let directory = tempfile::tempdir().expect("directory");
+    let garbage = directory.path().join("garbage.db");
+    fs::write(
+        &garbage,
+        "no database, but long enough to look like a file. ".repeat(100),
+    )
+    .expect("write");
+    assert!(refused(&garbage).contains("damaged or not a database"));
+    assert!(refused(&directory.path().join("absent/chasqui.db")).contains("check its path"));
+    let text = refused(directory.path());
+    assert!(text.contains("cannot be opened"), "{text}");
+    assert!(refused(Path::new("")).contains("not a file's path"));
+}
+
+/// The file belongs to one process: what it had leased when it was killed need not wait for the leases to run out.
+#[tokio::test]
+async fn a_check_that_a_killed_process_had_leased_is_due_when_the_file_is_opened_again() {
+    let directory = tempfile::tempdir().expect("directory");
+    let path = directory.path().join("chasqui.db");
+    let hour = Duration::from_secs(3600);
+    let store = open_file(&path);
+    for name in ["leased", "asked-for", "over"] {
+        let check = scheduling(JobKind::Check, 10);
+        store.observe(&id(name), &check).await.expect("observe");
+    }
+    let leased = store.lease_due(JobKind::Check, at(10), 9, hour).await;
+    assert_eq!(leased.expect("claim").len(), 3);
+    // Confirmed with a cross-check that follows the lease, and reversed before it ended.
+    let cross_check = Observation {
+        jobs: vec![NewJob::check(at(30), Priority::CrossCheck)],
+        ..saying(Kind::Confirmed, 15)
+    };
+    for observation in [cross_check, saying(Kind::Reversed, 16)] {
+        let observed = store.observe(&id("over"), &observation).await;
+        observed.expect("observe");
+    }
+    let again = scheduling(JobKind::Check, 20);
+    store
+        .observe(&id("asked-for"), &again)
+        .await
+        .expect("observe");
+    drop(store);
+
+    let store = open_file(&path);
+    let leased = store.lease_due(JobKind::Check, at(20), 9, hour).await;
+    let mut names: Vec<_> = leased
+        .expect("claim")
+        .into_iter()
+        .map(|leased| (leased.payment_id.to_string(), leased.attempts))
+        .collect();
+    names.sort();
+    let expected = ["asked-for", "leased", "over"].map(|name| (name.to_owned(), 0));
+    assert_eq!(names, expected);
+}

@@ -1,0 +1,128 @@
+//! The record of what happened to a payment, for people.
+
+use std::time::Duration;
+
+use rusqlite::Row;
+
+use super::columns::RowExt;
+use super::error::DatabaseError;
+use super::statement_cache::StatementCache;
+use chasqui_payment::{Observation, PaymentId, Timestamp, Version};
+use chasqui_store::{JobAttempt, LeasedJob, TIMELINE_LIMIT, TimelineEntry, TimelineEvent};
+
+/// Once a payment, however often it is created: whether this was the first time.
+pub(super) fn created(
+    db: &mut StatementCache<'_>,
+    id: &PaymentId,
+    at: Timestamp,
+) -> Result<bool, DatabaseError> {
+    let recorded = db
+        .statement(
+            "INSERT INTO record (payment_id, at, event) SELECT ?1, ?2, 'created'
+             WHERE NOT EXISTS (SELECT 1 FROM record WHERE payment_id = ?1 AND event = 'created')",
+        )?
+        .execute((id.as_str(), at.unix_ms()))?;
+    Ok(recorded > 0)
+}
+
+pub(super) fn observed(
+    db: &mut StatementCache<'_>,
+    id: &PaymentId,
+    observation: &Observation,
+    version: Version,
+    accepted: bool,
+) -> Result<(), DatabaseError> {
+    db.statement(
+        "INSERT INTO record (payment_id, at, event, source, status, accepted)
+             VALUES (?1, ?2, 'observed', ?3, ?4, ?5)",
+    )?
+    .execute((
+        id.as_str(),
+        observation.at.unix_ms(),
+        observation.source.as_str(),
+        version.number(),
+        accepted,
+    ))?;
+    Ok(())
+}
+
+/// Verdict and copies are the notification's, so that the record shows them as they are now.
+pub(super) fn notified(
+    db: &mut StatementCache<'_>,
+    id: &PaymentId,
+    at: Timestamp,
+    notification: i64,
+) -> Result<(), DatabaseError> {
+    db.statement(
+        "INSERT INTO record (payment_id, at, event, notification_id)
+             VALUES (?1, ?2, 'notified', ?3)",
+    )?
+    .execute((id.as_str(), at.unix_ms(), notification))?;
+    Ok(())
+}
+
+pub(super) fn attempted(
+    db: &mut StatementCache<'_>,
+    leased: &LeasedJob,
+    attempt: &JobAttempt,
+) -> Result<(), DatabaseError> {
+    let duration_ms = i64::try_from(attempt.duration.as_millis()).unwrap_or(i64::MAX);
+    db.statement(
+        "INSERT INTO record (payment_id, at, event, kind, number, result, duration_ms)
+             SELECT id, ?2, 'attempted', ?3, ?4, ?5, ?6 FROM payment WHERE id = ?1",
+    )?
+    .execute((
+        leased.payment_id.as_str(),
+        attempt.at.unix_ms(),
+        leased.kind.as_str(),
+        leased.attempts.saturating_add(1),
+        &attempt.result,
+        duration_ms,
+    ))?;
+    Ok(())
+}
+
+pub(super) fn read(
+    db: &mut StatementCache<'_>,
+    id: &PaymentId,
+) -> Result<Vec<TimelineEntry>, DatabaseError> {
+    let limit = i64::try_from(TIMELINE_LIMIT).unwrap_or(i64::MAX);
+    let entries = db
+        .statement(
+            "SELECT record.at, event, source, status, accepted, verdict, copies, kind, number,
+                    result, duration_ms
+             FROM record LEFT JOIN notification ON notification.id = notification_id
+             WHERE record.payment_id = ?1 ORDER BY record.at, record.id LIMIT ?2",
+        )?
+        .query_map((id.as_str(), limit), from_row)?
+        .collect::<Result<_, _>>()?;
+    Ok(entries)
+}
+
+fn from_row(row: &Row<'_>) -> rusqlite::Result<TimelineEntry> {
+    let event: String = row.get("event")?;
+    let event = match event.as_str() {
+        "created" => TimelineEvent::Created,
+        "observed" => TimelineEvent::Observed {
+            source: row.value("source")?,
+            version: row.value("status")?,
+            accepted: row.get("accepted")?,
+        },
+        "notified" => TimelineEvent::Notified {
+            verdict: row.value("verdict")?,
+            copies: row.get("copies")?,
+        },
+        _ => TimelineEvent::Attempted {
+            kind: row.value("kind")?,
+            number: row.get("number")?,
+            result: row.get("result")?,
+            duration: Duration::from_millis(
+                u64::try_from(row.get::<_, i64>("duration_ms")?).unwrap_or(0),
+            ),
+        },
+    };
+    Ok(TimelineEntry {
+        at: row.value("at")?,
+        event,
+    })
+}

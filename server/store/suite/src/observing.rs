@@ -1,0 +1,412 @@
+//! A status only moves forward, and what is written stays.
+
+use std::collections::HashSet;
+use std::time::Duration;
+
+use crate::fixtures::*;
+use chasqui_payment::StatusReason;
+use chasqui_store::{JobResult, StoreError};
+use rand::rngs::StdRng;
+use rand::{RngExt, SeedableRng};
+
+pub async fn an_unknown_payment_is_begun_as_pending_without_terms(factory: &impl StoreFactory) {
+    let store = factory.fresh().await;
+    let outcome = store
+        .observe(&id("p1"), &notified("{}", Verdict::UnknownPayment, 40))
+        .await
+        .expect("observe");
+    assert_eq!(outcome.before, None);
+    assert_eq!(outcome.after, PaymentState::created(at(40)));
+    let begun = store.payment(&id("p1")).await.expect("payment");
+    let expected = Payment {
+        id: id("p1"),
+        account: shop(),
+        terms: None,
+        urls: MerchantUrls::default(),
+        reference: None,
+        payment_url: None,
+        expires_at: None,
+        created_at: at(40),
+        state: PaymentState::created(at(40)),
+    };
+    assert_eq!(begun, Some(expected));
+}
+
+pub async fn an_observation_without_a_claim_begins_a_payment_too(factory: &impl StoreFactory) {
+    let store = factory.fresh().await;
+    store
+        .observe(&id("p1"), &scheduling(JobKind::Check, 5))
+        .await
+        .expect("observe");
+    assert_eq!(status(&*store, "p1").await, Some(Status::Pending));
+}
+
+pub async fn the_accepted_update_brings_its_time_lateness_and_reason(factory: &impl StoreFactory) {
+    let store = factory.fresh().await;
+    store.create(&payment("p1")).await.expect("create");
+    let update = StatusUpdate {
+        version: Version::CONFIRMED,
+        replaces: None,
+        late: true,
+        reason: Some(StatusReason::PartiallyRefunded),
+    };
+    let observation = Observation {
+        update: Some(update),
+        ..saying(Kind::Confirmed, 77)
+    };
+    let outcome = store
+        .observe(&id("p1"), &observation)
+        .await
+        .expect("observe");
+    let expected = PaymentState {
+        version: Version::CONFIRMED,
+        at: at(77),
+        late: true,
+        reason: Some(StatusReason::PartiallyRefunded),
+    };
+    assert_eq!(
+        (outcome.before, outcome.after),
+        (Some(PaymentState::created(at(10))), expected)
+    );
+    store
+        .observe(&id("p1"), &saying(Kind::Confirmed, 99))
+        .await
+        .expect("repeated, later and not late");
+    assert_eq!(
+        store.states(&[id("p1")]).await.expect("read"),
+        [Some(expected)]
+    );
+}
+
+pub async fn final_updates_end_at_the_highest_whatever_the_order(factory: &impl StoreFactory) {
+    let store = factory.fresh().await;
+    for (name, order) in [
+        ("up", [1000, 1001, 1000]),
+        ("down", [1001, 1000, 1000]),
+        ("twice", [1000, 1000, 1001]),
+    ] {
+        let mut highest = 0;
+        for number in order {
+            let outcome = store
+                .observe(&id(name), &updating(None, number, i64::from(number)))
+                .await
+                .expect("observe");
+            assert_eq!(outcome.changed(), number > highest, "{name} {number}");
+            highest = highest.max(number);
+            assert_eq!(outcome.after.version, version(highest), "{name} {number}");
+        }
+        assert_eq!(status(&*store, name).await, Some(Status::Reversed));
+    }
+}
+
+pub async fn an_update_counts_only_where_the_store_holds_what_it_replaces(
+    factory: &impl StoreFactory,
+) {
+    let store = factory.fresh().await;
+    store.create(&payment("p1")).await.expect("create");
+    for (held, number, stands) in [
+        (17, 24, 11),
+        (11, 17, 17),
+        (11, 14, 17),
+        (17, 22, 22),
+        (17, 24, 22),
+        (22, 24, 24),
+        (24, 23, 24),
+        (24, 1000, 1000),
+        (1000, 997, 1000),
+    ] {
+        let outcome = store
+            .observe(&id("p1"), &updating(Some(held), number, 30))
+            .await
+            .expect("observe");
+        assert_eq!(outcome.after.version, version(stands), "{held} to {number}");
+    }
+}
+
+pub async fn a_word_that_goes_on_keeps_its_time(factory: &impl StoreFactory) {
+    let store = factory.fresh().await;
+    store.create(&payment("p1")).await.expect("create");
+    let mut began = Vec::new();
+    for (held, number, ms) in [
+        (11, 12, 20),
+        (12, 14, 30),
+        (14, 22, 40),
+        (22, 23, 50),
+        (23, 24, 60),
+    ] {
+        let outcome = store
+            .observe(&id("p1"), &updating(Some(held), number, ms))
+            .await
+            .expect("observe");
+        began.push((outcome.after.version.number(), outcome.after.at.unix_ms()));
+    }
+    assert_eq!(began, [(12, 20), (14, 20), (22, 40), (23, 50), (24, 60)]);
+}
+
+pub async fn of_sixty_four_answers_at_once_one_counts(factory: &impl StoreFactory) {
+    let store = factory.fresh().await;
+    store.create(&payment("p1")).await.expect("create");
+    let outcomes = at_once(64, |n| {
+        let store = Arc::clone(&store);
+        let number = [12, 14, 15, 16, 17][n % 5];
+        async move {
+            store
+                .observe(&id("p1"), &updating(Some(11), number, 5))
+                .await
+                .expect("observe")
+        }
+    })
+    .await;
+    let counted = outcomes.iter().filter(|outcome| outcome.changed());
+    assert_eq!(counted.count(), 1);
+    let stands: HashSet<_> = outcomes
+        .iter()
+        .map(|outcome| outcome.after.version)
+        .collect();
+    assert_eq!(stands.len(), 1, "all are told the same: {stands:?}");
+}
+
+pub async fn sixty_four_observers_at_once_never_lose_a_confirmation(factory: &impl StoreFactory) {
+    let store = factory.fresh().await;
+    store.create(&payment("p1")).await.expect("create");
+    let outcomes = at_once(64, |n| {
+        let store = Arc::clone(&store);
+        let observation = match n % 4 {
+            0 => updating(None, 1000, 5),
+            1 => updating(Some(11), 14, 5),
+            2 => updating(Some(14), 17, 5),
+            _ => updating(Some(17), 22, 5),
+        };
+        async move {
+            store
+                .observe(&id("p1"), &observation)
+                .await
+                .expect("observe")
+        }
+    })
+    .await;
+    assert_eq!(status(&*store, "p1").await, Some(Status::Confirmed));
+    for outcome in &outcomes {
+        assert!(
+            outcome
+                .before
+                .is_some_and(|before| before.version <= outcome.after.version)
+        );
+    }
+    let recorded: Vec<_> = events(&*store, "p1")
+        .await
+        .into_iter()
+        .filter_map(|event| match event {
+            TimelineEvent::Observed {
+                version,
+                accepted: true,
+                ..
+            } => Some(version),
+            TimelineEvent::Created => None,
+            other => panic!("not an accepted update: {other:?}"),
+        })
+        .collect();
+    assert!(recorded.is_sorted(), "{recorded:?}");
+    assert_eq!(recorded.last(), Some(&Version::CONFIRMED));
+}
+
+/// What the store makes of a history is what [`PaymentState::updated`] makes of it, step by step.
+pub async fn a_random_history_ends_where_the_rules_say(factory: &impl StoreFactory) {
+    let store = factory.fresh().await;
+    let mut random = StdRng::seed_from_u64(7);
+    for n in 0..40 {
+        let name = format!("p{n}");
+        let mut expected: Option<PaymentState> = None;
+        for step in 0..25 {
+            let round = 10 * random.random_range(1..4u16);
+            let number = match random.random_range(0..20) {
+                0 => 1000,
+                1 => 1001,
+                _ => round + random.random_range(1..8u16),
+            };
+            // Often what the store holds, so that histories get somewhere.
+            let held = match (expected, random.random_range(0..3)) {
+                (_, 0) => Some(10 * random.random_range(1..4u16) + random.random_range(1..8u16)),
+                (Some(state), _) => Some(state.version.number()),
+                (None, _) => Some(11),
+            };
+            let held = held.filter(|_| number < 1000);
+            let observation = updating(held, number, 100 * n + step);
+            let outcome = store
+                .observe(&id(&name), &observation)
+                .await
+                .expect("observe");
+            let before = expected.unwrap_or(PaymentState::created(observation.at));
+            let update = observation.update.expect("an update");
+            let after = before.updated(&update, observation.at);
+            assert_eq!(
+                (outcome.before, outcome.after),
+                (expected, after),
+                "{name} {step}"
+            );
+            expected = Some(after);
+        }
+        let read = store.states(&[id(&name)]).await.expect("read");
+        assert_eq!(read, [expected], "{name}");
+    }
+}
+
+pub async fn an_observation_for_another_account_is_refused_and_touches_nothing(
+    factory: &impl StoreFactory,
+) {
+    let store = factory.fresh().await;
+    store.create(&payment("p1")).await.expect("create");
+    let foreign = Observation {
+        account: other_shop(),
+        ..confirming("{}", 20)
+    };
+    assert!(matches!(
+        store.observe(&id("p1"), &foreign).await,
+        Err(StoreError::WrongAccount)
+    ));
+    assert_eq!(
+        store.payment(&id("p1")).await.expect("payment"),
+        Some(payment("p1"))
+    );
+    assert_eq!(store.notification(&id("p1")).await.expect("kept"), None);
+    assert_eq!(events(&*store, "p1").await, [TimelineEvent::Created]);
+    assert_eq!(store.next_due(JobKind::Delivery).await.expect("due"), None);
+}
+
+pub async fn a_refusal_among_a_thousand_at_once_harms_no_other(factory: &impl StoreFactory) {
+    const PAYMENTS: usize = 50;
+    let store = factory.fresh().await;
+    for n in 0..PAYMENTS {
+        let unreferenced = Payment {
+            reference: None,
+            ..payment(&format!("p{n}"))
+        };
+        store.create(&unreferenced).await.expect("create");
+    }
+    let results = at_once(1000, |n| {
+        let store = Arc::clone(&store);
+        let name = format!("p{}", n % PAYMENTS);
+        let observation = match n % 4 {
+            0 => Observation {
+                account: other_shop(),
+                ..confirming("{\"foreign\":true}", 30)
+            },
+            1 => saying(Kind::Verifying, 30),
+            2 => confirming("{\"paid\":true}", 30),
+            _ => notified("{\"paid\":true}", Verdict::Stale, 30),
+        };
+        async move { (n, store.observe(&id(&name), &observation).await) }
+    })
+    .await;
+    for (n, result) in results {
+        match n % 4 {
+            0 => assert!(
+                matches!(result, Err(StoreError::WrongAccount)),
+                "{n} {result:?}"
+            ),
+            _ => assert!(result.is_ok(), "{n} {result:?}"),
+        }
+    }
+    // 1000 and 50 share the factor 2: of the four, a payment gets two, an odd one those that verify and those that are
+    // stale, an even one those that are foreign and those that confirm.
+    for n in 0..PAYMENTS {
+        let name = format!("p{n}");
+        let (expected, verdict) = if n % 2 == 0 {
+            (Status::Confirmed, Verdict::Agrees)
+        } else {
+            (Status::Verifying, Verdict::Stale)
+        };
+        assert_eq!(status(&*store, &name).await, Some(expected), "{name}");
+        let kept: Vec<_> = events(&*store, &name)
+            .await
+            .into_iter()
+            .filter(|event| matches!(event, TimelineEvent::Notified { .. }))
+            .collect();
+        assert_eq!(
+            kept,
+            [TimelineEvent::Notified {
+                verdict,
+                copies: 10
+            }],
+            "{name}"
+        );
+    }
+}
+
+pub async fn many_are_read_in_the_order_asked_with_none_for_the_unknown(
+    factory: &impl StoreFactory,
+) {
+    let store = factory.fresh().await;
+    for (name, claimed) in [("a", Kind::Verifying), ("b", Kind::Confirmed)] {
+        store
+            .observe(&id(name), &saying(claimed, 1))
+            .await
+            .expect("observe");
+    }
+    let states = store
+        .states(&[id("b"), id("unknown"), id("a"), id("b")])
+        .await
+        .expect("read");
+    let found: Vec<_> = states
+        .iter()
+        .map(|state| state.map(|s| s.status()))
+        .collect();
+    assert_eq!(
+        found,
+        [
+            Some(Status::Confirmed),
+            None,
+            Some(Status::Verifying),
+            Some(Status::Confirmed)
+        ]
+    );
+    assert_eq!(store.states(&[]).await.expect("read"), []);
+    assert_eq!(store.payment(&id("unknown")).await.expect("payment"), None);
+}
+
+pub async fn what_is_written_is_there_after_reopening(factory: &impl StoreFactory) {
+    let store = factory.fresh().await;
+    store.save_intent(&intent(9)).await.expect("intend");
+    store.create(&payment("p1")).await.expect("create");
+    store
+        .observe(&id("p1"), &confirming("{\"a\":1}", 20))
+        .await
+        .expect("observe");
+    let leased = store
+        .lease_due(JobKind::Delivery, at(20), 1, Duration::from_secs(1))
+        .await
+        .expect("claim");
+    let before = (
+        store
+            .intent(&PaymentReference::from_random(9))
+            .await
+            .expect("intent"),
+        store.payment(&id("p1")).await.expect("payment"),
+        store.notification(&id("p1")).await.expect("notification"),
+        store.timeline(&id("p1")).await.expect("timeline"),
+        store.next_due(JobKind::Delivery).await.expect("due"),
+    );
+    let Some(store) = factory.reopened(store).await else {
+        return;
+    };
+    let after = (
+        store
+            .intent(&PaymentReference::from_random(9))
+            .await
+            .expect("intent"),
+        store.payment(&id("p1")).await.expect("payment"),
+        store.notification(&id("p1")).await.expect("notification"),
+        store.timeline(&id("p1")).await.expect("timeline"),
+        store.next_due(JobKind::Delivery).await.expect("due"),
+    );
+    assert_eq!(before, after);
+    let settled = store
+        .finish(&leased[0], &JobResult::Done, None)
+        .await
+        .expect("settle");
+    assert!(settled, "the lease is still its holder's");
+}
+
+pub async fn it_is_ready(factory: &impl StoreFactory) {
+    factory.fresh().await.health_check().await.expect("ready");
+}
