@@ -1,4 +1,4 @@
-//! The composition root: builds every part and runs it. [`storage`] chooses the store and the relay.
+//! The composition root: builds every part and runs it. `storage` chooses the store and the relay.
 
 mod check;
 mod signing_keys;

@@ -33,7 +33,7 @@ pub struct Limits {
     /// From request to answer, for all but a held poll; then 503.
     pub request_timeout: Duration,
     /// A notification's body; beyond it 413. Khipu sends `custom` and `body` back, so the default is a facade request and
-    /// [`NOTIFICATION_MARGIN`].
+    /// 64 KiB.
     pub notification_bytes: usize,
     /// A facade request's body; beyond it 413. Khipu's `custom` field may be large.
     pub facade_bytes: usize,

@@ -8,8 +8,9 @@ use axum::http::HeaderMap;
 use axum::http::header::AUTHORIZATION;
 use axum::http::request::Parts;
 
+use super::app_state::AppState;
+use super::origin;
 use super::problem::ApiProblem;
-use super::{AppState, origin};
 use crate::api_key;
 use chasqui_core::account::Account;
 use chasqui_payment::PaymentId;

@@ -9,12 +9,12 @@ use axum::http::HeaderMap;
 use axum::response::Response;
 use serde::{Deserialize, Serialize};
 
+use super::app_state::{AppState, SharedState};
 use super::auth::{MerchantAuth, payment_id};
 use super::body::{json, read};
 use super::idempotency::{self, IdempotentCall};
 use super::problem::ApiProblem;
 use super::request_id::RequestId;
-use super::{AppState, SharedState};
 use chasqui_core::PaymentsError;
 use chasqui_core::account::Account;
 use chasqui_core::clock;

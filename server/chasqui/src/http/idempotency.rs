@@ -5,7 +5,7 @@ use axum::http::{HeaderMap, HeaderName, HeaderValue, StatusCode, header};
 use axum::response::Response;
 use sha2::{Digest, Sha256};
 
-use super::AppState;
+use super::app_state::AppState;
 use super::body::json;
 use super::problem::ApiProblem;
 use super::request_id::RequestId;

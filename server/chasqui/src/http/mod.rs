@@ -2,12 +2,14 @@
 //!
 //! [`public`] is the URL map, grouped by caller.
 
+mod app_state;
 mod assets;
 mod auth;
 mod body;
 mod connection_limiter;
 mod connections;
 mod facade;
+mod health_cache;
 mod idempotency;
 mod listener;
 mod notification;
@@ -16,6 +18,8 @@ mod origin;
 mod peer;
 mod polling;
 mod problem;
+mod readiness;
+mod refusal_warnings;
 mod request_id;
 mod return_page;
 mod router_slot;
@@ -31,75 +35,18 @@ use axum::extract::{DefaultBodyLimit, Request, State};
 use axum::middleware::{self, Next};
 use axum::response::{IntoResponse, Response};
 use axum::routing::{get, post};
-use metrics_exporter_prometheus::PrometheusHandle;
 
-use crate::config::{Config, Limits, ServerConfig};
-use crate::token::StatusTokens;
-use chasqui_core::Payments;
-
+pub(crate) use app_state::AppState;
 pub(crate) use listener::{ListenerLimits, serve};
-pub use operations::Readiness;
+pub(crate) use readiness::Readiness;
 pub(crate) use router_slot::RouterSlot;
 pub(crate) use timed_body::BodyPace;
 
-use connection_limiter::ConnectionLimiter;
-use notification::RefusalWarnings;
-use operations::{Audience, HealthCache};
+use operations::Audience;
 use problem::ApiProblem;
 
-/// What handlers share.
-#[derive(Debug)]
-pub struct AppState {
-    payments: Arc<Payments>,
-    tokens: StatusTokens,
-    server: ServerConfig,
-    limits: Limits,
-    readiness: Arc<Readiness>,
-    metrics: PrometheusHandle,
-    /// Limits watchers.
-    watchers: Arc<ConnectionLimiter>,
-    /// Limits connections that stay open only to receive a close code.
-    refusals: Arc<ConnectionLimiter>,
-    health: HealthCache,
-    refusal_warnings: RefusalWarnings,
-}
-
-/// Connections that are refused by a close code, in all and from one address. One more is refused over HTTP, where a
-/// browser cannot read the reason.
-const REFUSALS: usize = 1024;
-const REFUSALS_PER_ADDRESS: usize = 64;
-
-impl AppState {
-    pub fn new(
-        config: &Config,
-        payments: Arc<Payments>,
-        tokens: StatusTokens,
-        readiness: Arc<Readiness>,
-        metrics: PrometheusHandle,
-    ) -> Self {
-        let limits = config.limits.clone();
-        Self {
-            payments,
-            tokens,
-            server: config.server.clone(),
-            readiness,
-            metrics,
-            watchers: Arc::new(ConnectionLimiter::new(
-                limits.watchers,
-                limits.watchers_per_address,
-            )),
-            refusals: Arc::new(ConnectionLimiter::new(REFUSALS, REFUSALS_PER_ADDRESS)),
-            limits,
-            health: HealthCache::default(),
-            refusal_warnings: RefusalWarnings::default(),
-        }
-    }
-}
-
-type SharedState = State<Arc<AppState>>;
-
 /// The routes of `server.listen`.
-pub fn public(state: Arc<AppState>) -> Router {
+pub(crate) fn public(state: Arc<AppState>) -> Router {
     let limits = &state.limits;
     let request_timeout = limits.request_timeout;
 
@@ -141,7 +88,7 @@ pub fn public(state: Arc<AppState>) -> Router {
 }
 
 /// The routes of `server.admin_listen`.
-pub fn admin(state: Arc<AppState>) -> Router {
+pub(crate) fn admin(state: Arc<AppState>) -> Router {
     operations::probes(Audience::Operator)
         .route("/metrics", get(operations::metrics))
         .finish(state)

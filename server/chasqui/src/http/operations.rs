@@ -1,85 +1,15 @@
 //! Probes and metrics for the operator: liveness, readiness, health.
 
 use std::sync::Arc;
-use std::sync::atomic::{AtomicI64, AtomicU8, Ordering};
-use std::time::Duration;
 
 use axum::Router;
 use axum::extract::State;
 use axum::http::{StatusCode, header};
 use axum::response::{IntoResponse, Response};
 use axum::routing::get;
-use tokio::time::Instant;
 
-use super::{AppState, SharedState};
-use chasqui_core::clock;
-use chasqui_core::{Health, HealthError, Payments};
-use chasqui_payment::Timestamp;
-
-/// The runtime is stuck if its loop has not turned for this long.
-const STUCK_AFTER: Duration = Duration::from_secs(5);
-
-/// Whether this instance wants traffic. An outage of a shared store does not change it: that would take every instance
-/// out of the balancer at once.
-#[derive(Debug, Default)]
-pub struct Readiness {
-    state: AtomicU8,
-    last_turn: AtomicI64,
-}
-
-const READY: u8 = 1;
-const DRAINING: u8 = 2;
-
-impl Readiness {
-    pub fn set_ready(&self) {
-        self.turned(clock::now());
-        self.state.store(READY, Ordering::Release);
-    }
-
-    pub fn set_draining(&self) {
-        self.state.store(DRAINING, Ordering::Release);
-    }
-
-    /// The hub's loop has turned.
-    pub fn turned(&self, now: Timestamp) {
-        self.last_turn.store(now.unix_ms(), Ordering::Relaxed);
-    }
-
-    fn why_not(&self) -> Option<&'static str> {
-        let last_turn = Timestamp::from_unix_ms(self.last_turn.load(Ordering::Relaxed));
-        match self.state.load(Ordering::Acquire) {
-            DRAINING => Some("draining"),
-            READY if clock::now().since(last_turn) > STUCK_AFTER => Some("stuck"),
-            READY => None,
-            _ => Some("starting"),
-        }
-    }
-}
-
-/// The last health check, shared for a second: a check writes to the store, and the probe is public.
-#[derive(Debug, Default)]
-pub(super) struct HealthCache(tokio::sync::Mutex<Option<(Instant, Health)>>);
-
-const HEALTH_MAX_AGE: Duration = Duration::from_secs(1);
-
-impl HealthCache {
-    async fn check(&self, payments: &Payments) -> Health {
-        let mut last = self.0.lock().await;
-        if let Some((at, health)) = &*last
-            && at.elapsed() < HEALTH_MAX_AGE
-        {
-            return health.clone();
-        }
-        let health = payments.health().await;
-        for (part, trouble) in [("store", &health.store), ("relay", &health.relay)] {
-            if let Err(trouble) = trouble {
-                tracing::warn!(part, ?trouble, "health check failed");
-            }
-        }
-        *last = Some((Instant::now(), health.clone()));
-        health
-    }
-}
+use super::app_state::{AppState, SharedState};
+use chasqui_core::HealthError;
 
 /// Who reads the health.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]

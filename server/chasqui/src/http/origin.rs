@@ -10,8 +10,8 @@ use axum::http::header::{
 use axum::http::{HeaderMap, HeaderValue, StatusCode};
 use axum::response::{IntoResponse, Response};
 
+use super::app_state::{AppState, SharedState};
 use super::problem::ApiProblem;
-use super::{AppState, SharedState};
 use chasqui_core::account::Account;
 
 /// A CORS preflight, which carries no token: allowed if any account lists the origin.

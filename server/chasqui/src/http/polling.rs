@@ -7,7 +7,7 @@ use std::time::Duration;
 use axum::http::{HeaderMap, HeaderValue, StatusCode, header};
 use axum::response::{IntoResponse, Response};
 
-use super::AppState;
+use super::app_state::AppState;
 use super::body::json;
 use super::problem::ApiProblem;
 use chasqui_core::account::Account;

@@ -5,8 +5,9 @@ use axum::extract::{Path, Query, Request, State};
 use axum::response::{IntoResponse, Response};
 use serde::Deserialize;
 
+use super::app_state::SharedState;
 use super::problem::ApiProblem;
-use super::{SharedState, auth, origin, peer, polling, websocket};
+use super::{auth, origin, peer, polling, websocket};
 
 #[derive(Debug, Deserialize)]
 pub(super) struct StatusQuery {

@@ -13,7 +13,8 @@ use axum::extract::{Path, Request, State};
 use axum::http::{HeaderMap, HeaderValue, Method, StatusCode, header};
 use axum::response::{IntoResponse, Response};
 
-use super::{SharedState, peer};
+use super::app_state::SharedState;
+use super::peer;
 use chasqui_core::Payments;
 use chasqui_core::clock;
 use chasqui_payment::{Kind, Payment, PaymentReference};

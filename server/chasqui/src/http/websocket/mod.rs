@@ -18,9 +18,10 @@ use tokio_tungstenite::WebSocketStream;
 use tokio_tungstenite::tungstenite::handshake::derive_accept_key;
 use tokio_tungstenite::tungstenite::protocol::{Role, WebSocketConfig};
 
+use super::app_state::AppState;
+use super::auth;
 use super::connection_limiter::ConnectionPermit;
 use super::problem::ApiProblem;
-use super::{AppState, auth};
 use chasqui_core::account::Account;
 use chasqui_payment::PaymentId;
 use close_reason::CloseReason;
