@@ -1,13 +1,12 @@
 //! The composition root: builds every part and runs it. `storage` chooses the store and the relay.
 
 mod check;
+mod error;
 mod signing_keys;
 mod storage;
 
 use std::future::Future;
-use std::io;
 use std::net::SocketAddr;
-use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -26,9 +25,9 @@ use chasqui_core::jobs::{CheckHandler, DeliveryHandler, JobHandler, JobWorker, W
 use chasqui_core::push::{Hub, Intervals};
 use chasqui_core::{Dependencies, JobWakeups, Payments, Settings};
 use chasqui_khipu::KhipuClient;
-use chasqui_store::RelayListener;
-use chasqui_store::{Store, StoreError};
+use chasqui_store::{RelayListener, Store};
 pub use check::check;
+pub use error::AppError;
 pub use signing_keys::status_tokens;
 use storage::Opened;
 
@@ -38,30 +37,6 @@ pub struct Listeners {
     pub public: TcpListener,
     /// Metrics and probes.
     pub admin: TcpListener,
-}
-
-#[derive(Debug, thiserror::Error)]
-pub enum AppError {
-    #[error("cannot listen on {address}: {error}")]
-    Listen {
-        address: SocketAddr,
-        error: io::Error,
-    },
-    #[error("storage.url: cannot open the store: {0}")]
-    Store(StoreError),
-    #[error("storage.url: {0}")]
-    Redis(String),
-    /// One line each.
-    #[error("storage.url: refuse to keep payments in this Redis; change its settings:\n{0}")]
-    Unfit(String),
-    #[error("cannot read or create the signing key {path}: {error}")]
-    SigningKey { path: PathBuf, error: io::Error },
-    #[error("cannot set up the HTTP client: {0}")]
-    HttpClient(#[from] reqwest::Error),
-    #[error("deliveries and checks cannot be set up: {0}")]
-    Jobs(String),
-    #[error("a background task ended: {0}")]
-    Broken(String),
 }
 
 impl Listeners {

@@ -5,7 +5,7 @@ use std::path::{Path, PathBuf};
 
 use rand::RngExt;
 
-use super::AppError;
+use super::error::AppError;
 use crate::config::{Config, StorageConfig};
 use crate::token::StatusTokens;
 use chasqui_core::account::Secret;

@@ -7,7 +7,7 @@ use std::time::Duration;
 use futures_util::future::BoxFuture;
 use tokio::time::{Instant, sleep};
 
-use super::AppError;
+use super::error::AppError;
 use crate::config::{RedisConfig, StorageConfig};
 use chasqui_redis_topology::{CallError, RedisClient};
 use chasqui_store::Store;

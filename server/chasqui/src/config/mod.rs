@@ -7,16 +7,16 @@ mod accounts;
 mod duration;
 mod environment;
 mod limits;
+mod network;
 mod problem;
 mod redis_url;
+mod secret;
 mod server;
 mod storage;
 
-use std::net::IpAddr;
 use std::path::Path;
 use std::time::Duration;
 
-use ipnet::IpNet;
 use serde::Deserialize;
 use url::Url;
 
@@ -29,6 +29,7 @@ pub use storage::{RedisConfig, StorageConfig};
 
 use accounts::RawAccount;
 use duration::HumanDuration;
+use network::{check_public_url, is_loopback};
 use problem::Problems;
 use server::RawServer;
 use storage::RawStorage;
@@ -241,56 +242,6 @@ impl RawKhipu {
             base_url: base_url?,
             timeout: self.timeout.0,
         })
-    }
-}
-
-/// https, or http on loopback: keys and tokens are sent over it.
-fn check_public_url(key: &str, text: &str, problems: &mut Problems) -> Option<Url> {
-    let Ok(url) = Url::parse(text) else {
-        problems.add(key, "must be a URL, like https://pay.example.com");
-        return None;
-    };
-    let plain = url.query().is_none() && url.fragment().is_none() && url.username().is_empty();
-    match url.scheme() {
-        _ if !plain || url.host().is_none() => {
-            problems.add(key, "must have only a scheme, a host and perhaps a path")
-        }
-        "https" => return Some(url),
-        "http" if is_loopback(&url) => return Some(url),
-        "http" => problems.add(
-            key,
-            "must be https; http is for this machine only (127.0.0.1, ::1, localhost)",
-        ),
-        _ => problems.add(key, "must be https"),
-    }
-    None
-}
-
-fn check_networks(key: &str, texts: &[String], problems: &mut Problems) -> Option<Vec<IpNet>> {
-    let mut networks = Some(Vec::new());
-    for (i, text) in texts.iter().enumerate() {
-        match text
-            .parse::<IpNet>()
-            .or_else(|_| text.parse::<IpAddr>().map(IpNet::from))
-        {
-            Ok(network) => networks
-                .iter_mut()
-                .for_each(|networks| networks.push(network)),
-            Err(_) => {
-                problems.add(format!("{key}[{i}]"), "must be a network, like 10.0.0.0/8");
-                networks = None;
-            }
-        }
-    }
-    networks
-}
-
-fn is_loopback(url: &Url) -> bool {
-    match url.host() {
-        Some(url::Host::Domain(name)) => name == "localhost" || name.ends_with(".localhost"),
-        Some(url::Host::Ipv4(address)) => address.is_loopback(),
-        Some(url::Host::Ipv6(address)) => address.is_loopback(),
-        None => false,
     }
 }
 

@@ -7,10 +7,10 @@ use ipnet::IpNet;
 use serde::Deserialize;
 use url::Url;
 
-use super::accounts::{RawSecret, check_secrets};
 use super::duration::HumanDuration;
+use super::network::{check_networks, check_public_url};
 use super::problem::Problems;
-use super::{check_networks, check_public_url};
+use super::secret::{RawSecret, check_secrets};
 use chasqui_core::account::Secret;
 
 /// The shortest signing key: what HS256 asks for.

@@ -5,10 +5,10 @@ use std::time::Duration;
 
 use serde::Deserialize;
 
-use super::accounts::RawSecret;
 use super::duration::HumanDuration;
 use super::problem::{ConfigProblem, Problems};
 use super::redis_url::{self, RedisUrl};
+use super::secret::RawSecret;
 use chasqui_core::account::Secret;
 use chasqui_redis_topology::{Credentials, NodeAddress, RedisSettings, Topology};
 
