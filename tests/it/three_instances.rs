@@ -44,7 +44,7 @@ impl Example {
         );
         let said = eventually("the example says how to use it", async || {
             let said = running.stdout();
-            said.contains("Ctrl-C ends everything").then_some(said)
+            said.contains("Ctrl-C stops everything").then_some(said)
         })
         .await;
         let key = between(&said, "x-api-key: ", "'").to_owned();
