@@ -2,10 +2,11 @@
 
 use std::time::Duration;
 
-use crate::detached::DetachedTaskError;
 use chasqui_khipu::KhipuError;
 use chasqui_khipu::wire::FieldError;
 use chasqui_store::StoreError;
+
+use crate::detached::DetachedTaskError;
 
 #[derive(Debug, Clone, thiserror::Error)]
 pub enum PaymentsError {

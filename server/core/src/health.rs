@@ -2,8 +2,9 @@
 
 use std::time::Duration;
 
-use crate::payments::Payments;
 use chasqui_store::StoreError;
+
+use crate::payments::Payments;
 
 /// A part that has not answered after this long does not work, whatever it answers later.
 const TIMEOUT: Duration = Duration::from_secs(2);

@@ -8,14 +8,15 @@ use std::sync::Arc;
 
 use futures_util::FutureExt;
 
-use crate::clock;
-use crate::detached::detached;
-use crate::error::PaymentsError;
-use crate::payments::Payments;
 use chasqui_store::{
     BeginOutcome, Completion, IdempotencyKey, IdempotencyStore, IdempotentRequest, StoreError,
     StoredResponse,
 };
+
+use crate::clock;
+use crate::detached::detached;
+use crate::error::PaymentsError;
+use crate::payments::Payments;
 
 /// What a request came to.
 #[derive(Debug, PartialEq, Eq)]

@@ -7,10 +7,11 @@ use dashmap::mapref::entry::Entry;
 use futures_util::FutureExt;
 use futures_util::future::{BoxFuture, Shared};
 
-use crate::detached::detached;
-use crate::error::RefreshError;
 use chasqui_khipu::wire::PaymentResponse;
 use chasqui_payment::{AccountName, PaymentId};
+
+use crate::detached::detached;
+use crate::error::RefreshError;
 
 /// Shared by all callers that wait for it.
 pub type RefreshResult = Result<Arc<PaymentResponse>, RefreshError>;

@@ -2,10 +2,11 @@
 
 use std::sync::Arc;
 
+use chasqui_payment::{Payment, PaymentId};
+
 use crate::account::Account;
 use crate::error::PaymentsError;
 use crate::payments::Payments;
-use chasqui_payment::{Payment, PaymentId};
 
 impl Payments {
     /// This account's payment; where it is unknown here, Khipu is asked.

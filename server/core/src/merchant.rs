@@ -4,18 +4,19 @@ use std::sync::Arc;
 
 use futures_util::future::try_join_all;
 
-use crate::account::Account;
-use crate::clock;
-use crate::detached::detached;
-use crate::error::{PaymentsError, RefreshError};
-use crate::payments::{CreatedPayment, Payments};
-use crate::push::StatusMessage;
 use chasqui_khipu::wire::{CreateRequest, ReturnUrls};
 use chasqui_khipu::{JsonObject, KhipuResponse};
 use chasqui_payment::{
     Intent, MerchantUrls, Observation, Payment, PaymentId, PaymentReference, PaymentState,
     Reported, Source,
 };
+
+use crate::account::Account;
+use crate::clock;
+use crate::detached::detached;
+use crate::error::{PaymentsError, RefreshError};
+use crate::payments::{CreatedPayment, Payments};
+use crate::push::StatusMessage;
 
 impl Payments {
     /// Makes a payment at Khipu on the merchant's behalf. What is needed to find it again is durable before Khipu is

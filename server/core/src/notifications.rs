@@ -5,16 +5,17 @@ use std::time::Duration;
 
 use bytes::Bytes;
 
-use crate::account::Account;
-use crate::clock;
-use crate::error::RefreshError;
-use crate::payments::{CROSS_CHECK_DELAY, Payments};
 use chasqui_khipu::signature::{self, SignatureError};
 use chasqui_khipu::wire::{self, NotificationBody};
 use chasqui_payment::{
     AccountName, NewJob, Notification, Observation, Payment, PaymentId, Priority, Source,
     Timestamp, Verdict,
 };
+
+use crate::account::Account;
+use crate::clock;
+use crate::error::RefreshError;
+use crate::payments::{CROSS_CHECK_DELAY, Payments};
 
 /// How long Khipu may take to say whose a payment is, of which another account's notification came first. Khipu waits 30 s
 /// for an answer to its notification.

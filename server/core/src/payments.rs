@@ -9,6 +9,10 @@ use std::time::Duration;
 
 use tokio::sync::{Notify, Semaphore};
 
+use chasqui_khipu::{JsonObject, KhipuClient};
+use chasqui_payment::{AccountName, JobKind, Kind, Observation, PaymentId, Source, Version};
+use chasqui_store::{Change, Outcome, Relay, Store, StoreError};
+
 use crate::account::{Account, Accounts};
 use crate::detached::detached;
 use crate::in_flight::InFlightRefreshes;
@@ -17,9 +21,6 @@ use crate::poll_schedule::PollSchedule;
 use crate::push::Hub;
 use crate::rate_limiter::RateLimiter;
 use crate::visit_limiter::VisitLimiter;
-use chasqui_khipu::{JsonObject, KhipuClient};
-use chasqui_payment::{AccountName, JobKind, Kind, Observation, PaymentId, Source, Version};
-use chasqui_store::{Change, Outcome, Relay, Store, StoreError};
 
 /// A confirmation found by asking waits so long for Khipu's own notification, whose bytes the merchant prefers.
 pub(crate) const DELIVERY_GRACE: Duration = Duration::from_secs(10);

@@ -11,8 +11,9 @@ use std::time::Duration;
 use tokio::sync::Notify;
 use tokio::time::Instant;
 
-use crate::rate_limiter::{CallClass, CallSlot, RateLimiter};
 use chasqui_payment::PaymentId;
+
+use crate::rate_limiter::{CallClass, CallSlot, RateLimiter};
 
 /// Seconds between two questions about a watched payment: quick while the payer has just come back, then patient.
 const INTERVALS: [u64; 8] = [1, 2, 3, 5, 8, 13, 20, 30];

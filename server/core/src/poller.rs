@@ -8,6 +8,9 @@ use std::time::Duration;
 
 use tokio::sync::Semaphore;
 
+use chasqui_payment::{Kind, PaymentId, Priority};
+use chasqui_store::LONGEST_POLL_LOCK;
+
 use crate::account::Account;
 use crate::clock;
 use crate::error::RefreshError;
@@ -15,8 +18,6 @@ use crate::in_flight::RefreshResult;
 use crate::payments::Payments;
 use crate::poll_schedule::{DuePoll, PollPace, PollResult, SHORTEST_INTERVAL};
 use crate::rate_limiter::{CallClass, QueueFull};
-use chasqui_payment::{Kind, PaymentId, Priority};
-use chasqui_store::LONGEST_POLL_LOCK;
 
 /// How long the store may take to say whose turn it is. Then the question is put all the same: watchers are shown Khipu's
 /// answer also when the store is away.

@@ -11,9 +11,10 @@ use std::time::Duration;
 use tokio::sync::{Notify, oneshot};
 use tokio::time::{Instant, sleep_until, timeout};
 
-use crate::clock;
 use chasqui_payment::{AccountName, Priority};
 use chasqui_store::{Bucket, CallPacer};
+
+use crate::clock;
 
 /// Why Khipu is asked. The order is the order of importance.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]

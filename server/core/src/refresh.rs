@@ -5,6 +5,13 @@ use std::time::Duration;
 
 use bytes::Bytes;
 
+use chasqui_khipu::KhipuError;
+use chasqui_khipu::wire::{PaymentResponse, UnknownWord};
+use chasqui_payment::{
+    Kind, NewJob, Observation, Payment, PaymentId, PaymentState, Price, Priority, Reported, Source,
+    StatusUpdate, Timestamp, Version,
+};
+
 use crate::account::Account;
 use crate::clock;
 use crate::detached::detached;
@@ -12,12 +19,6 @@ use crate::error::RefreshError;
 use crate::in_flight::RefreshResult;
 use crate::payments::{CHECK_DELAY, DELIVERY_GRACE, Payments};
 use crate::poll_schedule::PollSchedule;
-use chasqui_khipu::KhipuError;
-use chasqui_khipu::wire::{PaymentResponse, UnknownWord};
-use chasqui_payment::{
-    Kind, NewJob, Observation, Payment, PaymentId, PaymentState, Price, Priority, Reported, Source,
-    StatusUpdate, Timestamp, Version,
-};
 
 /// However long Khipu asks us to leave it alone, watchers are not left without an answer for longer.
 const LONGEST_PAUSE: Duration = Duration::from_secs(60);

@@ -6,10 +6,11 @@ use std::time::Duration;
 use futures_util::future::join_all;
 use rand::RngExt;
 
-use crate::clock;
-use crate::payments::Payments;
 use chasqui_payment::PaymentId;
 use chasqui_store::StoreError;
+
+use crate::clock;
+use crate::payments::Payments;
 
 /// Payments read at once; more wait for the next reading.
 const AT_ONCE: usize = 500;

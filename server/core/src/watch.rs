@@ -4,6 +4,13 @@ use std::net::IpAddr;
 use std::sync::Arc;
 use std::time::Duration;
 
+use chasqui_payment::{
+    Intent, Kind, NewJob, Observation, Payment, PaymentId, PaymentReference, PaymentState,
+    Priority, Reported, Source, StatusUpdate,
+};
+use chasqui_store::Relay;
+use chasqui_store::StoreError;
+
 use crate::account::Account;
 use crate::clock;
 use crate::detached::detached;
@@ -11,12 +18,6 @@ use crate::error::PaymentsError;
 use crate::in_flight::RefreshResult;
 use crate::payments::{CHECK_DELAY, Payments};
 use crate::push::{Registration, StatusMessage, WatchRefusal, Watcher};
-use chasqui_payment::{
-    Intent, Kind, NewJob, Observation, Payment, PaymentId, PaymentReference, PaymentState,
-    Priority, Reported, Source, StatusUpdate,
-};
-use chasqui_store::Relay;
-use chasqui_store::StoreError;
 
 /// How long a payer who comes back after an end (rejected, expired and the like) waits for Khipu's newest word.
 const RETURN_TIMEOUT: Duration = Duration::from_millis(1500);

@@ -8,12 +8,13 @@ use bytes::Bytes;
 use tokio::sync::oneshot;
 use tokio::time::timeout;
 
-use super::*;
 use chasqui_khipu::KhipuError;
 use chasqui_khipu::wire::FieldError;
 use chasqui_payment::{AccountName, Timestamp};
 use chasqui_store::Store;
 use chasqui_store_sqlite::{DatabaseLocation, SqliteLimits, SqliteStore};
+
+use super::*;
 
 type Done = Result<&'static str, PaymentsError>;
 

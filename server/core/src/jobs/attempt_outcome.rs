@@ -3,8 +3,9 @@
 use std::fmt::{self, Display, Formatter};
 use std::time::Duration;
 
-use super::destination_policy::DestinationError;
 use chasqui_payment::Timestamp;
+
+use super::destination_policy::DestinationError;
 
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(super) enum AttemptOutcome {

@@ -9,14 +9,15 @@ use std::time::Duration;
 use tokio::time::timeout;
 use tokio_util::sync::CancellationToken;
 
+use chasqui_payment::{CheckPlan, JobKind, Payment, Priority, Timestamp, Version, retry};
+use chasqui_store::{JobAttempt, JobResult, LeasedJob, PaymentReader, StoreError};
+
 use super::worker::{JobEnd, JobHandler, STORE_TIMEOUT, WorkerLimits, within};
 use crate::clock;
 use crate::error::RefreshError;
 use crate::payments::{CROSS_CHECK_DELAY, Payments};
 use crate::poller::PollOutcome;
 use crate::rate_limiter::CHECKS_WAITING;
-use chasqui_payment::{CheckPlan, JobKind, Payment, Priority, Timestamp, Version, retry};
-use chasqui_store::{JobAttempt, JobResult, LeasedJob, PaymentReader, StoreError};
 
 /// Checks that run at once beside those that wait for a slot, and the most that are leased in one step. An account whose
 /// queue for slots is full holds up no other's.

@@ -13,6 +13,12 @@ use tokio::time::{Instant, timeout};
 use tokio_util::sync::CancellationToken;
 use url::Url;
 
+use chasqui_khipu::wire::NotificationBody;
+use chasqui_payment::{AccountName, JobKind, Payment, PaymentId, Status, Timestamp, Verdict};
+use chasqui_store::{
+    JobAttempt, JobResult, LeasedJob, PaymentReader, StoreError, StoredNotification,
+};
+
 use super::attempt_outcome::AttemptOutcome;
 use super::merchant_client::MerchantClient;
 use super::schedule;
@@ -20,11 +26,6 @@ use super::webhook_request::{WebhookRequest, WebhookRequestBody};
 use super::worker::{JobEnd, JobHandler, STORE_TIMEOUT, WorkerLimits, within};
 use crate::account::{Account, Accounts};
 use crate::clock;
-use chasqui_khipu::wire::NotificationBody;
-use chasqui_payment::{AccountName, JobKind, Payment, PaymentId, Status, Timestamp, Verdict};
-use chasqui_store::{
-    JobAttempt, JobResult, LeasedJob, PaymentReader, StoreError, StoredNotification,
-};
 
 /// Asks Khipu about a confirmed payment and returns the body of a notification 3.0. An error is a short text for people,
 /// without payer data. Used when Khipu's answer confirmed the payment and no notification agrees with it.

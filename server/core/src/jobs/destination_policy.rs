@@ -11,9 +11,10 @@ use ipnet::IpNet;
 use reqwest::dns::{Addrs, Name, Resolve, Resolving};
 use url::{Host, Url};
 
+use chasqui_payment::AccountName;
+
 use super::ip_ranges;
 use crate::account::Account;
-use chasqui_payment::AccountName;
 
 /// What one account's deliveries may connect to: public addresses, and the private networks that its configuration lists.
 #[derive(Debug, Clone)]

@@ -13,6 +13,8 @@ use reqwest::{Client, ClientBuilder, Response, StatusCode, redirect};
 use tokio::sync::Semaphore;
 use tokio::time::{Instant, timeout};
 
+use chasqui_payment::Timestamp;
+
 use super::attempt_outcome::AttemptOutcome;
 use super::delivery::DeliveryLimits;
 use super::destination_policy::{DestinationError, DestinationPolicy};
@@ -21,7 +23,6 @@ use super::schedule;
 use super::webhook_request::WebhookRequest;
 use crate::account::Account;
 use crate::clock;
-use chasqui_payment::Timestamp;
 
 /// How much of an answer is read, and for how long, so that the connection can be used again and a handler that is still
 /// writing is not cut off. A longer answer costs the connection, not the delivery.

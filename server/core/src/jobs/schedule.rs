@@ -4,9 +4,10 @@
 
 use std::time::Duration;
 
-use super::attempt_outcome::AttemptOutcome;
 use chasqui_payment::Timestamp;
 use chasqui_store::JobResult;
+
+use super::attempt_outcome::AttemptOutcome;
 
 const MINUTE: u64 = 60;
 const HOUR: u64 = 60 * MINUTE;

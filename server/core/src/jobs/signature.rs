@@ -8,8 +8,9 @@ use base64::engine::general_purpose::STANDARD;
 use hmac::{Hmac, KeyInit, Mac};
 use sha2::Sha256;
 
-use crate::account::WebhookSecret;
 use chasqui_payment::{PaymentId, Timestamp};
+
+use crate::account::WebhookSecret;
 
 pub(super) const ID_HEADER: &str = "webhook-id";
 pub(super) const TIMESTAMP_HEADER: &str = "webhook-timestamp";

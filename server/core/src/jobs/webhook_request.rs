@@ -9,11 +9,12 @@ use std::time::Duration;
 use bytes::Bytes;
 use reqwest::header::{CONTENT_TYPE, HeaderMap, HeaderValue};
 
-use super::signature;
-use crate::account::Account;
 use chasqui_khipu::signature as khipu;
 use chasqui_payment::{PaymentId, Timestamp};
 use chasqui_store::StoredNotification;
+
+use super::signature;
+use crate::account::Account;
 
 pub(super) const STATUS_HEADER: &str = "chasqui-status";
 pub(super) const SOURCE_HEADER: &str = "chasqui-source";

@@ -12,9 +12,10 @@ use tokio::task::{JoinError, JoinSet};
 use tokio::time::{Instant, sleep, sleep_until, timeout};
 use tokio_util::sync::CancellationToken;
 
-use crate::clock;
 use chasqui_payment::{JobKind, Timestamp};
 use chasqui_store::{JobAttempt, JobQueue, JobResult, LeasedJob, StoreError};
+
+use crate::clock;
 
 /// The longest that one call of the store may take.
 pub(super) const STORE_TIMEOUT: Duration = Duration::from_secs(5);

@@ -10,11 +10,12 @@ use rand::RngExt;
 use rand::seq::SliceRandom;
 use tokio::sync::Notify;
 
+use chasqui_payment::{Payment, PaymentId, PaymentState, Price, Timestamp};
+use chasqui_store::{Change, RelayListener};
+
 use super::missed::MissedPayments;
 use super::wheel::{Intervals, Wheel};
 use super::{StatusMessage, Watcher, WatcherSignal};
-use chasqui_payment::{Payment, PaymentId, PaymentState, Price, Timestamp};
-use chasqui_store::{Change, RelayListener};
 
 /// Into how many parts a drain is spread.
 const DRAIN_STEPS: u32 = 20;

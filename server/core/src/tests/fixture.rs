@@ -6,10 +6,6 @@ use std::time::Duration;
 
 use tempfile::TempDir;
 
-use crate::account::{Account, Accounts};
-use crate::clock;
-use crate::push::{Hub, Intervals};
-use crate::{Dependencies, JobWakeups, Payments, Settings};
 use chasqui_khipu as khipu;
 use chasqui_payment::{
     AccountName, Kind, NewJob, Observation, PaymentId, Secret, Source, StatusUpdate, Version,
@@ -18,6 +14,11 @@ use chasqui_store::RelayListener;
 use chasqui_store::Store;
 use chasqui_store_sqlite::LocalRelay;
 use chasqui_store_sqlite::{DatabaseLocation, SqliteLimits, SqliteStore};
+
+use crate::account::{Account, Accounts};
+use crate::clock;
+use crate::push::{Hub, Intervals};
+use crate::{Dependencies, JobWakeups, Payments, Settings};
 
 /// No test waits longer than this for what it expects.
 pub(crate) const DEADLINE: Duration = Duration::from_secs(20);

@@ -10,9 +10,10 @@ use std::time::Duration;
 use tokio::task::JoinSet;
 use tokio::time::{Instant, sleep, sleep_until};
 
+use chasqui_payment::{PaymentId, Priority};
+
 use crate::poll_schedule::{PollPace, PollResult, PollSchedule};
 use crate::rate_limiter::RateLimiter;
-use chasqui_payment::{PaymentId, Priority};
 
 const PER_SECOND: u64 = 50;
 const SECONDS: u64 = 60;

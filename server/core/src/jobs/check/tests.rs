@@ -1,13 +1,14 @@
 use std::sync::atomic::Ordering;
 
+use metrics_exporter_prometheus::PrometheusBuilder;
+
+use chasqui_payment::{Kind, MerchantUrls, NewJob, Observation, PaymentState, Reported, Source};
+use chasqui_store::TimelineEvent;
+
 use super::*;
 use crate::jobs::JobWorker;
 use crate::jobs::tests::fake_store::FakeStore;
 use crate::tests::fixture::{DEADLINE, Stage, id};
-use chasqui_payment::{Kind, MerchantUrls, NewJob, Observation, PaymentState, Reported, Source};
-use chasqui_store::TimelineEvent;
-
-use metrics_exporter_prometheus::PrometheusBuilder;
 
 /// So that another instance, or this one after a restart, does not wait for the lease.
 #[tokio::test]

@@ -3,13 +3,14 @@
 use std::process::Command;
 use std::sync::atomic::Ordering;
 
+use chasqui_khipu::signature as khipu;
+use chasqui_store::JobResult;
+
 use super::*;
 use crate::jobs::signature;
 use crate::jobs::tests::fixture;
 use crate::jobs::tests::merchant_server::MerchantServer;
 use crate::jobs::webhook_request::WebhookRequestBody;
-use chasqui_khipu::signature as khipu;
-use chasqui_store::JobResult;
 
 fn merchant(account: Account, attempt_timeout: Duration) -> MerchantClient {
     let limits = DeliveryLimits {

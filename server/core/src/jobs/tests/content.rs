@@ -6,14 +6,15 @@ use std::time::Duration;
 
 use bytes::Bytes;
 
+use chasqui_khipu::signature as khipu;
+use chasqui_payment::{Payment, Verdict};
+use chasqui_store::{JobResult, StoredNotification};
+
 use super::fixture::{self, DEADLINE, wait};
 use super::merchant_server::MerchantServer;
 use super::running_worker::RunningWorker;
 use crate::clock;
 use crate::jobs::BuildNotification;
-use chasqui_khipu::signature as khipu;
-use chasqui_payment::{Payment, Verdict};
-use chasqui_store::{JobResult, StoredNotification};
 
 #[tokio::test]
 async fn without_a_notification_the_body_is_built_from_khipus_answer_and_signed() {

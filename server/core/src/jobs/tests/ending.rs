@@ -2,13 +2,14 @@
 
 use std::time::Duration;
 
+use chasqui_payment::Version;
+use chasqui_store::JobResult;
+
 use super::fixture::{self, DEADLINE, wait};
 use super::logs::Logs;
 use super::merchant_server::MerchantServer;
 use super::running_worker::RunningWorker;
 use crate::jobs::{schedule, signature};
-use chasqui_payment::Version;
-use chasqui_store::JobResult;
 
 #[tokio::test]
 async fn a_2xx_ends_the_delivery() {

@@ -4,15 +4,16 @@ use std::time::Duration;
 
 use bytes::Bytes;
 
-use crate::account::{Account, Secret, WebhookSecret};
-use crate::clock;
-use crate::jobs::{DeliveryHandler, DeliveryLimits, WorkerLimits};
 use chasqui_khipu::signature as khipu;
 use chasqui_payment::{
     AccountName, Amount, Currency, MerchantUrls, Payment, PaymentId, PaymentState, PaymentTerms,
     Timestamp, Verdict, Version,
 };
 use chasqui_store::{JobAttempt, JobResult, StoredNotification};
+
+use crate::account::{Account, Secret, WebhookSecret};
+use crate::clock;
+use crate::jobs::{DeliveryHandler, DeliveryLimits, WorkerLimits};
 
 /// Escapes, odd spaces and no order: bytes that no JSON writer would reproduce.
 pub(in crate::jobs) const BODY: &[u8] =

@@ -8,12 +8,13 @@ use tokio::task::JoinHandle;
 use tokio::time::timeout;
 use tokio_util::sync::CancellationToken;
 
+use chasqui_payment::{JobKind, Payment};
+use chasqui_store::{JobAttempt, JobResult, LeasedJob, StoredNotification};
+
 use super::fake_store::{FakeStore, Finished};
 use super::fixture::DEADLINE;
 use crate::account::{Account, Accounts};
 use crate::jobs::{BuildNotification, DeliveryHandler, DeliveryLimits, JobWorker, WorkerLimits};
-use chasqui_payment::{JobKind, Payment};
-use chasqui_store::{JobAttempt, JobResult, LeasedJob, StoredNotification};
 
 type Limits = (WorkerLimits, DeliveryLimits);
 

@@ -9,6 +9,10 @@ use tokio::sync::Notify;
 use tokio::time::timeout;
 use tokio_util::sync::CancellationToken;
 
+use chasqui_payment::{AccountName, NewJob, Observation, PaymentId, Reported, Source};
+use chasqui_store::{JobResult, Store};
+use chasqui_store_sqlite::{DatabaseLocation, SqliteStore};
+
 use super::fixture::{self, DEADLINE};
 use super::merchant_server::MerchantServer;
 use super::running_worker::RunningWorker;
@@ -16,9 +20,6 @@ use crate::account::{Account, Accounts};
 use crate::clock;
 use crate::jobs::worker::IDLE;
 use crate::jobs::{BuildNotification, DeliveryHandler, DeliveryLimits, JobWorker, WorkerLimits};
-use chasqui_payment::{AccountName, NewJob, Observation, PaymentId, Reported, Source};
-use chasqui_store::{JobResult, Store};
-use chasqui_store_sqlite::{DatabaseLocation, SqliteStore};
 
 #[tokio::test]
 async fn a_slow_merchant_does_not_stop_other_deliveries() {

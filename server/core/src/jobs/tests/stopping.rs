@@ -6,6 +6,8 @@ use std::time::Duration;
 
 use tokio::time::timeout;
 
+use chasqui_store::JobResult;
+
 use super::fake_store::FakeStore;
 use super::fixture::{self, DEADLINE};
 use super::merchant_server::MerchantServer;
@@ -15,7 +17,6 @@ use crate::clock;
 use crate::jobs::{
     BuildNotification, DeliveryHandler, DeliveryLimits, JobWorker, WorkerLimits, WorkerLimitsError,
 };
-use chasqui_store::JobResult;
 
 #[tokio::test]
 async fn a_shutdown_waits_for_attempts_that_are_about_to_end() {

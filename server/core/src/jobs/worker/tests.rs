@@ -4,11 +4,12 @@ use std::sync::atomic::Ordering;
 use tokio::sync::mpsc;
 use tokio::task::JoinHandle;
 
+use chasqui_payment::PaymentId;
+
 use super::*;
 use crate::jobs::tests::fake_store::{FakeStore, Finished};
 use crate::jobs::tests::fixture::DEADLINE;
 use crate::jobs::tests::logs::Logs;
-use chasqui_payment::PaymentId;
 
 const LIMITS: WorkerLimits = WorkerLimits {
     in_flight: 8,
