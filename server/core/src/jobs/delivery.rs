@@ -88,7 +88,11 @@ impl DeliveryHandler {
         let merchants = accounts
             .iter()
             .map(|account| {
-                let merchant = MerchantClient::new(account, &limits)?;
+                let merchant = MerchantClient::new(
+                    account,
+                    limits.in_flight_per_account,
+                    limits.attempt_timeout,
+                )?;
                 Ok((account.name.clone(), merchant))
             })
             .collect::<reqwest::Result<_>>()?;

@@ -16,7 +16,6 @@ use tokio::time::{Instant, timeout};
 use chasqui_payment::Timestamp;
 
 use super::attempt_outcome::AttemptOutcome;
-use super::delivery::DeliveryLimits;
 use super::destination_policy::{DestinationError, DestinationPolicy};
 use super::put_back_spacing::PutBackSpacing;
 use super::schedule;
@@ -50,17 +49,21 @@ pub(super) struct MerchantClient {
 }
 
 impl MerchantClient {
-    pub(super) fn new(account: &Arc<Account>, limits: &DeliveryLimits) -> reqwest::Result<Self> {
+    pub(super) fn new(
+        account: &Arc<Account>,
+        in_flight: usize,
+        attempt_timeout: Duration,
+    ) -> reqwest::Result<Self> {
         let destinations = DestinationPolicy::of(account);
-        let (client, has_authorities) = client(&destinations, limits.attempt_timeout)?;
+        let (client, has_authorities) = client(&destinations, attempt_timeout)?;
         Ok(Self {
             account: Arc::clone(account),
-            share: Semaphore::new(limits.in_flight_per_account),
+            share: Semaphore::new(in_flight),
             spacing: Mutex::default(),
             destinations,
             client,
             has_authorities,
-            attempt_timeout: limits.attempt_timeout,
+            attempt_timeout,
         })
     }
 

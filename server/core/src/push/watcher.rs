@@ -6,7 +6,7 @@ use std::task::{Context, Poll};
 
 use futures_util::task::AtomicWaker;
 
-use super::StatusMessage;
+use super::message::StatusMessage;
 
 /// What a watcher's transport is told beside messages.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]

@@ -6,7 +6,7 @@ use std::time::Duration;
 
 use rand::{Rng, RngExt};
 
-use super::{Watcher, WatcherSignal};
+use super::watcher::{Watcher, WatcherSignal};
 
 /// What every watcher's connection is due, and how often.
 #[derive(Debug, Clone, Copy)]

@@ -13,11 +13,7 @@ use crate::jobs::tests::merchant_server::MerchantServer;
 use crate::jobs::webhook_request::WebhookRequestBody;
 
 fn merchant(account: Account, attempt_timeout: Duration) -> MerchantClient {
-    let limits = DeliveryLimits {
-        attempt_timeout,
-        ..DeliveryLimits::default()
-    };
-    MerchantClient::new(&Arc::new(account), &limits).expect("merchant")
+    MerchantClient::new(&Arc::new(account), 32, attempt_timeout).expect("merchant")
 }
 
 /// One attempt at `now` with Khipu's own notification, signed at that moment.
