@@ -16,8 +16,8 @@ use crate::clock;
 use crate::error::RefreshError;
 use crate::in_flight::RefreshResult;
 use crate::payments::Payments;
-use crate::poll_schedule::{DuePoll, PollPace, PollResult, SHORTEST_INTERVAL};
-use crate::rate_limiter::{CallClass, QueueFull};
+use crate::poll_schedule::{DuePoll, PollPace, PollResult, URGENT_MIN_INTERVAL};
+use crate::rate_limiter::{CallClass, CallSlot, QueueFull};
 
 /// How long the store may take to say whose turn it is. Then the question is put all the same: watchers are shown Khipu's
 /// answer also when the store is away.
@@ -50,28 +50,24 @@ impl Payments {
 
     async fn poll_account(self: Arc<Self>, account: Arc<Account>) {
         let schedule = self.schedule(&account);
-        let slots = Arc::new(Semaphore::new(self.polls_in_flight));
+        let permits = Arc::new(Semaphore::new(self.polls_in_flight));
         // The semaphore is never closed.
-        while let Ok(slot) = Arc::clone(&slots).acquire_owned().await {
-            let poll = schedule.next(|id| self.hub.is_watched(id)).await;
+        while let Ok(permit) = Arc::clone(&permits).acquire_owned().await {
+            let (poll, slot) = schedule.next(|id| self.hub.is_watched(id)).await;
             let (payments, account) = (Arc::clone(&self), Arc::clone(&account));
             tokio::spawn(async move {
-                payments.poll(&account, poll).await;
-                drop(slot);
+                payments.poll(&account, poll, slot).await;
+                drop(permit);
             });
         }
     }
 
-    async fn poll(self: &Arc<Self>, account: &Arc<Account>, mut poll: DuePoll) {
-        let id = poll.id.clone();
-        // A slot that is not spent is given back.
-        let slot = poll.slot.take();
-        let asked = match self.try_lock_poll(&id, poll.min_interval).await {
+    async fn poll(self: &Arc<Self>, account: &Arc<Account>, poll: DuePoll, slot: CallSlot) {
+        let id = &poll.id;
+        let asked = match self.try_lock_poll(id, poll.min_interval).await {
             true => {
-                if let Some(slot) = slot {
-                    slot.spend();
-                }
-                Some(self.refresh(account, &id).await)
+                slot.spend();
+                Some(self.refresh(account, id).await)
             }
             false => {
                 drop(slot);
@@ -91,11 +87,11 @@ impl Payments {
         };
         let outlook = match &asked {
             // Just now the store did not answer.
-            Some(Err(RefreshError::Store(_))) => PollPace::Usual,
+            Some(Err(RefreshError::Store(_))) => PollPace::Normal,
             Some(Err(RefreshError::Khipu(error))) => {
-                self.look_again(&id, error.is_not_found()).await
+                self.look_again(id, error.is_not_found()).await
             }
-            _ => self.look_again(&id, false).await,
+            _ => self.look_again(id, false).await,
         };
         self.schedule(account).record(&poll, result, outlook);
     }
@@ -107,15 +103,15 @@ impl Payments {
                 // A change that was committed late, or on a path that could not announce it, is told at the latest now.
                 self.hub.show(&payment, clock::now());
                 match payment.state.version.kind() {
-                    Kind::Confirmed | Kind::Reversed => PollPace::Over,
+                    Kind::Confirmed | Kind::Reversed => PollPace::Stop,
                     Kind::Expired | Kind::Cancelled | Kind::Rejected => PollPace::Slow,
-                    _ => PollPace::Usual,
+                    _ => PollPace::Normal,
                 }
             }
             // Nothing here and nothing at Khipu. One that was made here and that Khipu does not find just now is asked
             // about again.
-            Ok(None) if not_found => PollPace::Over,
-            Ok(None) | Err(_) => PollPace::Usual,
+            Ok(None) if not_found => PollPace::Stop,
+            Ok(None) | Err(_) => PollPace::Normal,
         }
     }
 
@@ -131,7 +127,7 @@ impl Payments {
             Ok(slot) => slot,
             Err(QueueFull { retry_in }) => return PollOutcome::Busy { retry_in },
         };
-        if !self.try_lock_poll(id, SHORTEST_INTERVAL).await {
+        if !self.try_lock_poll(id, URGENT_MIN_INTERVAL).await {
             return PollOutcome::JustPolled;
         }
         slot.spend();
@@ -150,7 +146,7 @@ impl Payments {
             let slot = slot.map_err(|QueueFull { retry_in }| RefreshError::Busy {
                 retry_after: retry_in,
             })?;
-            if self.try_lock_poll(id, SHORTEST_INTERVAL).await {
+            if self.try_lock_poll(id, URGENT_MIN_INTERVAL).await {
                 slot.spend();
                 return Ok(());
             }

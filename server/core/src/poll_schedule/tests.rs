@@ -1,3 +1,7 @@
+use std::collections::HashMap;
+use std::time::Duration;
+
+use super::plan::UNCOMMITTED_LIMIT;
 use super::*;
 
 fn id(text: &str) -> PaymentId {
@@ -15,9 +19,9 @@ async fn a_watched_payment_is_asked_about_at_growing_intervals() {
     let started = Instant::now();
     let mut seconds = Vec::new();
     for _ in 0..11 {
-        let asked = schedule.next(|_| true).await;
+        let (asked, _slot) = schedule.next(|_| true).await;
         seconds.push(started.elapsed().as_secs());
-        schedule.record(&asked, PollResult::Answered, PollPace::Usual);
+        schedule.record(&asked, PollResult::Answered, PollPace::Normal);
     }
     assert_eq!(seconds, [0, 1, 3, 6, 11, 19, 32, 52, 82, 112, 142]);
 }
@@ -26,8 +30,8 @@ async fn a_watched_payment_is_asked_about_at_growing_intervals() {
 async fn one_that_nobody_watches_is_asked_about_once() {
     let schedule = schedule();
     schedule.request(&id("a"));
-    let asked = schedule.next(|_| false).await;
-    schedule.record(&asked, PollResult::Answered, PollPace::Usual);
+    let (asked, _slot) = schedule.next(|_| false).await;
+    schedule.record(&asked, PollResult::Answered, PollPace::Normal);
     let next = tokio::time::timeout(Duration::from_secs(60), schedule.next(|_| false)).await;
     assert!(next.is_err(), "{next:?}");
     assert!(schedule.plan().entries.is_empty());
@@ -39,11 +43,11 @@ async fn many_who_want_to_know_at_once_are_one_question() {
     for _ in 0..100 {
         schedule.request(&id("a"));
     }
-    let asked = schedule.next(|_| false).await;
+    let (asked, _slot) = schedule.next(|_| false).await;
     schedule.request(&id("a"));
-    schedule.record(&asked, PollResult::Answered, PollPace::Usual);
+    schedule.record(&asked, PollResult::Answered, PollPace::Normal);
     let started = Instant::now();
-    assert_eq!(schedule.next(|_| false).await.id, id("a"));
+    assert_eq!(schedule.next(|_| false).await.0.id, id("a"));
     assert_eq!(
         started.elapsed().as_secs(),
         1,
@@ -58,20 +62,20 @@ async fn a_newcomer_does_not_queue_behind_those_who_were_asked_about_before() {
         schedule.watch(&id(&format!("old{i}")));
     }
     for _ in 0..50 {
-        let asked = schedule.next(|_| true).await;
-        schedule.record(&asked, PollResult::Answered, PollPace::Usual);
+        let (asked, _slot) = schedule.next(|_| true).await;
+        schedule.record(&asked, PollResult::Answered, PollPace::Normal);
     }
     tokio::time::sleep(Duration::from_secs(5)).await;
     schedule.request(&id("new"));
-    assert_eq!(schedule.next(|_| true).await.id, id("new"));
+    assert_eq!(schedule.next(|_| true).await.0.id, id("new"));
 }
 
 #[tokio::test(start_paused = true)]
 async fn a_settled_payment_is_forgotten() {
     let schedule = schedule();
     schedule.request(&id("a"));
-    let asked = schedule.next(|_| true).await;
-    schedule.record(&asked, PollResult::Answered, PollPace::Over);
+    let (asked, _slot) = schedule.next(|_| true).await;
+    schedule.record(&asked, PollResult::Answered, PollPace::Stop);
     assert!(schedule.plan().entries.is_empty());
     assert!(
         tokio::time::timeout(Duration::from_secs(60), schedule.next(|_| true))
@@ -89,7 +93,7 @@ async fn a_crowd_that_has_left_is_not_asked_about() {
     schedule.watch(&id("stays"));
     let started = Instant::now();
     assert_eq!(
-        schedule.next(|id| id.as_str() == "stays").await.id,
+        schedule.next(|id| id.as_str() == "stays").await.0.id,
         id("stays")
     );
     assert_eq!(started.elapsed().as_secs(), 0);
@@ -101,17 +105,17 @@ async fn a_payment_to_which_something_happened_is_asked_about_at_once_and_often_
     let schedule = schedule();
     schedule.watch(&id("a"));
     for _ in 0..10 {
-        let asked = schedule.next(|_| true).await;
-        schedule.record(&asked, PollResult::Answered, PollPace::Usual);
+        let (asked, _slot) = schedule.next(|_| true).await;
+        schedule.record(&asked, PollResult::Answered, PollPace::Normal);
     }
     let started = Instant::now();
     schedule.poll_now(&id("a"));
     schedule.poll_now(&id("a"));
     let mut seconds = Vec::new();
     for _ in 0..3 {
-        let asked = schedule.next(|_| true).await;
+        let (asked, _slot) = schedule.next(|_| true).await;
         seconds.push(started.elapsed().as_secs());
-        schedule.record(&asked, PollResult::Answered, PollPace::Usual);
+        schedule.record(&asked, PollResult::Answered, PollPace::Normal);
     }
     // It was asked about this very moment.
     assert_eq!(seconds, [1, 2, 4]);
@@ -131,9 +135,9 @@ async fn a_payment_is_asked_about_once_a_second_however_often_it_is_urged() {
     };
     let refresh = async {
         loop {
-            let poll = schedule.next(|_| false).await;
+            let (poll, _slot) = schedule.next(|_| false).await;
             asked_at.push(started.elapsed().as_millis());
-            schedule.record(&poll, PollResult::Answered, PollPace::Usual);
+            schedule.record(&poll, PollResult::Answered, PollPace::Normal);
         }
     };
     tokio::select! {
@@ -163,11 +167,11 @@ async fn a_payment_that_is_visited_all_the_time_does_not_delay_anothers_question
     };
     let refresh = async {
         loop {
-            let mut poll = schedule.next(|id| id.as_str() == "watched").await;
-            poll.slot.take().expect("a slot").spend();
+            let (poll, slot) = schedule.next(|id| id.as_str() == "watched").await;
+            slot.spend();
             let times = asked.entry(poll.id.clone()).or_default();
             times.push(started.elapsed());
-            schedule.record(&poll, PollResult::Answered, PollPace::Usual);
+            schedule.record(&poll, PollResult::Answered, PollPace::Normal);
         }
     };
     tokio::select! {
@@ -192,15 +196,15 @@ async fn one_at_an_end_that_a_payer_may_still_undo_is_asked_about_at_a_fifth_of_
     schedule.watch(&id("a"));
     let started = Instant::now();
     let mut seconds = Vec::new();
-    for outlook in [PollPace::Slow; 4].into_iter().chain([PollPace::Usual; 3]) {
-        let poll = schedule.next(|_| true).await;
+    for outlook in [PollPace::Slow; 4].into_iter().chain([PollPace::Normal; 3]) {
+        let (poll, _slot) = schedule.next(|_| true).await;
         seconds.push(started.elapsed().as_secs());
         schedule.record(&poll, PollResult::Answered, outlook);
     }
     assert_eq!(seconds, [0, 5, 15, 30, 55, 63, 76]);
     // A payer who comes back is not kept waiting for it.
     schedule.record(
-        &schedule.next(|_| true).await,
+        &schedule.next(|_| true).await.0,
         PollResult::Answered,
         PollPace::Slow,
     );
@@ -215,15 +219,15 @@ async fn one_at_an_end_that_a_payer_may_still_undo_is_asked_about_at_a_fifth_of_
 async fn one_that_is_watched_again_soon_after_is_asked_about_at_once() {
     let schedule = schedule();
     schedule.request(&id("a"));
-    let poll = schedule.next(|_| false).await;
-    schedule.record(&poll, PollResult::Answered, PollPace::Usual);
+    let (poll, _slot) = schedule.next(|_| false).await;
+    schedule.record(&poll, PollResult::Answered, PollPace::Normal);
     let rested = tokio::time::timeout(Duration::from_secs(5), schedule.next(|_| false)).await;
     assert!(rested.is_err(), "{rested:?}");
     schedule.watch(&id("a"));
     let started = Instant::now();
-    let poll = schedule.next(|_| true).await;
+    let (poll, _slot) = schedule.next(|_| true).await;
     assert_eq!(started.elapsed().as_secs(), 0);
-    schedule.record(&poll, PollResult::Answered, PollPace::Usual);
+    schedule.record(&poll, PollResult::Answered, PollPace::Normal);
     schedule.next(|_| true).await;
     assert_eq!(started.elapsed().as_secs(), 1);
 }
@@ -245,17 +249,17 @@ async fn a_question_is_left_to_whoever_asked_since_the_one_before() {
     schedule.watch(&id("a"));
     let mut gaps = Vec::new();
     for _ in 0..10 {
-        let poll = schedule.next(|_| true).await;
+        let (poll, _slot) = schedule.next(|_| true).await;
         gaps.push(poll.min_interval.as_millis());
-        schedule.record(&poll, PollResult::Skipped, PollPace::Usual);
+        schedule.record(&poll, PollResult::Skipped, PollPace::Normal);
     }
     let expected = [900, 900, 1800, 2700, 4500, 7200, 11700, 18000, 27000, 27000];
     assert_eq!(gaps, expected);
     for requested in [PollSchedule::poll_now, PollSchedule::request] {
         requested(&schedule, &id("a"));
-        let poll = schedule.next(|_| true).await;
-        assert_eq!(poll.min_interval, SHORTEST_INTERVAL);
-        schedule.record(&poll, PollResult::Answered, PollPace::Usual);
+        let (poll, _slot) = schedule.next(|_| true).await;
+        assert_eq!(poll.min_interval, URGENT_MIN_INTERVAL);
+        schedule.record(&poll, PollResult::Answered, PollPace::Normal);
     }
 }
 
@@ -264,11 +268,11 @@ async fn what_was_urged_and_left_to_another_is_asked_a_moment_later_though_nobod
     let schedule = schedule();
     let started = Instant::now();
     schedule.poll_now(&id("a"));
-    let poll = schedule.next(|_| false).await;
-    schedule.record(&poll, PollResult::Skipped, PollPace::Usual);
-    let poll = schedule.next(|_| false).await;
+    let (poll, _slot) = schedule.next(|_| false).await;
+    schedule.record(&poll, PollResult::Skipped, PollPace::Normal);
+    let (poll, _slot) = schedule.next(|_| false).await;
     assert_eq!(started.elapsed().as_millis(), 900);
-    schedule.record(&poll, PollResult::Answered, PollPace::Usual);
+    schedule.record(&poll, PollResult::Answered, PollPace::Normal);
     let next = tokio::time::timeout(Duration::from_secs(60), schedule.next(|_| false)).await;
     assert!(next.is_err(), "{next:?}");
 }
@@ -284,8 +288,8 @@ async fn two_instances_that_follow_a_payment_in_step_ask_by_turns() {
     schedules[1].watch(&id("a"));
     for _ in 0..16 {
         let (who, poll) = tokio::select! {
-            poll = schedules[0].next(|_| true) => (0, poll),
-            poll = schedules[1].next(|_| true) => (1, poll),
+            (poll, _) = schedules[0].next(|_| true) => (0, poll),
+            (poll, _) = schedules[1].next(|_| true) => (1, poll),
         };
         // The store's word, as it is given to both.
         let result = match last.is_some_and(|last| last.elapsed() < poll.min_interval) {
@@ -296,7 +300,7 @@ async fn two_instances_that_follow_a_payment_in_step_ask_by_turns() {
                 PollResult::Answered
             }
         };
-        schedules[who].record(&poll, result, PollPace::Usual);
+        schedules[who].record(&poll, result, PollPace::Normal);
     }
     assert!(asked[0] >= 3 && asked[1] >= 3, "{asked:?}");
 }
@@ -305,24 +309,24 @@ async fn two_instances_that_follow_a_payment_in_step_ask_by_turns() {
 async fn what_could_not_be_committed_is_asked_about_until_it_is_though_nobody_watches() {
     let schedule = schedule();
     schedule.watch(&id("a"));
-    let poll = schedule.next(|_| true).await;
+    let (poll, _slot) = schedule.next(|_| true).await;
     schedule.remember_uncommitted(&poll.id);
     // Its watchers leave with Khipu's answer; elsewhere the payment is final in the meantime.
-    schedule.record(&poll, PollResult::Failed, PollPace::Usual);
+    schedule.record(&poll, PollResult::Failed, PollPace::Normal);
     let started = Instant::now();
     for (result, outlook) in [
-        (PollResult::Failed, PollPace::Usual),
-        (PollResult::Skipped, PollPace::Over),
-        (PollResult::Failed, PollPace::Over),
+        (PollResult::Failed, PollPace::Normal),
+        (PollResult::Skipped, PollPace::Stop),
+        (PollResult::Failed, PollPace::Stop),
     ] {
-        let poll = schedule.next(|_| false).await;
+        let (poll, _slot) = schedule.next(|_| false).await;
         schedule.remember_uncommitted(&poll.id);
         schedule.record(&poll, result, outlook);
     }
     assert_eq!(started.elapsed().as_millis(), 1000 + 2000 + 2700);
     assert_eq!(schedule.plan().uncommitted, 1);
-    let poll = schedule.next(|_| false).await;
-    schedule.record(&poll, PollResult::Answered, PollPace::Over);
+    let (poll, _slot) = schedule.next(|_| false).await;
+    schedule.record(&poll, PollResult::Answered, PollPace::Stop);
     assert!(schedule.plan().entries.is_empty());
     assert_eq!(schedule.plan().uncommitted, 0);
 }
@@ -331,12 +335,12 @@ async fn what_could_not_be_committed_is_asked_about_until_it_is_though_nobody_wa
 async fn an_answer_from_before_does_not_commit_what_was_learnt_since() {
     let schedule = schedule();
     schedule.request(&id("a"));
-    let poll = schedule.next(|_| false).await;
+    let (poll, _slot) = schedule.next(|_| false).await;
     tokio::time::advance(Duration::from_millis(1)).await;
     schedule.remember_uncommitted(&poll.id);
-    schedule.record(&poll, PollResult::Answered, PollPace::Over);
+    schedule.record(&poll, PollResult::Answered, PollPace::Stop);
     assert_eq!(schedule.plan().uncommitted, 1);
-    assert_eq!(schedule.next(|_| false).await.id, id("a"));
+    assert_eq!(schedule.next(|_| false).await.0.id, id("a"));
 }
 
 #[tokio::test(start_paused = true)]
@@ -360,16 +364,16 @@ async fn a_visit_to_a_payment_that_has_a_plan_is_asked_about_at_once() {
         let schedule = schedule();
         schedule.watch(&id("a"));
         for _ in 0..10 {
-            let asked = schedule.next(|_| true).await;
+            let (asked, _slot) = schedule.next(|_| true).await;
             schedule.record(&asked, PollResult::Answered, PollPace::Slow);
         }
         tokio::time::sleep(Duration::from_secs(2)).await;
         visit(&schedule);
         let started = Instant::now();
-        let asked = schedule.next(|_| true).await;
+        let (asked, _slot) = schedule.next(|_| true).await;
         assert_eq!(started.elapsed().as_secs(), 0);
         assert_eq!(
-            asked.min_interval, SHORTEST_INTERVAL,
+            asked.min_interval, URGENT_MIN_INTERVAL,
             "another instance may have asked before the visit"
         );
         schedule.record(&asked, PollResult::Answered, PollPace::Slow);
@@ -391,10 +395,10 @@ async fn a_visit_while_a_question_is_under_way_is_answered_by_the_next_one() {
     let schedule = schedule();
     schedule.watch(&id("a"));
     for _ in 0..10 {
-        let asked = schedule.next(|_| true).await;
+        let (asked, _slot) = schedule.next(|_| true).await;
         schedule.record(&asked, PollResult::Answered, PollPace::Slow);
     }
-    let asked = schedule.next(|_| true).await;
+    let (asked, _slot) = schedule.next(|_| true).await;
     schedule.request(&id("a"));
     schedule.record(&asked, PollResult::Answered, PollPace::Slow);
     let started = Instant::now();

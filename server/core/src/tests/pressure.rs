@@ -94,13 +94,13 @@ fn return_payer(n: u64, world: &Shared, schedule: &PollSchedule) {
 async fn poller(world: Shared, schedule: Arc<PollSchedule>) {
     loop {
         let watched = |id: &PaymentId| world.lock().expect("world").watched.contains(id);
-        let mut poll = schedule.next(watched).await;
+        let (poll, slot) = schedule.next(watched).await;
         let (world, schedule) = (Arc::clone(&world), Arc::clone(&schedule));
         tokio::spawn(async move {
-            poll.slot.take().expect("a slot").spend();
+            slot.spend();
             sleep(Duration::from_millis(50)).await;
             world.lock().expect("world").refresh(&poll.id);
-            schedule.record(&poll, PollResult::Answered, PollPace::Usual);
+            schedule.record(&poll, PollResult::Answered, PollPace::Normal);
         });
     }
 }
