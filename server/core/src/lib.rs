@@ -25,6 +25,7 @@ pub mod push;
 mod rate_limiter;
 mod refresh;
 mod resync;
+mod store_call;
 #[cfg(test)]
 mod tests;
 mod visit_limiter;

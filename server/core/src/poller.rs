@@ -9,7 +9,7 @@ use std::time::Duration;
 use tokio::sync::Semaphore;
 
 use chasqui_payment::{Kind, PaymentId, Priority};
-use chasqui_store::LONGEST_POLL_LOCK;
+use chasqui_store::{LONGEST_POLL_LOCK, StoreError};
 
 use crate::account::Account;
 use crate::clock;
@@ -18,6 +18,7 @@ use crate::in_flight::RefreshResult;
 use crate::payments::Payments;
 use crate::poll_schedule::{DuePoll, PollPace, PollResult, URGENT_MIN_INTERVAL};
 use crate::rate_limiter::{CallClass, CallSlot, QueueFull};
+use crate::store_call::within;
 
 /// How long the store may take to say whose turn it is. Then the question is put all the same: watchers are shown Khipu's
 /// answer also when the store is away.
@@ -34,7 +35,7 @@ pub enum PollOutcome {
     JustPolled,
     /// Nothing was asked, because too many questions wait.
     Busy {
-        retry_in: Duration,
+        retry_after: Duration,
     },
 }
 
@@ -125,7 +126,7 @@ impl Payments {
         let rate_limiter = &self.schedule(account).rate_limiter;
         let slot = match rate_limiter.try_acquire(priority.into()).await {
             Ok(slot) => slot,
-            Err(QueueFull { retry_in }) => return PollOutcome::Busy { retry_in },
+            Err(QueueFull { retry_after }) => return PollOutcome::Busy { retry_after },
         };
         if !self.try_lock_poll(id, URGENT_MIN_INTERVAL).await {
             return PollOutcome::JustPolled;
@@ -143,8 +144,8 @@ impl Payments {
         loop {
             let rate_limiter = &self.schedule(account).rate_limiter;
             let slot = rate_limiter.try_acquire(CallClass::Visit).await;
-            let slot = slot.map_err(|QueueFull { retry_in }| RefreshError::Busy {
-                retry_after: retry_in,
+            let slot = slot.map_err(|full| RefreshError::Busy {
+                retry_after: full.retry_after,
             })?;
             if self.try_lock_poll(id, URGENT_MIN_INTERVAL).await {
                 slot.spend();
@@ -172,14 +173,11 @@ impl Payments {
     async fn recheck(self: &Arc<Self>, account: &Arc<Account>, id: &PaymentId) {
         // The slot first: a visit for which there is no room must not use up the ten minutes.
         let rate_limiter = &self.schedule(account).rate_limiter;
-        let Ok(slot) = rate_limiter.try_acquire(CallClass::Confirmed).await else {
+        let Ok(slot) = rate_limiter.try_acquire(CallClass::Recheck).await else {
             return;
         };
-        let acquire = self
-            .store
-            .try_lock_poll(id, clock::now(), LONGEST_POLL_LOCK);
-        let acquire = tokio::time::timeout(LOCK_TIMEOUT, acquire).await;
-        if !matches!(acquire, Ok(Ok(true))) {
+        let locked = self.lock_poll(id, LONGEST_POLL_LOCK).await;
+        if !locked.unwrap_or(false) {
             return;
         }
         slot.spend();
@@ -188,16 +186,18 @@ impl Payments {
         }
     }
 
-    /// Whether nobody has asked about the payment within `min_interval`, on whichever instance; then it is for us to ask.
+    /// Whether this instance polls the payment: no instance has within `min_interval`. While the store is unavailable every
+    /// instance polls.
     pub(crate) async fn try_lock_poll(&self, id: &PaymentId, min_interval: Duration) -> bool {
-        let acquire = self.store.try_lock_poll(id, clock::now(), min_interval);
-        match tokio::time::timeout(LOCK_TIMEOUT, acquire).await {
-            Ok(Ok(taken)) => taken,
-            Ok(Err(error)) => {
-                tracing::debug!(payment_id = %id, %error, "khipu is asked without knowing whose turn it is");
-                true
-            }
-            Err(_) => true,
-        }
+        let locked = self.lock_poll(id, min_interval).await;
+        locked.unwrap_or_else(|error| {
+            tracing::debug!(payment_id = %id, %error, "khipu is queried without the poll lock");
+            true
+        })
+    }
+
+    async fn lock_poll(&self, id: &PaymentId, min_interval: Duration) -> Result<bool, StoreError> {
+        let locked = self.store.try_lock_poll(id, clock::now(), min_interval);
+        within(LOCK_TIMEOUT, locked).await
     }
 }

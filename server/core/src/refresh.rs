@@ -19,6 +19,7 @@ use crate::error::RefreshError;
 use crate::in_flight::RefreshResult;
 use crate::payments::{CHECK_DELAY, DELIVERY_GRACE, Payments};
 use crate::poll_schedule::PollSchedule;
+use crate::store_call::within;
 
 /// However long Khipu asks us to leave it alone, watchers are not left without an answer for longer.
 const LONGEST_PAUSE: Duration = Duration::from_secs(60);
@@ -135,8 +136,7 @@ impl Payments {
         account: &Account,
         id: &PaymentId,
     ) -> Result<Option<Payment>, RefreshError> {
-        let read = tokio::time::timeout(READ_TIMEOUT, self.store.payment(id)).await;
-        let held = read.map_err(|_| RefreshError::Store("it keeps silent".to_owned()))??;
+        let held = within(READ_TIMEOUT, self.store.payment(id)).await?;
         match held {
             Some(payment) if payment.account != account.name => match payment.terms {
                 Some(_) => Err(RefreshError::WrongAccount),

@@ -86,7 +86,7 @@ impl CheckHandler {
         let asked = match timeout(ASK_TIMEOUT, in_turn).await {
             Ok(PollOutcome::Polled(asked)) => asked,
             Ok(PollOutcome::JustPolled) => return put_off(job, &payment, ASKED_JUST_NOW),
-            Ok(PollOutcome::Busy { retry_in }) => return put_off(job, &payment, retry_in),
+            Ok(PollOutcome::Busy { retry_after }) => return put_off(job, &payment, retry_after),
             Err(_) => return undecided(job, &payment, "no answer in time".into(), false),
         };
         // With what the answer has changed, such as the terms of a payment that was not known.

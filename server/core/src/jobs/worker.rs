@@ -16,6 +16,7 @@ use chasqui_payment::{JobKind, Timestamp};
 use chasqui_store::{JobAttempt, JobQueue, JobResult, LeasedJob, StoreError};
 
 use crate::clock;
+use crate::store_call;
 
 /// The longest that one call of the store may take.
 pub(super) const STORE_TIMEOUT: Duration = Duration::from_secs(5);
@@ -278,14 +279,11 @@ fn backoff(failures: u32) -> Duration {
     (pause.min(IDLE)).mul_f64(0.5 + rand::random::<f64>() / 2.0)
 }
 
-/// A store that does not answer is not available.
+/// A store call within [`STORE_TIMEOUT`].
 pub(super) async fn within<T>(
     call: impl Future<Output = Result<T, StoreError>>,
 ) -> Result<T, StoreError> {
-    timeout(STORE_TIMEOUT, call).await.unwrap_or_else(|_| {
-        let reason = format!("no answer within {STORE_TIMEOUT:?}");
-        Err(StoreError::Unavailable(reason))
-    })
+    store_call::within(STORE_TIMEOUT, call).await
 }
 
 #[cfg(test)]

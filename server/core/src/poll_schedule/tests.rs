@@ -9,7 +9,7 @@ fn id(text: &str) -> PaymentId {
 }
 
 fn schedule() -> PollSchedule {
-    PollSchedule::new(RateLimiter::alone(1000), 100)
+    PollSchedule::new(RateLimiter::local(1000), 100)
 }
 
 #[tokio::test(start_paused = true)]
@@ -149,7 +149,7 @@ async fn a_payment_is_asked_about_once_a_second_however_often_it_is_urged() {
 
 #[tokio::test(start_paused = true)]
 async fn a_payment_that_is_visited_all_the_time_does_not_delay_anothers_question() {
-    let schedule = PollSchedule::new(RateLimiter::alone(2), 100);
+    let schedule = PollSchedule::new(RateLimiter::local(2), 100);
     let started = Instant::now();
     let mut asked: HashMap<PaymentId, Vec<Duration>> = HashMap::new();
     let visiting = async {
@@ -234,7 +234,7 @@ async fn one_that_is_watched_again_soon_after_is_asked_about_at_once() {
 
 #[tokio::test(start_paused = true)]
 async fn visits_beyond_the_limit_are_left_to_the_plan_and_watchers_are_not() {
-    let schedule = PollSchedule::new(RateLimiter::alone(1000), 0);
+    let schedule = PollSchedule::new(RateLimiter::local(1000), 0);
     for n in 0..=VISITED_LIMIT {
         schedule.request(&id(&format!("p{n}")));
     }

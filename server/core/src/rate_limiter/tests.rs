@@ -1,7 +1,7 @@
 use super::*;
 
 fn rate_limiter() -> Arc<RateLimiter> {
-    Arc::new(RateLimiter::alone(10))
+    Arc::new(RateLimiter::local(10))
 }
 
 /// Its burst is used up, and the last slot went to a check.
@@ -70,7 +70,7 @@ async fn the_most_pressing_who_waits_gets_the_next_slot() {
     let rate_limiter = saturated().await;
     let served = Arc::default();
     let classes = [
-        CallClass::Confirmed,
+        CallClass::Recheck,
         CallClass::Silent,
         CallClass::Notified,
         CallClass::Watched,
@@ -89,7 +89,7 @@ async fn the_most_pressing_who_waits_gets_the_next_slot() {
 async fn every_eighth_slot_goes_to_the_check_that_waited_longest() {
     let rate_limiter = saturated().await;
     let served = Arc::default();
-    for class in [CallClass::Silent, CallClass::Confirmed, CallClass::Notified] {
+    for class in [CallClass::Silent, CallClass::Recheck, CallClass::Notified] {
         waits(&rate_limiter, class, &served);
         tokio::time::sleep(Duration::from_millis(1)).await;
     }
@@ -108,7 +108,7 @@ async fn every_eighth_slot_goes_to_the_check_that_waited_longest() {
     assert_eq!(silent, [7], "{served:?}");
     assert_eq!(notified, [15], "{served:?}");
     assert!(
-        places(CallClass::Confirmed).is_empty(),
+        places(CallClass::Recheck).is_empty(),
         "it takes what is left over"
     );
 }
@@ -181,7 +181,7 @@ async fn one_who_leaves_takes_no_slot_and_holds_up_nobody() {
         drop(left);
     }
     let started = Instant::now();
-    rate_limiter.acquire(CallClass::Confirmed).await.spend();
+    rate_limiter.acquire(CallClass::Recheck).await.spend();
     assert!(started.elapsed() <= Duration::from_millis(101));
 }
 
@@ -190,7 +190,7 @@ async fn a_check_for_which_the_line_is_too_long_is_told_when_to_come_back() {
     let rate_limiter = saturated().await;
     rate_limiter.pause(Duration::from_secs(30)).await;
     let mut waiting = Vec::new();
-    for _ in 0..CallClass::Silent.most_waiting() {
+    for _ in 0..CallClass::Silent.queue_limit() {
         let rate_limiter = Arc::clone(&rate_limiter);
         waiting.push(tokio::spawn(async move {
             rate_limiter.try_acquire(CallClass::Silent).await
@@ -199,8 +199,8 @@ async fn a_check_for_which_the_line_is_too_long_is_told_when_to_come_back() {
     }
     for n in 1..=20 {
         let refused = rate_limiter.try_acquire(CallClass::Silent).await;
-        let retry_in = Duration::from_millis(100) * n;
-        assert_eq!(refused.expect_err("no room"), QueueFull { retry_in });
+        let retry_after = Duration::from_millis(100) * n;
+        assert_eq!(refused.expect_err("no room"), QueueFull { retry_after });
     }
     // Others have a line of their own.
     let notified = timeout(
@@ -219,8 +219,8 @@ async fn a_check_that_waits_too_long_gives_way() {
     rate_limiter.pause(Duration::from_secs(300)).await;
     let started = Instant::now();
     assert!(rate_limiter.try_acquire(CallClass::Silent).await.is_err());
-    assert_eq!(started.elapsed(), CallClass::Silent.timeout());
-    assert!(rate_limiter.line().has_room(CallClass::Silent));
+    assert_eq!(started.elapsed(), CallClass::Silent.wait_limit());
+    assert!(rate_limiter.state().queue.has_room(CallClass::Silent));
 }
 
 /// Beside the burst that the bucket has earned again by then it would be a second one.

@@ -146,7 +146,7 @@ async fn check(world: Shared, schedule: Arc<PollSchedule>, priority: Priority, i
             at.cross_checked += usize::from(is_cross_check);
         }
         Err(no_room) => {
-            let due = Instant::now() + no_room.retry_in;
+            let due = Instant::now() + no_room.retry_after;
             let mut at = world.lock().expect("world");
             match is_cross_check && due > too_late {
                 true => at.dropped += 1,
@@ -159,7 +159,7 @@ async fn check(world: Shared, schedule: Arc<PollSchedule>, priority: Priority, i
 #[tokio::test(start_paused = true)]
 async fn at_fifty_payments_a_second_a_lost_confirmation_is_found_and_cross_checks_are_dropped() {
     let world = Shared::default();
-    let schedule = Arc::new(PollSchedule::new(RateLimiter::alone(10), 100_000));
+    let schedule = Arc::new(PollSchedule::new(RateLimiter::local(10), 100_000));
     let began = Instant::now();
     // Pages that stay open use up all that may be asked, also when the rush is over.
     for n in 0..400 {
