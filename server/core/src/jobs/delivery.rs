@@ -21,7 +21,7 @@ use chasqui_store::{
 
 use super::attempt_outcome::AttemptOutcome;
 use super::merchant_client::MerchantClient;
-use super::schedule;
+use super::retry_schedule;
 use super::webhook_request::{WebhookRequest, WebhookRequestBody};
 use super::worker::{JobEnd, JobHandler, STORE_TIMEOUT, WorkerLimits, within};
 use crate::account::{Account, Accounts};
@@ -224,7 +224,7 @@ impl<'p> Attempt<'p> {
     fn end(self, job: &LeasedJob, outcome: &AttemptOutcome) -> JobEnd {
         let duration = self.began.elapsed();
         let number = job.attempts.saturating_add(1);
-        let result = schedule::after_attempt(number, outcome, clock::now(), rand::random());
+        let result = retry_schedule::after_attempt(number, outcome, clock::now(), rand::random());
         self.report(job, outcome, result, duration);
         let attempt = JobAttempt {
             at: self.at,

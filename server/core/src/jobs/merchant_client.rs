@@ -18,7 +18,7 @@ use chasqui_payment::Timestamp;
 use super::attempt_outcome::AttemptOutcome;
 use super::destination_policy::{DestinationError, DestinationPolicy};
 use super::put_back_spacing::PutBackSpacing;
-use super::schedule;
+use super::retry_schedule;
 use super::webhook_request::WebhookRequest;
 use crate::account::Account;
 use crate::clock;
@@ -122,7 +122,7 @@ fn answered(response: &Response, now: Timestamp) -> AttemptOutcome {
         .headers()
         .get(RETRY_AFTER)
         .and_then(|value| value.to_str().ok())
-        .and_then(|value| schedule::retry_after(value, now));
+        .and_then(|value| retry_schedule::retry_after(value, now));
     if code.is_success() {
         AttemptOutcome::Delivered { status }
     } else if code == StatusCode::GONE {

@@ -14,7 +14,7 @@ mod destination_policy;
 mod ip_ranges;
 mod merchant_client;
 mod put_back_spacing;
-mod schedule;
+mod retry_schedule;
 mod signature;
 #[cfg(test)]
 mod tests;

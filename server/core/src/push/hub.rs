@@ -13,10 +13,10 @@ use tokio::sync::Notify;
 use chasqui_payment::{Payment, PaymentId, PaymentState, Price, Timestamp};
 use chasqui_store::{Change, RelayListener};
 
-use super::message::StatusMessage;
-use super::missed::MissedPayments;
+use super::missed_payments::MissedPayments;
+use super::status_message::StatusMessage;
+use super::timer_wheel::{Intervals, Wheel};
 use super::watcher::{Watcher, WatcherSignal};
-use super::wheel::{Intervals, Wheel};
 
 /// Into how many parts a drain is spread.
 const DRAIN_STEPS: u32 = 20;

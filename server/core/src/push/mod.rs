@@ -5,12 +5,12 @@
 //! one timer that they share, [`missed`] what has to be read again on their behalf.
 
 mod hub;
-mod message;
-mod missed;
+mod missed_payments;
+mod status_message;
+mod timer_wheel;
 mod watcher;
-mod wheel;
 
 pub use hub::{Hub, Registration, WatchRefusal};
-pub use message::StatusMessage;
+pub use status_message::StatusMessage;
+pub use timer_wheel::Intervals;
 pub use watcher::{Watcher, WatcherSignal};
-pub use wheel::Intervals;

@@ -6,7 +6,7 @@ use std::task::{Context, Poll};
 
 use futures_util::task::AtomicWaker;
 
-use super::message::StatusMessage;
+use super::status_message::StatusMessage;
 
 /// What a watcher's transport is told beside messages.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]

@@ -103,7 +103,7 @@ async fn any_2xx_is_accepted_and_nothing_else() {
             outcome.to_string().starts_with(&status.to_string()),
             "{outcome:?}"
         );
-        let result = schedule::after_attempt(1, &outcome, clock::now(), 0.5);
+        let result = retry_schedule::after_attempt(1, &outcome, clock::now(), 0.5);
         assert_eq!(result == JobResult::Done, label == "delivered");
         assert_eq!(result == JobResult::Dead, label == "gone");
     }
@@ -178,7 +178,7 @@ async fn loopback_is_refused_by_default_and_the_result_says_how_to_allow_it() {
     let server = MerchantServer::start().await;
     let outcome = post_from_outside(&server.url("/answer/200")).await;
     assert_eq!(outcome.as_str(), "destination_refused");
-    let result = schedule::after_attempt(1, &outcome, clock::now(), 0.5);
+    let result = retry_schedule::after_attempt(1, &outcome, clock::now(), 0.5);
     assert!(matches!(result, JobResult::Retry { .. }), "{result:?}");
     assert!(
         outcome
