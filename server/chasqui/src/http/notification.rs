@@ -48,7 +48,7 @@ pub(super) async fn receive(
 fn refused(state: &AppState, account: Option<AccountName>, problem: ApiProblem) -> ApiProblem {
     metrics::counter!("chasqui_notifications_refused_total", "code" => problem.code).increment(1);
     // A name that is not an account's is whatever its sender wrote.
-    let account = account.filter(|name| state.payments.accounts.named(name).is_some());
+    let account = account.filter(|name| state.payments.accounts.by_name(name).is_some());
     let name = account.as_ref().map_or("", AccountName::as_str).to_owned();
     if let Some(suppressed) = state
         .refusal_warnings

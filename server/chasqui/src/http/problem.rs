@@ -182,7 +182,7 @@ impl From<PaymentsError> for ApiProblem {
                 Self::unavailable("khipu is asked about too many payments now; try again")
                     .retry_after(retry_after.max(RETRY_AFTER))
             }
-            PaymentsError::BrokeOff(_) => Self::new(
+            PaymentsError::Interrupted(_) => Self::new(
                 StatusCode::INTERNAL_SERVER_ERROR,
                 "broke_off",
                 "this broke off in the middle; it may have been done",

@@ -185,7 +185,7 @@ async fn what_may_have_been_done_is_not_done_again() {
         PaymentsError::Khipu(KhipuError::TimedOut),
         PaymentsError::Khipu(failed),
         PaymentsError::Khipu(KhipuError::Malformed(String::new())),
-        PaymentsError::BrokeOff(String::new()),
+        PaymentsError::Interrupted(String::new()),
     ] {
         let text = format!("{error:?}");
         let heard = repeat_after(Err(error)).await;
@@ -204,7 +204,7 @@ async fn work_that_panics_may_have_been_done() {
     assert!(
         matches!(
             heard,
-            Err(IdempotencyError::Payments(PaymentsError::BrokeOff(_)))
+            Err(IdempotencyError::Payments(PaymentsError::Interrupted(_)))
         ),
         "{heard:?}"
     );

@@ -4,7 +4,7 @@
 //! here changes a payment, and nothing unverified or unsigned is sent.
 //!
 //! In reading order: [`worker`] leases jobs and runs them. [`delivery`] is one kind: [`webhook_request`] is what it sends,
-//! [`merchant_client`] posts it, [`destination_policy`] says where it may go, [`schedule`] when it is tried again,
+//! [`merchant_client`] posts it, [`destination_policy`] limits where it may go, [`retry_schedule`] is when it is tried again,
 //! [`put_back_spacing`] when it comes back if its account is busy. [`check`] is the other kind.
 
 mod attempt_outcome;

@@ -22,7 +22,7 @@ const SECONDS: u64 = 60;
 const NOTIFIED_AFTER: Duration = Duration::from_secs(3);
 const CHECKED_AFTER: Duration = Duration::from_secs(30);
 const CROSS_CHECKED_AFTER: Duration = Duration::from_secs(2);
-const CROSS_CHECK_PATIENCE: Duration = Duration::from_secs(600);
+const CROSS_CHECK_TERM: Duration = Duration::from_secs(600);
 
 /// What a lost confirmation may take to be found: its check, and a wait for the share of checks.
 const BOUND: Duration = Duration::from_secs(45);
@@ -135,7 +135,7 @@ fn lease_due(world: &Shared) -> Vec<(Priority, PaymentId)> {
 async fn check(world: Shared, schedule: Arc<PollSchedule>, priority: Priority, id: PaymentId) {
     let too_late = {
         let returned = world.lock().expect("world").returned[&id];
-        returned + NOTIFIED_AFTER + CROSS_CHECKED_AFTER + CROSS_CHECK_PATIENCE
+        returned + NOTIFIED_AFTER + CROSS_CHECKED_AFTER + CROSS_CHECK_TERM
     };
     let is_cross_check = priority == Priority::CrossCheck;
     match schedule.rate_limiter.try_acquire(priority.into()).await {
@@ -182,7 +182,7 @@ async fn at_fifty_payments_a_second_a_lost_confirmation_is_found_and_cross_check
     }
 
     // Until the last cross-check was made or dropped.
-    sleep_until(began + Duration::from_secs(SECONDS) + CROSS_CHECK_PATIENCE + BOUND).await;
+    sleep_until(began + Duration::from_secs(SECONDS) + CROSS_CHECK_TERM + BOUND).await;
     let at = world.lock().expect("world");
     let confirmed = usize::try_from(SECONDS * (PER_SECOND - 1)).expect("small") - lost;
     assert_eq!(at.cross_checked + at.dropped, confirmed);

@@ -25,7 +25,7 @@ async fn post_at(merchant: &MerchantClient, url: &str, now: Timestamp) -> Attemp
         &merchant.account,
         now,
     );
-    merchant.post(url, request.expect("letter"), now).await
+    merchant.post(url, request.expect("request"), now).await
 }
 
 async fn post(url: &str) -> AttemptOutcome {

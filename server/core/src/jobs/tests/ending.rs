@@ -28,7 +28,7 @@ async fn a_failure_is_put_back_as_scheduled_and_the_last_one_is_dead() {
     let server = MerchantServer::start().await;
     let mut worker = RunningWorker::start(fixture::account(), fixture::limits());
     let failing = || fixture::notified("p1", &server.url("/answer/500"));
-    for (made, planned) in (0u32..).zip(retry_schedule::WAITS) {
+    for (made, planned) in (0u32..).zip(retry_schedule::RETRY_DELAYS) {
         worker.schedule(made, failing());
         let (result, attempt) = worker.finished().await;
         let wait = wait(result, &attempt);

@@ -1,4 +1,4 @@
-//! How deliveries share an instance, and the share that each account has.
+//! How deliveries share an instance, and the limit of each account.
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -18,7 +18,7 @@ use super::merchant_server::MerchantServer;
 use super::running_worker::RunningWorker;
 use crate::account::{Account, Accounts};
 use crate::clock;
-use crate::jobs::worker::IDLE;
+use crate::jobs::worker::IDLE_INTERVAL;
 use crate::jobs::{BuildNotification, DeliveryHandler, DeliveryLimits, JobWorker, WorkerLimits};
 
 #[tokio::test]
@@ -59,7 +59,7 @@ async fn an_account_has_no_more_than_its_share_in_flight() {
     ended.sort_unstable();
     let first_end = ended[0].1.min(ended[1].1);
     assert!(ended[2].0 >= first_end, "{ended:?}");
-    let soon = IDLE / 2;
+    let soon = IDLE_INTERVAL / 2;
     assert!(ended[2].0 < first_end.plus(soon), "{ended:?}");
     worker.stop().await;
 }

@@ -56,11 +56,11 @@ impl JobHandler for Arc<Scripted> {
             "slow" => sleep(Duration::from_secs(1)).await,
             "hangs" => {
                 stop.cancelled().await;
-                return Ok(JobEnd::untried(clock::now()));
+                return Ok(JobEnd::put_back(clock::now()));
             }
             "later" if is_first => {
                 let due_at = clock::now().plus(Duration::from_secs(1));
-                return Ok(JobEnd::untried(due_at));
+                return Ok(JobEnd::put_back(due_at));
             }
             _ => {}
         }
@@ -241,6 +241,6 @@ fn limits_that_contradict_each_other_are_refused() {
     };
     assert!(matches!(
         worker(nothing),
-        Err(WorkerLimitsError::NothingInFlight)
+        Err(WorkerLimitsError::ZeroInFlight)
     ));
 }
