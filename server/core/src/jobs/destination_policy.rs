@@ -18,13 +18,13 @@ use crate::account::Account;
 
 /// What one account's deliveries may connect to: public addresses, and the private networks that its configuration lists.
 #[derive(Debug, Clone)]
-pub struct DestinationPolicy {
+pub(super) struct DestinationPolicy {
     account: AccountName,
     allowed: Arc<[IpNet]>,
 }
 
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
-pub enum DestinationError {
+pub(super) enum DestinationError {
     #[error("notify_url is not a URL: {0}")]
     NotAUrl(url::ParseError),
     #[error("notify_url must begin with https:// or http://")]
@@ -51,7 +51,7 @@ pub enum DestinationError {
 }
 
 impl DestinationPolicy {
-    pub fn of(account: &Account) -> Self {
+    pub(super) fn of(account: &Account) -> Self {
         Self {
             account: account.name.clone(),
             allowed: account.allow_private_destinations.as_slice().into(),
@@ -59,7 +59,7 @@ impl DestinationPolicy {
     }
 
     /// Checks what can be checked before a name is resolved.
-    pub fn check(&self, notify_url: &str) -> Result<Url, DestinationError> {
+    pub(super) fn check(&self, notify_url: &str) -> Result<Url, DestinationError> {
         let url = Url::parse(notify_url).map_err(DestinationError::NotAUrl)?;
         if !matches!(url.scheme(), "http" | "https") {
             return Err(DestinationError::Scheme);

@@ -23,5 +23,4 @@ mod worker;
 
 pub use check::CheckHandler;
 pub use delivery::{BuildNotification, DeliveryHandler, DeliveryLimits, DeliverySetupError};
-pub use destination_policy::{DestinationError, DestinationPolicy};
 pub use worker::{JobEnd, JobHandler, JobWorker, WorkerLimits, WorkerLimitsError};

@@ -44,8 +44,8 @@ struct Topic {
 
 /// A watcher's place in the hub, until it is dropped.
 #[derive(Debug)]
-pub struct Registration {
-    pub watcher: Arc<Watcher>,
+pub(crate) struct Registration {
+    pub(crate) watcher: Arc<Watcher>,
     id: PaymentId,
     hub: Arc<Hub>,
 }
@@ -74,7 +74,7 @@ impl Hub {
     }
 
     /// Adds a watcher. Every change of the payment from now on reaches its slot.
-    pub fn register(self: &Arc<Self>, id: &PaymentId) -> Result<Registration, WatchRefusal> {
+    pub(crate) fn register(self: &Arc<Self>, id: &PaymentId) -> Result<Registration, WatchRefusal> {
         if self.draining.load(Ordering::Acquire) {
             return Err(WatchRefusal::GoingAway);
         }
@@ -108,7 +108,7 @@ impl Hub {
         Ok(registration)
     }
 
-    pub fn is_watched(&self, id: &PaymentId) -> bool {
+    pub(crate) fn is_watched(&self, id: &PaymentId) -> bool {
         self.topics.contains_key(id)
     }
 
@@ -117,7 +117,7 @@ impl Hub {
     }
 
     /// Offers the message to the payment's watchers.
-    pub fn publish(&self, id: &PaymentId, message: &StatusMessage) {
+    pub(crate) fn publish(&self, id: &PaymentId, message: &StatusMessage) {
         if let Some(topic) = self.topics.get(id) {
             let tick = self.ticks.load(Ordering::Relaxed);
             for watcher in &topic.watchers {
@@ -129,7 +129,7 @@ impl Hub {
     }
 
     /// Offers a state to the payment's watchers. A state that can be resumed needs its URL, so the payment is read first.
-    pub fn publish_state(&self, id: &PaymentId, state: &PaymentState) {
+    pub(crate) fn publish_state(&self, id: &PaymentId, state: &PaymentState) {
         if !self.is_watched(id) {
             return;
         }
@@ -140,30 +140,30 @@ impl Hub {
         }
     }
 
-    pub fn publish_payment(&self, payment: &Payment, now: Timestamp) {
+    pub(crate) fn publish_payment(&self, payment: &Payment, now: Timestamp) {
         if self.is_watched(&payment.id) {
             self.publish(&payment.id, &StatusMessage::of(payment, now));
         }
     }
 
     /// Keeps the price while the payment is watched here.
-    pub fn remember_price(&self, id: &PaymentId, price: Price) {
+    pub(crate) fn remember_price(&self, id: &PaymentId, price: Price) {
         if let Some(mut topic) = self.topics.get_mut(id) {
             topic.price = Some(price);
         }
     }
 
-    pub fn price(&self, id: &PaymentId) -> Option<Price> {
+    pub(crate) fn price(&self, id: &PaymentId) -> Option<Price> {
         self.topics.get(id)?.price
     }
 
     /// Waits for watched payments whose changes may have been missed, and takes up to `limit`. The caller must read them.
-    pub async fn take_missed(&self, limit: usize) -> Vec<PaymentId> {
+    pub(crate) async fn take_missed(&self, limit: usize) -> Vec<PaymentId> {
         self.missed.take(limit).await
     }
 
     /// Starts a watcher's heartbeats, pings and lifetime.
-    pub fn keep_alive(&self, watcher: &Arc<Watcher>) {
+    pub(crate) fn keep_alive(&self, watcher: &Arc<Watcher>) {
         self.wheel
             .lock()
             .unwrap_or_else(PoisonError::into_inner)
@@ -244,7 +244,7 @@ impl RelayListener for Hub {
 }
 
 impl Registration {
-    pub fn payment_id(&self) -> &PaymentId {
+    pub(crate) fn payment_id(&self) -> &PaymentId {
         &self.id
     }
 }

@@ -10,7 +10,8 @@ mod status_message;
 mod timer_wheel;
 mod watcher;
 
-pub use hub::{Hub, Registration, WatchRefusal};
+pub(crate) use hub::Registration;
+pub use hub::{Hub, WatchRefusal};
 pub use status_message::StatusMessage;
 pub use timer_wheel::Intervals;
 pub use watcher::{Watcher, WatcherSignal};

@@ -31,12 +31,12 @@ struct StatusObject<'a> {
 
 impl StatusMessage {
     /// `now` decides whether the payer may still resume.
-    pub fn of(payment: &Payment, now: Timestamp) -> Self {
+    pub(crate) fn of(payment: &Payment, now: Timestamp) -> Self {
         Self::new(&payment.id, &payment.state, payment.resume_url(now))
     }
 
     #[expect(clippy::expect_used, reason = "text, numbers and booleans serialise")]
-    pub fn new(id: &PaymentId, state: &PaymentState, resume_url: Option<&str>) -> Self {
+    pub(crate) fn new(id: &PaymentId, state: &PaymentState, resume_url: Option<&str>) -> Self {
         let object = StatusObject {
             payment_id: id.as_str(),
             status: state.status(),

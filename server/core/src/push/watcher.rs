@@ -48,7 +48,7 @@ struct Slot {
 impl Watcher {
     /// Replaces the message in the slot, if this one is newer: a watcher never sees a lower version, nor the same one twice.
     /// Returns whether it was newer.
-    pub fn offer(&self, message: &StatusMessage) -> bool {
+    pub(crate) fn offer(&self, message: &StatusMessage) -> bool {
         let version = message.version.number();
         {
             let mut slot = self.slot.lock().unwrap_or_else(PoisonError::into_inner);
@@ -89,7 +89,7 @@ impl Watcher {
             .take()
     }
 
-    pub fn signal(&self, signal: WatcherSignal) {
+    pub(crate) fn signal(&self, signal: WatcherSignal) {
         let bit = match signal {
             WatcherSignal::Heartbeat => HEARTBEAT,
             WatcherSignal::Ping => PING,
