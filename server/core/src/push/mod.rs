@@ -1,8 +1,8 @@
 //! Watchers, and how the newest status reaches them. Knows no transport.
 //!
 //! Only the newest status matters, so a watcher has one slot and not a queue: a slow reader holds one message and gets the
-//! newest when it reads again. [`hub`] finds a payment's watchers, [`watcher`] is one of them, [`timer_wheel`] is their shared
-//! timer, [`missed_payments`] are read again for them.
+//! newest when it reads again. `hub` finds a payment's watchers, `watcher` is one of them, `timer_wheel` is their shared
+//! timer, `missed_payments` are read again for them.
 
 mod hub;
 mod missed_payments;
