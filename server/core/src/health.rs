@@ -59,7 +59,7 @@ mod tests {
 
     #[tokio::test(start_paused = true)]
     async fn a_part_that_does_not_answer_times_out() {
-        let silent = in_time(std::future::pending()).await;
-        assert!(matches!(silent, Err(HealthError::TimedOut)), "{silent:?}");
+        let health = in_time(std::future::pending()).await;
+        assert!(matches!(health, Err(HealthError::TimedOut)), "{health:?}");
     }
 }

@@ -100,7 +100,7 @@ mod tests {
     use chasqui_payment::Kind;
     use chasqui_store::RelayListener;
 
-    /// Ends when it is dropped.
+    /// Runs until it is dropped.
     fn resync(stage: &Stage) -> JoinSet<()> {
         let mut looping = JoinSet::new();
         looping.spawn(Arc::clone(&stage.payments).resync());
@@ -113,7 +113,7 @@ mod tests {
     }
 
     #[tokio::test]
-    async fn a_change_that_nobody_heard_of_reaches_the_watcher_once_it_is_known_to_be_missed() {
+    async fn a_missed_change_reaches_the_watcher() {
         let stage = Stage::in_memory();
         let _looping = resync(&stage);
         let all: Vec<_> = (0..BATCH * 2 + 1).map(|i| id(&format!("p{i}"))).collect();
@@ -129,7 +129,7 @@ mod tests {
     }
 
     #[tokio::test]
-    async fn what_the_store_does_not_give_is_read_when_it_does() {
+    async fn missed_changes_are_read_when_the_store_is_back() {
         let stage = Stage::in_a_file();
         let _looping = resync(&stage);
         let (missed, meanwhile) = (id("missed"), id("meanwhile"));

@@ -103,7 +103,7 @@ mod tests {
     }
 
     #[tokio::test(start_paused = true)]
-    async fn a_payment_counts_once_a_second_however_often_it_is_visited() {
+    async fn a_payments_visits_count_once_a_second() {
         let visits = VisitLimiter::new();
         let mut counted = 0;
         for _ in 0..200 {
@@ -134,7 +134,7 @@ mod tests {
     }
 
     #[tokio::test(start_paused = true)]
-    async fn what_is_counted_is_forgotten() {
+    async fn old_visits_are_forgotten() {
         let mut window = Window::new(PAYMENT_WINDOW);
         for n in 0..1000 {
             assert_eq!(window.count(n, Instant::now()), Some(1));

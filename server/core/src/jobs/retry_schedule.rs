@@ -141,7 +141,7 @@ mod tests {
     }
 
     fn without_content(confirmed_at: Timestamp) -> AttemptOutcome {
-        let cause = "silent".to_owned();
+        let cause = "no answer".to_owned();
         AttemptOutcome::ContentUnavailable {
             confirmed_at,
             cause,
@@ -237,10 +237,10 @@ mod tests {
 
         #[test]
         fn any_outcome_at_any_time_has_a_result(
-            made in any::<u32>(), now in any::<i64>(), asked in any::<i64>(), random in any::<f64>(), text in ".{0,40}"
+            made in any::<u32>(), now in any::<i64>(), not_before in any::<i64>(), random in any::<f64>(), text in ".{0,40}"
         ) {
             let now = Timestamp::from_unix_ms(now);
-            let not_before = Some(Timestamp::from_unix_ms(asked));
+            let not_before = Some(Timestamp::from_unix_ms(not_before));
             let outcome = AttemptOutcome::Refused { status: 503, not_before };
             let _ = after_attempt(made, &outcome, now, random);
             let _ = retry_after(&text, now);

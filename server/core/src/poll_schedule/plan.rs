@@ -31,7 +31,7 @@ pub(super) const UNCOMMITTED_LIMIT: usize = 10_000;
 pub(crate) const URGENT_MIN_INTERVAL: Duration = min_interval(0);
 
 /// Each payment is in `entries` once. The heaps may hold outdated times; the entry's own time counts. The limits on watchers,
-/// visits and uncommitted results bound all of it; a payment that nobody needs leaves when it is due.
+/// visits and uncommitted results bound all of it; an unneeded payment leaves when it is due.
 #[derive(Debug)]
 pub(super) struct Plan {
     /// The most entries; beyond it only watched and uncommitted payments get one.

@@ -329,9 +329,9 @@ mod tests {
     async fn a_message_puts_the_next_heartbeat_off() {
         let hub = hub();
         let quiet = hub.register(&id("a")).expect("registered");
-        let told = hub.register(&id("b")).expect("registered");
+        let active = hub.register(&id("b")).expect("registered");
         hub.keep_alive(&quiet.watcher);
-        hub.keep_alive(&told.watcher);
+        hub.keep_alive(&active.watcher);
         let turning = tokio::spawn({
             let hub = Arc::clone(&hub);
             async move { hub.run_timer_wheel(|| ()).await }
@@ -340,9 +340,9 @@ mod tests {
         hub.changed(confirmed(&id("b")));
         tokio::time::sleep(Duration::from_secs(15)).await;
         assert_eq!(quiet.watcher.take_signal(), Some(WatcherSignal::Heartbeat));
-        assert_eq!(told.watcher.take_signal(), None);
+        assert_eq!(active.watcher.take_signal(), None);
         tokio::time::sleep(Duration::from_secs(19)).await;
-        assert_eq!(told.watcher.take_signal(), Some(WatcherSignal::Heartbeat));
+        assert_eq!(active.watcher.take_signal(), Some(WatcherSignal::Heartbeat));
         turning.abort();
     }
 

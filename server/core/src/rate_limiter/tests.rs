@@ -4,7 +4,7 @@ fn rate_limiter() -> Arc<RateLimiter> {
     Arc::new(RateLimiter::local(10))
 }
 
-/// Its burst is used up, and the last slot went to a check.
+/// Its burst is spent, and the last slot went to a check.
 async fn saturated() -> Arc<RateLimiter> {
     let rate_limiter = rate_limiter();
     for class in [CallClass::Watched; 9]
@@ -16,7 +16,7 @@ async fn saturated() -> Arc<RateLimiter> {
     rate_limiter
 }
 
-/// Waits for a slot of the class and spends it; then the class is on the list.
+/// Waits for a slot of the class, spends it and adds the class to the list.
 fn waits(rate_limiter: &Arc<RateLimiter>, class: CallClass, served: &Arc<Mutex<Vec<CallClass>>>) {
     let (rate_limiter, served) = (Arc::clone(rate_limiter), Arc::clone(served));
     tokio::spawn(async move {
@@ -41,7 +41,7 @@ async fn a_burst_of_one_second_and_then_an_even_pace() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn a_pause_holds_everybody_back() {
+async fn a_pause_holds_every_caller_back() {
     let rate_limiter = rate_limiter();
     let kept = rate_limiter.acquire(CallClass::Watched).await;
     let started = Instant::now();
@@ -66,7 +66,7 @@ async fn a_pause_that_begins_while_one_waits_counts_too() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn the_most_pressing_who_waits_gets_the_next_slot() {
+async fn the_most_urgent_caller_gets_the_next_slot() {
     let rate_limiter = saturated().await;
     let served = Arc::default();
     let classes = [
@@ -77,7 +77,7 @@ async fn the_most_pressing_who_waits_gets_the_next_slot() {
     ];
     for class in classes {
         waits(&rate_limiter, class, &served);
-        // Each joins the line before the next comes.
+        // Each queues before the next comes.
         tokio::task::yield_now().await;
     }
     tokio::time::sleep(Duration::from_secs(2)).await;
@@ -109,7 +109,7 @@ async fn every_eighth_slot_goes_to_the_check_that_waited_longest() {
     assert_eq!(notified, [15], "{served:?}");
     assert!(
         places(CallClass::Recheck).is_empty(),
-        "it takes what is left over"
+        "it takes what is left"
     );
 }
 
@@ -144,7 +144,7 @@ async fn a_slot_that_is_not_spent_is_given_to_the_next() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn questions_that_are_not_put_cost_nothing() {
+async fn unspent_slots_cost_nothing() {
     let rate_limiter = saturated().await;
     let started = Instant::now();
     for _ in 0..1000 {
@@ -170,7 +170,7 @@ async fn no_more_than_a_seconds_worth_is_given_back() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn one_who_leaves_takes_no_slot_and_holds_up_nobody() {
+async fn a_caller_that_gives_up_takes_no_slot() {
     let rate_limiter = saturated().await;
     for _ in 0..100 {
         let left = timeout(
@@ -186,7 +186,7 @@ async fn one_who_leaves_takes_no_slot_and_holds_up_nobody() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn a_check_for_which_the_line_is_too_long_is_told_when_to_come_back() {
+async fn a_check_beyond_the_queue_limit_is_sent_away_with_a_time_to_retry() {
     let rate_limiter = saturated().await;
     rate_limiter.pause(Duration::from_secs(30)).await;
     let mut waiting = Vec::new();
@@ -202,7 +202,7 @@ async fn a_check_for_which_the_line_is_too_long_is_told_when_to_come_back() {
         let retry_after = Duration::from_millis(100) * n;
         assert_eq!(refused.expect_err("no room"), QueueFull { retry_after });
     }
-    // Others have a line of their own.
+    // Another class has its own queue.
     let notified = timeout(
         Duration::from_secs(1),
         rate_limiter.try_acquire(CallClass::Notified),
@@ -214,7 +214,7 @@ async fn a_check_for_which_the_line_is_too_long_is_told_when_to_come_back() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn a_check_that_waits_too_long_gives_way() {
+async fn a_check_that_waits_too_long_is_sent_away() {
     let rate_limiter = saturated().await;
     rate_limiter.pause(Duration::from_secs(300)).await;
     let started = Instant::now();
@@ -223,7 +223,7 @@ async fn a_check_that_waits_too_long_gives_way() {
     assert!(rate_limiter.state().queue.has_room(CallClass::Silent));
 }
 
-/// Beside the burst that the bucket has earned again by then it would be a second one.
+/// Beside the refilled bucket it would allow a second burst.
 #[tokio::test(start_paused = true)]
 async fn a_slot_that_was_given_back_lapses() {
     let rate_limiter = rate_limiter();
