@@ -1,17 +1,16 @@
-//! One timer for all watchers: a wheel of one-second slots, so that a watcher costs no timer of its own. It says when a
-//! heartbeat, a ping and the end of a lifetime are due.
+//! One timer for the heartbeats, pings and lifetimes of all watchers: a wheel of one-second slots.
 
 use std::sync::{Arc, Weak};
 use std::time::Duration;
 
 use rand::{Rng, RngExt};
 
-use super::{Watcher, WatcherSignal};
+use super::watcher::{Watcher, WatcherSignal};
 
-/// What every watcher's connection is due, and how often.
+/// How often a watcher's connection gets its signals.
 #[derive(Debug, Clone, Copy)]
 pub struct Intervals {
-    /// Without a message, ±10 %.
+    /// Since the last message, ±10 %.
     pub heartbeat: Duration,
     /// ±10 %.
     pub ping: Duration,
@@ -20,29 +19,29 @@ pub struct Intervals {
 }
 
 #[derive(Debug)]
-pub(super) struct Wheel {
-    slots: Vec<Vec<Spoke>>,
-    /// Turns since the start.
+pub(super) struct TimerWheel {
+    slots: Vec<Vec<Timer>>,
+    /// Ticks since the start.
     now: u32,
-    heartbeat: Interval,
-    ping: Interval,
+    heartbeat: JitteredInterval,
+    ping: JitteredInterval,
     lifetime: u32,
 }
 
 /// Seconds, ±10 %.
 #[derive(Debug, Clone, Copy)]
-struct Interval(u32);
+struct JitteredInterval(u32);
 
-/// Holds no watcher alive; one that has gone falls off when its slot comes up.
+/// Does not keep its watcher alive: the timer of one that has gone is dropped when its slot comes up.
 #[derive(Debug)]
-struct Spoke {
+struct Timer {
     watcher: Weak<Watcher>,
     heartbeat_at: u32,
     ping_at: u32,
     ends_at: u32,
 }
 
-impl Interval {
+impl JitteredInterval {
     fn of(duration: Duration) -> Self {
         Self(seconds(duration))
     }
@@ -70,11 +69,11 @@ fn seconds(duration: Duration) -> u32 {
         .max(1)
 }
 
-impl Wheel {
+impl TimerWheel {
     pub(super) fn new(intervals: Intervals) -> Self {
-        let heartbeat = Interval::of(intervals.heartbeat);
-        let ping = Interval::of(intervals.ping);
-        // No spoke waits longer than for the next heartbeat or ping, so none ever waits for a second turn of the wheel.
+        let heartbeat = JitteredInterval::of(intervals.heartbeat);
+        let ping = JitteredInterval::of(intervals.ping);
+        // A timer waits for the next heartbeat or ping at most, so never for a second round of the wheel.
         let slots = (0..=heartbeat.longest().min(ping.longest()))
             .map(|_| Vec::new())
             .collect();
@@ -87,16 +86,15 @@ impl Wheel {
         }
     }
 
-    /// Turns since the start.
+    /// Ticks since the start.
     pub(super) fn now(&self) -> u32 {
         self.now
     }
 
-    /// Heartbeats and pings from now on, and the end of the lifetime.
     pub(super) fn add(&mut self, watcher: &Arc<Watcher>, random: &mut impl Rng) {
         let spread = self.lifetime / 5;
         let lifetime = random.random_range(self.lifetime - spread..=self.lifetime + spread);
-        self.place(Spoke {
+        self.place(Timer {
             watcher: Arc::downgrade(watcher),
             heartbeat_at: self.now + self.heartbeat.pick(random),
             ping_at: self.now + self.ping.pick(random),
@@ -104,48 +102,48 @@ impl Wheel {
         });
     }
 
-    pub(super) fn turn(&mut self, random: &mut impl Rng) {
+    pub(super) fn tick(&mut self, random: &mut impl Rng) {
         self.now += 1;
         let current = self.now as usize % self.slots.len();
-        for mut spoke in std::mem::take(&mut self.slots[current]) {
-            let Some(watcher) = spoke.watcher.upgrade() else {
+        for mut timer in std::mem::take(&mut self.slots[current]) {
+            let Some(watcher) = timer.watcher.upgrade() else {
                 continue;
             };
-            self.signal(&watcher, &mut spoke, random);
-            // It stays on the wheel after its lifetime too: should its end be held up, the next turn finds it.
-            self.place(spoke);
+            self.signal(&watcher, &mut timer, random);
+            // Also after its lifetime, so that the signal is repeated while the connection stays.
+            self.place(timer);
         }
     }
 
-    fn signal(&self, watcher: &Watcher, spoke: &mut Spoke, random: &mut impl Rng) {
-        let over = self.now >= spoke.ends_at;
-        if self.now >= spoke.heartbeat_at {
-            // Counted from the last message and not put off to the next round: a client that hears nothing for 45 s goes.
+    fn signal(&self, watcher: &Watcher, timer: &mut Timer, random: &mut impl Rng) {
+        let has_ended = self.now >= timer.ends_at;
+        if self.now >= timer.heartbeat_at {
+            // Counted from the last message: a client that receives nothing for 45 s reconnects.
             let quiet_until = watcher.offered_at() + self.heartbeat.shortest();
             if quiet_until > self.now {
-                spoke.heartbeat_at = watcher.offered_at() + self.heartbeat.pick(random);
+                timer.heartbeat_at = watcher.offered_at() + self.heartbeat.pick(random);
             } else {
-                spoke.heartbeat_at = self.now + self.heartbeat.pick(random);
-                if !over {
+                timer.heartbeat_at = self.now + self.heartbeat.pick(random);
+                if !has_ended {
                     watcher.signal(WatcherSignal::Heartbeat);
                 }
             }
         }
-        if self.now >= spoke.ping_at {
-            spoke.ping_at = self.now + self.ping.pick(random);
-            if !over {
+        if self.now >= timer.ping_at {
+            timer.ping_at = self.now + self.ping.pick(random);
+            if !has_ended {
                 watcher.signal(WatcherSignal::Ping);
             }
         }
-        if over {
+        if has_ended {
             watcher.signal(WatcherSignal::Lifetime);
         }
     }
 
-    fn place(&mut self, spoke: Spoke) {
-        let due = spoke.heartbeat_at.min(spoke.ping_at);
+    fn place(&mut self, timer: Timer) {
+        let due = timer.heartbeat_at.min(timer.ping_at);
         let slot = due as usize % self.slots.len();
-        self.slots[slot].push(spoke);
+        self.slots[slot].push(timer);
     }
 }
 
@@ -153,24 +151,24 @@ impl Wheel {
 mod tests {
     use super::*;
 
-    fn wheel(heartbeat: u32, ping: u32, lifetime: u32) -> Wheel {
-        Wheel::new(Intervals {
+    fn wheel(heartbeat: u32, ping: u32, lifetime: u32) -> TimerWheel {
+        TimerWheel::new(Intervals {
             heartbeat: Duration::from_secs(heartbeat.into()),
             ping: Duration::from_secs(ping.into()),
             lifetime: Duration::from_secs(lifetime.into()),
         })
     }
 
-    /// What a watcher is told, and in which second.
+    /// A watcher's signals and their seconds.
     fn signals_over(
         seconds: u32,
-        wheel: &mut Wheel,
+        wheel: &mut TimerWheel,
         watcher: &Watcher,
     ) -> Vec<(u32, WatcherSignal)> {
         let mut random = rand::rng();
         let mut signals = Vec::new();
         for second in 1..=seconds {
-            wheel.turn(&mut random);
+            wheel.tick(&mut random);
             signals.extend(std::iter::from_fn(|| watcher.take_signal()).map(|s| (second, s)));
         }
         signals
@@ -213,28 +211,28 @@ mod tests {
         let watcher = Arc::new(Watcher::default());
         let mut random = rand::rng();
         wheel.add(&watcher, &mut random);
-        let mut heard_at = 0;
+        let mut silent_since = 0;
         let mut heartbeats = 0;
         for second in 1..=20_000_u32 {
-            wheel.turn(&mut random);
+            wheel.tick(&mut random);
             if random.random_range(0..40) == 0 {
-                watcher.note_offer(wheel.now());
-                heard_at = second;
+                watcher.set_offered_at(wheel.now());
+                silent_since = second;
             }
             while let Some(signal) = watcher.take_signal() {
                 if signal == WatcherSignal::Heartbeat {
                     // One that was signalled in this very second came before the message did.
                     assert!(
-                        heard_at == second || second - heard_at >= 27,
-                        "{heard_at}, {second}"
+                        silent_since == second || second - silent_since >= 27,
+                        "{silent_since}, {second}"
                     );
-                    heard_at = second;
+                    silent_since = second;
                     heartbeats += 1;
                 }
             }
             assert!(
-                second - heard_at <= 33,
-                "silent from {heard_at} to {second}"
+                second - silent_since <= 33,
+                "silent from {silent_since} to {second}"
             );
         }
         assert!(heartbeats > 100);
@@ -249,7 +247,10 @@ mod tests {
         let ends = times_of(WatcherSignal::Lifetime, &signals);
         assert!((80..=126).contains(&ends[0]), "{ends:?}");
         let after = signals.iter().filter(|(second, _)| *second >= ends[0]);
-        assert!(after.clone().count() > 1, "the end is told until it comes");
+        assert!(
+            after.clone().count() > 1,
+            "it is repeated until the connection closes"
+        );
         assert!(
             after
                 .clone()
@@ -258,19 +259,19 @@ mod tests {
     }
 
     #[test]
-    fn one_that_has_gone_falls_off() {
+    fn the_timer_of_a_watcher_that_has_gone_is_dropped() {
         let mut wheel = wheel(5, 20, 100);
         let watcher = Arc::new(Watcher::default());
         wheel.add(&watcher, &mut rand::rng());
         drop(watcher);
         for _ in 0..10 {
-            wheel.turn(&mut rand::rng());
+            wheel.tick(&mut rand::rng());
         }
         assert!(wheel.slots.iter().all(Vec::is_empty));
     }
 
     #[test]
-    fn a_spoke_is_small() {
-        assert!(size_of::<Spoke>() <= 24);
+    fn a_timer_is_small() {
+        assert!(size_of::<Timer>() <= 24);
     }
 }

@@ -1,11 +1,11 @@
-//! The status object: the same bytes of meaning on every transport.
+//! The status object, the same on every transport.
 
 use bytes::Bytes;
 use serde::Serialize;
 
 use chasqui_payment::{Payment, PaymentId, PaymentState, Status, StatusReason, Timestamp, Version};
 
-/// A rendered status object. Clones share the bytes: a payment's watchers all send the same ones.
+/// A rendered status object. Clones share the bytes.
 #[derive(Debug, Clone)]
 pub struct StatusMessage {
     pub version: Version,
@@ -30,12 +30,13 @@ struct StatusObject<'a> {
 }
 
 impl StatusMessage {
-    /// `now` tells whether the payer may still resume.
-    pub fn of(payment: &Payment, now: Timestamp) -> Self {
+    /// `now` decides whether the payer may still resume.
+    pub(crate) fn of(payment: &Payment, now: Timestamp) -> Self {
         Self::new(&payment.id, &payment.state, payment.resume_url(now))
     }
 
-    pub fn new(id: &PaymentId, state: &PaymentState, resume_url: Option<&str>) -> Self {
+    #[expect(clippy::expect_used, reason = "text, numbers and booleans serialise")]
+    pub(crate) fn new(id: &PaymentId, state: &PaymentState, resume_url: Option<&str>) -> Self {
         let object = StatusObject {
             payment_id: id.as_str(),
             status: state.status(),
@@ -47,10 +48,9 @@ impl StatusMessage {
             reason: state.reason,
             resume_url,
         };
-        // Text, numbers and truth values serialise always.
         Self {
             version: state.version,
-            json: serde_json::to_vec(&object).unwrap_or_default().into(),
+            json: serde_json::to_vec(&object).expect("serialises").into(),
         }
     }
 }

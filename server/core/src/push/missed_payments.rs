@@ -1,4 +1,4 @@
-//! What this instance may not have heard of, until somebody has read it again.
+//! Payments whose changes this instance may have missed, until they are read again.
 
 use std::collections::BTreeSet;
 use std::sync::{Mutex, MutexGuard, PoisonError};
@@ -7,7 +7,7 @@ use tokio::sync::Notify;
 
 use chasqui_payment::PaymentId;
 
-/// Each payment once, however often it was missed. Only what is watched is put in, so the caps on watchers bound it.
+/// A set, bounded by the limits on watchers: only watched payments are added.
 #[derive(Debug, Default)]
 pub(super) struct MissedPayments {
     ids: Mutex<BTreeSet<PaymentId>>,
@@ -20,7 +20,7 @@ impl MissedPayments {
         self.more.notify_one();
     }
 
-    /// Up to `limit` of them, as soon as there are any.
+    /// Waits for payments and takes up to `limit`.
     pub(super) async fn take(&self, limit: usize) -> Vec<PaymentId> {
         loop {
             let taken: Vec<_> = {
@@ -49,7 +49,7 @@ mod tests {
     }
 
     #[tokio::test]
-    async fn each_is_taken_once_and_no_more_than_asked_for() {
+    async fn each_is_taken_once_and_no_more_than_the_limit() {
         let missed = MissedPayments::default();
         missed.add(ids(&["b", "a", "b"]));
         missed.add(ids(&["c", "a"]));
@@ -58,7 +58,7 @@ mod tests {
     }
 
     #[tokio::test(start_paused = true)]
-    async fn whoever_waits_is_woken_by_the_first() {
+    async fn a_waiting_caller_is_woken_by_the_first() {
         let missed = MissedPayments::default();
         missed.add(ids(&[]));
         let waiting = missed.take(9);

@@ -4,15 +4,16 @@
 
 use std::time::Duration;
 
-use super::attempt_outcome::AttemptOutcome;
 use chasqui_payment::Timestamp;
 use chasqui_store::JobResult;
+
+use super::attempt_outcome::AttemptOutcome;
 
 const MINUTE: u64 = 60;
 const HOUR: u64 = 60 * MINUTE;
 
-/// The waits after the first failed attempt, the second and so on. After the last the delivery is dead.
-pub(super) const WAITS: [Duration; 9] = [
+/// The waits after each failed attempt. After the last the delivery is dead.
+pub(super) const RETRY_DELAYS: [Duration; 9] = [
     Duration::from_secs(5),
     Duration::from_secs(5 * MINUTE),
     Duration::from_secs(30 * MINUTE),
@@ -27,21 +28,18 @@ pub(super) const WAITS: [Duration; 9] = [
 /// Each wait is up to this much shorter or longer, so that deliveries that failed together do not come back together.
 pub(super) const JITTER: f64 = 0.2;
 
-/// The longest `Retry-After` that is followed, so that a merchant's typing error does not delay a delivery for a year.
+/// The longest `Retry-After` that is followed, so that a mistaken value does not delay a delivery for a year.
 pub(super) const RETRY_AFTER_LIMIT: Duration = Duration::from_secs(24 * HOUR);
 
-/// For this long after a confirmation, asking Khipu what to send uses up no attempt: the merchant has not failed. After that
-/// each question without an answer is an attempt.
-pub(super) const CONTENT_TERM: Duration = Duration::from_secs(72 * HOUR);
+/// For this long after a confirmation, a failed query for the content counts as no attempt: the merchant has not failed.
+pub(super) const CONTENT_RETRY_TERM: Duration = Duration::from_secs(72 * HOUR);
 
-/// Between two such questions: a quarter of the time since the confirmation, within these limits.
-const CONTENT_WAITS: (Duration, Duration) =
+/// Between two such queries: a quarter of the time since the confirmation, within these limits.
+const CONTENT_RETRY_DELAYS: (Duration, Duration) =
     (Duration::from_secs(1), Duration::from_secs(10 * MINUTE));
 
-/// What becomes of a delivery.
-///
-/// `attempts_made` includes the one that has just ended: 1 after the first. `random` is in `0.0..1.0`. `Retry-After` can
-/// delay the next attempt, never advance it, and adds no attempt after the last.
+/// The result of a delivery whose attempt number `attempts_made`, from 1, has ended. `random` is in `0.0..1.0`. `Retry-After`
+/// can delay the next attempt, never advance it, and adds no attempt after the last.
 pub(super) fn after_attempt(
     attempts_made: u32,
     outcome: &AttemptOutcome,
@@ -57,12 +55,11 @@ pub(super) fn after_attempt(
     let not_before = match outcome {
         AttemptOutcome::Delivered { .. } | AttemptOutcome::Unneeded(_) => return JobResult::Done,
         AttemptOutcome::Gone | AttemptOutcome::Unsendable(_) => return JobResult::Dead,
-        // The merchant has not failed, so no attempt is used up.
         AttemptOutcome::Interrupted => return JobResult::PutBack { due_at: now },
-        AttemptOutcome::NoContent { confirmed_at, .. } => {
+        AttemptOutcome::ContentUnavailable { confirmed_at, .. } => {
             let age = now.since(*confirmed_at);
-            if age < CONTENT_TERM {
-                let (shortest, longest) = CONTENT_WAITS;
+            if age < CONTENT_RETRY_TERM {
+                let (shortest, longest) = CONTENT_RETRY_DELAYS;
                 return JobResult::PutBack {
                     due_at: jittered((age / 4).clamp(shortest, longest)),
                 };
@@ -78,15 +75,14 @@ pub(super) fn after_attempt(
     };
     let wait = usize::try_from(attempts_made.saturating_sub(1))
         .ok()
-        .and_then(|index| WAITS.get(index));
+        .and_then(|index| RETRY_DELAYS.get(index));
     let Some(wait) = wait else {
         return JobResult::Dead;
     };
     let scheduled = jittered(*wait);
-    let asked = not_before.map_or(scheduled, |at| at.min(now.plus(RETRY_AFTER_LIMIT)));
-    JobResult::Retry {
-        due_at: scheduled.max(asked),
-    }
+    let not_before = not_before.map_or(scheduled, |at| at.min(now.plus(RETRY_AFTER_LIMIT)));
+    let due_at = scheduled.max(not_before);
+    JobResult::Retry { due_at }
 }
 
 /// The time of a `Retry-After` value: seconds from now, or an HTTP date. `None` for anything else.
@@ -121,7 +117,7 @@ mod tests {
         }
     }
 
-    fn asked(after: Duration) -> AttemptOutcome {
+    fn retry_after_of(after: Duration) -> AttemptOutcome {
         AttemptOutcome::Refused {
             status: 503,
             not_before: Some(NOW.plus(after)),
@@ -145,15 +141,15 @@ mod tests {
     }
 
     fn without_content(confirmed_at: Timestamp) -> AttemptOutcome {
-        let cause = "silent".to_owned();
-        AttemptOutcome::NoContent {
+        let cause = "no answer".to_owned();
+        AttemptOutcome::ContentUnavailable {
             confirmed_at,
             cause,
         }
     }
 
     #[test]
-    fn an_interruption_uses_up_no_attempt() {
+    fn an_interruption_counts_as_no_attempt() {
         for made in [1, 10, u32::MAX] {
             let result = after_attempt(made, &AttemptOutcome::Interrupted, NOW, 0.5);
             assert_eq!(result, JobResult::PutBack { due_at: NOW });
@@ -161,7 +157,7 @@ mod tests {
     }
 
     #[test]
-    fn missing_content_uses_up_no_attempt_for_three_days() {
+    fn missing_content_counts_as_no_attempt_for_three_days() {
         let wait = |age: Duration, made| {
             let confirmed_at = NOW.minus(age);
             match after_attempt(made, &without_content(confirmed_at), NOW, 0.5) {
@@ -194,7 +190,7 @@ mod tests {
         for made in [10, 11, u32::MAX] {
             assert_eq!(after_attempt(made, &FAILED, NOW, 0.5), JobResult::Dead);
             assert_eq!(
-                after_attempt(made, &asked(Duration::from_secs(1)), NOW, 0.5),
+                after_attempt(made, &retry_after_of(Duration::from_secs(1)), NOW, 0.5),
                 JobResult::Dead
             );
         }
@@ -203,10 +199,10 @@ mod tests {
     #[test]
     fn retry_after_delays_an_attempt_and_never_advances_it() {
         let later = Duration::from_secs(10 * MINUTE);
-        assert_eq!(wait(1, &asked(later), 0.5), Some(later));
-        assert_eq!(wait(3, &asked(later), 0.5), Some(WAITS[2]));
+        assert_eq!(wait(1, &retry_after_of(later), 0.5), Some(later));
+        assert_eq!(wait(3, &retry_after_of(later), 0.5), Some(RETRY_DELAYS[2]));
         assert_eq!(
-            wait(1, &asked(Duration::ZERO), 0.5),
+            wait(1, &retry_after_of(Duration::ZERO), 0.5),
             Some(Duration::from_secs(5))
         );
     }
@@ -214,7 +210,7 @@ mod tests {
     #[test]
     fn retry_after_is_followed_up_to_its_limit() {
         let year = Duration::from_secs(365 * 24 * HOUR);
-        assert_eq!(wait(1, &asked(year), 0.5), Some(RETRY_AFTER_LIMIT));
+        assert_eq!(wait(1, &retry_after_of(year), 0.5), Some(RETRY_AFTER_LIMIT));
     }
 
     #[test]
@@ -235,16 +231,16 @@ mod tests {
         #[test]
         fn jitter_stays_within_a_fifth(made in 1u32..=9, random in 0.0f64..1.0) {
             let wait = wait(made, &FAILED, random).expect("again").as_secs_f64();
-            let planned = WAITS[made as usize - 1].as_secs_f64();
+            let planned = RETRY_DELAYS[made as usize - 1].as_secs_f64();
             prop_assert!((planned * 0.799..=planned * 1.201).contains(&wait));
         }
 
         #[test]
         fn any_outcome_at_any_time_has_a_result(
-            made in any::<u32>(), now in any::<i64>(), asked in any::<i64>(), random in any::<f64>(), text in ".{0,40}"
+            made in any::<u32>(), now in any::<i64>(), not_before in any::<i64>(), random in any::<f64>(), text in ".{0,40}"
         ) {
             let now = Timestamp::from_unix_ms(now);
-            let not_before = Some(Timestamp::from_unix_ms(asked));
+            let not_before = Some(Timestamp::from_unix_ms(not_before));
             let outcome = AttemptOutcome::Refused { status: 503, not_before };
             let _ = after_attempt(made, &outcome, now, random);
             let _ = retry_after(&text, now);
