@@ -13,7 +13,7 @@ use tokio::time::{Instant, sleep_until, timeout};
 
 use crate::clock;
 use chasqui_payment::{AccountName, Priority};
-use chasqui_store::{Bucket, CallPacer};
+use chasqui_store::{CallBucket, CallPacer};
 
 /// Why Khipu is asked. The order is the order of importance.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
@@ -94,7 +94,7 @@ pub(crate) struct RateLimiter {
 struct WaitQueue {
     waiting: [VecDeque<Waiter>; CallClass::COUNT],
     /// What is reserved by this instance, for when the store is away.
-    own: Bucket,
+    own: CallBucket,
     began_at: Instant,
     store_away_until: Option<Instant>,
     /// From when on the slot may be used that was reserved and is not given to anybody yet.
@@ -141,7 +141,7 @@ impl RateLimiter {
             store: None,
             line: Mutex::new(WaitQueue {
                 waiting: Default::default(),
-                own: Bucket::default(),
+                own: CallBucket::default(),
                 began_at: Instant::now(),
                 store_away_until: None,
                 reserved: None,

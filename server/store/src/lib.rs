@@ -19,7 +19,7 @@ mod timeline;
 
 use async_trait::async_trait;
 
-pub use call_pacer::{Bucket, CallPacer, FARTHEST, burst, interval};
+pub use call_pacer::{CallBucket, CallPacer};
 pub use error::StoreError;
 pub use idempotency::{
     BeginOutcome, Completion, EXPIRED_PER_BEGIN, IDEMPOTENCY_TERM, IN_PROGRESS_LIMIT,
