@@ -1,4 +1,4 @@
-//! How the payment's values are read from a column. As parameters they are the texts and numbers that they are made of.
+//! How the payment's values are read from a column. As parameters they are texts and numbers.
 
 use rusqlite::types::{FromSql, FromSqlError, FromSqlResult, ValueRef};
 use rusqlite::{Row, RowIndex};
@@ -8,12 +8,12 @@ use chasqui_payment::{
     StatusReason, Timestamp, Verdict, Version,
 };
 
-/// A type of the payment's that a column holds.
+/// A payment's value that a column holds.
 pub(super) trait Column: Sized {
     fn from_column(value: ValueRef<'_>) -> FromSqlResult<Self>;
 }
 
-/// Reads such a type, or an `Option` of one, from a row.
+/// Reads a [`Column`], or an `Option` of one, from a row.
 pub(super) trait RowExt {
     fn value<T: Column>(&self, index: impl RowIndex) -> rusqlite::Result<T>;
 }
@@ -89,6 +89,6 @@ impl Column for Priority {
 }
 
 /// Names the type and not the value: a damaged row may hold payer data.
-fn damaged(kept: &'static str) -> FromSqlError {
-    FromSqlError::Other(format!("a column holds something that is not a {kept}").into())
+fn damaged(expected: &str) -> FromSqlError {
+    FromSqlError::Other(format!("a column holds a value that is not a {expected}").into())
 }

@@ -1,4 +1,4 @@
-//! The relay of an installation with one instance: what is announced is heard here, at once.
+//! The relay of an installation with one instance: a published change reaches its listener at once.
 
 use std::fmt;
 use std::sync::Arc;
@@ -27,7 +27,7 @@ impl fmt::Debug for LocalRelay {
 
 #[async_trait]
 impl Relay for LocalRelay {
-    /// Every change is heard here anyway.
+    /// Every change reaches the listener anyway.
     async fn subscribe(&self, _id: &PaymentId) -> Result<(), RelayError> {
         Ok(())
     }
@@ -39,7 +39,7 @@ impl Relay for LocalRelay {
         Ok(())
     }
 
-    /// There is no way to go, and nothing on it that could be cut.
+    /// There is no connection that could be lost.
     async fn health_check(&self) -> Result<(), RelayError> {
         Ok(())
     }

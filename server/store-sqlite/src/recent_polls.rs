@@ -1,7 +1,6 @@
-//! Whose turn it is to ask Khipu about a payment.
+//! When payments were last polled.
 //!
-//! In memory: one process has the file to itself, so nobody else could take a turn, and one that starts anew has asked
-//! nobody yet.
+//! In memory: the file belongs to one process, and one that restarts has polled no payment yet.
 
 use std::collections::HashMap;
 use std::sync::{Mutex, PoisonError};
@@ -10,46 +9,40 @@ use std::time::Duration;
 use chasqui_payment::{PaymentId, Timestamp};
 use chasqui_store::LONGEST_POLL_LOCK;
 
-/// The most turns in one generation; a full one counts as grown old, and those of the generation before it are forgotten
-/// early. An account's limiter lets far fewer questions through in [`LONGEST_POLL_LOCK`].
+/// The most polls in one generation. A full generation counts as old, and the one before it is forgotten early. An
+/// account's limiter allows far fewer polls in [`LONGEST_POLL_LOCK`].
 const GENERATION: usize = 32 * 1024;
 
-/// Two generations, so that forgetting the old looks at none of them. Each turn is remembered for [`LONGEST_POLL_LOCK`] at
-/// least and twice that at most.
+/// Two generations, so that old polls are dropped without a scan. Each is remembered for one to two times
+/// [`LONGEST_POLL_LOCK`].
 #[derive(Debug, Default)]
-pub(super) struct PollLocks(Mutex<Generations>);
+pub(super) struct RecentPolls(Mutex<Generations>);
 
 #[derive(Debug, Default)]
 struct Generations {
-    begun_at: Timestamp,
+    started_at: Timestamp,
     young: HashMap<PaymentId, Timestamp>,
     old: HashMap<PaymentId, Timestamp>,
 }
 
-impl PollLocks {
-    pub(super) fn take(&self, id: &PaymentId, now: Timestamp, gap: Duration) -> bool {
-        // A map stays whole whatever happened to somebody who held it.
-        let mut poll_lock = self.0.lock().unwrap_or_else(PoisonError::into_inner);
-        poll_lock.grow_old(now);
-        let last = poll_lock.young.get(id).or_else(|| poll_lock.old.get(id));
-        if last.is_some_and(|last| distance(*last, now) < gap.min(LONGEST_POLL_LOCK)) {
+impl RecentPolls {
+    pub(super) fn try_lock(&self, id: &PaymentId, now: Timestamp, min_interval: Duration) -> bool {
+        // A map stays consistent even if a thread panicked while it held the lock.
+        let mut polls = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        if polls.young.len() >= GENERATION || distance(polls.started_at, now) >= LONGEST_POLL_LOCK {
+            polls.old = std::mem::take(&mut polls.young);
+            polls.started_at = now;
+        }
+        let last = polls.young.get(id).or_else(|| polls.old.get(id));
+        if last.is_some_and(|last| distance(*last, now) < min_interval.min(LONGEST_POLL_LOCK)) {
             return false;
         }
-        poll_lock.young.insert(id.clone(), now);
+        polls.young.insert(id.clone(), now);
         true
     }
 }
 
-impl Generations {
-    fn grow_old(&mut self, now: Timestamp) {
-        if self.young.len() >= GENERATION || distance(self.begun_at, now) >= LONGEST_POLL_LOCK {
-            self.old = std::mem::take(&mut self.young);
-            self.begun_at = now;
-        }
-    }
-}
-
-/// In either direction: a clock that was put back must not keep everybody waiting until it has caught up.
+/// In either direction: a clock that was set back must not block polls until it has caught up.
 fn distance(one: Timestamp, other: Timestamp) -> Duration {
     one.since(other).max(other.since(one))
 }
@@ -58,43 +51,51 @@ fn distance(one: Timestamp, other: Timestamp) -> Duration {
 mod tests {
     use super::*;
 
-    const GAP: Duration = Duration::from_secs(2);
+    const MIN_INTERVAL: Duration = Duration::from_secs(2);
 
     fn id(n: usize) -> PaymentId {
         PaymentId::parse(&n.to_string()).expect("payment id")
     }
 
-    fn kept(poll_lock: &PollLocks) -> usize {
-        let poll_lock = poll_lock.0.lock().expect("turns");
-        poll_lock.young.len() + poll_lock.old.len()
+    fn remembered(polls: &RecentPolls) -> usize {
+        let polls = polls.0.lock().expect("not poisoned");
+        polls.young.len() + polls.old.len()
     }
 
     #[test]
-    fn turns_do_not_pile_up_with_time() {
-        let poll_lock = PollLocks::default();
+    fn old_polls_are_forgotten() {
+        let polls = RecentPolls::default();
         for n in 0..10_000 {
             let now = Timestamp::from_unix_ms(0).plus(Duration::from_secs(n));
-            assert!(poll_lock.take(&id(usize::try_from(n).expect("small")), now, GAP));
+            assert!(polls.try_lock(&id(usize::try_from(n).expect("small")), now, MIN_INTERVAL));
         }
-        assert!(kept(&poll_lock) <= 1200, "{} are kept", kept(&poll_lock));
+        assert!(
+            remembered(&polls) <= 1200,
+            "{} are remembered",
+            remembered(&polls)
+        );
     }
 
     #[test]
-    fn a_turn_outlives_its_generation() {
-        let poll_lock = PollLocks::default();
+    fn a_poll_is_remembered_across_generations() {
+        let polls = RecentPolls::default();
         let late = Timestamp::from_unix_ms(0).plus(LONGEST_POLL_LOCK - Duration::from_millis(1));
-        assert!(poll_lock.take(&id(1), late, GAP));
+        assert!(polls.try_lock(&id(1), late, MIN_INTERVAL));
         let next = late.plus(Duration::from_millis(1));
-        assert!(!poll_lock.take(&id(1), next, GAP));
+        assert!(!polls.try_lock(&id(1), next, MIN_INTERVAL));
     }
 
     #[test]
-    fn a_crowd_is_forgotten_rather_than_kept() {
-        let poll_lock = PollLocks::default();
+    fn memory_is_bounded_and_the_newest_poll_is_remembered() {
+        let polls = RecentPolls::default();
         for n in 0..=3 * GENERATION {
-            assert!(poll_lock.take(&id(n), Timestamp::from_unix_ms(5), GAP));
+            assert!(polls.try_lock(&id(n), Timestamp::from_unix_ms(5), MIN_INTERVAL));
         }
-        assert!(kept(&poll_lock) <= 2 * GENERATION);
-        assert!(!poll_lock.take(&id(3 * GENERATION), Timestamp::from_unix_ms(5), GAP));
+        assert!(remembered(&polls) <= 2 * GENERATION);
+        assert!(!polls.try_lock(
+            &id(3 * GENERATION),
+            Timestamp::from_unix_ms(5),
+            MIN_INTERVAL
+        ));
     }
 }

@@ -1,4 +1,4 @@
-//! Stores in memory.
+//! Stores in memory are separate.
 
 use super::*;
 use chasqui_payment::Kind;
@@ -6,7 +6,7 @@ use chasqui_store::TimelineEvent;
 use chasqui_store_suite::{events, id, saying};
 
 #[tokio::test]
-async fn two_stores_in_memory_know_nothing_of_each_other() {
+async fn two_stores_in_memory_share_nothing() {
     let (one, other) = (
         open(&DatabaseLocation::Memory, &SqliteLimits::default()),
         open(&DatabaseLocation::Memory, &SqliteLimits::default()),
