@@ -18,7 +18,7 @@ use crate::push::Hub;
 use crate::rate_limiter::RateLimiter;
 use crate::visit_limiter::VisitLimiter;
 use chasqui_khipu::{JsonObject, KhipuClient};
-use chasqui_payment::{AccountName, JobKind, Kind, Observation, PaymentId, Source, Version};
+use chasqui_payment::{AccountName, JobKind, Observation, PaymentId, Source, StatusKind, Version};
 use chasqui_store::{Change, Outcome, Relay, Store, StoreError};
 
 /// A confirmation found by asking waits so long for Khipu's own notification, whose bytes the merchant prefers.
@@ -175,8 +175,12 @@ impl Payments {
         );
         metrics::counter!("chasqui_changes_total", "status" => after.status().as_str(), "source" => source.as_str())
             .increment(1);
-        let was_over = before
-            .is_some_and(|state| matches!(state.version.kind(), Kind::Cancelled | Kind::Rejected));
+        let was_over = before.is_some_and(|state| {
+            matches!(
+                state.version.kind(),
+                StatusKind::Cancelled | StatusKind::Rejected
+            )
+        });
         if was_over && after.version == Version::CONFIRMED {
             metrics::counter!("chasqui_paid_after_cancel_total").increment(1);
             tracing::warn!(payment_id = %id, "paid_after_cancel: a payment was confirmed after it was cancelled or rejected");

@@ -15,7 +15,7 @@ use crate::in_flight::RefreshResult;
 use crate::payments::Payments;
 use crate::poll_schedule::{DuePoll, PollPace, PollResult, SHORTEST_INTERVAL};
 use crate::rate_limiter::{CallClass, QueueFull};
-use chasqui_payment::{Kind, PaymentId, Priority};
+use chasqui_payment::{JobPriority, PaymentId, StatusKind};
 use chasqui_store::LONGEST_POLL_LOCK;
 
 /// How long the store may take to say whose turn it is. Then the question is put all the same: watchers are shown Khipu's
@@ -106,8 +106,10 @@ impl Payments {
                 // A change that was committed late, or on a path that could not announce it, is told at the latest now.
                 self.hub.show(&payment, clock::now());
                 match payment.state.version.kind() {
-                    Kind::Confirmed | Kind::Reversed => PollPace::Over,
-                    Kind::Expired | Kind::Cancelled | Kind::Rejected => PollPace::Slow,
+                    StatusKind::Confirmed | StatusKind::Reversed => PollPace::Over,
+                    StatusKind::Expired | StatusKind::Cancelled | StatusKind::Rejected => {
+                        PollPace::Slow
+                    }
                     _ => PollPace::Usual,
                 }
             }
@@ -123,7 +125,7 @@ impl Payments {
         self: &Arc<Self>,
         account: &Arc<Account>,
         id: &PaymentId,
-        priority: Priority,
+        priority: JobPriority,
     ) -> PollOutcome {
         let rate_limiter = &self.schedule(account).rate_limiter;
         let slot = match rate_limiter.try_acquire(priority.into()).await {

@@ -12,7 +12,7 @@ use tokio::sync::{Notify, oneshot};
 use tokio::time::{Instant, sleep_until, timeout};
 
 use crate::clock;
-use chasqui_payment::{AccountName, Priority};
+use chasqui_payment::{AccountName, JobPriority};
 use chasqui_store::{CallBucket, CallPacer};
 
 /// Why Khipu is asked. The order is the order of importance.
@@ -53,12 +53,12 @@ impl CallClass {
     }
 }
 
-impl From<Priority> for CallClass {
-    fn from(priority: Priority) -> Self {
+impl From<JobPriority> for CallClass {
+    fn from(priority: JobPriority) -> Self {
         match priority {
-            Priority::Notified => Self::Notified,
-            Priority::Silent => Self::Silent,
-            Priority::CrossCheck => Self::Confirmed,
+            JobPriority::Notified => Self::Notified,
+            JobPriority::Silent => Self::Silent,
+            JobPriority::CrossCheck => Self::Confirmed,
         }
     }
 }

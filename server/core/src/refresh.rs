@@ -15,8 +15,8 @@ use crate::poll_schedule::PollSchedule;
 use chasqui_khipu::KhipuError;
 use chasqui_khipu::wire::{PaymentResponse, UnknownWord};
 use chasqui_payment::{
-    Kind, NewJob, Observation, Payment, PaymentId, PaymentState, Price, Priority, Reported, Source,
-    StatusUpdate, Timestamp, Version,
+    JobPriority, NewJob, Observation, Payment, PaymentId, PaymentState, Price, Reported, Source,
+    StatusKind, StatusUpdate, Timestamp, Version,
 };
 
 /// However long Khipu asks us to leave it alone, watchers are not left without an answer for longer.
@@ -338,8 +338,8 @@ impl Payments {
 /// or not.
 fn follow_up(update: &StatusUpdate, now: Timestamp) -> Vec<NewJob> {
     match update.version.kind() {
-        Kind::Confirmed => vec![NewJob::delivery(now.plus(DELIVERY_GRACE))],
-        Kind::Verifying => vec![NewJob::check(now.plus(CHECK_DELAY), Priority::Silent)],
+        StatusKind::Confirmed => vec![NewJob::delivery(now.plus(DELIVERY_GRACE))],
+        StatusKind::Verifying => vec![NewJob::check(now.plus(CHECK_DELAY), JobPriority::Silent)],
         _ => Vec::new(),
     }
 }

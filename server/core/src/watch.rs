@@ -12,8 +12,8 @@ use crate::in_flight::RefreshResult;
 use crate::payments::{CHECK_DELAY, Payments};
 use crate::push::{Registration, StatusMessage, WatchRefusal, Watcher};
 use chasqui_payment::{
-    Intent, Kind, NewJob, Observation, Payment, PaymentId, PaymentReference, PaymentState,
-    Priority, Reported, Source, StatusUpdate,
+    Intent, JobPriority, NewJob, Observation, Payment, PaymentId, PaymentReference, PaymentState,
+    Reported, Source, StatusKind, StatusUpdate,
 };
 use chasqui_store::Relay;
 use chasqui_store::StoreError;
@@ -104,8 +104,8 @@ impl Payments {
     /// reversals.
     fn visited(self: &Arc<Self>, account: &Arc<Account>, payment: &Payment) {
         match payment.state.version.kind() {
-            Kind::Confirmed => self.recheck_confirmed(account, &payment.id),
-            Kind::Reversed => {}
+            StatusKind::Confirmed => self.recheck_confirmed(account, &payment.id),
+            StatusKind::Reversed => {}
             _ => self.schedule(account).request(&payment.id),
         }
     }
@@ -216,7 +216,7 @@ impl Payments {
                 update: Some(update),
                 notification: None,
                 // Should the page be closed and Khipu's notification be lost, the store still has Khipu asked.
-                jobs: vec![NewJob::check(now.plus(CHECK_DELAY), Priority::Silent)],
+                jobs: vec![NewJob::check(now.plus(CHECK_DELAY), JobPriority::Silent)],
             };
             state = self.apply(&payment.id, observation).await?.after;
             if state.version == update.version {

@@ -4,7 +4,7 @@ use rusqlite::types::{FromSql, FromSqlError, FromSqlResult, ValueRef};
 use rusqlite::{Row, RowIndex};
 
 use chasqui_payment::{
-    AccountName, Amount, Currency, JobKind, PaymentId, PaymentReference, Priority, Source,
+    AccountName, Amount, Currency, JobKind, JobPriority, PaymentId, PaymentReference, Source,
     StatusReason, Timestamp, Verdict, Version,
 };
 
@@ -58,9 +58,9 @@ text_columns! {
     AccountName: |text| Self::parse(text).ok();
     Currency: |text| Self::parse(text).ok();
     StatusReason: Self::parse;
-    Source: |text| Self::ALL.into_iter().find(|source| source.as_str() == text);
-    Verdict: |text| Self::ALL.into_iter().find(|verdict| verdict.as_str() == text);
-    JobKind: |text| Self::ALL.into_iter().find(|kind| kind.as_str() == text);
+    Source: Self::parse;
+    Verdict: Self::parse;
+    JobKind: Self::parse;
     Amount: |text| Self::parse(text).ok();
 }
 
@@ -79,7 +79,7 @@ impl Column for Version {
     }
 }
 
-impl Column for Priority {
+impl Column for JobPriority {
     fn from_column(value: ValueRef<'_>) -> FromSqlResult<Self> {
         u8::column_result(value)
             .ok()

@@ -11,7 +11,7 @@ use super::error::DatabaseError;
 use super::sqlite_store::SqliteStore;
 use super::statement_cache::StatementCache;
 use super::timeline;
-use chasqui_payment::{JobKind, PaymentId, Priority, Timestamp};
+use chasqui_payment::{JobKind, JobPriority, PaymentId, Timestamp};
 use chasqui_store::{JobAttempt, JobQueue, JobResult, LeasedJob, StoreError};
 
 #[async_trait]
@@ -79,7 +79,7 @@ pub(super) fn schedule_check(
     statements: &mut StatementCache<'_>,
     id: &PaymentId,
     due_at: Timestamp,
-    priority: Priority,
+    priority: JobPriority,
 ) -> Result<(), DatabaseError> {
     let leased = statements.execute(
         "UPDATE job SET again_at = min(coalesce(again_at, ?3), ?3),
@@ -116,7 +116,7 @@ pub(super) fn end_checks(
             id.as_str(),
             JobKind::Check.as_str(),
             cross_check.map(Timestamp::unix_ms),
-            cross_check.map(|_| Priority::CrossCheck.rank()),
+            cross_check.map(|_| JobPriority::CrossCheck.rank()),
         ),
     )?;
     if leased > 0 {
@@ -124,7 +124,7 @@ pub(super) fn end_checks(
     }
     delete(statements, id, JobKind::Check)?;
     match cross_check {
-        Some(due_at) => schedule_check(statements, id, due_at, Priority::CrossCheck),
+        Some(due_at) => schedule_check(statements, id, due_at, JobPriority::CrossCheck),
         None => Ok(()),
     }
 }
@@ -137,7 +137,7 @@ fn lease_due(
     leased_until: Timestamp,
 ) -> Result<Vec<LeasedJob>, DatabaseError> {
     let mut leased = Vec::new();
-    for priority in Priority::ALL {
+    for priority in JobPriority::ALL {
         let room = i64::try_from(limit - leased.len()).unwrap_or(i64::MAX);
         let due = statements
             .prepare(
@@ -187,7 +187,7 @@ fn next_due(
              WHERE kind = ?1 AND lease_token IS NOT NULL",
         )?
         .query_row([kind.as_str()], |row| row.value(0))?;
-    for priority in Priority::ALL {
+    for priority in JobPriority::ALL {
         let free: Option<Timestamp> = statements
             .prepare(
                 "SELECT due_at FROM job
@@ -216,7 +216,7 @@ fn finish(
             (id.as_str(), kind.as_str(), leased.token.cast_signed()),
             |row| {
                 let requested_at: Option<Timestamp> = row.value(0)?;
-                let priority: Option<Priority> = row.value(1)?;
+                let priority: Option<JobPriority> = row.value(1)?;
                 Ok(requested_at.map(|due_at| (due_at, priority.unwrap_or_default())))
             },
         )
@@ -228,7 +228,7 @@ fn finish(
     let (state, due_at, priority, attempts) = match (result, requested) {
         (
             JobResult::Retry { due_at } | JobResult::PutBack { due_at },
-            Some((requested_at, priority @ (Priority::Notified | Priority::Silent))),
+            Some((requested_at, priority @ (JobPriority::Notified | JobPriority::Silent))),
         ) => {
             let due_at = due_at.min(requested_at);
             ("open", Some(due_at), priority.min(leased.priority), 0)

@@ -9,8 +9,8 @@ use super::sqlite_store::SqliteStore;
 use super::statement_cache::StatementCache;
 use super::{intents, job_queue, notifications, timeline};
 use chasqui_payment::{
-    AccountName, Intent, JobKind, MerchantUrls, Observation, Payment, PaymentId, PaymentReference,
-    PaymentState, PaymentTerms, Priority, StatusReason, Timestamp, Version,
+    AccountName, Intent, JobKind, JobPriority, MerchantUrls, Observation, Payment, PaymentId,
+    PaymentReference, PaymentState, PaymentTerms, StatusReason, Timestamp, Version,
 };
 use chasqui_store::{
     BY_TRANSACTION_LIMIT, Outcome, PaymentReader, PaymentStore, StoreError, StoredNotification,
@@ -129,7 +129,7 @@ fn create(
     let is_first = timeline::record_created(statements, id, payment.created_at)?;
     if is_first && !merged.state.is_final() {
         let due_at = merged.first_check_at();
-        job_queue::schedule_check(statements, id, due_at, Priority::Silent)?;
+        job_queue::schedule_check(statements, id, due_at, JobPriority::Silent)?;
     }
     if let Some(reference) = &payment.reference {
         intents::bind(statements, reference, id)?;
@@ -190,7 +190,7 @@ fn schedule(
             JobKind::Check if !is_final => {
                 job_queue::schedule_check(statements, id, job.due_at, job.priority)?;
             }
-            JobKind::Check if job.priority == Priority::CrossCheck => {
+            JobKind::Check if job.priority == JobPriority::CrossCheck => {
                 cross_check = Some(job.due_at);
             }
             JobKind::Delivery if outcome.after.version == Version::CONFIRMED => {

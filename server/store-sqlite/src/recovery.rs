@@ -3,12 +3,12 @@
 use rusqlite::Connection;
 
 use super::error::DatabaseError;
-use chasqui_payment::{JobKind, Priority};
+use chasqui_payment::{JobKind, JobPriority};
 
 /// No process holds leases on checks any more, for the file belongs to one: the checks are due as before, or as requested
 /// meanwhile. Deliveries keep their leases: an attempt may have reached its merchant a moment ago.
 pub(super) fn release_checks(connection: &Connection) -> Result<(), DatabaseError> {
-    let cross_check = Priority::CrossCheck.rank();
+    let cross_check = JobPriority::CrossCheck.rank();
     connection.execute(
         "UPDATE job SET
             due_at = CASE WHEN again_at IS NULL THEN due_at WHEN again_priority = ?2 THEN again_at

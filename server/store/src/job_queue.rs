@@ -3,7 +3,7 @@
 use std::time::Duration;
 
 use async_trait::async_trait;
-use chasqui_payment::{JobKind, PaymentId, Priority, Timestamp};
+use chasqui_payment::{JobKind, JobPriority, PaymentId, Timestamp};
 
 use crate::error::StoreError;
 
@@ -46,7 +46,7 @@ pub struct LeasedJob {
     pub payment_id: PaymentId,
     /// How many attempts were made before this one; 0 at first.
     pub attempts: u32,
-    pub priority: Priority,
+    pub priority: JobPriority,
     /// Distinguishes this lease from every other of the same job.
     pub token: u64,
 }

@@ -70,7 +70,7 @@ pub trait PaymentStore: PaymentReader {
     /// no attempt counts any more. One that is scheduled while another is under a lease is not lost: it is due, as a new
     /// one, when that lease ends; `Retry` and `PutBack` put it back for the earlier of their time and the asked one. Of two
     /// priorities the higher counts. An observation that confirms or reverses the payment ends its checks, one under a
-    /// lease excepted: what it schedules itself with [`Priority::CrossCheck`] takes their place. A payment that is
+    /// lease excepted: what it schedules itself with [`JobPriority::CrossCheck`] takes their place. A payment that is
     /// confirmed or reversed gets no other check.
     async fn observe(
         &self,

@@ -15,7 +15,7 @@ use crate::error::RefreshError;
 use crate::payments::{CROSS_CHECK_DELAY, Payments};
 use crate::poller::PollOutcome;
 use crate::rate_limiter::CHECKS_WAITING;
-use chasqui_payment::{CheckPlan, JobKind, Payment, Priority, Timestamp, Version, retry};
+use chasqui_payment::{CheckPlan, JobKind, JobPriority, Payment, Timestamp, Version, retry};
 use chasqui_store::{JobAttempt, JobResult, LeasedJob, PaymentReader, StoreError};
 
 /// Checks that run at once beside those that wait for a slot, and the most that are leased in one step. An account whose
@@ -137,7 +137,7 @@ fn is_over(payment: &Payment) -> bool {
 }
 
 fn awaits_cross_check(job: &LeasedJob, payment: &Payment) -> bool {
-    job.priority == Priority::CrossCheck && payment.state.version == Version::CONFIRMED
+    job.priority == JobPriority::CrossCheck && payment.state.version == Version::CONFIRMED
 }
 
 /// A cross-check that found no room until then is not made.

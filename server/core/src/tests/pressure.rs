@@ -12,7 +12,7 @@ use tokio::time::{Instant, sleep, sleep_until};
 
 use crate::poll_schedule::{PollPace, PollResult, PollSchedule};
 use crate::rate_limiter::RateLimiter;
-use chasqui_payment::{PaymentId, Priority};
+use chasqui_payment::{JobPriority, PaymentId};
 
 const PER_SECOND: u64 = 50;
 const SECONDS: u64 = 60;
@@ -29,7 +29,7 @@ const BOUND: Duration = Duration::from_secs(45);
 #[derive(Default)]
 struct World {
     /// The jobs: the higher priority first, and of these the longest due.
-    checks: BTreeSet<(Priority, Instant, PaymentId)>,
+    checks: BTreeSet<(JobPriority, Instant, PaymentId)>,
     returned: HashMap<PaymentId, Instant>,
     /// Whose page is open.
     watched: HashSet<PaymentId>,
@@ -72,7 +72,7 @@ fn return_payer(n: u64, world: &Shared, schedule: &PollSchedule) {
     at.returned.insert(id.clone(), now);
     if is_lost || is_unpaid {
         let due = now + CHECKED_AFTER;
-        at.checks.insert((Priority::Silent, due, id.clone()));
+        at.checks.insert((JobPriority::Silent, due, id.clone()));
     }
     if is_lost {
         at.lost.insert(id);
@@ -85,7 +85,7 @@ fn return_payer(n: u64, world: &Shared, schedule: &PollSchedule) {
             let mut at = world.lock().expect("world");
             at.watched.remove(&id);
             let due = Instant::now() + CROSS_CHECKED_AFTER;
-            at.checks.insert((Priority::CrossCheck, due, id));
+            at.checks.insert((JobPriority::CrossCheck, due, id));
         });
     }
 }
@@ -118,7 +118,7 @@ async fn checks(world: Shared, schedule: Arc<PollSchedule>) {
     }
 }
 
-fn lease_due(world: &Shared) -> Vec<(Priority, PaymentId)> {
+fn lease_due(world: &Shared) -> Vec<(JobPriority, PaymentId)> {
     let now = Instant::now();
     let mut at = world.lock().expect("world");
     let due = at.checks.iter().filter(|(_, due, _)| *due <= now);
@@ -131,12 +131,12 @@ fn lease_due(world: &Shared) -> Vec<(Priority, PaymentId)> {
         .collect()
 }
 
-async fn check(world: Shared, schedule: Arc<PollSchedule>, priority: Priority, id: PaymentId) {
+async fn check(world: Shared, schedule: Arc<PollSchedule>, priority: JobPriority, id: PaymentId) {
     let too_late = {
         let returned = world.lock().expect("world").returned[&id];
         returned + NOTIFIED_AFTER + CROSS_CHECKED_AFTER + CROSS_CHECK_PATIENCE
     };
-    let is_cross_check = priority == Priority::CrossCheck;
+    let is_cross_check = priority == JobPriority::CrossCheck;
     match schedule.rate_limiter.try_acquire(priority.into()).await {
         Ok(slot) => {
             slot.spend();

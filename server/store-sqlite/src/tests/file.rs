@@ -7,7 +7,7 @@ use rusqlite::Connection;
 
 use super::*;
 use crate::migration;
-use chasqui_payment::{Kind, NewJob, Priority, Status};
+use chasqui_payment::{JobPriority, NewJob, Status, StatusKind};
 use chasqui_store_suite::{at, confirming, id, saying, scheduling, status};
 
 fn refused(path: &Path) -> String {
@@ -108,11 +108,11 @@ async fn an_observation_that_changes_nothing_writes_nothing() {
             .len()
     };
     store
-        .observe(&id("p1"), &saying(Kind::Verifying, 1))
+        .observe(&id("p1"), &saying(StatusKind::Verifying, 1))
         .await
         .expect("observe");
     let before = log_length();
-    for kind in [Kind::Verifying, Kind::Created] {
+    for kind in [StatusKind::Verifying, StatusKind::Created] {
         store
             .observe(&id("p1"), &saying(kind, 2))
             .await
@@ -331,10 +331,10 @@ async fn checks_that_a_killed_process_had_leased_are_due_when_the_file_is_opened
     assert_eq!(leased.expect("lease").len(), 3);
     // Confirmed with a cross-check that follows the lease, and reversed before it ended.
     let cross_check = Observation {
-        jobs: vec![NewJob::check(at(30), Priority::CrossCheck)],
-        ..saying(Kind::Confirmed, 15)
+        jobs: vec![NewJob::check(at(30), JobPriority::CrossCheck)],
+        ..saying(StatusKind::Confirmed, 15)
     };
-    for observation in [cross_check, saying(Kind::Reversed, 16)] {
+    for observation in [cross_check, saying(StatusKind::Reversed, 16)] {
         let observed = store.observe(&id("over"), &observation).await;
         observed.expect("observe");
     }

@@ -1,7 +1,7 @@
 //! Stores in memory are separate.
 
 use super::*;
-use chasqui_payment::Kind;
+use chasqui_payment::StatusKind;
 use chasqui_store::TimelineEvent;
 use chasqui_store_suite::{events, id, saying};
 
@@ -11,7 +11,7 @@ async fn two_stores_in_memory_share_nothing() {
         open(&DatabaseLocation::Memory, &SqliteLimits::default()),
         open(&DatabaseLocation::Memory, &SqliteLimits::default()),
     );
-    one.observe(&id("p1"), &saying(Kind::Confirmed, 1))
+    one.observe(&id("p1"), &saying(StatusKind::Confirmed, 1))
         .await
         .expect("observe");
     assert_eq!(events(&one, "p1").await.len(), 1);

@@ -228,7 +228,7 @@ pub async fn creating_schedules_the_first_check_once(factory: &impl StoreFactory
     assert_eq!(due, Some(created.first_check_at()));
     let claimed = store.lease_due(check, created.first_check_at(), 10, LEASE);
     let leased = claimed.await.expect("claim").remove(0);
-    assert_eq!((leased.attempts, leased.priority), (0, Priority::Silent));
+    assert_eq!((leased.attempts, leased.priority), (0, JobPriority::Silent));
     store.create(&created).await.expect("again");
     let settled = store.finish(&leased, &JobResult::Done, None).await;
     assert!(settled.expect("settle"));
@@ -239,7 +239,7 @@ pub async fn creating_schedules_the_first_check_once(factory: &impl StoreFactory
 pub async fn creating_after_a_notification_leaves_its_check_first(factory: &impl StoreFactory) {
     let store = factory.fresh().await;
     let notified = Observation {
-        jobs: vec![NewJob::check(at(20), Priority::Notified)],
+        jobs: vec![NewJob::check(at(20), JobPriority::Notified)],
         ..notified("{}", Verdict::UnknownPayment, 20)
     };
     let id = id("p1");
@@ -247,12 +247,12 @@ pub async fn creating_after_a_notification_leaves_its_check_first(factory: &impl
     store.create(&payment("p1")).await.expect("create");
     let claimed = store.lease_due(JobKind::Check, at(20), 10, LEASE).await;
     let claimed = claimed.expect("claim");
-    assert_eq!(claimed[0].priority, Priority::Notified);
+    assert_eq!(claimed[0].priority, JobPriority::Notified);
 }
 
 pub async fn creating_what_is_confirmed_schedules_no_check(factory: &impl StoreFactory) {
     let store = factory.fresh().await;
-    let confirmed = saying(Kind::Confirmed, 20);
+    let confirmed = saying(StatusKind::Confirmed, 20);
     let observed = store.observe(&id("p1"), &confirmed).await;
     observed.expect("observe");
     store.create(&payment("p1")).await.expect("create");

@@ -5,9 +5,9 @@ pub use std::sync::Arc;
 use async_trait::async_trait;
 pub use bytes::Bytes;
 pub use chasqui_payment::{
-    AccountName, Amount, Currency, Intent, JobKind, Kind, MerchantUrls, NewJob, Notification,
-    Observation, Payment, PaymentId, PaymentReference, PaymentState, PaymentTerms, Priority,
-    Source, Status, StatusUpdate, Timestamp, Verdict, Version,
+    AccountName, Amount, Currency, Intent, JobKind, JobPriority, MerchantUrls, NewJob,
+    Notification, Observation, Payment, PaymentId, PaymentReference, PaymentState, PaymentTerms,
+    Source, Status, StatusKind, StatusUpdate, Timestamp, Verdict, Version,
 };
 pub use chasqui_store::{JobAttempt, Store, TimelineEvent};
 
@@ -79,10 +79,10 @@ pub fn payment(name: &str) -> Payment {
 }
 
 /// An update and nothing else, of a payment that stands where it began.
-pub fn saying(kind: Kind, ms: i64) -> Observation {
+pub fn saying(kind: StatusKind, ms: i64) -> Observation {
     let (number, held) = match kind {
-        Kind::Confirmed => (1000, None),
-        Kind::Reversed => (1001, None),
+        StatusKind::Confirmed => (1000, None),
+        StatusKind::Reversed => (1001, None),
         of_a_round => (10 + of_a_round as u16, Some(11)),
     };
     updating(held, number, ms)
@@ -115,7 +115,7 @@ pub fn notified(body: &str, verdict: Verdict, ms: i64) -> Observation {
             signature: format!("t={ms},s=c2lnbmF0dXJl"),
             verdict,
         }),
-        ..saying(Kind::Created, ms)
+        ..saying(StatusKind::Created, ms)
     }
 }
 
@@ -126,16 +126,16 @@ pub fn scheduling(kind: JobKind, due_ms: i64) -> Observation {
         jobs: vec![NewJob {
             kind,
             due_at: at(due_ms),
-            priority: Priority::Silent,
+            priority: JobPriority::Silent,
         }],
-        ..saying(Kind::Created, 1)
+        ..saying(StatusKind::Created, 1)
     }
 }
 
 /// A confirmation as it usually comes: by a notification that agrees, with a delivery to schedule.
 pub fn confirming(body: &str, ms: i64) -> Observation {
     Observation {
-        update: saying(Kind::Confirmed, ms).update,
+        update: saying(StatusKind::Confirmed, ms).update,
         jobs: scheduling(JobKind::Delivery, ms).jobs,
         ..notified(body, Verdict::Agrees, ms)
     }

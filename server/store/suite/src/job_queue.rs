@@ -87,15 +87,15 @@ pub async fn a_delivery_that_is_done_or_dead_is_never_scheduled_again(factory: &
 pub async fn a_delivery_needs_a_payment_that_stands_at_confirmed(factory: &impl StoreFactory) {
     let store = factory.fresh().await;
     for kind in [
-        Kind::Created,
-        Kind::Returned,
-        Kind::Unpaid,
-        Kind::Verifying,
-        Kind::Expired,
-        Kind::Cancelled,
-        Kind::Rejected,
-        Kind::Confirmed,
-        Kind::Reversed,
+        StatusKind::Created,
+        StatusKind::Returned,
+        StatusKind::Unpaid,
+        StatusKind::Verifying,
+        StatusKind::Expired,
+        StatusKind::Cancelled,
+        StatusKind::Rejected,
+        StatusKind::Confirmed,
+        StatusKind::Reversed,
     ] {
         let observation = Observation {
             update: saying(kind, 30).update,
@@ -110,7 +110,7 @@ pub async fn a_delivery_needs_a_payment_that_stands_at_confirmed(factory: &impl 
 
 pub async fn no_delivery_where_the_payment_stands_at_reversed(factory: &impl StoreFactory) {
     let store = factory.fresh().await;
-    observe(&*store, "p1", &saying(Kind::Reversed, 20)).await;
+    observe(&*store, "p1", &saying(StatusKind::Reversed, 20)).await;
     observe(&*store, "p1", &confirming("{}", 30)).await;
     assert_eq!(lease_due(&*store, JobKind::Delivery, 100).await, []);
     assert_eq!(next_due(&*store, JobKind::Delivery).await, None);
@@ -118,7 +118,7 @@ pub async fn no_delivery_where_the_payment_stands_at_reversed(factory: &impl Sto
 
 pub async fn a_delivery_may_come_after_the_confirmation(factory: &impl StoreFactory) {
     let store = factory.fresh().await;
-    observe(&*store, "p1", &saying(Kind::Confirmed, 20)).await;
+    observe(&*store, "p1", &saying(StatusKind::Confirmed, 20)).await;
     assert_eq!(next_due(&*store, JobKind::Delivery).await, None);
     observe(&*store, "p1", &scheduling(JobKind::Delivery, 30)).await;
     assert_eq!(next_due(&*store, JobKind::Delivery).await, Some(30));
@@ -126,7 +126,7 @@ pub async fn a_delivery_may_come_after_the_confirmation(factory: &impl StoreFact
 
 pub async fn scheduling_brings_forward_and_never_puts_off(factory: &impl StoreFactory) {
     let store = factory.fresh().await;
-    observe(&*store, "paid", &saying(Kind::Confirmed, 1)).await;
+    observe(&*store, "paid", &saying(StatusKind::Confirmed, 1)).await;
     for (kind, name) in [(JobKind::Delivery, "paid"), (JobKind::Check, "open")] {
         for (due, expected) in [(50, 50), (70, 50), (20, 20), (50, 20)] {
             observe(&*store, name, &scheduling(kind, due)).await;
@@ -137,7 +137,7 @@ pub async fn scheduling_brings_forward_and_never_puts_off(factory: &impl StoreFa
 
 pub async fn an_attempted_delivery_is_not_brought_forward(factory: &impl StoreFactory) {
     let store = factory.fresh().await;
-    observe(&*store, "p1", &saying(Kind::Confirmed, 1)).await;
+    observe(&*store, "p1", &saying(StatusKind::Confirmed, 1)).await;
     let kind = JobKind::Delivery;
     observe(&*store, "p1", &scheduling(kind, 10)).await;
     let leased = claim_one(&*store, kind, 10).await;
@@ -363,7 +363,7 @@ pub async fn dead_stays_and_is_not_claimed(factory: &impl StoreFactory) {
     let store = factory.fresh().await;
     observe(&*store, "paid", &confirming("{}", 10)).await;
     observe(&*store, "open", &scheduling(JobKind::Check, 10)).await;
-    for kind in JobKind::ALL {
+    for kind in [JobKind::Delivery, JobKind::Check] {
         let leased = claim_one(&*store, kind, 10).await;
         assert!(finish(&*store, &leased, JobResult::Dead).await);
         assert_eq!(lease_due(&*store, kind, 1_000_000).await, [], "{kind:?}");
@@ -404,7 +404,7 @@ pub async fn next_due_is_the_earliest_that_can_be_claimed(factory: &impl StoreFa
     );
 }
 
-fn checking(due_ms: i64, priority: Priority) -> Observation {
+fn checking(due_ms: i64, priority: JobPriority) -> Observation {
     Observation {
         jobs: vec![NewJob::check(at(due_ms), priority)],
         ..scheduling(JobKind::Check, due_ms)
@@ -413,13 +413,13 @@ fn checking(due_ms: i64, priority: Priority) -> Observation {
 
 fn confirming_with_cross_check(due_ms: i64) -> Observation {
     Observation {
-        jobs: checking(due_ms, Priority::CrossCheck).jobs,
-        ..saying(Kind::Confirmed, 5)
+        jobs: checking(due_ms, JobPriority::CrossCheck).jobs,
+        ..saying(StatusKind::Confirmed, 5)
     }
 }
 
 /// The payment's name and the priority of each.
-fn described(leased: &[LeasedJob]) -> Vec<(&str, Priority)> {
+fn described(leased: &[LeasedJob]) -> Vec<(&str, JobPriority)> {
     leased
         .iter()
         .map(|it| (it.payment_id.as_str(), it.priority))
@@ -432,28 +432,28 @@ pub async fn the_higher_priority_is_claimed_first(factory: &impl StoreFactory) {
         let crossed = confirming_with_cross_check(n);
         observe(&*store, &format!("crossed{n}"), &crossed).await;
     }
-    observe(&*store, "silent", &checking(10, Priority::Silent)).await;
-    observe(&*store, "later", &checking(30, Priority::Notified)).await;
-    observe(&*store, "notified", &checking(20, Priority::Notified)).await;
+    observe(&*store, "silent", &checking(10, JobPriority::Silent)).await;
+    observe(&*store, "later", &checking(30, JobPriority::Notified)).await;
+    observe(&*store, "notified", &checking(20, JobPriority::Notified)).await;
     assert_eq!(next_due(&*store, JobKind::Check).await, Some(0));
 
     let claimed = store.lease_due(JobKind::Check, at(100), 4, LEASE).await;
     let expected = [
-        ("notified", Priority::Notified),
-        ("later", Priority::Notified),
-        ("silent", Priority::Silent),
-        ("crossed0", Priority::CrossCheck),
+        ("notified", JobPriority::Notified),
+        ("later", JobPriority::Notified),
+        ("silent", JobPriority::Silent),
+        ("crossed0", JobPriority::CrossCheck),
     ];
     assert_eq!(described(&claimed.expect("claim")), expected);
     let rest = lease_due(&*store, JobKind::Check, 100).await;
     assert_eq!(
         described(&rest),
-        ["crossed1", "crossed2", "crossed3"].map(|name| (name, Priority::CrossCheck))
+        ["crossed1", "crossed2", "crossed3"].map(|name| (name, JobPriority::CrossCheck))
     );
 }
 
 pub async fn of_two_priorities_the_higher_counts(factory: &impl StoreFactory) {
-    use Priority::{Notified, Silent};
+    use JobPriority::{Notified, Silent};
     let store = factory.fresh().await;
     for (first, second) in [(Silent, Notified), (Notified, Silent)] {
         observe(&*store, "p1", &checking(10, first)).await;
@@ -483,7 +483,7 @@ pub async fn of_two_priorities_the_higher_counts(factory: &impl StoreFactory) {
 pub async fn what_is_put_back_has_the_priority_that_its_holder_gives_it(
     factory: &impl StoreFactory,
 ) {
-    use Priority::{Notified, Silent};
+    use JobPriority::{Notified, Silent};
     let store = factory.fresh().await;
     let due_at = at(10);
     observe(&*store, "p1", &checking(10, Notified)).await;
@@ -509,20 +509,20 @@ pub async fn a_confirmation_ends_the_plan_and_its_cross_check_takes_the_place(
     factory: &impl StoreFactory,
 ) {
     let store = factory.fresh().await;
-    for status in [Kind::Confirmed, Kind::Reversed] {
+    for status in [StatusKind::Confirmed, StatusKind::Reversed] {
         let name = status.status().as_str();
-        observe(&*store, name, &checking(10, Priority::Notified)).await;
+        observe(&*store, name, &checking(10, JobPriority::Notified)).await;
         observe(&*store, name, &saying(status, 20)).await;
         assert_eq!(next_due(&*store, JobKind::Check).await, None, "{name}");
         assert_eq!(lease_due(&*store, JobKind::Check, 100_000).await, []);
     }
-    observe(&*store, "p1", &checking(10, Priority::Notified)).await;
+    observe(&*store, "p1", &checking(10, JobPriority::Notified)).await;
     observe(&*store, "p1", &confirming_with_cross_check(70)).await;
     assert_eq!(next_due(&*store, JobKind::Check).await, Some(70));
     let leased = claim_one(&*store, JobKind::Check, 70).await;
     assert_eq!(
         (leased.priority, leased.attempts),
-        (Priority::CrossCheck, 0)
+        (JobPriority::CrossCheck, 0)
     );
     assert!(finish(&*store, &leased, JobResult::Done).await);
 }
@@ -539,14 +539,14 @@ pub async fn a_confirmation_during_a_lease_is_cross_checked_after_it(factory: &i
     for (n, end) in ends.into_iter().enumerate() {
         let (with, without) = (format!("with{n}"), format!("without{n}"));
         for name in [&with, &without] {
-            observe(&*store, name, &checking(10, Priority::Notified)).await;
+            observe(&*store, name, &checking(10, JobPriority::Notified)).await;
         }
         let leased = lease_due(&*store, JobKind::Check, 10).await;
         for name in [&with, &without] {
-            observe(&*store, name, &checking(15, Priority::Notified)).await;
+            observe(&*store, name, &checking(15, JobPriority::Notified)).await;
         }
         observe(&*store, &with, &confirming_with_cross_check(70)).await;
-        observe(&*store, &without, &saying(Kind::Confirmed, 20)).await;
+        observe(&*store, &without, &saying(StatusKind::Confirmed, 20)).await;
         for leased in &leased {
             let end = match leased.payment_id == id(&with) {
                 true => end,
@@ -558,7 +558,7 @@ pub async fn a_confirmation_during_a_lease_is_cross_checked_after_it(factory: &i
         let cross_check = claim_one(&*store, JobKind::Check, 70).await;
         assert_eq!(
             (cross_check.payment_id.as_str(), cross_check.priority),
-            (with.as_str(), Priority::CrossCheck),
+            (with.as_str(), JobPriority::CrossCheck),
             "{end:?}"
         );
         assert!(finish(&*store, &cross_check, JobResult::Done).await);
@@ -567,8 +567,8 @@ pub async fn a_confirmation_during_a_lease_is_cross_checked_after_it(factory: &i
 
 pub async fn a_payment_that_is_confirmed_gets_no_other_check(factory: &impl StoreFactory) {
     let store = factory.fresh().await;
-    observe(&*store, "p1", &saying(Kind::Confirmed, 5)).await;
-    for priority in Priority::ALL {
+    observe(&*store, "p1", &saying(StatusKind::Confirmed, 5)).await;
+    for priority in JobPriority::ALL {
         observe(&*store, "p1", &checking(10, priority)).await;
     }
     // Khipu repeats itself.

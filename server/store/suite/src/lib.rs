@@ -49,7 +49,8 @@ macro_rules! store_suite {
                     the_accepted_update_brings_its_time_lateness_and_reason
                     final_updates_end_at_the_highest_whatever_the_order
                     an_update_counts_only_where_the_store_holds_what_it_replaces
-                    a_word_that_goes_on_keeps_its_time
+                    updates_end_as_the_table_says
+                    a_status_that_continues_keeps_its_time
                     of_sixty_four_answers_at_once_one_counts
                     sixty_four_observers_at_once_never_lose_a_confirmation
                     a_random_history_ends_where_the_rules_say

@@ -52,7 +52,7 @@ pub async fn the_accepted_update_brings_its_time_lateness_and_reason(factory: &i
     };
     let observation = Observation {
         update: Some(update),
-        ..saying(Kind::Confirmed, 77)
+        ..saying(StatusKind::Confirmed, 77)
     };
     let outcome = store
         .observe(&id("p1"), &observation)
@@ -69,7 +69,7 @@ pub async fn the_accepted_update_brings_its_time_lateness_and_reason(factory: &i
         (Some(PaymentState::created(at(10))), expected)
     );
     store
-        .observe(&id("p1"), &saying(Kind::Confirmed, 99))
+        .observe(&id("p1"), &saying(StatusKind::Confirmed, 99))
         .await
         .expect("repeated, later and not late");
     assert_eq!(
@@ -123,7 +123,85 @@ pub async fn an_update_counts_only_where_the_store_holds_what_it_replaces(
     }
 }
 
-pub async fn a_word_that_goes_on_keeps_its_time(factory: &impl StoreFactory) {
+/// The rules of a status are written in Rust and in the scripts of the Redis store. Both are held to one table.
+pub async fn updates_end_as_the_table_says(factory: &impl StoreFactory) {
+    let store = factory.fresh().await;
+    for (n, case) in status_updates().into_iter().enumerate() {
+        let UpdateCase {
+            held,
+            update,
+            at,
+            result,
+        } = case;
+        assert_eq!(held.updated(&update, at), result, "{held:?} {update:?}");
+        let name = format!("p{n}");
+        let created = Payment {
+            state: held,
+            reference: None,
+            ..payment(&name)
+        };
+        store.create(&created).await.expect("create");
+        let observation = Observation {
+            at,
+            update: Some(update),
+            ..updating(None, 1000, 0)
+        };
+        let outcome = store.observe(&id(&name), &observation).await;
+        let outcome = outcome.expect("observe");
+        let expected = (Some(held), result);
+        assert_eq!((outcome.before, outcome.after), expected, "{update:?}");
+        let stored = store.states(&[id(&name)]).await.expect("read");
+        assert_eq!(stored, [Some(result)], "{update:?}");
+    }
+}
+
+/// A line of `status_updates.txt`.
+struct UpdateCase {
+    held: PaymentState,
+    update: StatusUpdate,
+    at: Timestamp,
+    result: PaymentState,
+}
+
+fn status_updates() -> Vec<UpdateCase> {
+    let reason = |word: &str| match word {
+        "-" => None,
+        word => Some(StatusReason::parse(word).expect("a reason")),
+    };
+    let number = |word: &str| version(word.parse().expect("a number"));
+    let seconds = |word: &str| at(1000 * word.parse::<i64>().expect("a time"));
+    let state = |words: &[&str]| PaymentState {
+        version: number(words[0]),
+        at: seconds(words[1]),
+        late: words[2] == "late",
+        reason: reason(words[3]),
+    };
+    let lines = include_str!("status_updates.txt").lines();
+    let cases = lines.filter(|line| !line.is_empty() && !line.starts_with('#'));
+    let cases = cases.map(|line| {
+        let parts: Vec<Vec<&str>> = line
+            .split('|')
+            .map(|part| part.split_whitespace().collect())
+            .collect();
+        let [held, update, result] = &parts[..] else {
+            panic!("not a case: {line}");
+        };
+        UpdateCase {
+            held: state(held),
+            update: StatusUpdate {
+                version: number(update[0]),
+                replaces: (update[1] != "any").then(|| number(update[1])),
+                late: update[3] == "late",
+                reason: reason(update[4]),
+            },
+            at: seconds(update[2]),
+            result: state(result),
+        }
+    });
+    cases.collect()
+}
+
+pub async fn a_status_that_continues_keeps_its_time(factory: &impl StoreFactory) {
     let store = factory.fresh().await;
     store.create(&payment("p1")).await.expect("create");
     let mut began = Vec::new();
@@ -291,7 +369,7 @@ pub async fn a_refusal_among_a_thousand_at_once_harms_no_other(factory: &impl St
                 account: other_shop(),
                 ..confirming("{\"foreign\":true}", 30)
             },
-            1 => saying(Kind::Verifying, 30),
+            1 => saying(StatusKind::Verifying, 30),
             2 => confirming("{\"paid\":true}", 30),
             _ => notified("{\"paid\":true}", Verdict::Stale, 30),
         };
@@ -337,7 +415,7 @@ pub async fn many_are_read_in_the_order_asked_with_none_for_the_unknown(
     factory: &impl StoreFactory,
 ) {
     let store = factory.fresh().await;
-    for (name, claimed) in [("a", Kind::Verifying), ("b", Kind::Confirmed)] {
+    for (name, claimed) in [("a", StatusKind::Verifying), ("b", StatusKind::Confirmed)] {
         store
             .observe(&id(name), &saying(claimed, 1))
             .await

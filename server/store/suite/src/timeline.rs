@@ -11,7 +11,7 @@ pub async fn it_tells_everything_in_order(factory: &impl StoreFactory) {
     store.create(&payment("p1")).await.expect("create");
     let returned = Observation {
         source: Source::Payer,
-        ..saying(Kind::Verifying, 20)
+        ..saying(StatusKind::Verifying, 20)
     };
     store.observe(&p1, &returned).await.expect("observe");
     store
@@ -33,7 +33,7 @@ pub async fn it_tells_everything_in_order(factory: &impl StoreFactory) {
         .expect("claim");
     // Recorded after the attempt below began, and shown where it belongs.
     store
-        .observe(&p1, &saying(Kind::Reversed, 65))
+        .observe(&p1, &saying(StatusKind::Reversed, 65))
         .await
         .expect("observe");
     store
@@ -96,7 +96,7 @@ pub async fn an_update_that_changes_nothing_leaves_no_record(factory: &impl Stor
         ..scheduling(JobKind::Check, 20)
     };
     for observation in [
-        saying(Kind::Created, 99),
+        saying(StatusKind::Created, 99),
         updating(Some(17), 22, 99),
         with_job,
     ] {
@@ -118,7 +118,7 @@ pub async fn an_update_that_changes_nothing_is_recorded_with_its_notification_on
 ) {
     let store = factory.fresh().await;
     store.create(&payment("p1")).await.expect("create");
-    let confirmed = saying(Kind::Confirmed, 20);
+    let confirmed = saying(StatusKind::Confirmed, 20);
     store.observe(&id("p1"), &confirmed).await.expect("observe");
     store
         .observe(&id("p1"), &confirming("{}", 30))

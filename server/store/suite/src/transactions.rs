@@ -70,7 +70,7 @@ pub async fn account_and_transaction_do_not_run_into_each_other(factory: &impl S
 
 pub async fn a_payment_that_was_filled_in_is_found_by_its_transaction(factory: &impl StoreFactory) {
     let store = factory.fresh().await;
-    let observation = saying(Kind::Verifying, 10);
+    let observation = saying(StatusKind::Verifying, 10);
     store
         .observe(&id("early"), &observation)
         .await

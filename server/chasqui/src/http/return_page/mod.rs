@@ -16,7 +16,7 @@ use axum::response::{IntoResponse, Response};
 use super::{SharedState, peer};
 use chasqui_core::Payments;
 use chasqui_core::clock;
-use chasqui_payment::{Kind, Payment, PaymentReference};
+use chasqui_payment::{Payment, PaymentReference, StatusKind};
 use page::Page;
 use texts::Language;
 
@@ -225,7 +225,7 @@ fn being_verified(language: Language) -> Response {
         StatusCode::OK,
         &Page {
             language,
-            kind: Kind::Returned,
+            kind: StatusKind::Returned,
             token: None,
             resume_url: None,
             reload: true,

@@ -4,7 +4,9 @@ use super::*;
 use crate::jobs::JobWorker;
 use crate::jobs::tests::fake_store::FakeStore;
 use crate::tests::fixture::{DEADLINE, Stage, id};
-use chasqui_payment::{Kind, MerchantUrls, NewJob, Observation, PaymentState, Reported, Source};
+use chasqui_payment::{
+    MerchantUrls, NewJob, Observation, PaymentState, Reported, Source, StatusKind,
+};
 use chasqui_store::TimelineEvent;
 
 use metrics_exporter_prometheus::PrometheusBuilder;
@@ -15,8 +17,10 @@ async fn a_check_that_a_shutdown_cuts_off_is_due_at_once_and_was_no_attempt() {
     // Accepts connections and never answers.
     let khipu = std::net::TcpListener::bind("127.0.0.1:0").expect("a free port");
     let stage = Stage::before(&format!("http://{}", khipu.local_addr().expect("bound")));
-    let jobs = vec![NewJob::check(clock::now(), Priority::Notified)];
-    stage.commit_with(&id("a"), Kind::Verifying, jobs).await;
+    let jobs = vec![NewJob::check(clock::now(), JobPriority::Notified)];
+    stage
+        .commit_with(&id("a"), StatusKind::Verifying, jobs)
+        .await;
     let stop = CancellationToken::new();
     let running = tokio::spawn(worker(&stage).run(stop.clone()));
     let leased = async {
@@ -98,7 +102,7 @@ async fn confirm(stage: &Stage, at: Timestamp) {
         }
         .final_update(),
         notification: None,
-        jobs: vec![NewJob::check(at, Priority::CrossCheck)],
+        jobs: vec![NewJob::check(at, JobPriority::CrossCheck)],
     };
     let observed = stage.store.observe(&id("a"), &confirmed).await;
     observed.expect("committed");
@@ -108,7 +112,7 @@ async fn confirm(stage: &Stage, at: Timestamp) {
 async fn a_check_of_a_payment_confirmed_meanwhile_ends_without_a_question() {
     let stage = stage().await;
     let check_leased = leased(&stage, clock::now()).await;
-    stage.commit(&id("a"), Kind::Confirmed).await;
+    stage.commit(&id("a"), StatusKind::Confirmed).await;
     check(&stage, check_leased).await;
     assert_eq!((attempts(&stage).await, next_due(&stage).await), (0, None));
 }
@@ -175,8 +179,10 @@ async fn a_payment_that_is_not_decided_ten_days_after_its_expiry_is_given_up_and
 
 async fn stage() -> Stage {
     let stage = Stage::in_memory();
-    let jobs = vec![NewJob::check(clock::now(), Priority::Notified)];
-    stage.commit_with(&id("a"), Kind::Verifying, jobs).await;
+    let jobs = vec![NewJob::check(clock::now(), JobPriority::Notified)];
+    stage
+        .commit_with(&id("a"), StatusKind::Verifying, jobs)
+        .await;
     stage
 }
 
@@ -233,8 +239,10 @@ async fn a_check_that_ends_while_this_instance_stops_counts() {
     let khipu = tokio::net::TcpListener::bind("127.0.0.1:0").await;
     let khipu = khipu.expect("a free port");
     let stage = Stage::before(&format!("http://{}", khipu.local_addr().expect("bound")));
-    let jobs = vec![NewJob::check(clock::now(), Priority::Notified)];
-    stage.commit_with(&id("a"), Kind::Verifying, jobs).await;
+    let jobs = vec![NewJob::check(clock::now(), JobPriority::Notified)];
+    stage
+        .commit_with(&id("a"), StatusKind::Verifying, jobs)
+        .await;
     let stop = CancellationToken::new();
     let running = tokio::spawn(worker(&stage).run(stop.clone()));
     let (question, _) = timeout(DEADLINE, khipu.accept())
