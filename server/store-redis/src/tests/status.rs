@@ -20,7 +20,7 @@ async fn versions_of_0_1_are_mapped_and_can_be_updated() {
         store
             .observe(&id(&name), &confirming("{}", 10))
             .await
-            .expect("begun");
+            .expect("begin");
         let key = key("payment", &name);
         server
             .command(&["HSET", &key, "status", &old.to_string()])

@@ -8,7 +8,7 @@ use rusqlite::Connection;
 use super::*;
 use crate::migration;
 use chasqui_payment::{JobPriority, NewJob, Status, StatusKind};
-use chasqui_store_suite::{at, confirming, id, saying, scheduling, status};
+use chasqui_store_suite::{at, confirming, id, reporting, scheduling, status};
 
 fn refused(path: &Path) -> String {
     match SqliteStore::open(
@@ -108,13 +108,13 @@ async fn an_observation_that_changes_nothing_writes_nothing() {
             .len()
     };
     store
-        .observe(&id("p1"), &saying(StatusKind::Verifying, 1))
+        .observe(&id("p1"), &reporting(StatusKind::Verifying, 1))
         .await
         .expect("observe");
     let before = log_length();
     for kind in [StatusKind::Verifying, StatusKind::Created] {
         store
-            .observe(&id("p1"), &saying(kind, 2))
+            .observe(&id("p1"), &reporting(kind, 2))
             .await
             .expect("observe");
     }
@@ -332,9 +332,9 @@ async fn checks_that_a_killed_process_had_leased_are_due_when_the_file_is_opened
     // Confirmed with a cross-check that follows the lease, and reversed before it ended.
     let cross_check = Observation {
         jobs: vec![NewJob::check(at(30), JobPriority::CrossCheck)],
-        ..saying(StatusKind::Confirmed, 15)
+        ..reporting(StatusKind::Confirmed, 15)
     };
-    for observation in [cross_check, saying(StatusKind::Reversed, 16)] {
+    for observation in [cross_check, reporting(StatusKind::Reversed, 16)] {
         let observed = store.observe(&id("over"), &observation).await;
         observed.expect("observe");
     }

@@ -8,7 +8,7 @@ use futures_util::FutureExt;
 
 use super::*;
 use chasqui_payment::{Status, StatusKind, Verdict};
-use chasqui_store_suite::{id, notified, other_shop, saying, scheduling, status};
+use chasqui_store_suite::{id, notified, other_shop, reporting, scheduling, status};
 
 type Waiting<'l, T> = Pin<Box<dyn Future<Output = Result<T, StoreError>> + Send + 'l>>;
 
@@ -77,7 +77,7 @@ async fn waiting_operations_are_committed_together_up_to_the_limit() {
     let before = commits(directory.path());
     let held = hold(&store);
     let (observation, names) = (
-        saying(StatusKind::Verifying, 1),
+        reporting(StatusKind::Verifying, 1),
         (0..25).map(|n| id(&format!("p{n}"))).collect::<Vec<_>>(),
     );
     let waiting: Vec<_> = names
@@ -100,7 +100,7 @@ async fn a_full_queue_answers_at_once() {
     };
     let store = open(&DatabaseLocation::Memory, &limits);
     let held = hold(&store);
-    let (p1, observation) = (id("p1"), saying(StatusKind::Verifying, 1));
+    let (p1, observation) = (id("p1"), reporting(StatusKind::Verifying, 1));
     let waiting = [(); 2].map(|()| queued(store.observe(&p1, &observation)));
     let refused = store.observe(&p1, &observation).now_or_never();
     assert_eq!(
@@ -124,7 +124,7 @@ async fn a_caller_that_waits_too_long_gets_an_error_and_the_operation_still_happ
     let held = hold(&store);
     let text = unavailable(
         store
-            .observe(&id("p1"), &saying(StatusKind::Confirmed, 1))
+            .observe(&id("p1"), &reporting(StatusKind::Confirmed, 1))
             .await,
     );
     assert!(text.contains("within 20ms"), "{text}");
@@ -151,7 +151,7 @@ async fn readers_on_a_file_do_not_wait_for_the_writer() {
     let directory = tempfile::tempdir().expect("directory");
     let store = open(&file(&directory), &SqliteLimits::default());
     store
-        .observe(&id("p1"), &saying(StatusKind::Verifying, 1))
+        .observe(&id("p1"), &reporting(StatusKind::Verifying, 1))
         .await
         .expect("observe");
     let held = hold(&store);
@@ -164,7 +164,7 @@ async fn a_commit_that_fails_is_reported_to_its_whole_group_and_the_next_one_wor
     let directory = tempfile::tempdir().expect("directory");
     let store = open(&file(&directory), &SqliteLimits::default());
     let held = hold(&store);
-    let (p1, observation) = (id("p1"), saying(StatusKind::Verifying, 1));
+    let (p1, observation) = (id("p1"), reporting(StatusKind::Verifying, 1));
     let before = queued(store.observe(&p1, &observation));
     // A dangling reference, which SQLite checks at the commit.
     let spoiling = queued(store.write(|statements| {
@@ -196,7 +196,7 @@ async fn a_commit_that_fails_is_reported_to_its_whole_group_and_the_next_one_wor
 async fn a_transaction_that_is_lost_is_reported_to_its_whole_group_and_the_next_one_works() {
     let store = open(&DatabaseLocation::Memory, &SqliteLimits::default());
     let held = hold(&store);
-    let (p1, observation) = (id("p1"), saying(StatusKind::Verifying, 1));
+    let (p1, observation) = (id("p1"), reporting(StatusKind::Verifying, 1));
     let before = queued(store.observe(&p1, &observation));
     // As SQLite does when memory or disk runs out at a bad moment.
     let spoiling = queued(store.write::<(), _>(|statements| {
@@ -217,7 +217,7 @@ async fn a_full_disk_is_reported_to_the_whole_group_and_a_write_that_fits_works_
     let directory = tempfile::tempdir().expect("directory");
     let store = open(&file(&directory), &SqliteLimits::default());
     store
-        .observe(&id("p1"), &saying(StatusKind::Verifying, 1))
+        .observe(&id("p1"), &reporting(StatusKind::Verifying, 1))
         .await
         .expect("observe");
     let allow = |pages: i64| {
@@ -235,7 +235,7 @@ async fn a_full_disk_is_reported_to_the_whole_group_and_a_write_that_fits_works_
 
     let held = hold(&store);
     let (p1, large) = (id("p1"), notified(&"x".repeat(60_000), Verdict::Stale, 2));
-    let small = saying(StatusKind::Confirmed, 3);
+    let small = reporting(StatusKind::Confirmed, 3);
     // On a full disk SQLite rolls back the whole transaction, not only the statement.
     let waiting = [
         queued(store.observe(&p1, &small)),
@@ -259,7 +259,11 @@ async fn an_operation_that_fails_half_way_leaves_nothing() {
     let store = open(&DatabaseLocation::Memory, &SqliteLimits::default());
     let held = hold(&store);
     let half = queued(store.write::<(), _>(|statements| {
-        crate::payments::observe(statements, &id("half"), &saying(StatusKind::Confirmed, 1))?;
+        crate::payments::observe(
+            statements,
+            &id("half"),
+            &reporting(StatusKind::Confirmed, 1),
+        )?;
         Err(DatabaseError::unavailable("half way"))
     }));
     let (whole, check) = (id("whole"), scheduling(JobKind::Check, 1));
@@ -279,7 +283,7 @@ async fn dropping_it_finishes_what_is_queued() {
     for n in 0..300 {
         drop(queued(store.observe(
             &id(&format!("p{n}")),
-            &saying(StatusKind::Confirmed, 1),
+            &reporting(StatusKind::Confirmed, 1),
         )));
     }
     // No caller waits for a result any more.

@@ -3,7 +3,7 @@
 use super::*;
 use chasqui_payment::StatusKind;
 use chasqui_store::TimelineEvent;
-use chasqui_store_suite::{events, id, saying};
+use chasqui_store_suite::{events, id, reporting};
 
 #[tokio::test]
 async fn two_stores_in_memory_share_nothing() {
@@ -11,7 +11,7 @@ async fn two_stores_in_memory_share_nothing() {
         open(&DatabaseLocation::Memory, &SqliteLimits::default()),
         open(&DatabaseLocation::Memory, &SqliteLimits::default()),
     );
-    one.observe(&id("p1"), &saying(StatusKind::Confirmed, 1))
+    one.observe(&id("p1"), &reporting(StatusKind::Confirmed, 1))
         .await
         .expect("observe");
     assert_eq!(events(&one, "p1").await.len(), 1);
