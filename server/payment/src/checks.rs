@@ -205,7 +205,7 @@ mod tests {
     }
 
     #[test]
-    fn while_a_confirmation_is_awaited_the_intervals_double_to_an_hour() {
+    fn while_a_confirmation_is_expected_the_intervals_double_to_an_hour() {
         let since = 20 * MINUTE;
         let awaited = CheckPlan {
             awaited_since: Some(at(since)),

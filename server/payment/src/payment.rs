@@ -119,7 +119,7 @@ mod tests {
     }
 
     #[test]
-    fn a_payer_can_resume_where_khipu_would_take_the_payment() {
+    fn a_payer_can_resume_while_khipu_accepts_the_payment() {
         assert!(can_resume(11, None));
         assert!(can_resume(13, None));
         assert!(can_resume(27, Some(StatusReason::RejectedByPayer)));

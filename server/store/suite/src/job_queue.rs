@@ -462,7 +462,7 @@ pub async fn of_two_priorities_the_higher_counts(factory: &impl StoreFactory) {
         let leased = lease_one(&*store, JobKind::Check, 10).await;
         assert_eq!(leased.priority, Notified, "{first:?}, {second:?}");
 
-        // The same for checks that are requested during the lease, whatever its end.
+        // The same for checks that are requested during the lease, for every end.
         let leased = LeasedJob {
             priority: Silent,
             ..leased
