@@ -9,7 +9,7 @@ use chasqui_khipu::KhipuError;
 use chasqui_khipu::signature::{self, SignatureError};
 use chasqui_khipu::wire::{self, NotificationBody};
 use chasqui_payment::{
-    AccountName, NewJob, Notification, Observation, Payment, PaymentId, Priority, Source,
+    AccountName, JobPriority, NewJob, Notification, Observation, Payment, PaymentId, Source,
     Timestamp, Verdict,
 };
 
@@ -172,7 +172,7 @@ fn observation(
             let reported = body.reported(stored.and_then(|payment| payment.expires_at));
             let jobs = vec![
                 NewJob::delivery(now),
-                NewJob::check(now.plus(CROSS_CHECK_DELAY), Priority::CrossCheck),
+                NewJob::check(now.plus(CROSS_CHECK_DELAY), JobPriority::CrossCheck),
             ];
             (reported.final_update(), jobs)
         }
@@ -180,7 +180,7 @@ fn observation(
         Verdict::Stale | Verdict::UnknownPayment | Verdict::Unconciliated | Verdict::Mismatch => {
             let jobs = match is_final {
                 true => Vec::new(),
-                false => vec![NewJob::check(now, Priority::Notified)],
+                false => vec![NewJob::check(now, JobPriority::Notified)],
             };
             (None, jobs)
         }

@@ -10,7 +10,7 @@ use std::time::Duration;
 use tokio::sync::{Notify, Semaphore};
 
 use chasqui_khipu::{JsonObject, KhipuClient};
-use chasqui_payment::{AccountName, JobKind, Kind, Observation, PaymentId, Source, Version};
+use chasqui_payment::{AccountName, JobKind, Observation, PaymentId, Source, StatusKind, Version};
 use chasqui_store::{Change, Outcome, Relay, Store, StoreError};
 
 use crate::account::{Account, Accounts};
@@ -180,8 +180,12 @@ impl Payments {
         );
         metrics::counter!("chasqui_changes_total", "status" => after.status().as_str(), "source" => source.as_str())
             .increment(1);
-        let was_closed = before
-            .is_some_and(|state| matches!(state.version.kind(), Kind::Cancelled | Kind::Rejected));
+        let was_closed = before.is_some_and(|state| {
+            matches!(
+                state.version.kind(),
+                StatusKind::Cancelled | StatusKind::Rejected
+            )
+        });
         if was_closed && after.version == Version::CONFIRMED {
             metrics::counter!("chasqui_paid_after_cancel_total").increment(1);
             tracing::warn!(payment_id = %id, "paid_after_cancel: a payment was confirmed after it was cancelled or rejected");

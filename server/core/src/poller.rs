@@ -7,7 +7,7 @@ use std::time::Duration;
 
 use tokio::sync::Semaphore;
 
-use chasqui_payment::{Kind, PaymentId, Priority};
+use chasqui_payment::{JobPriority, PaymentId, StatusKind};
 use chasqui_store::{LONGEST_POLL_LOCK, StoreError};
 
 use crate::account::Account;
@@ -99,8 +99,10 @@ impl Payments {
             Ok(Some(payment)) => {
                 self.hub.publish_payment(&payment, clock::now());
                 match payment.state.version.kind() {
-                    Kind::Confirmed | Kind::Reversed => PollPace::Stop,
-                    Kind::Expired | Kind::Cancelled | Kind::Rejected => PollPace::Slow,
+                    StatusKind::Confirmed | StatusKind::Reversed => PollPace::Stop,
+                    StatusKind::Expired | StatusKind::Cancelled | StatusKind::Rejected => {
+                        PollPace::Slow
+                    }
                     _ => PollPace::Normal,
                 }
             }
@@ -114,7 +116,7 @@ impl Payments {
         self: &Arc<Self>,
         account: &Arc<Account>,
         id: &PaymentId,
-        priority: Priority,
+        priority: JobPriority,
     ) -> PollOutcome {
         let rate_limiter = &self.schedule(account).rate_limiter;
         let slot = match rate_limiter.try_acquire(priority.into()).await {

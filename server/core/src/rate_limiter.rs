@@ -11,7 +11,7 @@ use tokio::sync::{Notify, oneshot};
 use tokio::time::{Instant, sleep_until, timeout};
 
 use chasqui_payment::AccountName;
-use chasqui_store::{Bucket, CallPacer};
+use chasqui_store::{CallBucket, CallPacer};
 
 use self::wait_queue::WaitQueue;
 use crate::clock;
@@ -44,7 +44,7 @@ pub(crate) struct RateLimiter {
 struct State {
     queue: WaitQueue<CallSlot>,
     /// What this instance reserved, for when the store is unavailable.
-    bucket: Bucket,
+    bucket: CallBucket,
     began_at: Instant,
     store_paused_until: Option<Instant>,
     /// From when on a slot that is reserved, and not granted yet, may be used.
@@ -81,7 +81,7 @@ impl RateLimiter {
             store: None,
             state: Mutex::new(State {
                 queue: WaitQueue::new(),
-                bucket: Bucket::default(),
+                bucket: CallBucket::default(),
                 began_at: Instant::now(),
                 store_paused_until: None,
                 reserved: None,

@@ -8,8 +8,8 @@ use bytes::Bytes;
 use chasqui_khipu::KhipuError;
 use chasqui_khipu::wire::{PaymentResponse, UnknownWord};
 use chasqui_payment::{
-    Kind, MerchantUrls, NewJob, Observation, Payment, PaymentId, PaymentState, Price, Priority,
-    Reported, Source, StatusUpdate, Timestamp, Version,
+    JobPriority, MerchantUrls, NewJob, Observation, Payment, PaymentId, PaymentState, Price,
+    Reported, Source, StatusKind, StatusUpdate, Timestamp, Version,
 };
 
 use crate::account::Account;
@@ -317,8 +317,8 @@ impl Payments {
 /// Deliver a confirmation; check a payment that is being verified, watched or not.
 fn follow_up_jobs(update: &StatusUpdate, now: Timestamp) -> Vec<NewJob> {
     match update.version.kind() {
-        Kind::Confirmed => vec![NewJob::delivery(now.plus(DELIVERY_GRACE))],
-        Kind::Verifying => vec![NewJob::check(now.plus(CHECK_DELAY), Priority::Silent)],
+        StatusKind::Confirmed => vec![NewJob::delivery(now.plus(DELIVERY_GRACE))],
+        StatusKind::Verifying => vec![NewJob::check(now.plus(CHECK_DELAY), JobPriority::Silent)],
         _ => Vec::new(),
     }
 }

@@ -97,7 +97,7 @@ mod tests {
     use super::*;
     use crate::push::Watcher;
     use crate::tests::fixture::{DEADLINE, Stage, id};
-    use chasqui_payment::Kind;
+    use chasqui_payment::StatusKind;
     use chasqui_store::RelayListener;
 
     /// Runs until it is dropped.
@@ -107,7 +107,7 @@ mod tests {
         looping
     }
 
-    async fn until_it_shows(watcher: &Watcher, expected: Kind) {
+    async fn until_it_shows(watcher: &Watcher, expected: StatusKind) {
         let shown = async { while watcher.next().await.version.kind() != expected {} };
         timeout(DEADLINE, shown).await.expect("shown in time");
     }
@@ -119,12 +119,12 @@ mod tests {
         let all: Vec<_> = (0..BATCH * 2 + 1).map(|i| id(&format!("p{i}"))).collect();
         let mut watched = Vec::new();
         for id in &all {
-            stage.commit(id, Kind::Confirmed).await;
+            stage.commit(id, StatusKind::Confirmed).await;
             watched.push(stage.hub.register(id).expect("registered"));
         }
         stage.hub.missed(all);
         for registration in &watched {
-            until_it_shows(&registration.watcher, Kind::Confirmed).await;
+            until_it_shows(&registration.watcher, StatusKind::Confirmed).await;
         }
     }
 
@@ -135,15 +135,15 @@ mod tests {
         let (missed, meanwhile) = (id("missed"), id("meanwhile"));
         let first = stage.hub.register(&missed).expect("registered");
         let second = stage.hub.register(&meanwhile).expect("registered");
-        stage.commit(&missed, Kind::Confirmed).await;
-        stage.commit(&meanwhile, Kind::Rejected).await;
+        stage.commit(&missed, StatusKind::Confirmed).await;
+        stage.commit(&meanwhile, StatusKind::Rejected).await;
         stage.break_the_store();
         stage.hub.missed(vec![missed]);
         let shown = timeout(Duration::from_millis(500), first.watcher.next()).await;
         assert!(shown.is_err(), "nothing can be read: {shown:?}");
         stage.hub.missed(vec![meanwhile]);
         stage.mend_the_store();
-        until_it_shows(&first.watcher, Kind::Confirmed).await;
-        until_it_shows(&second.watcher, Kind::Rejected).await;
+        until_it_shows(&first.watcher, StatusKind::Confirmed).await;
+        until_it_shows(&second.watcher, StatusKind::Rejected).await;
     }
 }

@@ -5,8 +5,8 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use chasqui_payment::{
-    Intent, Kind, NewJob, Observation, Payment, PaymentId, PaymentReference, PaymentState,
-    Priority, Reported, Source, StatusUpdate,
+    Intent, JobPriority, NewJob, Observation, Payment, PaymentId, PaymentReference, PaymentState,
+    Reported, Source, StatusKind, StatusUpdate,
 };
 use chasqui_store::{Relay, StoreError};
 
@@ -103,8 +103,8 @@ impl Payments {
     /// Polls a payment because of a visit. A confirmed one is queried once in ten minutes, to learn of a reversal.
     fn schedule_visit(self: &Arc<Self>, account: &Arc<Account>, payment: &Payment) {
         match payment.state.version.kind() {
-            Kind::Confirmed => self.recheck_confirmed(account, &payment.id),
-            Kind::Reversed => {}
+            StatusKind::Confirmed => self.recheck_confirmed(account, &payment.id),
+            StatusKind::Reversed => {}
             _ => self.schedule(account).request(&payment.id),
         }
     }
@@ -213,7 +213,7 @@ impl Payments {
                 update: Some(update),
                 notification: None,
                 // For when the page is closed and Khipu's notification is lost.
-                jobs: vec![NewJob::check(now.plus(CHECK_DELAY), Priority::Silent)],
+                jobs: vec![NewJob::check(now.plus(CHECK_DELAY), JobPriority::Silent)],
             };
             state = self.apply(&payment.id, observation).await?.after;
             if state.version == update.version {

@@ -33,7 +33,7 @@ pub struct PubSubConnection {
 }
 
 impl PubSubConnection {
-    /// Connected and authenticated, or an error within [`CONNECT_TIMEOUT`].
+    /// Connected and authenticated, or an error within `CONNECT_TIMEOUT`.
     pub async fn open(
         settings: &RedisSettings,
         address: &NodeAddress,

@@ -9,7 +9,7 @@ use super::redis_store::{RedisStore, ms};
 use super::{keys, scripts};
 use chasqui_payment::{AccountName, Timestamp};
 use chasqui_redis_topology::Script;
-use chasqui_store::{CallPacer, FARTHEST, StoreError, burst, interval};
+use chasqui_store::{CallBucket, CallPacer, StoreError};
 
 static RESERVE_CALL: LazyLock<Script> =
     LazyLock::new(|| scripts::script(include_str!("../scripts/reserve_call.lua")));
@@ -33,9 +33,9 @@ impl CallPacer for RedisStore {
             .call()
             .key(key)
             .arg(self.clock.argument(now))
-            .arg(us(interval(per_second)))
-            .arg(us(burst(per_second)))
-            .arg(us(FARTHEST))
+            .arg(us(CallBucket::interval(per_second)))
+            .arg(us(CallBucket::burst(per_second)))
+            .arg(us(CallBucket::HORIZON))
             .arg(us(KEPT));
         let wait = self.run(partition, &call).await?;
         Ok(Duration::from_micros(wait))

@@ -5,7 +5,7 @@ use std::sync::LazyLock;
 
 use super::redis_store::RedisStore;
 use super::{keys, replies, scripts};
-use chasqui_payment::PaymentId;
+use chasqui_payment::{PaymentId, Verdict};
 use chasqui_redis_topology::{Partition, Script};
 use chasqui_store::{StoreError, StoredNotification};
 
@@ -35,7 +35,7 @@ pub(super) async fn find(
     Ok(Some(StoredNotification {
         body: body.into(),
         signature,
-        verdict: replies::verdict(verdict).ok_or_else(|| replies::damaged("verdict"))?,
+        verdict: Verdict::parse(verdict).ok_or_else(|| replies::damaged("verdict"))?,
         received_at: replies::timestamp(received_at)?,
     }))
 }

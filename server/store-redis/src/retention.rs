@@ -10,7 +10,7 @@ use std::time::Duration;
 /// Practically for ever. Redis refuses a term that ends beyond what its clock can count to, and with it the write.
 pub(super) const LONGEST: Duration = Duration::from_secs(100 * 366 * 24 * 3600);
 
-/// Of a reference whose payment was never created, or that was not told that its payment is final. More than a year: no
+/// Of a reference whose payment was never created, or that does not expire with its final payment. More than a year: no
 /// payment is still open then.
 const REFERENCES_KEPT: Duration = Duration::from_secs(400 * 24 * 3600);
 

@@ -9,7 +9,7 @@ use std::time::Duration;
 use tokio::time::timeout;
 use tokio_util::sync::CancellationToken;
 
-use chasqui_payment::{CheckPlan, JobKind, Payment, Priority, Timestamp, Version, retry};
+use chasqui_payment::{CheckPlan, JobKind, JobPriority, Payment, Timestamp, Version, retry};
 use chasqui_store::{JobAttempt, JobResult, LeasedJob, PaymentReader, StoreError};
 
 use super::worker::{JobEnd, JobHandler, STORE_TIMEOUT, WorkerLimits, within};
@@ -135,7 +135,7 @@ impl JobHandler for CheckHandler {
 }
 
 fn awaits_cross_check(job: &LeasedJob, payment: &Payment) -> bool {
-    job.priority == Priority::CrossCheck && payment.state.version == Version::CONFIRMED
+    job.priority == JobPriority::CrossCheck && payment.state.version == Version::CONFIRMED
 }
 
 fn cross_check_deadline(payment: &Payment) -> Timestamp {

@@ -6,7 +6,7 @@ use std::time::Duration;
 use tokio::sync::oneshot;
 use tokio::time::Instant;
 
-use chasqui_payment::Priority;
+use chasqui_payment::JobPriority;
 
 /// Why Khipu is called, in order of urgency.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
@@ -46,12 +46,12 @@ impl CallClass {
     }
 }
 
-impl From<Priority> for CallClass {
-    fn from(priority: Priority) -> Self {
+impl From<JobPriority> for CallClass {
+    fn from(priority: JobPriority) -> Self {
         match priority {
-            Priority::Notified => Self::Notified,
-            Priority::Silent => Self::Silent,
-            Priority::CrossCheck => Self::Recheck,
+            JobPriority::Notified => Self::Notified,
+            JobPriority::Silent => Self::Silent,
+            JobPriority::CrossCheck => Self::Recheck,
         }
     }
 }

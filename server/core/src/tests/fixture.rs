@@ -8,7 +8,7 @@ use tempfile::TempDir;
 
 use chasqui_khipu::KhipuClient;
 use chasqui_payment::{
-    AccountName, Kind, NewJob, Observation, PaymentId, Secret, Source, StatusUpdate, Version,
+    AccountName, NewJob, Observation, PaymentId, Secret, Source, StatusKind, StatusUpdate, Version,
 };
 use chasqui_store::{RelayListener, Store};
 use chasqui_store_sqlite::{DatabaseLocation, LocalRelay, SqliteLimits, SqliteStore};
@@ -111,14 +111,14 @@ impl Stage {
     }
 
     /// Past [`Payments`], as another instance would.
-    pub(crate) async fn commit(&self, id: &PaymentId, kind: Kind) {
+    pub(crate) async fn commit(&self, id: &PaymentId, kind: StatusKind) {
         self.commit_with(id, kind, Vec::new()).await;
     }
 
-    pub(crate) async fn commit_with(&self, id: &PaymentId, kind: Kind, jobs: Vec<NewJob>) {
+    pub(crate) async fn commit_with(&self, id: &PaymentId, kind: StatusKind, jobs: Vec<NewJob>) {
         let (number, replaces) = match kind {
-            Kind::Confirmed => (1000, None),
-            Kind::Reversed => (1001, None),
+            StatusKind::Confirmed => (1000, None),
+            StatusKind::Reversed => (1001, None),
             of_a_round => (10 + of_a_round as u16, Some(Version::FIRST)),
         };
         let observation = Observation {

@@ -9,7 +9,7 @@ use std::time::Duration;
 use tokio::task::JoinSet;
 use tokio::time::{Instant, sleep, sleep_until};
 
-use chasqui_payment::{PaymentId, Priority};
+use chasqui_payment::{JobPriority, PaymentId};
 
 use crate::poll_schedule::{PollPace, PollResult, PollSchedule};
 use crate::rate_limiter::RateLimiter;
@@ -29,7 +29,7 @@ const BOUND: Duration = Duration::from_secs(45);
 #[derive(Default)]
 struct World {
     /// The jobs, by priority and due time.
-    checks: BTreeSet<(Priority, Instant, PaymentId)>,
+    checks: BTreeSet<(JobPriority, Instant, PaymentId)>,
     returned: HashMap<PaymentId, Instant>,
     /// Payments with an open page.
     watched: HashSet<PaymentId>,
@@ -71,7 +71,7 @@ fn return_payer(n: u64, world: &Shared, schedule: &PollSchedule) {
     at.returned.insert(id.clone(), now);
     if is_lost || is_unpaid {
         let due = now + CHECKED_AFTER;
-        at.checks.insert((Priority::Silent, due, id.clone()));
+        at.checks.insert((JobPriority::Silent, due, id.clone()));
     }
     if is_lost {
         at.lost.insert(id);
@@ -84,7 +84,7 @@ fn return_payer(n: u64, world: &Shared, schedule: &PollSchedule) {
             let mut at = world.lock().expect("world");
             at.watched.remove(&id);
             let due = Instant::now() + CROSS_CHECKED_AFTER;
-            at.checks.insert((Priority::CrossCheck, due, id));
+            at.checks.insert((JobPriority::CrossCheck, due, id));
         });
     }
 }
@@ -117,7 +117,7 @@ async fn checks(world: Shared, schedule: Arc<PollSchedule>) {
     }
 }
 
-fn lease_due(world: &Shared) -> Vec<(Priority, PaymentId)> {
+fn lease_due(world: &Shared) -> Vec<(JobPriority, PaymentId)> {
     let now = Instant::now();
     let mut at = world.lock().expect("world");
     let due = at.checks.iter().filter(|(_, due, _)| *due <= now);
@@ -130,12 +130,12 @@ fn lease_due(world: &Shared) -> Vec<(Priority, PaymentId)> {
         .collect()
 }
 
-async fn check(world: Shared, schedule: Arc<PollSchedule>, priority: Priority, id: PaymentId) {
+async fn check(world: Shared, schedule: Arc<PollSchedule>, priority: JobPriority, id: PaymentId) {
     let too_late = {
         let returned = world.lock().expect("world").returned[&id];
         returned + NOTIFIED_AFTER + CROSS_CHECKED_AFTER + CROSS_CHECK_TERM
     };
-    let is_cross_check = priority == Priority::CrossCheck;
+    let is_cross_check = priority == JobPriority::CrossCheck;
     match schedule.rate_limiter.try_acquire(priority.into()).await {
         Ok(slot) => {
             slot.spend();

@@ -17,7 +17,7 @@ use super::app_state::SharedState;
 use super::peer;
 use chasqui_core::Payments;
 use chasqui_core::clock;
-use chasqui_payment::{Kind, Payment, PaymentReference};
+use chasqui_payment::{Payment, PaymentReference, StatusKind};
 use page::Page;
 use texts::Language;
 
@@ -226,7 +226,7 @@ fn being_verified(language: Language) -> Response {
         StatusCode::OK,
         &Page {
             language,
-            kind: Kind::Returned,
+            kind: StatusKind::Returned,
             token: None,
             resume_url: None,
             reload: true,

@@ -2,7 +2,9 @@ use std::sync::atomic::Ordering;
 
 use metrics_exporter_prometheus::PrometheusBuilder;
 
-use chasqui_payment::{Kind, MerchantUrls, NewJob, Observation, PaymentState, Reported, Source};
+use chasqui_payment::{
+    MerchantUrls, NewJob, Observation, PaymentState, Reported, Source, StatusKind,
+};
 use chasqui_store::TimelineEvent;
 
 use super::*;
@@ -16,8 +18,10 @@ async fn a_check_that_a_shutdown_cancels_is_due_at_once_and_is_no_attempt() {
     // Accepts connections and never answers.
     let khipu = std::net::TcpListener::bind("127.0.0.1:0").expect("a free port");
     let stage = Stage::before(&format!("http://{}", khipu.local_addr().expect("bound")));
-    let jobs = vec![NewJob::check(clock::now(), Priority::Notified)];
-    stage.commit_with(&id("a"), Kind::Verifying, jobs).await;
+    let jobs = vec![NewJob::check(clock::now(), JobPriority::Notified)];
+    stage
+        .commit_with(&id("a"), StatusKind::Verifying, jobs)
+        .await;
     let stop = CancellationToken::new();
     let running = tokio::spawn(worker(&stage).run(stop.clone()));
     let leased = async {
@@ -99,7 +103,7 @@ async fn confirm(stage: &Stage, at: Timestamp) {
         }
         .final_update(),
         notification: None,
-        jobs: vec![NewJob::check(at, Priority::CrossCheck)],
+        jobs: vec![NewJob::check(at, JobPriority::CrossCheck)],
     };
     let observed = stage.store.observe(&id("a"), &confirmed).await;
     observed.expect("committed");
@@ -109,7 +113,7 @@ async fn confirm(stage: &Stage, at: Timestamp) {
 async fn a_check_of_a_payment_confirmed_meanwhile_ends_without_a_query() {
     let stage = stage().await;
     let check_leased = leased(&stage, clock::now()).await;
-    stage.commit(&id("a"), Kind::Confirmed).await;
+    stage.commit(&id("a"), StatusKind::Confirmed).await;
     check(&stage, check_leased).await;
     assert_eq!((attempts(&stage).await, next_due(&stage).await), (0, None));
 }
@@ -176,8 +180,10 @@ async fn checks_of_a_payment_that_is_undecided_ten_days_after_its_expiry_end_and
 
 async fn stage() -> Stage {
     let stage = Stage::in_memory();
-    let jobs = vec![NewJob::check(clock::now(), Priority::Notified)];
-    stage.commit_with(&id("a"), Kind::Verifying, jobs).await;
+    let jobs = vec![NewJob::check(clock::now(), JobPriority::Notified)];
+    stage
+        .commit_with(&id("a"), StatusKind::Verifying, jobs)
+        .await;
     stage
 }
 
@@ -234,8 +240,10 @@ async fn a_check_that_ends_while_this_instance_stops_counts() {
     let khipu = tokio::net::TcpListener::bind("127.0.0.1:0").await;
     let khipu = khipu.expect("a free port");
     let stage = Stage::before(&format!("http://{}", khipu.local_addr().expect("bound")));
-    let jobs = vec![NewJob::check(clock::now(), Priority::Notified)];
-    stage.commit_with(&id("a"), Kind::Verifying, jobs).await;
+    let jobs = vec![NewJob::check(clock::now(), JobPriority::Notified)];
+    stage
+        .commit_with(&id("a"), StatusKind::Verifying, jobs)
+        .await;
     let stop = CancellationToken::new();
     let running = tokio::spawn(worker(&stage).run(stop.clone()));
     let (connection, _) = timeout(DEADLINE, khipu.accept())
