@@ -11,6 +11,7 @@ mod connections;
 mod crash;
 mod durability;
 mod facade;
+mod house;
 mod idempotency;
 mod instances;
 mod khipu_trouble;
