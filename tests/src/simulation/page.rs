@@ -23,29 +23,29 @@ const ANSWER_WITHIN: Duration = Duration::from_secs(20);
 
 /// Closed when it is dropped; what it showed can still be read.
 #[derive(Debug)]
-pub struct Page {
+pub(super) struct Page {
     shown: Arc<Mutex<Shown>>,
     task: JoinHandle<()>,
 }
 
 /// What the payer has seen on one page.
 #[derive(Debug, Clone, Default)]
-pub struct Shown {
+pub(super) struct Shown {
     /// The newest status; null before the first.
-    pub status: Value,
+    pub(super) status: Value,
     version: u64,
-    pub confirmed_at: Option<Instant>,
+    pub(super) confirmed_at: Option<Instant>,
     /// What must never happen to a page.
-    pub faults: Vec<String>,
+    pub(super) faults: Vec<String>,
 }
 
 impl Shown {
     /// Whether nothing more can come.
-    pub fn is_final(&self) -> bool {
+    pub(super) fn is_final(&self) -> bool {
         self.status["final"] == true
     }
 
-    pub fn word(&self) -> &str {
+    pub(super) fn word(&self) -> &str {
         self.status["status"].as_str().unwrap_or("nothing")
     }
 
@@ -74,7 +74,7 @@ enum Ending {
 
 impl Page {
     /// Begins at the gateway with this number, and goes to the next after each connection.
-    pub fn open(
+    pub(super) fn open(
         transport: Transport,
         gateways: Arc<[String]>,
         first: usize,
@@ -107,12 +107,12 @@ impl Page {
         Self { shown, task }
     }
 
-    pub fn shown(&self) -> Shown {
+    pub(super) fn shown(&self) -> Shown {
         lock(&self.shown).clone()
     }
 
     /// Whether it follows still. One that has ended shows a final status, was refused, or broke.
-    pub fn is_open(&self) -> bool {
+    pub(super) fn is_open(&self) -> bool {
         !self.task.is_finished()
     }
 }

@@ -25,33 +25,33 @@ const AN_HOUR_MS: u128 = 3_600_000;
 
 /// What every payer finds.
 #[derive(Debug)]
-pub struct World {
-    pub sandbox: Sandbox,
-    pub shops: Shops,
+pub(super) struct World {
+    pub(super) sandbox: Sandbox,
+    pub(super) shops: Shops,
     /// The merchant's back end, at the address that Khipu notifies.
-    pub api: Api,
+    pub(super) api: Api,
     /// Where pages connect.
-    pub gateways: Arc<[String]>,
-    pub client: Client,
+    pub(super) gateways: Arc<[String]>,
+    pub(super) client: Client,
 }
 
 /// One payment, as it went.
 #[derive(Debug)]
-pub struct Story {
-    pub plan: Plan,
-    pub payment: Created,
+pub(super) struct Story {
+    pub(super) plan: Plan,
+    pub(super) payment: Created,
     /// Since when Khipu may have said that it is paid.
-    pub paid_at: Option<Instant>,
+    pub(super) paid_at: Option<Instant>,
     /// The page that is open, and what those showed that were closed.
-    pub page: Option<Page>,
-    pub closed: Vec<Shown>,
+    pub(super) page: Option<Page>,
+    pub(super) closed: Vec<Shown>,
     /// What went wrong on the way.
-    pub faults: Vec<String>,
+    pub(super) faults: Vec<String>,
 }
 
 impl World {
     /// From its creation to the last step.
-    pub async fn live(&self, plan: Plan) -> Story {
+    pub(super) async fn live(&self, plan: Plan) -> Story {
         let payment = self.create(&plan).await;
         let mut story = Story {
             plan,
@@ -175,7 +175,7 @@ impl World {
     }
 
     /// As the merchant's key shows it.
-    pub async fn status(&self, payment_id: &str) -> Value {
+    pub(super) async fn status(&self, payment_id: &str) -> Value {
         let path = format!("/v1/payments/{payment_id}/status");
         self.insist("the status is read", || self.api.call(Method::GET, &path))
             .await
@@ -184,7 +184,7 @@ impl World {
     }
 
     /// As the payer's token shows it, to a page that is loaded once.
-    pub async fn status_on_page(&self, payment: &Created) -> Value {
+    pub(super) async fn status_on_page(&self, payment: &Created) -> Value {
         let path = format!("/v1/payments/{}/status", payment.id);
         self.insist("a page is loaded", || {
             self.api

@@ -21,12 +21,12 @@ use crate::settings::KHIPU_SECRET;
 const SLOWLY: Duration = Duration::from_millis(700);
 
 /// `transaction_id` of the payment with this number.
-pub fn order(number: usize) -> String {
+pub(super) fn order(number: usize) -> String {
     format!("order-{number}")
 }
 
 #[derive(Debug)]
-pub struct Shops {
+pub(super) struct Shops {
     url: String,
     desk: Arc<Desk>,
     task: JoinHandle<()>,
@@ -44,22 +44,22 @@ struct Desk {
 
 /// What the shops were told of one payment.
 #[derive(Debug, Clone, Default)]
-pub struct Told {
+pub(super) struct Told {
     /// In the order in which they first came.
-    pub deliveries: Vec<Delivery>,
+    pub(super) deliveries: Vec<Delivery>,
 }
 
 /// All attempts with one `webhook-id`.
 #[derive(Debug, Clone)]
-pub struct Delivery {
-    pub webhook_id: String,
+pub(super) struct Delivery {
+    pub(super) webhook_id: String,
     /// The shop that got it.
-    pub shop: usize,
-    pub attempts: usize,
+    pub(super) shop: usize,
+    pub(super) attempts: usize,
     /// When an attempt was answered 200, each time.
-    pub accepted: Vec<Instant>,
+    pub(super) accepted: Vec<Instant>,
     /// Whether each attempt carried Khipu's signature over exactly its bytes.
-    pub is_signed: bool,
+    pub(super) is_signed: bool,
 }
 
 #[derive(Deserialize)]
@@ -69,7 +69,7 @@ struct Body {
 }
 
 impl Shops {
-    pub async fn start(seed: u64) -> Self {
+    pub(super) async fn start(seed: u64) -> Self {
         let desk = Arc::new(Desk {
             seed,
             is_troubled: AtomicBool::new(true),
@@ -88,16 +88,16 @@ impl Shops {
     }
 
     /// The notify_url of one.
-    pub fn notify_url(&self, shop: usize) -> String {
+    pub(super) fn notify_url(&self, shop: usize) -> String {
         format!("{}/shops/{shop}", self.url)
     }
 
     /// From now on every delivery is taken at once.
-    pub fn recover(&self) {
+    pub(super) fn recover(&self) {
         self.desk.is_troubled.store(false, Ordering::Relaxed);
     }
 
-    pub fn told_of(&self, payment_id: &str) -> Told {
+    pub(super) fn told_of(&self, payment_id: &str) -> Told {
         lock(&self.desk.stores)
             .get(payment_id)
             .cloned()
@@ -105,12 +105,12 @@ impl Shops {
     }
 
     /// Every payment that a shop was told of.
-    pub fn payments(&self) -> Vec<String> {
+    pub(super) fn payments(&self) -> Vec<String> {
         lock(&self.desk.stores).keys().cloned().collect()
     }
 
     /// Deliveries that could not be read.
-    pub fn strange(&self) -> Vec<String> {
+    pub(super) fn strange(&self) -> Vec<String> {
         lock(&self.desk.strange).clone()
     }
 }
@@ -172,7 +172,7 @@ impl Desk {
 
 impl Told {
     /// Whether a shop has answered 200.
-    pub fn is_accepted(&self) -> bool {
+    pub(super) fn is_accepted(&self) -> bool {
         let accepted = |delivery: &Delivery| !delivery.accepted.is_empty();
         self.deliveries.iter().any(accepted)
     }

@@ -9,8 +9,8 @@ const ATTEMPT_TERM: SignedDuration = SignedDuration::from_hours(3);
 
 /// What is needed of a payment as the sandbox lists it.
 #[derive(Debug, Clone, Deserialize)]
-pub struct Truth {
-    pub payment_id: String,
+pub(super) struct Truth {
+    pub(super) payment_id: String,
     status: String,
     status_detail: String,
     expires_date: String,
@@ -18,7 +18,7 @@ pub struct Truth {
 
 impl Truth {
     /// The word that a status must have once Khipu rests.
-    pub fn word(&self, now: Timestamp) -> &'static str {
+    pub(super) fn word(&self, now: Timestamp) -> &'static str {
         match (&*self.status, &*self.status_detail) {
             ("pending", _) if now.duration_since(self.expires_at()) > ATTEMPT_TERM => "expired",
             ("pending", _) => "pending",
@@ -36,7 +36,7 @@ impl Truth {
     }
 
     /// Whether a status object says that, and is final exactly if nothing can follow.
-    pub fn is_told_by(&self, status: &Value, now: Timestamp) -> bool {
+    pub(super) fn is_told_by(&self, status: &Value, now: Timestamp) -> bool {
         let word = self.word(now);
         let is_final = matches!(word, "confirmed" | "reversed");
         status["status"] == word && status["final"] == is_final
@@ -44,22 +44,22 @@ impl Truth {
 
     /// The same for what a page shows: it has left once a payment is confirmed, and does not learn that the money went
     /// back later.
-    pub fn is_shown_by(&self, status: &Value, now: Timestamp) -> bool {
+    pub(super) fn is_shown_by(&self, status: &Value, now: Timestamp) -> bool {
         let has_left = self.is_reversed() && status["status"] == "confirmed";
         has_left || self.is_told_by(status, now)
     }
 
     /// Whether the shop has to be told.
-    pub fn is_paid(&self, now: Timestamp) -> bool {
+    pub(super) fn is_paid(&self, now: Timestamp) -> bool {
         self.word(now) == "confirmed"
     }
 
     /// Whether the shop may have been told.
-    pub fn was_paid(&self, now: Timestamp) -> bool {
+    pub(super) fn was_paid(&self, now: Timestamp) -> bool {
         self.is_paid(now) || self.is_reversed()
     }
 
-    pub fn is_reversed(&self) -> bool {
+    pub(super) fn is_reversed(&self) -> bool {
         matches!(
             (&*self.status, &*self.status_detail),
             ("done", "reversed" | "fully-refunded")

@@ -1,0 +1,106 @@
+//! What a simulation runs: gateways behind a balancer, the sandbox and the shops; and the kills.
+
+use std::time::{Duration, Instant};
+
+use rand::rngs::StdRng;
+use rand::{RngExt, SeedableRng};
+use redis_processes::{Options as RedisOptions, RedisServer};
+use tokio::sync::watch;
+
+use super::payer::World;
+use super::shops::Shops;
+use super::{Options, Storage};
+use crate::api::{Api, client};
+use crate::balancer::Balancer;
+use crate::process::Process;
+use crate::sandbox::Sandbox;
+use crate::settings::Settings;
+
+/// The longest that a killed gateway stays away.
+pub(super) const LONGEST_ABSENCE: Duration = Duration::from_millis(800);
+
+/// All that runs.
+pub(super) struct System {
+    pub(super) gateways: Vec<Process>,
+    pub(super) world: World,
+    /// Dropped last.
+    _balancer: Balancer,
+    _redis: Option<RedisServer>,
+}
+
+impl System {
+    pub(super) async fn start(options: &Options) -> Self {
+        let sandbox = Sandbox::start_with_seed(options.seed).await;
+        let shops = Shops::start(options.seed).await;
+        let balancer = Balancer::start().await;
+        let redis = match options.storage {
+            Storage::Sqlite => None,
+            Storage::Redis => Some(RedisServer::start(&RedisOptions::default()).await),
+        };
+        let mut settings = settings(&sandbox.url, &balancer.url);
+        if let Some(redis) = &redis {
+            settings.storage = redis.url();
+        }
+        let mut gateways = Vec::new();
+        for _ in 0..options.storage.gateways() {
+            gateways.push(Process::start(&settings).await);
+        }
+        let urls: Vec<String> = gateways.iter().map(|gateway| gateway.url.clone()).collect();
+        balancer.lead_to(&urls);
+        let api = Api::new(&balancer.url, &settings.accounts[0].api_key);
+        let world = World {
+            sandbox,
+            shops,
+            api,
+            gateways: urls.into(),
+            client: client(),
+        };
+        Self {
+            gateways,
+            world,
+            _balancer: balancer,
+            _redis: redis,
+        }
+    }
+}
+
+/// One machine is everybody here, and one account has all payments.
+fn settings(khipu_url: &str, public_url: &str) -> Settings {
+    let mut settings = Settings::new(khipu_url);
+    settings.public_url = Some(public_url.into());
+    settings.limits = vec![
+        "watchers_per_address = 100000".into(),
+        "connections_per_address = 10000".into(),
+        "polls_per_second = 1000".into(),
+        "polls_in_flight = 256".into(),
+    ];
+    // For the addresses of payers who come back.
+    settings.server = vec!["trusted_proxies = [\"127.0.0.0/8\"]".into()];
+    settings.log = vec!["filter = \"error\"".into()];
+    settings
+}
+
+/// SIGKILL, a while of absence, and again on the same port and storage. Answers when each was killed.
+pub(super) async fn kill(
+    gateways: &mut [Process],
+    options: &Options,
+    lived: &watch::Sender<usize>,
+) -> Vec<Instant> {
+    let mut dice = StdRng::seed_from_u64(options.seed ^ 0x006b_696c_6c73);
+    let mut killed_at = Vec::new();
+    for kill in 1..=options.kills {
+        let share = kill * options.payments * 2 / (options.kills * 3);
+        let mut lived = lived.subscribe();
+        let enough = lived.wait_for(|&count| count >= share).await;
+        drop(enough.expect("payments live"));
+        let which = dice.random_range(0..gateways.len());
+        let absence = LONGEST_ABSENCE.mul_f64(dice.random());
+        let gateway = &mut gateways[which];
+        assert!(!gateway.has_ended(), "a gateway died by itself");
+        killed_at.push(Instant::now());
+        gateway.kill();
+        tokio::time::sleep(absence).await;
+        gateway.start_again().await;
+    }
+    killed_at
+}
