@@ -16,7 +16,7 @@ use tokio_tungstenite::tungstenite::protocol::frame::Frame;
 use tokio_tungstenite::tungstenite::protocol::frame::coding::{Data, OpCode};
 
 /// A valid token for any payment, made with the gateway's own key.
-fn token_for(payment_id: &str) -> Created {
+pub(crate) fn token_for(payment_id: &str) -> Created {
     let tokens = StatusTokens::new(&[Secret::new(SIGNING_KEY)], Duration::from_secs(3600));
     let id = PaymentId::parse(payment_id).expect("an id");
     let account = AccountName::parse(ACCOUNT).expect("a name");
@@ -78,20 +78,6 @@ async fn a_mistake_in_our_own_key_for_khipu_never_tells_a_browser_to_stay_away()
     assert!(!answer.header("retry-after").is_empty());
     let answer = stage.api.poll(&token, "?wait=1", None).await;
     answer.expect_problem(503, "unavailable");
-}
-
-#[tokio::test]
-async fn a_payment_that_is_unknown_here_is_adopted_from_khipu() {
-    let stage = Stage::start().await;
-    let direct = stage
-        .sandbox
-        .create(json!({ "amount": 500, "currency": "CLP", "subject": "direct" }))
-        .await;
-    stage.sandbox.act(&direct, "authorize").await;
-    let mut watcher = stage.watch(&token_for(&direct)).await;
-    assert_eq!(watcher.status().await["status"], "verifying");
-    stage.sandbox.act(&direct, "conciliate").await;
-    watcher.until("confirmed").await;
 }
 
 #[tokio::test]

@@ -10,7 +10,7 @@ mod outages;
 mod relay;
 mod rolling_restart;
 mod slow_subscriber;
-mod starting;
+mod startup;
 
 use std::time::Duration;
 

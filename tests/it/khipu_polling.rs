@@ -15,61 +15,6 @@ use crate::return_hop::{hop, visit};
 /// `limits.polls_per_second`, which is not set here.
 const PER_SECOND: u32 = 10;
 
-/// From a confirmation that was found by asking to its delivery.
-const DELIVERED_AFTER: Duration = Duration::from_secs(10);
-
-/// A job that is due is found at the latest then, also by an instance that was told nothing.
-const IDLE: Duration = Duration::from_secs(5);
-
-/// Khipu confirms, its notification is lost, the page is closed and nobody asks. `make_due` has the first check, which is a
-/// quarter of an hour away, due now.
-async fn nobody_asks(storage: String, make_due: impl AsyncFnOnce(&str)) {
-    let mut stage = Stage::start_with(|settings| settings.storage = storage).await;
-    let lost = json!({ "notify": { "drop": 1 } });
-    stage.sandbox.behave(lost).await;
-    let payment = stage.create(json!({})).await;
-    stage.sandbox.act(&payment.id, "conciliate").await;
-    make_due(&payment.id).await;
-    let delivery = stage.merchant.next_due_in(IDLE + DELIVERED_AFTER).await;
-    assert_eq!(delivery.payment_id(), payment.id);
-    assert_eq!(delivery.header("chasqui-source"), "reconciliation");
-    assert_eq!(stage.api.status(&payment).await["status"], "confirmed");
-}
-
-#[tokio::test]
-async fn a_payment_that_nobody_asks_about_ends_right_for_page_and_shop() {
-    let directory = tempfile::tempdir().expect("a directory");
-    let database = directory.path().join("chasqui.db");
-    nobody_asks(
-        format!("sqlite:{}", database.display()),
-        async |payment_id| {
-            let shell = rusqlite::Connection::open(&database).expect("a shell");
-            let moved = shell
-                .execute(
-                    "UPDATE job SET due_at = 1 WHERE payment_id = ?1 AND kind = 'check'",
-                    [payment_id],
-                )
-                .expect("moved");
-            assert_eq!(moved, 1, "its creation scheduled a check");
-        },
-    )
-    .await;
-}
-
-#[tokio::test]
-async fn a_payment_that_nobody_asks_about_ends_right_for_page_and_shop_on_redis() {
-    let redis = RedisServer::start(&Options::default()).await;
-    nobody_asks(redis.url(), async |payment_id| {
-        let pattern = format!("chasqui:*:payment:{payment_id}");
-        let keys: Vec<String> = redis.ask(&["KEYS", &pattern]).await;
-        let agenda = keys[0].replace(&format!("payment:{payment_id}"), "agenda:check");
-        redis.command(&["HSET", &keys[0], "check_due", "1"]).await;
-        let added: i64 = redis.ask(&["ZADD", &agenda, "1", payment_id]).await;
-        assert_eq!(added, 0, "its creation scheduled a check");
-    })
-    .await;
-}
-
 #[tokio::test]
 async fn a_payer_who_reloads_all_the_time_does_not_delay_anothers_confirmation() {
     /// Each counts once a second: more than the account may ask.
