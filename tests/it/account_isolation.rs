@@ -1,11 +1,11 @@
 //! Several accounts on one gateway: what one of them signs or asks about the payment of another is of no use to it, and
 //! takes nothing from the other.
 
-use chasqui_tests::api::Created;
 use chasqui_tests::deadline::eventually;
+use chasqui_tests::gateway_client::Created;
+use chasqui_tests::gateway_settings::{Account, RECEIVER_ID, Settings};
 use chasqui_tests::notification::{body, now_ms, signature, signed};
-use chasqui_tests::settings::{Account, RECEIVER_ID, Settings};
-use chasqui_tests::stage::Stage;
+use chasqui_tests::testbed::Stage;
 use serde_json::json;
 
 use crate::both_stores::on_both_stores;

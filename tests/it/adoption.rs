@@ -1,7 +1,7 @@
 //! Payments that Khipu knows and the store does not: read from Khipu when a watcher or the payer asks for one.
 
-use chasqui_tests::api::send;
-use chasqui_tests::stage::Stage;
+use chasqui_tests::gateway_client::send;
+use chasqui_tests::testbed::Stage;
 use redis_processes::{Options, RedisServer};
 use reqwest::Method;
 use serde_json::json;

@@ -2,12 +2,12 @@
 
 use std::time::{Duration, Instant};
 
-use chasqui_tests::api::Created;
 use chasqui_tests::deadline::eventually;
-use chasqui_tests::front::Front;
+use chasqui_tests::gateway_client::Created;
+use chasqui_tests::gateway_settings::KHIPU_SECRET;
+use chasqui_tests::khipu_proxy::Front;
 use chasqui_tests::notification::{body, now_ms, signature};
-use chasqui_tests::settings::KHIPU_SECRET;
-use chasqui_tests::stage::Stage;
+use chasqui_tests::testbed::Stage;
 use redis_processes::{Options, RedisServer};
 use serde_json::json;
 

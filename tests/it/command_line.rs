@@ -4,13 +4,15 @@ use std::path::Path;
 use std::process::{Command, Output};
 
 use chasqui::api_key;
-use chasqui_tests::api::{Api, Created};
-use chasqui_tests::merchant::Merchant;
-use chasqui_tests::process::Process;
+use chasqui_tests::gateway_client::{Api, Created};
+use chasqui_tests::gateway_process::Process;
+use chasqui_tests::gateway_settings::{
+    KHIPU_API_KEY, KHIPU_SECRET, SIGNING_KEY, Settings, WEBHOOK_SECRET,
+};
 use chasqui_tests::program::chasqui;
 use chasqui_tests::sandbox::Sandbox;
-use chasqui_tests::settings::{KHIPU_API_KEY, KHIPU_SECRET, SIGNING_KEY, Settings, WEBHOOK_SECRET};
-use chasqui_tests::watcher::Watcher;
+use chasqui_tests::webhook_receiver::Merchant;
+use chasqui_tests::websocket_watcher::Watcher;
 use serde_json::json;
 use tempfile::TempDir;
 

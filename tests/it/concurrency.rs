@@ -3,7 +3,7 @@
 use std::time::Duration;
 
 use chasqui_tests::notification::{body, signed};
-use chasqui_tests::stage::Stage;
+use chasqui_tests::testbed::Stage;
 use futures_util::{StreamExt, stream};
 use serde_json::json;
 

@@ -3,14 +3,14 @@
 use std::net::SocketAddr;
 use std::time::{Duration, Instant};
 
-use chasqui_tests::api::{Answer, Api, Created, try_send};
 use chasqui_tests::deadline::{eventually, within};
+use chasqui_tests::gateway_client::{Answer, Api, Created, try_send};
+use chasqui_tests::gateway_process::Process;
+use chasqui_tests::gateway_settings::Settings;
 use chasqui_tests::notification::{body, signed};
-use chasqui_tests::process::Process;
 use chasqui_tests::sandbox::Sandbox;
-use chasqui_tests::settings::Settings;
-use chasqui_tests::stage::Stage;
-use chasqui_tests::watcher::Watcher;
+use chasqui_tests::testbed::Stage;
+use chasqui_tests::websocket_watcher::Watcher;
 use futures_util::future::join_all;
 use reqwest::Method;
 use serde_json::json;

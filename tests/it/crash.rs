@@ -1,15 +1,15 @@
 //! kill -9 at the worst moments: what was answered 200 is kept, what was begun is found again.
 
-use chasqui_tests::api::{Api, Created, order, try_send};
 use chasqui_tests::chaos_proxy::ChaosProxy;
-use chasqui_tests::front::Front;
-use chasqui_tests::gateway::Gateway;
-use chasqui_tests::merchant::Merchant;
+use chasqui_tests::gateway_client::{Api, Created, order, try_send};
+use chasqui_tests::gateway_process::Process;
+use chasqui_tests::gateway_settings::{KHIPU_SECRET, Settings};
+use chasqui_tests::in_process_gateway::Gateway;
+use chasqui_tests::khipu_proxy::Front;
 use chasqui_tests::notification::{body, is_signed, signed};
-use chasqui_tests::process::Process;
 use chasqui_tests::sandbox::Sandbox;
-use chasqui_tests::settings::{KHIPU_SECRET, Settings};
-use chasqui_tests::watcher::{Event, Watcher};
+use chasqui_tests::webhook_receiver::Merchant;
+use chasqui_tests::websocket_watcher::{Event, Watcher};
 use futures_util::StreamExt;
 use futures_util::stream;
 use reqwest::Method;

@@ -3,14 +3,14 @@
 use std::process::Command;
 use std::time::{Duration, Instant};
 
-use chasqui_tests::api::{Answer, Api, Created, order};
 use chasqui_tests::deadline::eventually;
-use chasqui_tests::merchant::Merchant;
+use chasqui_tests::gateway_client::{Answer, Api, Created, order};
+use chasqui_tests::gateway_process::Process;
+use chasqui_tests::gateway_settings::Settings;
 use chasqui_tests::notification::{body, signed};
-use chasqui_tests::process::Process;
 use chasqui_tests::sandbox::Sandbox;
-use chasqui_tests::settings::Settings;
-use chasqui_tests::watcher::Watcher;
+use chasqui_tests::webhook_receiver::Merchant;
+use chasqui_tests::websocket_watcher::Watcher;
 use redis_processes::running::Running;
 use serde_json::json;
 use tempfile::TempDir;

@@ -1,11 +1,11 @@
 //! `/v3`: Khipu's own API, with Chasqui in its place.
 
-use chasqui_tests::api::{Api, Created, order, send};
-use chasqui_tests::caller::Caller;
-use chasqui_tests::gateway::Gateway;
+use chasqui_tests::aborting_client::Caller;
+use chasqui_tests::gateway_client::{Api, Created, order, send};
+use chasqui_tests::gateway_settings::{ACCOUNT, Account, KHIPU_API_KEY, Settings};
+use chasqui_tests::in_process_gateway::Gateway;
 use chasqui_tests::sandbox::Sandbox;
-use chasqui_tests::settings::{ACCOUNT, Account, KHIPU_API_KEY, Settings};
-use chasqui_tests::stage::Stage;
+use chasqui_tests::testbed::Stage;
 use reqwest::Method;
 use serde_json::{Value, json};
 

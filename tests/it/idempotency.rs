@@ -1,13 +1,13 @@
 //! `Idempotency-Key`: a merchant may send a creation twice, and there is one payment, whatever broke in between.
 
-use chasqui_tests::api::{Answer, Api, Created, order, send, try_send};
-use chasqui_tests::caller::Caller;
+use chasqui_tests::aborting_client::Caller;
 use chasqui_tests::deadline::eventually;
-use chasqui_tests::front::Front;
-use chasqui_tests::process::Process;
+use chasqui_tests::gateway_client::{Answer, Api, Created, order, send, try_send};
+use chasqui_tests::gateway_process::Process;
+use chasqui_tests::gateway_settings::{Account, Settings};
+use chasqui_tests::khipu_proxy::Front;
 use chasqui_tests::sandbox::Sandbox;
-use chasqui_tests::settings::{Account, Settings};
-use chasqui_tests::stage::Stage;
+use chasqui_tests::testbed::Stage;
 use futures_util::StreamExt;
 use futures_util::future::join_all;
 use futures_util::stream::FuturesUnordered;

@@ -2,9 +2,9 @@
 
 use std::time::{Duration, Instant};
 
+use chasqui_tests::gateway_settings::KHIPU_SECRET;
 use chasqui_tests::notification::is_signed;
-use chasqui_tests::settings::KHIPU_SECRET;
-use chasqui_tests::stage::Stage;
+use chasqui_tests::testbed::Stage;
 use serde_json::json;
 
 #[tokio::test]

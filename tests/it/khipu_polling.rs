@@ -4,8 +4,8 @@ use std::time::{Duration, Instant};
 
 use chasqui_tests::deadline::eventually;
 use chasqui_tests::fleet::Fleet;
-use chasqui_tests::front::Front;
-use chasqui_tests::stage::Stage;
+use chasqui_tests::khipu_proxy::Front;
+use chasqui_tests::testbed::Stage;
 use futures_util::future::join_all;
 use redis_processes::{Options, RedisServer};
 use serde_json::json;

@@ -2,14 +2,14 @@
 
 use std::time::Instant;
 
-use chasqui_tests::api::{Api, send};
 use chasqui_tests::deadline::eventually;
-use chasqui_tests::front::Front;
+use chasqui_tests::gateway_client::{Api, send};
+use chasqui_tests::gateway_process::Process;
+use chasqui_tests::gateway_settings::Settings;
+use chasqui_tests::khipu_proxy::Front;
 use chasqui_tests::notification::{body, signed};
-use chasqui_tests::process::Process;
 use chasqui_tests::sandbox::Sandbox;
-use chasqui_tests::settings::Settings;
-use chasqui_tests::watcher::Watcher;
+use chasqui_tests::websocket_watcher::Watcher;
 use reqwest::Method;
 use serde_json::json;
 

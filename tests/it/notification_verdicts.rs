@@ -1,9 +1,9 @@
 //! Notifications that are authentic: whether they agree with the payment, and what becomes of those that do not.
 
-use chasqui_tests::api::Created;
+use chasqui_tests::gateway_client::Created;
+use chasqui_tests::gateway_settings::{Account, RECEIVER_ID};
 use chasqui_tests::notification::{body, now_ms, signature};
-use chasqui_tests::settings::{Account, RECEIVER_ID};
-use chasqui_tests::stage::Stage;
+use chasqui_tests::testbed::Stage;
 use serde_json::json;
 
 use crate::notifications::{accepted, payment, refused, word};

@@ -1,9 +1,9 @@
 //! `/webhooks/khipu/{account}`: what is authentic, and what is refused.
 
-use chasqui_tests::api::Created;
+use chasqui_tests::gateway_client::Created;
+use chasqui_tests::gateway_settings::{KHIPU_API_KEY, KHIPU_SECRET};
 use chasqui_tests::notification::{body, hex_signature, now_ms, signature, signed};
-use chasqui_tests::settings::{KHIPU_API_KEY, KHIPU_SECRET};
-use chasqui_tests::stage::Stage;
+use chasqui_tests::testbed::Stage;
 use serde_json::{Value, json};
 
 /// A stage with one payment of 24990 CLP.

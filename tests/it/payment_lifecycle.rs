@@ -2,16 +2,16 @@
 
 use std::process::Command;
 
-use chasqui_tests::api::{Api, Created};
 use chasqui_tests::deadline::eventually;
-use chasqui_tests::merchant::{Delivery, Merchant};
+use chasqui_tests::gateway_client::{Api, Created};
+use chasqui_tests::gateway_process::Process;
+use chasqui_tests::gateway_settings::{KHIPU_API_KEY, KHIPU_SECRET, Settings};
 use chasqui_tests::notification::is_signed;
-use chasqui_tests::process::Process;
 use chasqui_tests::program::khipu_sandbox;
 use chasqui_tests::sandbox::Sandbox;
-use chasqui_tests::settings::{KHIPU_API_KEY, KHIPU_SECRET, Settings};
-use chasqui_tests::stage::Stage;
-use chasqui_tests::watcher::Watcher;
+use chasqui_tests::testbed::Stage;
+use chasqui_tests::webhook_receiver::{Delivery, Merchant};
+use chasqui_tests::websocket_watcher::Watcher;
 use redis_processes::running::Running;
 use serde_json::{Value, json};
 

@@ -3,10 +3,10 @@
 
 use std::time::{Duration, Instant};
 
-use chasqui_tests::api::Created;
-use chasqui_tests::settings::Settings;
-use chasqui_tests::stage::Stage;
-use chasqui_tests::watcher::Watcher;
+use chasqui_tests::gateway_client::Created;
+use chasqui_tests::gateway_settings::Settings;
+use chasqui_tests::testbed::Stage;
+use chasqui_tests::websocket_watcher::Watcher;
 use redis_processes::{Options, RedisServer};
 use serde_json::{Value, json};
 
@@ -142,7 +142,9 @@ async fn a_cancelled_payment_that_was_paid_all_the_same_is_confirmed(stage: Stag
     let mut open = page(&stage, &payment).await;
     let path = format!("/v3/payments/{}", payment.id);
     let deleted = stage.api.call(reqwest::Method::DELETE, &path);
-    chasqui_tests::api::send(deleted).await.expect(200);
+    chasqui_tests::gateway_client::send(deleted)
+        .await
+        .expect(200);
     let cancelled = open.until("cancelled").await;
     assert_eq!(cancelled["final"], false, "{cancelled}");
     stage.sandbox.act(&payment.id, "conciliate").await;
@@ -176,7 +178,7 @@ async fn a_rejection_that_becomes_abuse_offers_no_way_to_pay_any_more(stage: Sta
 async fn two_gateways_on_one_redis_end_at_the_newest_word() {
     let redis = RedisServer::start(&Options::default()).await;
     let stage = start(Some(redis.url())).await;
-    let second = chasqui_tests::gateway::Gateway::start(&stage.settings).await;
+    let second = chasqui_tests::in_process_gateway::Gateway::start(&stage.settings).await;
     let payment = stage.create(json!({})).await;
     let mut here = page(&stage, &payment).await;
     let mut there = Watcher::open(&second.url, &payment).await;

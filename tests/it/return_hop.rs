@@ -2,10 +2,10 @@
 
 use std::time::{Duration, Instant};
 
-use chasqui_tests::api::{Answer, Created, order, send};
 use chasqui_tests::deadline::eventually;
-use chasqui_tests::stage::Stage;
-use chasqui_tests::watcher::Watcher;
+use chasqui_tests::gateway_client::{Answer, Created, order, send};
+use chasqui_tests::testbed::Stage;
+use chasqui_tests::websocket_watcher::Watcher;
 use redis_processes::{Options, RedisServer};
 use reqwest::Method;
 use serde_json::json;

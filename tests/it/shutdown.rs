@@ -2,15 +2,15 @@
 
 use std::time::{Duration, Instant};
 
-use chasqui_tests::api::{Api, Created};
 use chasqui_tests::deadline::eventually;
-use chasqui_tests::merchant::Merchant;
+use chasqui_tests::gateway_client::{Api, Created};
+use chasqui_tests::gateway_process::Process;
+use chasqui_tests::gateway_settings::Settings;
 use chasqui_tests::notification::{body, signed};
-use chasqui_tests::process::Process;
 use chasqui_tests::sandbox::Sandbox;
-use chasqui_tests::settings::Settings;
-use chasqui_tests::stage::Stage;
-use chasqui_tests::watcher::Watcher;
+use chasqui_tests::testbed::Stage;
+use chasqui_tests::webhook_receiver::Merchant;
+use chasqui_tests::websocket_watcher::Watcher;
 use futures_util::future::join_all;
 use serde_json::json;
 

@@ -2,9 +2,9 @@
 
 use std::time::{Duration, Instant};
 
-use chasqui_tests::api::{Answer, Created, send};
-use chasqui_tests::settings::{Account, SHOP_ORIGIN};
-use chasqui_tests::stage::Stage;
+use chasqui_tests::gateway_client::{Answer, Created, send};
+use chasqui_tests::gateway_settings::{Account, SHOP_ORIGIN};
+use chasqui_tests::testbed::Stage;
 use reqwest::Method;
 use serde_json::json;
 

@@ -5,8 +5,8 @@ use std::fs;
 use std::path::{Path, PathBuf};
 use std::process::Command;
 
-use chasqui_tests::api::{Api, Created};
 use chasqui_tests::deadline::eventually;
+use chasqui_tests::gateway_client::{Api, Created};
 use chasqui_tests::program::chasqui;
 use redis_processes::port::HeldPort;
 use redis_processes::running::Running;

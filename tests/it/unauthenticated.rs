@@ -1,9 +1,9 @@
 //! What somebody without any right can hold: so much, and nothing of it is taken from others.
 
-use chasqui_tests::api::Created;
 use chasqui_tests::deadline::{eventually, within};
-use chasqui_tests::stage::Stage;
-use chasqui_tests::watcher::{Watcher, request};
+use chasqui_tests::gateway_client::Created;
+use chasqui_tests::testbed::Stage;
+use chasqui_tests::websocket_watcher::{Watcher, request};
 use futures_util::future::join_all;
 use serde_json::json;
 use std::net::{Ipv4Addr, SocketAddr};

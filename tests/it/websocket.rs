@@ -3,11 +3,11 @@
 use chasqui::token::StatusTokens;
 use chasqui_payment::Secret;
 use chasqui_payment::{AccountName, PaymentId};
-use chasqui_tests::api::Created;
 use chasqui_tests::deadline::within;
-use chasqui_tests::settings::{ACCOUNT, SHOP_ORIGIN, SIGNING_KEY};
-use chasqui_tests::stage::Stage;
-use chasqui_tests::watcher::{Event, Watcher, from_origin, request};
+use chasqui_tests::gateway_client::Created;
+use chasqui_tests::gateway_settings::{ACCOUNT, SHOP_ORIGIN, SIGNING_KEY};
+use chasqui_tests::testbed::Stage;
+use chasqui_tests::websocket_watcher::{Event, Watcher, from_origin, request};
 use serde_json::json;
 use std::time::Duration;
 use tokio::io::AsyncReadExt;

@@ -8,14 +8,14 @@ use futures_util::future::join_all;
 use futures_util::{StreamExt, stream};
 use serde_json::json;
 
-use crate::api::{Api, Created};
-use crate::follower::Follower;
-use crate::front::Front;
-use crate::merchant::Merchant;
-use crate::process::Process;
+use crate::background_watcher::Follower;
+use crate::gateway_client::{Api, Created};
+use crate::gateway_process::Process;
+use crate::gateway_settings::Settings;
+use crate::khipu_proxy::Front;
 use crate::sandbox::Sandbox;
-use crate::settings::Settings;
-use crate::watcher::Watcher;
+use crate::webhook_receiver::Merchant;
+use crate::websocket_watcher::Watcher;
 
 /// Requests that a test makes at once.
 pub const AT_ONCE: usize = 64;

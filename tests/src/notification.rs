@@ -8,9 +8,9 @@ use hmac::{Hmac, KeyInit, Mac};
 use serde_json::{Value, json};
 use sha2::Sha256;
 
-use crate::settings::{KHIPU_SECRET, RECEIVER_ID};
+use crate::gateway_settings::{KHIPU_SECRET, RECEIVER_ID};
 
-/// A notification of a payment of [`Api::create`](crate::api::Api::create), with `more` fields or other values; a null
+/// A notification of a payment of [`Api::create`](crate::gateway_client::Api::create), with `more` fields or other values; a null
 /// removes one.
 pub fn body(payment_id: &str, more: &Value) -> String {
     let mut body = json!({

@@ -8,9 +8,9 @@ use serde_json::{Value, json};
 use tokio::net::TcpListener;
 use tokio::task::JoinHandle;
 
-use crate::api::{Answer, client, send};
 use crate::deadline::eventually;
-use crate::settings::{KHIPU_API_KEY, KHIPU_SECRET, RECEIVER_ID};
+use crate::gateway_client::{Answer, client, send};
+use crate::gateway_settings::{KHIPU_API_KEY, KHIPU_SECRET, RECEIVER_ID};
 
 #[derive(Debug)]
 pub struct Sandbox {
@@ -20,7 +20,7 @@ pub struct Sandbox {
 }
 
 impl Sandbox {
-    /// The account of [`Settings::new`](crate::settings::Settings::new). A refused notification is repeated after 50 ms
+    /// The account of [`Settings::new`](crate::gateway_settings::Settings::new). A refused notification is repeated after 50 ms
     /// at first.
     pub async fn start() -> Self {
         Self::start_with_seed(Options::default().seed).await

@@ -3,9 +3,9 @@
 use std::time::Duration;
 
 use chasqui_tests::fleet::Fleet;
-use chasqui_tests::process::{Process, check};
+use chasqui_tests::gateway_process::{Process, check};
+use chasqui_tests::gateway_settings::Settings;
 use chasqui_tests::sandbox::Sandbox;
-use chasqui_tests::settings::Settings;
 use redis_processes::{AppendOnly, Certificates, Options, RedisCluster, RedisServer, SentinelTrio};
 
 /// What the operating guide tells to give a gateway, given to each of these: word for word.

@@ -2,9 +2,9 @@
 
 use std::time::Duration;
 
-use chasqui_tests::api::Created;
 use chasqui_tests::deadline::eventually;
 use chasqui_tests::fleet::{AT_ONCE, Fleet};
+use chasqui_tests::gateway_client::Created;
 use futures_util::{StreamExt, stream};
 use redis_processes::{AppendOnly, Options, RedisServer};
 use serde_json::json;

@@ -4,10 +4,10 @@
 use std::collections::HashSet;
 use std::time::Duration;
 
-use chasqui_tests::api::Created;
+use chasqui_tests::background_watcher::Follower;
 use chasqui_tests::fleet::{AT_ONCE, Fleet};
-use chasqui_tests::follower::Follower;
-use chasqui_tests::front::Front;
+use chasqui_tests::gateway_client::Created;
+use chasqui_tests::khipu_proxy::Front;
 use futures_util::{StreamExt, stream};
 use redis_processes::{Options, RedisCluster, SentinelTrio};
 use tokio::sync::watch;

@@ -2,10 +2,10 @@
 
 use std::time::Duration;
 
-use chasqui_tests::api::Api;
-use chasqui_tests::balancer::Balancer;
-use chasqui_tests::browser::Browser;
 use chasqui_tests::fleet::{AT_ONCE, Fleet};
+use chasqui_tests::gateway_client::Api;
+use chasqui_tests::load_balancer::Balancer;
+use chasqui_tests::reconnecting_watcher::Browser;
 use futures_util::{StreamExt, stream};
 use tokio::sync::watch;
 

@@ -14,8 +14,8 @@ mod startup;
 
 use std::time::Duration;
 
-use chasqui_tests::front::Front;
-use chasqui_tests::settings::Settings;
+use chasqui_tests::gateway_settings::Settings;
+use chasqui_tests::khipu_proxy::Front;
 use redis_processes::{Options, RedisServer};
 
 /// A Redis that loses at most a second, and the storage URL of so many gateways on it.

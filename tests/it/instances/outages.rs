@@ -2,13 +2,13 @@
 
 use std::time::{Duration, Instant};
 
-use chasqui_tests::api::{Answer, Api, Created};
+use chasqui_tests::background_watcher::Follower;
 use chasqui_tests::chaos_proxy::ChaosProxy;
 use chasqui_tests::deadline::eventually;
 use chasqui_tests::fleet::Fleet;
-use chasqui_tests::follower::Follower;
+use chasqui_tests::gateway_client::{Answer, Api, Created};
 use chasqui_tests::notification::{body, signed};
-use chasqui_tests::watcher::Watcher;
+use chasqui_tests::websocket_watcher::Watcher;
 use redis_processes::{AppendOnly, Options, RedisServer};
 use serde_json::json;
 use tokio::time::sleep_until;
@@ -240,9 +240,10 @@ async fn redis_restarted_under_load_costs_nobody_anything() {
 #[tokio::test]
 async fn an_answer_that_disagrees_with_the_payment_is_not_shown_in_an_outage() {
     let mut redis = RedisServer::start(&Options::default()).await;
-    let (stage, front) =
-        chasqui_tests::stage::Stage::start_behind_front(|settings| settings.storage = redis.url())
-            .await;
+    let (stage, front) = chasqui_tests::testbed::Stage::start_behind_front(|settings| {
+        settings.storage = redis.url()
+    })
+    .await;
     let lost = json!({ "notify": { "drop": 1 } });
     stage.sandbox.behave(lost).await;
     let payment = stage.create(json!({})).await;

@@ -4,13 +4,13 @@ use std::io::Write;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::{Duration, Instant};
 
-use chasqui_tests::api::{Api, Created, send};
+use chasqui_tests::background_watcher::Follower;
 use chasqui_tests::deadline::within;
 use chasqui_tests::fleet::{AT_ONCE, Fleet};
-use chasqui_tests::follower::Follower;
+use chasqui_tests::gateway_client::{Api, Created, send};
 use chasqui_tests::latencies::Latencies;
 use chasqui_tests::notification::{body, signed};
-use chasqui_tests::watcher::{Event, Watcher};
+use chasqui_tests::websocket_watcher::{Event, Watcher};
 use futures_util::{StreamExt, stream};
 use redis_processes::{Publishing, RedisServer};
 use reqwest::Method;

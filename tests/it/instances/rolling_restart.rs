@@ -4,10 +4,10 @@ use std::collections::BTreeMap;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
-use chasqui_tests::api::{Api, Created};
-use chasqui_tests::balancer::Balancer;
-use chasqui_tests::browser::{Browser, Departure, Story};
 use chasqui_tests::fleet::{AT_ONCE, Fleet};
+use chasqui_tests::gateway_client::{Api, Created};
+use chasqui_tests::load_balancer::Balancer;
+use chasqui_tests::reconnecting_watcher::{Browser, Departure, Story};
 use futures_util::{StreamExt, stream};
 
 use super::redis_for;

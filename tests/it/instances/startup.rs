@@ -1,12 +1,12 @@
 //! A gateway that is started before its Redis.
 
-use chasqui_tests::api::{Answer, Api};
 use chasqui_tests::deadline::eventually;
-use chasqui_tests::gateway::ready;
+use chasqui_tests::gateway_client::{Answer, Api};
+use chasqui_tests::gateway_process::Process;
+use chasqui_tests::gateway_settings::Settings;
+use chasqui_tests::in_process_gateway::ready;
 use chasqui_tests::notification::{body, signed};
-use chasqui_tests::process::Process;
 use chasqui_tests::sandbox::Sandbox;
-use chasqui_tests::settings::Settings;
 use redis_processes::{Options, RedisServer};
 use serde_json::json;
 

@@ -7,11 +7,11 @@ use futures_util::{StreamExt, stream};
 use jiff::Timestamp;
 use serde_json::Value;
 
+use super::expected_status::Truth;
 use super::payer::{Story, World};
 use super::report::{Finding, Kind, Report};
 use super::shops::Told;
 use super::system::LONGEST_ABSENCE;
-use super::truth::Truth;
 use crate::deadline::within;
 
 /// Calls at once in the end.

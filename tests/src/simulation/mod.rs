@@ -13,16 +13,16 @@
 //! by a page that is loaded once, and the report counts them.
 //!
 //! In reading order: [`plan`] what is to happen, [`payer`] makes it happen, [`page`] and [`shops`] keep what they are told,
-//! [`truth`] is what they should have been told, [`report`] the answer.
+//! [`expected_status`] is what they should have been told, [`report`] the answer.
 
 mod comparison;
+mod expected_status;
 mod page;
 mod payer;
 mod plan;
 pub mod report;
 mod shops;
 mod system;
-mod truth;
 
 use std::time::Instant;
 

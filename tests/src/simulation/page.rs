@@ -9,8 +9,8 @@ use serde_json::Value;
 use tokio::task::JoinHandle;
 
 use super::plan::Transport;
-use crate::api::Created;
-use crate::watcher::{Event, Watcher};
+use crate::gateway_client::Created;
+use crate::websocket_watcher::{Event, Watcher};
 
 /// Any part of it is waited after a connection that failed.
 const BACKOFF: Duration = Duration::from_millis(1500);

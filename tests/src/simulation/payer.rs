@@ -9,11 +9,11 @@ use serde_json::{Value, json};
 use super::page::{Page, Shown};
 use super::plan::{Forgery, Plan, Step, Transport};
 use super::shops::{Shops, order};
-use crate::api::{self, Answer, Api, Created, try_send};
 use crate::deadline::within;
+use crate::gateway_client::{self, Answer, Api, Created, try_send};
+use crate::gateway_settings::{ACCOUNT, KHIPU_SECRET};
 use crate::notification::{body, hex_signature, now_ms, signature};
 use crate::sandbox::Sandbox;
-use crate::settings::{ACCOUNT, KHIPU_SECRET};
 
 /// Between two tries of a call that failed.
 const TRY_AGAIN: Duration = Duration::from_millis(200);
@@ -69,7 +69,7 @@ impl World {
 
     /// As a careful shop does: the same key until there is an answer, another one where the outcome stays unknown.
     async fn create(&self, plan: &Plan) -> Created {
-        let order = api::order(json!({
+        let order = gateway_client::order(json!({
             "notify_url": self.shops.notify_url(plan.shop),
             "return_url": format!("https://shop.example/thanks?order={}", plan.number),
             "cancel_url": format!("https://shop.example/cart?order={}", plan.number),

@@ -14,8 +14,8 @@ use tokio::net::TcpListener;
 use tokio::task::JoinHandle;
 
 use super::plan::{Plan, ShopAnswer};
+use crate::gateway_settings::KHIPU_SECRET;
 use crate::notification::is_signed;
-use crate::settings::KHIPU_SECRET;
 
 /// How long a shop that takes its time takes.
 const SLOWLY: Duration = Duration::from_millis(700);

@@ -10,11 +10,11 @@ use tokio::sync::watch;
 use super::payer::World;
 use super::shops::Shops;
 use super::{Options, Storage};
-use crate::api::{Api, client};
-use crate::balancer::Balancer;
-use crate::process::Process;
+use crate::gateway_client::{Api, client};
+use crate::gateway_process::Process;
+use crate::gateway_settings::Settings;
+use crate::load_balancer::Balancer;
 use crate::sandbox::Sandbox;
-use crate::settings::Settings;
 
 /// The longest that a killed gateway stays away.
 pub(super) const LONGEST_ABSENCE: Duration = Duration::from_millis(800);

@@ -8,8 +8,8 @@ use reqwest::{Client, Method, RequestBuilder, redirect};
 use serde_json::{Value, json};
 
 use crate::deadline::{DEADLINE, eventually};
+use crate::gateway_settings::ACCOUNT;
 use crate::notification::{body, signed};
-use crate::settings::ACCOUNT;
 
 /// One merchant's way to one gateway.
 #[derive(Debug, Clone)]

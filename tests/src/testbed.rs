@@ -2,13 +2,13 @@
 
 use serde_json::{Value, json};
 
-use crate::api::{Api, Created};
-use crate::front::Front;
-use crate::gateway::Gateway;
-use crate::merchant::{Delivery, Merchant};
+use crate::gateway_client::{Api, Created};
+use crate::gateway_settings::Settings;
+use crate::in_process_gateway::Gateway;
+use crate::khipu_proxy::Front;
 use crate::sandbox::Sandbox;
-use crate::settings::Settings;
-use crate::watcher::Watcher;
+use crate::webhook_receiver::{Delivery, Merchant};
+use crate::websocket_watcher::Watcher;
 
 #[derive(Debug)]
 pub struct Stage {

@@ -14,8 +14,8 @@ use tokio::net::TcpListener;
 use tokio::sync::watch;
 use tokio::task::JoinHandle;
 
-use crate::api::client;
 use crate::deadline::within;
+use crate::gateway_client::client;
 
 /// Use [`Front::url`] as `khipu.base_url`.
 #[derive(Debug)]

@@ -8,9 +8,9 @@ use tokio::net::TcpListener;
 use tokio::sync::oneshot;
 use tokio::task::JoinHandle;
 
-use crate::api::Api;
 use crate::deadline::{eventually, within};
-use crate::settings::Settings;
+use crate::gateway_client::Api;
+use crate::gateway_settings::Settings;
 
 #[derive(Debug)]
 pub struct Gateway {

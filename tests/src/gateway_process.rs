@@ -10,9 +10,9 @@ use redis_processes::running::Running;
 use tempfile::TempDir;
 
 use crate::deadline::eventually;
-use crate::gateway::ready;
+use crate::gateway_settings::Settings;
+use crate::in_process_gateway::ready;
 use crate::program::chasqui;
-use crate::settings::Settings;
 
 #[derive(Debug)]
 pub struct Process {

@@ -5,9 +5,9 @@ use std::time::{Duration, Instant};
 
 use tokio::task::JoinHandle;
 
-use crate::api::Created;
 use crate::deadline::due_in;
-use crate::watcher::{Event, Watcher};
+use crate::gateway_client::Created;
+use crate::websocket_watcher::{Event, Watcher};
 
 /// The longest first wait after a failure; it doubles with each, and any part of it may be waited.
 const FIRST_BACKOFF: Duration = Duration::from_millis(500);

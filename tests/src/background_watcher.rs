@@ -7,7 +7,7 @@ use tokio::sync::watch;
 use tokio::task::JoinHandle;
 
 use crate::deadline::within;
-use crate::watcher::{Event, Watcher};
+use crate::websocket_watcher::{Event, Watcher};
 
 /// Answers pings and acknowledges a final status. A version that is not higher than the one before fails the test.
 #[derive(Debug)]

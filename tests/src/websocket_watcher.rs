@@ -10,8 +10,8 @@ use tokio_tungstenite::tungstenite::http::HeaderValue;
 use tokio_tungstenite::tungstenite::protocol::WebSocketConfig;
 use tokio_tungstenite::tungstenite::{Error, Message};
 
-use crate::api::Created;
 use crate::deadline::within;
+use crate::gateway_client::Created;
 
 /// What a browser offers beside its token.
 pub const SUBPROTOCOL: &str = "chasqui.v1";
