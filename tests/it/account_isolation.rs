@@ -2,10 +2,10 @@
 //! takes nothing from the other.
 
 use chasqui_tests::deadline::eventually;
-use chasqui_tests::gateway_client::Created;
-use chasqui_tests::gateway_settings::{Account, RECEIVER_ID, Settings};
+use chasqui_tests::gateway_client::TestPayment;
+use chasqui_tests::gateway_settings::{AccountSettings, GatewaySettings, RECEIVER_ID};
 use chasqui_tests::notification::{body, now_ms, signature, signed};
-use chasqui_tests::testbed::Stage;
+use chasqui_tests::testbed::Testbed;
 use serde_json::json;
 
 use crate::both_stores::on_both_stores;
@@ -22,12 +22,12 @@ on_both_stores! {
     a_mismatch_is_asked_about_at_once_and_khipus_answer_decides
 }
 
-async fn start(storage: Option<String>) -> Stage {
-    let stage = Stage::start_with(|settings: &mut Settings| {
-        settings.accounts.push(Account {
+async fn start(storage: Option<String>) -> Testbed {
+    let testbed = Testbed::start_with(|settings: &mut GatewaySettings| {
+        settings.accounts.push(AccountSettings {
             khipu_secrets: vec![OTHER_SECRET.into()],
             receiver_id: RECEIVER_ID + 1,
-            ..Account::new("other")
+            ..AccountSettings::new("other")
         });
         if let Some(storage) = storage {
             settings.storage = storage;
@@ -35,110 +35,115 @@ async fn start(storage: Option<String>) -> Stage {
     })
     .await;
     let lost = json!({ "notify": { "drop": 1 } });
-    stage.sandbox.behave(lost).await;
-    stage
+    testbed.sandbox.set_behaviour(lost).await;
+    testbed
 }
 
 /// The other account signs a notification about a payment that is not its own, and unknown here.
-async fn squat(stage: &Stage, payment_id: &str) {
+async fn squat(testbed: &Testbed, payment_id: &str) {
     let forged = body(payment_id, &json!({ "receiver_id": RECEIVER_ID + 1 }));
     let header = signature(OTHER_SECRET, &now_ms().to_string(), &forged);
-    let answer = stage.api.notify_account("other", Some(&header), forged);
+    let answer = testbed.api.notify_account("other", Some(&header), forged);
     answer.await.expect(200);
 }
 
 /// A payment of the first account, made past the gateway.
-async fn made_at_khipu(stage: &Stage) -> String {
+async fn made_at_khipu(testbed: &Testbed) -> String {
     let order = json!({ "amount": 24990, "currency": "CLP", "subject": "direct" });
-    stage.sandbox.create(order).await
+    testbed.sandbox.create(order).await
 }
 
 /// The payment as its own merchant may watch it.
-async fn owned(stage: &Stage, payment_id: &str) -> Created {
+async fn owned(testbed: &Testbed, payment_id: &str) -> TestPayment {
     let path = format!("/v1/payments/{payment_id}/status-token");
-    let minted = stage.api.post(&path, "").await.expect(200).json();
-    Created {
+    let minted = testbed.api.post(&path, "").await.expect(200).json();
+    TestPayment {
         id: payment_id.to_owned(),
         token: minted["status_token"].as_str().expect("a token").to_owned(),
         fields: json!({}),
     }
 }
 
-async fn an_account_cannot_squat_a_payment_by_notifying_of_it_first(stage: Stage) {
-    let id = made_at_khipu(&stage).await;
-    squat(&stage, &id).await;
-    let payment = owned(&stage, &id).await;
-    assert_eq!(stage.api.status(&payment).await["status"], "pending");
-    let other = stage.api.with_key(&stage.settings.accounts[1].api_key);
+async fn an_account_cannot_squat_a_payment_by_notifying_of_it_first(testbed: Testbed) {
+    let id = made_at_khipu(&testbed).await;
+    squat(&testbed, &id).await;
+    let payment = owned(&testbed, &id).await;
+    assert_eq!(testbed.api.status(&payment).await["status"], "pending");
+    let other = testbed.api.with_key(&testbed.settings.accounts[1].api_key);
     let path = format!("/v1/payments/{id}/status");
     other
         .get(&path)
         .await
         .expect_problem(404, "unknown_payment");
     let notification = body(&id, &json!({}));
-    accepted(&stage, &notification).await;
-    assert_eq!(stage.api.status(&payment).await["status"], "confirmed");
+    accepted(&testbed, &notification).await;
+    assert_eq!(testbed.api.status(&payment).await["status"], "confirmed");
 }
 
-async fn a_notification_of_the_owner_that_comes_second_is_kept_and_believed(stage: Stage) {
-    let id = made_at_khipu(&stage).await;
-    squat(&stage, &id).await;
-    stage.sandbox.act(&id, "conciliate").await;
+async fn a_notification_of_the_owner_that_comes_second_is_kept_and_believed(testbed: Testbed) {
+    let id = made_at_khipu(&testbed).await;
+    squat(&testbed, &id).await;
+    testbed.sandbox.act(&id, "conciliate").await;
     let notification = body(&id, &json!({}));
-    accepted(&stage, &notification).await;
-    let payment = owned(&stage, &id).await;
-    assert_eq!(stage.api.status(&payment).await["status"], "confirmed");
+    accepted(&testbed, &notification).await;
+    let payment = owned(&testbed, &id).await;
+    assert_eq!(testbed.api.status(&payment).await["status"], "confirmed");
 }
 
-async fn a_notification_that_cannot_be_told_whose_is_sent_again(stage: Stage) {
-    let id = made_at_khipu(&stage).await;
-    squat(&stage, &id).await;
+async fn a_notification_that_cannot_be_told_whose_is_sent_again(testbed: Testbed) {
+    let id = made_at_khipu(&testbed).await;
+    squat(&testbed, &id).await;
     let down = json!({ "notify": { "drop": 1 }, "api": { "error_rate": 1, "status": 500 } });
-    stage.sandbox.behave(down).await;
+    testbed.sandbox.set_behaviour(down).await;
     let notification = body(&id, &json!({}));
     let header = signed(&notification);
-    let answer = stage.api.notify(Some(&header), notification.clone());
+    let answer = testbed.api.notify(Some(&header), notification.clone());
     answer.await.expect_problem(503, "unavailable");
-    stage
+    testbed
         .sandbox
-        .behave(json!({ "notify": { "drop": 1 } }))
+        .set_behaviour(json!({ "notify": { "drop": 1 } }))
         .await;
     eventually("khipu's repetition is kept", async || {
-        let answer = stage.api.notify(Some(&header), notification.clone()).await;
+        let answer = testbed
+            .api
+            .notify(Some(&header), notification.clone())
+            .await;
         (answer.status == 200).then_some(())
     })
     .await;
-    let payment = owned(&stage, &id).await;
-    assert_eq!(stage.api.status(&payment).await["status"], "confirmed");
+    let payment = owned(&testbed, &id).await;
+    assert_eq!(testbed.api.status(&payment).await["status"], "confirmed");
 }
 
-async fn a_notification_of_anothers_payment_is_refused_and_changes_nothing(stage: Stage) {
-    let payment = stage.create(json!({})).await;
+async fn a_notification_of_anothers_payment_is_refused_and_changes_nothing(testbed: Testbed) {
+    let payment = testbed.create(json!({})).await;
     let forged = body(&payment.id, &json!({ "receiver_id": RECEIVER_ID + 1 }));
     let header = signature(OTHER_SECRET, &now_ms().to_string(), &forged);
-    let answer = stage.api.notify_account("other", Some(&header), forged);
+    let answer = testbed.api.notify_account("other", Some(&header), forged);
     answer
         .await
         .expect_problem(400, "payment_of_another_account");
-    assert_eq!(stage.api.status(&payment).await["status"], "pending");
+    assert_eq!(testbed.api.status(&payment).await["status"], "pending");
 }
 
-async fn a_transaction_id_that_khipu_trims_loses_nothing(stage: Stage) {
-    let payment = stage
+async fn a_transaction_id_that_khipu_trims_loses_nothing(testbed: Testbed) {
+    let payment = testbed
         .create(json!({ "transaction_id": " order-17 " }))
         .await;
     let trimmed = body(&payment.id, &json!({ "transaction_id": "order-17" }));
-    accepted(&stage, &trimmed).await;
-    assert_eq!(stage.api.status(&payment).await["status"], "confirmed");
+    accepted(&testbed, &trimmed).await;
+    assert_eq!(testbed.api.status(&payment).await["status"], "confirmed");
 }
 
-async fn a_mismatch_is_asked_about_at_once_and_khipus_answer_decides(mut stage: Stage) {
-    let payment = stage.create(json!({ "transaction_id": "order-17" })).await;
+async fn a_mismatch_is_asked_about_at_once_and_khipus_answer_decides(mut testbed: Testbed) {
+    let payment = testbed
+        .create(json!({ "transaction_id": "order-17" }))
+        .await;
     // Nobody watches and nobody asks: the notification alone has Khipu asked.
-    stage.sandbox.act(&payment.id, "conciliate").await;
+    testbed.sandbox.act(&payment.id, "conciliate").await;
     let mangled = body(&payment.id, &json!({ "transaction_id": "order 17" }));
-    accepted(&stage, &mangled).await;
-    let delivery = stage.merchant.next().await;
+    accepted(&testbed, &mangled).await;
+    let delivery = testbed.merchant.next().await;
     assert_eq!(delivery.payment_id(), payment.id);
     assert_eq!(delivery.header("chasqui-source"), "reconciliation");
     assert_eq!(delivery.json()["transaction_id"], "order-17");

@@ -3,11 +3,11 @@
 use std::time::{Duration, Instant};
 
 use chasqui_tests::deadline::eventually;
-use chasqui_tests::gateway_client::Created;
+use chasqui_tests::gateway_client::TestPayment;
 use chasqui_tests::gateway_settings::KHIPU_SECRET;
-use chasqui_tests::khipu_proxy::Front;
+use chasqui_tests::khipu_proxy::KhipuProxy;
 use chasqui_tests::notification::{body, now_ms, signature};
-use chasqui_tests::testbed::Stage;
+use chasqui_tests::testbed::Testbed;
 use redis_processes::{Options, RedisServer};
 use serde_json::json;
 
@@ -23,26 +23,26 @@ const IDLE: Duration = Duration::from_secs(5);
 async fn a_payer_who_came_back_and_left_with_the_notification_lost_still_pays_the_merchant() {
     /// From the return to the check that nobody has to watch for.
     const CHECKED_AFTER: Duration = Duration::from_secs(30);
-    let (mut stage, front) = Stage::start_behind_front(|_| {}).await;
+    let (mut testbed, khipu_proxy) = Testbed::start_with_khipu_proxy(|_| {}).await;
     let lost = json!({ "notify": { "drop": 1 } });
-    stage.sandbox.behave(lost).await;
-    let payment = stage.create(json!({})).await;
-    let path = hop(&stage, &payment, "return_url").await;
-    front.hold_answers();
+    testbed.sandbox.set_behaviour(lost).await;
+    let payment = testbed.create(json!({})).await;
+    let path = hop(&testbed, &payment, "return_url").await;
+    khipu_proxy.hold_responses();
     let returned = Instant::now();
-    visit(&stage, &path, "es").await.expect(200);
+    visit(&testbed, &path, "es").await.expect(200);
     // Khipu was asked because the payer is back, and said pending.
-    front.holds(1).await;
-    stage.sandbox.act(&payment.id, "conciliate").await;
-    front.release_answers();
+    khipu_proxy.until_held(1).await;
+    testbed.sandbox.act(&payment.id, "conciliate").await;
+    khipu_proxy.release_responses();
 
     let due = CHECKED_AFTER + DELIVERED_AFTER;
-    let delivery = stage.merchant.next_due_in(due).await;
+    let delivery = testbed.merchant.next_within(due).await;
     assert_eq!(delivery.payment_id(), payment.id);
     assert_eq!(delivery.header("chasqui-source"), "reconciliation");
     assert!(returned.elapsed() >= due, "{:?}", returned.elapsed());
     assert_eq!(
-        front.questions_about(&payment.id),
+        khipu_proxy.request_count(&payment.id),
         3,
         "then, at the check, and for the body"
     );
@@ -51,31 +51,31 @@ async fn a_payer_who_came_back_and_left_with_the_notification_lost_still_pays_th
 /// Its check was attempted before and waits half a minute for the next attempt; the notification does not.
 #[tokio::test]
 async fn a_stale_notification_after_earlier_attempts_is_confirmed_within_three_seconds() {
-    let (stage, front) = Stage::start_behind_front(|_| {}).await;
-    let payment = stage.create(json!({})).await;
+    let (testbed, khipu_proxy) = Testbed::start_with_khipu_proxy(|_| {}).await;
+    let payment = testbed.create(json!({})).await;
     let signed_long_ago = (now_ms() - 11 * 60 * 1000).to_string();
     let notify = async || {
         let stale = body(&payment.id, &json!({}));
         let header = signature(KHIPU_SECRET, &signed_long_ago, &stale);
-        stage.api.notify(Some(&header), stale).await.expect(200);
+        testbed.api.notify(Some(&header), stale).await.expect(200);
     };
     notify().await;
-    asked(&front, &payment, 2).await;
+    asked(&khipu_proxy, &payment, 2).await;
 
     let lost = json!({ "notify": { "drop": 1 } });
-    stage.sandbox.behave(lost).await;
-    stage.sandbox.act(&payment.id, "conciliate").await;
+    testbed.sandbox.set_behaviour(lost).await;
+    testbed.sandbox.act(&payment.id, "conciliate").await;
     let notified = Instant::now();
     notify().await;
-    asked(&front, &payment, 3).await;
+    asked(&khipu_proxy, &payment, 3).await;
     // Read once at the end: a reader makes Khipu be asked, too.
     tokio::time::sleep_until((notified + Duration::from_secs(3)).into()).await;
-    assert_eq!(stage.api.status(&payment).await["status"], "confirmed");
+    assert_eq!(testbed.api.status(&payment).await["status"], "confirmed");
 }
 
-async fn asked(front: &Front, payment: &Created, times: usize) {
+async fn asked(khipu_proxy: &KhipuProxy, payment: &TestPayment, times: usize) {
     eventually(&format!("khipu is asked {times} times"), async || {
-        (front.questions_about(&payment.id) >= times).then_some(())
+        (khipu_proxy.request_count(&payment.id) >= times).then_some(())
     })
     .await;
 }
@@ -83,16 +83,16 @@ async fn asked(front: &Front, payment: &Created, times: usize) {
 /// Khipu confirms, its notification is lost, the page is closed and nobody asks. `make_due` has the first check, which is a
 /// quarter of an hour away, due now.
 async fn nobody_asks(storage: String, make_due: impl AsyncFnOnce(&str)) {
-    let mut stage = Stage::start_with(|settings| settings.storage = storage).await;
+    let mut testbed = Testbed::start_with(|settings| settings.storage = storage).await;
     let lost = json!({ "notify": { "drop": 1 } });
-    stage.sandbox.behave(lost).await;
-    let payment = stage.create(json!({})).await;
-    stage.sandbox.act(&payment.id, "conciliate").await;
+    testbed.sandbox.set_behaviour(lost).await;
+    let payment = testbed.create(json!({})).await;
+    testbed.sandbox.act(&payment.id, "conciliate").await;
     make_due(&payment.id).await;
-    let delivery = stage.merchant.next_due_in(IDLE + DELIVERED_AFTER).await;
+    let delivery = testbed.merchant.next_within(IDLE + DELIVERED_AFTER).await;
     assert_eq!(delivery.payment_id(), payment.id);
     assert_eq!(delivery.header("chasqui-source"), "reconciliation");
-    assert_eq!(stage.api.status(&payment).await["status"], "confirmed");
+    assert_eq!(testbed.api.status(&payment).await["status"], "confirmed");
 }
 
 #[tokio::test]

@@ -3,7 +3,7 @@
 use std::time::Duration;
 
 use chasqui_tests::notification::{body, signed};
-use chasqui_tests::testbed::Stage;
+use chasqui_tests::testbed::Testbed;
 use futures_util::{StreamExt, stream};
 use serde_json::json;
 
@@ -16,30 +16,30 @@ async fn jitter(random: u64) {
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn whoever_subscribes_while_the_webhook_is_processed_never_misses_the_status() {
-    let stage = Stage::start().await;
-    let stage = &stage;
+    let testbed = Testbed::start().await;
+    let testbed = &testbed;
     stream::iter(0..500)
         .for_each_concurrent(8, |_| async move {
-            let payment = stage.create(json!({ "notify_url": "" })).await;
+            let payment = testbed.create(json!({ "notify_url": "" })).await;
             let notification = body(&payment.id, &json!({}));
             let signature = signed(&notification);
             let notifying = async {
                 jitter(rand::random()).await;
-                let answer = stage.api.notify(Some(&signature), notification.clone());
+                let answer = testbed.api.notify(Some(&signature), notification.clone());
                 answer.await.expect(200);
             };
             // Khipu itself says pending: nothing but the change of which they are told can confirm it.
             let watching = async {
                 jitter(rand::random()).await;
-                let mut watcher = stage.watch(&payment).await;
+                let mut watcher = testbed.watch(&payment).await;
                 watcher.until("confirmed").await;
                 // Without a receipt the gateway would wait a second for one.
-                watcher.say(r#"{"seen":1000}"#.to_owned()).await;
+                watcher.send_text(r#"{"seen":1000}"#.to_owned()).await;
                 assert_eq!(watcher.closed().await.0, 1000);
             };
             let polling = async {
                 jitter(rand::random()).await;
-                let answer = stage.api.poll(&payment, "?wait=30", Some("\"12\"")).await;
+                let answer = testbed.api.poll(&payment, "?wait=30", Some("\"12\"")).await;
                 assert_eq!(answer.expect(200).json()["status"], "confirmed");
             };
             tokio::join!(notifying, watching, polling);

@@ -4,13 +4,13 @@ use std::net::SocketAddr;
 use std::time::{Duration, Instant};
 
 use chasqui_tests::deadline::{eventually, within};
-use chasqui_tests::gateway_client::{Answer, Api, Created, try_send};
-use chasqui_tests::gateway_process::Process;
-use chasqui_tests::gateway_settings::Settings;
+use chasqui_tests::gateway_client::{GatewayClient, HttpResponse, TestPayment, try_send};
+use chasqui_tests::gateway_process::GatewayProcess;
+use chasqui_tests::gateway_settings::GatewaySettings;
 use chasqui_tests::notification::{body, signed};
 use chasqui_tests::sandbox::Sandbox;
-use chasqui_tests::testbed::Stage;
-use chasqui_tests::websocket_watcher::Watcher;
+use chasqui_tests::testbed::Testbed;
+use chasqui_tests::websocket_watcher::WebSocketWatcher;
 use futures_util::future::join_all;
 use reqwest::Method;
 use serde_json::json;
@@ -22,14 +22,14 @@ const AT_ONCE: Duration = Duration::from_secs(1);
 
 const GET: &str = "GET /livez HTTP/1.1\r\nhost: gateway\r\n\r\n";
 
-async fn stage(limits: &[&str]) -> Stage {
+async fn testbed(limits: &[&str]) -> Testbed {
     let limits = limits.iter().map(|&line| line.to_owned());
-    Stage::start_with(|settings: &mut Settings| settings.limits.extend(limits)).await
+    Testbed::start_with(|settings: &mut GatewaySettings| settings.limits.extend(limits)).await
 }
 
 /// A connection that says `text` and no more.
-async fn say(stage: &Stage, text: &str) -> TcpStream {
-    let address: SocketAddr = stage
+async fn send_text(testbed: &Testbed, text: &str) -> TcpStream {
+    let address: SocketAddr = testbed
         .gateway
         .url
         .trim_start_matches("http://")
@@ -61,16 +61,16 @@ async fn answer(stream: &mut TcpStream) -> Option<String> {
 }
 
 /// The head of a creation whose body is announced and does not come.
-fn creation(stage: &Stage) -> String {
+fn creation(testbed: &Testbed) -> String {
     format!(
         "POST /v3/payments HTTP/1.1\r\nhost: gateway\r\nx-api-key: {}\r\ncontent-length: 1000\r\n\r\n",
-        stage.api.key
+        testbed.api.key
     )
 }
 
 /// Answered on a connection of its own, within [`AT_ONCE`].
-async fn at_once(stage: &Stage, method: Method, path: &str) -> Answer {
-    let api = Api::new(&stage.gateway.url, &stage.api.key);
+async fn at_once(testbed: &Testbed, method: Method, path: &str) -> HttpResponse {
+    let api = GatewayClient::new(&testbed.gateway.url, &testbed.api.key);
     let began = Instant::now();
     let answer = try_send(api.call(method, path)).await;
     assert!(began.elapsed() < AT_ONCE, "{path}: {:?}", began.elapsed());
@@ -78,8 +78,8 @@ async fn at_once(stage: &Stage, method: Method, path: &str) -> Answer {
 }
 
 /// The same for a notification, which must be accepted.
-async fn notified_at_once(stage: &Stage, payment: &Created) {
-    let api = Api::new(&stage.gateway.url, "");
+async fn notified_at_once(testbed: &Testbed, payment: &TestPayment) {
+    let api = GatewayClient::new(&testbed.gateway.url, "");
     let notification = body(&payment.id, &json!({}));
     let began = Instant::now();
     let answer = api.notify(Some(&signed(&notification)), notification).await;
@@ -88,14 +88,14 @@ async fn notified_at_once(stage: &Stage, payment: &Created) {
 }
 
 /// Polls that are held, so many that no place is left.
-async fn held(stage: &Stage, payment: &Created, count: usize) -> Vec<TcpStream> {
+async fn held(testbed: &Testbed, payment: &TestPayment, count: usize) -> Vec<TcpStream> {
     let poll = format!(
         "GET /v1/payments/{}/status?wait=60 HTTP/1.1\r\nhost: gateway\r\nauthorization: Bearer {}\r\nif-none-match: \"11\"\r\n\r\n",
         payment.id, payment.token
     );
-    let polls = join_all((0..count).map(|_| say(stage, &poll))).await;
+    let polls = join_all((0..count).map(|_| send_text(testbed, &poll))).await;
     eventually("no place is left", async || {
-        let answer = Api::new(&stage.gateway.url, "")
+        let answer = GatewayClient::new(&testbed.gateway.url, "")
             .try_get("/js/chasqui.js")
             .await?;
         (answer.status == 503).then_some(())
@@ -106,26 +106,26 @@ async fn held(stage: &Stage, payment: &Created, count: usize) -> Vec<TcpStream> 
 
 #[tokio::test]
 async fn slow_bodies_do_not_black_out_the_listener() {
-    let stage = stage(&["connections = 4"]).await;
-    let payment = stage.create(json!({})).await;
+    let testbed = testbed(&["connections = 4"]).await;
+    let payment = testbed.create(json!({})).await;
     let mut trickling = Vec::new();
     for _ in 0..4 {
-        trickling.push(say(&stage, &creation(&stage)).await);
+        trickling.push(send_text(&testbed, &creation(&testbed)).await);
     }
     for stream in &mut trickling {
         stream.write_all(b"{").await.expect("it is read");
     }
-    at_once(&stage, Method::GET, "/livez").await.expect(200);
-    notified_at_once(&stage, &payment).await;
+    at_once(&testbed, Method::GET, "/livez").await.expect(200);
+    notified_at_once(&testbed, &payment).await;
     let path = format!("/v1/payments/{}/status", payment.id);
-    at_once(&stage, Method::GET, &path).await.expect(200);
+    at_once(&testbed, Method::GET, &path).await.expect(200);
 }
 
 #[tokio::test]
 async fn a_body_that_does_not_come_is_answered_408_and_its_connection_closed() {
-    let stage = stage(&["body_timeout = \"1s\""]).await;
+    let testbed = testbed(&["body_timeout = \"1s\""]).await;
     let began = Instant::now();
-    let answer = to_the_end(say(&stage, &creation(&stage)).await).await;
+    let answer = to_the_end(send_text(&testbed, &creation(&testbed)).await).await;
     assert!(answer.starts_with("HTTP/1.1 408 "), "{answer}");
     assert!(answer.contains("\r\nconnection: close\r\n"), "{answer}");
     assert!(answer.contains("\"code\":\"too_slow\""), "{answer}");
@@ -138,15 +138,15 @@ async fn a_body_that_does_not_come_is_answered_408_and_its_connection_closed() {
 
 #[tokio::test]
 async fn a_slow_body_that_keeps_to_the_rate_is_taken() {
-    let stage = stage(&["body_timeout = \"1s\"", "body_bytes_per_second = 1000"]).await;
+    let testbed = testbed(&["body_timeout = \"1s\"", "body_bytes_per_second = 1000"]).await;
     let order = json!({ "amount": 1000, "currency": "CLP", "subject": "x".repeat(200), "body": "y".repeat(3000) }).to_string();
     let head = format!(
         "POST /v3/payments HTTP/1.1\r\nhost: gateway\r\nx-api-key: {}\r\nconnection: close\r\ncontent-length: {}\r\n\r\n",
-        stage.api.key,
+        testbed.api.key,
         order.len()
     );
     let began = Instant::now();
-    let mut stream = say(&stage, &head).await;
+    let mut stream = send_text(&testbed, &head).await;
     // Twice the rate, for longer than the timeout.
     for piece in order.as_bytes().chunks(500) {
         stream.write_all(piece).await.expect("it is read");
@@ -159,58 +159,58 @@ async fn a_slow_body_that_keeps_to_the_rate_is_taken() {
 
 #[tokio::test]
 async fn probes_and_notifications_have_places_of_their_own() {
-    let stage = stage(&["connections = 3"]).await;
-    let payment = stage.create(json!({})).await;
-    let polls = held(&stage, &payment, 3).await;
+    let testbed = testbed(&["connections = 3"]).await;
+    let payment = testbed.create(json!({})).await;
+    let polls = held(&testbed, &payment, 3).await;
     for path in ["/livez", "/readyz", "/healthz"] {
-        at_once(&stage, Method::GET, path).await.expect(200);
+        at_once(&testbed, Method::GET, path).await.expect(200);
     }
     // Another payment's, so that the polls go on.
     let other = body("aaaaaaaaaaaa", &json!({}));
-    let api = Api::new(&stage.gateway.url, "");
+    let api = GatewayClient::new(&testbed.gateway.url, "");
     let began = Instant::now();
     api.notify(Some("t=1,s=wrong"), other).await.expect(401);
     assert!(began.elapsed() < AT_ONCE, "{:?}", began.elapsed());
 
-    let refused = at_once(&stage, Method::GET, "/v3/banks").await;
+    let refused = at_once(&testbed, Method::GET, "/v3/banks").await;
     assert_eq!(refused.header("retry-after"), "1");
     assert_eq!(refused.header("connection"), "close");
     refused.expect_problem(503, "busy");
     // One that has a body is refused when the body is there.
     let refused = api
-        .with_key(&stage.api.key)
+        .with_key(&testbed.api.key)
         .post("/v3/payments", "{}")
         .await;
     refused.expect_problem(503, "busy");
 
-    notified_at_once(&stage, &payment).await;
+    notified_at_once(&testbed, &payment).await;
     for mut poll in polls {
         let answer = answer(&mut poll).await.expect("an answer");
         assert!(answer.contains("confirmed"), "{answer}");
     }
-    at_once(&stage, Method::GET, "/js/chasqui.js")
+    at_once(&testbed, Method::GET, "/js/chasqui.js")
         .await
         .expect(200);
 }
 
 #[tokio::test]
 async fn slow_notifications_give_way_too() {
-    let stage = stage(&["connections = 1", "reserved_connections = 2"]).await;
-    let payment = stage.create(json!({})).await;
-    let _poll = held(&stage, &payment, 1).await;
+    let testbed = testbed(&["connections = 1", "reserved_connections = 2"]).await;
+    let payment = testbed.create(json!({})).await;
+    let _poll = held(&testbed, &payment, 1).await;
     let head =
         "POST /webhooks/khipu/shop HTTP/1.1\r\nhost: gateway\r\ncontent-length: 1000\r\n\r\n{";
     let mut trickling = Vec::new();
     for _ in 0..6 {
-        trickling.push(say(&stage, head).await);
+        trickling.push(send_text(&testbed, head).await);
     }
-    at_once(&stage, Method::GET, "/livez").await.expect(200);
-    notified_at_once(&stage, &payment).await;
+    at_once(&testbed, Method::GET, "/livez").await.expect(200);
+    notified_at_once(&testbed, &payment).await;
 }
 
 #[tokio::test]
 async fn of_idle_connections_the_longest_idle_gives_way() {
-    let stage = stage(&[
+    let testbed = testbed(&[
         "connections = 2",
         "reserved_connections = 2",
         "handshake_timeout = \"5m\"",
@@ -218,12 +218,12 @@ async fn of_idle_connections_the_longest_idle_gives_way() {
     .await;
     let mut idle = Vec::new();
     for _ in 0..4 {
-        let mut stream = say(&stage, GET).await;
+        let mut stream = send_text(&testbed, GET).await;
         let answer = answer(&mut stream).await.expect("an answer");
         assert!(answer.starts_with("HTTP/1.1 200 "), "{answer}");
         idle.push(stream);
     }
-    let newcomer = answer(&mut say(&stage, GET).await).await;
+    let newcomer = answer(&mut send_text(&testbed, GET).await).await;
     assert!(newcomer.is_some_and(|answer| answer.starts_with("HTTP/1.1 200 ")));
     assert_eq!(answer(&mut idle[0]).await, None, "it has been idle longest");
     for stream in &mut idle[1..] {
@@ -234,7 +234,7 @@ async fn of_idle_connections_the_longest_idle_gives_way() {
 
 #[tokio::test]
 async fn silent_connections_give_way() {
-    let stage = stage(&[
+    let testbed = testbed(&[
         "connections = 2",
         "reserved_connections = 2",
         "handshake_timeout = \"5m\"",
@@ -242,25 +242,25 @@ async fn silent_connections_give_way() {
     .await;
     let mut silent = Vec::new();
     for text in ["", "GET /livez HT", "", "G", "", ""] {
-        silent.push(say(&stage, text).await);
+        silent.push(send_text(&testbed, text).await);
     }
-    at_once(&stage, Method::GET, "/livez").await.expect(200);
+    at_once(&testbed, Method::GET, "/livez").await.expect(200);
     assert_eq!(answer(&mut silent.remove(0)).await, None);
 }
 
 #[tokio::test]
 async fn behind_a_trusted_proxy_each_client_has_a_share_of_its_own() {
-    let stage = Stage::start_with(|settings| {
+    let testbed = Testbed::start_with(|settings| {
         settings.limits.push("connections_per_address = 2".into());
         settings
             .server
             .push("trusted_proxies = [\"127.0.0.0/8\"]".into());
     })
     .await;
-    let payment = stage.create(json!({})).await;
+    let payment = testbed.create(json!({})).await;
     let poll = |client: &str, wait: u32| {
         let path = format!("/v1/payments/{}/status?wait={wait}", payment.id);
-        let request = stage.api.request(Method::GET, &path);
+        let request = testbed.api.request(Method::GET, &path);
         request
             .bearer_auth(&payment.token)
             .header("if-none-match", "\"11\"")
@@ -286,7 +286,7 @@ async fn behind_a_trusted_proxy_each_client_has_a_share_of_its_own() {
             answer.status
         );
     }
-    notified_at_once(&stage, &payment).await;
+    notified_at_once(&testbed, &payment).await;
     for poll in held {
         let answer = poll.await.expect("no panic").expect("an answer");
         assert_eq!(answer.expect(200).json()["status"], "confirmed");
@@ -298,20 +298,20 @@ async fn behind_a_trusted_proxy_each_client_has_a_share_of_its_own() {
 #[tokio::test]
 async fn a_watcher_takes_no_place() {
     let sandbox = Sandbox::start().await;
-    let mut settings = Settings::new(&sandbox.url);
+    let mut settings = GatewaySettings::new(&sandbox.url);
     let limits = ["connections = 4", "reserved_connections = 4"];
     settings.limits.extend(limits.map(str::to_owned));
     // A program of its own, because metrics are one set for all gateways in a process.
-    let gateway = Process::start(&settings).await;
-    let api = Api::new(&gateway.url, &settings.accounts[0].api_key);
+    let gateway = GatewayProcess::start(&settings).await;
+    let api = GatewayClient::new(&gateway.url, &settings.accounts[0].api_key);
     let payment = api.create(json!({})).await;
     let mut watchers = Vec::new();
     for _ in 0..20 {
-        let mut watcher = Watcher::open(&gateway.url, &payment).await;
+        let mut watcher = WebSocketWatcher::open(&gateway.url, &payment).await;
         assert_eq!(watcher.status().await["status"], "pending");
         watchers.push(watcher);
     }
-    let admin = Api::new(&gateway.admin_url().await, "");
+    let admin = GatewayClient::new(&gateway.admin_url().await, "");
     let metrics = eventually("all of them are counted", async || {
         let metrics = admin.try_get("/metrics").await?.text();
         metrics.contains("chasqui_watchers 20").then_some(metrics)

@@ -4,13 +4,13 @@ use std::process::Command;
 use std::time::{Duration, Instant};
 
 use chasqui_tests::deadline::eventually;
-use chasqui_tests::gateway_client::{Answer, Api, Created, order};
-use chasqui_tests::gateway_process::Process;
-use chasqui_tests::gateway_settings::Settings;
+use chasqui_tests::gateway_client::{GatewayClient, HttpResponse, TestPayment, order};
+use chasqui_tests::gateway_process::GatewayProcess;
+use chasqui_tests::gateway_settings::GatewaySettings;
 use chasqui_tests::notification::{body, signed};
 use chasqui_tests::sandbox::Sandbox;
-use chasqui_tests::webhook_receiver::Merchant;
-use chasqui_tests::websocket_watcher::Watcher;
+use chasqui_tests::webhook_receiver::WebhookReceiver;
+use chasqui_tests::websocket_watcher::WebSocketWatcher;
 use redis_processes::running::Running;
 use serde_json::json;
 use tempfile::TempDir;
@@ -23,7 +23,7 @@ struct Disk {
 
 impl Disk {
     /// `fault` in strace's words: `error=EIO`, `delay_exit=1000000` (microseconds).
-    async fn with_fault(gateway: &Process, fault: &str) -> Self {
+    async fn with_fault(gateway: &GatewayProcess, fault: &str) -> Self {
         assert!(
             Command::new("strace").arg("-V").output().is_ok(),
             "strace is needed to make a disk fail: apt-get install strace"
@@ -63,16 +63,16 @@ impl Disk {
     }
 }
 
-async fn start() -> (Sandbox, Process, Api) {
+async fn start() -> (Sandbox, GatewayProcess, GatewayClient) {
     let sandbox = Sandbox::start().await;
-    let settings = Settings::new(&sandbox.url);
-    let gateway = Process::start(&settings).await;
-    let api = Api::new(&gateway.url, &settings.accounts[0].api_key);
+    let settings = GatewaySettings::new(&sandbox.url);
+    let gateway = GatewayProcess::start(&settings).await;
+    let api = GatewayClient::new(&gateway.url, &settings.accounts[0].api_key);
     (sandbox, gateway, api)
 }
 
 /// How long the 200 took.
-async fn notified(api: &Api, payment: &Created) -> Duration {
+async fn notified(api: &GatewayClient, payment: &TestPayment) -> Duration {
     let notification = body(&payment.id, &json!({}));
     let signature = signed(&notification);
     let sent = Instant::now();
@@ -132,9 +132,9 @@ async fn a_commit_that_nobody_waited_for_any_more_is_announced_all_the_same() {
     /// The store's callers wait 10 s.
     const DELAY: Duration = Duration::from_secs(12);
     let (_sandbox, gateway, api) = start().await;
-    let mut merchant = Merchant::start().await;
+    let mut merchant = WebhookReceiver::start().await;
     let payment = api.create(json!({ "notify_url": merchant.url })).await;
-    let mut watcher = Watcher::open(&gateway.url, &payment).await;
+    let mut watcher = WebSocketWatcher::open(&gateway.url, &payment).await;
     assert_eq!(watcher.status().await["status"], "pending");
 
     let fault = format!("delay_enter={}:when=1", DELAY.as_micros());
@@ -175,7 +175,7 @@ async fn healthz_says_by_part_what_is_wrong_and_only_the_operator_in_what_words(
     assert_eq!(ill["status"], "degraded");
     let parts = json!({ "instance": "ok", "store": "not available: failing", "relay": "ok" });
     assert_eq!(ill["parts"], parts);
-    let admin = Api::new(&gateway.admin_url().await, "");
+    let admin = GatewayClient::new(&gateway.admin_url().await, "");
     let ill = admin.try_get("/healthz").await.expect("an answer");
     let store = ill.expect(503).json()["parts"]["store"].clone();
     let words = store.as_str().expect("text").to_lowercase();
@@ -193,7 +193,7 @@ async fn healthz_says_by_part_what_is_wrong_and_only_the_operator_in_what_words(
 async fn what_was_refused_with_503_comes_again_and_is_accepted_once_the_disk_works() {
     let (sandbox, gateway, api) = start().await;
     let payment = api.create(json!({})).await;
-    let mut watcher = Watcher::open(&gateway.url, &payment).await;
+    let mut watcher = WebSocketWatcher::open(&gateway.url, &payment).await;
     watcher.status().await;
     let disk = Disk::with_fault(&gateway, "error=EIO").await;
     sandbox.act(&payment.id, "conciliate").await;
@@ -208,28 +208,35 @@ async fn what_was_refused_with_503_comes_again_and_is_accepted_once_the_disk_wor
 #[tokio::test]
 async fn what_a_watcher_saw_while_the_disk_failed_reaches_the_merchant_though_nobody_watches() {
     let (sandbox, gateway, api) = start().await;
-    let mut merchant = Merchant::start().await;
+    let mut merchant = WebhookReceiver::start().await;
     let payment = api
         .create(json!({ "notify_url": merchant.url.as_str() }))
         .await;
-    let mut watcher = Watcher::open(&gateway.url, &payment).await;
+    let mut watcher = WebSocketWatcher::open(&gateway.url, &payment).await;
     watcher.status().await;
     // Khipu's notification never comes, and nothing is on the agenda: only the watcher has the payment asked about.
-    sandbox.behave(json!({ "notify": { "drop": 1.0 } })).await;
+    sandbox
+        .set_behaviour(json!({ "notify": { "drop": 1.0 } }))
+        .await;
     let disk = Disk::with_fault(&gateway, "error=EIO").await;
     sandbox.act(&payment.id, "conciliate").await;
     watcher.until("confirmed").await;
     watcher.closed().await;
     disk.heal().await;
     // Khipu's own notification is waited for, ten seconds, before one is made.
-    let delivery = merchant.next_due_in(Duration::from_secs(10)).await;
+    let delivery = merchant.next_within(Duration::from_secs(10)).await;
     assert_eq!(delivery.payment_id(), payment.id);
     assert_eq!(delivery.header("chasqui-source"), "reconciliation");
     assert_eq!(api.status(&payment).await["status"], "confirmed");
 }
 
 /// Where the bank sends the payer of a new payment.
-async fn way_back(sandbox: &Sandbox, gateway: &Process, api: &Api, return_url: &str) -> String {
+async fn way_back(
+    sandbox: &Sandbox,
+    gateway: &GatewayProcess,
+    api: &GatewayClient,
+    return_url: &str,
+) -> String {
     let payment = api.create(json!({ "return_url": return_url })).await;
     let at_khipu = sandbox.payment(&payment.id).await;
     let hop = at_khipu["return_url"].as_str().expect("a URL");
@@ -240,14 +247,14 @@ async fn way_back(sandbox: &Sandbox, gateway: &Process, api: &Api, return_url: &
 const SHOP: &str = "https://shop.example/thanks";
 
 #[track_caller]
-fn assert_goes_on(answer: &Answer) {
+fn assert_goes_on(answer: &HttpResponse) {
     let location = answer.header("location");
     let expected = format!("{SHOP}#chasqui=");
     assert!(location.starts_with(&expected), "{location}");
 }
 
 #[track_caller]
-fn assert_is_calm(page: &Answer) {
+fn assert_is_calm(page: &HttpResponse) {
     let html = page.text();
     assert!(html.contains("Estamos verificando tu pago"), "{html}");
     assert!(

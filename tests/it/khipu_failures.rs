@@ -4,26 +4,26 @@ use std::time::{Duration, Instant};
 
 use chasqui_tests::gateway_settings::KHIPU_SECRET;
 use chasqui_tests::notification::is_signed;
-use chasqui_tests::testbed::Stage;
+use chasqui_tests::testbed::Testbed;
 use serde_json::json;
 
 #[tokio::test]
 async fn when_the_webhook_never_comes_khipu_is_asked_and_the_merchant_gets_a_delivery() {
-    let mut stage = Stage::start().await;
-    stage
+    let mut testbed = Testbed::start().await;
+    testbed
         .sandbox
-        .behave(json!({ "notify": { "drop": 1 } }))
+        .set_behaviour(json!({ "notify": { "drop": 1 } }))
         .await;
-    let payment = stage
+    let payment = testbed
         .create(json!({ "transaction_id": "order-1", "custom": "a/b" }))
         .await;
-    let mut watcher = stage.watch(&payment).await;
-    stage.sandbox.act(&payment.id, "conciliate").await;
+    let mut watcher = testbed.watch(&payment).await;
+    testbed.sandbox.act(&payment.id, "conciliate").await;
     let conciliated = Instant::now();
     watcher.until("confirmed").await;
-    assert!(stage.merchant.arrived().is_empty());
+    assert!(testbed.merchant.drain().is_empty());
 
-    let delivery = stage.merchant.next().await;
+    let delivery = testbed.merchant.next().await;
     assert!(
         conciliated.elapsed() >= Duration::from_secs(10),
         "khipu's own bytes were not waited for: {:?}",
@@ -33,7 +33,7 @@ async fn when_the_webhook_never_comes_khipu_is_asked_and_the_merchant_gets_a_del
     assert_eq!(delivery.header("chasqui-status"), "confirmed");
     let signature = delivery.header("x-khipu-signature");
     assert!(is_signed(signature, KHIPU_SECRET, &delivery.body));
-    let (told, at_khipu) = (delivery.json(), stage.sandbox.payment(&payment.id).await);
+    let (told, at_khipu) = (delivery.json(), testbed.sandbox.payment(&payment.id).await);
     for name in [
         "payment_id",
         "receiver_id",
@@ -57,60 +57,60 @@ async fn when_the_webhook_never_comes_khipu_is_asked_and_the_merchant_gets_a_del
 
 #[tokio::test]
 async fn khipus_own_bytes_are_delivered_if_they_come_after_all() {
-    let mut stage = Stage::start().await;
-    stage
+    let mut testbed = Testbed::start().await;
+    testbed
         .sandbox
-        .behave(json!({ "notify": { "drop": 1 } }))
+        .set_behaviour(json!({ "notify": { "drop": 1 } }))
         .await;
-    let payment = stage.create(json!({})).await;
-    let mut watcher = stage.watch(&payment).await;
-    stage.sandbox.act(&payment.id, "conciliate").await;
+    let payment = testbed.create(json!({})).await;
+    let mut watcher = testbed.watch(&payment).await;
+    testbed.sandbox.act(&payment.id, "conciliate").await;
     watcher.until("confirmed").await;
-    stage.sandbox.behave(json!({})).await;
+    testbed.sandbox.set_behaviour(json!({})).await;
 
-    let delivery = stage.merchant.next().await;
-    let notified = stage.sandbox.notified(&payment.id, 200).await;
+    let delivery = testbed.merchant.next().await;
+    let notified = testbed.sandbox.notified(&payment.id, 200).await;
     assert_eq!(delivery.header("chasqui-source"), "notification");
     assert_eq!(delivery.body, notified["body"].as_str().expect("a body"));
-    assert!(stage.deliveries_so_far().await.is_empty());
+    assert!(testbed.deliveries_so_far().await.is_empty());
 }
 
 #[tokio::test]
 async fn watchers_get_the_status_when_khipu_recovers() {
-    let stage = Stage::start().await;
-    let payment = stage.create(json!({})).await;
+    let testbed = Testbed::start().await;
+    let payment = testbed.create(json!({})).await;
     let trouble = json!({ "notify": { "drop": 1 }, "api": { "error_rate": 1 } });
-    stage.sandbox.behave(trouble).await;
-    let mut watcher = stage.watch(&payment).await;
+    testbed.sandbox.set_behaviour(trouble).await;
+    let mut watcher = testbed.watch(&payment).await;
     assert_eq!(watcher.status().await["status"], "pending");
-    stage.sandbox.act(&payment.id, "conciliate").await;
-    stage
+    testbed.sandbox.act(&payment.id, "conciliate").await;
+    testbed
         .sandbox
-        .behave(json!({ "notify": { "drop": 1 } }))
+        .set_behaviour(json!({ "notify": { "drop": 1 } }))
         .await;
     watcher.until("confirmed").await;
 }
 
 #[tokio::test]
 async fn corrupt_doubled_and_reordered_notifications_end_at_the_same_status() {
-    let mut stage = Stage::start().await;
+    let mut testbed = Testbed::start().await;
     let trouble = json!({ "notify": { "corrupt_signature": 0.3, "duplicate": 0.5, "reorder": 0.3, "drop": 0.2 } });
-    stage.sandbox.behave(trouble).await;
+    testbed.sandbox.set_behaviour(trouble).await;
     let mut watchers = Vec::new();
     for _ in 0..10 {
-        let payment = stage.create(json!({})).await;
-        let watcher = stage.watch(&payment).await;
+        let payment = testbed.create(json!({})).await;
+        let watcher = testbed.watch(&payment).await;
         watchers.push((payment, watcher));
     }
     for (payment, _) in &watchers {
-        stage.sandbox.act(&payment.id, "conciliate").await;
+        testbed.sandbox.act(&payment.id, "conciliate").await;
     }
     for (payment, watcher) in &mut watchers {
         watcher.until("confirmed").await;
-        stage.sandbox.notified(&payment.id, 200).await;
+        testbed.sandbox.notified(&payment.id, 200).await;
     }
-    stage.sandbox.behave(json!({})).await;
-    let deliveries = stage.deliveries_so_far().await;
+    testbed.sandbox.set_behaviour(json!({})).await;
+    let deliveries = testbed.deliveries_so_far().await;
     let mut delivered: Vec<_> = deliveries.iter().map(|one| one.payment_id()).collect();
     delivered.sort();
     let mut expected: Vec<_> = watchers
@@ -123,20 +123,23 @@ async fn corrupt_doubled_and_reordered_notifications_end_at_the_same_status() {
 
 #[tokio::test]
 async fn an_amount_that_khipu_itself_answers_differently_is_never_confirmed() {
-    let (stage, front) = Stage::start_behind_front(|_| {}).await;
-    let payment = stage.create(json!({})).await;
+    let (testbed, khipu_proxy) = Testbed::start_with_khipu_proxy(|_| {}).await;
+    let payment = testbed.create(json!({})).await;
     let answer = json!({
         "payment_id": payment.id, "amount": "24991.0000", "currency": "CLP", "status": "done", "status_detail": "normal"
     });
-    front.answer_instead(200, &[], &answer.to_string());
-    let asked = stage.api.get(&format!("/v3/payments/{}", payment.id)).await;
+    khipu_proxy.respond_with(200, &[], &answer.to_string());
+    let asked = testbed
+        .api
+        .get(&format!("/v3/payments/{}", payment.id))
+        .await;
     assert_eq!(asked.expect(200).json()["status"], "done");
-    assert_eq!(stage.api.status(&payment).await["status"], "pending");
+    assert_eq!(testbed.api.status(&payment).await["status"], "pending");
 }
 
 #[tokio::test]
 async fn done_is_read_by_its_detail() {
-    let (stage, front) = Stage::start_behind_front(|_| {}).await;
+    let (testbed, khipu_proxy) = Testbed::start_with_khipu_proxy(|_| {}).await;
     for (detail, expected) in [
         ("normal", "confirmed"),
         ("marked-paid-by-receiver", "confirmed"),
@@ -148,19 +151,19 @@ async fn done_is_read_by_its_detail() {
         ("a-word-of-tomorrow", "verifying"),
         ("", "verifying"),
     ] {
-        front.stand_aside();
-        let payment = stage.create(json!({})).await;
+        khipu_proxy.forward_again();
+        let payment = testbed.create(json!({})).await;
         let answer = json!({
             "payment_id": payment.id, "amount": 24990, "currency": "CLP", "status": "done", "status_detail": detail
         });
-        front.answer_instead(200, &[], &answer.to_string());
-        stage
+        khipu_proxy.respond_with(200, &[], &answer.to_string());
+        testbed
             .api
             .get(&format!("/v3/payments/{}", payment.id))
             .await
             .expect(200);
         assert_eq!(
-            stage.api.status(&payment).await["status"],
+            testbed.api.status(&payment).await["status"],
             expected,
             "{detail}"
         );
@@ -169,17 +172,17 @@ async fn done_is_read_by_its_detail() {
 
 #[tokio::test]
 async fn a_payment_whose_time_is_over_expires_and_can_still_be_confirmed_late() {
-    let stage = Stage::start().await;
-    let payment = stage.create(json!({})).await;
-    let mut watcher = stage.watch(&payment).await;
+    let testbed = Testbed::start().await;
+    let payment = testbed.create(json!({})).await;
+    let mut watcher = testbed.watch(&payment).await;
     watcher.status().await;
-    stage.sandbox.act(&payment.id, "expire").await;
+    testbed.sandbox.act(&payment.id, "expire").await;
     let status = watcher.until("expired").await;
     assert_eq!(
         (&status["version"], &status["final"]),
         (&json!(15), &json!(false))
     );
-    stage.sandbox.act(&payment.id, "conciliate").await;
+    testbed.sandbox.act(&payment.id, "conciliate").await;
     let status = watcher.until("confirmed").await;
     assert_eq!(status["late"], true, "{status}");
 }
@@ -190,8 +193,8 @@ async fn a_payment_without_a_term_of_its_own_has_the_one_that_khipu_gives_it() {
     let directory = tempfile::tempdir().expect("a directory");
     let database = directory.path().join("chasqui.db");
     let storage = format!("sqlite:{}", database.display());
-    let stage = Stage::start_with(|settings| settings.storage = storage).await;
-    let payment = stage.create(json!({})).await;
+    let testbed = Testbed::start_with(|settings| settings.storage = storage).await;
+    let payment = testbed.create(json!({})).await;
     let kept = || -> Option<i64> {
         let shell = rusqlite::Connection::open(&database).expect("a shell");
         let sql = "SELECT expires_at FROM payment WHERE id = ?1";
@@ -201,7 +204,7 @@ async fn a_payment_without_a_term_of_its_own_has_the_one_that_khipu_gives_it() {
     };
     assert_eq!(kept(), None);
     let path = format!("/v3/payments/{}", payment.id);
-    let at_khipu = stage.api.get(&path).await.expect(200).json();
+    let at_khipu = testbed.api.get(&path).await.expect(200).json();
     let expires_date = at_khipu["expires_date"].as_str().expect("a date");
     let expected: jiff::Timestamp = expires_date.parse().expect("RFC 3339");
     assert_eq!(kept(), Some(expected.as_millisecond()));

@@ -4,8 +4,8 @@ use std::time::{Duration, Instant};
 
 use chasqui_tests::deadline::eventually;
 use chasqui_tests::fleet::Fleet;
-use chasqui_tests::khipu_proxy::Front;
-use chasqui_tests::testbed::Stage;
+use chasqui_tests::khipu_proxy::KhipuProxy;
+use chasqui_tests::testbed::Testbed;
 use futures_util::future::join_all;
 use redis_processes::{Options, RedisServer};
 use serde_json::json;
@@ -19,30 +19,30 @@ const PER_SECOND: u32 = 10;
 async fn a_payer_who_reloads_all_the_time_does_not_delay_anothers_confirmation() {
     /// Each counts once a second: more than the account may ask.
     const RELOADED: usize = 15;
-    let stage = Stage::start().await;
+    let testbed = Testbed::start().await;
     let lost = json!({ "notify": { "drop": 1 } });
-    stage.sandbox.behave(lost).await;
+    testbed.sandbox.set_behaviour(lost).await;
     let mut reloaded = Vec::new();
     for _ in 0..RELOADED {
-        let payment = stage.create(json!({})).await;
-        reloaded.push(hop(&stage, &payment, "return_url").await);
+        let payment = testbed.create(json!({})).await;
+        reloaded.push(hop(&testbed, &payment, "return_url").await);
     }
-    let payment = stage.create(json!({})).await;
-    let path = hop(&stage, &payment, "return_url").await;
-    let mut page = stage.watch(&payment).await;
+    let payment = testbed.create(json!({})).await;
+    let path = hop(&testbed, &payment, "return_url").await;
+    let mut page = testbed.watch(&payment).await;
     page.status().await;
 
     let reloading = async {
         loop {
-            join_all(reloaded.iter().map(|path| visit(&stage, path, "es"))).await;
+            join_all(reloaded.iter().map(|path| visit(&testbed, path, "es"))).await;
             tokio::time::sleep(Duration::from_millis(50)).await;
         }
     };
     let paying = async {
         tokio::time::sleep(Duration::from_secs(3)).await;
-        stage.sandbox.act(&payment.id, "conciliate").await;
+        testbed.sandbox.act(&payment.id, "conciliate").await;
         let returned = Instant::now();
-        visit(&stage, &path, "es").await;
+        visit(&testbed, &path, "es").await;
         page.until("confirmed").await;
         returned.elapsed()
     };
@@ -62,76 +62,77 @@ async fn visits_to_a_confirmed_payment_have_khipu_asked_once_and_learn_of_a_reve
     let directory = tempfile::tempdir().expect("a directory");
     let database = directory.path().join("chasqui.db");
     let storage = format!("sqlite:{}", database.display());
-    let (stage, front) = Stage::start_behind_front(|settings| settings.storage = storage).await;
+    let (testbed, khipu_proxy) =
+        Testbed::start_with_khipu_proxy(|settings| settings.storage = storage).await;
     let lost = json!({ "notify": { "drop": 1 } });
-    stage.sandbox.behave(lost).await;
-    let payment = stage.create(json!({})).await;
+    testbed.sandbox.set_behaviour(lost).await;
+    let payment = testbed.create(json!({})).await;
     let shell = rusqlite::Connection::open(&database).expect("a shell");
     shell
         .execute("UPDATE payment SET status = 1000", [])
         .expect("confirmed");
-    stage.sandbox.act(&payment.id, "conciliate").await;
-    join_all((0..20).map(|_| stage.api.status(&payment))).await;
+    testbed.sandbox.act(&payment.id, "conciliate").await;
+    join_all((0..20).map(|_| testbed.api.status(&payment))).await;
     eventually("khipu is asked", async || {
-        (front.questions_about(&payment.id) > 0).then_some(())
+        (khipu_proxy.request_count(&payment.id) > 0).then_some(())
     })
     .await;
-    assert_eq!(stage.api.status(&payment).await["status"], "confirmed");
-    assert_eq!(front.questions_about(&payment.id), 1);
+    assert_eq!(testbed.api.status(&payment).await["status"], "confirmed");
+    assert_eq!(khipu_proxy.request_count(&payment.id), 1);
 
     // Another payment, whose money went back before the visit.
-    let reversed = stage.create(json!({})).await;
+    let reversed = testbed.create(json!({})).await;
     shell
         .execute("UPDATE payment SET status = 1000", [])
         .expect("confirmed");
     for action in ["conciliate", "reverse"] {
-        stage.sandbox.act(&reversed.id, action).await;
+        testbed.sandbox.act(&reversed.id, action).await;
     }
-    stage.api.until_status(&reversed, "reversed").await;
+    testbed.api.until_status(&reversed, "reversed").await;
     for _ in 0..20 {
-        stage.api.status(&payment).await;
-        stage.api.status(&reversed).await;
+        testbed.api.status(&payment).await;
+        testbed.api.status(&reversed).await;
     }
-    assert_eq!(front.questions_about(&payment.id), 1);
-    assert_eq!(front.questions_about(&reversed.id), 1);
+    assert_eq!(khipu_proxy.request_count(&payment.id), 1);
+    assert_eq!(khipu_proxy.request_count(&reversed.id), 1);
 }
 
-async fn unknown(stage: &Stage, payment_id: &str) {
+async fn unknown(testbed: &Testbed, payment_id: &str) {
     let path = format!("/v1/payments/{payment_id}/status");
-    let answer = stage.api.get(&path).await;
+    let answer = testbed.api.get(&path).await;
     answer.expect_problem(404, "unknown_payment");
 }
 
 #[tokio::test]
 async fn a_payment_that_khipu_does_not_know_is_asked_about_once_however_often_it_is_polled() {
-    let (stage, front) = Stage::start_behind_front(|_| {}).await;
-    join_all((0..20).map(|_| unknown(&stage, "unknown00000"))).await;
+    let (testbed, khipu_proxy) = Testbed::start_with_khipu_proxy(|_| {}).await;
+    join_all((0..20).map(|_| unknown(&testbed, "unknown00000"))).await;
     for _ in 0..20 {
-        unknown(&stage, "unknown00000").await;
+        unknown(&testbed, "unknown00000").await;
     }
-    assert_eq!(front.questions_about("unknown00000"), 1);
+    assert_eq!(khipu_proxy.request_count("unknown00000"), 1);
 }
 
 #[tokio::test]
 async fn payments_that_are_unknown_are_asked_about_at_the_accounts_pace() {
     const UNKNOWN: usize = 40;
-    let (stage, front) = Stage::start_behind_front(|_| {}).await;
+    let (testbed, khipu_proxy) = Testbed::start_with_khipu_proxy(|_| {}).await;
     let ids: Vec<_> = (0..UNKNOWN).map(|n| format!("unknown{n:05}")).collect();
-    join_all(ids.iter().map(|id| unknown(&stage, id))).await;
-    at_the_pace(&front, UNKNOWN);
+    join_all(ids.iter().map(|id| unknown(&testbed, id))).await;
+    at_the_pace(&khipu_proxy, UNKNOWN);
 }
 
 #[tokio::test]
 async fn a_pause_that_khipu_asks_for_holds_for_payments_that_are_unknown() {
     const PAUSE: Duration = Duration::from_secs(2);
-    let (stage, front) = Stage::start_behind_front(|_| {}).await;
-    front.answer_instead(429, &[("retry-after", "2")], "{}");
-    let refused = stage.api.get("/v1/payments/unknown00000/status").await;
+    let (testbed, khipu_proxy) = Testbed::start_with_khipu_proxy(|_| {}).await;
+    khipu_proxy.respond_with(429, &[("retry-after", "2")], "{}");
+    let refused = testbed.api.get("/v1/payments/unknown00000/status").await;
     refused.expect(503);
-    front.stand_aside();
-    unknown(&stage, "unknown00001").await;
-    let before = front.times_asked_about("unknown00000")[0];
-    let after = front.times_asked_about("unknown00001")[0];
+    khipu_proxy.forward_again();
+    unknown(&testbed, "unknown00001").await;
+    let before = khipu_proxy.request_times("unknown00000")[0];
+    let after = khipu_proxy.request_times("unknown00001")[0];
     assert!(after - before >= PAUSE, "{:?}", after - before);
 }
 
@@ -140,8 +141,8 @@ async fn two_gateways_on_one_redis_keep_the_accounts_pace_together() {
     const PAYMENTS: usize = 80;
     let redis = RedisServer::start(&Options::default()).await;
     let storage = vec![redis.url(); 2];
-    let (fleet, front) = Fleet::start_behind_front(&storage, |_| {}).await;
-    let payments = fleet.create_untold(PAYMENTS).await;
+    let (fleet, khipu_proxy) = Fleet::start_with_khipu_proxy(&storage, |_| {}).await;
+    let payments = fleet.create_without_notify_url(PAYMENTS).await;
     // Each visit has Khipu asked.
     let visits = payments.iter().enumerate().map(|(n, payment)| {
         let api = &fleet.apis[n % 2];
@@ -149,18 +150,18 @@ async fn two_gateways_on_one_redis_keep_the_accounts_pace_together() {
     });
     join_all(visits).await;
     eventually("khipu was asked about each payment", async || {
-        let asked = payments.iter().map(|it| front.questions_about(&it.id));
+        let asked = payments.iter().map(|it| khipu_proxy.request_count(&it.id));
         asked.min().filter(|times| *times >= 1)
     })
     .await;
-    at_the_pace(&front, PAYMENTS);
+    at_the_pace(&khipu_proxy, PAYMENTS);
 }
 
 /// At least so many questions were put, and never more in any time than the pace and one burst allow. What two gateways
 /// have reserved ahead and a busy machine may squeeze together is let pass.
-fn at_the_pace(front: &Front, count: usize) {
+fn at_the_pace(khipu_proxy: &KhipuProxy, count: usize) {
     const SQUEEZED: usize = 4;
-    let calls = front.calls().into_iter();
+    let calls = khipu_proxy.requests().into_iter();
     let questions = calls.filter(|call| call.path.starts_with("/v3/payments/"));
     let mut times: Vec<_> = questions.map(|call| call.at).collect();
     times.sort_unstable();

@@ -3,24 +3,24 @@
 use std::process::Command;
 
 use chasqui_tests::deadline::eventually;
-use chasqui_tests::gateway_client::{Api, Created};
-use chasqui_tests::gateway_process::Process;
-use chasqui_tests::gateway_settings::{KHIPU_API_KEY, KHIPU_SECRET, Settings};
+use chasqui_tests::gateway_client::{GatewayClient, TestPayment};
+use chasqui_tests::gateway_process::GatewayProcess;
+use chasqui_tests::gateway_settings::{GatewaySettings, KHIPU_API_KEY, KHIPU_SECRET};
 use chasqui_tests::notification::is_signed;
 use chasqui_tests::program::khipu_sandbox;
 use chasqui_tests::sandbox::Sandbox;
-use chasqui_tests::testbed::Stage;
-use chasqui_tests::webhook_receiver::{Delivery, Merchant};
-use chasqui_tests::websocket_watcher::Watcher;
+use chasqui_tests::testbed::Testbed;
+use chasqui_tests::webhook_receiver::{ReceivedDelivery, WebhookReceiver};
+use chasqui_tests::websocket_watcher::WebSocketWatcher;
 use redis_processes::running::Running;
 use serde_json::{Value, json};
 
 #[tokio::test]
 async fn a_payment_goes_from_pending_to_confirmed_and_the_merchant_gets_khipus_own_bytes() {
-    let mut stage = Stage::start().await;
-    let payment = stage.create(json!({ "transaction_id": "order-1" })).await;
-    let watcher = stage.watch(&payment).await;
-    walk(&stage.sandbox, &payment, watcher, &mut stage.merchant).await;
+    let mut testbed = Testbed::start().await;
+    let payment = testbed.create(json!({ "transaction_id": "order-1" })).await;
+    let watcher = testbed.watch(&payment).await;
+    walk(&testbed.sandbox, &payment, watcher, &mut testbed.merchant).await;
 }
 
 #[tokio::test]
@@ -44,19 +44,24 @@ async fn the_two_programs_together_do_the_same() {
     })
     .await;
     let sandbox = Sandbox::at(&khipu_url);
-    let mut merchant = Merchant::start().await;
-    let settings = Settings::new(&khipu_url);
-    let gateway = Process::start(&settings).await;
-    let api = Api::new(&gateway.url, &settings.accounts[0].api_key);
+    let mut merchant = WebhookReceiver::start().await;
+    let settings = GatewaySettings::new(&khipu_url);
+    let gateway = GatewayProcess::start(&settings).await;
+    let api = GatewayClient::new(&gateway.url, &settings.accounts[0].api_key);
 
     let payment = api
         .create(json!({ "transaction_id": "order-1", "notify_url": merchant.url }))
         .await;
-    let watcher = Watcher::open(&gateway.url, &payment).await;
+    let watcher = WebSocketWatcher::open(&gateway.url, &payment).await;
     walk(&sandbox, &payment, watcher, &mut merchant).await;
 }
 
-async fn walk(sandbox: &Sandbox, payment: &Created, mut watcher: Watcher, merchant: &mut Merchant) {
+async fn walk(
+    sandbox: &Sandbox,
+    payment: &TestPayment,
+    mut watcher: WebSocketWatcher,
+    merchant: &mut WebhookReceiver,
+) {
     expect_status(&watcher.status().await, payment, "pending", 11);
     sandbox.act(&payment.id, "authorize").await;
     // Khipu says nothing of it by itself; it is asked because somebody watches.
@@ -71,7 +76,7 @@ async fn walk(sandbox: &Sandbox, payment: &Created, mut watcher: Watcher, mercha
 }
 
 #[track_caller]
-fn expect_status(status: &Value, payment: &Created, word: &str, version: u16) {
+fn expect_status(status: &Value, payment: &TestPayment, word: &str, version: u16) {
     assert_eq!(status["payment_id"], payment.id, "{status}");
     assert_eq!(status["status"], word, "{status}");
     assert_eq!(status["version"], version, "{status}");
@@ -102,7 +107,7 @@ fn expect_status(status: &Value, payment: &Created, word: &str, version: u16) {
 }
 
 #[track_caller]
-fn expect_khipus_own(delivery: &Delivery, notified: &Value, payment: &Created) {
+fn expect_khipus_own(delivery: &ReceivedDelivery, notified: &Value, payment: &TestPayment) {
     assert_eq!(delivery.body, notified["body"].as_str().expect("body"));
     let signature = delivery.header("x-khipu-signature");
     assert_eq!(signature, notified["signature"]);

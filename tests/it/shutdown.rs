@@ -3,25 +3,25 @@
 use std::time::{Duration, Instant};
 
 use chasqui_tests::deadline::eventually;
-use chasqui_tests::gateway_client::{Api, Created};
-use chasqui_tests::gateway_process::Process;
-use chasqui_tests::gateway_settings::Settings;
+use chasqui_tests::gateway_client::{GatewayClient, TestPayment};
+use chasqui_tests::gateway_process::GatewayProcess;
+use chasqui_tests::gateway_settings::GatewaySettings;
 use chasqui_tests::notification::{body, signed};
 use chasqui_tests::sandbox::Sandbox;
-use chasqui_tests::testbed::Stage;
-use chasqui_tests::webhook_receiver::Merchant;
-use chasqui_tests::websocket_watcher::Watcher;
+use chasqui_tests::testbed::Testbed;
+use chasqui_tests::webhook_receiver::WebhookReceiver;
+use chasqui_tests::websocket_watcher::WebSocketWatcher;
 use futures_util::future::join_all;
 use serde_json::json;
 
 /// `server.drain_window` by default, and what a slow machine needs beside it.
 const DRAIN_WINDOW: Duration = Duration::from_secs(8);
 
-async fn start() -> (Sandbox, Process, Api, Created) {
+async fn start() -> (Sandbox, GatewayProcess, GatewayClient, TestPayment) {
     let sandbox = Sandbox::start().await;
-    let settings = Settings::new(&sandbox.url);
-    let gateway = Process::start(&settings).await;
-    let api = Api::new(&gateway.url, &settings.accounts[0].api_key);
+    let settings = GatewaySettings::new(&sandbox.url);
+    let gateway = GatewayProcess::start(&settings).await;
+    let api = GatewayClient::new(&gateway.url, &settings.accounts[0].api_key);
     let payment = api.create(json!({})).await;
     (sandbox, gateway, api, payment)
 }
@@ -32,7 +32,7 @@ async fn watchers_are_sent_away_with_1012_and_told_when_to_come_back() {
     let other = api.create(json!({})).await;
     let mut watchers = Vec::new();
     for payment in [&payment, &payment, &other, &other, &other] {
-        let mut watcher = Watcher::open(&gateway.url, payment).await;
+        let mut watcher = WebSocketWatcher::open(&gateway.url, payment).await;
         watcher.status().await;
         watchers.push(watcher);
     }
@@ -56,24 +56,24 @@ async fn watchers_are_sent_away_with_1012_and_told_when_to_come_back() {
 #[tokio::test]
 async fn nobody_is_sent_away_without_the_newest_status() {
     const PAYMENTS: usize = 30;
-    let mut stage = Stage::start().await;
+    let mut testbed = Testbed::start().await;
     let mut watched = Vec::new();
     for _ in 0..PAYMENTS {
-        let payment = stage.create(json!({})).await;
-        let mut watcher = stage.watch(&payment).await;
+        let payment = testbed.create(json!({})).await;
+        let mut watcher = testbed.watch(&payment).await;
         watcher.status().await;
         watched.push((payment, watcher));
     }
     let answers = watched.iter().map(async |(payment, _)| {
         let notification = body(&payment.id, &json!({}));
         let signature = signed(&notification);
-        stage.api.notify(Some(&signature), notification).await
+        testbed.api.notify(Some(&signature), notification).await
     });
     // Khipu itself would say pending: what a watcher is told comes from here.
     for answer in join_all(answers).await {
         answer.expect(200);
     }
-    stage.gateway.begin_to_stop();
+    testbed.gateway.request_stop();
     for (_, watcher) in &mut watched {
         assert_eq!(watcher.status().await["status"], "confirmed");
         let (code, reason) = watcher.closed().await;
@@ -97,7 +97,7 @@ async fn without_watchers_it_ends_at_once() {
 #[tokio::test]
 async fn while_draining_it_wants_no_traffic_and_a_second_signal_ends_it_at_once() {
     let (_sandbox, mut gateway, api, payment) = start().await;
-    let mut watcher = Watcher::open(&gateway.url, &payment).await;
+    let mut watcher = WebSocketWatcher::open(&gateway.url, &payment).await;
     watcher.status().await;
     // Never answers a close, so the gateway has to wait for it.
     let _mute = watcher.into_stream();
@@ -109,7 +109,7 @@ async fn while_draining_it_wants_no_traffic_and_a_second_signal_ends_it_at_once(
     .await;
     assert_eq!(answer.text().trim(), "draining");
     assert_eq!(api.try_get("/livez").await.expect("it lives").status, 200);
-    let mut newcomer = Watcher::open(&gateway.url, &payment).await;
+    let mut newcomer = WebSocketWatcher::open(&gateway.url, &payment).await;
     assert_eq!(newcomer.closed().await.0, 1012);
 
     let again = Instant::now();
@@ -129,7 +129,7 @@ async fn a_held_poll_is_answered_before_the_end() {
         let (api, payment) = (api.clone(), payment.clone());
         async move { api.poll(&payment, "?wait=60", Some("\"11\"")).await }
     });
-    let admin = Api::new(&gateway.admin_url().await, "");
+    let admin = GatewayClient::new(&gateway.admin_url().await, "");
     eventually("the poll is being held", async || {
         let metrics = admin.try_get("/metrics").await?.text();
         metrics
@@ -147,22 +147,22 @@ async fn a_held_poll_is_answered_before_the_end() {
 async fn stopping_in_the_middle_of_a_delivery_uses_up_no_attempt() {
     const STOPS: usize = 3;
     let (sandbox, mut gateway, api, _) = start().await;
-    let mut merchant = Merchant::start().await;
+    let mut merchant = WebhookReceiver::start().await;
     // Longer than what is under way may still take when the gateway stops.
-    merchant.will_take(Duration::from_secs(60));
+    merchant.delay_responses(Duration::from_secs(60));
     let payment = api.create(json!({ "notify_url": merchant.url })).await;
     sandbox.act(&payment.id, "conciliate").await;
     for _ in 0..STOPS {
         merchant.next().await;
         gateway.terminate();
         assert_eq!(gateway.ended().await.code(), Some(0));
-        gateway.start_again().await;
+        gateway.restart().await;
     }
     merchant.next().await;
-    merchant.will_take(Duration::ZERO);
+    merchant.delay_responses(Duration::ZERO);
     gateway.terminate();
     assert_eq!(gateway.ended().await.code(), Some(0));
-    gateway.start_again().await;
+    gateway.restart().await;
     merchant.next().await;
     let delivered = eventually("it is delivered", async || {
         let log = gateway.log();
@@ -183,7 +183,7 @@ async fn what_was_known_is_known_after_a_restart() {
     sandbox.notified(&payment.id, 200).await;
     gateway.terminate();
     assert_eq!(gateway.ended().await.code(), Some(0));
-    gateway.start_again().await;
+    gateway.restart().await;
     sandbox.reset().await;
     assert_eq!(api.status(&payment).await["status"], "confirmed");
 }

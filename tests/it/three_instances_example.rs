@@ -6,7 +6,7 @@ use std::path::{Path, PathBuf};
 use std::process::Command;
 
 use chasqui_tests::deadline::eventually;
-use chasqui_tests::gateway_client::{Api, Created};
+use chasqui_tests::gateway_client::{GatewayClient, TestPayment};
 use chasqui_tests::program::chasqui;
 use redis_processes::port::HeldPort;
 use redis_processes::running::Running;
@@ -15,8 +15,8 @@ use serde_json::{Value, json};
 struct Example {
     running: Running,
     said: String,
-    api: Api,
-    sandbox: Api,
+    api: GatewayClient,
+    sandbox: GatewayClient,
     /// Ports are held until it has ended.
     _ports: Vec<HeldPort>,
     _directory: tempfile::TempDir,
@@ -49,8 +49,8 @@ impl Example {
         .await;
         let key = between(&said, "x-api-key: ", "'").to_owned();
         Self {
-            api: Api::new(&format!("http://127.0.0.1:{}", port(0)), &key),
-            sandbox: Api::new(&format!("http://127.0.0.1:{}", port(2)), ""),
+            api: GatewayClient::new(&format!("http://127.0.0.1:{}", port(0)), &key),
+            sandbox: GatewayClient::new(&format!("http://127.0.0.1:{}", port(2)), ""),
             running,
             said,
             _ports: ports,
@@ -68,7 +68,7 @@ impl Example {
             .collect()
     }
 
-    async fn pay(&self, payment: &Created) {
+    async fn pay(&self, payment: &TestPayment) {
         for action in ["authorize", "conciliate"] {
             let path = format!("/sandbox/payments/{}/actions", payment.id);
             let body = json!({ "action": action }).to_string();
@@ -76,7 +76,7 @@ impl Example {
         }
     }
 
-    async fn confirmed(&self, payment: &Created) -> Value {
+    async fn confirmed(&self, payment: &TestPayment) -> Value {
         eventually("the payment is confirmed", async || {
             let status = self.api.status(payment).await;
             (status["status"] == "confirmed").then_some(status)

@@ -1,9 +1,9 @@
 //! What somebody without any right can hold: so much, and nothing of it is taken from others.
 
 use chasqui_tests::deadline::{eventually, within};
-use chasqui_tests::gateway_client::Created;
-use chasqui_tests::testbed::Stage;
-use chasqui_tests::websocket_watcher::{Watcher, request};
+use chasqui_tests::gateway_client::TestPayment;
+use chasqui_tests::testbed::Testbed;
+use chasqui_tests::websocket_watcher::{WebSocketWatcher, request};
 use futures_util::future::join_all;
 use serde_json::json;
 use std::net::{Ipv4Addr, SocketAddr};
@@ -17,13 +17,14 @@ const OTHER: Ipv4Addr = Ipv4Addr::new(127, 0, 0, 2);
 async fn of_many_bad_tokens_from_one_address_some_are_told_by_close_code_the_rest_by_http() {
     const HANDSHAKES: usize = 100;
     const KEPT: usize = 64;
-    let stage = Stage::start().await;
-    let payment = Created {
+    let testbed = Testbed::start().await;
+    let payment = TestPayment {
         token: "nonsense".into(),
-        ..stage.create(json!({})).await
+        ..testbed.create(json!({})).await
     };
-    let handshakes = (0..HANDSHAKES)
-        .map(|_| Watcher::handshake(request(&stage.gateway.url, &payment.id, &payment.token)));
+    let handshakes = (0..HANDSHAKES).map(|_| {
+        WebSocketWatcher::handshake(request(&testbed.gateway.url, &payment.id, &payment.token))
+    });
     // Nobody reads its close before all have knocked, so that each keeps its place.
     let (kept, refused): (Vec<_>, Vec<_>) = join_all(handshakes)
         .await
@@ -38,8 +39,8 @@ async fn of_many_bad_tokens_from_one_address_some_are_told_by_close_code_the_res
     }
     // Their places are free again.
     eventually("a bad token is told by a close code", async || {
-        let request = request(&stage.gateway.url, &payment.id, &payment.token);
-        let handshake = Box::pin(Watcher::handshake(request)).await;
+        let request = request(&testbed.gateway.url, &payment.id, &payment.token);
+        let handshake = Box::pin(WebSocketWatcher::handshake(request)).await;
         handshake.is_ok().then_some(())
     })
     .await;
@@ -65,8 +66,8 @@ async fn connected(from: Ipv4Addr, to: SocketAddr) -> Option<TcpStream> {
 async fn one_address_cannot_take_every_connection() {
     const LIMIT: usize = 5;
     let limit = format!("connections_per_address = {LIMIT}");
-    let stage = Stage::start_with(|settings| settings.limits.push(limit)).await;
-    let address: SocketAddr = stage
+    let testbed = Testbed::start_with(|settings| settings.limits.push(limit)).await;
+    let address: SocketAddr = testbed
         .gateway
         .url
         .trim_start_matches("http://")

@@ -7,11 +7,11 @@ use tokio::net::TcpStream;
 use crate::deadline::within;
 
 #[derive(Debug)]
-pub struct Caller {
+pub struct AbortingClient {
     stream: TcpStream,
 }
 
-impl Caller {
+impl AbortingClient {
     /// Sends the request on a connection of its own.
     pub async fn send(request: RequestBuilder) -> Self {
         let request = request.build().expect("a request");
@@ -40,7 +40,7 @@ impl Caller {
     }
 
     /// Returns when the gateway has let go of the connection, unanswered.
-    pub async fn hang_up(mut self) {
+    pub async fn disconnect(mut self) {
         self.stream.shutdown().await.expect("it is connected");
         let mut answer = Vec::new();
         let ended = self.stream.read_to_end(&mut answer);

@@ -7,11 +7,11 @@ use tokio::sync::watch;
 use tokio::task::JoinHandle;
 
 use crate::deadline::within;
-use crate::websocket_watcher::{Event, Watcher};
+use crate::websocket_watcher::{WatcherEvent, WebSocketWatcher};
 
 /// Answers pings and acknowledges a final status. A version that is not higher than the one before fails the test.
 #[derive(Debug)]
-pub struct Follower {
+pub struct BackgroundWatcher {
     seen: watch::Receiver<Seen>,
     task: JoinHandle<()>,
 }
@@ -20,7 +20,7 @@ pub struct Follower {
 #[derive(Debug, Clone, Default)]
 struct Seen {
     statuses: Vec<(Value, Instant)>,
-    end: Option<Event>,
+    end: Option<WatcherEvent>,
 }
 
 impl Seen {
@@ -32,14 +32,14 @@ impl Seen {
     }
 }
 
-impl Follower {
-    pub fn of(mut watcher: Watcher) -> Self {
+impl BackgroundWatcher {
+    pub fn spawn(mut watcher: WebSocketWatcher) -> Self {
         let (sender, seen) = watch::channel(Seen::default());
         let task = tokio::spawn(async move {
             loop {
-                let event = watcher.hear().await;
+                let event = watcher.next_event().await;
                 let at = Instant::now();
-                let Event::Status(status) = event else {
+                let WatcherEvent::Status(status) = event else {
                     sender.send_modify(|seen| seen.end = Some(event));
                     return;
                 };
@@ -54,7 +54,7 @@ impl Follower {
     }
 
     /// Waits for the first status.
-    pub async fn begun(&mut self) {
+    pub async fn first_status(&mut self) {
         self.wait("a first status", |seen| seen.statuses.first().map(drop))
             .await;
     }
@@ -68,7 +68,7 @@ impl Follower {
     }
 
     /// Waits for the end.
-    pub async fn ended(&mut self) -> Event {
+    pub async fn closed(&mut self) -> WatcherEvent {
         self.wait("the end of a connection", |seen| seen.end.clone())
             .await
     }
@@ -108,7 +108,7 @@ impl Follower {
     }
 }
 
-impl Drop for Follower {
+impl Drop for BackgroundWatcher {
     fn drop(&mut self) {
         self.task.abort();
     }

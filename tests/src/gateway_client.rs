@@ -13,14 +13,14 @@ use crate::notification::{body, signed};
 
 /// One merchant's way to one gateway.
 #[derive(Debug, Clone)]
-pub struct Api {
+pub struct GatewayClient {
     pub url: String,
     pub key: String,
     client: Client,
 }
 
 #[derive(Debug, Clone)]
-pub struct Answer {
+pub struct HttpResponse {
     pub status: u16,
     pub headers: HeaderMap,
     pub body: Bytes,
@@ -28,14 +28,14 @@ pub struct Answer {
 
 /// A payment that was created through the facade.
 #[derive(Debug, Clone)]
-pub struct Created {
+pub struct TestPayment {
     pub id: String,
     pub token: String,
     /// The whole answer.
     pub fields: Value,
 }
 
-impl Answer {
+impl HttpResponse {
     pub fn json(&self) -> Value {
         serde_json::from_slice(&self.body)
             .unwrap_or_else(|error| panic!("{error}: {}", self.text()))
@@ -79,7 +79,7 @@ impl Answer {
     }
 }
 
-impl Api {
+impl GatewayClient {
     pub fn new(url: &str, key: &str) -> Self {
         Self {
             url: url.into(),
@@ -107,31 +107,36 @@ impl Api {
     }
 
     /// `None`: nobody answered.
-    pub async fn try_get(&self, path: &str) -> Option<Answer> {
+    pub async fn try_get(&self, path: &str) -> Option<HttpResponse> {
         try_send(self.request(Method::GET, path)).await
     }
 
-    pub async fn get(&self, path: &str) -> Answer {
+    pub async fn get(&self, path: &str) -> HttpResponse {
         send(self.call(Method::GET, path)).await
     }
 
-    pub async fn post(&self, path: &str, body: impl Into<reqwest::Body>) -> Answer {
+    pub async fn post(&self, path: &str, body: impl Into<reqwest::Body>) -> HttpResponse {
         send(self.call(Method::POST, path).body(body)).await
     }
 
     /// Creates a payment of 24990 CLP with `more` fields.
-    pub async fn create(&self, more: Value) -> Created {
+    pub async fn create(&self, more: Value) -> TestPayment {
         let answer = self.post("/v3/payments", order(more).to_string()).await;
-        Created::from(answer.expect(200).json())
+        TestPayment::from(answer.expect(200).json())
     }
 
     /// The status as the payment's own token shows it.
-    pub async fn status(&self, payment: &Created) -> Value {
+    pub async fn status(&self, payment: &TestPayment) -> Value {
         self.poll(payment, "", None).await.expect(200).json()
     }
 
     /// Asks for the status with the payment's token; `query` like `?wait=1`, `known` an ETag.
-    pub async fn poll(&self, payment: &Created, query: &str, known: Option<&str>) -> Answer {
+    pub async fn poll(
+        &self,
+        payment: &TestPayment,
+        query: &str,
+        known: Option<&str>,
+    ) -> HttpResponse {
         let path = format!("/v1/payments/{}/status{query}", payment.id);
         let request = self.request(Method::GET, &path).bearer_auth(&payment.token);
         send(match known {
@@ -142,7 +147,7 @@ impl Api {
     }
 
     /// Waits until the status is `expected`, and answers with the whole object.
-    pub async fn until_status(&self, payment: &Created, expected: &str) -> Value {
+    pub async fn until_status(&self, payment: &TestPayment, expected: &str) -> Value {
         eventually(
             &format!("{} becomes {expected}", payment.id),
             async || match try_send(
@@ -164,7 +169,11 @@ impl Api {
     }
 
     /// Posts a notification to the account of every stage, as Khipu would.
-    pub async fn notify(&self, signature: Option<&str>, body: impl Into<reqwest::Body>) -> Answer {
+    pub async fn notify(
+        &self,
+        signature: Option<&str>,
+        body: impl Into<reqwest::Body>,
+    ) -> HttpResponse {
         self.notify_account(ACCOUNT, signature, body).await
     }
 
@@ -188,7 +197,7 @@ impl Api {
         account: &str,
         signature: Option<&str>,
         body: impl Into<reqwest::Body>,
-    ) -> Answer {
+    ) -> HttpResponse {
         let request = self
             .request(Method::POST, &format!("/webhooks/khipu/{account}"))
             .header("content-type", "application/json")
@@ -201,7 +210,7 @@ impl Api {
     }
 }
 
-impl From<Value> for Created {
+impl From<Value> for TestPayment {
     fn from(fields: Value) -> Self {
         let text = |name: &str| fields[name].as_str().unwrap_or_default().to_owned();
         Self {
@@ -221,11 +230,11 @@ pub fn order(more: Value) -> Value {
     order
 }
 
-pub async fn send(request: RequestBuilder) -> Answer {
+pub async fn send(request: RequestBuilder) -> HttpResponse {
     let response = request.send().await.expect("an answer");
     let (status, headers) = (response.status().as_u16(), response.headers().clone());
     let body = response.bytes().await.expect("a whole answer");
-    Answer {
+    HttpResponse {
         status,
         headers,
         body,
@@ -233,11 +242,11 @@ pub async fn send(request: RequestBuilder) -> Answer {
 }
 
 /// `None`: the connection was refused, or broke.
-pub async fn try_send(request: RequestBuilder) -> Option<Answer> {
+pub async fn try_send(request: RequestBuilder) -> Option<HttpResponse> {
     let response = request.send().await.ok()?;
     let (status, headers) = (response.status().as_u16(), response.headers().clone());
     let body = response.bytes().await.ok()?;
-    Some(Answer {
+    Some(HttpResponse {
         status,
         headers,
         body,

@@ -10,12 +10,12 @@ use redis_processes::running::Running;
 use tempfile::TempDir;
 
 use crate::deadline::eventually;
-use crate::gateway_settings::Settings;
+use crate::gateway_settings::GatewaySettings;
 use crate::in_process_gateway::ready;
 use crate::program::chasqui;
 
 #[derive(Debug)]
-pub struct Process {
+pub struct GatewayProcess {
     pub url: String,
     running: Running,
     /// Before the directory: dropped in this order.
@@ -23,21 +23,21 @@ pub struct Process {
     directory: TempDir,
 }
 
-impl Process {
+impl GatewayProcess {
     /// Ready when this returns. What would be in memory is put into a file of its own instead.
-    pub async fn start(settings: &Settings) -> Self {
+    pub async fn start(settings: &GatewaySettings) -> Self {
         let process = Self::launch(settings);
         ready(&process.url).await;
         process
     }
 
     /// Not waited for: it may be one that refuses to start.
-    pub fn launch(settings: &Settings) -> Self {
-        Self::launch_by(&mut serve(), settings)
+    pub fn launch(settings: &GatewaySettings) -> Self {
+        Self::launch_with(&mut serve(), settings)
     }
 
     /// The same with another command, such as [`check`].
-    pub fn launch_by(command: &mut Command, settings: &Settings) -> Self {
+    pub fn launch_with(command: &mut Command, settings: &GatewaySettings) -> Self {
         let port = HeldPort::take();
         let directory = tempfile::tempdir().expect("a directory for the test");
         let mut settings = settings.clone();
@@ -59,12 +59,12 @@ impl Process {
     }
 
     /// Again on the same port and file; ready when this returns.
-    pub async fn start_again(&mut self) {
-        self.start_again_by(&mut serve()).await;
+    pub async fn restart(&mut self) {
+        self.restart_with(&mut serve()).await;
     }
 
     /// The same with another command, such as one that puts a tracer before the program.
-    pub async fn start_again_by(&mut self, command: &mut Command) {
+    pub async fn restart_with(&mut self, command: &mut Command) {
         self.running.kill();
         self.running = Running::start(command, self.directory.path());
         ready(&self.url).await;
@@ -103,7 +103,7 @@ impl Process {
     }
 
     /// What it wrote to standard output, over all its lives.
-    pub fn said(&self) -> String {
+    pub fn stdout(&self) -> String {
         self.running.stdout()
     }
 

@@ -17,14 +17,14 @@ pub const SHOP_ORIGIN: &str = "https://shop.example";
 
 /// Everything but the addresses, which are known when the listeners are bound.
 #[derive(Debug, Clone)]
-pub struct Settings {
+pub struct GatewaySettings {
     /// `storage.url`.
     pub storage: String,
     /// `server.public_url`; `None` is the address that is listened on.
     pub public_url: Option<String>,
     /// `khipu.base_url`.
     pub khipu_url: String,
-    pub accounts: Vec<Account>,
+    pub accounts: Vec<AccountSettings>,
     /// Further lines of `[server]`, `[storage]`, `[khipu]`, `[limits]` and `[log]`.
     pub server: Vec<String>,
     pub storage_more: Vec<String>,
@@ -34,7 +34,7 @@ pub struct Settings {
 }
 
 #[derive(Debug, Clone)]
-pub struct Account {
+pub struct AccountSettings {
     pub name: String,
     pub receiver_id: u64,
     pub khipu_api_key: String,
@@ -48,14 +48,14 @@ pub struct Account {
     pub more: Vec<String>,
 }
 
-impl Settings {
+impl GatewaySettings {
     /// One account at a Khipu, everything in memory.
     pub fn new(khipu_url: &str) -> Self {
         Self {
             storage: "sqlite::memory:".into(),
             public_url: None,
             khipu_url: khipu_url.into(),
-            accounts: vec![Account::new(ACCOUNT)],
+            accounts: vec![AccountSettings::new(ACCOUNT)],
             server: Vec::new(),
             storage_more: Vec::new(),
             khipu: Vec::new(),
@@ -64,7 +64,7 @@ impl Settings {
         }
     }
 
-    pub fn account(&mut self) -> &mut Account {
+    pub fn account(&mut self) -> &mut AccountSettings {
         &mut self.accounts[0]
     }
 
@@ -94,7 +94,7 @@ impl Settings {
     }
 }
 
-impl Account {
+impl AccountSettings {
     /// The account of the sandbox that [`Sandbox::start`](crate::sandbox::Sandbox::start) makes, with a key of its own.
     /// Deliveries to this machine are allowed, because that is where a test's merchant is.
     pub fn new(name: &str) -> Self {

@@ -9,20 +9,20 @@ use tokio::sync::oneshot;
 use tokio::task::JoinHandle;
 
 use crate::deadline::{eventually, within};
-use crate::gateway_client::Api;
-use crate::gateway_settings::Settings;
+use crate::gateway_client::GatewayClient;
+use crate::gateway_settings::GatewaySettings;
 
 #[derive(Debug)]
-pub struct Gateway {
+pub struct InProcessGateway {
     pub url: String,
     pub admin_url: String,
     stop: Option<oneshot::Sender<()>>,
     task: JoinHandle<Result<(), AppError>>,
 }
 
-impl Gateway {
+impl InProcessGateway {
     /// Runs on ports that are free; ready when this returns.
-    pub async fn start(settings: &Settings) -> Self {
+    pub async fn start(settings: &GatewaySettings) -> Self {
         let (public, listen) = listener().await;
         let (admin, admin_listen) = listener().await;
         let config = Config::from_toml(&settings.to_toml(listen, admin_listen))
@@ -43,7 +43,7 @@ impl Gateway {
     }
 
     /// Asks it to stop, without waiting.
-    pub fn begin_to_stop(&mut self) {
+    pub fn request_stop(&mut self) {
         if let Some(stop) = self.stop.take() {
             let _ = stop.send(());
         }
@@ -51,7 +51,7 @@ impl Gateway {
 
     /// Stops it and waits until it has.
     pub async fn stop(mut self) {
-        self.begin_to_stop();
+        self.request_stop();
         within("the gateway stops", &mut self.task)
             .await
             .expect("the gateway does not panic")
@@ -59,7 +59,7 @@ impl Gateway {
     }
 }
 
-impl Drop for Gateway {
+impl Drop for InProcessGateway {
     fn drop(&mut self) {
         self.task.abort();
     }
@@ -73,7 +73,7 @@ async fn listener() -> (TcpListener, SocketAddr) {
 
 /// Waits until the gateway at `url` wants traffic.
 pub async fn ready(url: &str) {
-    let api = Api::new(url, "");
+    let api = GatewayClient::new(url, "");
     eventually("/readyz answers 200", async || {
         api.try_get("/readyz")
             .await

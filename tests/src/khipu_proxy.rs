@@ -17,17 +17,17 @@ use tokio::task::JoinHandle;
 use crate::deadline::within;
 use crate::gateway_client::client;
 
-/// Use [`Front::url`] as `khipu.base_url`.
+/// Use [`KhipuProxy::url`] as `khipu.base_url`.
 #[derive(Debug)]
-pub struct Front {
+pub struct KhipuProxy {
     pub url: String,
-    desk: Arc<Desk>,
+    state: Arc<ProxyState>,
     task: JoinHandle<()>,
 }
 
 /// A call of the gateway's.
 #[derive(Debug, Clone)]
-pub struct Call {
+pub struct RecordedRequest {
     pub method: Method,
     pub path: String,
     pub headers: HeaderMap,
@@ -37,21 +37,21 @@ pub struct Call {
 
 /// Whose answers are held back; Khipu has been asked by then.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-enum Holding {
+enum HeldResponses {
     Nothing,
     /// To `GET`.
-    Questions,
-    Everything,
+    Gets,
+    All,
 }
 
 #[derive(Debug)]
-struct Desk {
+struct ProxyState {
     khipu_url: String,
     client: Client,
-    calls: Mutex<Vec<Call>>,
+    requests: Mutex<Vec<RecordedRequest>>,
     /// Said in place of Khipu's answer, without asking Khipu.
     replacement: Mutex<Option<Replacement>>,
-    holding: watch::Sender<Holding>,
+    holding: watch::Sender<HeldResponses>,
     /// How many answers are being held.
     held: watch::Sender<usize>,
 }
@@ -63,7 +63,7 @@ struct Replacement {
     body: String,
 }
 
-impl Front {
+impl KhipuProxy {
     pub async fn start(khipu_url: &str) -> Self {
         let listener = TcpListener::bind("127.0.0.1:0").await.expect("a free port");
         Self::on(listener, khipu_url)
@@ -71,47 +71,47 @@ impl Front {
 
     /// Where the test had it listen.
     pub fn on(listener: TcpListener, khipu_url: &str) -> Self {
-        let desk = Arc::new(Desk {
+        let state = Arc::new(ProxyState {
             khipu_url: khipu_url.into(),
             client: client(),
-            calls: Mutex::default(),
+            requests: Mutex::default(),
             replacement: Mutex::default(),
-            holding: watch::Sender::new(Holding::Nothing),
+            holding: watch::Sender::new(HeldResponses::Nothing),
             held: watch::Sender::new(0),
         });
         let url = format!("http://{}", listener.local_addr().expect("bound"));
         let router = Router::new()
             .fallback(forward)
-            .with_state(Arc::clone(&desk));
+            .with_state(Arc::clone(&state));
         let task = tokio::spawn(async move {
             let _ = axum::serve(listener, router).await;
         });
-        Self { url, desk, task }
+        Self { url, state, task }
     }
 
     /// Every call so far.
-    pub fn calls(&self) -> Vec<Call> {
-        lock(&self.desk.calls).clone()
+    pub fn requests(&self) -> Vec<RecordedRequest> {
+        lock(&self.state.requests).clone()
     }
 
     /// How often Khipu was asked about a payment.
-    pub fn questions_about(&self, payment_id: &str) -> usize {
-        self.times_asked_about(payment_id).len()
+    pub fn request_count(&self, payment_id: &str) -> usize {
+        self.request_times(payment_id).len()
     }
 
     /// When Khipu was asked about a payment.
-    pub fn times_asked_about(&self, payment_id: &str) -> Vec<Instant> {
+    pub fn request_times(&self, payment_id: &str) -> Vec<Instant> {
         let path = format!("/v3/payments/{payment_id}");
-        lock(&self.desk.calls)
+        lock(&self.state.requests)
             .iter()
-            .filter(|call| call.method == Method::GET && call.path == path)
-            .map(|call| call.at)
+            .filter(|request| request.method == Method::GET && request.path == path)
+            .map(|request| request.at)
             .collect()
     }
 
     /// From now on Khipu is not asked: this is what it is made to say.
-    pub fn answer_instead(&self, status: u16, headers: &[(&str, &str)], body: &str) {
-        *lock(&self.desk.replacement) = Some(Replacement {
+    pub fn respond_with(&self, status: u16, headers: &[(&str, &str)], body: &str) {
+        *lock(&self.state.replacement) = Some(Replacement {
             status,
             headers: headers
                 .iter()
@@ -122,27 +122,27 @@ impl Front {
     }
 
     /// From now on Khipu itself answers again.
-    pub fn stand_aside(&self) {
-        *lock(&self.desk.replacement) = None;
+    pub fn forward_again(&self) {
+        *lock(&self.state.replacement) = None;
     }
 
     /// Khipu still does what it is asked, but its answers stay here.
-    pub fn hold_answers(&self) {
-        self.desk.holding.send_replace(Holding::Everything);
+    pub fn hold_responses(&self) {
+        self.state.holding.send_replace(HeldResponses::All);
     }
 
     /// The same for answers to questions alone: whoever learns something did not learn it from Khipu.
-    pub fn hold_answers_to_questions(&self) {
-        self.desk.holding.send_replace(Holding::Questions);
+    pub fn hold_get_responses(&self) {
+        self.state.holding.send_replace(HeldResponses::Gets);
     }
 
-    pub fn release_answers(&self) {
-        self.desk.holding.send_replace(Holding::Nothing);
+    pub fn release_responses(&self) {
+        self.state.holding.send_replace(HeldResponses::Nothing);
     }
 
     /// Waits until so many answers are being held.
-    pub async fn holds(&self, count: usize) {
-        let mut held = self.desk.held.subscribe();
+    pub async fn until_held(&self, count: usize) {
+        let mut held = self.state.held.subscribe();
         within(
             "khipu's answer is held back",
             held.wait_for(|&held| held >= count),
@@ -152,28 +152,28 @@ impl Front {
     }
 }
 
-impl Drop for Front {
+impl Drop for KhipuProxy {
     fn drop(&mut self) {
         self.task.abort();
     }
 }
 
 async fn forward(
-    State(desk): State<Arc<Desk>>,
+    State(state): State<Arc<ProxyState>>,
     method: Method,
     uri: Uri,
     headers: HeaderMap,
     body: Bytes,
 ) -> Response {
-    lock(&desk.calls).push(Call {
+    lock(&state.requests).push(RecordedRequest {
         method: method.clone(),
         path: uri.path().to_owned(),
         headers: headers.clone(),
         body: body.clone(),
         at: Instant::now(),
     });
-    let is_question = method == Method::GET;
-    let replacement = lock(&desk.replacement).clone();
+    let is_get = method == Method::GET;
+    let replacement = lock(&state.replacement).clone();
     let answer = match replacement {
         Some(replacement) => {
             let mut answer = Response::builder().status(replacement.status);
@@ -184,31 +184,31 @@ async fn forward(
                 .body(Body::from(replacement.body))
                 .expect("a response")
         }
-        None => ask_khipu(&desk, method, &uri, &headers, body).await,
+        None => forward_to_khipu(&state, method, &uri, &headers, body).await,
     };
-    desk.held.send_modify(|held| *held += 1);
-    let mut holding = desk.holding.subscribe();
+    state.held.send_modify(|held| *held += 1);
+    let mut holding = state.holding.subscribe();
     let _ = holding
         .wait_for(|holding| match holding {
-            Holding::Nothing => true,
-            Holding::Questions => !is_question,
-            Holding::Everything => false,
+            HeldResponses::Nothing => true,
+            HeldResponses::Gets => !is_get,
+            HeldResponses::All => false,
         })
         .await;
-    desk.held.send_modify(|held| *held -= 1);
+    state.held.send_modify(|held| *held -= 1);
     answer
 }
 
-async fn ask_khipu(
-    desk: &Desk,
+async fn forward_to_khipu(
+    state: &ProxyState,
     method: Method,
     uri: &Uri,
     headers: &HeaderMap,
     body: Bytes,
 ) -> Response {
-    let mut request = desk
+    let mut request = state
         .client
-        .request(method, format!("{}{uri}", desk.khipu_url))
+        .request(method, format!("{}{uri}", state.khipu_url))
         .body(body);
     for name in ["x-api-key", "content-type", "accept"] {
         if let Some(value) = headers.get(name) {

@@ -7,35 +7,35 @@ use tokio::net::{TcpListener, TcpStream};
 use tokio::task::JoinHandle;
 
 #[derive(Debug)]
-pub struct Balancer {
+pub struct LoadBalancer {
     pub url: String,
     targets: Arc<Mutex<Vec<String>>>,
     task: JoinHandle<()>,
 }
 
-impl Balancer {
+impl LoadBalancer {
     /// Leads nowhere yet.
     pub async fn start() -> Self {
         let listener = TcpListener::bind("127.0.0.1:0").await.expect("a free port");
         let url = format!("http://{}", listener.local_addr().expect("bound"));
         let targets = Arc::<Mutex<Vec<String>>>::default();
-        let leads_to = Arc::clone(&targets);
+        let shared_targets = Arc::clone(&targets);
         let task = tokio::spawn(async move {
-            let mut turn = 0;
+            let mut next = 0;
             while let Ok((client, _)) = listener.accept().await {
-                let targets = leads_to
+                let targets = shared_targets
                     .lock()
                     .unwrap_or_else(PoisonError::into_inner)
                     .clone();
-                turn += 1;
-                tokio::spawn(carry(client, targets, turn));
+                next += 1;
+                tokio::spawn(forward(client, targets, next));
             }
         });
         Self { url, targets, task }
     }
 
     /// To these gateways, by their URLs.
-    pub fn lead_to(&self, gateway_urls: &[String]) {
+    pub fn set_targets(&self, gateway_urls: &[String]) {
         let addresses = gateway_urls
             .iter()
             .map(|url| url.trim_start_matches("http://").to_owned())
@@ -44,15 +44,15 @@ impl Balancer {
     }
 }
 
-impl Drop for Balancer {
+impl Drop for LoadBalancer {
     fn drop(&mut self) {
         self.task.abort();
     }
 }
 
-async fn carry(mut client: TcpStream, targets: Vec<String>, turn: usize) {
+async fn forward(mut client: TcpStream, targets: Vec<String>, next: usize) {
     let count = targets.len();
-    for target in targets.iter().cycle().skip(turn % count.max(1)).take(count) {
+    for target in targets.iter().cycle().skip(next % count.max(1)).take(count) {
         if let Ok(mut gateway) = TcpStream::connect(target).await {
             for stream in [&client, &gateway] {
                 let _ = stream.set_nodelay(true);

@@ -9,7 +9,7 @@ use tokio::net::TcpListener;
 use tokio::task::JoinHandle;
 
 use crate::deadline::eventually;
-use crate::gateway_client::{Answer, client, send};
+use crate::gateway_client::{HttpResponse, client, send};
 use crate::gateway_settings::{KHIPU_API_KEY, KHIPU_SECRET, RECEIVER_ID};
 
 #[derive(Debug)]
@@ -20,7 +20,7 @@ pub struct Sandbox {
 }
 
 impl Sandbox {
-    /// The account of [`Settings::new`](crate::gateway_settings::Settings::new). A refused notification is repeated after 50 ms
+    /// The account of [`GatewaySettings::new`](crate::gateway_settings::Settings::new). A refused notification is repeated after 50 ms
     /// at first.
     pub async fn start() -> Self {
         Self::start_with_seed(Options::default().seed).await
@@ -57,7 +57,7 @@ impl Sandbox {
         }
     }
 
-    async fn call(&self, method: Method, path: &str, body: Value) -> Answer {
+    async fn call(&self, method: Method, path: &str, body: Value) -> HttpResponse {
         let request = self
             .client
             .request(method, format!("{}{path}", self.url))
@@ -96,7 +96,7 @@ impl Sandbox {
     }
 
     /// Replaces the whole behaviour; `{}` is a Khipu without trouble.
-    pub async fn behave(&self, behaviour: Value) {
+    pub async fn set_behaviour(&self, behaviour: Value) {
         self.call(Method::PUT, "/sandbox/behaviour", behaviour)
             .await
             .expect(200);
@@ -125,7 +125,7 @@ impl Sandbox {
     }
 
     /// The same, for a test that reads what it needs of very many.
-    pub async fn list(&self) -> Answer {
+    pub async fn list(&self) -> HttpResponse {
         let path = "/sandbox/payments";
         self.call(Method::GET, path, Value::Null).await.expect(200)
     }

@@ -2,49 +2,51 @@
 
 use serde_json::{Value, json};
 
-use crate::gateway_client::{Api, Created};
-use crate::gateway_settings::Settings;
-use crate::in_process_gateway::Gateway;
-use crate::khipu_proxy::Front;
+use crate::gateway_client::{GatewayClient, TestPayment};
+use crate::gateway_settings::GatewaySettings;
+use crate::in_process_gateway::InProcessGateway;
+use crate::khipu_proxy::KhipuProxy;
 use crate::sandbox::Sandbox;
-use crate::webhook_receiver::{Delivery, Merchant};
-use crate::websocket_watcher::Watcher;
+use crate::webhook_receiver::{ReceivedDelivery, WebhookReceiver};
+use crate::websocket_watcher::WebSocketWatcher;
 
 #[derive(Debug)]
-pub struct Stage {
+pub struct Testbed {
     pub sandbox: Sandbox,
-    pub merchant: Merchant,
-    pub gateway: Gateway,
-    pub api: Api,
-    pub settings: Settings,
+    pub merchant: WebhookReceiver,
+    pub gateway: InProcessGateway,
+    pub api: GatewayClient,
+    pub settings: GatewaySettings,
 }
 
-impl Stage {
+impl Testbed {
     pub async fn start() -> Self {
         Self::start_with(|_| {}).await
     }
 
     /// With settings that differ from the usual ones.
-    pub async fn start_with(change: impl FnOnce(&mut Settings)) -> Self {
+    pub async fn start_with(change: impl FnOnce(&mut GatewaySettings)) -> Self {
         let sandbox = Sandbox::start().await;
-        let mut settings = Settings::new(&sandbox.url);
+        let mut settings = GatewaySettings::new(&sandbox.url);
         change(&mut settings);
         Self::around(sandbox, settings).await
     }
 
     /// With a front between the gateway and Khipu.
-    pub async fn start_behind_front(change: impl FnOnce(&mut Settings)) -> (Self, Front) {
+    pub async fn start_with_khipu_proxy(
+        change: impl FnOnce(&mut GatewaySettings),
+    ) -> (Self, KhipuProxy) {
         let sandbox = Sandbox::start().await;
-        let front = Front::start(&sandbox.url).await;
-        let mut settings = Settings::new(&front.url);
+        let khipu_proxy = KhipuProxy::start(&sandbox.url).await;
+        let mut settings = GatewaySettings::new(&khipu_proxy.url);
         change(&mut settings);
-        (Self::around(sandbox, settings).await, front)
+        (Self::around(sandbox, settings).await, khipu_proxy)
     }
 
-    async fn around(sandbox: Sandbox, settings: Settings) -> Self {
-        let merchant = Merchant::start().await;
-        let gateway = Gateway::start(&settings).await;
-        let api = Api::new(&gateway.url, &settings.accounts[0].api_key);
+    async fn around(sandbox: Sandbox, settings: GatewaySettings) -> Self {
+        let merchant = WebhookReceiver::start().await;
+        let gateway = InProcessGateway::start(&settings).await;
+        let api = GatewayClient::new(&gateway.url, &settings.accounts[0].api_key);
         Self {
             sandbox,
             merchant,
@@ -55,7 +57,7 @@ impl Stage {
     }
 
     /// Creates a payment whose merchant is the stage's, with `more` fields.
-    pub async fn create(&self, more: Value) -> Created {
+    pub async fn create(&self, more: Value) -> TestPayment {
         let mut fields = json!({ "notify_url": self.merchant.url });
         if let (Some(fields), Value::Object(more)) = (fields.as_object_mut(), more) {
             fields.extend(more);
@@ -63,13 +65,13 @@ impl Stage {
         self.api.create(fields).await
     }
 
-    pub async fn watch(&self, payment: &Created) -> Watcher {
-        Watcher::open(&self.gateway.url, payment).await
+    pub async fn watch(&self, payment: &TestPayment) -> WebSocketWatcher {
+        WebSocketWatcher::open(&self.gateway.url, payment).await
     }
 
     /// Everything that was to be delivered before now has been, and nothing more: another payment is confirmed, and its
     /// delivery, which is due later than all of them, has arrived. Answers what came before it.
-    pub async fn deliveries_so_far(&mut self) -> Vec<Delivery> {
+    pub async fn deliveries_so_far(&mut self) -> Vec<ReceivedDelivery> {
         let last = self.create(json!({})).await;
         self.sandbox.act(&last.id, "conciliate").await;
         let mut deliveries = Vec::new();

@@ -17,103 +17,105 @@ use tokio::task::JoinHandle;
 use crate::deadline::{due_in, within};
 
 #[derive(Debug)]
-pub struct Merchant {
+pub struct WebhookReceiver {
     pub url: String,
-    arrivals: mpsc::UnboundedReceiver<Delivery>,
-    counter: Arc<Mutex<Counter>>,
+    arrivals: mpsc::UnboundedReceiver<ReceivedDelivery>,
+    state: Arc<Mutex<ReceiverState>>,
     task: JoinHandle<()>,
 }
 
 /// One attempt to deliver, as it arrived.
 #[derive(Debug, Clone)]
-pub struct Delivery {
+pub struct ReceivedDelivery {
     pub headers: HeaderMap,
     pub body: Bytes,
 }
 
 /// Where attempts are taken in.
 #[derive(Debug, Default)]
-struct Counter {
+struct ReceiverState {
     /// What is answered next; 200 when there is nothing left.
-    answers: VecDeque<Reply>,
+    responses: VecDeque<PlannedResponse>,
     /// How long each attempt takes to be answered.
-    pace: Duration,
+    delay: Duration,
     /// Attempts that are being answered, by `webhook-id`.
-    under_way: HashMap<String, usize>,
+    in_progress: HashMap<String, usize>,
     /// How often one came while another of the same delivery was being answered.
-    doubled: usize,
+    concurrent_attempts: usize,
 }
 
 #[derive(Debug)]
-enum Reply {
+enum PlannedResponse {
     Status(u16),
     /// 302 to this URL.
     Found(String),
 }
 
-impl Merchant {
+impl WebhookReceiver {
     pub async fn start() -> Self {
         let (sender, arrivals) = mpsc::unbounded_channel();
-        let counter = Arc::<Mutex<Counter>>::default();
+        let state = Arc::<Mutex<ReceiverState>>::default();
         let listener = TcpListener::bind("127.0.0.1:0").await.expect("a free port");
         let url = format!("http://{}/khipu", listener.local_addr().expect("bound"));
         let router = Router::new()
             .fallback(receive)
-            .with_state((Arc::clone(&counter), sender));
+            .with_state((Arc::clone(&state), sender));
         let task = tokio::spawn(async move {
             let _ = axum::serve(listener, router).await;
         });
         Self {
             url,
             arrivals,
-            counter,
+            state,
             task,
         }
     }
 
     /// Answers the next attempts so.
-    pub fn will_answer(&self, statuses: &[u16]) {
-        let replies = statuses.iter().map(|status| Reply::Status(*status));
-        lock(&self.counter).answers.extend(replies);
+    pub fn respond_next(&self, statuses: &[u16]) {
+        let replies = statuses
+            .iter()
+            .map(|status| PlannedResponse::Status(*status));
+        lock(&self.state).responses.extend(replies);
     }
 
     /// Sends the next attempt elsewhere.
-    pub fn will_redirect(&self, url: &str) {
-        let reply = Reply::Found(url.into());
-        lock(&self.counter).answers.push_back(reply);
+    pub fn redirect_next(&self, url: &str) {
+        let response = PlannedResponse::Found(url.into());
+        lock(&self.state).responses.push_back(response);
     }
 
     /// From now on each attempt is answered only after so long.
-    pub fn will_take(&self, pace: Duration) {
-        lock(&self.counter).pace = pace;
+    pub fn delay_responses(&self, delay: Duration) {
+        lock(&self.state).delay = delay;
     }
 
     /// How often an attempt came while another of the same delivery was being answered.
-    pub fn doubled(&self) -> usize {
-        lock(&self.counter).doubled
+    pub fn concurrent_attempts(&self) -> usize {
+        lock(&self.state).concurrent_attempts
     }
 
     /// Waits for the next attempt.
-    pub async fn next(&mut self) -> Delivery {
+    pub async fn next(&mut self) -> ReceivedDelivery {
         within("a delivery arrives", self.arrivals.recv())
             .await
             .expect("the receiver runs")
     }
 
     /// Waits for the next attempt, which is only due in a while.
-    pub async fn next_due_in(&mut self, wait: Duration) -> Delivery {
+    pub async fn next_within(&mut self, wait: Duration) -> ReceivedDelivery {
         due_in(wait, "a delivery arrives", self.arrivals.recv())
             .await
             .expect("the receiver runs")
     }
 
     /// What has arrived and was not looked at.
-    pub fn arrived(&mut self) -> Vec<Delivery> {
+    pub fn drain(&mut self) -> Vec<ReceivedDelivery> {
         std::iter::from_fn(|| self.arrivals.try_recv().ok()).collect()
     }
 }
 
-impl Delivery {
+impl ReceivedDelivery {
     /// A header's text; empty if it is missing.
     pub fn header(&self, name: &str) -> &str {
         self.headers
@@ -130,50 +132,58 @@ impl Delivery {
     }
 }
 
-impl Drop for Merchant {
+impl Drop for WebhookReceiver {
     fn drop(&mut self) {
         self.task.abort();
     }
 }
 
 async fn receive(
-    State((counter, sender)): State<(Arc<Mutex<Counter>>, mpsc::UnboundedSender<Delivery>)>,
+    State((state, sender)): State<(
+        Arc<Mutex<ReceiverState>>,
+        mpsc::UnboundedSender<ReceivedDelivery>,
+    )>,
     headers: HeaderMap,
     body: Bytes,
 ) -> Response {
-    let delivery = Delivery { headers, body };
-    let _attempt = Attempt::begin(&counter, delivery.header("webhook-id"));
-    let (reply, pace) = {
-        let mut counter = lock(&counter);
-        let reply = counter.answers.pop_front();
-        (reply.unwrap_or(Reply::Status(200)), counter.pace)
+    let delivery = ReceivedDelivery { headers, body };
+    let _attempt = Attempt::begin(&state, delivery.header("webhook-id"));
+    let (response, delay) = {
+        let mut state = lock(&state);
+        let response = state.responses.pop_front();
+        (
+            response.unwrap_or(PlannedResponse::Status(200)),
+            state.delay,
+        )
     };
     let _ = sender.send(delivery);
-    tokio::time::sleep(pace).await;
-    match reply {
-        Reply::Status(status) => StatusCode::from_u16(status)
+    tokio::time::sleep(delay).await;
+    match response {
+        PlannedResponse::Status(status) => StatusCode::from_u16(status)
             .expect("a status")
             .into_response(),
-        Reply::Found(url) => (StatusCode::FOUND, [(header::LOCATION, url)]).into_response(),
+        PlannedResponse::Found(url) => {
+            (StatusCode::FOUND, [(header::LOCATION, url)]).into_response()
+        }
     }
 }
 
 /// Under way until this is dropped: answered, or hung up on.
 struct Attempt {
-    counter: Arc<Mutex<Counter>>,
+    state: Arc<Mutex<ReceiverState>>,
     webhook_id: String,
 }
 
 impl Attempt {
-    fn begin(counter: &Arc<Mutex<Counter>>, webhook_id: &str) -> Self {
-        let mut locked = lock(counter);
-        let others = locked.under_way.entry(webhook_id.to_owned()).or_default();
+    fn begin(state: &Arc<Mutex<ReceiverState>>, webhook_id: &str) -> Self {
+        let mut locked = lock(state);
+        let others = locked.in_progress.entry(webhook_id.to_owned()).or_default();
         *others += 1;
         if *others > 1 {
-            locked.doubled += 1;
+            locked.concurrent_attempts += 1;
         }
         Self {
-            counter: Arc::clone(counter),
+            state: Arc::clone(state),
             webhook_id: webhook_id.into(),
         }
     }
@@ -181,12 +191,12 @@ impl Attempt {
 
 impl Drop for Attempt {
     fn drop(&mut self) {
-        if let Some(count) = lock(&self.counter).under_way.get_mut(&self.webhook_id) {
+        if let Some(count) = lock(&self.state).in_progress.get_mut(&self.webhook_id) {
             *count -= 1;
         }
     }
 }
 
-fn lock(counter: &Mutex<Counter>) -> MutexGuard<'_, Counter> {
-    counter.lock().unwrap_or_else(PoisonError::into_inner)
+fn lock(state: &Mutex<ReceiverState>) -> MutexGuard<'_, ReceiverState> {
+    state.lock().unwrap_or_else(PoisonError::into_inner)
 }

@@ -11,7 +11,7 @@ use tokio_tungstenite::tungstenite::protocol::WebSocketConfig;
 use tokio_tungstenite::tungstenite::{Error, Message};
 
 use crate::deadline::within;
-use crate::gateway_client::Created;
+use crate::gateway_client::TestPayment;
 
 /// What a browser offers beside its token.
 pub const SUBPROTOCOL: &str = "chasqui.v1";
@@ -21,7 +21,7 @@ const BUFFER: usize = 1024;
 
 /// Fails the test when a version comes that is not higher than the one before: no watcher may ever see that.
 #[derive(Debug)]
-pub struct Watcher {
+pub struct WebSocketWatcher {
     socket: WebSocketStream<TcpStream>,
     version: u64,
     /// Pings that came so far. They are answered by themselves.
@@ -34,7 +34,7 @@ pub struct Watcher {
 const HEARTBEAT: &str = "{}";
 
 #[derive(Debug, Clone, PartialEq)]
-pub enum Event {
+pub enum WatcherEvent {
     Status(Value),
     /// A close code and its reason.
     Closed(u16, String),
@@ -42,9 +42,9 @@ pub enum Event {
     Lost,
 }
 
-impl Watcher {
+impl WebSocketWatcher {
     /// Opens and expects the handshake to be completed.
-    pub async fn open(gateway_url: &str, payment: &Created) -> Self {
+    pub async fn open(gateway_url: &str, payment: &TestPayment) -> Self {
         let request = request(gateway_url, &payment.id, &payment.token);
         match Self::handshake(request).await {
             Ok((watcher, _)) => watcher,
@@ -61,7 +61,7 @@ impl Watcher {
         let stream = within("a connection", TcpStream::connect(host))
             .await
             .expect("the gateway accepts connections");
-        match within("a handshake", shake_hands(request, stream)).await {
+        match within("a handshake", upgrade(request, stream)).await {
             Ok((socket, response)) => Ok((Self::on(socket), response)),
             Err(Error::Http(response)) => Err(Box::new(response.map(Option::unwrap_or_default))),
             Err(error) => panic!("the handshake broke: {error}"),
@@ -69,12 +69,12 @@ impl Watcher {
     }
 
     /// `None`: nobody there, or nobody who wants to talk now.
-    pub async fn try_open(gateway_url: &str, payment: &Created) -> Option<Self> {
+    pub async fn try_open(gateway_url: &str, payment: &TestPayment) -> Option<Self> {
         let request = request(gateway_url, &payment.id, &payment.token);
         let host = request.uri().authority().expect("a host").to_string();
         within("an answer or none", async {
             let stream = TcpStream::connect(host).await.ok()?;
-            let (socket, _) = shake_hands(request, stream).await.ok()?;
+            let (socket, _) = upgrade(request, stream).await.ok()?;
             Some(Self::on(socket))
         })
         .await
@@ -90,23 +90,23 @@ impl Watcher {
     }
 
     /// The next thing that is said, pings and heartbeats aside.
-    pub async fn next(&mut self) -> Event {
-        within("a watcher hears something", self.hear()).await
+    pub async fn next(&mut self) -> WatcherEvent {
+        within("a watcher hears something", self.next_event()).await
     }
 
     /// The same, however long it takes.
-    pub async fn hear(&mut self) -> Event {
+    pub async fn next_event(&mut self) -> WatcherEvent {
         loop {
             match self.socket.next().await {
                 Some(Ok(Message::Text(text))) if text.as_str() == HEARTBEAT => self.heartbeats += 1,
-                Some(Ok(Message::Text(text))) => return self.heard(text.as_str()),
+                Some(Ok(Message::Text(text))) => return self.parse_status(text.as_str()),
                 Some(Ok(Message::Close(frame))) => {
                     let (code, reason) = frame
                         .map(|frame| (frame.code.into(), frame.reason.to_string()))
                         .unwrap_or_default();
                     // Reading on answers the close.
                     while let Some(Ok(_)) = self.socket.next().await {}
-                    return Event::Closed(code, reason);
+                    return WatcherEvent::Closed(code, reason);
                 }
                 Some(Ok(Message::Ping(_))) => {
                     self.pings += 1;
@@ -114,12 +114,12 @@ impl Watcher {
                     let _ = self.socket.flush().await;
                 }
                 Some(Ok(_)) => {}
-                Some(Err(_)) | None => return Event::Lost,
+                Some(Err(_)) | None => return WatcherEvent::Lost,
             }
         }
     }
 
-    fn heard(&mut self, text: &str) -> Event {
+    fn parse_status(&mut self, text: &str) -> WatcherEvent {
         let status: Value = serde_json::from_str(text).expect("a message is JSON");
         let version = status["version"].as_u64().expect("a version");
         assert!(
@@ -128,13 +128,13 @@ impl Watcher {
             self.version
         );
         self.version = version;
-        Event::Status(status)
+        WatcherEvent::Status(status)
     }
 
     /// The next thing must be a status; it is answered whole.
     pub async fn status(&mut self) -> Value {
         match self.next().await {
-            Event::Status(status) => status,
+            WatcherEvent::Status(status) => status,
             other => panic!("a status was due, but: {other:?}"),
         }
     }
@@ -152,7 +152,7 @@ impl Watcher {
     /// The next thing must be the end; it is answered with its code and reason.
     pub async fn closed(&mut self) -> (u16, String) {
         match self.next().await {
-            Event::Closed(code, reason) => (code, reason),
+            WatcherEvent::Closed(code, reason) => (code, reason),
             other => panic!("a close was due, but: {other:?}"),
         }
     }
@@ -188,7 +188,7 @@ impl Watcher {
         self.heartbeats += 1;
     }
 
-    pub async fn say(&mut self, text: String) {
+    pub async fn send_text(&mut self, text: String) {
         self.send(Message::text(text)).await;
     }
 
@@ -212,7 +212,7 @@ impl Watcher {
     }
 }
 
-async fn shake_hands(
+async fn upgrade(
     request: Request,
     stream: TcpStream,
 ) -> Result<(WebSocketStream<TcpStream>, Response), Error> {

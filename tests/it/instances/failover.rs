@@ -4,10 +4,10 @@
 use std::collections::HashSet;
 use std::time::Duration;
 
-use chasqui_tests::background_watcher::Follower;
+use chasqui_tests::background_watcher::BackgroundWatcher;
 use chasqui_tests::fleet::{AT_ONCE, Fleet};
-use chasqui_tests::gateway_client::Created;
-use chasqui_tests::khipu_proxy::Front;
+use chasqui_tests::gateway_client::TestPayment;
+use chasqui_tests::khipu_proxy::KhipuProxy;
 use futures_util::{StreamExt, stream};
 use redis_processes::{Options, RedisCluster, SentinelTrio};
 use tokio::sync::watch;
@@ -21,33 +21,34 @@ const BEFORE: usize = 100;
 const LATER: usize = 30;
 
 /// Three gateways and a crowd of watchers on the two that are not notified. Khipu tells nobody anything.
-struct Stage {
+struct Testbed {
     fleet: Fleet,
-    _front: Front,
-    payments: Vec<Created>,
-    followers: Vec<Follower>,
+    _front: KhipuProxy,
+    payments: Vec<TestPayment>,
+    followers: Vec<BackgroundWatcher>,
     /// Nothing happens to them before all is over.
-    later: Vec<Created>,
-    later_followers: Vec<Follower>,
+    later: Vec<TestPayment>,
+    later_followers: Vec<BackgroundWatcher>,
     accepted: watch::Sender<usize>,
 }
 
-impl Stage {
+impl Testbed {
     /// `told`: whether somebody is to be told of the payments.
     async fn start(url: &str, told: bool) -> Self {
         let storage = vec![url.to_owned(); 3];
-        let (fleet, front) = Fleet::start_behind_front(&storage, patient_with_khipu).await;
-        only_the_relay_tells(&front);
+        let (fleet, khipu_proxy) =
+            Fleet::start_with_khipu_proxy(&storage, patient_with_khipu).await;
+        only_the_relay_tells(&khipu_proxy);
         let payments = match told {
             true => fleet.create(PAYMENTS).await,
-            false => fleet.create_untold(PAYMENTS).await,
+            false => fleet.create_without_notify_url(PAYMENTS).await,
         };
         let followers = follow_all(&fleet, &payments).await;
-        let later = fleet.create_untold(LATER).await;
+        let later = fleet.create_without_notify_url(LATER).await;
         let later_followers = follow_all(&fleet, &later).await;
         Self {
             fleet,
-            _front: front,
+            _front: khipu_proxy,
             payments,
             followers,
             later,
@@ -90,7 +91,7 @@ impl Stage {
 }
 
 /// On the two instances that are not notified.
-async fn follow_all(fleet: &Fleet, payments: &[Created]) -> Vec<Follower> {
+async fn follow_all(fleet: &Fleet, payments: &[TestPayment]) -> Vec<BackgroundWatcher> {
     stream::iter(payments.iter().enumerate())
         .map(|(number, payment)| fleet.follow(1 + number % 2, payment))
         .buffered(AT_ONCE)
@@ -101,42 +102,45 @@ async fn follow_all(fleet: &Fleet, payments: &[Created]) -> Vec<Follower> {
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_cluster_master_that_is_killed_under_load_loses_nothing() {
     let mut cluster = RedisCluster::start(&Options::default()).await;
-    let mut stage = Stage::start(&cluster.url(), false).await;
-    let slot = slots_of(&cluster, &stage.payments[..1]).await[0];
+    let mut testbed = Testbed::start(&cluster.url(), false).await;
+    let slot = slots_of(&cluster, &testbed.payments[..1]).await[0];
     let killing = async {
-        stage.some_are_accepted().await;
+        testbed.some_are_accepted().await;
         let master = cluster.master_of_slot(slot).await;
         cluster.kill_master(master);
         cluster.until_failed_over(slot, master).await;
         // As its new master's replica, without which nothing would be durable enough.
-        cluster.nodes[master].start_again().await;
+        cluster.nodes[master].restart().await;
         cluster.until_whole().await;
     };
-    tokio::join!(stage.notify_all(), killing);
-    stage.expect_nothing_lost().await;
+    tokio::join!(testbed.notify_all(), killing);
+    testbed.expect_nothing_lost().await;
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_master_that_the_sentinels_replace_under_load_loses_nothing() {
     let mut trio = SentinelTrio::start(&Options::default()).await;
-    let mut stage = Stage::start(&trio.url(), true).await;
+    let mut testbed = Testbed::start(&trio.url(), true).await;
     let killing = async {
-        stage.some_are_accepted().await;
+        testbed.some_are_accepted().await;
         trio.kill_master();
         trio.until_failed_over(0).await;
     };
-    tokio::join!(stage.notify_all(), killing);
-    stage.expect_nothing_lost().await;
+    tokio::join!(testbed.notify_all(), killing);
+    testbed.expect_nothing_lost().await;
     // What was claimed when the master died comes back with its lease.
     let lease = Duration::from_secs(60);
-    stage.fleet.expect_delivered(&stage.payments, lease).await;
+    testbed
+        .fleet
+        .expect_delivered(&testbed.payments, lease)
+        .await;
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_slot_that_moves_takes_its_watchers_along() {
     let cluster = RedisCluster::start(&Options::default()).await;
-    let stage = Stage::start(&cluster.url(), false).await;
-    let slots = slots_of(&cluster, &stage.payments).await;
+    let testbed = Testbed::start(&cluster.url(), false).await;
+    let slots = slots_of(&cluster, &testbed.payments).await;
     let population = |slot: u16| slots.iter().filter(|other| **other == slot).count();
     let busiest = slots.iter().copied().max_by_key(|slot| population(*slot));
     let slot = busiest.expect("there are payments");
@@ -144,13 +148,13 @@ async fn a_slot_that_moves_takes_its_watchers_along() {
         .filter(|number| slots[*number] == slot)
         .collect();
     assert!(moving.len() >= 3, "too few payments share a slot");
-    let Stage {
+    let Testbed {
         fleet,
         payments,
         mut followers,
         _front,
         ..
-    } = stage;
+    } = testbed;
     let notify = async |number: usize| {
         let id = &payments[number].id;
         fleet.apis[0].notify_until_accepted(id).await
@@ -189,7 +193,7 @@ async fn a_slot_that_moves_takes_its_watchers_along() {
 }
 
 /// The slot of each payment's keys, as Redis has them.
-async fn slots_of(cluster: &RedisCluster, payments: &[Created]) -> Vec<u16> {
+async fn slots_of(cluster: &RedisCluster, payments: &[TestPayment]) -> Vec<u16> {
     let mut keys: Vec<String> = Vec::new();
     for node in &cluster.nodes[..3] {
         keys.extend(node.ask::<Vec<String>>(&["KEYS", "chasqui:*"]).await);

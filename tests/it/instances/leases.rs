@@ -35,30 +35,30 @@ fn expect_one_schedule(times: &[Instant]) {
 #[tokio::test]
 async fn a_payment_watched_on_three_instances_is_asked_about_as_if_on_one() {
     let (_redis, storage) = redis_for(3).await;
-    let (fleet, front) = Fleet::start_behind_front(&storage, |_| {}).await;
+    let (fleet, khipu_proxy) = Fleet::start_with_khipu_proxy(&storage, |_| {}).await;
     let payment = &fleet.create(1).await[0];
     let began = Instant::now();
     let _followers = join_all((0..3).map(|gateway| fleet.follow(gateway, payment))).await;
     sleep_until((began + WATCHED_FOR).into()).await;
-    expect_one_schedule(&front.times_asked_about(&payment.id));
+    expect_one_schedule(&khipu_proxy.request_times(&payment.id));
 }
 
 #[tokio::test]
 async fn whoever_comes_to_watch_on_another_instance_later_has_khipu_asked_no_more_often() {
     let (_redis, storage) = redis_for(3).await;
-    let (fleet, front) = Fleet::start_behind_front(&storage, |_| {}).await;
+    let (fleet, khipu_proxy) = Fleet::start_with_khipu_proxy(&storage, |_| {}).await;
     let payment = &fleet.create(1).await[0];
     let began = Instant::now();
     let mut followers = Vec::new();
     for gateway in 0..3 {
         eventually("khipu is asked", async || {
-            (front.questions_about(&payment.id) >= gateway).then_some(())
+            (khipu_proxy.request_count(&payment.id) >= gateway).then_some(())
         })
         .await;
         followers.push(fleet.follow(gateway, payment).await);
     }
     sleep_until((began + WATCHED_FOR).into()).await;
-    let times = front.times_asked_about(&payment.id);
+    let times = khipu_proxy.request_times(&payment.id);
     assert!(
         times.len() <= 2 * QUESTIONS,
         "three schedules instead of one: {} questions",
@@ -71,7 +71,7 @@ async fn a_delivery_that_three_instances_know_of_is_attempted_by_one() {
     const PAYMENTS: usize = 60;
     let (_redis, storage) = redis_for(3).await;
     let mut fleet = Fleet::start(&storage).await;
-    fleet.merchant.will_take(Duration::from_secs(1));
+    fleet.merchant.delay_responses(Duration::from_secs(1));
     let payments = fleet.create(PAYMENTS).await;
     // Each is told of all of them at the same time, and each looks at the agenda.
     join_all((0..3).map(|gateway| fleet.notify_all(gateway, &payments))).await;
@@ -82,8 +82,8 @@ async fn a_delivery_that_three_instances_know_of_is_attempted_by_one() {
     delivered.sort();
     delivered.dedup();
     assert_eq!(delivered.len(), PAYMENTS, "one was delivered twice");
-    assert_eq!(fleet.merchant.doubled(), 0);
-    assert!(fleet.merchant.arrived().is_empty());
+    assert_eq!(fleet.merchant.concurrent_attempts(), 0);
+    assert!(fleet.merchant.drain().is_empty());
 }
 
 #[tokio::test]
@@ -95,7 +95,7 @@ async fn a_delivery_in_the_hands_of_an_instance_that_dies_is_carried_on_by_anoth
     let (_redis, storage) = redis_for(2).await;
     let mut fleet = Fleet::start(&storage).await;
     // Longer than anybody waits: the attempt is under way until its instance dies.
-    fleet.merchant.will_take(Duration::from_secs(3600));
+    fleet.merchant.delay_responses(Duration::from_secs(3600));
     let payments = fleet.create(5).await;
     fleet.notify_all(0, &payments).await;
     let mut under_way = Vec::new();
@@ -104,9 +104,9 @@ async fn a_delivery_in_the_hands_of_an_instance_that_dies_is_carried_on_by_anoth
     }
     let killed = Instant::now();
     fleet.gateways[0].kill();
-    fleet.merchant.will_take(Duration::ZERO);
+    fleet.merchant.delay_responses(Duration::ZERO);
     for _ in &payments {
-        let again = fleet.merchant.next_due_in(LEASE).await;
+        let again = fleet.merchant.next_within(LEASE).await;
         let first = under_way
             .iter()
             .find(|first| first.header("webhook-id") == again.header("webhook-id"))

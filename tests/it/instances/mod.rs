@@ -14,8 +14,8 @@ mod startup;
 
 use std::time::Duration;
 
-use chasqui_tests::gateway_settings::Settings;
-use chasqui_tests::khipu_proxy::Front;
+use chasqui_tests::gateway_settings::GatewaySettings;
+use chasqui_tests::khipu_proxy::KhipuProxy;
 use redis_processes::{Options, RedisServer};
 
 /// A Redis that loses at most a second, and the storage URL of so many gateways on it.
@@ -27,12 +27,12 @@ async fn redis_for(gateways: usize) -> (RedisServer, Vec<String>) {
 
 /// From now on nobody learns anything from Khipu: its answers are held back until the gateway gives a question up, which
 /// [`patient_with_khipu`] puts off. Then it looks at the store too; so what is shown [`PROMPTLY`] came over the relay.
-fn only_the_relay_tells(front: &Front) {
-    front.hold_answers_to_questions();
+fn only_the_relay_tells(khipu_proxy: &KhipuProxy) {
+    khipu_proxy.hold_get_responses();
 }
 
 /// As long as the configuration allows.
-fn patient_with_khipu(settings: &mut Settings) {
+fn patient_with_khipu(settings: &mut GatewaySettings) {
     settings.khipu.push("timeout = \"30s\"".into());
 }
 

@@ -2,13 +2,13 @@
 
 use std::time::{Duration, Instant};
 
-use chasqui_tests::background_watcher::Follower;
+use chasqui_tests::background_watcher::BackgroundWatcher;
 use chasqui_tests::chaos_proxy::ChaosProxy;
 use chasqui_tests::deadline::eventually;
 use chasqui_tests::fleet::Fleet;
-use chasqui_tests::gateway_client::{Answer, Api, Created};
+use chasqui_tests::gateway_client::{GatewayClient, HttpResponse, TestPayment};
 use chasqui_tests::notification::{body, signed};
-use chasqui_tests::websocket_watcher::Watcher;
+use chasqui_tests::websocket_watcher::WebSocketWatcher;
 use redis_processes::{AppendOnly, Options, RedisServer};
 use serde_json::json;
 use tokio::time::sleep_until;
@@ -24,28 +24,28 @@ const CUT_OFF: usize = 2;
 const OTHER: usize = 0;
 
 /// A fleet of three with five payments, each watched on two of them.
-struct Stage {
+struct Testbed {
     fleet: Fleet,
     /// Khipu confirms it in the outage and tells nobody.
-    asked: Created,
+    asked: TestPayment,
     /// Khipu confirms it in the outage and notifies, in vain.
-    hinted: Created,
+    hinted: TestPayment,
     /// Nothing happens to it before the end of the outage.
-    later: Created,
+    later: TestPayment,
     /// Its payer comes back in the outage.
-    returned: Created,
+    returned: TestPayment,
     return_path: String,
-    on_cut_off: [Follower; 3],
-    on_other: [Follower; 3],
+    on_cut_off: [BackgroundWatcher; 3],
+    on_other: [BackgroundWatcher; 3],
 }
 
-impl Stage {
+impl Testbed {
     async fn start(storage: &[String]) -> Self {
         let fleet = Fleet::start(storage).await;
         // What arrives is what the test sends.
         fleet
             .sandbox
-            .behave(json!({ "notify": { "drop": 1 } }))
+            .set_behaviour(json!({ "notify": { "drop": 1 } }))
             .await;
         let mut payments = fleet.create(4).await;
         let mut next = || payments.pop().expect("four were made");
@@ -71,7 +71,7 @@ impl Stage {
         }
     }
 
-    fn cut_off(&self) -> &Api {
+    fn cut_off(&self) -> &GatewayClient {
         &self.fleet.apis[CUT_OFF]
     }
 
@@ -111,7 +111,7 @@ impl Stage {
         let ready = api.try_get("/readyz").await.expect("an answer");
         ready.expect(200);
 
-        let mut newcomer = Watcher::open(&api.url, &self.later).await;
+        let mut newcomer = WebSocketWatcher::open(&api.url, &self.later).await;
         assert_eq!(newcomer.closed().await.0, 4503);
         let refused = notify(api, &self.later).await.expect(503);
         assert!(!refused.header("retry-after").is_empty());
@@ -155,11 +155,11 @@ impl Stage {
     }
 }
 
-async fn healthz(api: &Api) -> Answer {
+async fn healthz(api: &GatewayClient) -> HttpResponse {
     api.try_get("/healthz").await.expect("an answer")
 }
 
-async fn notify(api: &Api, payment: &Created) -> Answer {
+async fn notify(api: &GatewayClient, payment: &TestPayment) -> HttpResponse {
     let notification = body(&payment.id, &json!({}));
     api.notify(Some(&signed(&notification)), notification).await
 }
@@ -167,27 +167,27 @@ async fn notify(api: &Api, payment: &Created) -> Answer {
 #[tokio::test]
 async fn redis_frozen_for_a_minute_costs_nobody_anything() {
     let (redis, storage) = redis_for(3).await;
-    let mut stage = Stage::start(&storage).await;
+    let mut testbed = Testbed::start(&storage).await;
     let began = Instant::now();
     redis.freeze();
-    stage.expect_degraded().await;
+    testbed.expect_degraded().await;
     sleep_until((began + OUTAGE).into()).await;
-    stage.expect_refusals().await;
+    testbed.expect_refusals().await;
     redis.thaw();
-    stage.expect_recovery().await;
+    testbed.expect_recovery().await;
 }
 
 #[tokio::test]
 async fn redis_gone_for_a_minute_costs_nobody_anything() {
     let (mut redis, storage) = redis_for(3).await;
-    let mut stage = Stage::start(&storage).await;
+    let mut testbed = Testbed::start(&storage).await;
     let began = Instant::now();
     redis.kill();
-    stage.expect_degraded().await;
+    testbed.expect_degraded().await;
     sleep_until((began + OUTAGE).into()).await;
-    stage.expect_refusals().await;
-    redis.start_again().await;
-    stage.expect_recovery().await;
+    testbed.expect_refusals().await;
+    redis.restart().await;
+    testbed.expect_recovery().await;
 }
 
 #[tokio::test]
@@ -195,18 +195,18 @@ async fn a_way_to_redis_that_swallows_everything_for_a_minute_costs_nobody_anyth
     let (redis, mut storage) = redis_for(3).await;
     let network = ChaosProxy::start(&redis.url()).await;
     storage[CUT_OFF].clone_from(&network.url);
-    let mut stage = Stage::start(&storage).await;
+    let mut testbed = Testbed::start(&storage).await;
     let began = Instant::now();
     network.stall();
-    stage.expect_degraded().await;
+    testbed.expect_degraded().await;
     for other in [0, 1] {
-        healthz(&stage.fleet.apis[other]).await.expect(200);
+        healthz(&testbed.fleet.apis[other]).await.expect(200);
     }
     sleep_until((began + OUTAGE).into()).await;
-    stage.expect_refusals().await;
+    testbed.expect_refusals().await;
     // Nobody is told: whoever still holds an old connection waits on it for ever.
     network.restore_for_newcomers();
-    stage.expect_recovery().await;
+    testbed.expect_recovery().await;
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
@@ -225,7 +225,7 @@ async fn redis_restarted_under_load_costs_nobody_anything() {
     };
     let restarting = async {
         redis.terminate().await;
-        redis.start_again().await;
+        redis.restart().await;
     };
     tokio::join!(notifying, restarting);
     for follower in &mut followers {
@@ -240,19 +240,20 @@ async fn redis_restarted_under_load_costs_nobody_anything() {
 #[tokio::test]
 async fn an_answer_that_disagrees_with_the_payment_is_not_shown_in_an_outage() {
     let mut redis = RedisServer::start(&Options::default()).await;
-    let (stage, front) = chasqui_tests::testbed::Stage::start_behind_front(|settings| {
-        settings.storage = redis.url()
-    })
-    .await;
+    let (testbed, khipu_proxy) =
+        chasqui_tests::testbed::Testbed::start_with_khipu_proxy(|settings| {
+            settings.storage = redis.url()
+        })
+        .await;
     let lost = json!({ "notify": { "drop": 1 } });
-    stage.sandbox.behave(lost).await;
-    let payment = stage.create(json!({})).await;
-    let mut follower = Follower::of(stage.watch(&payment).await);
-    follower.begun().await;
+    testbed.sandbox.set_behaviour(lost).await;
+    let payment = testbed.create(json!({})).await;
+    let mut follower = BackgroundWatcher::spawn(testbed.watch(&payment).await);
+    follower.first_status().await;
     redis.kill();
-    stage.sandbox.act(&payment.id, "conciliate").await;
-    let paid = stage.sandbox.payment(&payment.id).await;
-    let mismatches = Api::new(&stage.gateway.admin_url, "");
+    testbed.sandbox.act(&payment.id, "conciliate").await;
+    let paid = testbed.sandbox.payment(&payment.id).await;
+    let mismatches = GatewayClient::new(&testbed.gateway.admin_url, "");
     for (field, wrong) in [
         ("amount", json!("1.0000")),
         ("currency", json!("USD")),
@@ -260,7 +261,7 @@ async fn an_answer_that_disagrees_with_the_payment_is_not_shown_in_an_outage() {
     ] {
         let mut answer = paid.clone();
         answer[field] = wrong;
-        front.answer_instead(200, &[], &answer.to_string());
+        khipu_proxy.respond_with(200, &[], &answer.to_string());
         eventually("the mismatch is counted", async || {
             let metrics = mismatches.try_get("/metrics").await?.text();
             let name = format!("chasqui_mismatches_total{{source=\"khipu\",field=\"{field}\"}}");
@@ -269,6 +270,6 @@ async fn an_answer_that_disagrees_with_the_payment_is_not_shown_in_an_outage() {
         .await;
         assert_eq!(follower.status(), "pending", "{field}");
     }
-    front.stand_aside();
+    khipu_proxy.forward_again();
     follower.until("confirmed").await;
 }

@@ -4,13 +4,13 @@ use std::io::Write;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::{Duration, Instant};
 
-use chasqui_tests::background_watcher::Follower;
+use chasqui_tests::background_watcher::BackgroundWatcher;
 use chasqui_tests::deadline::within;
 use chasqui_tests::fleet::{AT_ONCE, Fleet};
-use chasqui_tests::gateway_client::{Api, Created, send};
+use chasqui_tests::gateway_client::{GatewayClient, TestPayment, send};
 use chasqui_tests::latencies::Latencies;
 use chasqui_tests::notification::{body, signed};
-use chasqui_tests::websocket_watcher::{Event, Watcher};
+use chasqui_tests::websocket_watcher::{WatcherEvent, WebSocketWatcher};
 use futures_util::{StreamExt, stream};
 use redis_processes::{Publishing, RedisServer};
 use reqwest::Method;
@@ -24,9 +24,9 @@ const C: usize = 2;
 
 /// One payment and its two browsers.
 struct Watched {
-    payment: Created,
-    on_b: Follower,
-    on_c: Follower,
+    payment: TestPayment,
+    on_b: BackgroundWatcher,
+    on_c: BackgroundWatcher,
 }
 
 /// When a notification was sent, and when its 200 came.
@@ -45,7 +45,7 @@ async fn a_webhook_on_one_instance_reaches_browsers_on_the_others_five_thousand_
         settings.log = vec!["filter = \"warn\"".into()];
     })
     .await;
-    let payments = fleet.create_untold(PAYMENTS + ONE_BY_ONE).await;
+    let payments = fleet.create_without_notify_url(PAYMENTS + ONE_BY_ONE).await;
     let mut watched = watch_all(&fleet, payments).await;
     all_come_back(&fleet, &mut watched).await;
 
@@ -80,7 +80,7 @@ fn drop_with_redis(fleet: Fleet, redis: RedisServer) {
     drop(redis);
 }
 
-async fn watch_all(fleet: &Fleet, payments: Vec<Created>) -> Vec<Watched> {
+async fn watch_all(fleet: &Fleet, payments: Vec<TestPayment>) -> Vec<Watched> {
     stream::iter(payments)
         .map(|payment| async move {
             let (on_b, on_c) = tokio::join!(fleet.follow(B, &payment), fleet.follow(C, &payment));
@@ -112,7 +112,7 @@ async fn all_come_back(fleet: &Fleet, watched: &mut [Watched]) {
     }
 }
 
-async fn notify(api: &Api, payment: &Created) -> Notified {
+async fn notify(api: &GatewayClient, payment: &TestPayment) -> Notified {
     let notification = body(&payment.id, &json!({}));
     let signature = signed(&notification);
     let sent = Instant::now();
@@ -153,7 +153,10 @@ async fn report(
         // A frame may overtake the 200, which is written after it: that is no time at all.
         since_accepted.push(shown.saturating_duration_since(notified.accepted));
         for follower in [&mut watched.on_b, &mut watched.on_c] {
-            assert_eq!(follower.ended().await, Event::Closed(1000, "final".into()));
+            assert_eq!(
+                follower.closed().await,
+                WatcherEvent::Closed(1000, "final".into())
+            );
         }
     }
     let since_sent: Latencies = since_sent.into_iter().collect();
@@ -176,13 +179,13 @@ async fn whoever_subscribes_elsewhere_while_the_webhook_is_processed_never_misse
     /// How far apart two things begin at most: about as long as either takes.
     const JITTER: Duration = Duration::from_millis(15);
     let (redis, storage) = redis_for(3).await;
-    let (fleet, front) = Fleet::start_behind_front(&storage, |settings| {
+    let (fleet, khipu_proxy) = Fleet::start_with_khipu_proxy(&storage, |settings| {
         patient_with_khipu(settings);
         settings.log = vec!["filter = \"warn\"".into()];
     })
     .await;
-    only_the_relay_tells(&front);
-    let payments = fleet.create_untold(PAYMENTS).await;
+    only_the_relay_tells(&khipu_proxy);
+    let payments = fleet.create_without_notify_url(PAYMENTS).await;
     let fleet = &fleet;
     stream::iter(payments)
         .for_each_concurrent(8, |payment| async move {
@@ -193,7 +196,8 @@ async fn whoever_subscribes_elsewhere_while_the_webhook_is_processed_never_misse
             };
             let watching = async |gateway: usize| {
                 jitter(JITTER).await;
-                let mut watcher = Watcher::open(&fleet.gateways[gateway].url, payment).await;
+                let mut watcher =
+                    WebSocketWatcher::open(&fleet.gateways[gateway].url, payment).await;
                 let status = watcher.until("confirmed").await;
                 assert_eq!(status["version"], 1000);
                 watcher.acknowledge(1000).await;
@@ -211,8 +215,8 @@ async fn whoever_subscribes_elsewhere_while_the_webhook_is_processed_never_misse
 #[tokio::test]
 async fn a_poll_held_by_one_instance_is_answered_when_another_is_notified() {
     let (_redis, storage) = redis_for(2).await;
-    let (fleet, front) = Fleet::start_behind_front(&storage, patient_with_khipu).await;
-    only_the_relay_tells(&front);
+    let (fleet, khipu_proxy) = Fleet::start_with_khipu_proxy(&storage, patient_with_khipu).await;
+    only_the_relay_tells(&khipu_proxy);
     let payment = &fleet.create(1).await[0];
     let began = Instant::now();
     let holding = fleet.apis[B].poll(payment, "?wait=20", Some("\"11\""));

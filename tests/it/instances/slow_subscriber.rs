@@ -16,8 +16,8 @@ async fn watchers_of_a_subscriber_that_was_cut_miss_nothing() {
     const ROUNDS: usize = 20;
     let redis = RedisServer::start(&Options::default()).await;
     let storage = [redis.url(), redis.url()];
-    let (fleet, front) = Fleet::start_behind_front(&storage, patient_with_khipu).await;
-    only_the_relay_tells(&front);
+    let (fleet, khipu_proxy) = Fleet::start_with_khipu_proxy(&storage, patient_with_khipu).await;
+    only_the_relay_tells(&khipu_proxy);
     let payments = fleet.create(ROUNDS).await;
     let mut followers = Vec::new();
     for payment in &payments {
@@ -42,8 +42,8 @@ async fn watchers_of_an_instance_that_slept_through_its_output_buffer_miss_nothi
     let limit = "client-output-buffer-limit pubsub 1mb 512kb 1";
     let redis = RedisServer::start(&Options::default().with(limit)).await;
     let storage = [redis.url(), redis.url()];
-    let (fleet, front) = Fleet::start_behind_front(&storage, patient_with_khipu).await;
-    only_the_relay_tells(&front);
+    let (fleet, khipu_proxy) = Fleet::start_with_khipu_proxy(&storage, patient_with_khipu).await;
+    only_the_relay_tells(&khipu_proxy);
     let payments = fleet.create(20).await;
     let mut followers = Vec::new();
     for payment in &payments {

@@ -1,9 +1,9 @@
 //! A gateway that is started before its Redis.
 
 use chasqui_tests::deadline::eventually;
-use chasqui_tests::gateway_client::{Answer, Api};
-use chasqui_tests::gateway_process::Process;
-use chasqui_tests::gateway_settings::Settings;
+use chasqui_tests::gateway_client::{GatewayClient, HttpResponse};
+use chasqui_tests::gateway_process::GatewayProcess;
+use chasqui_tests::gateway_settings::GatewaySettings;
 use chasqui_tests::in_process_gateway::ready;
 use chasqui_tests::notification::{body, signed};
 use chasqui_tests::sandbox::Sandbox;
@@ -11,14 +11,14 @@ use redis_processes::{Options, RedisServer};
 use serde_json::json;
 
 /// A Redis that is not there yet, and a gateway that waits for it.
-async fn waiting() -> (Sandbox, RedisServer, Process, Api) {
+async fn waiting() -> (Sandbox, RedisServer, GatewayProcess, GatewayClient) {
     let sandbox = Sandbox::start().await;
     let mut redis = RedisServer::start(&Options::default()).await;
     redis.kill();
-    let mut settings = Settings::new(&sandbox.url);
+    let mut settings = GatewaySettings::new(&sandbox.url);
     settings.storage = redis.url();
-    let gateway = Process::launch(&settings);
-    let api = Api::new(&gateway.url, &settings.accounts[0].api_key);
+    let gateway = GatewayProcess::launch(&settings);
+    let api = GatewayClient::new(&gateway.url, &settings.accounts[0].api_key);
     eventually("/livez answers", async || {
         let answer = api.try_get("/livez").await?;
         (answer.status == 200).then_some(())
@@ -27,7 +27,7 @@ async fn waiting() -> (Sandbox, RedisServer, Process, Api) {
     (sandbox, redis, gateway, api)
 }
 
-fn expect_starting(answer: Answer) {
+fn expect_starting(answer: HttpResponse) {
     assert_eq!(answer.header("retry-after"), "1");
     answer.expect_problem(503, "starting");
 }
@@ -35,7 +35,7 @@ fn expect_starting(answer: Answer) {
 #[tokio::test]
 async fn while_redis_is_awaited_only_livez_answers_and_the_rest_is_told_to_come_back() {
     let (_sandbox, mut redis, gateway, api) = waiting().await;
-    let admin = Api::new(&gateway.admin_url().await, "");
+    let admin = GatewayClient::new(&gateway.admin_url().await, "");
     for listener in [&api, &admin] {
         listener.get("/livez").await.expect(200);
         let readiness = listener.get("/readyz").await.expect(503);
@@ -49,7 +49,7 @@ async fn while_redis_is_awaited_only_livez_answers_and_the_rest_is_told_to_come_
     let notification = body("zfxnocsow6mz", &json!({}));
     expect_starting(api.notify(Some(&signed(&notification)), notification).await);
 
-    redis.start_again().await;
+    redis.restart().await;
     ready(&gateway.url).await;
     // On the connections that were told to come back, too.
     api.get("/v3/banks").await.expect(200);

@@ -7,10 +7,10 @@ use futures_util::{StreamExt, stream};
 use jiff::Timestamp;
 use serde_json::Value;
 
-use super::expected_status::Truth;
-use super::payer::{Story, World};
-use super::report::{Finding, Kind, Report};
-use super::shops::Told;
+use super::expected_status::ExpectedStatus;
+use super::payer::{Environment, PaymentHistory};
+use super::report::{Finding, FindingKind, Report};
+use super::shops::ReceivedDeliveries;
 use super::system::LONGEST_ABSENCE;
 use crate::deadline::within;
 
@@ -35,66 +35,73 @@ const LOOK_AGAIN: Duration = Duration::from_secs(1);
 const UNRECORDED: Duration = Duration::from_secs(5);
 
 /// Khipu rests, and all trouble is over.
-pub(super) struct End<'a> {
-    world: &'a World,
-    stories: HashMap<String, Story>,
+pub(super) struct Comparison<'a> {
+    environment: &'a Environment,
+    histories: HashMap<String, PaymentHistory>,
     kills: &'a [Instant],
     /// When the trouble ended, or the last lease of a gateway that was killed, whichever is later.
-    calm_at: Instant,
+    settled_at: Instant,
     /// Of every payment at Khipu, those that were abandoned included.
-    truths: Vec<Truth>,
+    expected: Vec<ExpectedStatus>,
 }
 
-impl<'a> End<'a> {
-    pub(super) async fn of(world: &'a World, stories: Vec<Story>, kills: &'a [Instant]) -> Self {
-        let truths = serde_json::from_slice(&world.sandbox.list().await.body);
-        let by_id = |story: Story| (story.payment.id.clone(), story);
+impl<'a> Comparison<'a> {
+    pub(super) async fn of(
+        environment: &'a Environment,
+        histories: Vec<PaymentHistory>,
+        kills: &'a [Instant],
+    ) -> Self {
+        let expected = serde_json::from_slice(&environment.sandbox.list().await.body);
+        let by_id = |history: PaymentHistory| (history.payment.id.clone(), history);
         let leased_until = kills.last().map(|&killed_at| killed_at + LEASE);
         let graced_until = Instant::now() + GRACE;
         Self {
-            world,
-            stories: stories.into_iter().map(by_id).collect(),
+            environment,
+            histories: histories.into_iter().map(by_id).collect(),
             kills,
-            calm_at: leased_until.map_or(graced_until, |until| until.max(graced_until))
+            settled_at: leased_until.map_or(graced_until, |until| until.max(graced_until))
                 + AFTER_LEASE,
-            truths: truths.expect("payments as the sandbox lists them"),
+            expected: expected.expect("payments as the sandbox lists them"),
         }
     }
 
     pub(super) async fn compare(self) -> Report {
         let mut report = Report {
-            payments: self.stories.len(),
-            abandoned: self.truths.len().saturating_sub(self.stories.len()),
+            payments: self.histories.len(),
+            abandoned: self.expected.len().saturating_sub(self.histories.len()),
             ..Report::default()
         };
-        let mut open: Vec<&Truth> = self.truths.iter().collect();
-        let first_look = self.not_yet(&open, true).await;
+        let mut open: Vec<&ExpectedStatus> = self.expected.iter().collect();
+        let first_look = self.mismatches(&open, true).await;
         report.learnt_by_visit = first_look.iter().filter(|(_, what)| what.is_some()).count();
-        open = first_look.into_iter().map(|(truth, _)| truth).collect();
-        while !open.is_empty() && Instant::now() < self.calm_at + REST {
+        open = first_look
+            .into_iter()
+            .map(|(expected, _)| expected)
+            .collect();
+        while !open.is_empty() && Instant::now() < self.settled_at + REST {
             tokio::time::sleep(LOOK_AGAIN).await;
-            let left = self.not_yet(&open, false).await;
-            open = left.into_iter().map(|(truth, _)| truth).collect();
+            let left = self.mismatches(&open, false).await;
+            open = left.into_iter().map(|(expected, _)| expected).collect();
         }
         // What is delivered twice comes twice by then.
-        tokio::time::sleep_until(self.calm_at.into()).await;
-        self.judge(&mut report).await;
+        tokio::time::sleep_until(self.settled_at.into()).await;
+        self.check(&mut report).await;
         self.count(&mut report).await;
         report
     }
 
     /// Those of which not everybody says what Khipu says; with the status where that is the reason.
-    async fn not_yet<'t>(
+    async fn mismatches<'t>(
         &self,
-        truths: &[&'t Truth],
+        expected: &[&'t ExpectedStatus],
         is_first: bool,
-    ) -> Vec<(&'t Truth, Option<Value>)> {
-        stream::iter(truths.to_vec())
-            .map(async |truth| {
-                let status = self.visit(truth, is_first).await;
-                let is_told = truth.is_told_by(&status, Timestamp::now());
-                let is_over = is_told && self.is_delivered(truth) && self.is_shown(truth);
-                (!is_over).then_some((truth, (!is_told).then_some(status)))
+    ) -> Vec<(&'t ExpectedStatus, Option<Value>)> {
+        stream::iter(expected.to_vec())
+            .map(async |expected| {
+                let status = self.visit(expected, is_first).await;
+                let is_reported = expected.matches(&status, Timestamp::now());
+                let is_over = is_reported && self.is_delivered(expected) && self.is_shown(expected);
+                (!is_over).then_some((expected, (!is_reported).then_some(status)))
             })
             .buffer_unordered(COMPARED_AT_ONCE)
             .filter_map(async |left| left)
@@ -103,84 +110,102 @@ impl<'a> End<'a> {
     }
 
     /// Asks for the status, of which the gateway takes occasion to ask Khipu.
-    async fn visit(&self, truth: &Truth, is_first: bool) -> Value {
-        let story = self.stories.get(&truth.payment_id);
-        if truth.is_reversed() && !is_first {
+    async fn visit(&self, expected: &ExpectedStatus, is_first: bool) -> Value {
+        let history = self.histories.get(&expected.payment_id);
+        if expected.is_reversed() && !is_first {
             // Money that went back is looked for seldom once a payment is confirmed, but a shop that reads the payment
             // has it looked for at once.
-            let path = format!("/v3/payments/{}", truth.payment_id);
-            self.world.api.get(&path).await.expect(200);
+            let path = format!("/v3/payments/{}", expected.payment_id);
+            self.environment.api.get(&path).await.expect(200);
         }
-        match story {
-            Some(story) if story.plan.number.is_multiple_of(2) => {
-                self.world.status_on_page(&story.payment).await
+        match history {
+            Some(history) if history.plan.number.is_multiple_of(2) => {
+                self.environment.status_on_page(&history.payment).await
             }
-            _ => self.world.status(&truth.payment_id).await,
+            _ => self.environment.status(&expected.payment_id).await,
         }
     }
 
-    fn is_delivered(&self, truth: &Truth) -> bool {
-        !truth.is_paid(Timestamp::now())
-            || self.world.shops.told_of(&truth.payment_id).is_accepted()
+    fn is_delivered(&self, expected: &ExpectedStatus) -> bool {
+        !expected.is_paid(Timestamp::now())
+            || self
+                .environment
+                .shops
+                .deliveries_of(&expected.payment_id)
+                .is_accepted()
     }
 
-    fn is_shown(&self, truth: &Truth) -> bool {
-        let story = self.stories.get(&truth.payment_id);
-        let page = story.and_then(|story| story.page.as_ref());
-        page.is_none_or(|page| truth.is_shown_by(&page.shown().status, Timestamp::now()))
+    fn is_shown(&self, expected: &ExpectedStatus) -> bool {
+        let history = self.histories.get(&expected.payment_id);
+        let page = history.and_then(|history| history.page.as_ref());
+        page.is_none_or(|page| expected.matches_page(&page.shown().status, Timestamp::now()))
     }
 
     /// Everything, once more, and for good.
-    async fn judge(&self, report: &mut Report) {
-        let statuses: Vec<(&Truth, Value)> = stream::iter(&self.truths)
-            .map(async |truth| (truth, self.world.status(&truth.payment_id).await))
+    async fn check(&self, report: &mut Report) {
+        let statuses: Vec<(&ExpectedStatus, Value)> = stream::iter(&self.expected)
+            .map(async |expected| {
+                (
+                    expected,
+                    self.environment.status(&expected.payment_id).await,
+                )
+            })
             .buffer_unordered(COMPARED_AT_ONCE)
             .collect()
             .await;
-        for (truth, status) in statuses {
+        for (expected, status) in statuses {
             let mut of_payment = Vec::new();
-            self.judge_payment(truth, &status, &mut of_payment);
-            let story = self.stories.get(&truth.payment_id);
+            self.check_payment(expected, &status, &mut of_payment);
+            let history = self.histories.get(&expected.payment_id);
             for (kind, what) in of_payment {
-                let story = story.map(|story| &story.plan);
+                let history = history.map(|history| &history.plan);
                 let what = format!(
-                    "{}: {what}; {status}; {truth:?}; {story:?}",
-                    truth.payment_id
+                    "{}: {what}; {status}; {expected:?}; {history:?}",
+                    expected.payment_id
                 );
                 report.findings.push(Finding { kind, what });
             }
         }
-        let known: HashSet<&str> = self.truths.iter().map(|truth| &*truth.payment_id).collect();
-        let unknown = self.world.shops.payments().into_iter();
+        let known: HashSet<&str> = self
+            .expected
+            .iter()
+            .map(|expected| &*expected.payment_id)
+            .collect();
+        let unknown = self.environment.shops.payments().into_iter();
         let unknown = unknown.filter(|id| !known.contains(&**id));
-        for what in unknown.chain(self.world.shops.strange()) {
+        for what in unknown.chain(self.environment.shops.unreadable()) {
             let what = format!("a shop was told of {what}");
             report.findings.push(Finding {
-                kind: Kind::Wrong,
+                kind: FindingKind::Wrong,
                 what,
             });
         }
     }
 
-    fn judge_payment(&self, truth: &Truth, status: &Value, findings: &mut Vec<(Kind, String)>) {
+    fn check_payment(
+        &self,
+        expected: &ExpectedStatus,
+        status: &Value,
+        findings: &mut Vec<(FindingKind, String)>,
+    ) {
         let now = Timestamp::now();
-        let mut wrong = |what: String| findings.push((Kind::Wrong, what));
-        if !truth.is_told_by(status, now) {
-            wrong(format!("the status is not {}", truth.word(now)));
+        let mut wrong = |what: String| findings.push((FindingKind::Wrong, what));
+        if !expected.matches(status, now) {
+            wrong(format!("the status is not {}", expected.status_at(now)));
         }
-        if let Some(story) = self.stories.get(&truth.payment_id) {
-            story.faults.iter().cloned().for_each(&mut wrong);
-            let open = story.page.as_ref().map(|page| page.shown());
-            for shown in story.closed.iter().chain(&open) {
+        if let Some(history) = self.histories.get(&expected.payment_id) {
+            history.faults.iter().cloned().for_each(&mut wrong);
+            let open = history.page.as_ref().map(|page| page.shown());
+            for shown in history.closed.iter().chain(&open) {
                 shown.faults.iter().cloned().for_each(&mut wrong);
                 if let Some(at) = shown.confirmed_at
-                    && story.paid_at.is_none_or(|paid_at| at < paid_at)
+                    && history.paid_at.is_none_or(|paid_at| at < paid_at)
                 {
                     wrong("a page was told that it is confirmed before it was".into());
                 }
             }
-            if let (Some(page), Some(shown)) = (&story.page, &open) {
-                if !truth.is_shown_by(&shown.status, now) {
+            if let (Some(page), Some(shown)) = (&history.page, &open) {
+                if !expected.matches_page(&shown.status, now) {
                     wrong(format!("a page shows {}", shown.word()));
                 }
                 if !page.is_open() && !shown.is_final() {
@@ -188,40 +213,48 @@ impl<'a> End<'a> {
                 }
             }
         }
-        let told = self.world.shops.told_of(&truth.payment_id);
-        self.judge_deliveries(truth, &told, findings);
+        let received = self.environment.shops.deliveries_of(&expected.payment_id);
+        self.check_deliveries(expected, &received, findings);
     }
 
-    fn judge_deliveries(&self, truth: &Truth, told: &Told, findings: &mut Vec<(Kind, String)>) {
+    fn check_deliveries(
+        &self,
+        expected: &ExpectedStatus,
+        received: &ReceivedDeliveries,
+        findings: &mut Vec<(FindingKind, String)>,
+    ) {
         let now = Timestamp::now();
-        if truth.is_paid(now) && !told.is_accepted() {
-            findings.push((Kind::Lost, "no shop has it".into()));
+        if expected.is_paid(now) && !received.is_accepted() {
+            findings.push((FindingKind::Lost, "no shop has it".into()));
         }
-        if !truth.was_paid(now) && !told.deliveries.is_empty() {
-            findings.push((Kind::Wrong, "a shop was told that it is paid".into()));
+        if !expected.was_paid(now) && !received.deliveries.is_empty() {
+            findings.push((FindingKind::Wrong, "a shop was told that it is paid".into()));
         }
-        let webhook_ids: HashSet<&str> = told
+        let webhook_ids: HashSet<&str> = received
             .deliveries
             .iter()
             .map(|delivery| &*delivery.webhook_id)
             .collect();
         if webhook_ids.len() > 1 {
             findings.push((
-                Kind::Twice,
+                FindingKind::Duplicate,
                 format!("it has two webhook-ids: {webhook_ids:?}"),
             ));
         }
         let shop = self
-            .stories
-            .get(&truth.payment_id)
-            .map(|story| story.plan.shop);
-        for delivery in &told.deliveries {
+            .histories
+            .get(&expected.payment_id)
+            .map(|history| history.plan.shop);
+        for delivery in &received.deliveries {
             if shop != Some(delivery.shop) {
-                findings.push((Kind::Wrong, format!("shop {} was told", delivery.shop)));
+                findings.push((
+                    FindingKind::Wrong,
+                    format!("shop {} was told", delivery.shop),
+                ));
             }
             if !delivery.is_signed {
                 findings.push((
-                    Kind::Wrong,
+                    FindingKind::Wrong,
                     "a delivery is not signed as Khipu signs".into(),
                 ));
             }
@@ -230,7 +263,7 @@ impl<'a> End<'a> {
             let needless = needless.filter(|&&at| !self.was_killed_after(at)).count();
             if needless > 0 {
                 findings.push((
-                    Kind::Twice,
+                    FindingKind::Duplicate,
                     format!("it was taken, and came {needless} times more"),
                 ));
             }
@@ -246,7 +279,7 @@ impl<'a> End<'a> {
     async fn count(&self, report: &mut Report) {
         let counts = within(
             "the sandbox counts",
-            self.world.sandbox.notification_counts(),
+            self.environment.sandbox.notification_counts(),
         )
         .await;
         let count = |name: &str| counts[name].as_u64().unwrap_or_default();
@@ -254,12 +287,12 @@ impl<'a> End<'a> {
         report.dropped = count("dropped");
         report.duplicated = count("duplicated");
         report.corrupted = count("corrupted");
-        for story in self.stories.values() {
-            report.unnotified += usize::from(story.plan.is_unnotified());
-            report.forged += story.plan.forgeries();
-            report.open_pages += usize::from(story.page.is_some());
-            let told = self.world.shops.told_of(&story.payment.id);
-            for delivery in &told.deliveries {
+        for history in self.histories.values() {
+            report.unnotified += usize::from(history.plan.is_unnotified());
+            report.forged += history.plan.forgeries();
+            report.open_pages += usize::from(history.page.is_some());
+            let received = self.environment.shops.deliveries_of(&history.payment.id);
+            for delivery in &received.deliveries {
                 report.deliveries += 1;
                 report.repeated += delivery.attempts - 1;
             }

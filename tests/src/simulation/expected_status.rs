@@ -9,16 +9,16 @@ const ATTEMPT_TERM: SignedDuration = SignedDuration::from_hours(3);
 
 /// What is needed of a payment as the sandbox lists it.
 #[derive(Debug, Clone, Deserialize)]
-pub(super) struct Truth {
+pub(super) struct ExpectedStatus {
     pub(super) payment_id: String,
     status: String,
     status_detail: String,
     expires_date: String,
 }
 
-impl Truth {
+impl ExpectedStatus {
     /// The word that a status must have once Khipu rests.
-    pub(super) fn word(&self, now: Timestamp) -> &'static str {
+    pub(super) fn status_at(&self, now: Timestamp) -> &'static str {
         match (&*self.status, &*self.status_detail) {
             ("pending", _) if now.duration_since(self.expires_at()) > ATTEMPT_TERM => "expired",
             ("pending", _) => "pending",
@@ -36,22 +36,22 @@ impl Truth {
     }
 
     /// Whether a status object says that, and is final exactly if nothing can follow.
-    pub(super) fn is_told_by(&self, status: &Value, now: Timestamp) -> bool {
-        let word = self.word(now);
+    pub(super) fn matches(&self, status: &Value, now: Timestamp) -> bool {
+        let word = self.status_at(now);
         let is_final = matches!(word, "confirmed" | "reversed");
         status["status"] == word && status["final"] == is_final
     }
 
     /// The same for what a page shows: it has left once a payment is confirmed, and does not learn that the money went
     /// back later.
-    pub(super) fn is_shown_by(&self, status: &Value, now: Timestamp) -> bool {
+    pub(super) fn matches_page(&self, status: &Value, now: Timestamp) -> bool {
         let has_left = self.is_reversed() && status["status"] == "confirmed";
-        has_left || self.is_told_by(status, now)
+        has_left || self.matches(status, now)
     }
 
     /// Whether the shop has to be told.
     pub(super) fn is_paid(&self, now: Timestamp) -> bool {
-        self.word(now) == "confirmed"
+        self.status_at(now) == "confirmed"
     }
 
     /// Whether the shop may have been told.
@@ -73,8 +73,8 @@ mod tests {
 
     use super::*;
 
-    fn truth(status: &str, detail: &str) -> Truth {
-        Truth {
+    fn expected(status: &str, detail: &str) -> ExpectedStatus {
+        ExpectedStatus {
             payment_id: "p".into(),
             status: status.into(),
             status_detail: detail.into(),
@@ -95,11 +95,11 @@ mod tests {
             ("done", "rejected-by-payer", "rejected"),
             ("done", "marked-as-abuse", "rejected"),
         ] {
-            assert_eq!(truth(status, detail).word(now), word);
+            assert_eq!(expected(status, detail).status_at(now), word);
         }
         let later = now.checked_add(ATTEMPT_TERM + SignedDuration::from_secs(1));
         assert_eq!(
-            truth("pending", "pending").word(later.expect("a time")),
+            expected("pending", "pending").status_at(later.expect("a time")),
             "expired"
         );
     }
@@ -107,12 +107,12 @@ mod tests {
     #[test]
     fn rejected_is_not_final_and_confirmed_is() {
         let now = Timestamp::UNIX_EPOCH;
-        let rejected = truth("done", "rejected-by-payer");
-        assert!(rejected.is_told_by(&json!({ "status": "rejected", "final": false }), now));
-        assert!(!rejected.is_told_by(&json!({ "status": "rejected", "final": true }), now));
+        let rejected = expected("done", "rejected-by-payer");
+        assert!(rejected.matches(&json!({ "status": "rejected", "final": false }), now));
+        assert!(!rejected.matches(&json!({ "status": "rejected", "final": true }), now));
         let confirmed = json!({ "status": "confirmed", "final": true });
-        assert!(truth("done", "normal").is_told_by(&confirmed, now));
-        assert!(!truth("done", "reversed").is_told_by(&confirmed, now));
-        assert!(truth("done", "reversed").is_shown_by(&confirmed, now));
+        assert!(expected("done", "normal").matches(&confirmed, now));
+        assert!(!expected("done", "reversed").matches(&confirmed, now));
+        assert!(expected("done", "reversed").matches_page(&confirmed, now));
     }
 }

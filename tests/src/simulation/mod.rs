@@ -30,8 +30,8 @@ use futures_util::{StreamExt, stream};
 use serde_json::{Value, json};
 use tokio::sync::watch;
 
-use self::comparison::End;
-use self::payer::Story;
+use self::comparison::Comparison;
+use self::payer::PaymentHistory;
 use self::plan::Plan;
 use self::report::Report;
 use self::system::{System, kill};
@@ -72,23 +72,26 @@ pub async fn run(options: &Options) -> Report {
     chasqui();
     let begun = Instant::now();
     let mut system = System::start(options).await;
-    system.world.sandbox.behave(trouble()).await;
+    system.environment.sandbox.set_behaviour(faults()).await;
 
-    let lived = watch::Sender::new(0);
-    let living = stream::iter(0..options.payments)
+    let completed = watch::Sender::new(0);
+    let running = stream::iter(0..options.payments)
         .map(async |number| {
-            let story = system.world.live(Plan::new(options.seed, number)).await;
-            lived.send_modify(|count| *count += 1);
-            story
+            let history = system
+                .environment
+                .run_plan(Plan::new(options.seed, number))
+                .await;
+            completed.send_modify(|count| *count += 1);
+            history
         })
         .buffer_unordered(AT_ONCE)
-        .collect::<Vec<Story>>();
-    let killing = kill(&mut system.gateways, options, &lived);
-    let (stories, kills) = tokio::join!(living, killing);
+        .collect::<Vec<PaymentHistory>>();
+    let kills = kill(&mut system.gateways, options, &completed);
+    let (histories, kills) = tokio::join!(running, kills);
 
-    system.world.sandbox.behave(json!({})).await;
-    system.world.shops.recover();
-    let end = End::of(&system.world, stories, &kills).await;
+    system.environment.sandbox.set_behaviour(json!({})).await;
+    system.environment.shops.recover();
+    let end = Comparison::of(&system.environment, histories, &kills).await;
     let mut report = end.compare().await;
     report.seed = options.seed;
     report.storage = format!("{:?}", options.storage).to_lowercase();
@@ -99,7 +102,7 @@ pub async fn run(options: &Options) -> Report {
 }
 
 /// Everything at once.
-fn trouble() -> Value {
+fn faults() -> Value {
     json!({
         "notify": {
             "drop": 0.3, "duplicate": 0.2, "delay_ms": 150, "reorder": 0.2, "corrupt_signature": 0.15,

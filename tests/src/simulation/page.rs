@@ -9,8 +9,8 @@ use serde_json::Value;
 use tokio::task::JoinHandle;
 
 use super::plan::Transport;
-use crate::gateway_client::Created;
-use crate::websocket_watcher::{Event, Watcher};
+use crate::gateway_client::TestPayment;
+use crate::websocket_watcher::{WatcherEvent, WebSocketWatcher};
 
 /// Any part of it is waited after a connection that failed.
 const BACKOFF: Duration = Duration::from_millis(1500);
@@ -24,13 +24,13 @@ const ANSWER_WITHIN: Duration = Duration::from_secs(20);
 /// Closed when it is dropped; what it showed can still be read.
 #[derive(Debug)]
 pub(super) struct Page {
-    shown: Arc<Mutex<Shown>>,
+    shown: Arc<Mutex<PageState>>,
     task: JoinHandle<()>,
 }
 
 /// What the payer has seen on one page.
 #[derive(Debug, Clone, Default)]
-pub(super) struct Shown {
+pub(super) struct PageState {
     /// The newest status; null before the first.
     pub(super) status: Value,
     version: u64,
@@ -39,7 +39,7 @@ pub(super) struct Shown {
     pub(super) faults: Vec<String>,
 }
 
-impl Shown {
+impl PageState {
     /// Whether nothing more can come.
     pub(super) fn is_final(&self) -> bool {
         self.status["final"] == true
@@ -64,7 +64,7 @@ impl Shown {
 }
 
 /// Why a connection is over.
-enum Ending {
+enum ConnectionEnd {
     /// It showed a final status.
     Final,
     /// It was told never to come back.
@@ -79,24 +79,26 @@ impl Page {
         gateways: Arc<[String]>,
         first: usize,
         client: Client,
-        payment: Created,
+        payment: TestPayment,
     ) -> Self {
-        let shown = Arc::<Mutex<Shown>>::default();
+        let shown = Arc::<Mutex<PageState>>::default();
         let task = tokio::spawn({
             let shown = Arc::clone(&shown);
             async move {
                 for gateway in gateways.iter().cycle().skip(first) {
-                    let ending = match transport {
-                        Transport::WebSocket => listen(gateway, &payment, &shown).await,
-                        Transport::Polling => poll(gateway, &client, &payment, &shown).await,
+                    let connection_end = match transport {
+                        Transport::WebSocket => follow_websocket(gateway, &payment, &shown).await,
+                        Transport::Polling => {
+                            follow_by_polling(gateway, &client, &payment, &shown).await
+                        }
                     };
-                    match ending {
-                        Ending::Final => return,
-                        Ending::Refused(why) => {
+                    match connection_end {
+                        ConnectionEnd::Final => return,
+                        ConnectionEnd::Refused(why) => {
                             lock(&shown).faults.push(format!("refused: {why}"));
                             return;
                         }
-                        Ending::Retry(after) => {
+                        ConnectionEnd::Retry(after) => {
                             let any_part = BACKOFF.mul_f64(rand::random());
                             tokio::time::sleep(after.unwrap_or(any_part)).await;
                         }
@@ -107,7 +109,7 @@ impl Page {
         Self { shown, task }
     }
 
-    pub(super) fn shown(&self) -> Shown {
+    pub(super) fn shown(&self) -> PageState {
         lock(&self.shown).clone()
     }
 
@@ -123,37 +125,46 @@ impl Drop for Page {
     }
 }
 
-async fn listen(gateway: &str, payment: &Created, shown: &Mutex<Shown>) -> Ending {
-    let Some(mut watcher) = Watcher::try_open(gateway, payment).await else {
-        return Ending::Retry(None);
+async fn follow_websocket(
+    gateway: &str,
+    payment: &TestPayment,
+    shown: &Mutex<PageState>,
+) -> ConnectionEnd {
+    let Some(mut watcher) = WebSocketWatcher::try_open(gateway, payment).await else {
+        return ConnectionEnd::Retry(None);
     };
     loop {
-        match watcher.hear().await {
-            Event::Status(status) => {
+        match watcher.next_event().await {
+            WatcherEvent::Status(status) => {
                 let (version, is_final) = (status["version"].as_u64(), status["final"] == true);
                 lock(shown).show(status);
                 watcher.acknowledge(version.unwrap_or_default()).await;
                 if is_final {
-                    return Ending::Final;
+                    return ConnectionEnd::Final;
                 }
             }
-            Event::Closed(code, reason) => return ending(code, &reason),
-            Event::Lost => return Ending::Retry(None),
+            WatcherEvent::Closed(code, reason) => return connection_end(code, &reason),
+            WatcherEvent::Lost => return ConnectionEnd::Retry(None),
         }
     }
 }
 
 /// 44xx is for good, except 4429.
-fn ending(code: u16, reason: &str) -> Ending {
+fn connection_end(code: u16, reason: &str) -> ConnectionEnd {
     if (4400..4500).contains(&code) && code != 4429 {
-        return Ending::Refused(format!("{code} {reason}"));
+        return ConnectionEnd::Refused(format!("{code} {reason}"));
     }
     let asked = reason.strip_prefix("retry_after_ms=");
     let after = asked.and_then(|after| after.parse().ok());
-    Ending::Retry(after.map(Duration::from_millis))
+    ConnectionEnd::Retry(after.map(Duration::from_millis))
 }
 
-async fn poll(gateway: &str, client: &Client, payment: &Created, shown: &Mutex<Shown>) -> Ending {
+async fn follow_by_polling(
+    gateway: &str,
+    client: &Client,
+    payment: &TestPayment,
+    shown: &Mutex<PageState>,
+) -> ConnectionEnd {
     loop {
         let version = lock(shown).version;
         let url = format!("{gateway}/v1/payments/{}/status?wait={HOLD}", payment.id);
@@ -165,32 +176,32 @@ async fn poll(gateway: &str, client: &Client, payment: &Created, shown: &Mutex<S
             request = request.header("if-none-match", format!("\"{version}\""));
         }
         let Ok(answer) = request.send().await else {
-            return Ending::Retry(None);
+            return ConnectionEnd::Retry(None);
         };
         match answer.status() {
             StatusCode::OK => {
                 let body = answer.bytes().await.ok();
                 let Some(status) = body.and_then(|body| serde_json::from_slice(&body).ok()) else {
-                    return Ending::Retry(None);
+                    return ConnectionEnd::Retry(None);
                 };
                 let mut shown = lock(shown);
                 shown.show(status);
                 if shown.is_final() {
-                    return Ending::Final;
+                    return ConnectionEnd::Final;
                 }
             }
             StatusCode::NOT_MODIFIED => {}
             refused
             @ (StatusCode::UNAUTHORIZED | StatusCode::FORBIDDEN | StatusCode::NOT_FOUND) => {
-                return Ending::Refused(refused.to_string());
+                return ConnectionEnd::Refused(refused.to_string());
             }
-            _ => return Ending::Retry(None),
+            _ => return ConnectionEnd::Retry(None),
         }
         // For one that does not hold the request.
         tokio::time::sleep(BACKOFF.mul_f64(rand::random())).await;
     }
 }
 
-fn lock(shown: &Mutex<Shown>) -> MutexGuard<'_, Shown> {
+fn lock(shown: &Mutex<PageState>) -> MutexGuard<'_, PageState> {
     shown.lock().unwrap_or_else(PoisonError::into_inner)
 }

@@ -12,7 +12,7 @@ pub(super) const SHOPS: usize = 4;
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(super) struct Plan {
     pub(super) number: usize,
-    pub(super) ending: Ending,
+    pub(super) outcome: PlannedOutcome,
     /// Which shop sells.
     pub(super) shop: usize,
     /// How the shop answers the first time that it hears of the payment.
@@ -22,7 +22,7 @@ pub(super) struct Plan {
 
 /// How it ends, and how it comes to that.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
-pub(super) enum Ending {
+pub(super) enum PlannedOutcome {
     Paid,
     /// Khipu never says that it is verifying.
     PaidAtOnce,
@@ -72,7 +72,7 @@ pub(super) enum Step {
     /// The shop asks for the payment.
     Read,
     /// The shop asks for the status.
-    Ask,
+    ReadStatus,
     Forge(Forgery),
 }
 
@@ -117,7 +117,7 @@ impl Plan {
 mod tests {
     use std::collections::HashSet;
 
-    use super::builder::{ENDINGS, FORGERIES};
+    use super::builder::{FORGERIES, OUTCOME_SHARES};
     use super::*;
 
     #[test]
@@ -131,14 +131,18 @@ mod tests {
 
     #[test]
     fn every_ending_and_every_trouble_occurs_within_a_few_hundred() {
-        let shares: u32 = ENDINGS.iter().map(|(_, share)| share).sum();
+        let shares: u32 = OUTCOME_SHARES.iter().map(|(_, share)| share).sum();
         assert_eq!(shares, 100);
         let plans: Vec<Plan> = (0..500).map(|number| Plan::new(1, number)).collect();
-        let endings: HashSet<Ending> = plans.iter().map(|plan| plan.ending).collect();
-        assert_eq!(endings.len(), ENDINGS.len());
-        for ending in [Ending::Paid, Ending::PaidAfterGivingUp, Ending::Reversed] {
-            let mut of_it = plans.iter().filter(|plan| plan.ending == ending);
-            assert!(of_it.any(Plan::is_unnotified), "{ending:?}");
+        let outcomes: HashSet<PlannedOutcome> = plans.iter().map(|plan| plan.outcome).collect();
+        assert_eq!(outcomes.len(), OUTCOME_SHARES.len());
+        for outcome in [
+            PlannedOutcome::Paid,
+            PlannedOutcome::PaidAfterGivingUp,
+            PlannedOutcome::Reversed,
+        ] {
+            let mut of_it = plans.iter().filter(|plan| plan.outcome == outcome);
+            assert!(of_it.any(Plan::is_unnotified), "{outcome:?}");
         }
         for forgery in FORGERIES {
             let forged = |plan: &Plan| plan.steps.contains(&Step::Forge(forgery));

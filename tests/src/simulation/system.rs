@@ -7,13 +7,13 @@ use rand::{RngExt, SeedableRng};
 use redis_processes::{Options as RedisOptions, RedisServer};
 use tokio::sync::watch;
 
-use super::payer::World;
+use super::payer::Environment;
 use super::shops::Shops;
 use super::{Options, Storage};
-use crate::gateway_client::{Api, client};
-use crate::gateway_process::Process;
-use crate::gateway_settings::Settings;
-use crate::load_balancer::Balancer;
+use crate::gateway_client::{GatewayClient, client};
+use crate::gateway_process::GatewayProcess;
+use crate::gateway_settings::GatewaySettings;
+use crate::load_balancer::LoadBalancer;
 use crate::sandbox::Sandbox;
 
 /// The longest that a killed gateway stays away.
@@ -21,10 +21,10 @@ pub(super) const LONGEST_ABSENCE: Duration = Duration::from_millis(800);
 
 /// All that runs.
 pub(super) struct System {
-    pub(super) gateways: Vec<Process>,
-    pub(super) world: World,
+    pub(super) gateways: Vec<GatewayProcess>,
+    pub(super) environment: Environment,
     /// Dropped last.
-    _balancer: Balancer,
+    _balancer: LoadBalancer,
     _redis: Option<RedisServer>,
 }
 
@@ -32,7 +32,7 @@ impl System {
     pub(super) async fn start(options: &Options) -> Self {
         let sandbox = Sandbox::start_with_seed(options.seed).await;
         let shops = Shops::start(options.seed).await;
-        let balancer = Balancer::start().await;
+        let balancer = LoadBalancer::start().await;
         let redis = match options.storage {
             Storage::Sqlite => None,
             Storage::Redis => Some(RedisServer::start(&RedisOptions::default()).await),
@@ -43,12 +43,12 @@ impl System {
         }
         let mut gateways = Vec::new();
         for _ in 0..options.storage.gateways() {
-            gateways.push(Process::start(&settings).await);
+            gateways.push(GatewayProcess::start(&settings).await);
         }
         let urls: Vec<String> = gateways.iter().map(|gateway| gateway.url.clone()).collect();
-        balancer.lead_to(&urls);
-        let api = Api::new(&balancer.url, &settings.accounts[0].api_key);
-        let world = World {
+        balancer.set_targets(&urls);
+        let api = GatewayClient::new(&balancer.url, &settings.accounts[0].api_key);
+        let environment = Environment {
             sandbox,
             shops,
             api,
@@ -57,7 +57,7 @@ impl System {
         };
         Self {
             gateways,
-            world,
+            environment,
             _balancer: balancer,
             _redis: redis,
         }
@@ -65,8 +65,8 @@ impl System {
 }
 
 /// One machine is everybody here, and one account has all payments.
-fn settings(khipu_url: &str, public_url: &str) -> Settings {
-    let mut settings = Settings::new(khipu_url);
+fn settings(khipu_url: &str, public_url: &str) -> GatewaySettings {
+    let mut settings = GatewaySettings::new(khipu_url);
     settings.public_url = Some(public_url.into());
     settings.limits = vec![
         "watchers_per_address = 100000".into(),
@@ -82,25 +82,25 @@ fn settings(khipu_url: &str, public_url: &str) -> Settings {
 
 /// SIGKILL, a while of absence, and again on the same port and storage. Answers when each was killed.
 pub(super) async fn kill(
-    gateways: &mut [Process],
+    gateways: &mut [GatewayProcess],
     options: &Options,
-    lived: &watch::Sender<usize>,
+    completed: &watch::Sender<usize>,
 ) -> Vec<Instant> {
-    let mut dice = StdRng::seed_from_u64(options.seed ^ 0x006b_696c_6c73);
+    let mut rng = StdRng::seed_from_u64(options.seed ^ 0x006b_696c_6c73);
     let mut killed_at = Vec::new();
     for kill in 1..=options.kills {
         let share = kill * options.payments * 2 / (options.kills * 3);
-        let mut lived = lived.subscribe();
-        let enough = lived.wait_for(|&count| count >= share).await;
+        let mut completed = completed.subscribe();
+        let enough = completed.wait_for(|&count| count >= share).await;
         drop(enough.expect("payments live"));
-        let which = dice.random_range(0..gateways.len());
-        let absence = LONGEST_ABSENCE.mul_f64(dice.random());
+        let which = rng.random_range(0..gateways.len());
+        let absence = LONGEST_ABSENCE.mul_f64(rng.random());
         let gateway = &mut gateways[which];
         assert!(!gateway.has_ended(), "a gateway died by itself");
         killed_at.push(Instant::now());
         gateway.kill();
         tokio::time::sleep(absence).await;
-        gateway.start_again().await;
+        gateway.restart().await;
     }
     killed_at
 }

@@ -5,7 +5,7 @@ use std::time::Duration;
 use rand::rngs::StdRng;
 use rand::{RngExt, SeedableRng};
 
-use super::{Ending, Forgery, Plan, SHOPS, ShopAnswer, Step, Transport};
+use super::{Forgery, Plan, PlannedOutcome, SHOPS, ShopAnswer, Step, Transport};
 
 /// The longest pause between two steps. Some are none at all, so that things meet in every order.
 const LONGEST_PAUSE: Duration = Duration::from_millis(900);
@@ -19,20 +19,20 @@ const FORGED: u32 = 10;
 const READ_BY_SHOP: u32 = 10;
 
 /// Of 100 payments, how many end so.
-pub(super) const ENDINGS: [(Ending, u32); 13] = [
-    (Ending::Paid, 28),
-    (Ending::PaidAtOnce, 6),
-    (Ending::PaidAfterGivingUp, 20),
-    (Ending::PaidAfterExpiry, 6),
-    (Ending::PaidAfterDeletion, 4),
-    (Ending::MarkedAsPaid, 4),
-    (Ending::Reversed, 5),
-    (Ending::Pending, 8),
-    (Ending::Verifying, 5),
-    (Ending::Rejected, 6),
-    (Ending::Abuse, 2),
-    (Ending::Expired, 3),
-    (Ending::Deleted, 3),
+pub(super) const OUTCOME_SHARES: [(PlannedOutcome, u32); 13] = [
+    (PlannedOutcome::Paid, 28),
+    (PlannedOutcome::PaidAtOnce, 6),
+    (PlannedOutcome::PaidAfterGivingUp, 20),
+    (PlannedOutcome::PaidAfterExpiry, 6),
+    (PlannedOutcome::PaidAfterDeletion, 4),
+    (PlannedOutcome::MarkedAsPaid, 4),
+    (PlannedOutcome::Reversed, 5),
+    (PlannedOutcome::Pending, 8),
+    (PlannedOutcome::Verifying, 5),
+    (PlannedOutcome::Rejected, 6),
+    (PlannedOutcome::Abuse, 2),
+    (PlannedOutcome::Expired, 3),
+    (PlannedOutcome::Deleted, 3),
 ];
 
 pub(super) const FORGERIES: [Forgery; 5] = [
@@ -44,14 +44,14 @@ pub(super) const FORGERIES: [Forgery; 5] = [
 ];
 
 pub(super) struct PlanBuilder {
-    dice: StdRng,
+    rng: StdRng,
     steps: Vec<Step>,
     /// As far as it decides what the payer can do next.
-    state: State,
+    state: PayerState,
 }
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-enum State {
+enum PayerState {
     Pending,
     Verifying,
     GivenUp,
@@ -60,22 +60,22 @@ enum State {
 impl PlanBuilder {
     pub(super) fn new(seed: u64, number: usize) -> Self {
         Self {
-            dice: dice(seed, number),
+            rng: rng(seed, number),
             steps: Vec::new(),
-            state: State::Pending,
+            state: PayerState::Pending,
         }
     }
 
     pub(super) fn build(mut self, number: usize) -> Plan {
-        let ending = self.ending();
-        let shop = self.dice.random_range(0..SHOPS);
+        let outcome = self.outcome();
+        let shop = self.rng.random_range(0..SHOPS);
         let first_answer = self.first_answer();
         let has_page = self.happens(70);
         if has_page && self.happens(40) {
             // Before the payer goes to the bank.
             self.open_page();
         }
-        self.story(ending);
+        self.add_steps(outcome);
         if has_page {
             self.pause();
             if self.happens(60) {
@@ -84,31 +84,31 @@ impl PlanBuilder {
                 self.steps.push(Step::ClosePage);
             }
         }
-        self.sprinkle();
+        self.insert_extras();
         Plan {
             number,
-            ending,
+            outcome,
             shop,
             first_answer,
             steps: self.steps,
         }
     }
 
-    fn story(&mut self, ending: Ending) {
-        match ending {
-            Ending::Paid => {
+    fn add_steps(&mut self, outcome: PlannedOutcome) {
+        match outcome {
+            PlannedOutcome::Paid => {
                 self.authorize();
                 self.conciliate("conciliate");
             }
-            Ending::PaidAtOnce => self.conciliate("conciliate"),
-            Ending::PaidAfterGivingUp => {
-                for _ in 0..self.dice.random_range(1..=3) {
+            PlannedOutcome::PaidAtOnce => self.conciliate("conciliate"),
+            PlannedOutcome::PaidAfterGivingUp => {
+                for _ in 0..self.rng.random_range(1..=3) {
                     self.give_up();
                 }
                 self.authorize();
                 self.conciliate("conciliate");
             }
-            Ending::PaidAfterExpiry => {
+            PlannedOutcome::PaidAfterExpiry => {
                 self.khipu("expire");
                 self.perhaps_return(50);
                 if self.happens(70) {
@@ -116,25 +116,25 @@ impl PlanBuilder {
                 }
                 self.conciliate("conciliate");
             }
-            Ending::PaidAfterDeletion => {
+            PlannedOutcome::PaidAfterDeletion => {
                 self.delete();
                 self.perhaps_return(30);
                 self.conciliate("conciliate");
             }
-            Ending::MarkedAsPaid => {
+            PlannedOutcome::MarkedAsPaid => {
                 if self.happens(50) {
                     self.authorize();
                 }
                 self.conciliate("mark-paid");
             }
-            Ending::Reversed => {
+            PlannedOutcome::Reversed => {
                 self.authorize();
                 self.conciliate("conciliate");
                 self.khipu("reverse");
             }
-            Ending::Pending => self.perhaps_return(60),
-            Ending::Verifying => self.authorize(),
-            Ending::Rejected => {
+            PlannedOutcome::Pending => self.perhaps_return(60),
+            PlannedOutcome::Verifying => self.authorize(),
+            PlannedOutcome::Rejected => {
                 if self.happens(40) {
                     self.give_up();
                 }
@@ -144,15 +144,15 @@ impl PlanBuilder {
                 self.refuse("reject");
                 self.perhaps_return(50);
             }
-            Ending::Abuse => {
+            PlannedOutcome::Abuse => {
                 self.refuse("abuse");
                 self.perhaps_return(30);
             }
-            Ending::Expired => {
+            PlannedOutcome::Expired => {
                 self.perhaps_return(40);
                 self.khipu("expire");
             }
-            Ending::Deleted => {
+            PlannedOutcome::Deleted => {
                 self.perhaps_return(20);
                 self.delete();
             }
@@ -160,20 +160,20 @@ impl PlanBuilder {
     }
 
     fn authorize(&mut self) {
-        if self.state != State::Verifying {
+        if self.state != PayerState::Verifying {
             self.khipu("authorize");
-            self.state = State::Verifying;
+            self.state = PayerState::Verifying;
             self.perhaps_return(60);
         }
     }
 
     /// Reject, or mark as abuse. One who has given up must begin again to give up again.
     fn refuse(&mut self, action: &'static str) {
-        if self.state == State::GivenUp {
+        if self.state == PayerState::GivenUp {
             self.authorize();
         }
         self.khipu(action);
-        self.state = State::GivenUp;
+        self.state = PayerState::GivenUp;
     }
 
     /// What the payer does about it may come before or after.
@@ -189,7 +189,7 @@ impl PlanBuilder {
     }
 
     fn give_up(&mut self) {
-        match self.dice.random_range(0..4) {
+        match self.rng.random_range(0..4) {
             // Only the way back: Khipu knows nothing of it.
             0 => {
                 self.pause();
@@ -238,40 +238,40 @@ impl PlanBuilder {
     }
 
     /// What may happen at any moment.
-    fn sprinkle(&mut self) {
+    fn insert_extras(&mut self) {
         if self.happens(FORGED) {
-            let forgery = FORGERIES[self.dice.random_range(0..FORGERIES.len())];
+            let forgery = FORGERIES[self.rng.random_range(0..FORGERIES.len())];
             self.insert(Step::Forge(forgery));
         }
         if self.happens(READ_BY_SHOP) {
             self.insert(Step::Read);
         }
         if self.happens(READ_BY_SHOP) {
-            self.insert(Step::Ask);
+            self.insert(Step::ReadStatus);
         }
     }
 
     fn insert(&mut self, step: Step) {
-        let at = self.dice.random_range(0..=self.steps.len());
+        let at = self.rng.random_range(0..=self.steps.len());
         self.steps.insert(at, step);
     }
 
     fn pause(&mut self) {
         if self.happens(70) {
-            let part = self.dice.random::<f64>();
+            let part = self.rng.random::<f64>();
             self.steps.push(Step::Pause(LONGEST_PAUSE.mul_f64(part)));
         }
     }
 
-    fn ending(&mut self) -> Ending {
-        let mut throw = self.dice.random_range(0..100);
-        for (ending, share) in ENDINGS {
-            if throw < share {
-                return ending;
+    fn outcome(&mut self) -> PlannedOutcome {
+        let mut number = self.rng.random_range(0..100);
+        for (outcome, share) in OUTCOME_SHARES {
+            if number < share {
+                return outcome;
             }
-            throw -= share;
+            number -= share;
         }
-        Ending::Paid
+        PlannedOutcome::Paid
     }
 
     fn first_answer(&mut self) -> ShopAnswer {
@@ -287,12 +287,12 @@ impl PlanBuilder {
     }
 
     fn happens(&mut self, percent: u32) -> bool {
-        self.dice.random_range(0..100) < percent
+        self.rng.random_range(0..100) < percent
     }
 }
 
 /// Of their own for every payment, so that one more step in one leaves the others as they were.
-fn dice(seed: u64, number: usize) -> StdRng {
+fn rng(seed: u64, number: usize) -> StdRng {
     const SPREAD: u64 = 0x9E37_79B9_7F4A_7C15;
     let number = u64::try_from(number).unwrap_or(u64::MAX);
     StdRng::seed_from_u64(seed.wrapping_add(number.wrapping_mul(SPREAD)))
