@@ -16,7 +16,7 @@ const OTHER_SECRET: &str = "other-secret-not-real";
 on_both_stores! {
     an_account_cannot_squat_a_payment_by_notifying_of_it_first
     a_notification_of_the_owner_that_comes_second_is_kept_and_believed
-    a_notification_that_cannot_be_told_whose_is_sent_again
+    a_notification_whose_account_cannot_be_checked_is_sent_again
     a_notification_of_anothers_payment_is_refused_and_changes_nothing
     a_transaction_id_that_khipu_trims_loses_nothing
     a_mismatch_is_asked_about_at_once_and_khipus_answer_decides
@@ -90,7 +90,7 @@ async fn a_notification_of_the_owner_that_comes_second_is_kept_and_believed(test
     assert_eq!(testbed.api.status(&payment).await["status"], "confirmed");
 }
 
-async fn a_notification_that_cannot_be_told_whose_is_sent_again(testbed: Testbed) {
+async fn a_notification_whose_account_cannot_be_checked_is_sent_again(testbed: Testbed) {
     let id = made_at_khipu(&testbed).await;
     squat(&testbed, &id).await;
     let down = json!({ "notify": { "drop": 1 }, "api": { "error_rate": 1, "status": 500 } });

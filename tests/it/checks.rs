@@ -82,7 +82,7 @@ async fn asked(khipu_proxy: &KhipuProxy, payment: &TestPayment, times: usize) {
 
 /// Khipu confirms, its notification is lost, the page is closed and nobody asks. `make_due` has the first check, which is a
 /// quarter of an hour away, due now.
-async fn nobody_asks(storage: String, make_due: impl AsyncFnOnce(&str)) {
+async fn without_watchers(storage: String, make_due: impl AsyncFnOnce(&str)) {
     let mut testbed = Testbed::start_with(|settings| settings.storage = storage).await;
     let lost = json!({ "notify": { "drop": 1 } });
     testbed.sandbox.set_behaviour(lost).await;
@@ -96,10 +96,10 @@ async fn nobody_asks(storage: String, make_due: impl AsyncFnOnce(&str)) {
 }
 
 #[tokio::test]
-async fn a_payment_that_nobody_asks_about_ends_right_for_page_and_shop() {
+async fn an_unwatched_payment_is_confirmed_and_delivered() {
     let directory = tempfile::tempdir().expect("a directory");
     let database = directory.path().join("chasqui.db");
-    nobody_asks(
+    without_watchers(
         format!("sqlite:{}", database.display()),
         async |payment_id| {
             let shell = rusqlite::Connection::open(&database).expect("a shell");
@@ -116,14 +116,14 @@ async fn a_payment_that_nobody_asks_about_ends_right_for_page_and_shop() {
 }
 
 #[tokio::test]
-async fn a_payment_that_nobody_asks_about_ends_right_for_page_and_shop_on_redis() {
+async fn an_unwatched_payment_is_confirmed_and_delivered_on_redis() {
     let redis = RedisServer::start(&Options::default()).await;
-    nobody_asks(redis.url(), async |payment_id| {
+    without_watchers(redis.url(), async |payment_id| {
         let pattern = format!("chasqui:*:payment:{payment_id}");
         let keys: Vec<String> = redis.ask(&["KEYS", &pattern]).await;
-        let agenda = keys[0].replace(&format!("payment:{payment_id}"), "agenda:check");
+        let index = keys[0].replace(&format!("payment:{payment_id}"), "agenda:check");
         redis.command(&["HSET", &keys[0], "check_due", "1"]).await;
-        let added: i64 = redis.ask(&["ZADD", &agenda, "1", payment_id]).await;
+        let added: i64 = redis.ask(&["ZADD", &index, "1", payment_id]).await;
         assert_eq!(added, 0, "its creation scheduled a check");
     })
     .await;

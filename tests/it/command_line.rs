@@ -39,7 +39,7 @@ async fn run(directory: &Path, arguments: &[&str]) -> Output {
         .expect("it can be run")
 }
 
-fn said(output: &Output) -> String {
+fn output_text(output: &Output) -> String {
     String::from_utf8_lossy(&output.stdout).into_owned()
 }
 
@@ -105,13 +105,17 @@ async fn a_mistake_in_the_configuration_stops_the_start_with_its_key() {
 }
 
 #[tokio::test]
-async fn check_says_what_is_fine_and_every_problem_at_once() {
+async fn check_reports_every_problem_at_once() {
     let sandbox = Sandbox::start().await;
     let good = directory(&toml(&GatewaySettings::new(&sandbox.url)));
     let output = run(good.path(), &["check", "--config", "chasqui.toml"]).await;
     assert_eq!(output.status.code(), Some(0), "{}", complained(&output));
     for part in ["configuration", "storage", "khipu"] {
-        assert!(said(&output).contains(part), "{}", said(&output));
+        assert!(
+            output_text(&output).contains(part),
+            "{}",
+            output_text(&output)
+        );
     }
 
     let mut wrong = GatewaySettings::new("http://127.0.0.1:9");
@@ -145,7 +149,7 @@ async fn keys_new_prints_a_key_and_its_hash() {
     let directory = directory("");
     let output = run(directory.path(), &["keys", "new"]).await;
     assert_eq!(output.status.code(), Some(0));
-    let text = said(&output);
+    let text = output_text(&output);
     let word = |prefix: &str| {
         text.split_whitespace()
             .find(|word| word.starts_with(prefix))
@@ -154,7 +158,7 @@ async fn keys_new_prints_a_key_and_its_hash() {
     let key = word("chq_");
     assert!(api_key::is_well_formed(key));
     assert_eq!(word("sha256:"), api_key::hash_text(key));
-    let again = said(&run(directory.path(), &["keys", "new"]).await);
+    let again = output_text(&run(directory.path(), &["keys", "new"]).await);
     assert_ne!(text, again);
 }
 
@@ -173,7 +177,7 @@ async fn token_prints_a_token_that_the_gateway_takes() {
     .await;
     assert_eq!(output.status.code(), Some(0), "{}", complained(&output));
     let printed = TestPayment {
-        token: said(&output).trim().into(),
+        token: output_text(&output).trim().into(),
         ..payment
     };
     assert_eq!(api.status(&printed).await["status"], "pending");

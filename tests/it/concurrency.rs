@@ -15,7 +15,7 @@ async fn jitter(random: u64) {
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn whoever_subscribes_while_the_webhook_is_processed_never_misses_the_status() {
+async fn a_watcher_that_subscribes_during_a_notification_never_misses_the_status() {
     let testbed = Testbed::start().await;
     let testbed = &testbed;
     stream::iter(0..500)

@@ -91,7 +91,7 @@ async fn counted(testbed: &Testbed, line: &str) {
 }
 
 #[tokio::test]
-async fn a_merchant_that_points_elsewhere_has_failed_and_nobody_goes_there() {
+async fn a_redirect_is_a_failed_attempt_and_is_not_followed() {
     let mut testbed = Testbed::start().await;
     let mut elsewhere = WebhookReceiver::start().await;
     testbed.merchant.redirect_next(&elsewhere.url);
@@ -167,7 +167,7 @@ async fn a_delivery_is_signed_by_standard_webhooks() {
 }
 
 #[tokio::test]
-async fn a_notification_that_was_signed_minutes_ago_is_signed_anew_for_the_merchant() {
+async fn a_notification_signed_minutes_ago_is_signed_again_for_the_merchant() {
     let mut testbed = Testbed::start().await;
     let payment = testbed.create(json!({})).await;
     let notification = body(&payment.id, &json!({}));

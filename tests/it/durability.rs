@@ -128,7 +128,7 @@ async fn a_200_waits_for_the_disk() {
 }
 
 #[tokio::test]
-async fn a_commit_that_nobody_waited_for_any_more_is_announced_all_the_same() {
+async fn a_commit_whose_caller_timed_out_is_still_published() {
     /// The store's callers wait 10 s.
     const DELAY: Duration = Duration::from_secs(12);
     let (_sandbox, gateway, api) = start().await;
@@ -149,7 +149,7 @@ async fn a_commit_that_nobody_waited_for_any_more_is_announced_all_the_same() {
 }
 
 #[tokio::test]
-async fn healthz_says_by_part_what_is_wrong_and_only_the_operator_in_what_words() {
+async fn healthz_names_the_failing_part_and_the_admin_listener_its_error() {
     let (_sandbox, gateway, api) = start().await;
     let healthz = async || api.try_get("/healthz").await.expect("an answer");
     let well = healthz().await.expect(200);
@@ -206,7 +206,7 @@ async fn what_was_refused_with_503_comes_again_and_is_accepted_once_the_disk_wor
 }
 
 #[tokio::test]
-async fn what_a_watcher_saw_while_the_disk_failed_reaches_the_merchant_though_nobody_watches() {
+async fn a_status_shown_while_the_disk_failed_reaches_the_merchant_without_watchers() {
     let (sandbox, gateway, api) = start().await;
     let mut merchant = WebhookReceiver::start().await;
     let payment = api

@@ -219,14 +219,14 @@ async fn a_deleted_payment_is_cancelled_and_a_late_confirmation_still_counts() {
 }
 
 #[tokio::test]
-async fn a_payment_whose_deletion_nobody_waited_for_is_cancelled_all_the_same() {
+async fn a_deletion_whose_client_disconnected_still_cancels_the_payment() {
     let (testbed, khipu_proxy) = Testbed::start_with_khipu_proxy(|_| {}).await;
     let payment = testbed.create(json!({})).await;
     khipu_proxy.hold_responses();
     let path = format!("/v3/payments/{}", payment.id);
-    let caller = AbortingClient::send(testbed.api.call(Method::DELETE, &path)).await;
+    let client = AbortingClient::send(testbed.api.call(Method::DELETE, &path)).await;
     khipu_proxy.until_held(1).await;
-    caller.disconnect().await;
+    client.disconnect().await;
     // What Khipu has said of the deletion is on its way; it says nothing more.
     khipu_proxy.respond_with(503, &[], "");
     khipu_proxy.release_responses();
@@ -234,7 +234,7 @@ async fn a_payment_whose_deletion_nobody_waited_for_is_cancelled_all_the_same() 
 }
 
 #[tokio::test]
-async fn whoever_was_told_of_a_confirmation_is_not_given_an_older_answer_of_khipus() {
+async fn a_confirmed_payment_is_never_read_as_an_older_answer_of_khipus() {
     let (mut testbed, khipu_proxy) = Testbed::start_with_khipu_proxy(|_| {}).await;
     let payment = testbed.create(json!({})).await;
     khipu_proxy.hold_responses();
@@ -276,7 +276,7 @@ async fn expect_retryable(api: &GatewayClient, status: u16, code: &str) -> Value
 }
 
 #[tokio::test]
-async fn a_khipu_in_trouble_is_502_or_504_with_retry_after() {
+async fn a_failing_khipu_is_502_or_504_with_retry_after() {
     let testbed =
         Testbed::start_with(|settings| settings.khipu.push("timeout = \"500ms\"".into())).await;
     for status in [500, 503] {
@@ -306,7 +306,7 @@ async fn a_khipu_that_cannot_be_reached_is_502_and_nothing_was_done() {
 }
 
 #[tokio::test]
-async fn khipus_wish_to_be_asked_later_is_passed_on() {
+async fn khipus_retry_after_is_passed_on() {
     let (testbed, khipu_proxy) = Testbed::start_with_khipu_proxy(|_| {}).await;
     for (status, code) in [(429, "khipu_refused"), (503, "khipu_failed")] {
         khipu_proxy.respond_with(status, &[("retry-after", "7")], "{}");

@@ -81,7 +81,7 @@ async fn the_same_request_gets_the_same_bytes_and_there_is_one_payment() {
 }
 
 #[tokio::test]
-async fn while_the_first_is_under_way_the_same_request_is_told_to_wait() {
+async fn while_the_first_is_in_progress_the_same_request_is_answered_409() {
     let (testbed, khipu_proxy) = Testbed::start_with_khipu_proxy(|_| {}).await;
     khipu_proxy.hold_responses();
     let mut answers: FuturesUnordered<_> = (0..AT_ONCE)
@@ -224,7 +224,7 @@ async fn a_khipu_that_could_not_be_reached_is_asked_when_it_is_back() {
 }
 
 #[tokio::test]
-async fn what_will_pass_by_itself_lets_the_key_go() {
+async fn a_temporary_failure_releases_the_key() {
     let (testbed, khipu_proxy) = Testbed::start_with_khipu_proxy(|_| {}).await;
     for status in [401, 403, 408, 425, 429] {
         khipu_proxy.respond_with(status, &[], r#"{"message":"no"}"#);
@@ -240,9 +240,9 @@ async fn what_will_pass_by_itself_lets_the_key_go() {
 async fn a_merchant_that_hung_up_gets_the_answer_by_repeating() {
     let (testbed, khipu_proxy) = Testbed::start_with_khipu_proxy(|_| {}).await;
     khipu_proxy.hold_responses();
-    let caller = AbortingClient::send(creation(&testbed.api, KEY, &json!({}))).await;
+    let client = AbortingClient::send(creation(&testbed.api, KEY, &json!({}))).await;
     khipu_proxy.until_held(1).await;
-    caller.disconnect().await;
+    client.disconnect().await;
     expect_under_way(create(&testbed.api, &json!({})).await);
     khipu_proxy.release_responses();
     let answer = eventually("the answer is there", async || {

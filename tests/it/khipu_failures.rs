@@ -33,7 +33,7 @@ async fn when_the_webhook_never_comes_khipu_is_asked_and_the_merchant_gets_a_del
     assert_eq!(delivery.header("chasqui-status"), "confirmed");
     let signature = delivery.header("x-khipu-signature");
     assert!(is_signed(signature, KHIPU_SECRET, &delivery.body));
-    let (told, at_khipu) = (delivery.json(), testbed.sandbox.payment(&payment.id).await);
+    let (body, at_khipu) = (delivery.json(), testbed.sandbox.payment(&payment.id).await);
     for name in [
         "payment_id",
         "receiver_id",
@@ -47,11 +47,11 @@ async fn when_the_webhook_never_comes_khipu_is_asked_and_the_merchant_gets_a_del
         "payment_method",
         "out_of_date_conciliation",
     ] {
-        assert_eq!(told[name], at_khipu[name], "{name}");
+        assert_eq!(body[name], at_khipu[name], "{name}");
     }
-    assert!(told["amount"].is_string(), "{told}");
+    assert!(body["amount"].is_string(), "{body}");
     for name in ["status", "status_detail", "notify_url", "payment_url"] {
-        assert!(told.get(name).is_none(), "a notification has no {name}");
+        assert!(body.get(name).is_none(), "a notification has no {name}");
     }
 }
 
@@ -79,8 +79,8 @@ async fn khipus_own_bytes_are_delivered_if_they_come_after_all() {
 async fn watchers_get_the_status_when_khipu_recovers() {
     let testbed = Testbed::start().await;
     let payment = testbed.create(json!({})).await;
-    let trouble = json!({ "notify": { "drop": 1 }, "api": { "error_rate": 1 } });
-    testbed.sandbox.set_behaviour(trouble).await;
+    let failures = json!({ "notify": { "drop": 1 }, "api": { "error_rate": 1 } });
+    testbed.sandbox.set_behaviour(failures).await;
     let mut watcher = testbed.watch(&payment).await;
     assert_eq!(watcher.status().await["status"], "pending");
     testbed.sandbox.act(&payment.id, "conciliate").await;
@@ -94,8 +94,8 @@ async fn watchers_get_the_status_when_khipu_recovers() {
 #[tokio::test]
 async fn corrupt_doubled_and_reordered_notifications_end_at_the_same_status() {
     let mut testbed = Testbed::start().await;
-    let trouble = json!({ "notify": { "corrupt_signature": 0.3, "duplicate": 0.5, "reorder": 0.3, "drop": 0.2 } });
-    testbed.sandbox.set_behaviour(trouble).await;
+    let failures = json!({ "notify": { "corrupt_signature": 0.3, "duplicate": 0.5, "reorder": 0.3, "drop": 0.2 } });
+    testbed.sandbox.set_behaviour(failures).await;
     let mut watchers = Vec::new();
     for _ in 0..10 {
         let payment = testbed.create(json!({})).await;

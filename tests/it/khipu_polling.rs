@@ -58,7 +58,7 @@ async fn a_payer_who_reloads_all_the_time_does_not_delay_anothers_confirmation()
 
 /// It was confirmed long ago, so that nothing else has Khipu asked.
 #[tokio::test]
-async fn visits_to_a_confirmed_payment_have_khipu_asked_once_and_learn_of_a_reversal() {
+async fn visits_to_a_confirmed_payment_poll_khipu_once_and_find_a_reversal() {
     let directory = tempfile::tempdir().expect("a directory");
     let database = directory.path().join("chasqui.db");
     let storage = format!("sqlite:{}", database.display());

@@ -9,7 +9,7 @@ use serde_json::json;
 use crate::notifications::{accepted, payment, refused, word};
 
 #[tokio::test]
-async fn an_unknown_payment_is_adopted_with_what_khipu_says_of_it() {
+async fn an_unknown_payment_is_adopted_as_khipu_describes_it() {
     let (testbed, known) = payment().await;
     let direct = testbed
         .sandbox
@@ -84,10 +84,10 @@ async fn a_transaction_id_that_is_absent_null_or_empty_is_the_same() {
         json!({ "transaction_id": null }),
         json!({ "transaction_id": "" }),
     ] {
-        for told in ["absent", "null", "empty"] {
+        for form in ["absent", "null", "empty"] {
             let payment = testbed.create(created.clone()).await;
             let with_empty = body(&payment.id, &json!({ "transaction_id": "" }));
-            let notification = match told {
+            let notification = match form {
                 "absent" => body(&payment.id, &json!({ "transaction_id": null })),
                 "null" => with_empty.replace(r#""transaction_id":"""#, r#""transaction_id":null"#),
                 _ => with_empty,
@@ -96,7 +96,7 @@ async fn a_transaction_id_that_is_absent_null_or_empty_is_the_same() {
             assert_eq!(
                 word(&testbed, &payment).await,
                 "confirmed",
-                "created with {created}, notified with {told}"
+                "created with {created}, notified with {form}"
             );
         }
     }
@@ -134,7 +134,7 @@ async fn another_accounts_payment_cannot_be_confirmed() {
 }
 
 #[tokio::test]
-async fn one_that_says_nothing_of_a_conciliation_is_kept_and_khipu_decides() {
+async fn one_without_a_conciliation_is_kept_and_khipu_decides() {
     let (testbed, payment) = payment().await;
     accepted(
         &testbed,
@@ -145,7 +145,7 @@ async fn one_that_says_nothing_of_a_conciliation_is_kept_and_khipu_decides() {
 }
 
 #[tokio::test]
-async fn a_confirmation_after_the_expiry_says_so() {
+async fn a_confirmation_after_the_expiry_is_marked_late() {
     let testbed = Testbed::start().await;
     let payment = testbed.create(json!({})).await;
     let late = body(&payment.id, &json!({ "out_of_date_conciliation": true }));

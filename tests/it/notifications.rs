@@ -82,7 +82,7 @@ async fn one_with_a_signature_in_hex_is_refused() {
 }
 
 #[tokio::test]
-async fn one_whose_json_was_written_anew_is_refused() {
+async fn one_whose_json_was_rewritten_is_refused() {
     let (testbed, payment) = payment().await;
     let body = body(&payment.id, &json!({}));
     assert!(body.contains("\\/"), "khipu escapes slashes");

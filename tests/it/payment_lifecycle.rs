@@ -38,8 +38,8 @@ async fn the_two_programs_together_do_the_same() {
         directory.path(),
     );
     let khipu_url = eventually("khipu-sandbox says where it listens", async || {
-        let said = khipu.stdout();
-        let (_, url) = said.lines().next()?.rsplit_once("listening on ")?;
+        let stdout = khipu.stdout();
+        let (_, url) = stdout.lines().next()?.rsplit_once("listening on ")?;
         Some(url.to_owned())
     })
     .await;

@@ -17,11 +17,11 @@ use crate::return_hop::{hop, visit};
 const DELIVERED_WITHIN: Duration = Duration::from_secs(25);
 
 on_both_stores! {
-    an_open_page_and_a_new_one_turn_when_a_rejected_payment_is_paid_and_the_shop_is_told_once
+    a_rejected_payment_that_is_paid_is_confirmed_on_every_page_and_delivered_once
     a_payer_who_comes_back_after_a_rejection_never_looks_at_it_again
     a_payer_who_comes_back_while_khipu_is_silent_is_being_verified
-    a_payer_who_comes_back_to_a_rejection_that_stands_is_told_so
-    a_page_says_where_to_resume_and_no_longer_once_the_payer_has
+    a_payer_who_comes_back_to_a_standing_rejection_sees_it
+    a_page_links_to_the_payment_until_the_payer_has_resumed
     a_cancelled_payment_that_was_paid_all_the_same_is_confirmed
     a_rejection_that_becomes_abuse_offers_no_way_to_pay_any_more
 }
@@ -42,7 +42,7 @@ async fn page(testbed: &Testbed, payment: &TestPayment) -> WebSocketWatcher {
     testbed.watch(payment).await
 }
 
-async fn an_open_page_and_a_new_one_turn_when_a_rejected_payment_is_paid_and_the_shop_is_told_once(
+async fn a_rejected_payment_that_is_paid_is_confirmed_on_every_page_and_delivered_once(
     mut testbed: Testbed,
 ) {
     let payment = testbed.create(json!({})).await;
@@ -114,7 +114,7 @@ async fn a_payer_who_comes_back_while_khipu_is_silent_is_being_verified(testbed:
     assert_eq!(shown["by"], "payer", "{shown}");
 }
 
-async fn a_payer_who_comes_back_to_a_rejection_that_stands_is_told_so(testbed: Testbed) {
+async fn a_payer_who_comes_back_to_a_standing_rejection_sees_it(testbed: Testbed) {
     let payment = testbed.create(json!({})).await;
     let mut open = page(&testbed, &payment).await;
     testbed.sandbox.act(&payment.id, "reject").await;
@@ -123,7 +123,7 @@ async fn a_payer_who_comes_back_to_a_rejection_that_stands_is_told_so(testbed: T
     assert_eq!(shown["version"], rejected["version"], "{shown}");
 }
 
-async fn a_page_says_where_to_resume_and_no_longer_once_the_payer_has(testbed: Testbed) {
+async fn a_page_links_to_the_payment_until_the_payer_has_resumed(testbed: Testbed) {
     let payment = testbed.create(json!({})).await;
     let payment_url = &payment.fields["payment_url"];
     let mut open = page(&testbed, &payment).await;
@@ -175,7 +175,7 @@ async fn a_rejection_that_becomes_abuse_offers_no_way_to_pay_any_more(testbed: T
 
 /// Redis is left to the scenarios of several instances.
 #[tokio::test]
-async fn two_gateways_on_one_redis_end_at_the_newest_word() {
+async fn two_gateways_on_one_redis_end_at_the_newest_status() {
     let redis = RedisServer::start(&Options::default()).await;
     let testbed = start(Some(redis.url())).await;
     let second =

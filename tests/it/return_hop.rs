@@ -55,7 +55,7 @@ async fn a_payer_who_comes_back_is_sent_on_with_a_token_and_the_payment_is_verif
 /// Integrations that kept the order in the browser's session showed a stranger's page to whoever came back elsewhere: from
 /// the bank's app, say, which opens the phone's own browser.
 #[tokio::test]
-async fn a_guest_who_returns_in_another_browser_is_told_all_the_same() {
+async fn a_guest_who_returns_in_another_browser_sees_the_payment() {
     let testbed = Testbed::start().await;
     let payment = testbed
         .create(json!({ "return_url": "https://shop.example/thanks" }))
@@ -104,7 +104,7 @@ async fn khipu_is_asked_at_once_when_the_payer_comes_back() {
 }
 
 #[tokio::test]
-async fn khipu_is_asked_at_once_even_if_somebody_has_been_watching_for_long() {
+async fn khipu_is_asked_at_once_even_if_the_payment_was_watched_for_long() {
     let (testbed, khipu_proxy) = Testbed::start_with_khipu_proxy(|_| {}).await;
     let payment = testbed.create(json!({})).await;
     let path = hop(&testbed, &payment, "return_url").await;

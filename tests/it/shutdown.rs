@@ -27,7 +27,7 @@ async fn start() -> (Sandbox, GatewayProcess, GatewayClient, TestPayment) {
 }
 
 #[tokio::test]
-async fn watchers_are_sent_away_with_1012_and_told_when_to_come_back() {
+async fn watchers_are_closed_with_1012_and_a_retry_time() {
     let (_sandbox, mut gateway, api, payment) = start().await;
     let other = api.create(json!({})).await;
     let mut watchers = Vec::new();
@@ -54,7 +54,7 @@ async fn watchers_are_sent_away_with_1012_and_told_when_to_come_back() {
 }
 
 #[tokio::test]
-async fn nobody_is_sent_away_without_the_newest_status() {
+async fn every_watcher_gets_the_newest_status_before_the_close() {
     const PAYMENTS: usize = 30;
     let mut testbed = Testbed::start().await;
     let mut watched = Vec::new();

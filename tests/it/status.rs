@@ -91,7 +91,7 @@ async fn a_wait_that_is_too_long_or_no_number_is_refused() {
 }
 
 #[tokio::test]
-async fn a_wait_that_is_said_twice_is_refused() {
+async fn a_repeated_wait_parameter_is_refused() {
     let testbed = Testbed::start().await;
     let payment = testbed.create(json!({})).await;
     testbed

@@ -14,7 +14,7 @@ use serde_json::{Value, json};
 
 struct Example {
     running: Running,
-    said: String,
+    stdout: String,
     api: GatewayClient,
     sandbox: GatewayClient,
     /// Ports are held until it has ended.
@@ -42,17 +42,17 @@ impl Example {
                 .env("ADMIN_PORTS", three(6)),
             directory.path(),
         );
-        let said = eventually("the example says how to use it", async || {
-            let said = running.stdout();
-            said.contains("Ctrl-C ends everything").then_some(said)
+        let stdout = eventually("the example says how to use it", async || {
+            let stdout = running.stdout();
+            stdout.contains("Ctrl-C ends everything").then_some(stdout)
         })
         .await;
-        let key = between(&said, "x-api-key: ", "'").to_owned();
+        let key = between(&stdout, "x-api-key: ", "'").to_owned();
         Self {
             api: GatewayClient::new(&format!("http://127.0.0.1:{}", port(0)), &key),
             sandbox: GatewayClient::new(&format!("http://127.0.0.1:{}", port(2)), ""),
             running,
-            said,
+            stdout,
             _ports: ports,
             _directory: directory,
         }
@@ -60,7 +60,7 @@ impl Example {
 
     /// Its processes by their names.
     fn processes(&self) -> HashMap<String, String> {
-        let state = PathBuf::from(between(&self.said, "processes and logs: ", "\n"));
+        let state = PathBuf::from(between(&self.stdout, "processes and logs: ", "\n"));
         let list = fs::read_to_string(state.join("processes")).expect("the list of processes");
         list.lines()
             .filter_map(|line| line.split_once(' '))

@@ -14,7 +14,7 @@ const ONE: Ipv4Addr = Ipv4Addr::new(127, 0, 0, 1);
 const OTHER: Ipv4Addr = Ipv4Addr::new(127, 0, 0, 2);
 
 #[tokio::test]
-async fn of_many_bad_tokens_from_one_address_some_are_told_by_close_code_the_rest_by_http() {
+async fn bad_tokens_beyond_the_limit_of_one_address_are_refused_before_the_handshake() {
     const HANDSHAKES: usize = 100;
     const KEPT: usize = 64;
     let testbed = Testbed::start().await;

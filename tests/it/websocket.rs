@@ -49,7 +49,7 @@ async fn only_our_own_subprotocol_is_echoed_never_the_token() {
 }
 
 #[tokio::test]
-async fn a_bad_token_is_told_by_4401_after_the_handshake() {
+async fn a_bad_token_closes_4401_after_the_handshake() {
     let testbed = Testbed::start().await;
     let (one, other) = (
         testbed.create(json!({})).await,
@@ -65,14 +65,14 @@ async fn a_bad_token_is_told_by_4401_after_the_handshake() {
 }
 
 #[tokio::test]
-async fn a_payment_that_khipu_does_not_know_is_told_by_4404() {
+async fn a_payment_unknown_to_khipu_closes_4404() {
     let testbed = Testbed::start().await;
     let mut watcher = testbed.watch(&token_for("unknown00000")).await;
     assert_eq!(watcher.closed().await.0, 4404);
 }
 
 #[tokio::test]
-async fn a_mistake_in_our_own_key_for_khipu_never_tells_a_browser_to_stay_away() {
+async fn a_wrong_khipu_api_key_closes_with_a_retryable_code() {
     let testbed = Testbed::start_with(|settings| {
         settings.account().khipu_api_key = "mistyped-not-real".into()
     })
@@ -158,7 +158,7 @@ async fn empty_fragments_count_although_their_message_never_ends() {
 }
 
 #[tokio::test]
-async fn one_watcher_too_many_of_a_payment_is_told_4429_and_when_to_come_back() {
+async fn one_watcher_too_many_of_a_payment_closes_4429_with_a_retry_time() {
     let testbed =
         Testbed::start_with(|settings| settings.limits.push("watchers_per_payment = 2".into()))
             .await;
@@ -177,7 +177,7 @@ async fn one_watcher_too_many_of_a_payment_is_told_4429_and_when_to_come_back() 
 }
 
 #[tokio::test]
-async fn one_watcher_too_many_of_an_address_is_told_4429() {
+async fn one_watcher_too_many_of_an_address_closes_4429() {
     let testbed =
         Testbed::start_with(|settings| settings.limits.push("watchers_per_address = 1".into()))
             .await;
@@ -188,7 +188,7 @@ async fn one_watcher_too_many_of_an_address_is_told_4429() {
 }
 
 #[tokio::test]
-async fn one_watcher_too_many_of_an_instance_is_told_4503() {
+async fn one_watcher_too_many_of_an_instance_closes_4503() {
     let testbed = Testbed::start_with(|settings| {
         settings
             .limits
@@ -248,7 +248,7 @@ async fn many_who_ask_for_an_unknown_payment_share_one_question() {
 }
 
 #[tokio::test]
-async fn a_watcher_that_is_told_nothing_hears_a_heartbeat_that_a_script_can_see() {
+async fn an_idle_watcher_gets_heartbeats_that_a_script_can_see() {
     let testbed =
         Testbed::start_with(|settings| settings.limits.push("heartbeat_interval = \"1s\"".into()))
             .await;
@@ -282,7 +282,7 @@ async fn answers_to_pings_do_not_count_as_messages() {
 }
 
 #[tokio::test]
-async fn pings_come_and_whoever_answers_them_stays() {
+async fn a_watcher_that_answers_pings_stays() {
     let testbed =
         Testbed::start_with(|settings| settings.limits.push("ping_interval = \"1s\"".into())).await;
     let payment = testbed.create(json!({})).await;
@@ -295,24 +295,24 @@ async fn pings_come_and_whoever_answers_them_stays() {
 }
 
 #[tokio::test]
-async fn whoever_answers_no_pings_is_given_up() {
+async fn a_watcher_that_answers_no_pings_is_closed() {
     let testbed =
         Testbed::start_with(|settings| settings.limits.push("ping_interval = \"1s\"".into())).await;
     let payment = testbed.create(json!({})).await;
     let mut watcher = testbed.watch(&payment).await;
     watcher.status().await;
     let mut stream = watcher.into_stream();
-    let mut heard = Vec::new();
-    let ended = within("the gateway gives up", stream.read_to_end(&mut heard)).await;
+    let mut received = Vec::new();
+    let ended = within("the gateway gives up", stream.read_to_end(&mut received)).await;
     // Two pings (0x89, no payload), then the end: an orderly one or a reset.
     assert!(
-        heard.ends_with(&[0x89, 0, 0x89, 0]) || ended.is_err(),
-        "{heard:?}"
+        received.ends_with(&[0x89, 0, 0x89, 0]) || ended.is_err(),
+        "{received:?}"
     );
 }
 
 #[tokio::test]
-async fn a_connection_that_has_lived_long_enough_is_told_4508() {
+async fn a_connection_at_its_maximum_age_closes_4508() {
     let testbed = Testbed::start_with(|settings| {
         settings.limits.extend([
             "ping_interval = \"1s\"".into(),
@@ -327,7 +327,7 @@ async fn a_connection_that_has_lived_long_enough_is_told_4508() {
 }
 
 #[tokio::test]
-async fn a_payment_that_is_final_is_told_once_and_closed() {
+async fn a_final_status_is_sent_once_and_the_connection_closes() {
     let testbed = Testbed::start().await;
     let payment = testbed.create(json!({})).await;
     testbed.sandbox.act(&payment.id, "mark-paid").await;

@@ -1,4 +1,4 @@
-//! A caller who hangs up before the answer, and knows that the gateway has noticed.
+//! An HTTP client that disconnects before the response and waits until the gateway has noticed.
 
 use reqwest::RequestBuilder;
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
@@ -39,13 +39,13 @@ impl AbortingClient {
         Self { stream }
     }
 
-    /// Returns when the gateway has let go of the connection, unanswered.
+    /// Returns when the gateway has closed the connection without a response.
     pub async fn disconnect(mut self) {
         self.stream.shutdown().await.expect("it is connected");
         let mut answer = Vec::new();
         let ended = self.stream.read_to_end(&mut answer);
         // An end or a reset.
-        let _ = within("the gateway notices that the caller is gone", ended).await;
+        let _ = within("the gateway notices the disconnect", ended).await;
         assert!(answer.is_empty(), "it was answered");
     }
 }

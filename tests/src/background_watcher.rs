@@ -1,4 +1,4 @@
-//! A watcher that is read all the time, as a page's is, while the test does other things.
+//! A watcher that a task reads continuously, as a page does.
 
 use std::time::Instant;
 
@@ -16,7 +16,7 @@ pub struct BackgroundWatcher {
     task: JoinHandle<()>,
 }
 
-/// What came so far.
+/// Events so far.
 #[derive(Debug, Clone, Default)]
 struct Seen {
     statuses: Vec<(Value, Instant)>,
@@ -59,28 +59,28 @@ impl BackgroundWatcher {
             .await;
     }
 
-    /// Waits until this status has come, and answers when it did. One that was skipped never comes.
+    /// Waits for this status and returns its time of arrival. A status that was skipped never arrives.
     pub async fn until(&mut self, status: &str) -> Instant {
-        self.wait(&format!("a follower sees {status}"), |seen| {
+        self.wait(&format!("a watcher sees {status}"), |seen| {
             seen.when(status)
         })
         .await
     }
 
-    /// Waits for the end.
+    /// Waits for the end of the connection.
     pub async fn closed(&mut self) -> WatcherEvent {
         self.wait("the end of a connection", |seen| seen.end.clone())
             .await
     }
 
-    /// Fails unless it is connected still.
+    /// Fails unless it is still connected.
     #[track_caller]
     pub fn expect_open(&self) {
         let seen = self.seen.borrow();
         assert!(seen.end.is_none(), "the connection has ended: {seen:?}");
     }
 
-    /// The status that came last; empty before the first.
+    /// The latest status; empty before the first.
     pub fn status(&self) -> String {
         let seen = self.seen.borrow();
         let last = seen.statuses.last();

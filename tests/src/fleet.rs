@@ -1,4 +1,4 @@
-//! Several gateways that share a storage, each a program of its own, with one sandbox and one merchant around them.
+//! Several gateway processes that share a storage, with one sandbox and one merchant.
 
 use std::collections::{HashMap, HashSet};
 use std::sync::Arc;
@@ -43,7 +43,7 @@ impl Fleet {
         Self::around(sandbox, settings, storage).await
     }
 
-    /// With a front between all gateways and Khipu.
+    /// With a recording proxy between all gateways and Khipu.
     pub async fn start_with_khipu_proxy(
         storage: &[String],
         change: impl FnOnce(&mut GatewaySettings),
@@ -94,7 +94,7 @@ impl Fleet {
         self.create_for(&self.merchant.url, count).await
     }
 
-    /// Payments of which nobody is to be told.
+    /// Payments without deliveries.
     pub async fn create_without_notify_url(&self, count: usize) -> Vec<TestPayment> {
         self.create_for("", count).await
     }
@@ -110,19 +110,19 @@ impl Fleet {
             .await
     }
 
-    /// A follower on one gateway, which has seen its first status.
-    pub async fn follow(&self, gateway: usize, payment: &TestPayment) -> BackgroundWatcher {
-        let mut follower = self.open_watcher(gateway, payment).await;
-        follower.first_status().await;
-        follower
+    /// A watcher on one gateway, which has its first status.
+    pub async fn watch(&self, gateway: usize, payment: &TestPayment) -> BackgroundWatcher {
+        let mut watcher = self.open_watcher(gateway, payment).await;
+        watcher.first_status().await;
+        watcher
     }
 
-    /// One that may have seen nothing yet.
+    /// A watcher that may not have its first status yet.
     pub async fn open_watcher(&self, gateway: usize, payment: &TestPayment) -> BackgroundWatcher {
         BackgroundWatcher::spawn(WebSocketWatcher::open(&self.gateways[gateway].url, payment).await)
     }
 
-    /// Where each payment's payer comes back to, on any gateway, by payment.
+    /// The path of each payment's return hop, by payment id.
     pub async fn return_paths(&self) -> HashMap<String, String> {
         let public_url = self.settings.public_url.as_deref().unwrap_or_default();
         let text = |payment: &serde_json::Value, field: &str| {
@@ -151,7 +151,7 @@ impl Fleet {
             .await;
     }
 
-    /// Fails with those that one gateway does not show as confirmed.
+    /// Fails unless one gateway shows all of them as confirmed.
     pub async fn expect_confirmed(&self, gateway: usize, payments: &[TestPayment]) {
         let lost = self.not_confirmed(gateway, payments).await;
         assert!(
@@ -163,7 +163,7 @@ impl Fleet {
         );
     }
 
-    /// What one gateway shows of those that it does not show as confirmed.
+    /// The statuses on one gateway that are not confirmed.
     pub async fn not_confirmed(&self, gateway: usize, payments: &[TestPayment]) -> Vec<String> {
         let api = &self.apis[gateway];
         stream::iter(payments)
@@ -177,7 +177,7 @@ impl Fleet {
             .await
     }
 
-    /// Waits until each of these payments was delivered at least once. `wait`: the last is only due in a while.
+    /// Waits until each of these payments was delivered at least once; the next delivery is due within `wait`.
     pub async fn expect_delivered(&mut self, payments: &[TestPayment], wait: Duration) {
         let mut missing: HashSet<&str> =
             payments.iter().map(|payment| payment.id.as_str()).collect();
@@ -191,7 +191,7 @@ impl Fleet {
     }
 }
 
-/// Every watcher comes from one address here, and log lines of thousands of payments are nobody's reading.
+/// All watchers come from one address here. Thousands of payments would fill the debug log.
 fn settings(khipu_url: &str, change: impl FnOnce(&mut GatewaySettings)) -> GatewaySettings {
     let mut settings = GatewaySettings::new(khipu_url);
     settings.limits = vec![

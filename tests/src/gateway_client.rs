@@ -1,4 +1,4 @@
-//! The gateway as a merchant's back end and a browser without WebSocket call it: plain HTTP.
+//! Calls the gateway over HTTP, as a merchant's back end and a polling browser do.
 
 use std::time::{Duration, Instant};
 
@@ -11,7 +11,7 @@ use crate::deadline::{DEADLINE, eventually};
 use crate::gateway_settings::ACCOUNT;
 use crate::notification::{body, signed};
 
-/// One merchant's way to one gateway.
+/// One gateway, with one merchant's API key.
 #[derive(Debug, Clone)]
 pub struct GatewayClient {
     pub url: String,
@@ -88,7 +88,7 @@ impl GatewayClient {
         }
     }
 
-    /// The same gateway, as the merchant who holds another key.
+    /// The same gateway with another key.
     pub fn with_key(&self, key: &str) -> Self {
         Self {
             key: key.into(),
@@ -106,7 +106,7 @@ impl GatewayClient {
         self.request(method, path).header("x-api-key", &self.key)
     }
 
-    /// `None`: nobody answered.
+    /// `None`: the connection was refused or broke.
     pub async fn try_get(&self, path: &str) -> Option<HttpResponse> {
         try_send(self.request(Method::GET, path)).await
     }
@@ -146,7 +146,7 @@ impl GatewayClient {
         .await
     }
 
-    /// Waits until the status is `expected`, and answers with the whole object.
+    /// Waits until the status is `expected`, and returns the status object.
     pub async fn until_status(&self, payment: &TestPayment, expected: &str) -> Value {
         eventually(
             &format!("{} becomes {expected}", payment.id),
@@ -168,7 +168,7 @@ impl GatewayClient {
         .await
     }
 
-    /// Posts a notification to the account of every stage, as Khipu would.
+    /// Posts a notification to the default account, as Khipu would.
     pub async fn notify(
         &self,
         signature: Option<&str>,
@@ -177,7 +177,7 @@ impl GatewayClient {
         self.notify_account(ACCOUNT, signature, body).await
     }
 
-    /// Khipu's behaviour: posts the same notification until it is answered 200. Answers when the 200 came.
+    /// Posts the same notification until it is answered 200, as Khipu does, and returns the time of the 200.
     pub async fn notify_until_accepted(&self, payment_id: &str) -> Instant {
         let notification = body(payment_id, &json!({}));
         let signature = signed(&notification);
@@ -221,7 +221,7 @@ impl From<Value> for TestPayment {
     }
 }
 
-/// What a merchant asks Khipu for, with `more` fields or other values.
+/// The body of a creation; `more` adds or replaces fields.
 pub fn order(more: Value) -> Value {
     let mut order = json!({ "amount": 24990, "currency": "CLP", "subject": "Zapatillas" });
     if let (Some(order), Value::Object(more)) = (order.as_object_mut(), more) {
@@ -253,11 +253,11 @@ pub async fn try_send(request: RequestBuilder) -> Option<HttpResponse> {
     })
 }
 
-/// Idle connections are given up long before the gateway does it (`limits.handshake_timeout`): a request on one that is
-/// being closed at that moment would get no answer.
+/// Idle connections are closed long before the gateway closes them (`limits.handshake_timeout`): a request on a connection
+/// that is being closed would get no response.
 const IDLE: Duration = Duration::from_secs(3);
 
-/// Follows no redirect, uses no proxy, and trusts nobody over https: everything here is on this machine.
+/// Follows no redirect, uses no proxy and trusts no certificate: all servers are on this machine.
 pub fn client() -> Client {
     Client::builder()
         .no_proxy()

@@ -1,4 +1,4 @@
-//! The gateway as a program of its own: it can be killed, stopped and started again on the same port and file.
+//! The gateway as a child process, which can be killed, stopped and restarted on the same port and database.
 
 use std::fs;
 use std::net::SocketAddr;
@@ -24,14 +24,14 @@ pub struct GatewayProcess {
 }
 
 impl GatewayProcess {
-    /// Ready when this returns. What would be in memory is put into a file of its own instead.
+    /// Ready when this returns. An in-memory database becomes a file, which a restart keeps.
     pub async fn start(settings: &GatewaySettings) -> Self {
         let process = Self::launch(settings);
         ready(&process.url).await;
         process
     }
 
-    /// Not waited for: it may be one that refuses to start.
+    /// Does not wait until it is ready: it may refuse to start.
     pub fn launch(settings: &GatewaySettings) -> Self {
         Self::launch_with(&mut serve(), settings)
     }
@@ -58,7 +58,7 @@ impl GatewayProcess {
         }
     }
 
-    /// Again on the same port and file; ready when this returns.
+    /// Restarts it on the same port and database; ready when this returns.
     pub async fn restart(&mut self) {
         self.restart_with(&mut serve()).await;
     }
@@ -102,21 +102,21 @@ impl GatewayProcess {
         self.running.id()
     }
 
-    /// What it wrote to standard output, over all its lives.
+    /// Standard output so far, restarts included.
     pub fn stdout(&self) -> String {
         self.running.stdout()
     }
 
-    /// Its log so far, over all its lives.
+    /// The log so far, restarts included.
     pub fn log(&self) -> String {
         self.running.log()
     }
 
-    /// Where metrics are, in this life.
+    /// The admin listener since the last start.
     pub async fn admin_url(&self) -> String {
-        eventually("the program says where it listens", async || {
-            let said = self.running.stdout();
-            let (_, admin) = said.lines().last()?.rsplit_once("admin on ")?;
+        eventually("the program prints its addresses", async || {
+            let stdout = self.running.stdout();
+            let (_, admin) = stdout.lines().last()?.rsplit_once("admin on ")?;
             Some(admin.trim().to_owned())
         })
         .await
@@ -126,7 +126,7 @@ impl GatewayProcess {
         self.directory.path().join("chasqui.db")
     }
 
-    /// Everything that it keeps is gone, as after the loss of a disk. Only while it is not running.
+    /// Deletes the database, as the loss of a disk would. Only while the process is not running.
     pub fn lose_database(&self) {
         for suffix in ["", "-wal", "-shm"] {
             let _ = fs::remove_file(format!("{}{suffix}", self.database().display()));
@@ -139,7 +139,7 @@ pub fn serve() -> Command {
     command("serve")
 }
 
-/// `chasqui check`, there: looks once and ends.
+/// `chasqui check`, in the same directory.
 pub fn check() -> Command {
     command("check")
 }

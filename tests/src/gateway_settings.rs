@@ -1,11 +1,11 @@
-//! A gateway's configuration, as the TOML that an operator would write.
+//! A gateway's configuration, as the TOML of an operator.
 
 use std::fmt::Write;
 use std::net::SocketAddr;
 
 use chasqui::api_key;
 
-/// The account that every stage has.
+/// The account of [`GatewaySettings::new`].
 pub const ACCOUNT: &str = "shop";
 pub const RECEIVER_ID: u64 = 990_939;
 pub const KHIPU_API_KEY: &str = "khipu-api-key-not-real-5d1f";
@@ -111,7 +111,7 @@ impl AccountSettings {
         }
     }
 
-    /// A second account beside the stage's, of another receiver.
+    /// A second account, of another receiver.
     pub fn other() -> Self {
         Self {
             receiver_id: RECEIVER_ID + 1,

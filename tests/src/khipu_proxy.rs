@@ -1,4 +1,4 @@
-//! Stands between the gateway and Khipu: counts what is asked, keeps what is sent, holds back or replaces what is answered.
+//! A proxy between the gateway and Khipu: records requests, and delays or replaces responses.
 
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
@@ -25,7 +25,7 @@ pub struct KhipuProxy {
     task: JoinHandle<()>,
 }
 
-/// A call of the gateway's.
+/// A request of the gateway.
 #[derive(Debug, Clone)]
 pub struct RecordedRequest {
     pub method: Method,
@@ -35,7 +35,7 @@ pub struct RecordedRequest {
     pub at: Instant,
 }
 
-/// Whose answers are held back; Khipu has been asked by then.
+/// Which responses are held back. Khipu has had the request by then.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 enum HeldResponses {
     Nothing,
@@ -49,10 +49,10 @@ struct ProxyState {
     khipu_url: String,
     client: Client,
     requests: Mutex<Vec<RecordedRequest>>,
-    /// Said in place of Khipu's answer, without asking Khipu.
+    /// Sent instead of forwarding the request.
     replacement: Mutex<Option<Replacement>>,
     holding: watch::Sender<HeldResponses>,
-    /// How many answers are being held.
+    /// How many responses are held now.
     held: watch::Sender<usize>,
 }
 
@@ -69,7 +69,7 @@ impl KhipuProxy {
         Self::on(listener, khipu_url)
     }
 
-    /// Where the test had it listen.
+    /// On a listener of the test's own.
     pub fn on(listener: TcpListener, khipu_url: &str) -> Self {
         let state = Arc::new(ProxyState {
             khipu_url: khipu_url.into(),
@@ -89,17 +89,17 @@ impl KhipuProxy {
         Self { url, state, task }
     }
 
-    /// Every call so far.
+    /// Every request so far.
     pub fn requests(&self) -> Vec<RecordedRequest> {
         lock(&self.state.requests).clone()
     }
 
-    /// How often Khipu was asked about a payment.
+    /// How often the gateway read a payment.
     pub fn request_count(&self, payment_id: &str) -> usize {
         self.request_times(payment_id).len()
     }
 
-    /// When Khipu was asked about a payment.
+    /// When the gateway read a payment.
     pub fn request_times(&self, payment_id: &str) -> Vec<Instant> {
         let path = format!("/v3/payments/{payment_id}");
         lock(&self.state.requests)
@@ -109,7 +109,7 @@ impl KhipuProxy {
             .collect()
     }
 
-    /// From now on Khipu is not asked: this is what it is made to say.
+    /// Answers every later request with this instead of forwarding it.
     pub fn respond_with(&self, status: u16, headers: &[(&str, &str)], body: &str) {
         *lock(&self.state.replacement) = Some(Replacement {
             status,
@@ -121,17 +121,17 @@ impl KhipuProxy {
         });
     }
 
-    /// From now on Khipu itself answers again.
+    /// Forwards requests to Khipu again.
     pub fn forward_again(&self) {
         *lock(&self.state.replacement) = None;
     }
 
-    /// Khipu still does what it is asked, but its answers stay here.
+    /// Forwards requests and holds all responses back.
     pub fn hold_responses(&self) {
         self.state.holding.send_replace(HeldResponses::All);
     }
 
-    /// The same for answers to questions alone: whoever learns something did not learn it from Khipu.
+    /// The same for responses to GET alone: a status that still arrives did not come from Khipu.
     pub fn hold_get_responses(&self) {
         self.state.holding.send_replace(HeldResponses::Gets);
     }
@@ -140,7 +140,7 @@ impl KhipuProxy {
         self.state.holding.send_replace(HeldResponses::Nothing);
     }
 
-    /// Waits until so many answers are being held.
+    /// Waits until this many responses are held.
     pub async fn until_held(&self, count: usize) {
         let mut held = self.state.held.subscribe();
         within(
@@ -148,7 +148,7 @@ impl KhipuProxy {
             held.wait_for(|&held| held >= count),
         )
         .await
-        .expect("the front runs");
+        .expect("the proxy runs");
     }
 }
 

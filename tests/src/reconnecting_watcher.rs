@@ -1,4 +1,4 @@
-//! A payer's browser that comes back: follows one payment over as many connections as it takes, as js-client does.
+//! A payer's browser that reconnects until it has a final status, as js-client does.
 
 use std::sync::Arc;
 use std::time::{Duration, Instant};
@@ -9,7 +9,7 @@ use crate::deadline::due_in;
 use crate::gateway_client::TestPayment;
 use crate::websocket_watcher::{WatcherEvent, WebSocketWatcher};
 
-/// The longest first wait after a failure; it doubles with each, and any part of it may be waited.
+/// Upper bound of the first wait after a failure. It doubles with each failure; the wait is a random part of it.
 const FIRST_BACKOFF: Duration = Duration::from_millis(500);
 const LONGEST_BACKOFF: Duration = Duration::from_secs(8);
 
@@ -18,12 +18,12 @@ pub struct ReconnectingWatcher {
     task: JoinHandle<WatchSummary>,
 }
 
-/// What the payer lived through.
+/// The result: the final status and every disconnection.
 #[derive(Debug, Clone, Default)]
 pub struct WatchSummary {
     /// The final status.
     pub status: String,
-    /// Every time that it was sent away or lost its connection.
+    /// Every close and every lost connection before it.
     pub disconnections: Vec<Disconnection>,
 }
 
@@ -32,17 +32,17 @@ pub struct Disconnection {
     /// `None`: the connection broke.
     pub code: Option<u16>,
     pub at: Instant,
-    /// When it first tried to connect again.
+    /// When it began to reconnect.
     pub reconnected_at: Instant,
 }
 
 impl ReconnectingWatcher {
-    /// Has seen a first status when this returns. After each connection it goes to the next gateway.
+    /// Has its first status when this returns. It reconnects to the next gateway each time.
     pub async fn open(gateway_urls: Arc<[String]>, first: usize, payment: &TestPayment) -> Self {
         let mut watcher = WebSocketWatcher::open(&gateway_urls[first], payment).await;
         watcher.status().await;
         let payment = payment.clone();
-        let mut turn = first;
+        let mut index = first;
         let task = tokio::spawn(async move {
             let mut summary = WatchSummary::default();
             loop {
@@ -59,7 +59,7 @@ impl ReconnectingWatcher {
                             at: end.at,
                             reconnected_at: Instant::now(),
                         });
-                        watcher = connect(&gateway_urls, &mut turn, &payment).await;
+                        watcher = connect(&gateway_urls, &mut index, &payment).await;
                     }
                 }
             }
@@ -67,14 +67,14 @@ impl ReconnectingWatcher {
         Self { task }
     }
 
-    /// Waits for the end of the story, which is only due in a while.
+    /// Waits for the final status, which is due within `wait`.
     pub async fn ended(self, wait: Duration) -> WatchSummary {
         let ended = due_in(wait, "a browser sees a final status", self.task).await;
         ended.unwrap_or_else(|failure| std::panic::resume_unwind(failure.into_panic()))
     }
 }
 
-/// Why a connection is over, and when to try again if that was said.
+/// Why a connection ended, and when to reconnect if the close reason has a time.
 #[derive(Debug, Clone, Copy)]
 struct ConnectionEnd {
     code: Option<u16>,
@@ -99,7 +99,7 @@ async fn follow(watcher: &mut WebSocketWatcher) -> Result<String, ConnectionEnd>
             WatcherEvent::Closed(code, reason) => {
                 assert!(
                     !(4400..4500).contains(&code) || code == 4429,
-                    "told never to come back: {code} {reason}"
+                    "closed for good: {code} {reason}"
                 );
                 return Err(ConnectionEnd {
                     code: Some(code),
@@ -123,16 +123,16 @@ fn wait_asked_for(reason: &str) -> Option<Duration> {
     Some(Duration::from_millis(wait))
 }
 
-/// At the next gateway, and then the next.
+/// Tries one gateway after the other.
 async fn connect(
     gateway_urls: &[String],
-    turn: &mut usize,
+    index: &mut usize,
     payment: &TestPayment,
 ) -> WebSocketWatcher {
     let mut backoff = FIRST_BACKOFF;
     loop {
-        *turn = (*turn + 1) % gateway_urls.len();
-        if let Some(watcher) = WebSocketWatcher::try_open(&gateway_urls[*turn], payment).await {
+        *index = (*index + 1) % gateway_urls.len();
+        if let Some(watcher) = WebSocketWatcher::try_open(&gateway_urls[*index], payment).await {
             return watcher;
         }
         backoff = (backoff * 2).min(LONGEST_BACKOFF);

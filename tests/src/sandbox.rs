@@ -1,4 +1,4 @@
-//! Khipu's simulator, in this process or wherever it listens, and the levers that make things happen in it.
+//! Khipu's simulator, in this process or elsewhere, and its control API.
 
 use std::time::Duration;
 
@@ -26,7 +26,7 @@ impl Sandbox {
         Self::start_with_seed(Options::default().seed).await
     }
 
-    /// The same, with other dice.
+    /// The same with another seed.
     pub async fn start_with_seed(seed: u64) -> Self {
         let options = Options {
             api_key: KHIPU_API_KEY.into(),
@@ -70,7 +70,7 @@ impl Sandbox {
         .await
     }
 
-    /// Makes something happen to a payment: `authorize`, `conciliate`, `reject`, …
+    /// Applies an action to a payment: `authorize`, `conciliate`, `reject`, …
     pub async fn act(&self, payment_id: &str, action: &str) {
         self.act_with(payment_id, json!({ "action": action })).await;
     }
@@ -81,21 +81,21 @@ impl Sandbox {
         self.call(Method::POST, &path, action).await.expect(200);
     }
 
-    /// The payment as it stands, whatever goes wrong with Khipu's API.
+    /// The payment through the control API, which the behaviour does not affect.
     pub async fn known(&self, payment_id: &str) -> Value {
         let path = format!("/sandbox/payments/{payment_id}");
         let answer = self.call(Method::GET, &path, Value::Null).await;
         answer.expect(200).json()
     }
 
-    /// What happened to attempts to notify, in numbers.
+    /// Counts of notification attempts by what became of them.
     pub async fn notification_counts(&self) -> Value {
         let path = "/sandbox/notifications/counts";
         let answer = self.call(Method::GET, path, Value::Null).await;
         answer.expect(200).json()
     }
 
-    /// Replaces the whole behaviour; `{}` is a Khipu without trouble.
+    /// Replaces the whole behaviour; `{}` has no faults.
     pub async fn set_behaviour(&self, behaviour: Value) {
         self.call(Method::PUT, "/sandbox/behaviour", behaviour)
             .await
@@ -111,7 +111,7 @@ impl Sandbox {
             .json()
     }
 
-    /// Makes a payment at Khipu directly, past the gateway, and answers its id.
+    /// Creates a payment at Khipu without the gateway, and returns its id.
     pub async fn create(&self, order: Value) -> String {
         let answer = self.call(Method::POST, "/v3/payments", order).await;
         let fields = answer.expect(200).json();

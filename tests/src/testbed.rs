@@ -32,7 +32,7 @@ impl Testbed {
         Self::around(sandbox, settings).await
     }
 
-    /// With a front between the gateway and Khipu.
+    /// With a recording proxy between the gateway and Khipu.
     pub async fn start_with_khipu_proxy(
         change: impl FnOnce(&mut GatewaySettings),
     ) -> (Self, KhipuProxy) {
@@ -56,7 +56,7 @@ impl Testbed {
         }
     }
 
-    /// Creates a payment whose merchant is the stage's, with `more` fields.
+    /// Creates a payment for the testbed's merchant, with `more` fields.
     pub async fn create(&self, more: Value) -> TestPayment {
         let mut fields = json!({ "notify_url": self.merchant.url });
         if let (Some(fields), Value::Object(more)) = (fields.as_object_mut(), more) {
@@ -69,8 +69,8 @@ impl Testbed {
         WebSocketWatcher::open(&self.gateway.url, payment).await
     }
 
-    /// Everything that was to be delivered before now has been, and nothing more: another payment is confirmed, and its
-    /// delivery, which is due later than all of them, has arrived. Answers what came before it.
+    /// Waits until every delivery that was due before now has arrived, and returns them. It confirms one more payment, whose
+    /// delivery is due last, and waits for that.
     pub async fn deliveries_so_far(&mut self) -> Vec<ReceivedDelivery> {
         let last = self.create(json!({})).await;
         self.sandbox.act(&last.id, "conciliate").await;

@@ -1,4 +1,4 @@
-//! A merchant's notify_url: a real receiver that keeps what arrives and answers as it is told.
+//! A merchant's notify_url: an HTTP server that records deliveries and answers as the test chooses.
 
 use std::collections::{HashMap, VecDeque};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
@@ -31,16 +31,16 @@ pub struct ReceivedDelivery {
     pub body: Bytes,
 }
 
-/// Where attempts are taken in.
+/// Shared with the request handler.
 #[derive(Debug, Default)]
 struct ReceiverState {
-    /// What is answered next; 200 when there is nothing left.
+    /// Responses to the next attempts; 200 when empty.
     responses: VecDeque<PlannedResponse>,
-    /// How long each attempt takes to be answered.
+    /// Delay of each response.
     delay: Duration,
     /// Attempts that are being answered, by `webhook-id`.
     in_progress: HashMap<String, usize>,
-    /// How often one came while another of the same delivery was being answered.
+    /// Attempts that arrived while another of the same delivery was in progress.
     concurrent_attempts: usize,
 }
 
@@ -71,7 +71,7 @@ impl WebhookReceiver {
         }
     }
 
-    /// Answers the next attempts so.
+    /// Answers the next attempts with these statuses.
     pub fn respond_next(&self, statuses: &[u16]) {
         let replies = statuses
             .iter()
@@ -79,18 +79,18 @@ impl WebhookReceiver {
         lock(&self.state).responses.extend(replies);
     }
 
-    /// Sends the next attempt elsewhere.
+    /// Answers the next attempt with a redirect.
     pub fn redirect_next(&self, url: &str) {
         let response = PlannedResponse::Found(url.into());
         lock(&self.state).responses.push_back(response);
     }
 
-    /// From now on each attempt is answered only after so long.
+    /// Delays every later response.
     pub fn delay_responses(&self, delay: Duration) {
         lock(&self.state).delay = delay;
     }
 
-    /// How often an attempt came while another of the same delivery was being answered.
+    /// Attempts that arrived while another of the same delivery was in progress.
     pub fn concurrent_attempts(&self) -> usize {
         lock(&self.state).concurrent_attempts
     }
@@ -102,14 +102,14 @@ impl WebhookReceiver {
             .expect("the receiver runs")
     }
 
-    /// Waits for the next attempt, which is only due in a while.
+    /// Waits for the next attempt, which is due within `wait`.
     pub async fn next_within(&mut self, wait: Duration) -> ReceivedDelivery {
         due_in(wait, "a delivery arrives", self.arrivals.recv())
             .await
             .expect("the receiver runs")
     }
 
-    /// What has arrived and was not looked at.
+    /// Attempts that arrived and were not read yet.
     pub fn drain(&mut self) -> Vec<ReceivedDelivery> {
         std::iter::from_fn(|| self.arrivals.try_recv().ok()).collect()
     }
@@ -168,7 +168,7 @@ async fn receive(
     }
 }
 
-/// Under way until this is dropped: answered, or hung up on.
+/// In progress until dropped: answered, or disconnected.
 struct Attempt {
     state: Arc<Mutex<ReceiverState>>,
     webhook_id: String,

@@ -30,7 +30,7 @@ pub struct WebSocketWatcher {
     pub heartbeats: usize,
 }
 
-/// What the gateway sends when it has nothing else to say.
+/// What the gateway sends to an idle watcher.
 const HEARTBEAT: &str = "{}";
 
 #[derive(Debug, Clone, PartialEq)]
@@ -38,7 +38,7 @@ pub enum WatcherEvent {
     Status(Value),
     /// A close code and its reason.
     Closed(u16, String),
-    /// The connection is over without a word.
+    /// The connection ended without a close frame.
     Lost,
 }
 
@@ -68,7 +68,7 @@ impl WebSocketWatcher {
         }
     }
 
-    /// `None`: nobody there, or nobody who wants to talk now.
+    /// `None`: the connection or the handshake was refused.
     pub async fn try_open(gateway_url: &str, payment: &TestPayment) -> Option<Self> {
         let request = request(gateway_url, &payment.id, &payment.token);
         let host = request.uri().authority().expect("a host").to_string();
@@ -89,12 +89,12 @@ impl WebSocketWatcher {
         }
     }
 
-    /// The next thing that is said, pings and heartbeats aside.
+    /// The next event, pings and heartbeats aside.
     pub async fn next(&mut self) -> WatcherEvent {
-        within("a watcher hears something", self.next_event()).await
+        within("a watcher receives an event", self.next_event()).await
     }
 
-    /// The same, however long it takes.
+    /// The same, without a deadline.
     pub async fn next_event(&mut self) -> WatcherEvent {
         loop {
             match self.socket.next().await {
@@ -110,7 +110,7 @@ impl WebSocketWatcher {
                 }
                 Some(Ok(Message::Ping(_))) => {
                     self.pings += 1;
-                    // What is owed is sent with the next flush.
+                    // The pong is sent with the next flush.
                     let _ = self.socket.flush().await;
                 }
                 Some(Ok(_)) => {}
@@ -157,7 +157,7 @@ impl WebSocketWatcher {
         }
     }
 
-    /// Waits for the next ping, whatever else comes.
+    /// Waits for the next ping and skips other frames.
     pub async fn pinged(&mut self) {
         let frame = within("a ping", async {
             loop {
@@ -173,7 +173,7 @@ impl WebSocketWatcher {
         let _ = self.socket.flush().await;
     }
 
-    /// Waits for the next heartbeat, whatever else comes.
+    /// Waits for the next heartbeat and skips other frames.
     pub async fn heartbeat(&mut self) {
         let frame = within("a heartbeat", async {
             loop {
@@ -200,13 +200,13 @@ impl WebSocketWatcher {
             .expect("there is a connection");
     }
 
-    /// Says that a version was seen, as a page does; the connection may be over by then.
+    /// Sends the receipt for a version, as a page does. The connection may have ended already.
     pub async fn acknowledge(&mut self, version: u64) {
         let receipt = Message::text(format!(r#"{{"seen":{version}}}"#));
         let _ = self.socket.send(receipt).await;
     }
 
-    /// The bare connection: whoever reads it answers nothing.
+    /// The bare connection, which answers no pings.
     pub fn into_stream(self) -> TcpStream {
         self.socket.into_inner()
     }
@@ -219,7 +219,7 @@ async fn upgrade(
     let config = WebSocketConfig::default()
         .read_buffer_size(BUFFER)
         .write_buffer_size(BUFFER);
-    // Boxed: it is large, and a crowd shakes hands at once.
+    // Boxed: the future is large, and thousands of handshakes run at once.
     Box::pin(tokio_tungstenite::client_async_with_config(
         request,
         stream,
@@ -228,7 +228,7 @@ async fn upgrade(
     .await
 }
 
-/// What a browser sends to begin.
+/// A browser's upgrade request.
 pub fn request(gateway_url: &str, payment_id: &str, token: &str) -> Request {
     let url = format!(
         "{}/v1/payments/{payment_id}/status",

@@ -31,16 +31,16 @@ fn as_user(url: &str) -> [String; 2] {
 async fn expect_work(storage: &[String; 2], change: impl FnOnce(&mut GatewaySettings)) {
     let mut fleet = Fleet::start_with(storage, change).await;
     let payments = fleet.create(3).await;
-    let mut followers = Vec::new();
+    let mut watchers = Vec::new();
     for payment in &payments {
-        followers.push(fleet.follow(1, payment).await);
+        watchers.push(fleet.watch(1, payment).await);
     }
     for payment in &payments {
         fleet.sandbox.act(&payment.id, "conciliate").await;
         fleet.sandbox.notified(&payment.id, 200).await;
     }
-    for follower in &mut followers {
-        follower.until("confirmed").await;
+    for watcher in &mut watchers {
+        watcher.until("confirmed").await;
     }
     fleet.expect_delivered(&payments, Duration::ZERO).await;
     let health = fleet.apis[1].try_get("/healthz").await;

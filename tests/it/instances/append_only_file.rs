@@ -70,13 +70,13 @@ async fn what_redis_lost_is_recovered_as_soon_as_it_is_watched_returned_to_or_as
     let silence = json!({ "notify": { "drop": 1 } });
     fleet.sandbox.set_behaviour(silence).await;
     let looked_at = fleet.create(3 * SAMPLE).await;
-    let crowd = fleet
+    let others = fleet
         .create_without_notify_url(PAYMENTS - looked_at.len())
         .await;
     let return_paths = fleet.return_paths().await;
     let before = redis.written();
 
-    for payments in [&looked_at, &crowd] {
+    for payments in [&looked_at, &others] {
         conciliate_all(&fleet, payments).await;
         fleet.notify_all(0, payments).await;
     }
@@ -94,12 +94,12 @@ async fn what_redis_lost_is_recovered_as_soon_as_it_is_watched_returned_to_or_as
         (health.status == 200).then_some(())
     })
     .await;
-    let first = fleet.apis[1].status(&crowd[0]).await;
+    let first = fleet.apis[1].status(&others[0]).await;
     assert_eq!(first["status"], "pending", "it was not forgotten");
 
     for payment in watched {
-        let mut follower = fleet.follow(1, payment).await;
-        follower.until("confirmed").await;
+        let mut watcher = fleet.watch(1, payment).await;
+        watcher.until("confirmed").await;
     }
     for payment in returned {
         let page = fleet.apis[1].try_get(&return_paths[&payment.id]).await;

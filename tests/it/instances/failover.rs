@@ -12,7 +12,7 @@ use futures_util::{StreamExt, stream};
 use redis_processes::{Options, RedisCluster, SentinelTrio};
 use tokio::sync::watch;
 
-use super::{PROMPTLY, only_the_relay_tells, patient_with_khipu};
+use super::{PROMPTLY, only_the_relay_delivers, patient_with_khipu};
 
 const PAYMENTS: usize = 300;
 /// How many have been accepted when the master dies.
@@ -23,36 +23,36 @@ const LATER: usize = 30;
 /// Three gateways and a crowd of watchers on the two that are not notified. Khipu tells nobody anything.
 struct Testbed {
     fleet: Fleet,
-    _front: KhipuProxy,
+    _khipu_proxy: KhipuProxy,
     payments: Vec<TestPayment>,
-    followers: Vec<BackgroundWatcher>,
+    watchers: Vec<BackgroundWatcher>,
     /// Nothing happens to them before all is over.
     later: Vec<TestPayment>,
-    later_followers: Vec<BackgroundWatcher>,
+    later_watchers: Vec<BackgroundWatcher>,
     accepted: watch::Sender<usize>,
 }
 
 impl Testbed {
-    /// `told`: whether somebody is to be told of the payments.
-    async fn start(url: &str, told: bool) -> Self {
+    /// `has_deliveries`: whether somebody is to be told of the payments.
+    async fn start(url: &str, has_deliveries: bool) -> Self {
         let storage = vec![url.to_owned(); 3];
         let (fleet, khipu_proxy) =
             Fleet::start_with_khipu_proxy(&storage, patient_with_khipu).await;
-        only_the_relay_tells(&khipu_proxy);
-        let payments = match told {
+        only_the_relay_delivers(&khipu_proxy);
+        let payments = match has_deliveries {
             true => fleet.create(PAYMENTS).await,
             false => fleet.create_without_notify_url(PAYMENTS).await,
         };
-        let followers = follow_all(&fleet, &payments).await;
+        let watchers = follow_all(&fleet, &payments).await;
         let later = fleet.create_without_notify_url(LATER).await;
-        let later_followers = follow_all(&fleet, &later).await;
+        let later_watchers = follow_all(&fleet, &later).await;
         Self {
             fleet,
-            _front: khipu_proxy,
+            _khipu_proxy: khipu_proxy,
             payments,
-            followers,
+            watchers,
             later,
-            later_followers,
+            later_watchers,
             accepted: watch::Sender::new(0),
         }
     }
@@ -75,14 +75,14 @@ impl Testbed {
 
     async fn expect_nothing_lost(&mut self) {
         // Those who stayed through all of it are told what happens now.
-        for (payment, follower) in self.later.iter().zip(&mut self.later_followers) {
+        for (payment, watcher) in self.later.iter().zip(&mut self.later_watchers) {
             let accepted = self.fleet.apis[0].notify_until_accepted(&payment.id).await;
-            let shown = follower.until("confirmed").await;
+            let shown = watcher.until("confirmed").await;
             let took = shown.saturating_duration_since(accepted);
             assert!(took < PROMPTLY, "{} was shown after {took:?}", payment.id);
         }
-        for follower in &mut self.followers {
-            follower.until("confirmed").await;
+        for watcher in &mut self.watchers {
+            watcher.until("confirmed").await;
         }
         for gateway in 0..3 {
             self.fleet.expect_confirmed(gateway, &self.payments).await;
@@ -93,7 +93,7 @@ impl Testbed {
 /// On the two instances that are not notified.
 async fn follow_all(fleet: &Fleet, payments: &[TestPayment]) -> Vec<BackgroundWatcher> {
     stream::iter(payments.iter().enumerate())
-        .map(|(number, payment)| fleet.follow(1 + number % 2, payment))
+        .map(|(number, payment)| fleet.watch(1 + number % 2, payment))
         .buffered(AT_ONCE)
         .collect()
         .await
@@ -151,8 +151,8 @@ async fn a_slot_that_moves_takes_its_watchers_along() {
     let Testbed {
         fleet,
         payments,
-        mut followers,
-        _front,
+        mut watchers,
+        _khipu_proxy,
         ..
     } = testbed;
     let notify = async |number: usize| {
@@ -173,21 +173,21 @@ async fn a_slot_that_moves_takes_its_watchers_along() {
     assert_eq!(cluster.master_of_slot(slot).await, to);
     for &number in &moving[2..] {
         let accepted = notify(number).await;
-        let shown = followers[number].until("confirmed").await;
+        let shown = watchers[number].until("confirmed").await;
         let took = shown.saturating_duration_since(accepted);
         assert!(took < PROMPTLY, "it was shown after {took:?}");
     }
     for &number in &moving[..2] {
-        followers[number].until("confirmed").await;
+        watchers[number].until("confirmed").await;
     }
     let moving: HashSet<usize> = moving.into_iter().collect();
     for (number, payment) in payments.iter().enumerate() {
         if !moving.contains(&number) {
-            followers[number].expect_open();
+            watchers[number].expect_open();
             continue;
         }
         // Whoever comes to watch now finds the new master too.
-        let mut newcomer = fleet.follow(1 + number % 2, payment).await;
+        let mut newcomer = fleet.watch(1 + number % 2, payment).await;
         newcomer.until("confirmed").await;
     }
 }

@@ -33,29 +33,29 @@ fn expect_one_schedule(times: &[Instant]) {
 }
 
 #[tokio::test]
-async fn a_payment_watched_on_three_instances_is_asked_about_as_if_on_one() {
+async fn a_payment_watched_on_three_instances_is_polled_as_if_on_one() {
     let (_redis, storage) = redis_for(3).await;
     let (fleet, khipu_proxy) = Fleet::start_with_khipu_proxy(&storage, |_| {}).await;
     let payment = &fleet.create(1).await[0];
     let began = Instant::now();
-    let _followers = join_all((0..3).map(|gateway| fleet.follow(gateway, payment))).await;
+    let _followers = join_all((0..3).map(|gateway| fleet.watch(gateway, payment))).await;
     sleep_until((began + WATCHED_FOR).into()).await;
     expect_one_schedule(&khipu_proxy.request_times(&payment.id));
 }
 
 #[tokio::test]
-async fn whoever_comes_to_watch_on_another_instance_later_has_khipu_asked_no_more_often() {
+async fn a_later_watcher_on_another_instance_adds_no_polls() {
     let (_redis, storage) = redis_for(3).await;
     let (fleet, khipu_proxy) = Fleet::start_with_khipu_proxy(&storage, |_| {}).await;
     let payment = &fleet.create(1).await[0];
     let began = Instant::now();
-    let mut followers = Vec::new();
+    let mut watchers = Vec::new();
     for gateway in 0..3 {
         eventually("khipu is asked", async || {
             (khipu_proxy.request_count(&payment.id) >= gateway).then_some(())
         })
         .await;
-        followers.push(fleet.follow(gateway, payment).await);
+        watchers.push(fleet.watch(gateway, payment).await);
     }
     sleep_until((began + WATCHED_FOR).into()).await;
     let times = khipu_proxy.request_times(&payment.id);
@@ -87,7 +87,7 @@ async fn a_delivery_that_three_instances_know_of_is_attempted_by_one() {
 }
 
 #[tokio::test]
-async fn a_delivery_in_the_hands_of_an_instance_that_dies_is_carried_on_by_another() {
+async fn a_delivery_leased_by_an_instance_that_dies_is_finished_by_another() {
     /// A delivery's.
     const LEASE: Duration = Duration::from_secs(60);
     /// Looking at the agenda, and a busy machine.

@@ -27,7 +27,7 @@ async fn redis_for(gateways: usize) -> (RedisServer, Vec<String>) {
 
 /// From now on nobody learns anything from Khipu: its answers are held back until the gateway gives a question up, which
 /// [`patient_with_khipu`] puts off. Then it looks at the store too; so what is shown [`PROMPTLY`] came over the relay.
-fn only_the_relay_tells(khipu_proxy: &KhipuProxy) {
+fn only_the_relay_delivers(khipu_proxy: &KhipuProxy) {
     khipu_proxy.hold_get_responses();
 }
 

@@ -53,9 +53,9 @@ impl Testbed {
         let return_path = fleet.return_paths().await[&returned.id].clone();
         let follow = async |gateway| {
             [
-                fleet.follow(gateway, &asked).await,
-                fleet.follow(gateway, &hinted).await,
-                fleet.follow(gateway, &later).await,
+                fleet.watch(gateway, &asked).await,
+                fleet.watch(gateway, &hinted).await,
+                fleet.watch(gateway, &later).await,
             ]
         };
         let (on_cut_off, on_other) = (follow(CUT_OFF).await, follow(OTHER).await);
@@ -129,8 +129,8 @@ impl Testbed {
         self.fleet.apis[OTHER]
             .notify_until_accepted(&self.later.id)
             .await;
-        for follower in [&mut self.on_cut_off[2], &mut self.on_other[2]] {
-            follower.until("confirmed").await;
+        for watcher in [&mut self.on_cut_off[2], &mut self.on_other[2]] {
+            watcher.until("confirmed").await;
         }
         // Khipu repeats what was refused, until it is accepted.
         for payment in [&self.asked, &self.hinted] {
@@ -138,14 +138,14 @@ impl Testbed {
                 .notify_until_accepted(&payment.id)
                 .await;
         }
-        for follower in &mut self.on_other {
-            follower.until("confirmed").await;
+        for watcher in &mut self.on_other {
+            watcher.until("confirmed").await;
         }
         let payments = [self.asked, self.hinted, self.later];
         self.fleet.expect_delivered(&payments, Duration::ZERO).await;
         for gateway in 0..self.fleet.gateways.len() {
             self.fleet.expect_confirmed(gateway, &payments).await;
-            let mut newcomer = self.fleet.follow(gateway, &payments[0]).await;
+            let mut newcomer = self.fleet.watch(gateway, &payments[0]).await;
             newcomer.until("confirmed").await;
         }
         let onward = self.fleet.apis[CUT_OFF].try_get(&self.return_path).await;
@@ -165,7 +165,7 @@ async fn notify(api: &GatewayClient, payment: &TestPayment) -> HttpResponse {
 }
 
 #[tokio::test]
-async fn redis_frozen_for_a_minute_costs_nobody_anything() {
+async fn redis_frozen_for_a_minute_loses_nothing() {
     let (redis, storage) = redis_for(3).await;
     let mut testbed = Testbed::start(&storage).await;
     let began = Instant::now();
@@ -178,7 +178,7 @@ async fn redis_frozen_for_a_minute_costs_nobody_anything() {
 }
 
 #[tokio::test]
-async fn redis_gone_for_a_minute_costs_nobody_anything() {
+async fn redis_gone_for_a_minute_loses_nothing() {
     let (mut redis, storage) = redis_for(3).await;
     let mut testbed = Testbed::start(&storage).await;
     let began = Instant::now();
@@ -191,7 +191,7 @@ async fn redis_gone_for_a_minute_costs_nobody_anything() {
 }
 
 #[tokio::test]
-async fn a_way_to_redis_that_swallows_everything_for_a_minute_costs_nobody_anything() {
+async fn a_network_that_drops_everything_for_a_minute_loses_nothing() {
     let (redis, mut storage) = redis_for(3).await;
     let network = ChaosProxy::start(&redis.url()).await;
     storage[CUT_OFF].clone_from(&network.url);
@@ -210,14 +210,14 @@ async fn a_way_to_redis_that_swallows_everything_for_a_minute_costs_nobody_anyth
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn redis_restarted_under_load_costs_nobody_anything() {
+async fn redis_restarted_under_load_loses_nothing() {
     const PAYMENTS: usize = 300;
     let mut redis = RedisServer::start(&Options::append_only(AppendOnly::Always)).await;
     let mut fleet = Fleet::start(&[redis.url(), redis.url(), redis.url()]).await;
     let payments = fleet.create(PAYMENTS).await;
-    let mut followers = Vec::new();
+    let mut watchers = Vec::new();
     for (number, payment) in payments.iter().enumerate() {
-        followers.push(fleet.follow(number % 3, payment).await);
+        watchers.push(fleet.watch(number % 3, payment).await);
     }
     let notifying = async {
         // Half before and half after, if the machine is as quick as usual; what matters is that it is under way.
@@ -228,8 +228,8 @@ async fn redis_restarted_under_load_costs_nobody_anything() {
         redis.restart().await;
     };
     tokio::join!(notifying, restarting);
-    for follower in &mut followers {
-        follower.until("confirmed").await;
+    for watcher in &mut watchers {
+        watcher.until("confirmed").await;
     }
     fleet.expect_confirmed(CUT_OFF, &payments).await;
     let wait = Duration::from_secs(60);
@@ -248,8 +248,8 @@ async fn an_answer_that_disagrees_with_the_payment_is_not_shown_in_an_outage() {
     let lost = json!({ "notify": { "drop": 1 } });
     testbed.sandbox.set_behaviour(lost).await;
     let payment = testbed.create(json!({})).await;
-    let mut follower = BackgroundWatcher::spawn(testbed.watch(&payment).await);
-    follower.first_status().await;
+    let mut watcher = BackgroundWatcher::spawn(testbed.watch(&payment).await);
+    watcher.first_status().await;
     redis.kill();
     testbed.sandbox.act(&payment.id, "conciliate").await;
     let paid = testbed.sandbox.payment(&payment.id).await;
@@ -268,8 +268,8 @@ async fn an_answer_that_disagrees_with_the_payment_is_not_shown_in_an_outage() {
             metrics.contains(&name).then_some(())
         })
         .await;
-        assert_eq!(follower.status(), "pending", "{field}");
+        assert_eq!(watcher.status(), "pending", "{field}");
     }
     khipu_proxy.forward_again();
-    follower.until("confirmed").await;
+    watcher.until("confirmed").await;
 }

@@ -16,7 +16,7 @@ use redis_processes::{Publishing, RedisServer};
 use reqwest::Method;
 use serde_json::json;
 
-use super::{PROMPTLY, jitter, only_the_relay_tells, patient_with_khipu, redis_for};
+use super::{PROMPTLY, jitter, only_the_relay_delivers, patient_with_khipu, redis_for};
 
 const A: usize = 0;
 const B: usize = 1;
@@ -50,7 +50,7 @@ async fn a_webhook_on_one_instance_reaches_browsers_on_the_others_five_thousand_
     all_come_back(&fleet, &mut watched).await;
 
     let mut publishing = Publishing::begin(&redis).await;
-    let mut crowd = watched.split_off(ONE_BY_ONE);
+    let mut others = watched.split_off(ONE_BY_ONE);
     let mut alone = watched;
     let mut raw = Vec::new();
     let mut notified = Vec::new();
@@ -62,7 +62,7 @@ async fn a_webhook_on_one_instance_reaches_browsers_on_the_others_five_thousand_
     report("one by one", &notified, &mut alone, raw).await;
 
     let is_over = AtomicBool::new(false);
-    let (notified, raw) = tokio::join!(notify_all_at_once(&fleet, &crowd, &is_over), async {
+    let (notified, raw) = tokio::join!(notify_all_at_once(&fleet, &others, &is_over), async {
         let mut raw = Vec::new();
         while !is_over.load(Ordering::Acquire) {
             raw.push(publishing.sample().await);
@@ -70,7 +70,7 @@ async fn a_webhook_on_one_instance_reaches_browsers_on_the_others_five_thousand_
         }
         raw
     });
-    report("all at once", &notified, &mut crowd, raw).await;
+    report("all at once", &notified, &mut others, raw).await;
     drop_with_redis(fleet, redis);
 }
 
@@ -83,7 +83,7 @@ fn drop_with_redis(fleet: Fleet, redis: RedisServer) {
 async fn watch_all(fleet: &Fleet, payments: Vec<TestPayment>) -> Vec<Watched> {
     stream::iter(payments)
         .map(|payment| async move {
-            let (on_b, on_c) = tokio::join!(fleet.follow(B, &payment), fleet.follow(C, &payment));
+            let (on_b, on_c) = tokio::join!(fleet.watch(B, &payment), fleet.watch(C, &payment));
             Watched {
                 payment,
                 on_b,
@@ -126,10 +126,10 @@ async fn notify(api: &GatewayClient, payment: &TestPayment) -> Notified {
 /// In the order of the payments.
 async fn notify_all_at_once(
     fleet: &Fleet,
-    crowd: &[Watched],
+    others: &[Watched],
     is_over: &AtomicBool,
 ) -> Vec<Notified> {
-    let notified = stream::iter(crowd)
+    let notified = stream::iter(others)
         .map(|watched| notify(&fleet.apis[A], &watched.payment))
         .buffered(AT_ONCE)
         .collect()
@@ -152,9 +152,9 @@ async fn report(
         since_sent.push(shown.duration_since(notified.sent));
         // A frame may overtake the 200, which is written after it: that is no time at all.
         since_accepted.push(shown.saturating_duration_since(notified.accepted));
-        for follower in [&mut watched.on_b, &mut watched.on_c] {
+        for watcher in [&mut watched.on_b, &mut watched.on_c] {
             assert_eq!(
-                follower.closed().await,
+                watcher.closed().await,
                 WatcherEvent::Closed(1000, "final".into())
             );
         }
@@ -173,7 +173,7 @@ async fn report(
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn whoever_subscribes_elsewhere_while_the_webhook_is_processed_never_misses_the_status() {
+async fn a_watcher_that_subscribes_elsewhere_during_a_notification_never_misses_the_status() {
     /// Each is watched on two instances: ten thousand who subscribe.
     const PAYMENTS: usize = 5_000;
     /// How far apart two things begin at most: about as long as either takes.
@@ -184,7 +184,7 @@ async fn whoever_subscribes_elsewhere_while_the_webhook_is_processed_never_misse
         settings.log = vec!["filter = \"warn\"".into()];
     })
     .await;
-    only_the_relay_tells(&khipu_proxy);
+    only_the_relay_delivers(&khipu_proxy);
     let payments = fleet.create_without_notify_url(PAYMENTS).await;
     let fleet = &fleet;
     stream::iter(payments)
@@ -216,7 +216,7 @@ async fn whoever_subscribes_elsewhere_while_the_webhook_is_processed_never_misse
 async fn a_poll_held_by_one_instance_is_answered_when_another_is_notified() {
     let (_redis, storage) = redis_for(2).await;
     let (fleet, khipu_proxy) = Fleet::start_with_khipu_proxy(&storage, patient_with_khipu).await;
-    only_the_relay_tells(&khipu_proxy);
+    only_the_relay_delivers(&khipu_proxy);
     let payment = &fleet.create(1).await[0];
     let began = Instant::now();
     let holding = fleet.apis[B].poll(payment, "?wait=20", Some("\"11\""));

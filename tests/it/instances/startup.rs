@@ -33,7 +33,7 @@ fn expect_starting(answer: HttpResponse) {
 }
 
 #[tokio::test]
-async fn while_redis_is_awaited_only_livez_answers_and_the_rest_is_told_to_come_back() {
+async fn while_redis_is_awaited_only_livez_answers_200_and_the_rest_503() {
     let (_sandbox, mut redis, gateway, api) = waiting().await;
     let admin = GatewayClient::new(&gateway.admin_url().await, "");
     for listener in [&api, &admin] {

@@ -14,32 +14,32 @@ use super::shops::ReceivedDeliveries;
 use super::system::LONGEST_ABSENCE;
 use crate::deadline::within;
 
-/// Calls at once in the end.
+/// Payments compared at once.
 const COMPARED_AT_ONCE: usize = 64;
 
-/// A killed gateway's deliveries belong to it for so long; its heirs look no more seldom than every five seconds, and an
-/// attempt may fail once more.
+/// A killed gateway's leases last this long. Other gateways look for due jobs at least every five seconds, and an attempt may
+/// fail once more.
 const LEASE: Duration = Duration::from_secs(60);
 const AFTER_LEASE: Duration = Duration::from_secs(12);
 
-/// A confirmation that was found by asking is delivered only so much later, because its notification would be better.
+/// A confirmation that a poll found is delivered this much later, so that its notification can come first.
 const GRACE: Duration = Duration::from_secs(10);
 
-/// Everything must be right so long after the trouble ends and the last lease has run out.
+/// All statuses must match this long after the failures end and the last lease expires.
 const REST: Duration = Duration::from_secs(60);
 
-/// Between two looks at what is not right yet.
+/// Between two comparisons.
 const LOOK_AGAIN: Duration = Duration::from_secs(1);
 
 /// A gateway that is killed this soon after a shop's 200 may not have recorded it, and delivers once more.
 const UNRECORDED: Duration = Duration::from_secs(5);
 
-/// Khipu rests, and all trouble is over.
+/// Made when the failures are over and no payment changes any more.
 pub(super) struct Comparison<'a> {
     environment: &'a Environment,
     histories: HashMap<String, PaymentHistory>,
     kills: &'a [Instant],
-    /// When the trouble ended, or the last lease of a gateway that was killed, whichever is later.
+    /// When the failures ended, or when the last lease of a killed gateway expired if that is later.
     settled_at: Instant,
     /// Of every payment at Khipu, those that were abandoned included.
     expected: Vec<ExpectedStatus>,
@@ -90,7 +90,7 @@ impl<'a> Comparison<'a> {
         report
     }
 
-    /// Those of which not everybody says what Khipu says; with the status where that is the reason.
+    /// Payments that the gateway, the shop or the page does not show as Khipu does; with the status if the gateway is wrong.
     async fn mismatches<'t>(
         &self,
         expected: &[&'t ExpectedStatus],
@@ -109,12 +109,11 @@ impl<'a> Comparison<'a> {
             .await
     }
 
-    /// Asks for the status, of which the gateway takes occasion to ask Khipu.
+    /// Reads the status, which makes the gateway poll Khipu.
     async fn visit(&self, expected: &ExpectedStatus, is_first: bool) -> Value {
         let history = self.histories.get(&expected.payment_id);
         if expected.is_reversed() && !is_first {
-            // Money that went back is looked for seldom once a payment is confirmed, but a shop that reads the payment
-            // has it looked for at once.
+            // A confirmed payment is rarely checked for a reversal, but reading it through the facade polls Khipu at once.
             let path = format!("/v3/payments/{}", expected.payment_id);
             self.environment.api.get(&path).await.expect(200);
         }
@@ -141,7 +140,7 @@ impl<'a> Comparison<'a> {
         page.is_none_or(|page| expected.matches_page(&page.shown().status, Timestamp::now()))
     }
 
-    /// Everything, once more, and for good.
+    /// Compares everything once more and records the findings.
     async fn check(&self, report: &mut Report) {
         let statuses: Vec<(&ExpectedStatus, Value)> = stream::iter(&self.expected)
             .map(async |expected| {
@@ -174,7 +173,7 @@ impl<'a> Comparison<'a> {
         let unknown = self.environment.shops.payments().into_iter();
         let unknown = unknown.filter(|id| !known.contains(&**id));
         for what in unknown.chain(self.environment.shops.unreadable()) {
-            let what = format!("a shop was told of {what}");
+            let what = format!("a shop received {what}");
             report.findings.push(Finding {
                 kind: FindingKind::Wrong,
                 what,
@@ -201,7 +200,7 @@ impl<'a> Comparison<'a> {
                 if let Some(at) = shown.confirmed_at
                     && history.paid_at.is_none_or(|paid_at| at < paid_at)
                 {
-                    wrong("a page was told that it is confirmed before it was".into());
+                    wrong("a page showed confirmed before the payment was".into());
                 }
             }
             if let (Some(page), Some(shown)) = (&history.page, &open) {
@@ -228,7 +227,10 @@ impl<'a> Comparison<'a> {
             findings.push((FindingKind::Lost, "no shop has it".into()));
         }
         if !expected.was_paid(now) && !received.deliveries.is_empty() {
-            findings.push((FindingKind::Wrong, "a shop was told that it is paid".into()));
+            findings.push((
+                FindingKind::Wrong,
+                "a shop received a delivery of an unpaid payment".into(),
+            ));
         }
         let webhook_ids: HashSet<&str> = received
             .deliveries
@@ -249,7 +251,7 @@ impl<'a> Comparison<'a> {
             if shop != Some(delivery.shop) {
                 findings.push((
                     FindingKind::Wrong,
-                    format!("shop {} was told", delivery.shop),
+                    format!("shop {} received the delivery", delivery.shop),
                 ));
             }
             if !delivery.is_signed {

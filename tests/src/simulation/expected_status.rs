@@ -1,4 +1,4 @@
-//! What Khipu says of a payment in the end, and what everybody else must say then. Pure.
+//! What a payment's status must be, given what Khipu has of it at the end. Pure.
 
 use jiff::{SignedDuration, Timestamp};
 use serde::Deserialize;
@@ -7,7 +7,7 @@ use serde_json::Value;
 /// An attempt that began before expires_date may last so long.
 const ATTEMPT_TERM: SignedDuration = SignedDuration::from_hours(3);
 
-/// What is needed of a payment as the sandbox lists it.
+/// The fields of a payment in the sandbox's list that decide its status.
 #[derive(Debug, Clone, Deserialize)]
 pub(super) struct ExpectedStatus {
     pub(super) payment_id: String,
@@ -17,7 +17,7 @@ pub(super) struct ExpectedStatus {
 }
 
 impl ExpectedStatus {
-    /// The word that a status must have once Khipu rests.
+    /// The value that `status` must have.
     pub(super) fn status_at(&self, now: Timestamp) -> &'static str {
         match (&*self.status, &*self.status_detail) {
             ("pending", _) if now.duration_since(self.expires_at()) > ATTEMPT_TERM => "expired",
@@ -27,7 +27,7 @@ impl ExpectedStatus {
             ("done", "normal" | "marked-paid-by-receiver" | "partially-refunded") => "confirmed",
             ("done", "reversed" | "fully-refunded") => "reversed",
             ("done", "rejected-by-payer" | "marked-as-abuse") => "rejected",
-            (status, detail) => panic!("the sandbox says {status} ({detail})"),
+            (status, detail) => panic!("unexpected sandbox status {status} ({detail})"),
         }
     }
 
@@ -35,7 +35,7 @@ impl ExpectedStatus {
         self.expires_date.parse().expect("a time")
     }
 
-    /// Whether a status object says that, and is final exactly if nothing can follow.
+    /// Whether a status object has that value, and is final exactly if no change can follow.
     pub(super) fn matches(&self, status: &Value, now: Timestamp) -> bool {
         let word = self.status_at(now);
         let is_final = matches!(word, "confirmed" | "reversed");
@@ -49,12 +49,12 @@ impl ExpectedStatus {
         has_left || self.matches(status, now)
     }
 
-    /// Whether the shop has to be told.
+    /// Whether the shop must have a delivery.
     pub(super) fn is_paid(&self, now: Timestamp) -> bool {
         self.status_at(now) == "confirmed"
     }
 
-    /// Whether the shop may have been told.
+    /// Whether the shop may have a delivery.
     pub(super) fn was_paid(&self, now: Timestamp) -> bool {
         self.is_paid(now) || self.is_reversed()
     }

@@ -1,19 +1,18 @@
-//! Thousands of payments in mixed states, with everything going wrong at once, and then: does everybody say what Khipu
-//! says?
+//! Thousands of payments under every failure at once, compared with Khipu at the end.
 //!
-//! Real gateways, killed and started again meanwhile; a real sandbox whose notifications are lost, doubled, late, out of
-//! order and badly signed, and whose API fails and answers late; payers who come back, leave, give up and resume; shops
-//! that fail. Then all trouble ends, and every payment, every page and every shop is compared with the sandbox.
+//! The gateways are killed and restarted. The sandbox loses, duplicates, delays, reorders and wrongly signs notifications,
+//! and its API fails and is slow. Payers come back, leave, give up and resume. Shops fail. Then the failures end, and every
+//! payment, every page and every shop is compared with the sandbox.
 //!
 //! The seed decides what happens to each payment ([`plan`]), which notifications and calls fail, and when which gateway is
-//! killed. What runs at the same time is the machine's.
+//! killed. The order of concurrent events depends on the machine.
 //!
-//! Some payments are watched by nobody at the end, and their notification never comes. What finds those is the gateway's
-//! own schedule, minutes to days; here each whose status is not Khipu's yet gets a visit instead, by its shop's back end or
-//! by a page that is loaded once, and the report counts them.
+//! Some payments have no watcher at the end, and their notification is lost. In production scheduled checks find those
+//! within minutes to days. Here each whose status is not Khipu's yet gets a visit instead, by its shop's back end or by a
+//! page that is loaded once, and the report counts them.
 //!
-//! In reading order: [`plan`] what is to happen, [`payer`] makes it happen, [`page`] and [`shops`] keep what they are told,
-//! [`expected_status`] is what they should have been told, [`report`] the answer.
+//! In reading order: [`plan`] decides the steps, [`payer`] performs them on the [`system`], [`page`] and [`shops`] record
+//! what they receive, [`expected_status`] is what they should show, [`comparison`] compares, [`report`] is the result.
 
 mod comparison;
 mod expected_status;
@@ -37,7 +36,7 @@ use self::report::Report;
 use self::system::{System, kill};
 use crate::program::chasqui;
 
-/// Payments that live at once.
+/// Payments in progress at once.
 const AT_ONCE: usize = 256;
 
 #[derive(Debug, Clone)]
@@ -68,7 +67,7 @@ impl Storage {
 
 /// Runs a simulation to its end.
 pub async fn run(options: &Options) -> Report {
-    // Built first: that is not to be measured.
+    // Built first, so that the duration does not include it.
     chasqui();
     let begun = Instant::now();
     let mut system = System::start(options).await;

@@ -1,5 +1,5 @@
-//! A payer's page: follows one payment as js-client does, over as many connections and gateways as it takes, and
-//! remembers what it showed.
+//! A payer's page: follows one payment as js-client does, over several connections and gateways, and records what it
+//! showed.
 
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant};
@@ -12,7 +12,7 @@ use super::plan::Transport;
 use crate::gateway_client::TestPayment;
 use crate::websocket_watcher::{WatcherEvent, WebSocketWatcher};
 
-/// Any part of it is waited after a connection that failed.
+/// Upper bound of the random wait after a failed connection.
 const BACKOFF: Duration = Duration::from_millis(1500);
 
 /// How long the gateway may hold a poll, in seconds.
@@ -67,7 +67,7 @@ impl PageState {
 enum ConnectionEnd {
     /// It showed a final status.
     Final,
-    /// It was told never to come back.
+    /// Closed for good.
     Refused(String),
     Retry(Option<Duration>),
 }
@@ -113,7 +113,7 @@ impl Page {
         lock(&self.shown).clone()
     }
 
-    /// Whether it follows still. One that has ended shows a final status, was refused, or broke.
+    /// Whether it still follows the payment. A page that has ended shows a final status, was refused, or broke.
     pub(super) fn is_open(&self) -> bool {
         !self.task.is_finished()
     }

@@ -1,4 +1,4 @@
-//! Carries out one payment's plan: what the payer, the shop, the bank and a stranger do, one step after the other.
+//! Performs one payment's plan: the steps of the payer, the shop, the bank and an attacker, in order.
 
 use std::sync::Arc;
 use std::time::{Duration, Instant};
@@ -18,12 +18,12 @@ use crate::sandbox::Sandbox;
 /// Between two tries of a call that failed.
 const TRY_AGAIN: Duration = Duration::from_millis(200);
 
-/// Payments are made again until one is known to have been made.
+/// Creations with a new key until one is known to have succeeded.
 const TIMES_CREATED: usize = 50;
 
 const AN_HOUR_MS: u128 = 3_600_000;
 
-/// What every payer finds.
+/// What the payments share.
 #[derive(Debug)]
 pub(super) struct Environment {
     pub(super) sandbox: Sandbox,
@@ -40,7 +40,7 @@ pub(super) struct Environment {
 pub(super) struct PaymentHistory {
     pub(super) plan: Plan,
     pub(super) payment: TestPayment,
-    /// Since when Khipu may have said that it is paid.
+    /// The earliest time at which Khipu may have reported it paid.
     pub(super) paid_at: Option<Instant>,
     /// The page that is open, and what those showed that were closed.
     pub(super) page: Option<Page>,
@@ -89,7 +89,7 @@ impl Environment {
             if answer.status == 200 {
                 return TestPayment::from(answer.json());
             }
-            // 409: it may have been made, and may never be known. Nobody pays that one.
+            // 409: the outcome is unknown. If the payment exists, it stays unpaid.
             assert_eq!(answer.status, 409, "{}", answer.text());
         }
         panic!("no payment was made in {TIMES_CREATED} tries");
@@ -230,7 +230,7 @@ impl Environment {
         }
     }
 
-    /// Tries again for as long as the gateway is away or in trouble; the answer is one that would stay the same.
+    /// Retries while the gateway is away or answers 429 or 5xx.
     async fn insist(&self, what: &str, request: impl Fn() -> RequestBuilder) -> HttpResponse {
         within(what, async {
             loop {

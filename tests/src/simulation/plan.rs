@@ -15,7 +15,7 @@ pub(super) struct Plan {
     pub(super) outcome: PlannedOutcome,
     /// Which shop sells.
     pub(super) shop: usize,
-    /// How the shop answers the first time that it hears of the payment.
+    /// How the shop answers the first delivery.
     pub(super) first_answer: ShopAnswer,
     pub(super) steps: Vec<Step>,
 }
@@ -24,11 +24,11 @@ pub(super) struct Plan {
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 pub(super) enum PlannedOutcome {
     Paid,
-    /// Khipu never says that it is verifying.
+    /// Without `verifying` in between.
     PaidAtOnce,
     /// The payer gives up, once or several times, and pays after all.
     PaidAfterGivingUp,
-    /// After three hours more than its term, so that a page has said that it expired.
+    /// Three hours after its term, so that a page has shown `expired`.
     PaidAfterExpiry,
     /// The shop deletes it while the transfer is under way.
     PaidAfterDeletion,
@@ -97,7 +97,7 @@ pub(super) enum Forgery {
 }
 
 impl Plan {
-    /// The same for the same seed and number, whatever else is simulated.
+    /// A function of seed and number alone.
     pub(super) fn new(seed: u64, number: usize) -> Self {
         PlanBuilder::new(seed, number).build(number)
     }

@@ -4,17 +4,17 @@ use std::fmt::{self, Write};
 use std::fs;
 use std::time::Duration;
 
-/// Of those that went wrong, so many are told of in full.
+/// Findings that are listed in full.
 const LISTED: usize = 20;
 
 /// What must not happen.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum FindingKind {
-    /// Khipu says that it is paid, and the shop was not told.
+    /// Paid at Khipu, and not delivered to the shop.
     Lost,
-    /// Something is shown or was delivered that Khipu does not say, or a version fell.
+    /// A status was shown or delivered that is not Khipu's, or a version decreased.
     Wrong,
-    /// One payment, and the shop was told of two.
+    /// One payment, delivered to the shop as two.
     Duplicate,
 }
 

@@ -1,4 +1,4 @@
-//! Where deliveries arrive: one receiver, several shops by path, each of which keeps what it was told by `webhook-id`.
+//! Receives deliveries for several shops, by path, and records them by `webhook-id`.
 
 use std::collections::HashMap;
 use std::sync::atomic::{AtomicBool, Ordering};
@@ -17,7 +17,7 @@ use super::plan::{Plan, ShopAnswer};
 use crate::gateway_settings::KHIPU_SECRET;
 use crate::notification::is_signed;
 
-/// How long a shop that takes its time takes.
+/// Response time of a slow shop.
 const SLOWLY: Duration = Duration::from_millis(700);
 
 /// `transaction_id` of the payment with this number.
@@ -38,11 +38,11 @@ struct ShopsState {
     /// Whether shops fail as their plans say.
     is_failing: AtomicBool,
     stores: Mutex<HashMap<String, ReceivedDeliveries>>,
-    /// Deliveries that no shop can place.
+    /// Deliveries that no shop can parse.
     unreadable: Mutex<Vec<String>>,
 }
 
-/// What the shops were told of one payment.
+/// The deliveries of one payment.
 #[derive(Debug, Clone, Default)]
 pub(super) struct ReceivedDeliveries {
     /// In the order in which they first came.
@@ -104,7 +104,7 @@ impl Shops {
             .unwrap_or_default()
     }
 
-    /// Every payment that a shop was told of.
+    /// Every payment with a delivery.
     pub(super) fn payments(&self) -> Vec<String> {
         lock(&self.state.stores).keys().cloned().collect()
     }

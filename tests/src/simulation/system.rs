@@ -19,7 +19,7 @@ use crate::sandbox::Sandbox;
 /// The longest that a killed gateway stays away.
 pub(super) const LONGEST_ABSENCE: Duration = Duration::from_millis(800);
 
-/// All that runs.
+/// All processes and servers.
 pub(super) struct System {
     pub(super) gateways: Vec<GatewayProcess>,
     pub(super) environment: Environment,
@@ -64,7 +64,7 @@ impl System {
     }
 }
 
-/// One machine is everybody here, and one account has all payments.
+/// All clients are on one machine, and one account has all payments.
 fn settings(khipu_url: &str, public_url: &str) -> GatewaySettings {
     let mut settings = GatewaySettings::new(khipu_url);
     settings.public_url = Some(public_url.into());
@@ -80,7 +80,7 @@ fn settings(khipu_url: &str, public_url: &str) -> GatewaySettings {
     settings
 }
 
-/// SIGKILL, a while of absence, and again on the same port and storage. Answers when each was killed.
+/// SIGKILL, a pause, and a restart on the same port and storage. Returns the time of each kill.
 pub(super) async fn kill(
     gateways: &mut [GatewayProcess],
     options: &Options,

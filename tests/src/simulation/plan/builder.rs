@@ -291,7 +291,7 @@ impl PlanBuilder {
     }
 }
 
-/// Of their own for every payment, so that one more step in one leaves the others as they were.
+/// One generator per payment, so that a change to one plan leaves the others alone.
 fn rng(seed: u64, number: usize) -> StdRng {
     const SPREAD: u64 = 0x9E37_79B9_7F4A_7C15;
     let number = u64::try_from(number).unwrap_or(u64::MAX);

@@ -6,7 +6,7 @@ import { startDemo } from "./demo.js";
 /** Only a failing test waits this long. */
 const DEADLINE_MS = 30_000;
 
-export async function startStage() {
+export async function startTestbed() {
   const demo = await startDemo();
   let open = [];
 

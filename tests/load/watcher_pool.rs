@@ -39,7 +39,7 @@ const PING: u8 = 9;
 
 /// Watchers that are connected. Dropped, they are gone: their connections are closed, as by a page that is closed.
 #[derive(Debug)]
-pub(crate) struct Fleet {
+pub(crate) struct WatcherPool {
     _watchers: JoinSet<()>,
     log: Arc<Log>,
     /// From the first connect to the last first message.
@@ -54,21 +54,21 @@ struct Log {
     pings: AtomicUsize,
     messages: AtomicUsize,
     lost: AtomicUsize,
-    first_trouble: Mutex<Option<String>>,
+    first_failure: Mutex<Option<String>>,
 }
 
 impl Log {
-    fn trouble(&self, text: impl FnOnce() -> String) {
+    fn record_failure(&self, text: impl FnOnce() -> String) {
         let mut first = self
-            .first_trouble
+            .first_failure
             .lock()
             .unwrap_or_else(PoisonError::into_inner);
         first.get_or_insert_with(text);
     }
 }
 
-impl Fleet {
-    /// Connects `count` watchers, spread evenly over the payments, and waits for everybody's first message.
+impl WatcherPool {
+    /// Connects `count` watchers, spread evenly over the payments, and waits for each first message.
     pub(crate) async fn connect(address: SocketAddr, payments: &[Payment], count: usize) -> Self {
         let log = Arc::new(Log::default());
         let gate = Arc::new(Semaphore::new(CONNECTING));
@@ -93,9 +93,9 @@ impl Fleet {
                     Ok(stream) => {
                         let _ = arrived.send(started.elapsed());
                         drop(arrived);
-                        follow(stream, &log).await;
+                        answer_pings(stream, &log).await;
                     }
-                    Err(failure) => log.trouble(|| failure.to_string()),
+                    Err(failure) => log.record_failure(|| failure.to_string()),
                 }
             });
         }
@@ -132,8 +132,8 @@ impl Fleet {
         self.log.lost.load(Ordering::Relaxed)
     }
 
-    pub(crate) fn first_trouble(&self) -> Option<String> {
-        let first = self.log.first_trouble.lock();
+    pub(crate) fn first_failure(&self) -> Option<String> {
+        let first = self.log.first_failure.lock();
         first.unwrap_or_else(PoisonError::into_inner).clone()
     }
 }
@@ -235,7 +235,7 @@ fn check_first_message(frame: &Frame<'_>) -> Result<(), Failure> {
 }
 
 /// Answers pings until the connection ends. No buffer is held while it waits.
-async fn follow(stream: TcpStream, log: &Log) {
+async fn answer_pings(stream: TcpStream, log: &Log) {
     let reason = loop {
         if let Err(error) = stream.readable().await {
             break error.to_string();
@@ -247,17 +247,17 @@ async fn follow(stream: TcpStream, log: &Log) {
             Err(error) if error.kind() == std::io::ErrorKind::WouldBlock => continue,
             Err(error) => break error.to_string(),
         };
-        match heard(&stream, &buffer[..length], log) {
+        match read_frames(&stream, &buffer[..length], log) {
             Ok(()) => {}
             Err(failure) => break failure.to_string(),
         }
     };
     log.lost.fetch_add(1, Ordering::Relaxed);
-    log.trouble(|| format!("a watcher was lost: {reason}"));
+    log.record_failure(|| format!("a watcher was lost: {reason}"));
 }
 
 /// Frames are small and sent whole, and so they are read whole.
-fn heard(stream: &TcpStream, mut bytes: &[u8], log: &Log) -> Result<(), Failure> {
+fn read_frames(stream: &TcpStream, mut bytes: &[u8], log: &Log) -> Result<(), Failure> {
     while !bytes.is_empty() {
         let frame = Frame::read(bytes)?.ok_or("a frame in pieces")?;
         match frame.opcode {
