@@ -139,7 +139,7 @@ async fn a_mismatch_is_asked_about_at_once_and_khipus_answer_decides(mut testbed
     let payment = testbed
         .create(json!({ "transaction_id": "order-17" }))
         .await;
-    // Nobody watches and nobody asks: the notification alone has Khipu asked.
+    // Without watchers and requests: only the notification makes the gateway poll Khipu.
     testbed.sandbox.act(&payment.id, "conciliate").await;
     let mangled = body(&payment.id, &json!({ "transaction_id": "order 17" }));
     accepted(&testbed, &mangled).await;

@@ -1,4 +1,4 @@
-//! The payer has closed the page: nobody watches, and the merchant is told all the same.
+//! Scheduled checks: payments that have no watcher any more are confirmed and delivered all the same.
 
 use std::time::{Duration, Instant};
 
@@ -13,15 +13,15 @@ use serde_json::json;
 
 use crate::return_hop::{hop, visit};
 
-/// From a confirmation that was found by asking to its delivery.
+/// From a confirmation that a poll found to its delivery.
 const DELIVERED_AFTER: Duration = Duration::from_secs(10);
 
-/// A job that is due is found at the latest then, also by an instance that was told nothing.
+/// An idle worker finds a due job within this.
 const IDLE: Duration = Duration::from_secs(5);
 
 #[tokio::test]
 async fn a_payer_who_came_back_and_left_with_the_notification_lost_still_pays_the_merchant() {
-    /// From the return to the check that nobody has to watch for.
+    /// From the return to the check that it schedules.
     const CHECKED_AFTER: Duration = Duration::from_secs(30);
     let (mut testbed, khipu_proxy) = Testbed::start_with_khipu_proxy(|_| {}).await;
     let lost = json!({ "notify": { "drop": 1 } });
@@ -31,7 +31,7 @@ async fn a_payer_who_came_back_and_left_with_the_notification_lost_still_pays_th
     khipu_proxy.hold_responses();
     let returned = Instant::now();
     visit(&testbed, &path, "es").await.expect(200);
-    // Khipu was asked because the payer is back, and said pending.
+    // The return polled Khipu, which answered pending.
     khipu_proxy.until_held(1).await;
     testbed.sandbox.act(&payment.id, "conciliate").await;
     khipu_proxy.release_responses();
@@ -80,8 +80,8 @@ async fn asked(khipu_proxy: &KhipuProxy, payment: &TestPayment, times: usize) {
     .await;
 }
 
-/// Khipu confirms, its notification is lost, the page is closed and nobody asks. `make_due` has the first check, which is a
-/// quarter of an hour away, due now.
+/// Khipu confirms, its notification is lost, and there is no watcher. `make_due` makes the first check, which is a quarter of
+/// an hour away, due now.
 async fn without_watchers(storage: String, make_due: impl AsyncFnOnce(&str)) {
     let mut testbed = Testbed::start_with(|settings| settings.storage = storage).await;
     let lost = json!({ "notify": { "drop": 1 } });

@@ -1,4 +1,4 @@
-//! `chasqui`: what each command says, where, and with which exit status.
+//! `chasqui`: the output and exit status of each command.
 
 use std::path::Path;
 use std::process::{Command, Output};

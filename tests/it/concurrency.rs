@@ -1,4 +1,4 @@
-//! Things that happen at the same time, often enough to meet in every order.
+//! Events at the same time, often enough to meet in every order.
 
 use std::time::Duration;
 
@@ -28,7 +28,7 @@ async fn a_watcher_that_subscribes_during_a_notification_never_misses_the_status
                 let answer = testbed.api.notify(Some(&signature), notification.clone());
                 answer.await.expect(200);
             };
-            // Khipu itself says pending: nothing but the change of which they are told can confirm it.
+            // Khipu itself answers pending: only the published change can confirm it.
             let watching = async {
                 jitter(rand::random()).await;
                 let mut watcher = testbed.watch(&payment).await;

@@ -1,4 +1,4 @@
-//! Connections that are held and not used: they take no place from those who have something to say.
+//! Idle and slow connections: they take no capacity from active ones.
 
 use std::net::SocketAddr;
 use std::time::{Duration, Instant};
@@ -17,7 +17,7 @@ use serde_json::json;
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::TcpStream;
 
-/// What the request of somebody honest may take, whatever others do.
+/// Longest time of an ordinary request, in spite of the slow connections.
 const AT_ONCE: Duration = Duration::from_secs(1);
 
 const GET: &str = "GET /livez HTTP/1.1\r\nhost: gateway\r\n\r\n";
@@ -27,7 +27,7 @@ async fn testbed(limits: &[&str]) -> Testbed {
     Testbed::start_with(|settings: &mut GatewaySettings| settings.limits.extend(limits)).await
 }
 
-/// A connection that says `text` and no more.
+/// A connection that sends `text` and no more.
 async fn send_text(testbed: &Testbed, text: &str) -> TcpStream {
     let address: SocketAddr = testbed
         .gateway

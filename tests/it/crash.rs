@@ -141,7 +141,7 @@ async fn a_payment_that_khipu_made_just_before_a_crash_is_adopted_and_delivered(
     gateway.kill();
     assert!(
         creating.await.expect("no panic").is_none(),
-        "nobody was told"
+        "the merchant has no delivery"
     );
     khipu_proxy.release_responses();
     gateway.restart().await;

@@ -1,4 +1,4 @@
-//! Deliveries to merchants: repeated until a 2xx, across restarts, and never to where they must not go.
+//! Deliveries to merchants: repeated until a 2xx, across restarts, and never to a refused destination.
 
 use std::time::{Duration, Instant};
 

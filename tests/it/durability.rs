@@ -50,7 +50,7 @@ impl Disk {
         disk
     }
 
-    /// Lets go of the gateway.
+    /// Detaches from the gateway.
     async fn heal(mut self) {
         self.strace.terminate();
         self.strace.ended().await;
@@ -95,7 +95,7 @@ async fn no_notification_is_answered_200_while_the_disk_fails() {
         assert!(!answer.header("retry-after").is_empty());
     }
     assert!(disk.syncs() >= payments.len(), "each was tried");
-    // Nor is a payment made of which nothing could be found again.
+    // Nor is a payment created that could not be found again.
     let answer = api.post("/v3/payments", order(json!({})).to_string()).await;
     answer.expect_problem(503, "unavailable");
     assert_eq!(sandbox.payments().await.len(), payments.len());
@@ -121,7 +121,7 @@ async fn a_200_waits_for_the_disk() {
     let waited = notified(&api, &slow).await;
     assert!(
         waited >= DELAY,
-        "it was answered 200 after {waited:?}, before the disk had said so"
+        "it was answered 200 after {waited:?}, before the disk had the commit"
     );
     assert!(disk.syncs() > 0);
     disk.heal().await;
@@ -139,7 +139,7 @@ async fn a_commit_whose_caller_timed_out_is_still_published() {
 
     let fault = format!("delay_enter={}:when=1", DELAY.as_micros());
     let disk = Disk::with_fault(&gateway, &fault).await;
-    // Khipu itself says pending: what the watcher is told can only be what was committed.
+    // Khipu itself answers pending: the watcher can only get what was committed.
     let notification = body(&payment.id, &json!({}));
     let answer = api.notify(Some(&signed(&notification)), notification).await;
     answer.expect_problem(503, "unavailable");
@@ -198,7 +198,7 @@ async fn what_was_refused_with_503_comes_again_and_is_accepted_once_the_disk_wor
     let disk = Disk::with_fault(&gateway, "error=EIO").await;
     sandbox.act(&payment.id, "conciliate").await;
     sandbox.notified(&payment.id, 503).await;
-    // Nothing can be kept, but nobody here need wait for that: Khipu is asked, and its answer pushed.
+    // Nothing can be stored, but a watcher does not wait for that: Khipu is polled, and its answer pushed.
     watcher.until("confirmed").await;
     disk.heal().await;
     sandbox.notified(&payment.id, 200).await;
@@ -214,7 +214,7 @@ async fn a_status_shown_while_the_disk_failed_reaches_the_merchant_without_watch
         .await;
     let mut watcher = WebSocketWatcher::open(&gateway.url, &payment).await;
     watcher.status().await;
-    // Khipu's notification never comes, and nothing is on the agenda: only the watcher has the payment asked about.
+    // Khipu's notification is lost, and no job is due: only the watcher makes the gateway poll Khipu.
     sandbox
         .set_behaviour(json!({ "notify": { "drop": 1.0 } }))
         .await;

@@ -227,7 +227,7 @@ async fn a_deletion_whose_client_disconnected_still_cancels_the_payment() {
     let client = AbortingClient::send(testbed.api.call(Method::DELETE, &path)).await;
     khipu_proxy.until_held(1).await;
     client.disconnect().await;
-    // What Khipu has said of the deletion is on its way; it says nothing more.
+    // Khipu's response to the deletion is held back; nothing else reports the deletion.
     khipu_proxy.respond_with(503, &[], "");
     khipu_proxy.release_responses();
     testbed.api.until_status(&payment, "cancelled").await;
@@ -240,7 +240,7 @@ async fn a_confirmed_payment_is_never_read_as_an_older_answer_of_khipus() {
     khipu_proxy.hold_responses();
     let mut watcher = testbed.watch(&payment).await;
     watcher.status().await;
-    // Khipu has said pending, and that is still on its way.
+    // Khipu's response, pending, is held back.
     khipu_proxy.until_held(1).await;
     testbed.sandbox.act(&payment.id, "conciliate").await;
     assert_eq!(testbed.merchant.next().await.payment_id(), payment.id);

@@ -1,4 +1,4 @@
-//! `Idempotency-Key`: a merchant may send a creation twice, and there is one payment, whatever broke in between.
+//! `Idempotency-Key`: a merchant may send a creation twice, and there is one payment, in spite of any failure in between.
 
 use chasqui_tests::aborting_client::AbortingClient;
 use chasqui_tests::deadline::eventually;
@@ -203,7 +203,7 @@ async fn a_khipu_that_was_too_slow_is_not_asked_again() {
 
 #[tokio::test]
 async fn a_khipu_that_could_not_be_reached_is_asked_when_it_is_back() {
-    // Bound, but not listening: whoever connects is refused.
+    // Bound, but not listening: connections are refused.
     let socket = TcpSocket::new_v4().expect("a socket");
     socket
         .bind(([127, 0, 0, 1], 0).into())
@@ -270,11 +270,11 @@ async fn a_request_that_an_instance_died_over_is_not_done_again() {
     gateway.kill();
     assert!(
         creating.await.expect("no panic").is_none(),
-        "nobody was told"
+        "the merchant has no delivery"
     );
     khipu_proxy.release_responses();
     gateway.restart().await;
-    // Nobody can know that whoever began it is gone.
+    // The store cannot know that the instance that began it is gone.
     expect_under_way(create(&api, &json!({})).await);
     only_one(&sandbox).await;
 }

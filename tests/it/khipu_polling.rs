@@ -1,4 +1,4 @@
-//! How Khipu is asked: about payments of which nothing is heard, at the account's pace, and fairly.
+//! How Khipu is polled: at the account's rate, coalesced, and fairly.
 
 use std::time::{Duration, Instant};
 

@@ -1,4 +1,4 @@
-//! What an operator has to hear of: counted on the admin listener, and nowhere else.
+//! `/metrics`: what an operator must notice is counted, on the admin listener alone.
 
 use std::time::Instant;
 
@@ -75,7 +75,7 @@ async fn a_confirmation_that_khipu_itself_denies_is_counted_and_stands() {
     let (_sandbox, gateway, api) = start().await;
     let admin = GatewayClient::new(&gateway.admin_url().await, "");
     let payment = api.create(json!({})).await;
-    // By somebody who holds the secret; Khipu says pending.
+    // Signed with the right secret, while Khipu answers pending.
     let forged = body(&payment.id, &json!({}));
     api.notify(Some(&signed(&forged)), forged).await.expect(200);
     assert!(counted(&admin, "chasqui_confirmation_disputed_total").await >= 1);
@@ -92,7 +92,7 @@ async fn a_flood_of_bad_notifications_is_counted_and_does_not_flood_the_log() {
     for _ in 0..FLOOD {
         api.notify(Some("t=1,s=bm8="), "{}").await.expect(401);
     }
-    api.notify_account("nobody", None, "{}").await.expect(404);
+    api.notify_account("unknown", None, "{}").await.expect(404);
     let refused = |code| format!("chasqui_notifications_refused_total{{code=\"{code}\"}}");
     assert_eq!(counted(&admin, &refused("invalid_signature")).await, 50);
     assert_eq!(counted(&admin, &refused("unknown_account")).await, 1);

@@ -6,7 +6,7 @@ use chasqui_tests::notification::{body, hex_signature, now_ms, signature, signed
 use chasqui_tests::testbed::Testbed;
 use serde_json::{Value, json};
 
-/// A stage with one payment of 24990 CLP.
+/// A testbed with one payment of 24990 CLP.
 pub(crate) async fn payment() -> (Testbed, TestPayment) {
     let testbed = Testbed::start().await;
     let payment = testbed.create(json!({})).await;
@@ -160,7 +160,7 @@ async fn duplicates_are_answered_200_and_delivered_once() {
     let mut watcher = testbed.watch(&payment).await;
     let notification = body(&payment.id, &json!({}));
     futures_util::future::join_all((0..20).map(|_| accepted(&testbed, &notification))).await;
-    // A repetition by Khipu is signed anew.
+    // Khipu signs each repetition again.
     let again = signature(KHIPU_SECRET, &(now_ms() + 1000).to_string(), &notification);
     testbed
         .api
@@ -178,7 +178,7 @@ async fn duplicates_are_answered_200_and_delivered_once() {
 async fn a_confirmation_that_overtakes_verifying_is_never_taken_back() {
     let (testbed, payment) = payment().await;
     let mut watcher = testbed.watch(&payment).await;
-    // Khipu itself still says pending, then verifying: what it is asked afterwards is older news.
+    // Khipu itself still answers pending, then verifying, which are older statuses.
     accepted(&testbed, &body(&payment.id, &json!({}))).await;
     watcher.until("confirmed").await;
     testbed.sandbox.act(&payment.id, "authorize").await;
@@ -213,7 +213,7 @@ async fn a_retry_does_not_move_a_payment_back() {
     assert_eq!(word(&testbed, &payment).await, "reversed");
     assert!(
         testbed.deliveries_so_far().await.is_empty(),
-        "the merchant was told once already"
+        "the merchant has one delivery already"
     );
 }
 
@@ -275,7 +275,7 @@ async fn an_unknown_account_is_answered_404() {
     let body = body(&payment.id, &json!({}));
     testbed
         .api
-        .notify_account("nobody", Some(&signed(&body)), body)
+        .notify_account("unknown", Some(&signed(&body)), body)
         .await
         .expect_problem(404, "unknown_account");
 }

@@ -37,7 +37,7 @@ async fn the_two_programs_together_do_the_same() {
         ]),
         directory.path(),
     );
-    let khipu_url = eventually("khipu-sandbox says where it listens", async || {
+    let khipu_url = eventually("khipu-sandbox prints its address", async || {
         let stdout = khipu.stdout();
         let (_, url) = stdout.lines().next()?.rsplit_once("listening on ")?;
         Some(url.to_owned())
@@ -64,7 +64,7 @@ async fn walk(
 ) {
     expect_status(&watcher.status().await, payment, "pending", 11);
     sandbox.act(&payment.id, "authorize").await;
-    // Khipu says nothing of it by itself; it is asked because somebody watches.
+    // Khipu does not notify of it; the gateway polls because there is a watcher.
     expect_status(&watcher.status().await, payment, "verifying", 14);
     sandbox.act(&payment.id, "conciliate").await;
     expect_status(&watcher.status().await, payment, "confirmed", 1000);

@@ -69,7 +69,7 @@ async fn a_rejected_payment_that_is_paid_is_confirmed_on_every_page_and_delivere
     assert_eq!(delivery.payment_id(), payment.id);
     testbed.sandbox.set_behaviour(json!({})).await;
     let others = testbed.deliveries_so_far().await;
-    assert!(others.is_empty(), "told once: {others:?}");
+    assert!(others.is_empty(), "delivered once: {others:?}");
 }
 
 /// What the return hop leaves the payer with: the first status of the page behind it.

@@ -52,8 +52,8 @@ async fn a_payer_who_comes_back_is_sent_on_with_a_token_and_the_payment_is_verif
     assert_eq!(first["status"], "verifying");
 }
 
-/// Integrations that kept the order in the browser's session showed a stranger's page to whoever came back elsewhere: from
-/// the bank's app, say, which opens the phone's own browser.
+/// The bank's app may open another browser than the one that the payer began in. Integrations that keep the order in the
+/// browser's session show no order there.
 #[tokio::test]
 async fn a_guest_who_returns_in_another_browser_sees_the_payment() {
     let testbed = Testbed::start().await;
@@ -296,7 +296,7 @@ async fn a_payer_whose_return_cannot_be_recorded_goes_on_to_the_shop() {
             .header("location")
             .starts_with("https://shop.example/thanks#chasqui=")
     );
-    shell.execute_batch("ROLLBACK").expect("let go");
+    shell.execute_batch("ROLLBACK").expect("rolled back");
 }
 
 #[tokio::test]

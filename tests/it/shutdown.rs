@@ -1,4 +1,4 @@
-//! SIGTERM: watchers are sent away politely, work under way ends, the process exits with 0.
+//! SIGTERM: watchers are closed with 1012, work in progress ends, the process exits with 0.
 
 use std::time::{Duration, Instant};
 
@@ -48,7 +48,7 @@ async fn watchers_are_closed_with_1012_and_a_retry_time() {
     assert_eq!(gateway.ended().await.code(), Some(0));
     assert!(
         stopped.elapsed() < DRAIN_WINDOW,
-        "it ended {:?} after the signal though everybody had left",
+        "it ended {:?} after the signal though all watchers had left",
         stopped.elapsed()
     );
 }
@@ -69,7 +69,7 @@ async fn every_watcher_gets_the_newest_status_before_the_close() {
         let signature = signed(&notification);
         testbed.api.notify(Some(&signature), notification).await
     });
-    // Khipu itself would say pending: what a watcher is told comes from here.
+    // Khipu itself answers pending: the status that a watcher gets comes from the store.
     for answer in join_all(answers).await {
         answer.expect(200);
     }
@@ -102,7 +102,7 @@ async fn while_draining_it_wants_no_traffic_and_a_second_signal_ends_it_at_once(
     // Never answers a close, so the gateway has to wait for it.
     let _mute = watcher.into_stream();
     gateway.terminate();
-    let answer = eventually("/readyz says that it drains", async || {
+    let answer = eventually("/readyz reports draining", async || {
         let answer = api.try_get("/readyz").await?;
         (answer.status == 503).then_some(answer)
     })

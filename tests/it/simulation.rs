@@ -1,4 +1,4 @@
-//! Everything goes wrong at once, and in the end everybody says what Khipu says.
+//! Every failure at once; at the end every status matches Khipu's.
 
 use chasqui_tests::simulation::{Options, Storage, run};
 

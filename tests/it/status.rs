@@ -67,7 +67,7 @@ async fn a_held_request_is_answered_304_when_its_time_is_up() {
         .await
         .expect(304);
     assert!(started.elapsed() >= Duration::from_secs(1));
-    // Whoever knows nothing yet is answered at once.
+    // A client without an ETag is answered at once.
     let started = Instant::now();
     testbed
         .api

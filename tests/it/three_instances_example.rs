@@ -42,7 +42,7 @@ impl Example {
                 .env("ADMIN_PORTS", three(6)),
             directory.path(),
         );
-        let stdout = eventually("the example says how to use it", async || {
+        let stdout = eventually("the example prints how to use it", async || {
             let stdout = running.stdout();
             stdout.contains("Ctrl-C ends everything").then_some(stdout)
         })

@@ -1,4 +1,4 @@
-//! What somebody without any right can hold: so much, and nothing of it is taken from others.
+//! Limits on clients without a valid token: they take no capacity from others.
 
 use chasqui_tests::deadline::{eventually, within};
 use chasqui_tests::gateway_client::TestPayment;
@@ -25,7 +25,7 @@ async fn bad_tokens_beyond_the_limit_of_one_address_are_refused_before_the_hands
     let handshakes = (0..HANDSHAKES).map(|_| {
         WebSocketWatcher::handshake(request(&testbed.gateway.url, &payment.id, &payment.token))
     });
-    // Nobody reads its close before all have knocked, so that each keeps its place.
+    // No close is read before all handshakes are sent, so that each keeps its place.
     let (kept, refused): (Vec<_>, Vec<_>) = join_all(handshakes)
         .await
         .into_iter()
@@ -38,7 +38,7 @@ async fn bad_tokens_beyond_the_limit_of_one_address_are_refused_before_the_hands
         assert_eq!(watcher.closed().await.0, 4401);
     }
     // Their places are free again.
-    eventually("a bad token is told by a close code", async || {
+    eventually("a bad token gets a close code", async || {
         let request = request(&testbed.gateway.url, &payment.id, &payment.token);
         let handshake = Box::pin(WebSocketWatcher::handshake(request)).await;
         handshake.is_ok().then_some(())
@@ -75,7 +75,7 @@ async fn one_address_cannot_take_every_connection() {
         .expect("an address");
     let mut idle = Vec::new();
     while idle.len() < LIMIT {
-        // Whoever waited for the gateway to be ready came from here too, and may just be leaving.
+        // The readiness probe used this address too, and its connection may still be closing.
         idle.push(eventually("a connection", async || connected(ONE, address).await).await);
     }
     for _ in 0..3 {

@@ -237,7 +237,7 @@ async fn many_who_ask_for_an_unknown_payment_share_one_question() {
     }
     khipu_proxy.until_held(1).await;
     for _ in 0..5 {
-        // The store answers in turn, so by then all ten have heard that it does not know the payment.
+        // The store answers in order, so by then all ten lookups have found no payment.
         testbed.api.get("/healthz").await.expect(200);
     }
     assert_eq!(khipu_proxy.request_count(&direct), 1);

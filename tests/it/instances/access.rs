@@ -1,4 +1,4 @@
-//! Who may speak to Redis and how: an ACL user, TLS, and what a gateway refuses to work on.
+//! Access to Redis: an ACL user, TLS, and configurations that a gateway refuses.
 
 use std::time::Duration;
 
@@ -8,7 +8,7 @@ use chasqui_tests::gateway_settings::GatewaySettings;
 use chasqui_tests::sandbox::Sandbox;
 use redis_processes::{AppendOnly, Certificates, Options, RedisCluster, RedisServer, SentinelTrio};
 
-/// What the operating guide tells to give a gateway, given to each of these: word for word.
+/// The ACL user of the operating guide, word for word, on each of these.
 async fn admit_user(servers: &[RedisServer]) {
     let guide = include_str!("../../../OPERATING.md");
     let line = guide

@@ -1,4 +1,4 @@
-//! Redis is killed with what it has not written yet: what its append-only file promises, and who brings back the rest.
+//! Redis is killed before it has written everything: what its append-only file keeps, and how the rest is recovered.
 
 use std::time::Duration;
 
@@ -105,7 +105,7 @@ async fn what_redis_lost_is_recovered_as_soon_as_it_is_watched_returned_to_or_as
         let page = fleet.apis[1].try_get(&return_paths[&payment.id]).await;
         page.expect("an answer").expect(200);
     }
-    // Nobody watches or asks for the latter: they are found because their payers came back.
+    // The latter have no watchers and no requests: their payers' returns find them.
     fleet.expect_delivered(found, Duration::ZERO).await;
     for payment in asked {
         fleet.apis[1].until_status(payment, "confirmed").await;

@@ -1,5 +1,5 @@
-//! A cluster whose master dies or whose slots move, and a master that the sentinels replace: who watches stays, and what
-//! was answered 200 is there.
+//! A cluster whose master dies or whose slots move, and a master that the sentinels replace: watchers stay connected, and
+//! what was answered 200 is kept.
 
 use std::collections::HashSet;
 use std::time::Duration;
@@ -20,7 +20,7 @@ const BEFORE: usize = 100;
 /// Enough to be on every master.
 const LATER: usize = 30;
 
-/// Three gateways and a crowd of watchers on the two that are not notified. Khipu tells nobody anything.
+/// Three gateways and many watchers on the two that are not notified. Khipu's answers are held back.
 struct Testbed {
     fleet: Fleet,
     _khipu_proxy: KhipuProxy,
@@ -33,7 +33,7 @@ struct Testbed {
 }
 
 impl Testbed {
-    /// `has_deliveries`: whether somebody is to be told of the payments.
+    /// `has_deliveries`: whether the payments have a notify_url.
     async fn start(url: &str, has_deliveries: bool) -> Self {
         let storage = vec![url.to_owned(); 3];
         let (fleet, khipu_proxy) =
@@ -74,7 +74,7 @@ impl Testbed {
     }
 
     async fn expect_nothing_lost(&mut self) {
-        // Those who stayed through all of it are told what happens now.
+        // The watchers that stayed connected get the next change.
         for (payment, watcher) in self.later.iter().zip(&mut self.later_watchers) {
             let accepted = self.fleet.apis[0].notify_until_accepted(&payment.id).await;
             let shown = watcher.until("confirmed").await;
@@ -186,7 +186,7 @@ async fn a_slot_that_moves_takes_its_watchers_along() {
             watchers[number].expect_open();
             continue;
         }
-        // Whoever comes to watch now finds the new master too.
+        // A new watcher finds the new master too.
         let mut newcomer = fleet.watch(1 + number % 2, payment).await;
         newcomer.until("confirmed").await;
     }

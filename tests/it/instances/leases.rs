@@ -1,4 +1,4 @@
-//! Work that only one instance may do at a time: asking Khipu, and attempting a delivery.
+//! Work that only one instance may do at a time: polling Khipu, and attempting a delivery.
 
 use std::time::{Duration, Instant};
 
@@ -9,7 +9,7 @@ use tokio::time::sleep_until;
 
 use super::redis_for;
 
-/// Asked at 0, 1, 3 and 6 s by whoever watches alone; the next question is due at 11 s.
+/// One watched payment is polled at 0, 1, 3 and 6 s; the next poll is due at 11 s.
 const WATCHED_FOR: Duration = Duration::from_secs(10);
 const QUESTIONS: usize = 4;
 /// Those of one round would be nearer to each other than this.
@@ -73,7 +73,7 @@ async fn a_delivery_that_three_instances_know_of_is_attempted_by_one() {
     let mut fleet = Fleet::start(&storage).await;
     fleet.merchant.delay_responses(Duration::from_secs(1));
     let payments = fleet.create(PAYMENTS).await;
-    // Each is told of all of them at the same time, and each looks at the agenda.
+    // Each is notified of all of them at the same time, and each looks for due jobs.
     join_all((0..3).map(|gateway| fleet.notify_all(gateway, &payments))).await;
     let mut delivered = Vec::new();
     while delivered.len() < PAYMENTS {
@@ -90,11 +90,11 @@ async fn a_delivery_that_three_instances_know_of_is_attempted_by_one() {
 async fn a_delivery_leased_by_an_instance_that_dies_is_finished_by_another() {
     /// A delivery's.
     const LEASE: Duration = Duration::from_secs(60);
-    /// Looking at the agenda, and a busy machine.
+    /// The idle worker's look for due jobs, and a busy machine.
     const SLACK: Duration = Duration::from_secs(10);
     let (_redis, storage) = redis_for(2).await;
     let mut fleet = Fleet::start(&storage).await;
-    // Longer than anybody waits: the attempt is under way until its instance dies.
+    // Longer than any timeout: the attempt is in progress until its instance dies.
     fleet.merchant.delay_responses(Duration::from_secs(3600));
     let payments = fleet.create(5).await;
     fleet.notify_all(0, &payments).await;

@@ -1,5 +1,5 @@
-//! Several gateways on one Redis: what is told to one is shown by all, and what happens to one, or to Redis, is nobody
-//! else's loss. One file for each kind of trouble.
+//! Several gateways on one Redis: a change on one is shown by all, and the failure of one, or of Redis, loses nothing. One
+//! file for each kind of failure.
 
 mod access;
 mod append_only_file;
@@ -25,8 +25,8 @@ async fn redis_for(gateways: usize) -> (RedisServer, Vec<String>) {
     (redis, storage)
 }
 
-/// From now on nobody learns anything from Khipu: its answers are held back until the gateway gives a question up, which
-/// [`patient_with_khipu`] puts off. Then it looks at the store too; so what is shown [`PROMPTLY`] came over the relay.
+/// Holds Khipu's answers back, so that a status can only arrive through the relay. The gateway gives a request up after a
+/// time that [`patient_with_khipu`] lengthens, and then reads the store; a status shown [`PROMPTLY`] came over the relay.
 fn only_the_relay_delivers(khipu_proxy: &KhipuProxy) {
     khipu_proxy.hold_get_responses();
 }

@@ -1,4 +1,4 @@
-//! Redis is restarted, frozen, unreachable or gone, and comes back: who watches stays, and nothing is lost.
+//! Redis is restarted, frozen, unreachable or gone, and comes back: watchers stay connected, and nothing is lost.
 
 use std::time::{Duration, Instant};
 
@@ -26,7 +26,7 @@ const OTHER: usize = 0;
 /// A fleet of three with five payments, each watched on two of them.
 struct Testbed {
     fleet: Fleet,
-    /// Khipu confirms it in the outage and tells nobody.
+    /// Khipu confirms it in the outage, without a notification.
     asked: TestPayment,
     /// Khipu confirms it in the outage and notifies, in vain.
     hinted: TestPayment,
@@ -75,7 +75,7 @@ impl Testbed {
         &self.fleet.apis[CUT_OFF]
     }
 
-    /// While it lasts: nobody is sent away, nobody is told anything wrong, and Khipu's answers still arrive.
+    /// While it lasts: no watcher is closed or gets a wrong status, and Khipu's answers still arrive.
     async fn expect_degraded(&mut self) {
         eventually("/healthz notices", async || {
             (healthz(self.cut_off()).await.status == 503).then_some(())
@@ -100,7 +100,7 @@ impl Testbed {
         assert!(page.contains(refresh), "{page}");
     }
 
-    /// What is said to newcomers, to Khipu, to monitors and to balancers.
+    /// What new watchers, Khipu, monitors and load balancers get.
     async fn expect_refusals(&self) {
         let api = self.cut_off();
         let health = healthz(api).await.expect(503).json();
@@ -120,12 +120,12 @@ impl Testbed {
     /// Afterwards everything works by itself, everywhere.
     async fn expect_recovery(mut self) {
         for api in &self.fleet.apis {
-            eventually("/healthz says that all is well", async || {
+            eventually("/healthz reports ok", async || {
                 (healthz(api).await.status == 200).then_some(())
             })
             .await;
         }
-        // Those who stayed are told what happens now; what they are shown cannot come from Khipu, who says pending.
+        // The watchers that stayed get the next change. It cannot come from Khipu, which answers pending.
         self.fleet.apis[OTHER]
             .notify_until_accepted(&self.later.id)
             .await;
@@ -204,7 +204,7 @@ async fn a_network_that_drops_everything_for_a_minute_loses_nothing() {
     }
     sleep_until((began + OUTAGE).into()).await;
     testbed.expect_refusals().await;
-    // Nobody is told: whoever still holds an old connection waits on it for ever.
+    // Without a reset: an old connection waits for ever.
     network.restore_for_newcomers();
     testbed.expect_recovery().await;
 }

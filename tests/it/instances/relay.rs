@@ -95,7 +95,7 @@ async fn watch_all(fleet: &Fleet, payments: Vec<TestPayment>) -> Vec<Watched> {
         .await
 }
 
-/// Every payer comes back from the bank, to the instance that nobody watches on, and every browser shows it.
+/// Every payer comes back from the bank, to the instance without watchers, and every browser shows it.
 async fn all_come_back(fleet: &Fleet, watched: &mut [Watched]) {
     let paths = fleet.return_paths().await;
     stream::iter(&*watched)

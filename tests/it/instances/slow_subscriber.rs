@@ -1,4 +1,4 @@
-//! Redis cuts a subscriber that does not keep up: whoever watches there is told all the same.
+//! Redis disconnects a subscriber that does not keep up: its watchers get every status all the same.
 
 use std::time::Instant;
 
@@ -56,7 +56,7 @@ async fn watchers_of_an_instance_that_slept_through_its_output_buffer_miss_nothi
         .iter()
         .find(|channel| channel.contains(&payments[0].id))
         .expect("a channel for a payment that is watched");
-    // What no gateway says; whoever hears it must get over it.
+    // A message that no gateway publishes; a subscriber must ignore it.
     let noise = "x".repeat(MESSAGE);
     for _ in 0..FLOOD / MESSAGE {
         let _: usize = redis.ask(&["PUBLISH", channel, &noise]).await;

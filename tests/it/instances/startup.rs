@@ -51,7 +51,7 @@ async fn while_redis_is_awaited_only_livez_answers_200_and_the_rest_503() {
 
     redis.restart().await;
     ready(&gateway.url).await;
-    // On the connections that were told to come back, too.
+    // Also on connections that were answered 503.
     api.get("/v3/banks").await.expect(200);
     admin.get("/metrics").await.expect(200);
 }

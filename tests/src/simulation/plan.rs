@@ -130,7 +130,7 @@ mod tests {
     }
 
     #[test]
-    fn every_ending_and_every_trouble_occurs_within_a_few_hundred() {
+    fn every_outcome_and_every_failure_occurs_within_a_few_hundred() {
         let shares: u32 = OUTCOME_SHARES.iter().map(|(_, share)| share).sum();
         assert_eq!(shares, 100);
         let plans: Vec<Plan> = (0..500).map(|number| Plan::new(1, number)).collect();
