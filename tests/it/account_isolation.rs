@@ -19,7 +19,7 @@ on_both_stores! {
     a_notification_whose_account_cannot_be_checked_is_sent_again
     a_notification_of_anothers_payment_is_refused_and_changes_nothing
     a_transaction_id_that_khipu_trims_loses_nothing
-    a_mismatch_is_asked_about_at_once_and_khipus_answer_decides
+    a_mismatch_is_checked_at_once_and_khipus_answer_decides
 }
 
 async fn start(storage: Option<String>) -> Testbed {
@@ -135,7 +135,7 @@ async fn a_transaction_id_that_khipu_trims_loses_nothing(testbed: Testbed) {
     assert_eq!(testbed.api.status(&payment).await["status"], "confirmed");
 }
 
-async fn a_mismatch_is_asked_about_at_once_and_khipus_answer_decides(mut testbed: Testbed) {
+async fn a_mismatch_is_checked_at_once_and_khipus_answer_decides(mut testbed: Testbed) {
     let payment = testbed
         .create(json!({ "transaction_id": "order-17" }))
         .await;

@@ -61,7 +61,7 @@ async fn a_delivery_that_failed_is_repeated_after_a_restart() {
     let payment = api.create(json!({ "notify_url": merchant.url })).await;
     sandbox.act(&payment.id, "conciliate").await;
     let first = merchant.next().await;
-    // Stopping lets the attempt under way be recorded; a kill here would leave it to its lease, which lasts a minute.
+    // Stopping records the attempt in progress; a kill here would leave the job to its lease, which lasts a minute.
     gateway.terminate();
     assert_eq!(gateway.ended().await.code(), Some(0));
     gateway.restart().await;
@@ -70,7 +70,7 @@ async fn a_delivery_that_failed_is_repeated_after_a_restart() {
 }
 
 #[tokio::test]
-async fn a_merchant_that_is_gone_is_not_asked_again() {
+async fn a_merchant_that_answers_410_gets_no_further_attempt() {
     let mut testbed = Testbed::start_with(|settings| settings.account().name = "gone".into()).await;
     testbed.merchant.respond_next(&[410]);
     let payment = testbed.create(json!({})).await;

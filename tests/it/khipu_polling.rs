@@ -16,7 +16,7 @@ use crate::return_hop::{hop, visit};
 const PER_SECOND: u32 = 10;
 
 #[tokio::test]
-async fn a_payer_who_reloads_all_the_time_does_not_delay_anothers_confirmation() {
+async fn a_payer_who_reloads_continuously_does_not_delay_anothers_confirmation() {
     /// Each counts once a second: more than the account may ask.
     const RELOADED: usize = 15;
     let testbed = Testbed::start().await;
@@ -104,7 +104,7 @@ async fn unknown(testbed: &Testbed, payment_id: &str) {
 }
 
 #[tokio::test]
-async fn a_payment_that_khipu_does_not_know_is_asked_about_once_however_often_it_is_polled() {
+async fn a_payment_unknown_to_khipu_is_looked_up_once_for_many_requests() {
     let (testbed, khipu_proxy) = Testbed::start_with_khipu_proxy(|_| {}).await;
     join_all((0..20).map(|_| unknown(&testbed, "unknown00000"))).await;
     for _ in 0..20 {
@@ -114,16 +114,16 @@ async fn a_payment_that_khipu_does_not_know_is_asked_about_once_however_often_it
 }
 
 #[tokio::test]
-async fn payments_that_are_unknown_are_asked_about_at_the_accounts_pace() {
+async fn unknown_payments_are_looked_up_at_the_accounts_rate() {
     const UNKNOWN: usize = 40;
     let (testbed, khipu_proxy) = Testbed::start_with_khipu_proxy(|_| {}).await;
     let ids: Vec<_> = (0..UNKNOWN).map(|n| format!("unknown{n:05}")).collect();
     join_all(ids.iter().map(|id| unknown(&testbed, id))).await;
-    at_the_pace(&khipu_proxy, UNKNOWN);
+    expect_account_rate(&khipu_proxy, UNKNOWN);
 }
 
 #[tokio::test]
-async fn a_pause_that_khipu_asks_for_holds_for_payments_that_are_unknown() {
+async fn khipus_retry_after_pauses_lookups_of_unknown_payments() {
     const PAUSE: Duration = Duration::from_secs(2);
     let (testbed, khipu_proxy) = Testbed::start_with_khipu_proxy(|_| {}).await;
     khipu_proxy.respond_with(429, &[("retry-after", "2")], "{}");
@@ -137,7 +137,7 @@ async fn a_pause_that_khipu_asks_for_holds_for_payments_that_are_unknown() {
 }
 
 #[tokio::test]
-async fn two_gateways_on_one_redis_keep_the_accounts_pace_together() {
+async fn two_gateways_on_one_redis_share_the_accounts_rate() {
     const PAYMENTS: usize = 80;
     let redis = RedisServer::start(&Options::default()).await;
     let storage = vec![redis.url(); 2];
@@ -154,18 +154,18 @@ async fn two_gateways_on_one_redis_keep_the_accounts_pace_together() {
         asked.min().filter(|times| *times >= 1)
     })
     .await;
-    at_the_pace(&khipu_proxy, PAYMENTS);
+    expect_account_rate(&khipu_proxy, PAYMENTS);
 }
 
-/// At least so many questions were put, and never more in any time than the pace and one burst allow. What two gateways
-/// have reserved ahead and a busy machine may squeeze together is let pass.
-fn at_the_pace(khipu_proxy: &KhipuProxy, count: usize) {
+/// At least `count` requests were sent, and in no interval more than the rate and one burst allow. What two gateways
+/// have reserved ahead may be sent together by a busy machine, and is tolerated.
+fn expect_account_rate(khipu_proxy: &KhipuProxy, count: usize) {
     const SQUEEZED: usize = 4;
     let calls = khipu_proxy.requests().into_iter();
-    let questions = calls.filter(|call| call.path.starts_with("/v3/payments/"));
-    let mut times: Vec<_> = questions.map(|call| call.at).collect();
+    let lookups = calls.filter(|call| call.path.starts_with("/v3/payments/"));
+    let mut times: Vec<_> = lookups.map(|call| call.at).collect();
     times.sort_unstable();
-    assert!(times.len() >= count, "{} questions", times.len());
+    assert!(times.len() >= count, "{} requests", times.len());
     for (first, began) in times.iter().enumerate() {
         for (last, ended) in times.iter().enumerate().skip(first) {
             let earned = (*ended - *began).as_secs_f64() * f64::from(PER_SECOND);
@@ -174,7 +174,7 @@ fn at_the_pace(khipu_proxy: &KhipuProxy, count: usize) {
             let asked_for = u32::try_from(asked.saturating_sub(SQUEEZED)).expect("small");
             assert!(
                 f64::from(asked_for) <= allowed,
-                "{asked} questions in {:?}",
+                "{asked} requests in {:?}",
                 *ended - *began
             );
         }

@@ -156,7 +156,7 @@ async fn a_rejection_that_becomes_abuse_offers_no_way_to_pay_any_more(testbed: T
     let mut open = page(&testbed, &payment).await;
     testbed.sandbox.act(&payment.id, "reject").await;
     open.until("rejected").await;
-    // Between two questions the payer tried again, and then called it abuse.
+    // Between two polls the payer tried again, and then called it abuse.
     let down = json!({ "notify": { "drop": 1 }, "api": { "error_rate": 1, "status": 500 } });
     testbed.sandbox.set_behaviour(down).await;
     testbed.sandbox.act(&payment.id, "authorize").await;

@@ -110,7 +110,7 @@ async fn khipu_is_asked_at_once_even_if_the_payment_was_watched_for_long() {
     let path = hop(&testbed, &payment, "return_url").await;
     let mut watcher = testbed.watch(&payment).await;
     watcher.status().await;
-    // Asked at 0, 1, 3 and 6 s; the next question is 5 s away.
+    // Polled at 0, 1, 3 and 6 s; the next poll is 5 s away.
     eventually("the schedule has stretched", async || {
         (khipu_proxy.request_count(&payment.id) == 4).then_some(())
     })

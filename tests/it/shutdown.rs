@@ -148,7 +148,7 @@ async fn stopping_in_the_middle_of_a_delivery_uses_up_no_attempt() {
     const STOPS: usize = 3;
     let (sandbox, mut gateway, api, _) = start().await;
     let mut merchant = WebhookReceiver::start().await;
-    // Longer than what is under way may still take when the gateway stops.
+    // Longer than the grace period for work in progress.
     merchant.delay_responses(Duration::from_secs(60));
     let payment = api.create(json!({ "notify_url": merchant.url })).await;
     sandbox.act(&payment.id, "conciliate").await;

@@ -202,7 +202,7 @@ async fn one_watcher_too_many_of_an_instance_closes_4503() {
 }
 
 #[tokio::test]
-async fn many_watchers_of_a_payment_cost_khipu_one_question() {
+async fn many_watchers_of_a_payment_share_one_poll() {
     let (testbed, khipu_proxy) = Testbed::start_with_khipu_proxy(|_| {}).await;
     let payment = testbed.create(json!({})).await;
     khipu_proxy.hold_responses();
@@ -222,7 +222,7 @@ async fn many_watchers_of_a_payment_cost_khipu_one_question() {
 }
 
 #[tokio::test]
-async fn many_who_ask_for_an_unknown_payment_share_one_question() {
+async fn many_watchers_of_an_unknown_payment_share_one_lookup() {
     let (testbed, khipu_proxy) = Testbed::start_with_khipu_proxy(|_| {}).await;
     let direct = testbed
         .sandbox

@@ -37,20 +37,21 @@ const WORDS: [&str; 29] = [
     "whoever",
 ];
 
-/// Looked for in lines, in any case.
+/// Words in a row, names taken apart.
 const PHRASES: [&str; 6] = [
     "let go",
     "lets go",
-    "questions_in_flight",
-    "questions_left_to_another",
-    "questions_per_second",
-    "relay_losses",
+    "questions in flight",
+    "questions left to another",
+    "questions per second",
+    "relay losses",
 ];
 
-/// Names under which something is stored, which an update must still find.
-const STORED: [(&str, &str); 2] = [
+/// Stored names, which an update must still find, and a text of the demo's shop.
+const ALLOWED: [(&str, &str); 3] = [
     ("server/store-redis/src/keys.rs", "agenda"),
     ("tests/it/checks.rs", "agenda"),
+    ("examples/demo/src/shop/catalogue.rs", "nobody"),
 ];
 
 /// Where the words stand that are forbidden elsewhere.
@@ -67,10 +68,7 @@ fn no_replaced_word_is_left() {
         }
         for (index, line) in file.text.lines().enumerate() {
             for word in forbidden(line) {
-                let is_stored = STORED
-                    .iter()
-                    .any(|(place, stored)| file.path.starts_with(place) && *stored == word);
-                if !is_stored {
+                if !ALLOWED.contains(&(&*file.path, word)) {
                     let (path, number, line) = (&file.path, index + 1, line.trim());
                     found.insert(format!("{path}:{number}: {word}: {line}"));
                 }
@@ -82,7 +80,8 @@ fn no_replaced_word_is_left() {
 
 #[test]
 fn words_are_found_in_names_and_prose_but_not_inside_others() {
-    let line = "fn ask_desk(ear: &LedgerError) // Nobody, year, dashboard, desktop; it Lets go";
+    let line =
+        "fn ask_desk(ear: &LedgerError) // Nobody, year, dashboard, desktop, let gone; it Lets go";
     let found: Vec<&str> = forbidden(line).collect();
     assert_eq!(found, ["desk", "ear", "ledger", "nobody", "lets go"]);
 }
@@ -104,29 +103,23 @@ fn newest_migrations() -> Vec<SourceFile> {
 }
 
 fn forbidden(line: &str) -> impl Iterator<Item = &'static str> {
-    let parts = parts(line);
-    let lower = line.to_lowercase();
-    let words = WORDS.into_iter().filter(move |word| parts.contains(*word));
-    words.chain(
-        PHRASES
-            .into_iter()
-            .filter(move |phrase| lower.contains(phrase)),
-    )
+    let words = format!(" {} ", words(line).join(" "));
+    let terms = WORDS.into_iter().chain(PHRASES);
+    terms.filter(move |term| words.contains(&format!(" {term} ")))
 }
 
 /// The words of a line in lower case, names taken apart.
-fn parts(line: &str) -> BTreeSet<String> {
-    let mut parts = BTreeSet::new();
-    let mut part = String::new();
-    for c in line.chars() {
-        let ends = !c.is_alphabetic() || c.is_uppercase() && part.ends_with(char::is_lowercase);
-        if ends && !part.is_empty() {
-            parts.insert(std::mem::take(&mut part).to_lowercase());
+fn words(line: &str) -> Vec<String> {
+    let mut words = Vec::new();
+    let mut word = String::new();
+    for c in line.chars().chain([' ']) {
+        let ends = !c.is_alphabetic() || c.is_uppercase() && word.ends_with(char::is_lowercase);
+        if ends && !word.is_empty() {
+            words.push(std::mem::take(&mut word).to_lowercase());
         }
         if c.is_alphabetic() {
-            part.push(c);
+            word.push(c);
         }
     }
-    parts.insert(part.to_lowercase());
-    parts
+    words
 }

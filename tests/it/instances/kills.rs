@@ -16,8 +16,8 @@ async fn each_instance_killed_in_turn_under_load_loses_nothing() {
     const PAYMENTS: usize = 1_800;
     /// Of these, watched by a browser that comes back.
     const WATCHED: usize = 300;
-    /// A merchant who is not instant: some attempts are under way at every kill.
-    const PACE: Duration = Duration::from_millis(100);
+    /// Response time of the merchant: some attempts are in progress at every kill.
+    const RESPONSE_TIME: Duration = Duration::from_millis(100);
     /// A lease, and what a busy machine needs beside it.
     const LEASE: Duration = Duration::from_secs(60);
 
@@ -29,7 +29,7 @@ async fn each_instance_killed_in_turn_under_load_loses_nothing() {
     })
     .await;
     balancer.set_targets(&fleet.urls());
-    fleet.merchant.delay_responses(PACE);
+    fleet.merchant.delay_responses(RESPONSE_TIME);
     let payments = fleet.create(PAYMENTS).await;
     let urls = fleet.urls();
     let browsers: Vec<ReconnectingWatcher> =

@@ -11,7 +11,7 @@ use super::redis_for;
 
 /// One watched payment is polled at 0, 1, 3 and 6 s; the next poll is due at 11 s.
 const WATCHED_FOR: Duration = Duration::from_secs(10);
-const QUESTIONS: usize = 4;
+const POLLS: usize = 4;
 /// Those of one round would be nearer to each other than this.
 const BETWEEN_ROUNDS: Duration = Duration::from_millis(500);
 
@@ -24,7 +24,7 @@ fn expect_one_schedule(times: &[Instant]) {
         .collect();
     assert!(near.is_empty(), "asked twice in a round: {near:?}");
     // One more or less when the instances' rounds are not one another's.
-    let expected = QUESTIONS - 1..=QUESTIONS + 2;
+    let expected = POLLS - 1..=POLLS + 2;
     assert!(
         expected.contains(&times.len()),
         "asked {} times",
@@ -60,8 +60,8 @@ async fn a_later_watcher_on_another_instance_adds_no_polls() {
     sleep_until((began + WATCHED_FOR).into()).await;
     let times = khipu_proxy.request_times(&payment.id);
     assert!(
-        times.len() <= 2 * QUESTIONS,
-        "three schedules instead of one: {} questions",
+        times.len() <= 2 * POLLS,
+        "three schedules instead of one: {} polls",
         times.len()
     );
 }

@@ -36,7 +36,7 @@ fn patient_with_khipu(settings: &mut GatewaySettings) {
     settings.khipu.push("timeout = \"30s\"".into());
 }
 
-/// Long for a busy machine, and yet before any question that Khipu holds back is given up.
+/// Enough for a busy machine, and shorter than the time-out of a held request to Khipu.
 const PROMPTLY: Duration = Duration::from_secs(15);
 
 /// Anything up to `longest`, so that two things meet in every order.

@@ -220,7 +220,7 @@ async fn redis_restarted_under_load_loses_nothing() {
         watchers.push(fleet.watch(number % 3, payment).await);
     }
     let notifying = async {
-        // Half before and half after, if the machine is as quick as usual; what matters is that it is under way.
+        // Half before and half after, on a machine of the usual speed; what matters is that some are in progress.
         fleet.notify_all(OTHER, &payments).await;
     };
     let restarting = async {

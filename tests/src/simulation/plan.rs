@@ -30,7 +30,7 @@ pub(super) enum PlannedOutcome {
     PaidAfterGivingUp,
     /// Three hours after its term, so that a page has shown `expired`.
     PaidAfterExpiry,
-    /// The shop deletes it while the transfer is under way.
+    /// The shop deletes it while the transfer is in progress.
     PaidAfterDeletion,
     MarkedAsPaid,
     /// Paid, and the money goes back.
