@@ -199,7 +199,7 @@ async fn twenty_thousand_subscriptions_are_confirmed_and_come_back_after_a_resta
     assert_eq!(channels.len(), MANY);
 
     server.kill();
-    server.start_again().await;
+    server.restart().await;
     let missed = timeout(DEADLINE, instance.received.missed.recv()).await;
     assert_eq!(missed.ok().flatten().map(|ids| ids.len()), Some(MANY));
     instance.publish("p19999").await;
