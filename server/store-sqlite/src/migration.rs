@@ -57,10 +57,10 @@ mod tests {
         i64::try_from(since_epoch.expect("after 1970").as_millis()).expect("in range")
     }
 
-    fn canary(connection: &Connection) -> i64 {
+    fn checks(connection: &Connection) -> i64 {
         connection
-            .query_row("SELECT count FROM canary", [], |row| row.get(0))
-            .expect("canary")
+            .query_row("SELECT count FROM health_check", [], |row| row.get(0))
+            .expect("health_check")
     }
 
     #[test]
@@ -68,14 +68,14 @@ mod tests {
         let mut connection = Connection::open_in_memory().expect("memory");
         migrate(&mut connection, STEPS).expect("first");
         connection
-            .execute("UPDATE canary SET count = 7", [])
+            .execute("UPDATE health_check SET count = 7", [])
             .expect("write");
         migrate(&mut connection, STEPS).expect("second");
         assert_eq!(
             version(&connection),
             i64::try_from(STEPS.len()).expect("small")
         );
-        assert_eq!(canary(&connection), 7);
+        assert_eq!(checks(&connection), 7);
     }
 
     #[test]
@@ -83,19 +83,19 @@ mod tests {
         let mut connection = Connection::open_in_memory().expect("memory");
         migrate(&mut connection, STEPS).expect("old");
         connection
-            .execute("UPDATE canary SET count = 7", [])
+            .execute("UPDATE health_check SET count = 7", [])
             .expect("write");
         let mut steps = STEPS.to_vec();
-        steps.push("ALTER TABLE canary ADD COLUMN colour TEXT NOT NULL DEFAULT 'yellow'");
+        steps.push("ALTER TABLE health_check ADD COLUMN colour TEXT NOT NULL DEFAULT 'yellow'");
         migrate(&mut connection, &steps).expect("new");
         assert_eq!(
             version(&connection),
             i64::try_from(steps.len()).expect("small")
         );
         let colour: String = connection
-            .query_row("SELECT colour FROM canary", [], |row| row.get(0))
+            .query_row("SELECT colour FROM health_check", [], |row| row.get(0))
             .expect("new column");
-        assert_eq!((canary(&connection), colour.as_str()), (7, "yellow"));
+        assert_eq!((checks(&connection), colour.as_str()), (7, "yellow"));
     }
 
     #[test]

@@ -136,7 +136,7 @@ impl Store for SqliteStore {
     /// Really writes: an empty transaction succeeds even on a full disk.
     async fn health_check(&self) -> Result<(), StoreError> {
         self.write(|statements| {
-            statements.execute("UPDATE canary SET count = count + 1", [])?;
+            statements.execute("UPDATE health_check SET count = count + 1", [])?;
             Ok(())
         })
         .await

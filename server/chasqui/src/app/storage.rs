@@ -98,7 +98,7 @@ async fn try_open(config: &RedisConfig) -> Result<(Opened, Vec<PreflightFinding>
         .map_err(|error| AppError::Redis(error.to_string()))?;
     let opened = Opened {
         store: Arc::new(store),
-        // Whatever happens to a Redis, it may come back.
+        // A Redis may come back at any time.
         failed: Box::pin(pending()),
         redis: Some(redis),
     };

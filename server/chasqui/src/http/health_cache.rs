@@ -20,9 +20,9 @@ impl HealthCache {
             return health.clone();
         }
         let health = payments.health().await;
-        for (part, trouble) in [("store", &health.store), ("relay", &health.relay)] {
-            if let Err(trouble) = trouble {
-                tracing::warn!(part, ?trouble, "health check failed");
+        for (part, result) in [("store", &health.store), ("relay", &health.relay)] {
+            if let Err(error) = result {
+                tracing::warn!(part, ?error, "health check failed");
             }
         }
         *last = Some((Instant::now(), health.clone()));

@@ -67,15 +67,11 @@ async fn health(State(state): SharedState, audience: Audience) -> Response {
 }
 
 fn part_text(part: &Result<(), HealthError>, audience: Audience) -> String {
-    availability(
-        part.as_ref()
-            .err()
-            .map(|trouble| match (trouble, audience) {
-                (HealthError::TimedOut, _) => "no answer in time",
-                (HealthError::Failed(reason), Audience::Operator) => reason.as_str(),
-                (HealthError::Failed(_), Audience::World) => "failing",
-            }),
-    )
+    availability(part.as_ref().err().map(|error| match (error, audience) {
+        (HealthError::TimedOut, _) => "no answer in time",
+        (HealthError::Failed(reason), Audience::Operator) => reason.as_str(),
+        (HealthError::Failed(_), Audience::World) => "failing",
+    }))
 }
 
 fn availability(why_not: Option<&str>) -> String {

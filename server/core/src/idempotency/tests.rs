@@ -108,10 +108,10 @@ async fn another_body_is_refused() {
 async fn a_merchant_who_hangs_up_gets_the_response_to_a_repeat() {
     let store = store();
     let (started, start) = oneshot::channel();
-    let (go, gone) = oneshot::channel();
+    let (proceed, proceeds) = oneshot::channel();
     let work = async move {
         let _ = started.send(());
-        let _ = gone.await;
+        let _ = proceeds.await;
         Ok("made")
     };
     let caller = tokio::spawn(run_idempotent(
@@ -129,7 +129,7 @@ async fn a_merchant_who_hangs_up_gets_the_response_to_a_repeat() {
         matches!(meanwhile, Err(IdempotencyError::InProgress)),
         "{meanwhile:?}"
     );
-    go.send(()).expect("it goes on");
+    proceed.send(()).expect("it goes on");
     let comes_back = async {
         loop {
             match run_idempotent(store.clone(), request("k"), pending(), render).await {

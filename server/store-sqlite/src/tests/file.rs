@@ -61,7 +61,7 @@ async fn the_writer_is_durable_and_the_readers_only_read() {
     }
     let written = store
         .read(|statements| {
-            statements.execute("UPDATE canary SET count = 0", [])?;
+            statements.execute("UPDATE health_check SET count = 0", [])?;
             Ok(())
         })
         .await;
