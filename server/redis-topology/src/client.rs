@@ -6,6 +6,7 @@ use std::time::Duration;
 
 use ::redis::{Cmd, Value};
 use dashmap::DashMap;
+use futures_util::future::join_all;
 use tokio::sync::watch;
 use tokio::time::{Instant, sleep, timeout_at};
 
@@ -47,15 +48,6 @@ struct Server {
     quorum: Option<Quorum>,
 }
 
-/// When a call is done.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-enum Durability {
-    /// Its server has run it.
-    Written,
-    /// The replicas that are waited for have it too.
-    Replicated,
-}
-
 impl RedisClient {
     /// Looks up which server holds what. Sentinels or a node of a cluster must be reachable, the data's servers need not.
     pub async fn open(settings: &RedisSettings) -> Result<Arc<Self>, CallError> {
@@ -89,45 +81,15 @@ impl RedisClient {
         self.routing.refresh();
     }
 
-    /// Runs a script on the partition's server.
-    pub async fn run(&self, partition: Partition, call: &ScriptCall) -> Result<Value, CallError> {
-        self.call(partition, call, Durability::Written).await
-    }
-
-    /// The same; `Ok` once as many replicas as the settings name have it too.
-    pub async fn run_durably(
-        &self,
-        partition: Partition,
-        call: &ScriptCall,
-    ) -> Result<Value, CallError> {
-        self.call(partition, call, Durability::Replicated).await
-    }
-
     /// Runs one call on each of many partitions, all at once; the results come in the order of the calls.
     pub async fn run_all(
         &self,
         calls: &[(Partition, ScriptCall)],
     ) -> Vec<Result<Value, CallError>> {
-        self.call_all(calls, Durability::Written).await
-    }
-
-    /// The same; each `Ok` once the replicas have it too.
-    pub async fn run_all_durably(
-        &self,
-        calls: &[(Partition, ScriptCall)],
-    ) -> Vec<Result<Value, CallError>> {
-        self.call_all(calls, Durability::Replicated).await
-    }
-
-    async fn call_all(
-        &self,
-        calls: &[(Partition, ScriptCall)],
-        durability: Durability,
-    ) -> Vec<Result<Value, CallError>> {
-        let calls = calls
+        let runs = calls
             .iter()
-            .map(|(partition, call)| self.call(*partition, call, durability));
-        futures_util::future::join_all(calls).await
+            .map(|(partition, call)| self.run(*partition, call));
+        join_all(runs).await
     }
 
     /// The servers that hold partitions now, each once.
@@ -151,13 +113,8 @@ impl RedisClient {
         }
     }
 
-    /// May run the script more than once: every script must be safe to repeat.
-    async fn call(
-        &self,
-        partition: Partition,
-        call: &ScriptCall,
-        durability: Durability,
-    ) -> Result<Value, CallError> {
+    /// Runs a script on the partition's server, perhaps more than once: every script must be safe to repeat.
+    pub async fn run(&self, partition: Partition, call: &ScriptCall) -> Result<Value, CallError> {
         let deadline = Instant::now() + CALL_TIMEOUT;
         let mut command = call.by_hash();
         let mut target = None;
@@ -172,7 +129,7 @@ impl RedisClient {
                     continue;
                 }
             };
-            let sent = server.send(&command, is_asking, durability);
+            let sent = server.send(&command, is_asking, call.script.is_durable);
             let error = match timeout_at(deadline, sent).await {
                 Ok(Ok(value)) => return Ok(value),
                 Ok(Err(error)) => error,
@@ -251,12 +208,10 @@ impl Server {
         &self,
         command: &Cmd,
         is_asking: bool,
-        durability: Durability,
+        is_durable: bool,
     ) -> Result<Value, CommandError> {
         match &self.quorum {
-            Some(quorum) if durability == Durability::Replicated => {
-                quorum.send(command.clone(), is_asking).await
-            }
+            Some(quorum) if is_durable => quorum.send(command.clone(), is_asking).await,
             _ if is_asking => self.node.send_asking(command).await,
             _ => self.node.send(command).await,
         }

@@ -1,16 +1,11 @@
 //! Fields of hashes, of one or of many payments.
 
-use std::sync::LazyLock;
-
 use super::redis_store::RedisStore;
 use super::replies::{read, unavailable};
 use super::{keys, scripts};
 use chasqui_payment::PaymentId;
-use chasqui_redis_topology::{PARTITIONS, Partition, Script, ScriptCall};
+use chasqui_redis_topology::{PARTITIONS, Partition, ScriptCall};
 use chasqui_store::StoreError;
-
-static FIELDS: LazyLock<Script> =
-    LazyLock::new(|| scripts::script(include_str!("../scripts/fields.lua")));
 
 /// The most payments that one call reads, so that other calls do not wait long.
 const PER_CALL: usize = 256;
@@ -63,5 +58,5 @@ pub(super) async fn of_payments(
 fn asking_for(fields: &[&str]) -> ScriptCall {
     fields
         .iter()
-        .fold(FIELDS.call(), |call, field| call.arg(*field))
+        .fold(scripts::FIELDS.call(), |call, field| call.arg(*field))
 }

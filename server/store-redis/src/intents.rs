@@ -1,17 +1,9 @@
 //! Intents: what is needed to adopt a payment, saved before Khipu is called, in the partition of its reference.
 
-use std::sync::LazyLock;
-
 use super::redis_store::{RedisStore, ms};
 use super::{fields, keys, replies, scripts};
 use chasqui_payment::{AccountName, Intent, MerchantUrls, PaymentId, PaymentReference};
-use chasqui_redis_topology::Script;
 use chasqui_store::StoreError;
-
-static SAVE_INTENT: LazyLock<Script> =
-    LazyLock::new(|| scripts::script(include_str!("../scripts/save_intent.lua")));
-static BIND_INTENT: LazyLock<Script> =
-    LazyLock::new(|| scripts::script(include_str!("../scripts/bind_intent.lua")));
 
 const FIELDS: [&str; 6] = [
     "account",
@@ -33,7 +25,7 @@ pub(super) async fn save(store: &RedisStore, intent: &Intent) -> Result<(), Stor
             intent.payment_id.as_ref().map(PaymentId::as_str),
         ),
     ];
-    let mut call = SAVE_INTENT
+    let mut call = scripts::SAVE_INTENT
         .call()
         .key(key)
         .arg(intent.account.as_str())
@@ -45,7 +37,7 @@ pub(super) async fn save(store: &RedisStore, intent: &Intent) -> Result<(), Stor
             call = call.arg(field).arg(value);
         }
     }
-    match store.run_durably(partition, &call).await? {
+    match store.run(partition, &call).await? {
         true => Ok(()),
         false => Err(StoreError::WrongAccount),
     }
@@ -95,12 +87,12 @@ pub(super) async fn bind(
     id: &PaymentId,
 ) -> Result<(), StoreError> {
     let (partition, key) = keys::intent(reference);
-    let call = BIND_INTENT
+    let call = scripts::BIND_INTENT
         .call()
         .key(key)
         .arg(account.as_str())
         .arg(id.as_str());
-    match store.run_durably(partition, &call).await? {
+    match store.run(partition, &call).await? {
         true => Ok(()),
         false => Err(StoreError::WrongAccount),
     }

@@ -14,7 +14,6 @@
 mod call_pacer;
 mod change;
 mod fields;
-mod health;
 mod idempotency;
 mod intents;
 mod job_queue;
@@ -29,7 +28,6 @@ mod references;
 mod relay;
 mod replies;
 mod retention;
-mod schema;
 mod scripts;
 #[cfg(test)]
 mod tests;

@@ -1,23 +1,18 @@
 //! Notifications: `notified` holds what is known of them, `raw` their bytes and signatures, apart so that these can be
 //! erased. They are written with the rest of an observation, by `keep_notification.lua`.
 
-use std::sync::LazyLock;
-
 use super::redis_store::RedisStore;
 use super::{keys, replies, scripts};
 use chasqui_payment::PaymentId;
-use chasqui_redis_topology::{Partition, Script};
+use chasqui_redis_topology::Partition;
 use chasqui_store::{StoreError, StoredNotification};
-
-static NOTIFICATION: LazyLock<Script> =
-    LazyLock::new(|| scripts::script(include_str!("../scripts/notification.lua")));
 
 /// `Agrees` before the others, and of each the first. `None` too when its bytes have been erased.
 pub(super) async fn find(
     store: &RedisStore,
     id: &PaymentId,
 ) -> Result<Option<StoredNotification>, StoreError> {
-    let call = NOTIFICATION
+    let call = scripts::NOTIFICATION
         .call()
         .key(keys::notified(id))
         .key(keys::raw(id));

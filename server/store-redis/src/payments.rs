@@ -1,7 +1,5 @@
 //! Payments: created, observed, read.
 
-use std::sync::LazyLock;
-
 use async_trait::async_trait;
 use sha2::{Digest, Sha256};
 
@@ -15,15 +13,10 @@ use chasqui_payment::{
     AccountName, Amount, Currency, Intent, JobKind, MerchantUrls, Observation, Payment, PaymentId,
     PaymentReference, PaymentState, PaymentTerms, StatusReason, Version,
 };
-use chasqui_redis_topology::{Partition, Script, ScriptCall, Value};
+use chasqui_redis_topology::{Partition, ScriptCall, Value};
 use chasqui_store::{
     Outcome, PaymentReader, PaymentStore, StoreError, StoredNotification, TimelineEntry,
 };
-
-static CREATE: LazyLock<Script> =
-    LazyLock::new(|| scripts::script(include_str!("../scripts/create.lua")));
-static OBSERVE: LazyLock<Script> =
-    LazyLock::new(|| scripts::script(include_str!("../scripts/observe.lua")));
 
 const STATE: [&str; 4] = ["status", "status_at", "late", "reason"];
 
@@ -99,7 +92,7 @@ impl PaymentStore for RedisStore {
         };
         tokio::try_join!(bound, transactions::index(self, payment))?;
         let (partition, call) = creating(self, payment);
-        let reply = self.run_durably(partition, &call).await?;
+        let reply = self.run(partition, &call).await?;
         outcome(self, id, account, reply)
     }
 
@@ -109,13 +102,13 @@ impl PaymentStore for RedisStore {
         observation: &Observation,
     ) -> Result<Outcome, StoreError> {
         let (partition, call) = observing(self, id, observation);
-        let reply = self.run_durably(partition, &call).await?;
+        let reply = self.run(partition, &call).await?;
         outcome(self, id, &observation.account, reply)
     }
 }
 
 fn creating(store: &RedisStore, payment: &Payment) -> (Partition, ScriptCall) {
-    let (partition, call) = writing(store, &CREATE, &payment.id);
+    let (partition, call) = writing(store, &scripts::CREATE, &payment.id);
     let call = with_queues(call, partition, JobKind::Check);
     let state = &payment.state;
     let terms = payment.terms.as_ref();
@@ -155,7 +148,7 @@ fn observing(
     id: &PaymentId,
     observation: &Observation,
 ) -> (Partition, ScriptCall) {
-    let (partition, call) = writing(store, &OBSERVE, id);
+    let (partition, call) = writing(store, &scripts::OBSERVE, id);
     let call = with_queues(call, partition, JobKind::Delivery);
     let mut call = with_queues(call, partition, JobKind::Check)
         .arg(observation.account.as_str())

@@ -3,18 +3,26 @@
 use std::sync::Arc;
 use std::time::Duration;
 
+use async_trait::async_trait;
 use redis::FromRedisValue;
 use tokio::sync::Semaphore;
 
 use super::replies::{read, unavailable};
 use super::retention::Retention;
-use super::schema;
+use super::{keys, scripts};
 use chasqui_payment::Timestamp;
 use chasqui_redis_topology::{Partition, RedisClient, ScriptCall};
-use chasqui_store::StoreError;
+use chasqui_store::{Store, StoreError};
 
 /// The most final payments whose references expire at once; see [`retention`](super::retention).
 const REFERENCES_AT_ONCE: usize = 256;
+
+/// The version of the keys and fields that this chasqui writes. 1: statuses numbered 1 to 7, which are still read. 2: statuses numbered
+/// by round and kind.
+const SCHEMA_VERSION: u32 = 2;
+
+/// How long the key of a health check is kept; it is never read.
+const HEALTH_KEY_KEPT: Duration = Duration::from_secs(60);
 
 #[derive(Debug)]
 pub struct RedisStore {
@@ -37,7 +45,7 @@ pub(super) enum Clock {
 impl RedisStore {
     /// Refuses what a newer chasqui has written.
     pub async fn open(redis: Arc<RedisClient>, retention: Retention) -> Result<Self, StoreError> {
-        schema::check(&redis).await?;
+        check_schema(&redis).await?;
         Ok(Self {
             redis,
             clock: Clock::Store,
@@ -55,16 +63,43 @@ impl RedisStore {
         let reply = self.redis.run(partition, call).await;
         read(reply.map_err(unavailable)?)
     }
+}
 
-    /// The same, once the replicas that are waited for have it too.
-    pub(super) async fn run_durably<T: FromRedisValue>(
-        &self,
-        partition: Partition,
-        call: &ScriptCall,
-    ) -> Result<T, StoreError> {
-        let reply = self.redis.run_durably(partition, call).await;
-        read(reply.map_err(unavailable)?)
+#[async_trait]
+impl Store for RedisStore {
+    /// In every partition: a cluster that has lost a master still serves the others'.
+    async fn health_check(&self) -> Result<(), StoreError> {
+        let calls: Vec<_> = Partition::all()
+            .map(|partition| {
+                let call = scripts::HEALTH
+                    .call()
+                    .key(keys::key(partition, "health", "store"));
+                (partition, call.arg(ms(HEALTH_KEY_KEPT)))
+            })
+            .collect();
+        let replies = self.redis.run_all(&calls).await;
+        for (partition, reply) in Partition::all().zip(replies) {
+            if let Err(error) = reply {
+                let prefix = keys::prefix(partition);
+                return Err(StoreError::Unavailable(format!("{prefix}: {error}")));
+            }
+        }
+        Ok(())
     }
+}
+
+/// Marks a Redis that has no version yet, or an older one, as of today's: older instances refuse to start on it. Waits for
+/// no replica: a gateway must be able to start while there is none, and the next one to open it marks it again.
+async fn check_schema(redis: &RedisClient) -> Result<(), StoreError> {
+    let (partition, key) = keys::schema_version();
+    let call = scripts::SCHEMA.call().key(key).arg(SCHEMA_VERSION);
+    let found: u32 = read(redis.run(partition, &call).await.map_err(unavailable)?)?;
+    if found > SCHEMA_VERSION {
+        return Err(StoreError::Unavailable(format!(
+            "redis holds schema version {found}, this chasqui knows versions up to {SCHEMA_VERSION}: use a newer chasqui"
+        )));
+    }
+    Ok(())
 }
 
 impl Clock {

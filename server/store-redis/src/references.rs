@@ -1,16 +1,10 @@
 //! What leads to a payment from other partitions: its intent and its transaction's index.
 
-use std::sync::{Arc, LazyLock};
+use std::sync::Arc;
 
 use super::redis_store::{RedisStore, ms};
 use super::{keys, scripts};
 use chasqui_payment::{AccountName, PaymentId, PaymentReference};
-use chasqui_redis_topology::Script;
-
-static EXPIRE_INTENT: LazyLock<Script> =
-    LazyLock::new(|| scripts::script(include_str!("../scripts/expire_intent.lua")));
-static EXPIRE_TRANSACTION: LazyLock<Script> =
-    LazyLock::new(|| scripts::script(include_str!("../scripts/expire_transaction.lua")));
 
 /// What leads to a payment that has become final is kept no longer than the payment. In the background: where it fails, or
 /// too many expire at once, a reference is only kept longer.
@@ -22,9 +16,13 @@ pub(super) fn expire_references(
     transaction_id: Option<String>,
 ) {
     let intent = reference.and_then(|text| PaymentReference::parse(&text).ok());
-    let intent = intent.map(|reference| (&*EXPIRE_INTENT, keys::intent(&reference)));
-    let index =
-        transaction_id.map(|name| (&*EXPIRE_TRANSACTION, keys::transaction(account, &name)));
+    let intent = intent.map(|reference| (&*scripts::EXPIRE_INTENT, keys::intent(&reference)));
+    let index = transaction_id.map(|name| {
+        (
+            &*scripts::EXPIRE_TRANSACTION,
+            keys::transaction(account, &name),
+        )
+    });
     let calls: Vec<_> = intent
         .into_iter()
         .chain(index)
