@@ -1,14 +1,13 @@
 //! Payments: created, observed, read.
 
+use std::sync::Arc;
+
 use async_trait::async_trait;
 use sha2::{Digest, Sha256};
 
-use super::payment_calls::{with_queues, writing};
-use super::redis_store::RedisStore;
-use super::references::expire_references;
-use super::{
-    change, fields, intents, keys, notifications, replies, scripts, timeline, transactions,
-};
+use super::payment_calls::{with_fields, with_queues, writing};
+use super::redis_store::{RedisStore, ms};
+use super::{change, fields, intents, keys, replies, scripts, timeline, transactions};
 use chasqui_payment::{
     AccountName, Amount, Currency, Intent, JobKind, MerchantUrls, Observation, Payment, PaymentId,
     PaymentReference, PaymentState, PaymentTerms, StatusReason, Version,
@@ -18,25 +17,10 @@ use chasqui_store::{
     Outcome, PaymentReader, PaymentStore, StoreError, StoredNotification, TimelineEntry,
 };
 
-const STATE: [&str; 4] = ["status", "status_at", "late", "reason"];
+const STATE: &str = "status status_at late reason";
 
-const FIELDS: [&str; 15] = [
-    "status",
-    "status_at",
-    "late",
-    "reason",
-    "account",
-    "amount",
-    "currency",
-    "transaction_id",
-    "return_url",
-    "cancel_url",
-    "notify_url",
-    "reference",
-    "payment_url",
-    "expires_at",
-    "created_at",
-];
+const FIELDS: &str = "status status_at late reason account amount currency transaction_id return_url cancel_url \
+    notify_url reference payment_url expires_at created_at";
 
 #[async_trait]
 impl PaymentReader for RedisStore {
@@ -46,12 +30,12 @@ impl PaymentReader for RedisStore {
 
     async fn payment(&self, id: &PaymentId) -> Result<Option<Payment>, StoreError> {
         let partition = Partition::of(id.as_str());
-        let row = fields::of(self, partition, keys::payment(id), &FIELDS).await?;
+        let row = fields::of(self, partition, keys::payment(id), FIELDS).await?;
         row.map(|row| payment(id, row)).transpose()
     }
 
     async fn states(&self, ids: &[PaymentId]) -> Result<Vec<Option<PaymentState>>, StoreError> {
-        let rows = fields::of_payments(self, ids, &STATE).await?;
+        let rows = fields::of_payments(self, ids, STATE).await?;
         rows.into_iter()
             .map(|row| row.map(|row| state(&row)).transpose())
             .collect()
@@ -65,8 +49,29 @@ impl PaymentReader for RedisStore {
         transactions::find(self, account, transaction_id).await
     }
 
+    /// `Agrees` before the others, and of each the first. `None` too when its bytes have been erased.
     async fn notification(&self, id: &PaymentId) -> Result<Option<StoredNotification>, StoreError> {
-        notifications::find(self, id).await
+        let call = scripts::NOTIFICATION
+            .call()
+            .key(keys::notified(id))
+            .key(keys::raw(id));
+        let found: Option<(Vec<u8>, String, String)> =
+            self.run(Partition::of(id.as_str()), &call).await?;
+        let Some((body, signature, described)) = found else {
+            return Ok(None);
+        };
+        let mut words = described.split(' ');
+        let (Some(verdict), Some(_copies), Some(received_at)) =
+            (words.next(), words.next(), words.next())
+        else {
+            return Err(replies::damaged("notification"));
+        };
+        Ok(Some(StoredNotification {
+            body: body.into(),
+            signature,
+            verdict: replies::verdict(verdict).ok_or_else(|| replies::damaged("verdict"))?,
+            received_at: replies::timestamp(received_at)?,
+        }))
     }
 
     async fn timeline(&self, id: &PaymentId) -> Result<Vec<TimelineEntry>, StoreError> {
@@ -113,7 +118,7 @@ fn creating(store: &RedisStore, payment: &Payment) -> (Partition, ScriptCall) {
     let state = &payment.state;
     let terms = payment.terms.as_ref();
     let transaction_id = terms.and_then(|terms| terms.transaction_id.as_deref());
-    let mut call = call
+    let call = call
         .arg(payment.account.as_str())
         .arg(payment.created_at.unix_ms())
         .arg(state.version.number())
@@ -124,23 +129,17 @@ fn creating(store: &RedisStore, payment: &Payment) -> (Partition, ScriptCall) {
         .arg(terms.map_or("", |terms| terms.currency.as_str()))
         .arg(transaction_id.unwrap_or_default())
         .arg(payment.first_check_at().unix_ms());
+    let reference = payment.reference.as_ref().map(PaymentReference::as_str);
     let expires_at = payment.expires_at.map(|at| at.unix_ms().to_string());
-    for (field, value) in [
+    let fields = [
         ("return_url", payment.urls.return_url.as_deref()),
         ("cancel_url", payment.urls.cancel_url.as_deref()),
         ("notify_url", payment.urls.notify_url.as_deref()),
-        (
-            "reference",
-            payment.reference.as_ref().map(PaymentReference::as_str),
-        ),
+        ("reference", reference),
         ("payment_url", payment.payment_url.as_deref()),
         ("expires_at", expires_at.as_deref()),
-    ] {
-        if let Some(value) = value {
-            call = call.arg(field).arg(value);
-        }
-    }
-    (partition, call)
+    ];
+    (partition, with_fields(call, &fields))
 }
 
 fn observing(
@@ -150,36 +149,35 @@ fn observing(
 ) -> (Partition, ScriptCall) {
     let (partition, call) = writing(store, &scripts::OBSERVE, id);
     let call = with_queues(call, partition, JobKind::Delivery);
-    let mut call = with_queues(call, partition, JobKind::Check)
+    let call = with_queues(call, partition, JobKind::Check)
         .arg(observation.account.as_str())
         .arg(observation.source.as_str())
         .arg(observation.at.unix_ms());
-    call = match &observation.update {
+    let call = match &observation.update {
         Some(update) => call
             .arg(update.version.number())
             .arg(
                 update
                     .replaces
-                    .map_or(String::new(), |held| held.to_string()),
+                    .map(|held| held.to_string())
+                    .unwrap_or_default(),
             )
             .arg(u8::from(update.late))
             .arg(update.reason.map_or("", StatusReason::as_str)),
-        None => call.arg("").arg("").arg("").arg(""),
+        None => call.arg(&[""; 4]),
     };
-    call = match &observation.notification {
+    let call = match &observation.notification {
         Some(notification) => call
             .arg(keys::hexadecimal(&Sha256::digest(&notification.body)))
             .arg(notification.body.as_ref())
             .arg(&notification.signature)
             .arg(notification.verdict.as_str()),
-        None => call.arg("").arg("").arg("").arg(""),
+        None => call.arg(&[""; 4]),
     };
-    for job in &observation.jobs {
-        call = call
-            .arg(job.kind.as_str())
-            .arg(job.due_at.unix_ms())
-            .arg(job.priority.rank());
-    }
+    let jobs = observation.jobs.iter();
+    let call = jobs.fold(call, |call, job| {
+        call.arg((job.kind.as_str(), job.due_at.unix_ms(), job.priority.rank()))
+    });
     (partition, call)
 }
 
@@ -268,4 +266,44 @@ fn state(row: &[Option<String>]) -> Result<PaymentState, StoreError> {
             .map(|known| known.ok_or_else(|| replies::damaged("reason")))
             .transpose()?,
     })
+}
+
+/// What leads to a payment that has become final is kept no longer than the payment. In the background: where it fails, or
+/// too many expire at once, a reference is only kept longer.
+pub(super) fn expire_references(
+    store: &RedisStore,
+    id: &PaymentId,
+    account: &AccountName,
+    reference: Option<String>,
+    transaction_id: Option<String>,
+) {
+    let reference = reference.and_then(|text| PaymentReference::parse(&text).ok());
+    let intent = reference.map(|reference| (&scripts::EXPIRE_INTENT, keys::intent(&reference)));
+    let index = transaction_id.map(|name| {
+        (
+            &scripts::EXPIRE_TRANSACTION,
+            keys::transaction(account, &name),
+        )
+    });
+    let found = intent.into_iter().chain(index);
+    let calls: Vec<_> = found
+        .map(|(script, (partition, key))| {
+            let call = script.call().key(key).arg(id.as_str());
+            (partition, call.arg(ms(store.retention.payments)))
+        })
+        .collect();
+    if calls.is_empty() {
+        return;
+    }
+    let Ok(permit) = Arc::clone(&store.expiring).try_acquire_owned() else {
+        return;
+    };
+    let (redis, id) = (Arc::clone(&store.redis), id.clone());
+    tokio::spawn(async move {
+        let replies = redis.run_all(&calls).await;
+        for error in replies.into_iter().filter_map(Result::err) {
+            tracing::debug!(payment_id = %id, %error, "a reference to a final payment does not expire with it");
+        }
+        drop(permit);
+    });
 }

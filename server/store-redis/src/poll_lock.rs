@@ -1,4 +1,4 @@
-//! Which instance may ask Khipu about a payment now.
+//! Which instance may query Khipu about a payment now.
 
 use std::time::Duration;
 

@@ -17,7 +17,7 @@ use chasqui_store::{Store, StoreError};
 /// The most final payments whose references expire at once; see [`retention`](super::retention).
 const REFERENCES_AT_ONCE: usize = 256;
 
-/// The version of the keys and fields that this chasqui writes. 1: statuses numbered 1 to 7, which are still read. 2: statuses numbered
+/// Of the keys and fields that this chasqui writes. 1: statuses numbered 1 to 7, which are still read. 2: statuses numbered
 /// by round and kind.
 const SCHEMA_VERSION: u32 = 2;
 
@@ -45,13 +45,28 @@ pub(super) enum Clock {
 impl RedisStore {
     /// Refuses what a newer chasqui has written.
     pub async fn open(redis: Arc<RedisClient>, retention: Retention) -> Result<Self, StoreError> {
-        check_schema(&redis).await?;
-        Ok(Self {
+        let store = Self {
             redis,
             clock: Clock::Store,
             retention: retention.bounded(),
             expiring: Arc::new(Semaphore::new(REFERENCES_AT_ONCE)),
-        })
+        };
+        store.check_schema().await?;
+        Ok(store)
+    }
+
+    /// Marks a Redis that has no version yet, or an older one, as of today's: older instances refuse to start on it. Waits
+    /// for no replica: a gateway must be able to start while there is none, and the next one to open it marks it again.
+    async fn check_schema(&self) -> Result<(), StoreError> {
+        let (partition, key) = keys::schema_version();
+        let call = scripts::SCHEMA.call().key(key).arg(SCHEMA_VERSION);
+        let found: u32 = self.run(partition, &call).await?;
+        match found > SCHEMA_VERSION {
+            true => Err(StoreError::Unavailable(format!(
+                "redis holds schema version {found}, this chasqui knows versions up to {SCHEMA_VERSION}: use a newer chasqui"
+            ))),
+            false => Ok(()),
+        }
     }
 
     /// Runs a script and reads its reply.
@@ -69,14 +84,12 @@ impl RedisStore {
 impl Store for RedisStore {
     /// In every partition: a cluster that has lost a master still serves the others'.
     async fn health_check(&self) -> Result<(), StoreError> {
-        let calls: Vec<_> = Partition::all()
-            .map(|partition| {
-                let call = scripts::HEALTH
-                    .call()
-                    .key(keys::key(partition, "health", "store"));
-                (partition, call.arg(ms(HEALTH_KEY_KEPT)))
-            })
-            .collect();
+        let calls = Partition::all().map(|partition| {
+            let key = keys::key(partition, "health", "store");
+            let call = scripts::HEALTH.call().key(key).arg(ms(HEALTH_KEY_KEPT));
+            (partition, call)
+        });
+        let calls: Vec<_> = calls.collect();
         let replies = self.redis.run_all(&calls).await;
         for (partition, reply) in Partition::all().zip(replies) {
             if let Err(error) = reply {
@@ -86,20 +99,6 @@ impl Store for RedisStore {
         }
         Ok(())
     }
-}
-
-/// Marks a Redis that has no version yet, or an older one, as of today's: older instances refuse to start on it. Waits for
-/// no replica: a gateway must be able to start while there is none, and the next one to open it marks it again.
-async fn check_schema(redis: &RedisClient) -> Result<(), StoreError> {
-    let (partition, key) = keys::schema_version();
-    let call = scripts::SCHEMA.call().key(key).arg(SCHEMA_VERSION);
-    let found: u32 = read(redis.run(partition, &call).await.map_err(unavailable)?)?;
-    if found > SCHEMA_VERSION {
-        return Err(StoreError::Unavailable(format!(
-            "redis holds schema version {found}, this chasqui knows versions up to {SCHEMA_VERSION}: use a newer chasqui"
-        )));
-    }
-    Ok(())
 }
 
 impl Clock {

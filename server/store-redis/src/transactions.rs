@@ -44,8 +44,7 @@ pub(super) async fn find(
         .map(|id| replies::payment_id(id))
         .collect::<Result<Vec<_>, _>>()?;
 
-    let asked = ["account", "transaction_id", "created_at"];
-    let rows = fields::of_payments(store, &ids, &asked).await?;
+    let rows = fields::of_payments(store, &ids, "account transaction_id created_at").await?;
     let mut found = Vec::new();
     for (id, row) in ids.into_iter().zip(rows) {
         match row.as_deref() {

@@ -17,7 +17,7 @@ use chasqui_payment::PaymentId;
 use chasqui_redis_topology::{NodeAddress, Partition, RedisClient};
 use chasqui_store::{Change, Relay, RelayError, RelayListener};
 
-/// How long a subscription may take; then it fails, and the watcher is asked to come back.
+/// How long a subscription may take; then it fails, and the watcher must come back.
 const CONFIRM_TIMEOUT: Duration = Duration::from_secs(2);
 
 /// How long a probe may take from publication to receipt.
