@@ -23,12 +23,12 @@ use super::settings::{NodeAddress, RedisSettings, Topology};
 const RESPONSE_TIMEOUT: Duration = Duration::from_secs(2);
 
 /// How long a call may take with all its redirections and retries; then it fails.
-pub const CALL_TIMEOUT: Duration = Duration::from_secs(3);
+pub(super) const CALL_TIMEOUT: Duration = Duration::from_secs(3);
 
 /// Before a call is tried again: a failover takes seconds, a moved slot nothing.
 const RETRY_PAUSE: Duration = Duration::from_millis(50);
 
-/// Redirections that are followed at once; beyond it the cluster is not settled, and the call is retried after a pause.
+/// Redirections that are followed at once; beyond it slots are still moving, and the call is retried after a pause.
 const MAX_REDIRECTIONS: u32 = 5;
 
 /// One installation of Redis. Connections are made as they are needed.
@@ -99,8 +99,8 @@ impl RedisClient {
         masters.into_iter().collect()
     }
 
-    /// One command to one server, whatever it holds. `None`: the server refuses the command.
-    pub async fn ask(
+    /// One command to one server, independent of partitions. `None`: the server refuses the command.
+    pub async fn send_to(
         &self,
         address: &NodeAddress,
         command: &Cmd,
@@ -183,18 +183,13 @@ impl RedisClient {
             let client = self.connector.client(address)?;
             Ok(Arc::new(Node::new(address.clone(), client, response)))
         };
-        let RedisSettings {
-            wait_replicas,
-            wait_timeout,
-            ..
-        } = self.settings;
-        let quorum = match wait_replicas {
+        let wait_timeout = self.settings.wait_timeout;
+        let quorum = match self.settings.wait_replicas {
             0 => None,
-            replicas => Some(Quorum::new(
-                node(RESPONSE_TIMEOUT + wait_timeout)?,
-                replicas,
-                wait_timeout,
-            )),
+            replicas => {
+                let node = node(RESPONSE_TIMEOUT + wait_timeout)?;
+                Some(Quorum::new(node, replicas, wait_timeout))
+            }
         };
         Ok(Server {
             node: node(RESPONSE_TIMEOUT)?,

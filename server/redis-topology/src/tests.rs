@@ -5,6 +5,7 @@ use std::time::{Duration, Instant};
 
 use redis_processes::{AppendOnly, Options, RedisCluster, RedisServer, SentinelTrio};
 
+use super::client::CALL_TIMEOUT;
 use super::*;
 
 static COUNT: LazyLock<Script> =

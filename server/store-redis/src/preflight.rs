@@ -74,7 +74,7 @@ async fn reply<T: FromRedisValue>(
     address: &NodeAddress,
     command: &Cmd,
 ) -> Result<Option<T>, CallError> {
-    let reply = redis.ask(address, command).await?;
+    let reply = redis.send_to(address, command).await?;
     Ok(reply.and_then(|value| redis::from_redis_value(value).ok()))
 }
 
