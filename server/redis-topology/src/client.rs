@@ -25,7 +25,7 @@ const RESPONSE_TIMEOUT: Duration = Duration::from_secs(2);
 /// How long a call may take with all its redirections and retries; then it fails.
 pub(super) const CALL_TIMEOUT: Duration = Duration::from_secs(3);
 
-/// Before a call is tried again: a failover takes seconds, a moved slot nothing.
+/// Before a call is tried again: a failover takes seconds, a moved slot no time.
 const RETRY_PAUSE: Duration = Duration::from_millis(50);
 
 /// Redirections that are followed at once; beyond it slots are still moving, and the call is retried after a pause.
@@ -79,17 +79,6 @@ impl RedisClient {
     /// Looks the owners up again at once: a server failed or holds something else than expected.
     pub fn refresh_owners(&self) {
         self.routing.refresh();
-    }
-
-    /// Runs one call on each of many partitions, all at once; the results come in the order of the calls.
-    pub async fn run_all(
-        &self,
-        calls: &[(Partition, ScriptCall)],
-    ) -> Vec<Result<Value, CallError>> {
-        let runs = calls
-            .iter()
-            .map(|(partition, call)| self.run(*partition, call));
-        join_all(runs).await
     }
 
     /// The servers that hold partitions now, each once.
@@ -164,6 +153,17 @@ impl RedisClient {
                 }
             }
         }
+    }
+
+    /// Runs one call on each of many partitions, all at once; the results come in the order of the calls.
+    pub async fn run_all(
+        &self,
+        calls: &[(Partition, ScriptCall)],
+    ) -> Vec<Result<Value, CallError>> {
+        let runs = calls
+            .iter()
+            .map(|(partition, call)| self.run(*partition, call));
+        join_all(runs).await
     }
 
     fn server(&self, address: NodeAddress) -> Result<Arc<Server>, CallError> {

@@ -1,7 +1,7 @@
-//! Redis as a place: which server holds what, and how a call gets there. It knows nothing of the data.
+//! Redis as a place: which server holds what, and how a call gets there. It does not know the data.
 //!
-//! Standalone, Sentinel and Cluster are one thing here: 64 partitions, each at some server ([`routing_table`]). A call
-//! ([`client`]) goes to its partition's server ([`node`]), follows it when it moves, and ends with a reply or an error
+//! Standalone, Sentinel and Cluster look the same to callers: 64 partitions, each at some server (`routing_table`). A call
+//! (`client`) goes to its partition's server (`node`), follows it when it moves, and ends with a reply or an error
 //! within `CALL_TIMEOUT`. The library encodes commands and holds the connections; when to give one up is decided here,
 //! because a connection that looks well and does not reply is the failure that costs most.
 

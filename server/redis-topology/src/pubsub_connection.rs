@@ -1,7 +1,7 @@
 //! A connection to one server on which it pushes messages: for a subscriber.
 //!
 //! The library's own subscriptions cannot be used for this: measured on redis 1.8.1, they do not come back after an outage
-//! of 40 s, report nothing of a frozen server, and take a slot's move for the reply to another command. Here the holder
+//! of 40 s, do not report a frozen server, and take a slot's move for the reply to another command. Here the holder
 //! reads every frame and decides.
 
 use std::fmt;
@@ -33,7 +33,7 @@ pub struct PubSubConnection {
 }
 
 impl PubSubConnection {
-    /// Connected and authenticated, or an error within [`CONNECT_TIMEOUT`].
+    /// Connected and authenticated, or an error within `CONNECT_TIMEOUT`.
     pub async fn open(
         settings: &RedisSettings,
         address: &NodeAddress,

@@ -25,7 +25,7 @@ pub struct RedisSettings {
 }
 
 impl RedisSettings {
-    /// Without TLS and credentials. A replica must acknowledge writes wherever the topology has replicas.
+    /// Without TLS and credentials. A replica must acknowledge writes where the topology has replicas.
     pub fn new(topology: Topology) -> Self {
         Self {
             wait_replicas: u8::from(!matches!(topology, Topology::Standalone(_))),

@@ -20,8 +20,8 @@ if owner[1] and owner[1] ~= ACCOUNT then
   if owner[2] then
     return 'foreign'
   end
-  -- Another account's notification about a payment that was unknown here. It owns nothing: Khipu's answer says whose the
-  -- payment is, and what the other account sent about it goes.
+  -- Another account's notification about a payment that was unknown here. It owns nothing: Khipu's answer names the
+  -- owner, and what the other account sent about the payment is deleted.
   redis.call('DEL', PAYMENT, NOTIFIED, RAW, TIMELINE)
 end
 

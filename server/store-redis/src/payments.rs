@@ -85,7 +85,7 @@ impl PaymentStore for RedisStore {
         intents::save(self, intent).await
     }
 
-    /// In three partitions, so it cannot be one step. What leads to the payment comes before it: wherever this ends early,
+    /// In three partitions, so it cannot be one step. What leads to the payment comes before it: where this ends early,
     /// a repetition does the rest, and a reference to a payment that was not written has it adopted from Khipu.
     async fn create(&self, payment: &Payment) -> Result<Outcome, StoreError> {
         let (id, account) = (&payment.id, &payment.account);

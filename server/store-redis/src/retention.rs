@@ -1,7 +1,7 @@
 //! How long data is kept. Redis itself deletes it.
 //!
 //! A final payment expires when its retention has passed since its last write, an open one when it has passed since Khipu
-//! is no longer asked, all of it at once; the bytes of its notifications earlier, once they were delivered (`expire` in
+//! is no longer queried, all of it at once; the bytes of its notifications earlier, once they were delivered (`expire` in
 //! `payment.lua`). Its intent and its transaction's index lie in other partitions and follow as well as can be
 //! (`expire_references` in [`payments`](super::payments)).
 

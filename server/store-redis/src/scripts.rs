@@ -17,6 +17,7 @@ macro_rules! scripts {
     };
 }
 
+// Durable: what must not be lost or run twice when a master fails.
 scripts! {
     BEGIN = "begin" durable;
     BIND_INTENT = "bind_intent" durable;

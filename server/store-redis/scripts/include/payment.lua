@@ -53,7 +53,7 @@ local function record(entry)
 end
 
 -- A payment expires when its retention is over, counted from its last write; an open one's begins when Khipu is no
--- longer asked about it. The bytes of its notifications expire earlier once they have been delivered.
+-- longer queried about it. The bytes of its notifications expire earlier once they have been delivered.
 local function expire(version)
   local at, kept = now(), RETENTION
   if version < CONFIRMED then

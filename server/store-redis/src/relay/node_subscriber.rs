@@ -35,7 +35,7 @@ const STABLE_AFTER: Duration = Duration::from_secs(5);
 /// Channels in one command.
 const CHANNELS_PER_COMMAND: usize = 500;
 
-/// Channels subscribed before their confirmations are read: a server disconnects a client that lets megabytes pile up.
+/// Channels subscribed before their confirmations are read: a server disconnects a client with megabytes of unread replies.
 const CHANNELS_AT_ONCE: usize = 10_000;
 
 /// How `CLIENT LIST` shows the connection.

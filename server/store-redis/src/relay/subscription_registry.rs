@@ -20,7 +20,7 @@ pub(super) struct SubscriptionRegistry {
 #[derive(Debug)]
 struct Section {
     topics: HashMap<PaymentId, Topic>,
-    /// To be subscribed or unsubscribed, as the topic says when the commands are sent.
+    /// To be subscribed or unsubscribed, by the state of the topic when the commands are sent.
     changed: Vec<PaymentId>,
     /// Notified when `changed` has entries. `Err`: why there is none.
     subscriber: Result<Arc<Notify>, String>,
