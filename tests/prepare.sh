@@ -1,5 +1,5 @@
 #!/bin/sh
-# Makes sure that everything `make test` needs is here: installs what it can, and says how to get the rest.
+# Makes sure that everything `make test` needs is here: installs what it can, and prints how to get the rest.
 set -eu
 cd "$(dirname "$0")"
 

@@ -35,7 +35,7 @@ export const polling: Transport = {
         if (over) return undefined;
         if (answer.status === 200 && !status) return unreached;
         if (status) version = Math.max(version, status.version);
-        listener.heard(status);
+        listener.received(status);
         return undefined;
       } catch {
         return unreached;

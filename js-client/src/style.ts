@@ -11,7 +11,7 @@ export const looks: Record<View, readonly [icon: Icon, tone: '' | 'good' | 'care
   'not-seen': ['clock', ''],
   verifying: ['bank', ''],
   'verifying-longer': ['bank', ''],
-  'verifying-later': ['letter', ''],
+  'verifying-later': ['envelope', ''],
   offline: ['cloud', 'calm'],
   confirmed: ['check', 'good'],
   late: ['check', 'good'],
@@ -28,7 +28,7 @@ type Icon = keyof typeof icons;
 export const icons = {
   bank: 'M4.5 9.5 12 5l7.5 4.5zM7 13v3.5m5-3.5v3.5m5-3.5v3.5M4.5 19.5h15',
   clock: 'M12 4a8 8 0 1 1 0 16 8 8 0 0 1 0-16m0 3.8V12l2.8 1.8',
-  letter: 'M4.5 6.5h15v11h-15zm.5.5 7 5.8L19 7',
+  envelope: 'M4.5 6.5h15v11h-15zm.5.5 7 5.8L19 7',
   cloud: 'M7.5 18a4 4 0 0 1-.6-7.9 5.3 5.3 0 0 1 10.2.8A3.6 3.6 0 0 1 16.8 18zM4.5 4.5l15 15',
   check: 'm6.5 12.5 3.8 3.8 7.4-8.1',
   note: 'M12 4a8 8 0 1 1 0 16 8 8 0 0 1 0-16m0 7v4.8m0-7.9v.1',

@@ -28,7 +28,7 @@ export type Ending =
 
 export interface Listener {
   /** The gateway sent a status, or only that nothing changed. */
-  heard(status?: Status): void;
+  received(status?: Status): void;
   /** The last call, made once. */
   ended(ending: Ending): void;
 }

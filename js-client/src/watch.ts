@@ -82,13 +82,13 @@ export function watch({ gateway, token, onStatus, onUnavailable }: WatchOptions,
   const connect = (): void => {
     disconnect();
     const used = transport;
-    let heard = false;
+    let received = false;
     connectedAt = environment.now();
     connection = used.open(
       { url, token, version: newest?.version ?? 0 },
       {
-        heard(status) {
-          heard = true;
+        received(status) {
+          received = true;
           failures = 0;
           if (used === websocket) socketFailures = 0;
           if (status && status.payment_id === payment) accept(status);
@@ -98,13 +98,13 @@ export function watch({ gateway, token, onStatus, onUnavailable }: WatchOptions,
           if (ending.kind === 'fatal') return finish(new UnavailableError(ending.code));
           // A silent socket counts as a failure: if the next one is silent too, polling takes over.
           if (ending.silent) socketFailures = 1;
-          else if (used === websocket) socketFailures = heard || ending.reached ? 0 : socketFailures + 1;
+          else if (used === websocket) socketFailures = received || ending.reached ? 0 : socketFailures + 1;
           transport = websocket;
           if (used === websocket && socketFailures >= SOCKET_FAILURES_BEFORE_POLLING) {
             transport = polling;
             return connect();
           }
-          timer = environment.setTimeout(connect, delayOf(ending, heard));
+          timer = environment.setTimeout(connect, delayOf(ending, received));
         },
       },
       environment,
@@ -123,9 +123,9 @@ export function watch({ gateway, token, onStatus, onUnavailable }: WatchOptions,
     connection = undefined;
   };
 
-  const delayOf = ({ afterMs }: Ending & { kind: 'retry' }, heard: boolean): number => {
+  const delayOf = ({ afterMs }: Ending & { kind: 'retry' }, received: boolean): number => {
     // Reconnect at once only after a connection that worked, so that repeated 4508s do not flood the gateway.
-    if (afterMs === 0 && heard) return 0;
+    if (afterMs === 0 && received) return 0;
     if (afterMs) return afterMs + environment.random() * BACKOFF_BASE_MS;
     return environment.random() * Math.min(BACKOFF_CAP_MS, BACKOFF_BASE_MS * 2 ** failures++);
   };
@@ -134,7 +134,7 @@ export function watch({ gateway, token, onStatus, onUnavailable }: WatchOptions,
     const news = status.version > (newest?.version ?? 0);
     if (news) {
       newest = status;
-      tell(() => onStatus?.(status));
+      notify(() => onStatus?.(status));
       change.fire();
       change = signal();
     }
@@ -150,7 +150,7 @@ export function watch({ gateway, token, onStatus, onUnavailable }: WatchOptions,
     stopFollowing();
     if (newest?.final) resolve(newest);
     else if (error) reject(error);
-    if (error instanceof UnavailableError) tell(() => onUnavailable?.(error));
+    if (error instanceof UnavailableError) notify(() => onUnavailable?.(error));
     change.fire();
   };
 
@@ -192,7 +192,7 @@ export function watch({ gateway, token, onStatus, onUnavailable }: WatchOptions,
 }
 
 /** A listener's error goes to the console and does not stop the watch. */
-function tell(listener: () => void): void {
+function notify(listener: () => void): void {
   try {
     listener();
   } catch (error) {

@@ -35,7 +35,7 @@ export const websocket: Transport = {
         if (over || !begun) return;
         environment.clearTimeout(timer);
         timer = environment.setTimeout(() => end(silent), SILENT_FOR_MS);
-        if (status) listener.heard(status);
+        if (status) listener.received(status);
       };
       socket.onclose = ({ code, reason }) => end(endingOf(code, reason));
     } catch {

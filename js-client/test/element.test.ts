@@ -9,7 +9,7 @@ import { message, notSeen, statusOf, token, tokenOf } from './payment.ts';
 import { FakeSocket } from './socket.ts';
 
 const views = Object.keys(looks) as View[];
-const heard: CustomEvent[] = [];
+const events: CustomEvent[] = [];
 let online: boolean;
 let pages = 0;
 /** The part of the browser's Navigation API that the element uses. */
@@ -18,7 +18,7 @@ let navigation: EventTarget;
 beforeAll(() => {
   install('https://pay.example.com/js/chasqui.js');
   for (const type of ['chasqui:status', 'chasqui:final', 'chasqui:unavailable']) {
-    document.addEventListener(type, (event) => heard.push(event as CustomEvent));
+    document.addEventListener(type, (event) => events.push(event as CustomEvent));
   }
   Object.defineProperty(navigator, 'onLine', { configurable: true, get: () => online });
 });
@@ -29,7 +29,7 @@ beforeEach(() => {
   navigation = new EventTarget();
   vi.stubGlobal('navigation', navigation);
   FakeSocket.opened = [];
-  heard.length = 0;
+  events.length = 0;
   online = true;
   sessionStorage.clear();
   // Each test has its own page, because the module keeps the tokens of earlier pages.
@@ -87,12 +87,12 @@ test('events_bubble_out_with_the_status_and_final_comes_once', async () => {
   FakeSocket.newest.say(message('verifying'));
   FakeSocket.newest.say(message('confirmed'));
   FakeSocket.newest.say(message('reversed'));
-  expect(heard.map(({ type, detail }) => [type, detail])).toEqual([
+  expect(events.map(({ type, detail }) => [type, detail])).toEqual([
     ['chasqui:status', statusOf('verifying')],
     ['chasqui:status', statusOf('confirmed')],
     ['chasqui:final', statusOf('confirmed')],
   ]);
-  for (const event of heard) {
+  for (const event of events) {
     expect(event.bubbles && event.composed).toBe(true);
     expect(event.target).toBe(element);
   }
@@ -141,7 +141,7 @@ test('without_a_token_there_is_a_neutral_text_and_the_event_but_no_error', async
   await vi.advanceTimersByTimeAsync(0);
   expect(viewOf(element)).toBe('unavailable');
   expect(text(element)).toBe('Aquí no podemos mostrarlo. Revisa tu correo o pregunta en la tienda.');
-  expect(heard.map(({ type, detail }) => [type, detail])).toEqual([['chasqui:unavailable', {}]]);
+  expect(events.map(({ type, detail }) => [type, detail])).toEqual([['chasqui:unavailable', {}]]);
   expect(FakeSocket.opened).toEqual([]);
 });
 
@@ -167,7 +167,7 @@ test('refused_token_is_unavailable_with_its_code', async () => {
   const element = await show();
   FakeSocket.newest.drop(4404);
   expect(viewOf(element)).toBe('unavailable');
-  expect(heard.map(({ type, detail }) => [type, detail])).toEqual([['chasqui:unavailable', { code: 4404 }]]);
+  expect(events.map(({ type, detail }) => [type, detail])).toEqual([['chasqui:unavailable', { code: 4404 }]]);
 });
 
 /** Time passes on a working connection. */
@@ -251,14 +251,14 @@ test.each(['rejected', 'cancelled', 'expired'] as const)('%s_is_shown_and_change
   FakeSocket.newest.say(message('confirmed'));
   expect(viewOf(element)).toBe('confirmed');
   expect(FakeSocket.opened).toHaveLength(1);
-  expect(heard.map(({ type }) => type)).toEqual(['chasqui:status', 'chasqui:status', 'chasqui:status', 'chasqui:final']);
+  expect(events.map(({ type }) => type)).toEqual(['chasqui:status', 'chasqui:status', 'chasqui:status', 'chasqui:final']);
 });
 
 test('status_of_a_newer_gateway_is_neither_an_error_nor_final', async () => {
   const element = await show();
   FakeSocket.newest.say(message('pending', { status: 'on-hold', version: 19 }));
   expect(viewOf(element)).toBe('unavailable');
-  expect(heard.map(({ type }) => type)).toEqual(['chasqui:status']);
+  expect(events.map(({ type }) => type)).toEqual(['chasqui:status']);
   FakeSocket.newest.say(message('confirmed'));
   expect(viewOf(element)).toBe('confirmed');
 });
@@ -271,7 +271,7 @@ test('unreachable_gateway_shows_a_wait_and_not_a_failure', async () => {
     await vi.advanceTimersByTimeAsync(30_000);
   }
   expect(viewOf(element)).toBe('verifying-later');
-  expect(heard).toEqual([]);
+  expect(events).toEqual([]);
 });
 
 test('confirmed_payment_has_no_timed_stages', async () => {
@@ -348,7 +348,7 @@ test.each(views)('state_%s_can_be_shown_without_a_request', async (view) => {
     expect(part(element, 'card').lang).toBe(lang);
   }
   expect(FakeSocket.opened).toEqual([]);
-  expect(heard).toEqual([]);
+  expect(events).toEqual([]);
 });
 
 test('language_changes_with_its_attribute', async () => {
@@ -389,9 +389,9 @@ test('removed_element_stops_and_moved_element_restarts_without_repeating', async
   expect(FakeSocket.opened).toHaveLength(2);
   FakeSocket.newest.say(message('pending'));
   FakeSocket.newest.say(message('verifying'));
-  expect(heard).toHaveLength(1);
+  expect(events).toHaveLength(1);
   FakeSocket.newest.say(message('confirmed'));
-  expect(heard.map(({ type }) => type)).toEqual(['chasqui:status', 'chasqui:status', 'chasqui:final']);
+  expect(events.map(({ type }) => type)).toEqual(['chasqui:status', 'chasqui:status', 'chasqui:final']);
 });
 
 test('other_token_starts_another_payment', async () => {
@@ -440,7 +440,7 @@ test('page_of_another_order_does_not_show_the_earlier_payment', async () => {
   expect(viewOf(element)).toBe('unavailable');
   FakeSocket.newest.say(message('confirmed', { payment_id: 'order-17' }));
   expect(viewOf(element)).toBe('unavailable');
-  expect(heard.at(-1)).toMatchObject({ type: 'chasqui:unavailable', detail: {} });
+  expect(events.at(-1)).toMatchObject({ type: 'chasqui:unavailable', detail: {} });
 });
 
 test('back_and_forward_between_two_orders_show_the_payment_of_each', async () => {
@@ -477,7 +477,7 @@ test('changed_address_is_detected_before_a_status_is_shown', async () => {
   FakeSocket.newest.say(message('confirmed', { payment_id: 'order-17' }));
   await Promise.resolve();
   expect(viewOf(element)).toBe('unavailable');
-  expect(heard.map(({ type }) => type)).toEqual(['chasqui:unavailable']);
+  expect(events.map(({ type }) => type)).toEqual(['chasqui:unavailable']);
 });
 
 test('browser_without_the_navigation_api_detects_it_within_a_second', async () => {
@@ -541,7 +541,7 @@ test.each([
   expect(sessionStorage.getItem('chasqui:/orders/17')).toBe(dropped ? null : tokenOf('order-17'));
   navigation.dispatchEvent(new Event('currententrychange'));
   await Promise.resolve();
-  expect(heard.map(({ type, detail }) => [type, detail])).toEqual([['chasqui:unavailable', { code }]]);
+  expect(events.map(({ type, detail }) => [type, detail])).toEqual([['chasqui:unavailable', { code }]]);
   expect(FakeSocket.opened).toHaveLength(1);
 });
 

@@ -276,7 +276,7 @@ test('network_that_drops_all_data_leads_to_polling_within_a_minute', async () =>
   expect(gateway.upgrades).toHaveLength(2);
 });
 
-test.each(['rejected', 'cancelled', 'expired'] as const)('payer_who_pays_after_all_is_told_after_%s', async (name) => {
+test.each(['rejected', 'cancelled', 'expired'] as const)('payer_who_pays_after_all_sees_the_confirmation_after_%s', async (name) => {
   start();
   const socket = await gateway.socket(0);
   socket.send(message(name));

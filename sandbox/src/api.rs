@@ -52,7 +52,10 @@ pub(crate) fn routes(simulator: &Simulator) -> Router<Simulator> {
             simulator.clone(),
             require_key,
         ))
-        .layer(middleware::from_fn_with_state(simulator.clone(), meet_fate))
+        .layer(middleware::from_fn_with_state(
+            simulator.clone(),
+            inject_faults,
+        ))
 }
 
 async fn list_banks(State(simulator): State<Simulator>) -> Json<BanksAnswer> {
@@ -180,20 +183,24 @@ async fn require_key(
 }
 
 /// Delays the call or fails it, before or after its effect, according to the behaviour.
-async fn meet_fate(State(simulator): State<Simulator>, request: Request, next: Next) -> Response {
-    let fate = simulator.fate_of_call();
-    if !fate.latency.is_zero() {
-        tokio::time::sleep(fate.latency).await;
+async fn inject_faults(
+    State(simulator): State<Simulator>,
+    request: Request,
+    next: Next,
+) -> Response {
+    let faults = simulator.call_faults();
+    if !faults.latency.is_zero() {
+        tokio::time::sleep(faults.latency).await;
     }
-    if let Some(status) = fate.refused_with {
+    if let Some(status) = faults.refused_with {
         let status = StatusCode::from_u16(status).unwrap_or(StatusCode::INTERNAL_SERVER_ERROR);
         return ApiError::new(status, "Error inyectado por el simulador").into_response();
     }
     let answer = next.run(request).await;
-    if !fate.answer_delay.is_zero() {
-        tokio::time::sleep(fate.answer_delay).await;
+    if !faults.answer_delay.is_zero() {
+        tokio::time::sleep(faults.answer_delay).await;
     }
-    if fate.fails_after_effect && answer.status().is_success() {
+    if faults.fails_after_effect && answer.status().is_success() {
         return ApiError::new(
             StatusCode::INTERNAL_SERVER_ERROR,
             "Servidor no pudo completar la solicitud",

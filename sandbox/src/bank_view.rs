@@ -22,8 +22,8 @@ const POLICY: &str = "default-src 'none'; style-src 'self'; img-src 'self'; base
 /// The buttons, the payment's state, or both for a payer who can resume.
 pub(crate) fn payment_page(payment: &Payment, variant: &str) -> Response {
     let now = Timestamp::now();
-    let told = notice(payment, now);
-    let title = told
+    let current = notice(payment, now);
+    let title = current
         .as_ref()
         .map_or("Autoriza tu pago", |notice| notice.title);
     page(
@@ -33,7 +33,7 @@ pub(crate) fn payment_page(payment: &Payment, variant: &str) -> Response {
             div class="card" {
                 (summary(payment))
                 section class="step" {
-                    @match told {
+                    @match current {
                         Some(notice) => {
                             (notice_markup(&notice))
                             @if payment.may_authorize(now) {

@@ -118,7 +118,7 @@ impl Behaviour {
 
 /// The injected failures of one notification attempt.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) struct AttemptFate {
+pub(crate) struct AttemptFaults {
     pub(crate) dropped: bool,
     pub(crate) duplicated: bool,
     pub(crate) corrupted: bool,
@@ -126,7 +126,7 @@ pub(crate) struct AttemptFate {
 
 /// The injected failure of one API call.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) struct CallFate {
+pub(crate) struct CallFaults {
     pub(crate) latency: Duration,
     /// Answer this without doing anything.
     pub(crate) refused_with: Option<u16>,
@@ -140,7 +140,7 @@ pub(crate) struct CallFate {
 /// drawn a fixed number of times, so that neither affects the other and changing one setting does not change
 /// the decisions of the rest. The same seed and order of events give the same decisions.
 #[derive(Debug)]
-pub(crate) struct Fates {
+pub(crate) struct FaultInjector {
     seed: u64,
     behaviour: Behaviour,
     calls: StdRng,
@@ -148,7 +148,7 @@ pub(crate) struct Fates {
     holds: StdRng,
 }
 
-impl Fates {
+impl FaultInjector {
     pub(crate) fn new(seed: u64, behaviour: Behaviour) -> Self {
         Self {
             seed,
@@ -169,14 +169,14 @@ impl Fates {
         &self.behaviour
     }
 
-    pub(crate) fn of_call(&mut self) -> CallFate {
+    pub(crate) fn for_call(&mut self) -> CallFaults {
         let api = &self.behaviour.api;
         let (refused, fails_after_effect) = (
             hit(&mut self.calls, api.error_rate),
             hit(&mut self.calls, api.fail_after_effect),
         );
         let part = self.calls.random::<f64>();
-        CallFate {
+        CallFaults {
             answer_delay: Duration::from_millis(api.answer_delay_ms).mul_f64(part),
             latency: Duration::from_millis(api.latency_ms),
             refused_with: refused.then_some(api.status),
@@ -184,9 +184,9 @@ impl Fates {
         }
     }
 
-    pub(crate) fn of_attempt(&mut self) -> AttemptFate {
+    pub(crate) fn for_attempt(&mut self) -> AttemptFaults {
         let notify = &self.behaviour.notify;
-        AttemptFate {
+        AttemptFaults {
             dropped: hit(&mut self.attempts, notify.drop),
             duplicated: hit(&mut self.attempts, notify.duplicate),
             corrupted: hit(&mut self.attempts, notify.corrupt_signature),
@@ -215,33 +215,33 @@ mod tests {
         .expect("a behaviour")
     }
 
-    fn drops(fates: &mut Fates) -> Vec<bool> {
-        (0..64).map(|_| fates.of_attempt().dropped).collect()
+    fn drops(injector: &mut FaultInjector) -> Vec<bool> {
+        (0..64).map(|_| injector.for_attempt().dropped).collect()
     }
 
     #[test]
     fn the_same_seed_makes_the_same_decisions() {
-        let first = drops(&mut Fates::new(7, half()));
-        assert_eq!(first, drops(&mut Fates::new(7, half())));
-        assert_ne!(first, drops(&mut Fates::new(8, half())));
+        let first = drops(&mut FaultInjector::new(7, half()));
+        assert_eq!(first, drops(&mut FaultInjector::new(7, half())));
+        assert_ne!(first, drops(&mut FaultInjector::new(8, half())));
         assert!(first.contains(&true) && first.contains(&false));
     }
 
     #[test]
     fn calls_do_not_change_what_happens_to_notifications() {
-        let mut fates = Fates::new(7, half());
-        let alone = drops(&mut Fates::new(7, half()));
+        let mut injector = FaultInjector::new(7, half());
+        let alone = drops(&mut FaultInjector::new(7, half()));
         for _ in 0..10 {
-            fates.of_call();
+            injector.for_call();
         }
-        assert_eq!(alone, drops(&mut fates));
+        assert_eq!(alone, drops(&mut injector));
     }
 
     #[test]
     fn answer_delays_are_spread_up_to_the_longest() {
         let behaviour = Behaviour::read(br#"{"api":{"answer_delay_ms":1000}}"#).expect("valid");
-        let mut fates = Fates::new(7, behaviour);
-        let delays: Vec<_> = (0..64).map(|_| fates.of_call().answer_delay).collect();
+        let mut injector = FaultInjector::new(7, behaviour);
+        let delays: Vec<_> = (0..64).map(|_| injector.for_call().answer_delay).collect();
         assert!(delays.iter().all(|delay| *delay <= Duration::from_secs(1)));
         assert!(
             delays
@@ -257,13 +257,13 @@ mod tests {
 
     #[test]
     fn probabilities_0_and_1_are_exact() {
-        let mut fates = Fates::new(
+        let mut injector = FaultInjector::new(
             1,
             Behaviour::read(br#"{"notify":{"drop":1}}"#).expect("a behaviour"),
         );
         for _ in 0..1000 {
-            let fate = fates.of_attempt();
-            assert!(fate.dropped && !fate.duplicated && !fate.corrupted);
+            let faults = injector.for_attempt();
+            assert!(faults.dropped && !faults.duplicated && !faults.corrupted);
         }
     }
 

@@ -71,7 +71,7 @@ impl Attempt {
 
 /// A notification's place in the order, and whether a later one may overtake it.
 #[derive(Clone, Copy, Debug)]
-pub(crate) struct Turn {
+pub(crate) struct QueuePosition {
     number: u64,
     held: bool,
 }
@@ -132,7 +132,7 @@ pub(crate) struct Notifier {
     client: reqwest::Client,
     places: Semaphore,
     log: Mutex<Log>,
-    next_turn: AtomicU64,
+    next_number: AtomicU64,
     /// Whether a notification is being held. Only one at a time, because each waits for a later one.
     holding: AtomicBool,
     /// The latest place in the order that was answered 200.
@@ -145,16 +145,16 @@ impl Notifier {
             client: client().map_err(io::Error::other)?,
             places: Semaphore::new(MAX_SENDS_IN_FLIGHT),
             log: Mutex::default(),
-            next_turn: AtomicU64::new(1),
+            next_number: AtomicU64::new(1),
             holding: AtomicBool::new(false),
             arrived: watch::Sender::new(0),
         })
     }
 
     /// The place of a notification in the order of conciliation; with `hold` a later one may overtake it.
-    pub(crate) fn turn(&self, hold: bool) -> Turn {
-        Turn {
-            number: self.next_turn.fetch_add(1, Ordering::Relaxed),
+    pub(crate) fn position(&self, hold: bool) -> QueuePosition {
+        QueuePosition {
+            number: self.next_number.fetch_add(1, Ordering::Relaxed),
             held: hold && !self.holding.swap(true, Ordering::AcqRel),
         }
     }
@@ -206,9 +206,9 @@ impl Notifier {
 }
 
 /// Sends one notification until a 200, the end of two days, or a reset.
-pub(crate) async fn deliver(simulator: Simulator, notice: Notice, turn: Turn) {
+pub(crate) async fn deliver(simulator: Simulator, notice: Notice, position: QueuePosition) {
     tokio::time::sleep(simulator.notification_delay()).await;
-    be_overtaken(simulator.notifier(), turn).await;
+    hold(simulator.notifier(), position).await;
     let begun = Instant::now();
     let mut pause = simulator.options().retry_first_delay;
     for number in 1.. {
@@ -218,7 +218,7 @@ pub(crate) async fn deliver(simulator: Simulator, notice: Notice, turn: Turn) {
         let arrived = attempt(&simulator, &notice, number).await;
         if arrived {
             let latest = &simulator.notifier().arrived;
-            latest.send_modify(|latest| *latest = turn.number.max(*latest));
+            latest.send_modify(|latest| *latest = position.number.max(*latest));
         }
         if arrived || begun.elapsed() + pause > RETRY_FOR {
             return;
@@ -229,10 +229,10 @@ pub(crate) async fn deliver(simulator: Simulator, notice: Notice, turn: Turn) {
 }
 
 /// Waits, when held, until a later notification has arrived.
-async fn be_overtaken(notifier: &Notifier, turn: Turn) {
-    if turn.held {
+async fn hold(notifier: &Notifier, position: QueuePosition) {
+    if position.held {
         let mut arrived = notifier.arrived.subscribe();
-        let overtaken = arrived.wait_for(|&latest| latest > turn.number);
+        let overtaken = arrived.wait_for(|&latest| latest > position.number);
         let _ = tokio::time::timeout(REORDER_HOLD_CAP, overtaken).await;
         notifier.holding.store(false, Ordering::Release);
     }
@@ -240,14 +240,14 @@ async fn be_overtaken(notifier: &Notifier, turn: Turn) {
 
 /// Makes one attempt, with any injected failures. Returns true after a 200.
 async fn attempt(simulator: &Simulator, notice: &Notice, number: u32) -> bool {
-    let fate = simulator.fate_of_attempt();
+    let faults = simulator.attempt_faults();
     let notifier = simulator.notifier();
     let Ok(_place) = notifier.places.acquire().await else {
         return false;
     };
     let now = Timestamp::now();
     let secret = &simulator.options().secret;
-    let header = if fate.corrupted {
+    let header = if faults.corrupted {
         corrupt_signature(secret, now, &notice.body)
     } else {
         signature(secret, now, &notice.body)
@@ -263,15 +263,15 @@ async fn attempt(simulator: &Simulator, notice: &Notice, number: u32) -> bool {
         injected: Vec::new(),
         body: Arc::clone(&notice.body),
     };
-    if fate.corrupted {
+    if faults.corrupted {
         entry.injected.push(CORRUPTED);
     }
-    if fate.dropped {
+    if faults.dropped {
         entry.injected.push(DROPPED);
         entry.error = Some("dropped by notify.drop, never sent".to_owned());
         return conclude(simulator, entry);
     }
-    if fate.duplicated {
+    if faults.duplicated {
         let mut twin = entry.clone();
         twin.injected.push(DUPLICATED);
         let (first, second) = tokio::join!(

@@ -1,6 +1,8 @@
 //! One payment and its transitions. Pure: `now` is an argument, and nothing is sent from here. `answers` and
 //! `notification` define its form on the wire.
 
+mod status;
+
 use jiff::{SignedDuration, Timestamp};
 
 use crate::{
@@ -8,6 +10,8 @@ use crate::{
     identifiers::{new_payment_id, new_refund_id, new_token},
     money::Amount,
 };
+
+pub(crate) use self::status::{Method, Outcome, Status};
 
 /// Khipu's default without an expires_date.
 const DEFAULT_TERM: SignedDuration = SignedDuration::from_hours(24);
@@ -40,34 +44,6 @@ pub(crate) struct Order {
     pub(crate) payer_email: String,
     pub(crate) responsible_user_email: String,
     pub(crate) fixed_payer_personal_identifier: String,
-}
-
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) enum Status {
-    Pending,
-    /// The payer authorised the transfer at the bank; the money has not arrived yet.
-    Verifying,
-    Done(Outcome),
-    Deleted,
-}
-
-/// Why a payment is done.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) enum Outcome {
-    Normal,
-    MarkedPaidByReceiver,
-    RejectedByPayer,
-    MarkedAsAbuse,
-    PartiallyRefunded,
-    FullyRefunded,
-    Reversed,
-}
-
-/// How the payer reached the bank.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) enum Method {
-    Simplified,
-    Regular,
 }
 
 /// The bank's data of a payment, known once the payer authorised it.
@@ -329,43 +305,6 @@ impl Payment {
                 .collect();
             format!("AUT-{day}-{}", self.id)
         })
-    }
-}
-
-impl Status {
-    /// The value of Khipu's `status`.
-    pub(crate) fn name(self) -> &'static str {
-        match self {
-            Self::Pending => "pending",
-            Self::Verifying => "verifying",
-            Self::Done(_) => "done",
-            Self::Deleted => "deleted",
-        }
-    }
-
-    /// The value of Khipu's `status_detail`.
-    pub(crate) fn detail(self) -> &'static str {
-        match self {
-            Self::Pending | Self::Verifying | Self::Deleted => "pending",
-            Self::Done(outcome) => match outcome {
-                Outcome::Normal => "normal",
-                Outcome::MarkedPaidByReceiver => "marked-paid-by-receiver",
-                Outcome::RejectedByPayer => "rejected-by-payer",
-                Outcome::MarkedAsAbuse => "marked-as-abuse",
-                Outcome::PartiallyRefunded => "partially-refunded",
-                Outcome::FullyRefunded => "fully-refunded",
-                Outcome::Reversed => "reversed",
-            },
-        }
-    }
-}
-
-impl Method {
-    pub(crate) fn name(self) -> &'static str {
-        match self {
-            Self::Simplified => "simplified_transfer",
-            Self::Regular => "regular_transfer",
-        }
     }
 }
 

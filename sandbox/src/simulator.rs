@@ -12,7 +12,7 @@ use tokio::sync::watch;
 
 use crate::{
     Options,
-    behaviour::{AttemptFate, Behaviour, CallFate, Fates},
+    behaviour::{AttemptFaults, Behaviour, CallFaults, FaultInjector},
     money::Amount,
     notification,
     notifier::{Notice, Notifier, deliver},
@@ -36,15 +36,15 @@ pub(crate) struct Simulator(Arc<Inner>);
 struct Inner {
     options: Options,
     base_url: String,
-    books: Mutex<Books>,
-    fates: Mutex<Fates>,
+    state: Mutex<State>,
+    injector: Mutex<FaultInjector>,
     notifier: Notifier,
     /// Closed when the sandbox stops, which ends waiting tasks.
     running: watch::Receiver<()>,
 }
 
 /// The data that a reset deletes.
-struct Books {
+struct State {
     payments: HashMap<String, Payment>,
     wallet: Amount,
 }
@@ -74,12 +74,12 @@ impl Simulator {
         notifier: Notifier,
         running: watch::Receiver<()>,
     ) -> Self {
-        let fates = Fates::new(options.seed, Behaviour::default());
+        let injector = FaultInjector::new(options.seed, Behaviour::default());
         Self(Arc::new(Inner {
             options,
             base_url,
-            books: Mutex::new(Books::empty()),
-            fates: Mutex::new(fates),
+            state: Mutex::new(State::empty()),
+            injector: Mutex::new(injector),
             notifier,
             running,
         }))
@@ -100,27 +100,27 @@ impl Simulator {
 
     pub(crate) fn create(&self, order: Order) -> Result<Payment, Refusal> {
         let payment = Payment::new(order, self.options().receiver_id, Timestamp::now());
-        let mut books = self.books();
-        if books.payments.len() >= MAX_PAYMENTS {
+        let mut state = self.state();
+        if state.payments.len() >= MAX_PAYMENTS {
             return Err(Refusal::Full);
         }
-        books.payments.insert(payment.id.clone(), payment.clone());
+        state.payments.insert(payment.id.clone(), payment.clone());
         Ok(payment)
     }
 
     pub(crate) fn payment(&self, id: &str) -> Result<Payment, Refusal> {
-        self.books().find(id).cloned()
+        self.state().find(id).cloned()
     }
 
     /// All payments, oldest first.
     pub(crate) fn payments(&self) -> Vec<Payment> {
-        let mut payments: Vec<_> = self.books().payments.values().cloned().collect();
+        let mut payments: Vec<_> = self.state().payments.values().cloned().collect();
         payments.sort_by(|a, b| (a.created_at, &a.id).cmp(&(b.created_at, &b.id)));
         payments
     }
 
     pub(crate) fn knows(&self, id: &str) -> bool {
-        self.books().payments.contains_key(id)
+        self.state().payments.contains_key(id)
     }
 
     /// Applies an action and starts the notification if it conciliated the payment.
@@ -139,8 +139,8 @@ impl Simulator {
     }
 
     fn change(&self, id: &str, action: Action) -> Result<(Payment, Effect), Refusal> {
-        let mut books = self.books();
-        let payment = books.find(id)?;
+        let mut state = self.state();
+        let payment = state.find(id)?;
         let effect = payment
             .act(action, Timestamp::now())
             .map_err(|Impossible| Refusal::Impossible {
@@ -153,7 +153,7 @@ impl Simulator {
     pub(crate) fn pay(&self, id: &str, method: Method) -> Result<Payment, Refusal> {
         let payment = self.act(id, Action::Authorize(method))?;
         let attempt = payment.attempt_number();
-        if let Some(delay) = self.fates().behaviour().conciliation_delay() {
+        if let Some(delay) = self.injector().behaviour().conciliation_delay() {
             let simulator = self.clone();
             let id = payment.id.clone();
             self.spawn(async move {
@@ -171,8 +171,8 @@ impl Simulator {
     }
 
     pub(crate) fn delete(&self, id: &str) -> Result<(), Refusal> {
-        let mut books = self.books();
-        let payment = books.find(id)?;
+        let mut state = self.state();
+        let payment = state.find(id)?;
         payment.delete().map_err(|Impossible| Refusal::Impossible {
             status: payment.status,
         })
@@ -184,9 +184,9 @@ impl Simulator {
         amount: Option<Amount>,
         from: RefundFrom,
     ) -> Result<(Payment, Refund), Refusal> {
-        let mut books = self.books();
-        let wallet = books.wallet;
-        let payment = books.find(id)?;
+        let mut state = self.state();
+        let wallet = state.wallet;
+        let payment = state.find(id)?;
         let currency = &payment.order.currency;
         let amount = amount.map(|amount| amount.charged_in(currency));
         let charged = from == RefundFrom::Wallet && currency == WALLET_CURRENCY;
@@ -198,39 +198,39 @@ impl Simulator {
             .map_err(Refusal::Refund)?;
         let answer = (payment.clone(), refund.clone());
         if charged {
-            books.wallet = wallet.minus(refund.amount);
+            state.wallet = wallet.minus(refund.amount);
         }
         Ok(answer)
     }
 
     pub(crate) fn wallet_balance(&self) -> Amount {
-        self.books().wallet
+        self.state().wallet
     }
 
     pub(crate) fn behaviour(&self) -> Behaviour {
-        self.fates().behaviour().clone()
+        self.injector().behaviour().clone()
     }
 
     pub(crate) fn behave(&self, behaviour: Behaviour) {
-        self.fates().replace(behaviour);
+        self.injector().replace(behaviour);
     }
 
-    pub(crate) fn fate_of_call(&self) -> CallFate {
-        self.fates().of_call()
+    pub(crate) fn call_faults(&self) -> CallFaults {
+        self.injector().for_call()
     }
 
-    pub(crate) fn fate_of_attempt(&self) -> AttemptFate {
-        self.fates().of_attempt()
+    pub(crate) fn attempt_faults(&self) -> AttemptFaults {
+        self.injector().for_attempt()
     }
 
     pub(crate) fn notification_delay(&self) -> Duration {
-        Duration::from_millis(self.fates().behaviour().notify.delay_ms)
+        Duration::from_millis(self.injector().behaviour().notify.delay_ms)
     }
 
     /// Deletes every payment and attempt and restores the default behaviour. Work under way ends because its
     /// payment is gone; an attempt already sent still arrives, but is not recorded.
     pub(crate) fn reset(&self) {
-        *self.books() = Books::empty();
+        *self.state() = State::empty();
         self.0.notifier.forget();
         self.behave(Behaviour::default());
     }
@@ -257,21 +257,26 @@ impl Simulator {
                 url: order.notify_url.clone(),
                 body: body.into(),
             };
-            let turn = self.notifier().turn(self.fates().holds_notification());
-            self.spawn(deliver(self.clone(), notice, turn));
+            let position = self
+                .notifier()
+                .position(self.injector().holds_notification());
+            self.spawn(deliver(self.clone(), notice, position));
         }
     }
 
-    fn books(&self) -> MutexGuard<'_, Books> {
-        self.0.books.lock().unwrap_or_else(PoisonError::into_inner)
+    fn state(&self) -> MutexGuard<'_, State> {
+        self.0.state.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    fn fates(&self) -> MutexGuard<'_, Fates> {
-        self.0.fates.lock().unwrap_or_else(PoisonError::into_inner)
+    fn injector(&self) -> MutexGuard<'_, FaultInjector> {
+        self.0
+            .injector
+            .lock()
+            .unwrap_or_else(PoisonError::into_inner)
     }
 }
 
-impl Books {
+impl State {
     fn empty() -> Self {
         Self {
             payments: HashMap::new(),

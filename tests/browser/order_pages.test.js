@@ -1,31 +1,31 @@
 // One payer, several orders, one tab: no page shows another order's payment.
 import assert from "node:assert/strict";
 import { after, afterEach, before, describe, test } from "node:test";
-import { startStage } from "./stage.js";
+import { startTestbed } from "./testbed.js";
 
 const NOTHING = "Estado de tu pago";
 const VERIFYING = "Estamos verificando tu transferencia";
 const CONFIRMED = "Pago confirmado";
 
 describe("the page of an order", () => {
-  let stage;
+  let testbed;
 
   before(async () => {
-    stage = await startStage();
-    await stage.behaviour({ conciliation_delay_ms: null });
+    testbed = await startTestbed();
+    await testbed.behaviour({ conciliation_delay_ms: null });
   });
 
-  after(() => stage?.demo.stop());
+  after(() => testbed?.demo.stop());
 
-  afterEach(() => stage.endTest());
+  afterEach(() => testbed.endTest());
 
   /** A payment at `verifying`, and the token of its payer's return. */
   async function payment(page) {
-    await stage.buy(page);
-    const id = stage.paymentId(page);
-    await stage.press(page, "authorize");
-    await page.waitForURL(`${stage.demo.shop}/orders/**`);
-    await stage.until("verifying", () => page.seen.includes("verifying"));
+    await testbed.buy(page);
+    const id = testbed.paymentId(page);
+    await testbed.press(page, "authorize");
+    await page.waitForURL(`${testbed.demo.shop}/orders/**`);
+    await testbed.until("verifying", () => page.seen.includes("verifying"));
     const token = await page.evaluate(() => sessionStorage.getItem(`chasqui:${location.pathname}${location.search}`));
     assert.ok(token, "the page keeps its token");
     return { id, token };
@@ -33,9 +33,9 @@ describe("the page of an order", () => {
 
   /** A tab with two payments made in it, and test pages at the shop's origin. */
   async function twoPayments(element = "<chasqui-status></chasqui-status>") {
-    const page = await stage.visit();
+    const page = await testbed.visit();
     const [first, second] = [await payment(page), await payment(page)];
-    const { shop, gateway } = stage.demo;
+    const { shop, gateway } = testbed.demo;
     const body = `<!doctype html><html lang="es"><meta charset="utf-8">
       <script type="module" src="${gateway}/js/chasqui.js"></script>${element}`;
     await page.route(`${shop}/try/**`, (route) => route.fulfill({ contentType: "text/html", body }));
@@ -54,8 +54,8 @@ describe("the page of an order", () => {
 
   /** Waits for the gateway's own status, apart from any page. */
   async function isConfirmed({ id, token }) {
-    await stage.until("the gateway's confirmation", async () => {
-      const url = `${stage.demo.gateway}/v1/payments/${id}/status`;
+    await testbed.until("the gateway's confirmation", async () => {
+      const url = `${testbed.demo.gateway}/v1/payments/${id}/status`;
       const answer = await fetch(url, { headers: { authorization: `Bearer ${token}` } });
       return (await answer.json()).status === "confirmed";
     });
@@ -78,7 +78,7 @@ describe("the page of an order", () => {
     await showsPayment(page, VERIFYING, first.id);
     await page.evaluate(() => history.pushState(null, "", "/try/orders/18"));
     await shows(page, NOTHING);
-    await stage.act(first.id, "conciliate");
+    await testbed.act(first.id, "conciliate");
     await isConfirmed(first);
     await shows(page, NOTHING);
     assert.deepEqual(page.seen, ["verifying"]);
@@ -102,7 +102,7 @@ describe("the page of an order", () => {
     await page.goto("about:blank");
     await open(success, first.token);
     await showsPayment(page, VERIFYING, first.id);
-    await stage.act(first.id, "conciliate");
+    await testbed.act(first.id, "conciliate");
     await showsPayment(page, CONFIRMED, first.id);
     await page.goto("about:blank");
     await open(success);
@@ -121,7 +121,7 @@ describe("the page of an order", () => {
       await page.goForward();
       await showsPayment(page, VERIFYING, second.id);
     }
-    await stage.act(second.id, "conciliate");
+    await testbed.act(second.id, "conciliate");
     await showsPayment(page, CONFIRMED, second.id);
     await page.goBack();
     await showsPayment(page, VERIFYING, first.id);

@@ -2,20 +2,20 @@
 import assert from "node:assert/strict";
 import { after, afterEach, before, describe, test } from "node:test";
 import { startCuttingProxy } from "./cutting_proxy.js";
-import { startStage } from "./stage.js";
+import { startTestbed } from "./testbed.js";
 
 describe("a payer", () => {
-  let stage;
+  let testbed;
   let demo, visit, buy, press, paymentId, until, behaviour, act;
 
   before(async () => {
-    stage = await startStage();
-    ({ demo, visit, buy, press, paymentId, until, behaviour, act } = stage);
+    testbed = await startTestbed();
+    ({ demo, visit, buy, press, paymentId, until, behaviour, act } = testbed);
   });
 
-  after(() => stage?.demo.stop());
+  after(() => testbed?.demo.stop());
 
-  afterEach(() => stage.endTest());
+  afterEach(() => testbed.endTest());
 
   test("who pays sees verifying and then confirmed without reloading", async () => {
     await behaviour({ conciliation_delay_ms: 1500 });
@@ -40,7 +40,7 @@ describe("a payer", () => {
   test("who loses the connection while verifying still sees confirmed", async () => {
     await behaviour({ conciliation_delay_ms: null });
     const proxy = await startCuttingProxy();
-    stage.atEnd(() => proxy.stop());
+    testbed.atEnd(() => proxy.stop());
     const page = await visit({ proxy: proxy.url });
     await buy(page);
     const id = paymentId(page);
@@ -61,7 +61,7 @@ describe("a payer", () => {
   test("who is behind a router that drops all data without closing sees confirmed within a minute", async () => {
     await behaviour({ conciliation_delay_ms: null });
     const proxy = await startCuttingProxy();
-    stage.atEnd(() => proxy.stop());
+    testbed.atEnd(() => proxy.stop());
     const page = await visit({ proxy: proxy.url });
     await buy(page);
     const id = paymentId(page);

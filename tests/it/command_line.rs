@@ -1,16 +1,18 @@
-//! `chasqui`: what each command says, where, and with which exit status.
+//! `chasqui`: the output and exit status of each command.
 
 use std::path::Path;
 use std::process::{Command, Output};
 
 use chasqui::api_key;
-use chasqui_tests::api::{Api, Created};
-use chasqui_tests::merchant::Merchant;
-use chasqui_tests::process::Process;
+use chasqui_tests::gateway_client::{GatewayClient, TestPayment};
+use chasqui_tests::gateway_process::GatewayProcess;
+use chasqui_tests::gateway_settings::{
+    GatewaySettings, KHIPU_API_KEY, KHIPU_SECRET, SIGNING_KEY, WEBHOOK_SECRET,
+};
 use chasqui_tests::program::chasqui;
 use chasqui_tests::sandbox::Sandbox;
-use chasqui_tests::settings::{KHIPU_API_KEY, KHIPU_SECRET, SIGNING_KEY, Settings, WEBHOOK_SECRET};
-use chasqui_tests::watcher::Watcher;
+use chasqui_tests::webhook_receiver::WebhookReceiver;
+use chasqui_tests::websocket_watcher::WebSocketWatcher;
 use serde_json::json;
 use tempfile::TempDir;
 
@@ -23,7 +25,7 @@ fn directory(toml: &str) -> TempDir {
     directory
 }
 
-fn toml(settings: &Settings) -> String {
+fn toml(settings: &GatewaySettings) -> String {
     settings.to_toml(ANY_PORT.into(), ANY_PORT.into())
 }
 
@@ -37,7 +39,7 @@ async fn run(directory: &Path, arguments: &[&str]) -> Output {
         .expect("it can be run")
 }
 
-fn said(output: &Output) -> String {
+fn output_text(output: &Output) -> String {
     String::from_utf8_lossy(&output.stdout).into_owned()
 }
 
@@ -47,7 +49,7 @@ fn complained(output: &Output) -> String {
 
 #[tokio::test]
 async fn a_mistake_in_the_configuration_stops_the_start_with_its_key() {
-    let good = toml(&Settings::new("http://127.0.0.1:9"));
+    let good = toml(&GatewaySettings::new("http://127.0.0.1:9"));
     let replaced = |from: &str, to: &str| {
         assert!(good.contains(from), "{from} in {good}");
         good.replace(from, to)
@@ -103,16 +105,20 @@ async fn a_mistake_in_the_configuration_stops_the_start_with_its_key() {
 }
 
 #[tokio::test]
-async fn check_says_what_is_fine_and_every_problem_at_once() {
+async fn check_reports_every_problem_at_once() {
     let sandbox = Sandbox::start().await;
-    let good = directory(&toml(&Settings::new(&sandbox.url)));
+    let good = directory(&toml(&GatewaySettings::new(&sandbox.url)));
     let output = run(good.path(), &["check", "--config", "chasqui.toml"]).await;
     assert_eq!(output.status.code(), Some(0), "{}", complained(&output));
     for part in ["configuration", "storage", "khipu"] {
-        assert!(said(&output).contains(part), "{}", said(&output));
+        assert!(
+            output_text(&output).contains(part),
+            "{}",
+            output_text(&output)
+        );
     }
 
-    let mut wrong = Settings::new("http://127.0.0.1:9");
+    let mut wrong = GatewaySettings::new("http://127.0.0.1:9");
     wrong.storage = "sqlite:no/such/directory/chasqui.db".into();
     let wrong = directory(&toml(&wrong));
     let output = run(wrong.path(), &["check", "--config", "chasqui.toml"]).await;
@@ -125,7 +131,7 @@ async fn check_says_what_is_fine_and_every_problem_at_once() {
         );
     }
 
-    let mut unauthorised = Settings::new(&sandbox.url);
+    let mut unauthorised = GatewaySettings::new(&sandbox.url);
     unauthorised.account().khipu_api_key = "another-key-not-real".into();
     let unauthorised = directory(&toml(&unauthorised));
     let output = run(unauthorised.path(), &["check", "--config", "chasqui.toml"]).await;
@@ -143,7 +149,7 @@ async fn keys_new_prints_a_key_and_its_hash() {
     let directory = directory("");
     let output = run(directory.path(), &["keys", "new"]).await;
     assert_eq!(output.status.code(), Some(0));
-    let text = said(&output);
+    let text = output_text(&output);
     let word = |prefix: &str| {
         text.split_whitespace()
             .find(|word| word.starts_with(prefix))
@@ -152,16 +158,16 @@ async fn keys_new_prints_a_key_and_its_hash() {
     let key = word("chq_");
     assert!(api_key::is_well_formed(key));
     assert_eq!(word("sha256:"), api_key::hash_text(key));
-    let again = said(&run(directory.path(), &["keys", "new"]).await);
+    let again = output_text(&run(directory.path(), &["keys", "new"]).await);
     assert_ne!(text, again);
 }
 
 #[tokio::test]
 async fn token_prints_a_token_that_the_gateway_takes() {
     let sandbox = Sandbox::start().await;
-    let settings = Settings::new(&sandbox.url);
-    let gateway = Process::start(&settings).await;
-    let api = Api::new(&gateway.url, &settings.accounts[0].api_key);
+    let settings = GatewaySettings::new(&sandbox.url);
+    let gateway = GatewayProcess::start(&settings).await;
+    let api = GatewayClient::new(&gateway.url, &settings.accounts[0].api_key);
     let payment = api.create(json!({})).await;
     let directory = directory(&toml(&settings));
     let output = run(
@@ -170,8 +176,8 @@ async fn token_prints_a_token_that_the_gateway_takes() {
     )
     .await;
     assert_eq!(output.status.code(), Some(0), "{}", complained(&output));
-    let printed = Created {
-        token: said(&output).trim().into(),
+    let printed = TestPayment {
+        token: output_text(&output).trim().into(),
         ..payment
     };
     assert_eq!(api.status(&printed).await["status"], "pending");
@@ -180,12 +186,12 @@ async fn token_prints_a_token_that_the_gateway_takes() {
 #[tokio::test]
 async fn a_whole_run_logs_no_secret_no_token_and_nothing_of_the_payer() {
     let sandbox = Sandbox::start().await;
-    let mut merchant = Merchant::start().await;
-    let mut settings = Settings::new(&sandbox.url);
+    let mut merchant = WebhookReceiver::start().await;
+    let mut settings = GatewaySettings::new(&sandbox.url);
     settings.log = vec!["filter = \"debug\"".into(), "format = \"json\"".into()];
-    let mut gateway = Process::start(&settings).await;
+    let mut gateway = GatewayProcess::start(&settings).await;
     let key = settings.accounts[0].api_key.clone();
-    let api = Api::new(&gateway.url, &key);
+    let api = GatewayClient::new(&gateway.url, &key);
     let payment = api
         .create(json!({
             "notify_url": merchant.url,
@@ -193,8 +199,8 @@ async fn a_whole_run_logs_no_secret_no_token_and_nothing_of_the_payer() {
             "payer_email": "ana.secreta@example.com",
         }))
         .await;
-    merchant.will_answer(&[500]);
-    let mut watcher = Watcher::open(&gateway.url, &payment).await;
+    merchant.respond_next(&[500]);
+    let mut watcher = WebSocketWatcher::open(&gateway.url, &payment).await;
     watcher.status().await;
     sandbox.act(&payment.id, "authorize").await;
     watcher.until("verifying").await;
@@ -212,7 +218,9 @@ async fn a_whole_run_logs_no_secret_no_token_and_nothing_of_the_payer() {
     api.poll(&payment, "?token=in-the-query", None)
         .await
         .expect(200);
-    sandbox.behave(json!({ "api": { "error_rate": 1 } })).await;
+    sandbox
+        .set_behaviour(json!({ "api": { "error_rate": 1 } }))
+        .await;
     api.get(&format!("/v3/payments/{}", payment.id))
         .await
         .expect(502);

@@ -1,15 +1,15 @@
 //! kill -9 at the worst moments: what was answered 200 is kept, what was begun is found again.
 
-use chasqui_tests::api::{Api, Created, order, try_send};
 use chasqui_tests::chaos_proxy::ChaosProxy;
-use chasqui_tests::front::Front;
-use chasqui_tests::gateway::Gateway;
-use chasqui_tests::merchant::Merchant;
+use chasqui_tests::gateway_client::{GatewayClient, TestPayment, order, try_send};
+use chasqui_tests::gateway_process::GatewayProcess;
+use chasqui_tests::gateway_settings::{GatewaySettings, KHIPU_SECRET};
+use chasqui_tests::in_process_gateway::InProcessGateway;
+use chasqui_tests::khipu_proxy::KhipuProxy;
 use chasqui_tests::notification::{body, is_signed, signed};
-use chasqui_tests::process::Process;
 use chasqui_tests::sandbox::Sandbox;
-use chasqui_tests::settings::{KHIPU_SECRET, Settings};
-use chasqui_tests::watcher::{Event, Watcher};
+use chasqui_tests::webhook_receiver::WebhookReceiver;
+use chasqui_tests::websocket_watcher::{WatcherEvent, WebSocketWatcher};
 use futures_util::StreamExt;
 use futures_util::stream;
 use reqwest::Method;
@@ -22,12 +22,12 @@ const AT_ONCE: usize = 64;
 #[tokio::test]
 async fn a_change_that_was_answered_200_reaches_the_watcher_after_a_crash_before_the_push() {
     let sandbox = Sandbox::start().await;
-    let settings = Settings::new(&sandbox.url);
-    let mut gateway = Process::start(&settings).await;
-    let api = Api::new(&gateway.url, &settings.accounts[0].api_key);
+    let settings = GatewaySettings::new(&sandbox.url);
+    let mut gateway = GatewayProcess::start(&settings).await;
+    let api = GatewayClient::new(&gateway.url, &settings.accounts[0].api_key);
     let network = ChaosProxy::start(&gateway.url).await;
     let payment = api.create(json!({})).await;
-    let mut watcher = Watcher::open(&network.url, &payment).await;
+    let mut watcher = WebSocketWatcher::open(&network.url, &payment).await;
     assert_eq!(watcher.status().await["status"], "pending");
 
     network.stall();
@@ -38,10 +38,10 @@ async fn a_change_that_was_answered_200_reaches_the_watcher_after_a_crash_before
         .expect(200);
     gateway.kill();
     network.restore();
-    assert_eq!(watcher.next().await, Event::Lost);
+    assert_eq!(watcher.next().await, WatcherEvent::Lost);
 
-    gateway.start_again().await;
-    let mut watcher = Watcher::open(&network.url, &payment).await;
+    gateway.restart().await;
+    let mut watcher = WebSocketWatcher::open(&network.url, &payment).await;
     assert_eq!(watcher.status().await["status"], "confirmed");
     assert_eq!(watcher.closed().await.0, 1000);
 }
@@ -49,18 +49,18 @@ async fn a_change_that_was_answered_200_reaches_the_watcher_after_a_crash_before
 #[tokio::test]
 async fn a_watcher_whose_connection_is_cut_gets_the_newest_status_when_it_reconnects() {
     let sandbox = Sandbox::start().await;
-    let settings = Settings::new(&sandbox.url);
-    let gateway = Gateway::start(&settings).await;
-    let api = Api::new(&gateway.url, &settings.accounts[0].api_key);
+    let settings = GatewaySettings::new(&sandbox.url);
+    let gateway = InProcessGateway::start(&settings).await;
+    let api = GatewayClient::new(&gateway.url, &settings.accounts[0].api_key);
     let network = ChaosProxy::start(&gateway.url).await;
     let payment = api.create(json!({})).await;
-    let mut watcher = Watcher::open(&network.url, &payment).await;
+    let mut watcher = WebSocketWatcher::open(&network.url, &payment).await;
     watcher.status().await;
     network.cut();
-    assert_eq!(watcher.next().await, Event::Lost);
+    assert_eq!(watcher.next().await, WatcherEvent::Lost);
     sandbox.act(&payment.id, "conciliate").await;
     sandbox.notified(&payment.id, 200).await;
-    let mut watcher = Watcher::open(&network.url, &payment).await;
+    let mut watcher = WebSocketWatcher::open(&network.url, &payment).await;
     assert_eq!(watcher.status().await["status"], "confirmed");
 }
 
@@ -69,11 +69,11 @@ async fn of_ten_thousand_notifications_none_that_was_answered_200_is_lost_by_kil
     const PAYMENTS: usize = 10_000;
     const KILL_EVERY: usize = 2_500;
     let sandbox = Sandbox::start().await;
-    let mut settings = Settings::new(&sandbox.url);
+    let mut settings = GatewaySettings::new(&sandbox.url);
     settings.log = vec!["filter = \"off\"".into()];
-    let mut gateway = Process::start(&settings).await;
-    let api = Api::new(&gateway.url, &settings.accounts[0].api_key);
-    let payments: Vec<Created> = stream::iter(0..PAYMENTS)
+    let mut gateway = GatewayProcess::start(&settings).await;
+    let api = GatewayClient::new(&gateway.url, &settings.accounts[0].api_key);
+    let payments: Vec<TestPayment> = stream::iter(0..PAYMENTS)
         .map(|_| api.create(json!({})))
         .buffer_unordered(AT_ONCE)
         .collect()
@@ -96,7 +96,7 @@ async fn of_ten_thousand_notifications_none_that_was_answered_200_is_lost_by_kil
             drop(enough.expect("the counter lives"));
             assert!(!gateway.has_ended(), "the gateway died by itself");
             gateway.kill();
-            gateway.start_again().await;
+            gateway.restart().await;
         }
     };
     tokio::join!(sending, killing);
@@ -121,13 +121,13 @@ async fn of_ten_thousand_notifications_none_that_was_answered_200_is_lost_by_kil
 #[tokio::test]
 async fn a_payment_that_khipu_made_just_before_a_crash_is_adopted_and_delivered() {
     let sandbox = Sandbox::start().await;
-    let front = Front::start(&sandbox.url).await;
-    let mut merchant = Merchant::start().await;
-    let settings = Settings::new(&front.url);
-    let mut gateway = Process::start(&settings).await;
-    let api = Api::new(&gateway.url, &settings.accounts[0].api_key);
+    let khipu_proxy = KhipuProxy::start(&sandbox.url).await;
+    let mut merchant = WebhookReceiver::start().await;
+    let settings = GatewaySettings::new(&khipu_proxy.url);
+    let mut gateway = GatewayProcess::start(&settings).await;
+    let api = GatewayClient::new(&gateway.url, &settings.accounts[0].api_key);
 
-    front.hold_answers();
+    khipu_proxy.hold_responses();
     let urls = json!({
         "notify_url": merchant.url,
         "return_url": "https://shop.example/thanks",
@@ -137,14 +137,14 @@ async fn a_payment_that_khipu_made_just_before_a_crash_is_adopted_and_delivered(
         .call(Method::POST, "/v3/payments")
         .body(order(urls.clone()).to_string());
     let creating = tokio::spawn(try_send(request));
-    front.holds(1).await;
+    khipu_proxy.until_held(1).await;
     gateway.kill();
     assert!(
         creating.await.expect("no panic").is_none(),
-        "nobody was told"
+        "the merchant has no delivery"
     );
-    front.release_answers();
-    gateway.start_again().await;
+    khipu_proxy.release_responses();
+    gateway.restart().await;
 
     let made = sandbox.payments().await;
     assert_eq!(made.len(), 1, "{made:?}");
@@ -170,21 +170,21 @@ async fn a_payment_that_khipu_made_just_before_a_crash_is_adopted_and_delivered(
 #[tokio::test]
 async fn a_gateway_that_lost_everything_adopts_what_tokens_still_ask_for() {
     let sandbox = Sandbox::start().await;
-    let settings = Settings::new(&sandbox.url);
-    let mut gateway = Process::start(&settings).await;
-    let api = Api::new(&gateway.url, &settings.accounts[0].api_key);
+    let settings = GatewaySettings::new(&sandbox.url);
+    let mut gateway = GatewayProcess::start(&settings).await;
+    let api = GatewayClient::new(&gateway.url, &settings.accounts[0].api_key);
     let (known, forgotten) = (api.create(json!({})).await, api.create(json!({})).await);
     gateway.kill();
     gateway.lose_database();
-    gateway.start_again().await;
+    gateway.restart().await;
 
     sandbox.act(&known.id, "authorize").await;
-    let mut watcher = Watcher::open(&gateway.url, &known).await;
+    let mut watcher = WebSocketWatcher::open(&gateway.url, &known).await;
     assert_eq!(watcher.status().await["status"], "verifying");
     sandbox.act(&known.id, "conciliate").await;
     watcher.until("confirmed").await;
 
     sandbox.reset().await;
-    let mut watcher = Watcher::open(&gateway.url, &forgotten).await;
+    let mut watcher = WebSocketWatcher::open(&gateway.url, &forgotten).await;
     assert_eq!(watcher.closed().await.0, 4404, "khipu knows it no longer");
 }

@@ -3,14 +3,14 @@
 use std::process::Command;
 use std::time::{Duration, Instant};
 
-use chasqui_tests::api::{Answer, Api, Created, order};
 use chasqui_tests::deadline::eventually;
-use chasqui_tests::merchant::Merchant;
+use chasqui_tests::gateway_client::{GatewayClient, HttpResponse, TestPayment, order};
+use chasqui_tests::gateway_process::GatewayProcess;
+use chasqui_tests::gateway_settings::GatewaySettings;
 use chasqui_tests::notification::{body, signed};
-use chasqui_tests::process::Process;
 use chasqui_tests::sandbox::Sandbox;
-use chasqui_tests::settings::Settings;
-use chasqui_tests::watcher::Watcher;
+use chasqui_tests::webhook_receiver::WebhookReceiver;
+use chasqui_tests::websocket_watcher::WebSocketWatcher;
 use redis_processes::running::Running;
 use serde_json::json;
 use tempfile::TempDir;
@@ -23,7 +23,7 @@ struct Disk {
 
 impl Disk {
     /// `fault` in strace's words: `error=EIO`, `delay_exit=1000000` (microseconds).
-    async fn with_fault(gateway: &Process, fault: &str) -> Self {
+    async fn with_fault(gateway: &GatewayProcess, fault: &str) -> Self {
         assert!(
             Command::new("strace").arg("-V").output().is_ok(),
             "strace is needed to make a disk fail: apt-get install strace"
@@ -50,7 +50,7 @@ impl Disk {
         disk
     }
 
-    /// Lets go of the gateway.
+    /// Detaches from the gateway.
     async fn heal(mut self) {
         self.strace.terminate();
         self.strace.ended().await;
@@ -63,16 +63,16 @@ impl Disk {
     }
 }
 
-async fn start() -> (Sandbox, Process, Api) {
+async fn start() -> (Sandbox, GatewayProcess, GatewayClient) {
     let sandbox = Sandbox::start().await;
-    let settings = Settings::new(&sandbox.url);
-    let gateway = Process::start(&settings).await;
-    let api = Api::new(&gateway.url, &settings.accounts[0].api_key);
+    let settings = GatewaySettings::new(&sandbox.url);
+    let gateway = GatewayProcess::start(&settings).await;
+    let api = GatewayClient::new(&gateway.url, &settings.accounts[0].api_key);
     (sandbox, gateway, api)
 }
 
 /// How long the 200 took.
-async fn notified(api: &Api, payment: &Created) -> Duration {
+async fn notified(api: &GatewayClient, payment: &TestPayment) -> Duration {
     let notification = body(&payment.id, &json!({}));
     let signature = signed(&notification);
     let sent = Instant::now();
@@ -95,7 +95,7 @@ async fn no_notification_is_answered_200_while_the_disk_fails() {
         assert!(!answer.header("retry-after").is_empty());
     }
     assert!(disk.syncs() >= payments.len(), "each was tried");
-    // Nor is a payment made of which nothing could be found again.
+    // Nor is a payment created that could not be found again.
     let answer = api.post("/v3/payments", order(json!({})).to_string()).await;
     answer.expect_problem(503, "unavailable");
     assert_eq!(sandbox.payments().await.len(), payments.len());
@@ -121,25 +121,25 @@ async fn a_200_waits_for_the_disk() {
     let waited = notified(&api, &slow).await;
     assert!(
         waited >= DELAY,
-        "it was answered 200 after {waited:?}, before the disk had said so"
+        "it was answered 200 after {waited:?}, before the disk had the commit"
     );
     assert!(disk.syncs() > 0);
     disk.heal().await;
 }
 
 #[tokio::test]
-async fn a_commit_that_nobody_waited_for_any_more_is_announced_all_the_same() {
+async fn a_commit_whose_caller_timed_out_is_still_published() {
     /// The store's callers wait 10 s.
     const DELAY: Duration = Duration::from_secs(12);
     let (_sandbox, gateway, api) = start().await;
-    let mut merchant = Merchant::start().await;
+    let mut merchant = WebhookReceiver::start().await;
     let payment = api.create(json!({ "notify_url": merchant.url })).await;
-    let mut watcher = Watcher::open(&gateway.url, &payment).await;
+    let mut watcher = WebSocketWatcher::open(&gateway.url, &payment).await;
     assert_eq!(watcher.status().await["status"], "pending");
 
     let fault = format!("delay_enter={}:when=1", DELAY.as_micros());
     let disk = Disk::with_fault(&gateway, &fault).await;
-    // Khipu itself says pending: what the watcher is told can only be what was committed.
+    // Khipu itself answers pending: the watcher can only get what was committed.
     let notification = body(&payment.id, &json!({}));
     let answer = api.notify(Some(&signed(&notification)), notification).await;
     answer.expect_problem(503, "unavailable");
@@ -149,7 +149,7 @@ async fn a_commit_that_nobody_waited_for_any_more_is_announced_all_the_same() {
 }
 
 #[tokio::test]
-async fn healthz_says_by_part_what_is_wrong_and_only_the_operator_in_what_words() {
+async fn healthz_names_the_failing_part_and_the_admin_listener_its_error() {
     let (_sandbox, gateway, api) = start().await;
     let healthz = async || api.try_get("/healthz").await.expect("an answer");
     let well = healthz().await.expect(200);
@@ -175,7 +175,7 @@ async fn healthz_says_by_part_what_is_wrong_and_only_the_operator_in_what_words(
     assert_eq!(ill["status"], "degraded");
     let parts = json!({ "instance": "ok", "store": "not available: failing", "relay": "ok" });
     assert_eq!(ill["parts"], parts);
-    let admin = Api::new(&gateway.admin_url().await, "");
+    let admin = GatewayClient::new(&gateway.admin_url().await, "");
     let ill = admin.try_get("/healthz").await.expect("an answer");
     let store = ill.expect(503).json()["parts"]["store"].clone();
     let words = store.as_str().expect("text").to_lowercase();
@@ -193,12 +193,12 @@ async fn healthz_says_by_part_what_is_wrong_and_only_the_operator_in_what_words(
 async fn what_was_refused_with_503_comes_again_and_is_accepted_once_the_disk_works() {
     let (sandbox, gateway, api) = start().await;
     let payment = api.create(json!({})).await;
-    let mut watcher = Watcher::open(&gateway.url, &payment).await;
+    let mut watcher = WebSocketWatcher::open(&gateway.url, &payment).await;
     watcher.status().await;
     let disk = Disk::with_fault(&gateway, "error=EIO").await;
     sandbox.act(&payment.id, "conciliate").await;
     sandbox.notified(&payment.id, 503).await;
-    // Nothing can be kept, but nobody here need wait for that: Khipu is asked, and its answer pushed.
+    // Nothing can be stored, but a watcher does not wait for that: Khipu is polled, and its answer pushed.
     watcher.until("confirmed").await;
     disk.heal().await;
     sandbox.notified(&payment.id, 200).await;
@@ -206,30 +206,37 @@ async fn what_was_refused_with_503_comes_again_and_is_accepted_once_the_disk_wor
 }
 
 #[tokio::test]
-async fn what_a_watcher_saw_while_the_disk_failed_reaches_the_merchant_though_nobody_watches() {
+async fn a_status_shown_while_the_disk_failed_reaches_the_merchant_without_watchers() {
     let (sandbox, gateway, api) = start().await;
-    let mut merchant = Merchant::start().await;
+    let mut merchant = WebhookReceiver::start().await;
     let payment = api
         .create(json!({ "notify_url": merchant.url.as_str() }))
         .await;
-    let mut watcher = Watcher::open(&gateway.url, &payment).await;
+    let mut watcher = WebSocketWatcher::open(&gateway.url, &payment).await;
     watcher.status().await;
-    // Khipu's notification never comes, and nothing is on the agenda: only the watcher has the payment asked about.
-    sandbox.behave(json!({ "notify": { "drop": 1.0 } })).await;
+    // Khipu's notification is lost, and no job is due: only the watcher makes the gateway poll Khipu.
+    sandbox
+        .set_behaviour(json!({ "notify": { "drop": 1.0 } }))
+        .await;
     let disk = Disk::with_fault(&gateway, "error=EIO").await;
     sandbox.act(&payment.id, "conciliate").await;
     watcher.until("confirmed").await;
     watcher.closed().await;
     disk.heal().await;
     // Khipu's own notification is waited for, ten seconds, before one is made.
-    let delivery = merchant.next_due_in(Duration::from_secs(10)).await;
+    let delivery = merchant.next_within(Duration::from_secs(10)).await;
     assert_eq!(delivery.payment_id(), payment.id);
     assert_eq!(delivery.header("chasqui-source"), "reconciliation");
     assert_eq!(api.status(&payment).await["status"], "confirmed");
 }
 
 /// Where the bank sends the payer of a new payment.
-async fn way_back(sandbox: &Sandbox, gateway: &Process, api: &Api, return_url: &str) -> String {
+async fn way_back(
+    sandbox: &Sandbox,
+    gateway: &GatewayProcess,
+    api: &GatewayClient,
+    return_url: &str,
+) -> String {
     let payment = api.create(json!({ "return_url": return_url })).await;
     let at_khipu = sandbox.payment(&payment.id).await;
     let hop = at_khipu["return_url"].as_str().expect("a URL");
@@ -240,14 +247,14 @@ async fn way_back(sandbox: &Sandbox, gateway: &Process, api: &Api, return_url: &
 const SHOP: &str = "https://shop.example/thanks";
 
 #[track_caller]
-fn assert_goes_on(answer: &Answer) {
+fn assert_goes_on(answer: &HttpResponse) {
     let location = answer.header("location");
     let expected = format!("{SHOP}#chasqui=");
     assert!(location.starts_with(&expected), "{location}");
 }
 
 #[track_caller]
-fn assert_is_calm(page: &Answer) {
+fn assert_is_calm(page: &HttpResponse) {
     let html = page.text();
     assert!(html.contains("Estamos verificando tu pago"), "{html}");
     assert!(

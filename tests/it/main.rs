@@ -1,31 +1,57 @@
 //! Scenario tests: the real gateway against the real sandbox, over HTTP and WebSocket. One file for each part of the URL
-//! tree or each kind of trouble.
+//! tree or each kind of failure.
+//!
+//! | part of the URL tree | file |
+//! |---|---|
+//! | `/v3/payments`, `/v1/payments` | `facade`, `idempotency` (the `Idempotency-Key` header) |
+//! | `/webhooks/khipu/{account}` | `notifications` (signature and form), `notification_verdicts` (compared with the payment) |
+//! | `/v1/payments/{id}/status` | `status` (JSON and long poll), `websocket` |
+//! | `/return/{ref}` | `return_hop` |
+//! | `/metrics` on the admin listener | `metrics` |
+//!
+//! | subject | file |
+//! |---|---|
+//! | a payment from creation to delivery | `payment_lifecycle` |
+//! | several accounts on one gateway | `account_isolation` |
+//! | reading Khipu | `khipu_polling` (pace and coalescing), `checks` (payments without watchers), `adoption` (payments unknown here) |
+//! | the merchant's webhook | `deliveries` |
+//! | a payer who tries again | `resuming` |
+//! | limits on connections | `connection_limits`, `unauthenticated` |
+//! | events at the same time | `concurrency` |
+//! | failures | `khipu_failures`, `durability` (the disk), `crash` (SIGKILL), `simulation` (all at once) |
+//! | several instances on one Redis | `instances` |
+//! | SIGTERM, the command line, the example | `shutdown`, `command_line`, `three_instances_example` |
+//! | the source tree | `house` |
+//!
+//! `both_stores` runs a scenario on SQLite and on Redis.
 
 #![expect(clippy::expect_used, reason = "a test fails by a panic")]
 
-mod asking;
+mod account_isolation;
+mod adoption;
 mod both_stores;
-mod closed_page;
+mod checks;
 mod command_line;
-mod connections;
+mod concurrency;
+mod connection_limits;
 mod crash;
+mod deliveries;
 mod durability;
 mod facade;
+mod house;
 mod idempotency;
 mod instances;
-mod khipu_trouble;
+mod khipu_failures;
+mod khipu_polling;
 mod metrics;
+mod notification_verdicts;
 mod notifications;
-mod notified_payments;
-mod outbox;
-mod ownership;
-mod races;
+mod payment_lifecycle;
 mod resuming;
 mod return_hop;
+mod shutdown;
 mod simulation;
 mod status;
-mod stopping;
-mod strangers;
-mod three_instances;
+mod three_instances_example;
+mod unauthenticated;
 mod websocket;
-mod whole_path;

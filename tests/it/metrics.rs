@@ -1,28 +1,28 @@
-//! What an operator has to hear of: counted on the admin listener, and nowhere else.
+//! `/metrics`: what an operator must notice is counted, on the admin listener alone.
 
 use std::time::Instant;
 
-use chasqui_tests::api::{Api, send};
 use chasqui_tests::deadline::eventually;
-use chasqui_tests::front::Front;
+use chasqui_tests::gateway_client::{GatewayClient, send};
+use chasqui_tests::gateway_process::GatewayProcess;
+use chasqui_tests::gateway_settings::GatewaySettings;
+use chasqui_tests::khipu_proxy::KhipuProxy;
 use chasqui_tests::notification::{body, signed};
-use chasqui_tests::process::Process;
 use chasqui_tests::sandbox::Sandbox;
-use chasqui_tests::settings::Settings;
-use chasqui_tests::watcher::Watcher;
+use chasqui_tests::websocket_watcher::WebSocketWatcher;
 use reqwest::Method;
 use serde_json::json;
 
 /// A program of its own, because metrics are one set for all gateways in a process.
-async fn start() -> (Sandbox, Process, Api) {
+async fn start() -> (Sandbox, GatewayProcess, GatewayClient) {
     let sandbox = Sandbox::start().await;
-    let settings = Settings::new(&sandbox.url);
-    let gateway = Process::start(&settings).await;
-    let api = Api::new(&gateway.url, &settings.accounts[0].api_key);
+    let settings = GatewaySettings::new(&sandbox.url);
+    let gateway = GatewayProcess::start(&settings).await;
+    let api = GatewayClient::new(&gateway.url, &settings.accounts[0].api_key);
     (sandbox, gateway, api)
 }
 
-async fn count(admin: &Api, name: &str) -> Option<u64> {
+async fn count(admin: &GatewayClient, name: &str) -> Option<u64> {
     let metrics = admin.try_get("/metrics").await?.expect(200).text();
     let line = metrics
         .lines()
@@ -30,7 +30,7 @@ async fn count(admin: &Api, name: &str) -> Option<u64> {
     Some(line.parse().expect("a count"))
 }
 
-async fn counted(admin: &Api, name: &str) -> u64 {
+async fn counted(admin: &GatewayClient, name: &str) -> u64 {
     eventually(name, async || count(admin, name).await).await
 }
 
@@ -38,7 +38,7 @@ async fn counted(admin: &Api, name: &str) -> u64 {
 async fn a_payment_that_is_paid_after_it_was_cancelled_is_counted() {
     const NAME: &str = "chasqui_paid_after_cancel_total";
     let (sandbox, gateway, api) = start().await;
-    let admin = Api::new(&gateway.admin_url().await, "");
+    let admin = GatewayClient::new(&gateway.admin_url().await, "");
     let paid = api.create(json!({})).await;
     sandbox.act(&paid.id, "conciliate").await;
     api.until_status(&paid, "confirmed").await;
@@ -56,9 +56,9 @@ async fn a_payment_that_is_paid_after_it_was_cancelled_is_counted() {
 #[tokio::test]
 async fn a_receipt_for_what_was_never_sent_is_ignored() {
     let (_sandbox, gateway, api) = start().await;
-    let admin = Api::new(&gateway.admin_url().await, "");
+    let admin = GatewayClient::new(&gateway.admin_url().await, "");
     let payment = api.create(json!({})).await;
-    let mut watcher = Watcher::open(&gateway.url, &payment).await;
+    let mut watcher = WebSocketWatcher::open(&gateway.url, &payment).await;
     watcher.status().await;
     for seen in [1000, 12, 11] {
         watcher.acknowledge(seen).await;
@@ -73,9 +73,9 @@ async fn a_receipt_for_what_was_never_sent_is_ignored() {
 #[tokio::test]
 async fn a_confirmation_that_khipu_itself_denies_is_counted_and_stands() {
     let (_sandbox, gateway, api) = start().await;
-    let admin = Api::new(&gateway.admin_url().await, "");
+    let admin = GatewayClient::new(&gateway.admin_url().await, "");
     let payment = api.create(json!({})).await;
-    // By somebody who holds the secret; Khipu says pending.
+    // Signed with the right secret, while Khipu answers pending.
     let forged = body(&payment.id, &json!({}));
     api.notify(Some(&signed(&forged)), forged).await.expect(200);
     assert!(counted(&admin, "chasqui_confirmation_disputed_total").await >= 1);
@@ -87,12 +87,12 @@ async fn a_confirmation_that_khipu_itself_denies_is_counted_and_stands() {
 async fn a_flood_of_bad_notifications_is_counted_and_does_not_flood_the_log() {
     const FLOOD: usize = 50;
     let (_sandbox, gateway, api) = start().await;
-    let admin = Api::new(&gateway.admin_url().await, "");
+    let admin = GatewayClient::new(&gateway.admin_url().await, "");
     let began = Instant::now();
     for _ in 0..FLOOD {
         api.notify(Some("t=1,s=bm8="), "{}").await.expect(401);
     }
-    api.notify_account("nobody", None, "{}").await.expect(404);
+    api.notify_account("unknown", None, "{}").await.expect(404);
     let refused = |code| format!("chasqui_notifications_refused_total{{code=\"{code}\"}}");
     assert_eq!(counted(&admin, &refused("invalid_signature")).await, 50);
     assert_eq!(counted(&admin, &refused("unknown_account")).await, 1);
@@ -109,14 +109,14 @@ async fn a_flood_of_bad_notifications_is_counted_and_does_not_flood_the_log() {
 }
 
 #[tokio::test]
-async fn a_word_that_nobody_described_is_counted_once_an_answer() {
+async fn an_undocumented_word_is_counted_once_per_response() {
     const NAME: &str = "chasqui_khipu_unknown_words_total{field=\"status_detail\"}";
     let sandbox = Sandbox::start().await;
-    let front = Front::start(&sandbox.url).await;
-    let settings = Settings::new(&front.url);
-    let gateway = Process::start(&settings).await;
-    let admin = Api::new(&gateway.admin_url().await, "");
-    let api = Api::new(&gateway.url, &settings.accounts[0].api_key);
+    let khipu_proxy = KhipuProxy::start(&sandbox.url).await;
+    let settings = GatewaySettings::new(&khipu_proxy.url);
+    let gateway = GatewayProcess::start(&settings).await;
+    let admin = GatewayClient::new(&gateway.admin_url().await, "");
+    let api = GatewayClient::new(&gateway.url, &settings.accounts[0].api_key);
     let answer = json!({
         "payment_id": "zfxnocsow6mz",
         "receiver_id": settings.accounts[0].receiver_id,
@@ -125,11 +125,11 @@ async fn a_word_that_nobody_described_is_counted_once_an_answer() {
         "status": "done",
         "status_detail": "a-word-of-tomorrow",
     });
-    front.answer_instead(200, &[], &answer.to_string());
+    khipu_proxy.respond_with(200, &[], &answer.to_string());
     api.get("/v3/payments/zfxnocsow6mz").await.expect(200);
     assert_eq!(
         counted(&admin, NAME).await,
-        u64::try_from(front.questions_about("zfxnocsow6mz")).expect("few")
+        u64::try_from(khipu_proxy.request_count("zfxnocsow6mz")).expect("few")
     );
 }
 

@@ -2,26 +2,25 @@
 
 use std::time::{Duration, Instant};
 
-use chasqui_tests::api::{Answer, Created, order, send};
 use chasqui_tests::deadline::eventually;
-use chasqui_tests::stage::Stage;
-use chasqui_tests::watcher::Watcher;
+use chasqui_tests::gateway_client::{HttpResponse, TestPayment, order, send};
+use chasqui_tests::testbed::Testbed;
+use chasqui_tests::websocket_watcher::WebSocketWatcher;
 use redis_processes::{Options, RedisServer};
 use reqwest::Method;
 use serde_json::json;
-use tempfile::TempDir;
 
 /// The path of our return hop, from the URL that Khipu was given.
-pub(crate) async fn hop(stage: &Stage, payment: &Created, field: &str) -> String {
-    let at_khipu = stage.sandbox.payment(&payment.id).await;
+pub(crate) async fn hop(testbed: &Testbed, payment: &TestPayment, field: &str) -> String {
+    let at_khipu = testbed.sandbox.payment(&payment.id).await;
     let url = at_khipu[field].as_str().expect("a URL");
-    url.strip_prefix(&stage.gateway.url)
+    url.strip_prefix(&testbed.gateway.url)
         .unwrap_or_else(|| panic!("khipu sends the payer to {url}"))
         .to_owned()
 }
 
-pub(crate) async fn visit(stage: &Stage, path: &str, language: &str) -> Answer {
-    let request = stage.api.request(Method::GET, path);
+pub(crate) async fn visit(testbed: &Testbed, path: &str, language: &str) -> HttpResponse {
+    let request = testbed.api.request(Method::GET, path);
     let answer = send(request.header("accept-language", language)).await;
     assert_eq!(answer.header("cache-control"), "no-store");
     assert_eq!(answer.header("referrer-policy"), "no-referrer");
@@ -30,60 +29,60 @@ pub(crate) async fn visit(stage: &Stage, path: &str, language: &str) -> Answer {
 
 #[tokio::test]
 async fn a_payer_who_comes_back_is_sent_on_with_a_token_and_the_payment_is_verifying() {
-    let stage = Stage::start().await;
-    let payment = stage
+    let testbed = Testbed::start().await;
+    let payment = testbed
         .create(json!({ "return_url": "https://shop.example/thanks?order=1" }))
         .await;
-    let path = hop(&stage, &payment, "return_url").await;
-    let answer = visit(&stage, &path, "es").await.expect(303);
+    let path = hop(&testbed, &payment, "return_url").await;
+    let answer = visit(&testbed, &path, "es").await.expect(303);
     let token = answer
         .header("location")
         .strip_prefix("https://shop.example/thanks?order=1#chasqui=")
         .expect("the token is in the fragment");
 
-    let page = Created {
+    let page = TestPayment {
         token: token.into(),
         ..payment
     };
-    assert_eq!(stage.api.status(&page).await["status"], "verifying");
-    let first = Watcher::open(&stage.gateway.url, &page)
+    assert_eq!(testbed.api.status(&page).await["status"], "verifying");
+    let first = WebSocketWatcher::open(&testbed.gateway.url, &page)
         .await
         .status()
         .await;
     assert_eq!(first["status"], "verifying");
 }
 
-/// Integrations that kept the order in the browser's session showed a stranger's page to whoever came back elsewhere: from
-/// the bank's app, say, which opens the phone's own browser.
+/// The bank's app may open another browser than the one that the payer began in. Integrations that keep the order in the
+/// browser's session show no order there.
 #[tokio::test]
-async fn a_guest_who_returns_in_another_browser_is_told_all_the_same() {
-    let stage = Stage::start().await;
-    let payment = stage
+async fn a_guest_who_returns_in_another_browser_sees_the_payment() {
+    let testbed = Testbed::start().await;
+    let payment = testbed
         .create(json!({ "return_url": "https://shop.example/thanks" }))
         .await;
-    let path = hop(&stage, &payment, "return_url").await;
+    let path = hop(&testbed, &payment, "return_url").await;
     for _ in 0..2 {
         // Every request of this harness comes with nothing that an earlier one left behind.
-        let answer = visit(&stage, &path, "es").await.expect(303);
+        let answer = visit(&testbed, &path, "es").await.expect(303);
         let token = answer.header("location").split("#chasqui=").last();
-        let page = Created {
+        let page = TestPayment {
             id: payment.id.clone(),
             token: token.expect("a token").into(),
             ..payment.clone()
         };
-        let mut watcher = Watcher::open(&stage.gateway.url, &page).await;
+        let mut watcher = WebSocketWatcher::open(&testbed.gateway.url, &page).await;
         assert_eq!(watcher.status().await["status"], "verifying");
     }
 }
 
 #[tokio::test]
 async fn a_return_url_that_has_a_fragment_gets_the_token_behind_it() {
-    let stage = Stage::start().await;
-    let payment = stage
+    let testbed = Testbed::start().await;
+    let payment = testbed
         .create(json!({ "return_url": "https://shop.example/#/thanks" }))
         .await;
-    let path = hop(&stage, &payment, "return_url").await;
-    let answer = visit(&stage, &path, "es").await.expect(303);
+    let path = hop(&testbed, &payment, "return_url").await;
+    let answer = visit(&testbed, &path, "es").await.expect(303);
     let location = answer.header("location");
     assert!(
         location.starts_with("https://shop.example/#/thanks&chasqui="),
@@ -93,33 +92,33 @@ async fn a_return_url_that_has_a_fragment_gets_the_token_behind_it() {
 
 #[tokio::test]
 async fn khipu_is_asked_at_once_when_the_payer_comes_back() {
-    let (stage, front) = Stage::start_behind_front(|_| {}).await;
-    let payment = stage.create(json!({})).await;
-    let path = hop(&stage, &payment, "return_url").await;
-    assert_eq!(front.questions_about(&payment.id), 0);
-    visit(&stage, &path, "es").await.expect(200);
+    let (testbed, khipu_proxy) = Testbed::start_with_khipu_proxy(|_| {}).await;
+    let payment = testbed.create(json!({})).await;
+    let path = hop(&testbed, &payment, "return_url").await;
+    assert_eq!(khipu_proxy.request_count(&payment.id), 0);
+    visit(&testbed, &path, "es").await.expect(200);
     eventually("khipu is asked", async || {
-        (front.questions_about(&payment.id) > 0).then_some(())
+        (khipu_proxy.request_count(&payment.id) > 0).then_some(())
     })
     .await;
 }
 
 #[tokio::test]
-async fn khipu_is_asked_at_once_even_if_somebody_has_been_watching_for_long() {
-    let (stage, front) = Stage::start_behind_front(|_| {}).await;
-    let payment = stage.create(json!({})).await;
-    let path = hop(&stage, &payment, "return_url").await;
-    let mut watcher = stage.watch(&payment).await;
+async fn khipu_is_asked_at_once_even_if_the_payment_was_watched_for_long() {
+    let (testbed, khipu_proxy) = Testbed::start_with_khipu_proxy(|_| {}).await;
+    let payment = testbed.create(json!({})).await;
+    let path = hop(&testbed, &payment, "return_url").await;
+    let mut watcher = testbed.watch(&payment).await;
     watcher.status().await;
-    // Asked at 0, 1, 3 and 6 s; the next question is 5 s away.
+    // Polled at 0, 1, 3 and 6 s; the next poll is 5 s away.
     eventually("the schedule has stretched", async || {
-        (front.questions_about(&payment.id) == 4).then_some(())
+        (khipu_proxy.request_count(&payment.id) == 4).then_some(())
     })
     .await;
     let returned = Instant::now();
-    visit(&stage, &path, "es").await.expect(200);
+    visit(&testbed, &path, "es").await.expect(200);
     eventually("khipu is asked", async || {
-        (front.questions_about(&payment.id) > 4).then_some(())
+        (khipu_proxy.request_count(&payment.id) > 4).then_some(())
     })
     .await;
     assert!(
@@ -131,28 +130,28 @@ async fn khipu_is_asked_at_once_even_if_somebody_has_been_watching_for_long() {
 
 #[tokio::test]
 async fn a_payer_who_gave_up_is_sent_on_and_the_payment_stays_pending() {
-    let stage = Stage::start().await;
-    let payment = stage
+    let testbed = Testbed::start().await;
+    let payment = testbed
         .create(json!({ "cancel_url": "https://shop.example/cart" }))
         .await;
-    let path = hop(&stage, &payment, "cancel_url").await;
+    let path = hop(&testbed, &payment, "cancel_url").await;
     assert!(path.ends_with("/cancel"), "{path}");
-    let answer = visit(&stage, &path, "es").await.expect(303);
+    let answer = visit(&testbed, &path, "es").await.expect(303);
     let location = answer.header("location");
     assert!(
         location.starts_with("https://shop.example/cart#chasqui="),
         "{location}"
     );
-    assert_eq!(stage.api.status(&payment).await["status"], "pending");
+    assert_eq!(testbed.api.status(&payment).await["status"], "pending");
 }
 
 #[tokio::test]
 async fn the_hosted_page_shows_the_status_lives_by_script_and_reloads_without_it() {
-    let stage = Stage::start().await;
-    let payment = stage.create(json!({})).await;
-    let path = hop(&stage, &payment, "return_url").await;
+    let testbed = Testbed::start().await;
+    let payment = testbed.create(json!({})).await;
+    let path = hop(&testbed, &payment, "return_url").await;
 
-    let html = visit(&stage, &path, "es-CL,es;q=0.9")
+    let html = visit(&testbed, &path, "es-CL,es;q=0.9")
         .await
         .expect(200)
         .text();
@@ -167,22 +166,22 @@ async fn the_hosted_page_shows_the_status_lives_by_script_and_reloads_without_it
     ] {
         assert!(html.contains(part), "{part} is missing from {html}");
     }
-    let html = visit(&stage, &path, "en-GB,es;q=0.5").await.text();
+    let html = visit(&testbed, &path, "en-GB,es;q=0.5").await.text();
     assert!(html.contains("We are verifying your payment"), "{html}");
 
-    stage.sandbox.act(&payment.id, "conciliate").await;
-    stage.api.until_status(&payment, "confirmed").await;
-    let html = visit(&stage, &path, "en").await.text();
+    testbed.sandbox.act(&payment.id, "conciliate").await;
+    testbed.api.until_status(&payment, "confirmed").await;
+    let html = visit(&testbed, &path, "en").await.text();
     assert!(html.contains("Payment confirmed"), "{html}");
     assert!(!html.contains("http-equiv=\"refresh\""), "{html}");
 }
 
 #[tokio::test]
 async fn an_abandoned_payment_can_be_resumed_from_the_hosted_page() {
-    let stage = Stage::start().await;
-    let payment = stage.create(json!({})).await;
-    let path = hop(&stage, &payment, "cancel_url").await;
-    let html = visit(&stage, &path, "en").await.expect(200).text();
+    let testbed = Testbed::start().await;
+    let payment = testbed.create(json!({})).await;
+    let path = hop(&testbed, &payment, "cancel_url").await;
+    let html = visit(&testbed, &path, "en").await.expect(200).text();
     let payment_url = payment.fields["payment_url"].as_str().expect("a URL");
     assert!(html.contains(payment_url), "{html}");
     for word in ["failed", "error", "rejected"] {
@@ -192,13 +191,13 @@ async fn an_abandoned_payment_can_be_resumed_from_the_hosted_page() {
 
 #[tokio::test]
 async fn an_unknown_reference_gets_a_calm_page() {
-    let stage = Stage::start().await;
+    let testbed = Testbed::start().await;
     for path in [
         "/return/0123456789abcdef0123456789abcdef",
         "/return/0123456789abcdef0123456789abcdef/cancel",
         "/return/nonsense",
     ] {
-        let answer = visit(&stage, path, "en").await.expect(404);
+        let answer = visit(&testbed, path, "en").await.expect(404);
         assert!(answer.header("content-type").starts_with("text/html"));
         let html = answer.text();
         assert!(html.contains("We could not find this payment"), "{html}");
@@ -212,69 +211,69 @@ async fn without_the_hop_khipu_gets_the_merchants_own_urls() {
         "return_url": "https://shop.example/thanks",
         "cancel_url": "https://shop.example/cart",
     });
-    let stage = Stage::start().await;
+    let testbed = Testbed::start().await;
     let order = order(urls.clone()).to_string();
-    let request = stage.api.call(Method::POST, "/v3/payments").body(order);
+    let request = testbed.api.call(Method::POST, "/v3/payments").body(order);
     let answer = send(request.header("chasqui-return-hop", "off")).await;
-    let payment = Created::from(answer.expect(200).json());
-    let at_khipu = stage.sandbox.payment(&payment.id).await;
+    let payment = TestPayment::from(answer.expect(200).json());
+    let at_khipu = testbed.sandbox.payment(&payment.id).await;
     assert_eq!(at_khipu["return_url"], urls["return_url"]);
     assert_eq!(at_khipu["cancel_url"], urls["cancel_url"]);
 
-    let stage =
-        Stage::start_with(|settings| settings.account().more.push("return_hop = false".into()))
+    let testbed =
+        Testbed::start_with(|settings| settings.account().more.push("return_hop = false".into()))
             .await;
-    let payment = stage.create(urls.clone()).await;
-    let at_khipu = stage.sandbox.payment(&payment.id).await;
+    let payment = testbed.create(urls.clone()).await;
+    let at_khipu = testbed.sandbox.payment(&payment.id).await;
     assert_eq!(at_khipu["return_url"], urls["return_url"]);
     let notify_url = at_khipu["notify_url"].as_str().expect("a URL");
-    assert!(notify_url.starts_with(&stage.gateway.url), "{notify_url}");
+    assert!(notify_url.starts_with(&testbed.gateway.url), "{notify_url}");
 }
 
 /// A program that follows links, or a browser that is ahead of its user, has not come back from the bank.
 #[tokio::test]
 async fn what_is_no_visit_of_the_payers_changes_nothing() {
-    let (stage, front) = Stage::start_behind_front(|_| {}).await;
-    let payment = stage
+    let (testbed, khipu_proxy) = Testbed::start_with_khipu_proxy(|_| {}).await;
+    let payment = testbed
         .create(json!({ "return_url": "https://shop.example/thanks" }))
         .await;
-    let path = hop(&stage, &payment, "return_url").await;
-    let head = send(stage.api.request(Method::HEAD, &path))
+    let path = hop(&testbed, &payment, "return_url").await;
+    let head = send(testbed.api.request(Method::HEAD, &path))
         .await
         .expect(303);
     assert_eq!(head.header("location"), "https://shop.example/thanks");
     for purpose in ["prefetch", "prefetch;prerender"] {
-        let request = stage.api.request(Method::GET, &path);
+        let request = testbed.api.request(Method::GET, &path);
         let answer = send(request.header("sec-purpose", purpose))
             .await
             .expect(503);
         assert_eq!(answer.header("cache-control"), "no-store");
         assert!(answer.body.is_empty());
     }
-    let request = stage.api.request(Method::GET, &path);
+    let request = testbed.api.request(Method::GET, &path);
     let preview = send(request.header("user-agent", "WhatsApp/2.23.20.0 A")).await;
     let preview = preview.expect(303);
     assert_eq!(preview.header("location"), "https://shop.example/thanks");
-    assert_eq!(front.questions_about(&payment.id), 0);
-    assert_eq!(stage.api.status(&payment).await["status"], "pending");
+    assert_eq!(khipu_proxy.request_count(&payment.id), 0);
+    assert_eq!(testbed.api.status(&payment).await["status"], "pending");
 
-    visit(&stage, &path, "es").await.expect(303);
-    assert_eq!(stage.api.status(&payment).await["status"], "verifying");
+    visit(&testbed, &path, "es").await.expect(303);
+    assert_eq!(testbed.api.status(&payment).await["status"], "verifying");
 }
 
 #[tokio::test]
 async fn a_payer_who_reloads_in_a_loop_is_sent_on_each_time_and_khipu_is_asked_once_a_second() {
-    let (stage, front) = Stage::start_behind_front(|_| {}).await;
-    let payment = stage
+    let (testbed, khipu_proxy) = Testbed::start_with_khipu_proxy(|_| {}).await;
+    let payment = testbed
         .create(json!({ "return_url": "https://shop.example/thanks" }))
         .await;
-    let path = hop(&stage, &payment, "return_url").await;
+    let path = hop(&testbed, &payment, "return_url").await;
     let began = Instant::now();
     while began.elapsed() < Duration::from_secs(3) {
-        let answer = visit(&stage, &path, "es").await.expect(303);
+        let answer = visit(&testbed, &path, "es").await.expect(303);
         assert!(answer.header("location").contains("#chasqui="));
     }
-    let asked = front.questions_about(&payment.id);
+    let asked = khipu_proxy.request_count(&payment.id);
     assert!(asked <= 5, "asked {asked} times in three seconds");
 }
 
@@ -284,122 +283,54 @@ async fn a_payer_whose_return_cannot_be_recorded_goes_on_to_the_shop() {
     let directory = tempfile::tempdir().expect("a directory");
     let database = directory.path().join("chasqui.db");
     let storage = format!("sqlite:{}", database.display());
-    let stage = Stage::start_with(|settings| settings.storage = storage).await;
-    let payment = stage
+    let testbed = Testbed::start_with(|settings| settings.storage = storage).await;
+    let payment = testbed
         .create(json!({ "return_url": "https://shop.example/thanks" }))
         .await;
-    let path = hop(&stage, &payment, "return_url").await;
+    let path = hop(&testbed, &payment, "return_url").await;
     let shell = rusqlite::Connection::open(&database).expect("a shell");
     shell.execute_batch("BEGIN IMMEDIATE").expect("locked");
-    let answer = visit(&stage, &path, "es").await.expect(303);
+    let answer = visit(&testbed, &path, "es").await.expect(303);
     assert!(
         answer
             .header("location")
             .starts_with("https://shop.example/thanks#chasqui=")
     );
-    shell.execute_batch("ROLLBACK").expect("let go");
+    shell.execute_batch("ROLLBACK").expect("rolled back");
 }
 
 #[tokio::test]
 async fn a_payer_whose_return_a_full_redis_cannot_record_goes_on_to_the_shop() {
     let redis = RedisServer::start(&Options::default()).await;
-    let stage = Stage::start_with(|settings| settings.storage = redis.url()).await;
-    let payment = stage
+    let testbed = Testbed::start_with(|settings| settings.storage = redis.url()).await;
+    let payment = testbed
         .create(json!({ "return_url": "https://shop.example/thanks" }))
         .await;
-    let path = hop(&stage, &payment, "return_url").await;
+    let path = hop(&testbed, &payment, "return_url").await;
     redis.command(&["CONFIG", "SET", "maxmemory", "1"]).await;
-    let answer = visit(&stage, &path, "es").await.expect(303);
+    let answer = visit(&testbed, &path, "es").await.expect(303);
     assert!(
         answer
             .header("location")
             .starts_with("https://shop.example/thanks#chasqui=")
     );
-}
-
-/// Its reference was bound, and then Redis was away.
-#[tokio::test]
-async fn a_payment_that_could_not_be_kept_when_it_was_made_is_adopted_when_its_payer_comes_back() {
-    let redis = RedisServer::start(&Options::default()).await;
-    let stage = Stage::start_with(|settings| settings.storage = redis.url()).await;
-    let payment = stage
-        .create(json!({ "return_url": "https://shop.example/thanks" }))
-        .await;
-    let path = hop(&stage, &payment, "return_url").await;
-    let keys: Vec<String> = redis.ask(&["KEYS", &format!("*{}*", payment.id)]).await;
-    assert!(!keys.is_empty());
-    for key in &keys {
-        redis.command(&["DEL", key]).await;
-    }
-    let answer = visit(&stage, &path, "es").await.expect(303);
-    assert!(
-        answer
-            .header("location")
-            .starts_with("https://shop.example/thanks#chasqui=")
-    );
-    assert_eq!(stage.api.status(&payment).await["status"], "verifying");
 }
 
 /// A browser that repeats a request gives the first one up. What the first one began is not lost with it.
 #[tokio::test]
 async fn a_return_that_the_browser_repeats_is_recorded_all_the_same() {
-    let stage = Stage::start().await;
-    let payment = stage.create(json!({})).await;
-    let mut watcher = stage.watch(&payment).await;
-    stage.sandbox.act(&payment.id, "reject").await;
+    let testbed = Testbed::start().await;
+    let payment = testbed.create(json!({})).await;
+    let mut watcher = testbed.watch(&payment).await;
+    testbed.sandbox.act(&payment.id, "reject").await;
     watcher.until("rejected").await;
-    let path = hop(&stage, &payment, "return_url").await;
+    let path = hop(&testbed, &payment, "return_url").await;
     let slow = json!({ "notify": { "drop": 1 }, "api": { "latency_ms": 20_000 } });
-    stage.sandbox.behave(slow).await;
-    let first = send(stage.api.request(Method::GET, &path));
+    testbed.sandbox.set_behaviour(slow).await;
+    let first = send(testbed.api.request(Method::GET, &path));
     let given_up = tokio::time::timeout(Duration::from_millis(300), first).await;
     assert!(given_up.is_err(), "it waits for khipu");
-    visit(&stage, &path, "es").await.expect(200);
+    visit(&testbed, &path, "es").await.expect(200);
     let verifying = watcher.until("verifying").await;
     assert_eq!(verifying["by"], "payer", "{verifying}");
-}
-
-/// Of the payment nothing is here but what leads to it, and Khipu does not say more: the shop may know the order.
-#[tokio::test]
-async fn a_payer_whose_payment_cannot_be_adopted_now_goes_on_to_the_shop() {
-    let (_directory, stage, path) = forgotten().await;
-    let slow = json!({ "api": { "latency_ms": 20_000 } });
-    stage.sandbox.behave(slow).await;
-    let head = send(stage.api.request(Method::HEAD, &path))
-        .await
-        .expect(303);
-    assert_eq!(head.header("location"), "https://shop.example/thanks");
-    let answer = visit(&stage, &path, "es").await.expect(303);
-    assert_eq!(answer.header("location"), "https://shop.example/thanks");
-}
-
-#[tokio::test]
-async fn a_head_adopts_nothing() {
-    let (_directory, stage, path) = forgotten().await;
-    send(stage.api.request(Method::HEAD, &path))
-        .await
-        .expect(303);
-    let found = stage.api.get("/v1/payments?transaction_id=order-1").await;
-    assert_eq!(found.expect(200).json()["payments"], json!([]));
-}
-
-/// A payment that could not be kept when it was made; what leads to it was.
-async fn forgotten() -> (TempDir, Stage, String) {
-    let directory = tempfile::tempdir().expect("a directory");
-    let database = directory.path().join("chasqui.db");
-    let storage = format!("sqlite:{}", database.display());
-    let stage = Stage::start_with(|settings| settings.storage = storage).await;
-    let payment = stage
-        .create(json!({ "return_url": "https://shop.example/thanks", "transaction_id": "order-1" }))
-        .await;
-    let path = hop(&stage, &payment, "return_url").await;
-    let shell = rusqlite::Connection::open(&database).expect("a shell");
-    for table in ["job", "record", "notification"] {
-        let sql = format!("DELETE FROM {table} WHERE payment_id = ?1");
-        shell.execute(&sql, [&payment.id]).expect("deleted");
-    }
-    shell
-        .execute("DELETE FROM payment WHERE id = ?1", [&payment.id])
-        .expect("deleted");
-    (directory, stage, path)
 }

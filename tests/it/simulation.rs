@@ -1,4 +1,4 @@
-//! Everything goes wrong at once, and in the end everybody says what Khipu says.
+//! Every failure at once; at the end every status matches Khipu's.
 
 use chasqui_tests::simulation::{Options, Storage, run};
 
@@ -9,12 +9,12 @@ const KILLS: usize = 4;
 const SEED: u64 = 20_261_124;
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn after_every_trouble_everybody_says_what_khipu_says_on_sqlite() {
+async fn after_every_failure_all_statuses_match_khipu_on_sqlite() {
     simulate(Storage::Sqlite).await;
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn after_every_trouble_everybody_says_what_khipu_says_on_redis() {
+async fn after_every_failure_all_statuses_match_khipu_on_redis() {
     simulate(Storage::Redis).await;
 }
 

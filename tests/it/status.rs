@@ -2,28 +2,28 @@
 
 use std::time::{Duration, Instant};
 
-use chasqui_tests::api::{Answer, Created, send};
-use chasqui_tests::settings::{Account, SHOP_ORIGIN};
-use chasqui_tests::stage::Stage;
+use chasqui_tests::gateway_client::{HttpResponse, TestPayment, send};
+use chasqui_tests::gateway_settings::{AccountSettings, SHOP_ORIGIN};
+use chasqui_tests::testbed::Testbed;
 use reqwest::Method;
 use serde_json::json;
 
-async fn from_origin(stage: &Stage, payment: &Created, origin: &str) -> Answer {
+async fn from_origin(testbed: &Testbed, payment: &TestPayment, origin: &str) -> HttpResponse {
     let path = format!("/v1/payments/{}/status", payment.id);
-    let request = stage.api.request(Method::GET, &path);
+    let request = testbed.api.request(Method::GET, &path);
     send(request.bearer_auth(&payment.token).header("origin", origin)).await
 }
 
 #[tokio::test]
 async fn it_has_an_etag_is_never_stored_and_is_not_sent_twice() {
-    let stage = Stage::start().await;
-    let payment = stage.create(json!({})).await;
-    let first = stage.api.poll(&payment, "", None).await.expect(200);
+    let testbed = Testbed::start().await;
+    let payment = testbed.create(json!({})).await;
+    let first = testbed.api.poll(&payment, "", None).await.expect(200);
     assert_eq!(first.header("etag"), "\"11\"");
     assert_eq!(first.header("cache-control"), "no-store");
     assert_eq!(first.header("content-type"), "application/json");
 
-    let second = stage
+    let second = testbed
         .api
         .poll(&payment, "", Some("\"11\""))
         .await
@@ -31,18 +31,22 @@ async fn it_has_an_etag_is_never_stored_and_is_not_sent_twice() {
     assert!(second.body.is_empty());
     assert_eq!(second.header("etag"), "\"11\"");
     for other in ["\"0\"", "nonsense", ""] {
-        stage.api.poll(&payment, "", Some(other)).await.expect(200);
+        testbed
+            .api
+            .poll(&payment, "", Some(other))
+            .await
+            .expect(200);
     }
 }
 
 #[tokio::test]
 async fn a_held_request_is_answered_as_soon_as_something_changes() {
-    let stage = Stage::start().await;
-    let payment = stage.create(json!({})).await;
+    let testbed = Testbed::start().await;
+    let payment = testbed.create(json!({})).await;
     let started = Instant::now();
     let (answer, ()) = tokio::join!(
-        stage.api.poll(&payment, "?wait=25", Some("\"11\"")),
-        stage.sandbox.act(&payment.id, "conciliate"),
+        testbed.api.poll(&payment, "?wait=25", Some("\"11\"")),
+        testbed.sandbox.act(&payment.id, "conciliate"),
     );
     assert_eq!(answer.expect(200).json()["status"], "confirmed");
     assert!(
@@ -54,27 +58,31 @@ async fn a_held_request_is_answered_as_soon_as_something_changes() {
 
 #[tokio::test]
 async fn a_held_request_is_answered_304_when_its_time_is_up() {
-    let stage = Stage::start().await;
-    let payment = stage.create(json!({})).await;
+    let testbed = Testbed::start().await;
+    let payment = testbed.create(json!({})).await;
     let started = Instant::now();
-    stage
+    testbed
         .api
         .poll(&payment, "?wait=1", Some("\"11\""))
         .await
         .expect(304);
     assert!(started.elapsed() >= Duration::from_secs(1));
-    // Whoever knows nothing yet is answered at once.
+    // A client without an ETag is answered at once.
     let started = Instant::now();
-    stage.api.poll(&payment, "?wait=60", None).await.expect(200);
+    testbed
+        .api
+        .poll(&payment, "?wait=60", None)
+        .await
+        .expect(200);
     assert!(started.elapsed() < Duration::from_secs(30));
 }
 
 #[tokio::test]
 async fn a_wait_that_is_too_long_or_no_number_is_refused() {
-    let stage = Stage::start().await;
-    let payment = stage.create(json!({})).await;
+    let testbed = Testbed::start().await;
+    let payment = testbed.create(json!({})).await;
     for query in ["?wait=61", "?wait=-1", "?wait=soon", "?wait=1.5", "?wait="] {
-        stage
+        testbed
             .api
             .poll(&payment, query, None)
             .await
@@ -83,10 +91,10 @@ async fn a_wait_that_is_too_long_or_no_number_is_refused() {
 }
 
 #[tokio::test]
-async fn a_wait_that_is_said_twice_is_refused() {
-    let stage = Stage::start().await;
-    let payment = stage.create(json!({})).await;
-    stage
+async fn a_repeated_wait_parameter_is_refused() {
+    let testbed = Testbed::start().await;
+    let payment = testbed.create(json!({})).await;
+    testbed
         .api
         .poll(&payment, "?wait=1&wait=2", None)
         .await
@@ -95,26 +103,29 @@ async fn a_wait_that_is_said_twice_is_refused() {
 
 #[tokio::test]
 async fn only_the_payments_own_token_opens_it() {
-    let stage = Stage::start().await;
-    let (one, other) = (stage.create(json!({})).await, stage.create(json!({})).await);
+    let testbed = Testbed::start().await;
+    let (one, other) = (
+        testbed.create(json!({})).await,
+        testbed.create(json!({})).await,
+    );
     for token in [other.token.as_str(), "nonsense", "a.b.c"] {
-        let stolen = Created {
+        let stolen = TestPayment {
             token: token.into(),
             ..one.clone()
         };
-        stage
+        testbed
             .api
             .poll(&stolen, "", None)
             .await
             .expect_problem(401, "invalid_token");
     }
     let path = format!("/v1/payments/{}/status", one.id);
-    send(stage.api.request(Method::GET, &path))
+    send(testbed.api.request(Method::GET, &path))
         .await
         .expect_problem(401, "missing_token");
     // No secret is ever read from a query string.
     send(
-        stage
+        testbed
             .api
             .request(Method::GET, &format!("{path}?token={}", one.token)),
     )
@@ -124,22 +135,25 @@ async fn only_the_payments_own_token_opens_it() {
 
 #[tokio::test]
 async fn the_merchants_key_opens_its_own_payments_only() {
-    let other = Account {
+    let other = AccountSettings {
         khipu_api_key: "not-this-khipus-key".into(),
-        ..Account::other()
+        ..AccountSettings::other()
     };
     let other_key = other.api_key.clone();
-    let stage = Stage::start_with(|settings| settings.accounts.push(other)).await;
-    let payment = stage.create(json!({})).await;
+    let testbed = Testbed::start_with(|settings| settings.accounts.push(other)).await;
+    let payment = testbed.create(json!({})).await;
     let path = format!("/v1/payments/{}/status", payment.id);
-    assert_eq!(stage.api.get(&path).await.expect(200).json()["version"], 11);
-    stage
+    assert_eq!(
+        testbed.api.get(&path).await.expect(200).json()["version"],
+        11
+    );
+    testbed
         .api
         .with_key(&other_key)
         .get(&path)
         .await
         .expect_problem(404, "unknown_payment");
-    stage
+    testbed
         .api
         .with_key("chq_nobodys")
         .get(&path)
@@ -149,12 +163,12 @@ async fn the_merchants_key_opens_its_own_payments_only() {
 
 #[tokio::test]
 async fn a_page_of_an_allowed_origin_can_read_it_and_no_other_page_can() {
-    let stage = Stage::start().await;
-    let payment = stage.create(json!({})).await;
+    let testbed = Testbed::start().await;
+    let payment = testbed.create(json!({})).await;
 
-    let own = stage.gateway.url.clone();
+    let own = testbed.gateway.url.clone();
     for origin in [SHOP_ORIGIN, own.as_str()] {
-        let answer = from_origin(&stage, &payment, origin).await.expect(200);
+        let answer = from_origin(&testbed, &payment, origin).await.expect(200);
         assert_eq!(answer.header("access-control-allow-origin"), origin);
         let exposed = answer.header("access-control-expose-headers");
         for name in ["ETag", "Retry-After"] {
@@ -168,7 +182,7 @@ async fn a_page_of_an_allowed_origin_can_read_it_and_no_other_page_can() {
         "http://shop.example",
         "null",
     ] {
-        let answer = from_origin(&stage, &payment, origin)
+        let answer = from_origin(&testbed, &payment, origin)
             .await
             .expect_problem(403, "foreign_origin");
         assert_eq!(answer.header("access-control-allow-origin"), "");
@@ -177,20 +191,20 @@ async fn a_page_of_an_allowed_origin_can_read_it_and_no_other_page_can() {
 
 #[tokio::test]
 async fn an_origin_of_another_account_gets_a_403_that_its_page_can_read() {
-    let mut other = Account::other();
+    let mut other = AccountSettings::other();
     other.allowed_origins = vec!["https://other.example".into()];
-    let stage = Stage::start_with(|settings| settings.accounts.push(other)).await;
-    let payment = stage.create(json!({})).await;
-    from_origin(&stage, &payment, "https://other.example")
+    let testbed = Testbed::start_with(|settings| settings.accounts.push(other)).await;
+    let payment = testbed.create(json!({})).await;
+    from_origin(&testbed, &payment, "https://other.example")
         .await
         .expect_problem(403, "foreign_origin");
 }
 
 #[tokio::test]
 async fn a_preflight_is_answered_to_known_origins_only() {
-    let stage = Stage::start().await;
+    let testbed = Testbed::start().await;
     let preflight = async |origin: &str| {
-        let request = stage
+        let request = testbed
             .api
             .request(Method::OPTIONS, "/v1/payments/zfxnocsow6mz/status")
             .header("origin", origin)
@@ -212,14 +226,20 @@ async fn a_preflight_is_answered_to_known_origins_only() {
 
 #[tokio::test]
 async fn a_facade_answer_is_never_readable_by_a_page_and_the_script_always_is() {
-    let stage = Stage::start().await;
-    let payment = stage.create(json!({})).await;
+    let testbed = Testbed::start().await;
+    let payment = testbed.create(json!({})).await;
     for (method, path) in [
         (Method::GET, format!("/v3/payments/{}", payment.id)),
         (Method::GET, "/v3/banks".to_owned()),
         (Method::OPTIONS, "/v3/payments".to_owned()),
     ] {
-        let answer = send(stage.api.call(method, &path).header("origin", SHOP_ORIGIN)).await;
+        let answer = send(
+            testbed
+                .api
+                .call(method, &path)
+                .header("origin", SHOP_ORIGIN),
+        )
+        .await;
         let cors: Vec<_> = answer
             .headers
             .keys()
@@ -228,7 +248,7 @@ async fn a_facade_answer_is_never_readable_by_a_page_and_the_script_always_is() 
         assert!(cors.is_empty(), "{path}: {cors:?}");
     }
     for path in ["/js/chasqui.js", "/js/chasqui.iife.js"] {
-        let request = stage.api.request(Method::GET, path);
+        let request = testbed.api.request(Method::GET, path);
         let answer = send(request.header("origin", "https://any.example")).await;
         let answer = answer.expect(200);
         assert_eq!(answer.header("access-control-allow-origin"), "*");

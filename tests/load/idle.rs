@@ -1,17 +1,18 @@
 //! What an idle watcher costs.
 //!
-//! Payments are created, the gateway settles, watchers connect, it settles again; then nobody does anything for a while.
-//! They leave, and come back once more: what was not given back must at least be used again, or it leaks. Each phase ends with a look at what the gateway takes, so that the difference is the watchers' and nobody else's.
+//! Payments are created, the gateway settles, watchers connect, it settles again and stays idle. The watchers leave and
+//! reconnect: memory that was not returned must be used again, or it leaks. Each phase ends with a measurement, so that the
+//! difference is what the watchers cost.
 
 use std::time::{Duration, Instant};
 
 use clap::Args;
 
 use crate::Failure;
-use crate::fleet::Fleet;
-use crate::installation::{Installation, Plan, Programs};
-use crate::process::{self, Memory, Process};
+use crate::installation::{Installation, InstallationOptions, Programs};
+use crate::process::{self, ChildProcess, Memory};
 use crate::report::{self, Connecting, Holding, Machine, MemoryByPhase, percentile_ms, rounded};
+use crate::watcher_pool::WatcherPool;
 
 /// Files that a process has open beside its watchers.
 const OTHER_FILES: u64 = 500;
@@ -25,7 +26,7 @@ const STEADY_BYTES: u64 = 256 * 1024;
 /// …or it has taken too long, and is taken as it is.
 const SETTLE_DEADLINE: Duration = Duration::from_secs(30);
 
-/// After everybody left, their connections should be closed by then.
+/// From the disconnect of all watchers until the gateway has closed their connections.
 const LEAVE_DEADLINE: Duration = Duration::from_secs(30);
 
 #[derive(Debug, Args)]
@@ -39,7 +40,7 @@ pub(crate) struct Options {
     /// How long they are held; heartbeats come every 30 s, pings every 2 min.
     #[arg(long, value_parser = crate::span, default_value = "30s")]
     hold: Duration,
-    /// How long after everybody left memory is looked at. The wheel forgets a watcher within 33 s, allocators
+    /// How long after all watchers left memory is measured. The wheel forgets a watcher within 33 s, allocators
     /// return what is free after some seconds.
     #[arg(long, value_parser = crate::span, default_value = "35s")]
     rest: Duration,
@@ -55,13 +56,13 @@ pub(crate) async fn measure(options: &Options) -> Result<report::Idle, Failure> 
     let watchers = options.watchers;
     let payments = options.payments.unwrap_or(watchers);
     check(watchers, payments)?;
-    let plan = Plan {
+    let setup = InstallationOptions {
         watchers,
         per_payment: watchers.div_ceil(payments),
         storage: options.storage.as_deref(),
-        ..Plan::default()
+        ..InstallationOptions::default()
     };
-    let installation = Installation::start(&options.programs, &plan).await?;
+    let installation = Installation::start(&options.programs, &setup).await?;
     let gateway = &installation.gateway;
 
     progress(format_args!("creating {payments} payments"));
@@ -73,7 +74,7 @@ pub(crate) async fn measure(options: &Options) -> Result<report::Idle, Failure> 
 
     progress(format_args!("connecting {watchers} watchers"));
     let cpu_before = gateway.cpu_seconds()?;
-    let fleet = Fleet::connect(installation.address, &created, watchers).await;
+    let pool = WatcherPool::connect(installation.address, &created, watchers).await;
     let cpu_connecting = gateway.cpu_seconds()? - cpu_before;
     let connected = settled(gateway).await?;
 
@@ -85,29 +86,29 @@ pub(crate) async fn measure(options: &Options) -> Result<report::Idle, Failure> 
     let seconds = started.elapsed().as_secs_f64();
     let held = gateway.memory()?;
 
-    let connecting = connecting(&fleet, cpu_connecting);
+    let connecting = connecting(&pool, cpu_connecting);
     let holding = Holding {
         seconds: rounded(seconds, 1),
-        pings_answered: fleet.pings_answered(),
-        further_messages: fleet.further_messages(),
-        lost: fleet.lost(),
+        pings_answered: pool.pings_answered(),
+        further_messages: pool.further_messages(),
+        lost: pool.lost(),
         cpu_seconds: rounded(cpu_seconds, 2),
         cpu_percent_of_a_core: rounded(cpu_seconds / seconds * 100.0, 2),
         cpu_seconds_per_watcher_hour: rounded(cpu_seconds / seconds * 3600.0 / watchers as f64, 6),
     };
 
     progress(format_args!("sending them away"));
-    drop(fleet);
+    drop(pool);
     wait_until_closed(gateway, files_before).await?;
     tokio::time::sleep(options.rest).await;
     let after = settled(gateway).await?;
 
     progress(format_args!("connecting as many once more"));
-    let fleet = Fleet::connect(installation.address, &created, watchers).await;
+    let pool = WatcherPool::connect(installation.address, &created, watchers).await;
     let again = settled(gateway).await?;
-    if fleet.connected() < watchers {
-        let trouble = fleet.first_trouble().unwrap_or_default();
-        return Err(format!("not everybody could come back: {trouble}").into());
+    if pool.connected() < watchers {
+        let failure = pool.first_failure().unwrap_or_default();
+        return Err(format!("not all watchers could reconnect: {failure}").into());
     }
 
     let each = |memory: Memory| {
@@ -153,22 +154,22 @@ fn check(watchers: usize, payments: usize) -> Result<(), Failure> {
     Ok(())
 }
 
-fn connecting(fleet: &Fleet, cpu_seconds: f64) -> Connecting {
-    let times = &fleet.times_to_first_message;
-    let connected = fleet.connected() as f64;
+fn connecting(pool: &WatcherPool, cpu_seconds: f64) -> Connecting {
+    let times = &pool.times_to_first_message;
+    let connected = pool.connected() as f64;
     Connecting {
-        connected: fleet.connected(),
-        connects_per_second: rounded(connected / fleet.connect_time.as_secs_f64(), 1),
+        connected: pool.connected(),
+        connects_per_second: rounded(connected / pool.connect_time.as_secs_f64(), 1),
         first_message_ms_p50: percentile_ms(times, 50),
         first_message_ms_p99: percentile_ms(times, 99),
         first_message_ms_max: percentile_ms(times, 100),
         cpu_microseconds_per_connect: rounded(cpu_seconds * 1e6 / connected.max(1.0), 1),
-        first_trouble: fleet.first_trouble(),
+        first_failure: pool.first_failure(),
     }
 }
 
 /// Looks until nothing moves any more.
-async fn settled(process: &Process) -> Result<Memory, Failure> {
+async fn settled(process: &ChildProcess) -> Result<Memory, Failure> {
     let deadline = Instant::now() + SETTLE_DEADLINE;
     let mut reference = process.memory()?;
     let mut steady = 0;
@@ -187,7 +188,7 @@ async fn settled(process: &Process) -> Result<Memory, Failure> {
     }
 }
 
-async fn wait_until_closed(process: &Process, files: usize) -> Result<(), Failure> {
+async fn wait_until_closed(process: &ChildProcess, files: usize) -> Result<(), Failure> {
     let deadline = Instant::now() + LEAVE_DEADLINE;
     // Connections to Khipu come and go meanwhile.
     while process.open_files()? > files + 64 {

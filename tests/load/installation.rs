@@ -12,7 +12,7 @@ use serde_json::json;
 use tempfile::TempDir;
 
 use crate::Failure;
-use crate::process::{Process, START_DEADLINE};
+use crate::process::{ChildProcess, START_DEADLINE};
 
 const KHIPU_KEY: &str = "sandbox-api-key-not-real";
 const KHIPU_SECRET: &str = "sandbox-secret-not-real";
@@ -35,8 +35,8 @@ pub(crate) struct Programs {
 #[derive(Debug)]
 pub(crate) struct Installation {
     // Fields are dropped in order: first who asks, then who answers, then the files.
-    pub(crate) gateway: Process,
-    sandbox: Process,
+    pub(crate) gateway: ChildProcess,
+    sandbox: ChildProcess,
     _directory: TempDir,
     /// Where the gateway listens.
     pub(crate) address: SocketAddr,
@@ -47,7 +47,7 @@ pub(crate) struct Installation {
 
 /// What differs from one measurement to the next.
 #[derive(Debug, Default)]
-pub(crate) struct Plan<'a> {
+pub(crate) struct InstallationOptions<'a> {
     pub(crate) watchers: usize,
     /// Of one payment.
     pub(crate) per_payment: usize,
@@ -88,21 +88,24 @@ async fn until_ready(address: SocketAddr) -> Result<(), Failure> {
 
 impl Installation {
     /// Starts both. The gateway's limits on watchers are raised to what will come, from one address: ours.
-    pub(crate) async fn start(programs: &Programs, plan: &Plan<'_>) -> Result<Self, Failure> {
+    pub(crate) async fn start(
+        programs: &Programs,
+        options: &InstallationOptions<'_>,
+    ) -> Result<Self, Failure> {
         let gateway_bin = program(programs.gateway_bin.as_deref(), "chasqui")?;
         let sandbox_bin = program(programs.sandbox_bin.as_deref(), "khipu-sandbox")?;
         let directory = tempfile::Builder::new().prefix("chasqui-load-").tempdir()?;
         let (key, hash) = merchant_key(&gateway_bin)?;
 
-        let sandbox = Process::start(&sandbox_bin, &["--listen", "127.0.0.1:0"]).await?;
+        let sandbox = ChildProcess::start(&sandbox_bin, &["--listen", "127.0.0.1:0"]).await?;
         let khipu_url = listening_at(&sandbox.greeting)?;
-        // The gateway tells Khipu where to notify it, so it has to know its port before it listens.
+        // The gateway gives Khipu its own notify_url, so its port must be known before it starts.
         let address = free_address()?;
-        let storage = plan.storage.map_or_else(
+        let storage = options.storage.map_or_else(
             || format!("sqlite:{}", directory.path().join("chasqui.db").display()),
             str::to_owned,
         );
-        let notify_url = plan
+        let notify_url = options
             .notify_url
             .map(|url| {
                 format!("notify_url = {url:?}\nallow_private_destinations = [\"127.0.0.0/8\"]")
@@ -133,12 +136,12 @@ watchers_per_payment = {per_payment}
 [log]
 filter = "warn"
 "#,
-            watchers = plan.watchers + 1,
-            per_payment = plan.per_payment.clamp(1, plan.watchers + 1),
+            watchers = options.watchers + 1,
+            per_payment = options.per_payment.clamp(1, options.watchers + 1),
         );
         let file = directory.path().join("chasqui.toml");
         std::fs::write(&file, config)?;
-        let gateway = Process::start(
+        let gateway = ChildProcess::start(
             &gateway_bin,
             &["serve", "--config", &file.display().to_string()],
         )

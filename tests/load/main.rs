@@ -1,18 +1,18 @@
 //! The load tool: what a gateway costs, measured from outside.
 //!
-//! It starts the real binaries as processes of their own, speaks HTTP and WebSocket with them as anybody would, and reads
+//! It starts the real binaries as processes of their own, speaks HTTP and WebSocket with them, and reads
 //! from `/proc` what they take. It never looks inside: nothing here depends on the gateway's code. [`idle`] and [`sizing`]
-//! are the measurements; `installation` is what is measured, `fleet` the watchers, `process` children and `/proc`, `report`
+//! are the measurements; `installation` is what is measured, `pool` the watchers, `process` children and `/proc`, `report`
 //! the answer. Figures, and how to make them again: RESULTS.md beside this file.
 
 #![expect(clippy::print_stderr, reason = "a command speaks to its terminal")]
 
-mod fleet;
 mod idle;
 mod installation;
 mod process;
 mod report;
 mod sizing;
+mod watcher_pool;
 
 use std::path::PathBuf;
 use std::process::ExitCode;
@@ -85,7 +85,7 @@ async fn main() -> ExitCode {
     }
 }
 
-/// Whichever way this ends, what was started is dropped with the future, and so ended.
+/// However this ends, dropping the future ends the processes that it started.
 async fn within<T>(
     timeout: Duration,
     measurement: impl Future<Output = Result<T, Failure>>,
@@ -103,7 +103,7 @@ async fn interrupted() {
         signal(SignalKind::terminate()),
         signal(SignalKind::interrupt()),
     ) else {
-        // Then nobody can interrupt politely.
+        // Without the signal handler the process ends at once.
         return std::future::pending().await;
     };
     tokio::select! {

@@ -1,4 +1,4 @@
-//! Processes: children that end with us, and what `/proc` says of them. Linux only.
+//! Child processes that end with this one, and what `/proc` reports of them. Linux only.
 
 use std::io::{self, BufRead, BufReader};
 use std::path::{Path, PathBuf};
@@ -17,7 +17,7 @@ const TICKS_PER_SECOND: f64 = 100.0;
 
 /// A child that is ended, by its own handle, when this is dropped.
 #[derive(Debug)]
-pub(crate) struct Process {
+pub(crate) struct ChildProcess {
     child: Child,
     /// Held open: a child whose reader is gone may end because of it.
     _stdout: Option<BufReader<ChildStdout>>,
@@ -36,7 +36,7 @@ pub(crate) struct Memory {
     pub(crate) pss_bytes: u64,
 }
 
-impl Process {
+impl ChildProcess {
     /// Starts a program and waits for its first line.
     pub(crate) async fn start(program: &Path, arguments: &[&str]) -> Result<Self, Failure> {
         let mut child = Command::new(program)
@@ -53,7 +53,7 @@ impl Process {
             greeting: String::new(),
         };
         let mut stdout = BufReader::new(stdout.ok_or("a child without stdout")?);
-        // On a thread of its own, because a child that says nothing would hold this one.
+        // On a thread of its own: reading from a silent child blocks.
         let reading = tokio::task::spawn_blocking(move || {
             let mut line = String::new();
             stdout.read_line(&mut line).map(|_| (stdout, line))
@@ -116,7 +116,7 @@ impl Process {
     }
 }
 
-impl Drop for Process {
+impl Drop for ChildProcess {
     fn drop(&mut self) {
         // It may have ended by itself.
         let _ = self.child.kill();
@@ -130,7 +130,7 @@ fn kilobytes(text: &str, field: &str) -> io::Result<u64> {
         .and_then(|rest| rest.trim().strip_suffix("kB"))
         .and_then(|number| number.trim().parse::<u64>().ok())
         .map(|kilobytes| kilobytes * 1024)
-        .ok_or_else(|| io::Error::other(format!("/proc says nothing of {field}")))
+        .ok_or_else(|| io::Error::other(format!("/proc has no {field}")))
 }
 
 /// How many files a process started from here may have open.
@@ -141,5 +141,5 @@ pub(crate) fn open_files_limit() -> io::Result<u64> {
         .find_map(|line| line.strip_prefix("Max open files"))
         .and_then(|rest| rest.split_ascii_whitespace().next())
         .map(|soft| soft.parse().unwrap_or(u64::MAX))
-        .ok_or_else(|| io::Error::other("/proc/self/limits says nothing of open files"))
+        .ok_or_else(|| io::Error::other("/proc/self/limits has no limit of open files"))
 }

@@ -49,21 +49,21 @@ pub(crate) struct Connecting {
     /// The gateway's processor time for one of them, in microseconds.
     pub(crate) cpu_microseconds_per_connect: f64,
     /// What went wrong first, if anything did.
-    pub(crate) first_trouble: Option<String>,
+    pub(crate) first_failure: Option<String>,
 }
 
 /// The gateway's, each after it had settled.
 #[derive(Debug, Serialize)]
 pub(crate) struct MemoryByPhase {
-    /// Payments created, nobody connected.
+    /// Payments created, no watcher connected.
     pub(crate) before: Memory,
-    /// Everybody connected.
+    /// All watchers connected.
     pub(crate) connected: Memory,
     /// At the end of the hold.
     pub(crate) held: Memory,
-    /// Everybody gone, and the rest over.
+    /// All watchers gone, after the rest.
     pub(crate) after: Memory,
-    /// As many connected anew, to the same payments.
+    /// As many connected again, to the same payments.
     pub(crate) again: Memory,
     /// (connected − before) / watchers: socket, task, hub, schedule and allocator, everything in the process.
     pub(crate) rss_bytes_per_watcher: f64,
@@ -75,8 +75,8 @@ pub(crate) struct MemoryByPhase {
     pub(crate) rss_returned_percent: f64,
 }
 
-/// While nobody does anything but answer pings. The gateway asks Khipu about what is watched all the while, as it does in
-/// life, at its limit for one account.
+/// While watchers only answer pings. The gateway polls Khipu about watched payments, as in production, at its limit for one
+/// account.
 #[derive(Debug, Serialize)]
 pub(crate) struct Holding {
     pub(crate) seconds: f64,
@@ -103,7 +103,7 @@ pub(crate) struct Sizing {
     pub(crate) empty_bytes: u64,
     /// Created and open: with its intent and its place in the index of transactions.
     pub(crate) bytes_per_open_payment: f64,
-    /// A channel that one gateway has subscribed because somebody watches there.
+    /// A channel that one gateway has subscribed for a watcher.
     pub(crate) bytes_per_watched_channel: f64,
     /// Confirmed by a notification and delivered, the notification's bytes still kept.
     pub(crate) bytes_per_delivered_payment: f64,

@@ -1,6 +1,6 @@
 //! What payments and their watchers take of a Redis: memory by its own account, and bytes of its log.
 //!
-//! A Redis that nobody else uses, one gateway, the simulator, and a merchant who answers every delivery. Each phase ends
+//! A Redis of its own, one gateway, the simulator, and a merchant that accepts every delivery. Each phase ends
 //! once Redis's memory stands still, so that the difference is the phase's.
 
 use std::sync::Arc;
@@ -14,10 +14,10 @@ use redis_processes::{AppendOnly, Options as RedisOptions, RedisServer};
 use tokio::net::TcpListener;
 
 use crate::Failure;
-use crate::fleet::Fleet;
 use crate::idle::progress;
-use crate::installation::{Installation, Plan, Programs};
+use crate::installation::{Installation, InstallationOptions, Programs};
 use crate::report::{self, Machine, rounded};
+use crate::watcher_pool::WatcherPool;
 
 /// Memory stands still when so many looks in a row agree…
 const STEADY_LOOKS: u32 = 4;
@@ -47,13 +47,13 @@ pub(crate) async fn measure(options: &Options) -> Result<report::Sizing, Failure
     let settings = options.redis_setting.iter();
     let redis = RedisServer::start(&settings.fold(always, |all, line| all.with(line))).await;
     let merchant = Merchant::start().await?;
-    let plan = Plan {
+    let setup = InstallationOptions {
         watchers: payments,
         per_payment: 1,
         storage: Some(&redis.url()),
         notify_url: Some(&merchant.url),
     };
-    let installation = Installation::start(&options.programs, &plan).await?;
+    let installation = Installation::start(&options.programs, &setup).await?;
     let empty = settled(&redis).await?;
     let log_empty = number(&redis, "persistence", "aof_current_size").await?;
 
@@ -62,13 +62,13 @@ pub(crate) async fn measure(options: &Options) -> Result<report::Sizing, Failure
     let open = settled(&redis).await?;
 
     progress(format_args!("watching them"));
-    let fleet = Fleet::connect(installation.address, &created, payments).await;
-    if fleet.connected() < payments {
-        let trouble = fleet.first_trouble().unwrap_or_default();
-        return Err(format!("not everybody could watch: {trouble}").into());
+    let pool = WatcherPool::connect(installation.address, &created, payments).await;
+    if pool.connected() < payments {
+        let failure = pool.first_failure().unwrap_or_default();
+        return Err(format!("not all watchers could connect: {failure}").into());
     }
     let watched = settled(&redis).await?;
-    drop(fleet);
+    drop(pool);
 
     progress(format_args!("confirming them"));
     installation.pay(&created).await?;
@@ -162,5 +162,5 @@ async fn field(redis: &RedisServer, section: &str, name: &str) -> Result<String,
     info.lines()
         .find_map(|line| line.strip_prefix(name)?.strip_prefix(':'))
         .map(|value| value.trim().to_owned())
-        .ok_or_else(|| format!("redis says nothing of {name}").into())
+        .ok_or_else(|| format!("INFO has no {name}").into())
 }

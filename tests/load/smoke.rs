@@ -1,7 +1,7 @@
 //! Guards the cost of a watcher in the ordinary test run: the load tool against the real binaries, small and quick.
 //!
 //! The bound is loose, because a development build is larger and a few hundred watchers share what nineteen thousand
-//! share better; what it catches is a buffer per connection that somebody forgot. The real figures are in RESULTS.md.
+//! share better; what it catches is a large buffer per connection. The real figures are in RESULTS.md.
 
 #![expect(clippy::expect_used, reason = "a test fails by a panic")]
 
@@ -16,7 +16,7 @@ const WATCHERS: usize = 800;
 const MAX_RSS_BYTES_PER_WATCHER: f64 = 16_384.0;
 
 #[test]
-fn an_idle_watcher_costs_little_and_everybody_gets_the_first_message() {
+fn an_idle_watcher_costs_little_and_all_get_the_first_message() {
     let tool = Path::new(env!("CARGO_BIN_EXE_load"));
     build_what_it_starts(tool);
     let output = Command::new(tool)
@@ -39,7 +39,7 @@ fn an_idle_watcher_costs_little_and_everybody_gets_the_first_message() {
     };
 
     assert_eq!(report["connecting"]["connected"], WATCHERS, "{report:#}");
-    assert_eq!(report["connecting"]["first_trouble"], Value::Null);
+    assert_eq!(report["connecting"]["first_failure"], Value::Null);
     assert_eq!(report["holding"]["lost"], 0, "{report:#}");
     let each = figure("/memory/rss_bytes_per_watcher");
     assert!(

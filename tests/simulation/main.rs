@@ -1,4 +1,4 @@
-//! Runs one simulation and tells what became of its payments: `simulate --payments 50000 --storage redis --seed 7`.
+//! Runs one simulation and prints its report: `simulate --payments 50000 --storage redis --seed 7`.
 //!
 //! What it does is in `src/simulation`; reports of long runs are in REPORT.md beside this file.
 

@@ -8,8 +8,7 @@ use tokio::net::{TcpListener, TcpStream};
 use tokio::sync::watch;
 use tokio::task::JoinHandle;
 
-/// In front of one address. Whatever goes through it can be made to fail; what is connected later fails the same way
-/// until it is restored.
+/// Forwards to one address. Its connections can be made to fail; later ones fail the same way until [`restore`](Self::restore).
 #[derive(Debug)]
 pub struct ChaosProxy {
     /// The target's URL with the proxy's address, to be used in its place.
@@ -75,7 +74,7 @@ impl ChaosProxy {
         self.state.send_modify(|state| state.stalled = true);
     }
 
-    /// New connections work again. What was swallowed is lost, so those that were stalled are cut.
+    /// New connections work again. Bytes were lost on those that were stalled, so these are cut.
     pub fn restore(&self) {
         self.state.send_modify(|state| {
             state.begin_generation();
@@ -83,7 +82,7 @@ impl ChaosProxy {
         });
     }
 
-    /// New connections work again. Nobody is told that the old ones do not, and never will.
+    /// New connections work again. The old ones stay open and stay broken.
     pub fn restore_for_newcomers(&self) {
         self.state.send_modify(State::begin_generation);
     }
@@ -115,7 +114,7 @@ async fn carry(mut client: TcpStream, target: Arc<str>, states: watch::Receiver<
     tokio::select! {
         _ = both => {}
         _ = cuts.wait_for(|state| generation < state.cut_before) => {
-            // Closing then resets: neither side must take it for a polite end.
+            // Closing then resets: neither side may take it for an orderly end.
             for stream in [&client, &server] {
                 let _ = stream.set_zero_linger();
             }

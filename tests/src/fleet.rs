@@ -1,4 +1,4 @@
-//! Several gateways that share a storage, each a program of its own, with one sandbox and one merchant around them.
+//! Several gateway processes that share a storage, with one sandbox and one merchant.
 
 use std::collections::{HashMap, HashSet};
 use std::sync::Arc;
@@ -8,26 +8,26 @@ use futures_util::future::join_all;
 use futures_util::{StreamExt, stream};
 use serde_json::json;
 
-use crate::api::{Api, Created};
-use crate::follower::Follower;
-use crate::front::Front;
-use crate::merchant::Merchant;
-use crate::process::Process;
+use crate::background_watcher::BackgroundWatcher;
+use crate::gateway_client::{GatewayClient, TestPayment};
+use crate::gateway_process::GatewayProcess;
+use crate::gateway_settings::GatewaySettings;
+use crate::khipu_proxy::KhipuProxy;
 use crate::sandbox::Sandbox;
-use crate::settings::Settings;
-use crate::watcher::Watcher;
+use crate::webhook_receiver::WebhookReceiver;
+use crate::websocket_watcher::WebSocketWatcher;
 
 /// Requests that a test makes at once.
 pub const AT_ONCE: usize = 64;
 
 #[derive(Debug)]
 pub struct Fleet {
-    pub gateways: Vec<Process>,
+    pub gateways: Vec<GatewayProcess>,
     /// The merchant's way to each.
-    pub apis: Vec<Api>,
-    pub merchant: Merchant,
+    pub apis: Vec<GatewayClient>,
+    pub merchant: WebhookReceiver,
     pub sandbox: Sandbox,
-    pub settings: Settings,
+    pub settings: GatewaySettings,
 }
 
 impl Fleet {
@@ -37,40 +37,42 @@ impl Fleet {
     }
 
     /// With settings that differ from the usual ones.
-    pub async fn start_with(storage: &[String], change: impl FnOnce(&mut Settings)) -> Self {
+    pub async fn start_with(storage: &[String], change: impl FnOnce(&mut GatewaySettings)) -> Self {
         let sandbox = Sandbox::start().await;
         let settings = settings(&sandbox.url, change);
         Self::around(sandbox, settings, storage).await
     }
 
-    /// With a front between all gateways and Khipu.
-    pub async fn start_behind_front(
+    /// With a recording proxy between all gateways and Khipu.
+    pub async fn start_with_khipu_proxy(
         storage: &[String],
-        change: impl FnOnce(&mut Settings),
-    ) -> (Self, Front) {
+        change: impl FnOnce(&mut GatewaySettings),
+    ) -> (Self, KhipuProxy) {
         let sandbox = Sandbox::start().await;
-        let front = Front::start(&sandbox.url).await;
-        let settings = settings(&front.url, change);
-        (Self::around(sandbox, settings, storage).await, front)
+        let khipu_proxy = KhipuProxy::start(&sandbox.url).await;
+        let settings = settings(&khipu_proxy.url, change);
+        (Self::around(sandbox, settings, storage).await, khipu_proxy)
     }
 
-    async fn around(sandbox: Sandbox, mut settings: Settings, storage: &[String]) -> Self {
-        let merchant = Merchant::start().await;
+    async fn around(sandbox: Sandbox, mut settings: GatewaySettings, storage: &[String]) -> Self {
+        let merchant = WebhookReceiver::start().await;
         let (first, others) = storage.split_first().expect("at least one gateway");
         settings.storage.clone_from(first);
-        let first = Process::start(&settings).await;
+        let first = GatewayProcess::start(&settings).await;
         settings.public_url.get_or_insert_with(|| first.url.clone());
         let others = others.iter().map(async |url| {
-            let settings = Settings {
+            let settings = GatewaySettings {
                 storage: url.clone(),
                 ..settings.clone()
             };
-            Process::start(&settings).await
+            GatewayProcess::start(&settings).await
         });
         let mut gateways = vec![first];
         gateways.extend(join_all(others).await);
         let key = settings.accounts[0].api_key.clone();
-        let apis = gateways.iter().map(|gateway| Api::new(&gateway.url, &key));
+        let apis = gateways
+            .iter()
+            .map(|gateway| GatewayClient::new(&gateway.url, &key));
         Self {
             apis: apis.collect(),
             gateways,
@@ -88,16 +90,16 @@ impl Fleet {
     }
 
     /// Payments of the fleet's merchant, made through all gateways.
-    pub async fn create(&self, count: usize) -> Vec<Created> {
+    pub async fn create(&self, count: usize) -> Vec<TestPayment> {
         self.create_for(&self.merchant.url, count).await
     }
 
-    /// Payments of which nobody is to be told.
-    pub async fn create_untold(&self, count: usize) -> Vec<Created> {
+    /// Payments without deliveries.
+    pub async fn create_without_notify_url(&self, count: usize) -> Vec<TestPayment> {
         self.create_for("", count).await
     }
 
-    async fn create_for(&self, notify_url: &str, count: usize) -> Vec<Created> {
+    async fn create_for(&self, notify_url: &str, count: usize) -> Vec<TestPayment> {
         stream::iter(0..count)
             .map(|number| {
                 let api = &self.apis[number % self.apis.len()];
@@ -108,19 +110,19 @@ impl Fleet {
             .await
     }
 
-    /// A follower on one gateway, which has seen its first status.
-    pub async fn follow(&self, gateway: usize, payment: &Created) -> Follower {
-        let mut follower = self.begin_to_follow(gateway, payment).await;
-        follower.begun().await;
-        follower
+    /// A watcher on one gateway, which has its first status.
+    pub async fn watch(&self, gateway: usize, payment: &TestPayment) -> BackgroundWatcher {
+        let mut watcher = self.open_watcher(gateway, payment).await;
+        watcher.first_status().await;
+        watcher
     }
 
-    /// One that may have seen nothing yet.
-    pub async fn begin_to_follow(&self, gateway: usize, payment: &Created) -> Follower {
-        Follower::of(Watcher::open(&self.gateways[gateway].url, payment).await)
+    /// A watcher that may not have its first status yet.
+    pub async fn open_watcher(&self, gateway: usize, payment: &TestPayment) -> BackgroundWatcher {
+        BackgroundWatcher::spawn(WebSocketWatcher::open(&self.gateways[gateway].url, payment).await)
     }
 
-    /// Where each payment's payer comes back to, on any gateway, by payment.
+    /// The path of each payment's return hop, by payment id.
     pub async fn return_paths(&self) -> HashMap<String, String> {
         let public_url = self.settings.public_url.as_deref().unwrap_or_default();
         let text = |payment: &serde_json::Value, field: &str| {
@@ -140,7 +142,7 @@ impl Fleet {
     }
 
     /// Notifies one gateway of each payment until it is answered 200.
-    pub async fn notify_all(&self, gateway: usize, payments: &[Created]) {
+    pub async fn notify_all(&self, gateway: usize, payments: &[TestPayment]) {
         let api = &self.apis[gateway];
         stream::iter(payments)
             .for_each_concurrent(AT_ONCE, |payment| async move {
@@ -149,8 +151,8 @@ impl Fleet {
             .await;
     }
 
-    /// Fails with those that one gateway does not show as confirmed.
-    pub async fn expect_confirmed(&self, gateway: usize, payments: &[Created]) {
+    /// Fails unless one gateway shows all of them as confirmed.
+    pub async fn expect_confirmed(&self, gateway: usize, payments: &[TestPayment]) {
         let lost = self.not_confirmed(gateway, payments).await;
         assert!(
             lost.is_empty(),
@@ -161,8 +163,8 @@ impl Fleet {
         );
     }
 
-    /// What one gateway shows of those that it does not show as confirmed.
-    pub async fn not_confirmed(&self, gateway: usize, payments: &[Created]) -> Vec<String> {
+    /// The statuses on one gateway that are not confirmed.
+    pub async fn not_confirmed(&self, gateway: usize, payments: &[TestPayment]) -> Vec<String> {
         let api = &self.apis[gateway];
         stream::iter(payments)
             .map(|payment| async move {
@@ -175,23 +177,23 @@ impl Fleet {
             .await
     }
 
-    /// Waits until each of these payments was delivered at least once. `wait`: the last is only due in a while.
-    pub async fn expect_delivered(&mut self, payments: &[Created], wait: Duration) {
+    /// Waits until each of these payments was delivered at least once; the next delivery is due within `wait`.
+    pub async fn expect_delivered(&mut self, payments: &[TestPayment], wait: Duration) {
         let mut missing: HashSet<&str> =
             payments.iter().map(|payment| payment.id.as_str()).collect();
-        for delivery in self.merchant.arrived() {
+        for delivery in self.merchant.drain() {
             missing.remove(delivery.payment_id().as_str());
         }
         while !missing.is_empty() {
-            let delivery = self.merchant.next_due_in(wait).await;
+            let delivery = self.merchant.next_within(wait).await;
             missing.remove(delivery.payment_id().as_str());
         }
     }
 }
 
-/// Every watcher comes from one address here, and log lines of thousands of payments are nobody's reading.
-fn settings(khipu_url: &str, change: impl FnOnce(&mut Settings)) -> Settings {
-    let mut settings = Settings::new(khipu_url);
+/// All watchers come from one address here. Thousands of payments would fill the debug log.
+fn settings(khipu_url: &str, change: impl FnOnce(&mut GatewaySettings)) -> GatewaySettings {
+    let mut settings = GatewaySettings::new(khipu_url);
     settings.limits = vec![
         "watchers_per_address = 20000".into(),
         "connections_per_address = 10000".into(),

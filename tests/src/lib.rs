@@ -1,17 +1,19 @@
-//! The harness of the scenario tests: the real gateway and the real sandbox over real sockets, and around them what the
-//! world does to both.
+//! The harness of the scenario tests: the real gateway and the real sandbox over real sockets, and around them the
+//! merchant, the payer and the network.
 //!
-//! Nothing here is a double of our own code. Every listener takes a port that is free, every wait has a deadline and says
-//! what it waited for, and nothing sleeps for luck. In reading order:
-//! - [`deadline`] how tests wait
-//! - [`latencies`] what they measure
-//! - [`settings`] a gateway's configuration; [`gateway`] runs it here, [`process`] as a program that can be killed
-//! - [`sandbox`] Khipu's simulator; [`front`] stands between it and the gateway, [`notification`] forges what it sends
-//! - [`api`] the merchant's back end, [`caller`] one that hangs up; [`merchant`] where deliveries arrive; [`watcher`] a payer's browser
-//! - [`follower`] one that is read all the time, [`browser`] one that comes back
-//! - [`chaos_proxy`] a network that fails, [`balancer`] one address for several gateways
-//! - [`stage`] all of it, connected; [`fleet`] the same with several gateways on one storage
-//! - [`simulation`] thousands of payments at once, with everything going wrong, and what became of each
+//! No part of Chasqui is replaced by a double. Every listener takes a free port, every wait has a deadline and an error that
+//! names its condition, and no test sleeps in place of waiting. In reading order:
+//! - [`deadline`] waits; [`latencies`] collects measurements
+//! - [`gateway_settings`] a gateway's configuration; [`in_process_gateway`] and [`gateway_process`] run it, the second as a
+//!   program that can be killed
+//! - [`sandbox`] Khipu's simulator; [`khipu_proxy`] records and replaces what it answers; [`notification`] signs requests
+//!   in its place
+//! - [`gateway_client`] the merchant's back end; [`aborting_client`] one that disconnects early; [`webhook_receiver`] its
+//!   notify_url
+//! - [`websocket_watcher`] a payer's browser; [`background_watcher`] reads one in a task; [`reconnecting_watcher`] reconnects
+//! - [`chaos_proxy`] a network that fails; [`load_balancer`] one address for several gateways
+//! - [`testbed`] sandbox, merchant and one gateway; [`fleet`] the same with several gateways on one storage
+//! - [`simulation`] thousands of payments at once, under every failure, compared with Khipu at the end
 
 #![expect(
     clippy::expect_used,
@@ -19,24 +21,24 @@
     reason = "a harness panics by design: that is how a test fails"
 )]
 
-pub mod api;
-pub mod balancer;
-pub mod browser;
-pub mod caller;
+pub mod aborting_client;
+pub mod background_watcher;
 pub mod chaos_proxy;
 pub mod fleet;
-pub mod follower;
-pub mod front;
-pub mod gateway;
+pub mod gateway_client;
+pub mod gateway_process;
+pub mod gateway_settings;
+pub mod in_process_gateway;
+pub mod khipu_proxy;
 pub mod latencies;
-pub mod merchant;
+pub mod load_balancer;
 pub mod notification;
-pub mod process;
 pub mod program;
+pub mod reconnecting_watcher;
 pub mod sandbox;
-pub mod settings;
 pub mod simulation;
-pub mod stage;
-pub mod watcher;
+pub mod testbed;
+pub mod webhook_receiver;
+pub mod websocket_watcher;
 
 pub use redis_processes::deadline;

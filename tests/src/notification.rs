@@ -1,4 +1,4 @@
-//! Notifications made by hand, right or wrong: what Khipu would send, and what somebody else might.
+//! Builds notifications, genuine and forged.
 
 use std::time::{SystemTime, UNIX_EPOCH};
 
@@ -8,9 +8,9 @@ use hmac::{Hmac, KeyInit, Mac};
 use serde_json::{Value, json};
 use sha2::Sha256;
 
-use crate::settings::{KHIPU_SECRET, RECEIVER_ID};
+use crate::gateway_settings::{KHIPU_SECRET, RECEIVER_ID};
 
-/// A notification of a payment of [`Api::create`](crate::api::Api::create), with `more` fields or other values; a null
+/// A notification of a payment of [`GatewayClient::create`](crate::gateway_client::Api::create), with `more` fields or other values; a null
 /// removes one.
 pub fn body(payment_id: &str, more: &Value) -> String {
     let mut body = json!({
@@ -40,7 +40,7 @@ pub fn body(payment_id: &str, more: &Value) -> String {
             value => fields.insert(name.clone(), value.clone()),
         };
     }
-    // Khipu escapes slashes; whoever writes the JSON anew does not, and the signature no longer fits.
+    // Khipu escapes slashes. A JSON library that serializes the body again does not, which breaks the signature.
     body.to_string().replace('/', "\\/")
 }
 
@@ -57,7 +57,7 @@ pub fn signature(secret: &str, t: &str, body: &str) -> String {
     )
 }
 
-/// The mistake of writing the digest in hexadecimal digits.
+/// The digest in hexadecimal digits, which the gateway must refuse.
 pub fn hex_signature(secret: &str, t: &str, body: &str) -> String {
     let hex: String = digest(secret, t, body)
         .iter()
@@ -66,7 +66,7 @@ pub fn hex_signature(secret: &str, t: &str, body: &str) -> String {
     format!("t={t},s={hex}")
 }
 
-/// Whether Khipu, or whoever signs in Khipu's place, signed exactly these bytes.
+/// Whether `header` is Khipu's signature, or that of a gateway in its place, over exactly these bytes.
 pub fn is_signed(header: &str, secret: &str, body: &[u8]) -> bool {
     let t = header
         .strip_prefix("t=")

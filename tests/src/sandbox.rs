@@ -1,4 +1,4 @@
-//! Khipu's simulator, in this process or wherever it listens, and the levers that make things happen in it.
+//! Khipu's simulator, in this process or elsewhere, and its control API.
 
 use std::time::Duration;
 
@@ -8,9 +8,9 @@ use serde_json::{Value, json};
 use tokio::net::TcpListener;
 use tokio::task::JoinHandle;
 
-use crate::api::{Answer, client, send};
 use crate::deadline::eventually;
-use crate::settings::{KHIPU_API_KEY, KHIPU_SECRET, RECEIVER_ID};
+use crate::gateway_client::{HttpResponse, client, send};
+use crate::gateway_settings::{KHIPU_API_KEY, KHIPU_SECRET, RECEIVER_ID};
 
 #[derive(Debug)]
 pub struct Sandbox {
@@ -20,13 +20,13 @@ pub struct Sandbox {
 }
 
 impl Sandbox {
-    /// The account of [`Settings::new`](crate::settings::Settings::new). A refused notification is repeated after 50 ms
+    /// The account of [`GatewaySettings::new`](crate::gateway_settings::Settings::new). A refused notification is repeated after 50 ms
     /// at first.
     pub async fn start() -> Self {
         Self::start_with_seed(Options::default().seed).await
     }
 
-    /// The same, with other dice.
+    /// The same with another seed.
     pub async fn start_with_seed(seed: u64) -> Self {
         let options = Options {
             api_key: KHIPU_API_KEY.into(),
@@ -57,7 +57,7 @@ impl Sandbox {
         }
     }
 
-    async fn call(&self, method: Method, path: &str, body: Value) -> Answer {
+    async fn call(&self, method: Method, path: &str, body: Value) -> HttpResponse {
         let request = self
             .client
             .request(method, format!("{}{path}", self.url))
@@ -70,7 +70,7 @@ impl Sandbox {
         .await
     }
 
-    /// Makes something happen to a payment: `authorize`, `conciliate`, `reject`, …
+    /// Applies an action to a payment: `authorize`, `conciliate`, `reject`, …
     pub async fn act(&self, payment_id: &str, action: &str) {
         self.act_with(payment_id, json!({ "action": action })).await;
     }
@@ -81,22 +81,22 @@ impl Sandbox {
         self.call(Method::POST, &path, action).await.expect(200);
     }
 
-    /// The payment as it stands, whatever goes wrong with Khipu's API.
+    /// The payment through the control API, which the behaviour does not affect.
     pub async fn known(&self, payment_id: &str) -> Value {
         let path = format!("/sandbox/payments/{payment_id}");
         let answer = self.call(Method::GET, &path, Value::Null).await;
         answer.expect(200).json()
     }
 
-    /// What happened to attempts to notify, in numbers.
+    /// Counts of notification attempts by what became of them.
     pub async fn notification_counts(&self) -> Value {
         let path = "/sandbox/notifications/counts";
         let answer = self.call(Method::GET, path, Value::Null).await;
         answer.expect(200).json()
     }
 
-    /// Replaces the whole behaviour; `{}` is a Khipu without trouble.
-    pub async fn behave(&self, behaviour: Value) {
+    /// Replaces the whole behaviour; `{}` has no faults.
+    pub async fn set_behaviour(&self, behaviour: Value) {
         self.call(Method::PUT, "/sandbox/behaviour", behaviour)
             .await
             .expect(200);
@@ -111,7 +111,7 @@ impl Sandbox {
             .json()
     }
 
-    /// Makes a payment at Khipu directly, past the gateway, and answers its id.
+    /// Creates a payment at Khipu without the gateway, and returns its id.
     pub async fn create(&self, order: Value) -> String {
         let answer = self.call(Method::POST, "/v3/payments", order).await;
         let fields = answer.expect(200).json();
@@ -125,7 +125,7 @@ impl Sandbox {
     }
 
     /// The same, for a test that reads what it needs of very many.
-    pub async fn list(&self) -> Answer {
+    pub async fn list(&self) -> HttpResponse {
         let path = "/sandbox/payments";
         self.call(Method::GET, path, Value::Null).await.expect(200)
     }

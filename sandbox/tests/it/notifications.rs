@@ -119,8 +119,8 @@ async fn a_notification_can_be_suppressed() {
     // A later one is notified, so those would have arrived before it.
     let id = sandbox.create_notified(&receiver).await;
     let path = format!("/sandbox/payments/{id}/actions");
-    let told = json!({ "action": "conciliate", "notify": true });
-    assert_eq!(sandbox.post(&path, told).await.status, 200);
+    let notified = json!({ "action": "conciliate", "notify": true });
+    assert_eq!(sandbox.post(&path, notified).await.status, 200);
     assert_eq!(receiver.next().await.payment_id(), id);
     assert_eq!(sandbox.attempts_until(1).await.len(), 1);
     assert!(receiver.is_empty());
@@ -183,7 +183,7 @@ async fn retries_have_the_same_body_and_a_fresh_signature_until_a_200() {
     }
     for pair in arrivals.windows(2) {
         assert_eq!(pair[0].body, pair[1].body);
-        assert!(pair[0].t() < pair[1].t(), "signed anew");
+        assert!(pair[0].t() < pair[1].t(), "signed again");
         assert!(pair[1].is_signed_with(&Options::default().secret));
     }
     let attempts = sandbox.attempts_until(4).await;

@@ -1,4 +1,4 @@
-//! The operator's Khipu collection accounts, checked and ready to use.
+//! The operator's Khipu collection accounts.
 
 use std::collections::HashMap;
 use std::fmt;
@@ -12,10 +12,10 @@ use chasqui_payment::AccountName;
 
 pub use chasqui_payment::Secret;
 
-/// Key sizes that Standard Webhooks allows, in bytes.
+/// The key sizes that Standard Webhooks allows, in bytes.
 const WEBHOOK_KEY_SIZES: RangeInclusive<usize> = 24..=64;
 
-/// A key that signs deliveries, out of its text form `whsec_<base64>`.
+/// A key that signs deliveries.
 #[derive(Clone)]
 pub struct WebhookSecret(Box<[u8]>);
 
@@ -30,7 +30,7 @@ pub enum InvalidWebhookSecret {
 }
 
 impl WebhookSecret {
-    /// From the whole text, `whsec_` included.
+    /// Parses the text form, `whsec_<base64>`.
     pub fn parse(text: &Secret) -> Result<Self, InvalidWebhookSecret> {
         let encoded = text
             .expose()
@@ -47,7 +47,7 @@ impl WebhookSecret {
         }
     }
 
-    /// The key itself. Whoever calls this answers for where it goes.
+    /// The key itself, which must not reach a log or an error.
     pub fn expose(&self) -> &[u8] {
         &self.0
     }
@@ -64,52 +64,54 @@ impl fmt::Debug for WebhookSecret {
 pub struct Account {
     pub name: AccountName,
     pub receiver_id: u64,
-    /// What Chasqui shows Khipu.
+    /// Authenticates Chasqui to Khipu.
     pub khipu_api_key: Secret,
-    /// What Khipu signs its notifications with; several while one is being replaced. The first signs what we re-sign.
+    /// Keys of Khipu's notification signatures; several while one is being replaced. The first signs deliveries.
     pub khipu_secrets: Vec<Secret>,
-    /// SHA-256 of the keys that the merchant's back end shows us.
+    /// SHA-256 hashes of the keys that authenticate the merchant's back end.
     pub api_keys: Vec<[u8; 32]>,
-    /// Exact origins (`https://shop.example`) whose pages may watch.
+    /// Exact origins (`https://shop.example`) whose pages may watch payments.
     pub allowed_origins: Vec<String>,
-    /// Where confirmations go when a payment names no notify_url of its own.
+    /// Where confirmations of payments without their own notify_url go.
     pub notify_url: Option<String>,
-    /// Every one signs, while one is being replaced.
+    /// All of them sign; several while one is being replaced.
     pub webhook_secrets: Vec<WebhookSecret>,
     pub return_hop: bool,
-    /// Private networks that a notify_url may lead to; none unless listed.
+    /// Private networks that a notify_url may resolve to.
     pub allow_private_destinations: Vec<ipnet::IpNet>,
 }
 
-/// All accounts, by name and by the hash of an API key.
+/// All accounts.
 #[derive(Debug, Clone)]
 pub struct Accounts {
     by_name: HashMap<AccountName, Arc<Account>>,
-    by_key: HashMap<[u8; 32], Arc<Account>>,
+    by_api_key: HashMap<[u8; 32], Arc<Account>>,
 }
 
 impl Accounts {
     pub fn new(accounts: impl IntoIterator<Item = Account>) -> Self {
         let mut by_name = HashMap::new();
-        let mut by_key = HashMap::new();
+        let mut by_api_key = HashMap::new();
         for account in accounts {
             let account = Arc::new(account);
             for hash in &account.api_keys {
-                by_key.insert(*hash, Arc::clone(&account));
+                by_api_key.insert(*hash, Arc::clone(&account));
             }
             by_name.insert(account.name.clone(), account);
         }
-        Self { by_name, by_key }
+        Self {
+            by_name,
+            by_api_key,
+        }
     }
 
-    pub fn named(&self, name: &AccountName) -> Option<&Arc<Account>> {
+    pub fn by_name(&self, name: &AccountName) -> Option<&Arc<Account>> {
         self.by_name.get(name)
     }
 
-    /// The account whose key has this SHA-256. A look-up by hash tells an attacker nothing by its timing that helps to
-    /// find a key.
-    pub fn holding_key(&self, hash: &[u8; 32]) -> Option<&Arc<Account>> {
-        self.by_key.get(hash)
+    /// The account whose API key has this SHA-256 hash. The timing of a look-up by hash does not help to guess a key.
+    pub fn by_api_key_hash(&self, hash: &[u8; 32]) -> Option<&Arc<Account>> {
+        self.by_api_key.get(hash)
     }
 
     pub fn iter(&self) -> impl Iterator<Item = &Arc<Account>> {
@@ -124,7 +126,7 @@ mod tests {
     const KEY: &str = "whsec_AAECAwQFBgcICQoLDA0ODxAREhMUFRYXGBkaGxwdHh8=";
 
     #[test]
-    fn a_bad_secret_is_refused_by_its_mistake() {
+    fn an_invalid_secret_is_refused_with_its_mistake() {
         let refused =
             |text: &str| WebhookSecret::parse(&Secret::new(text)).expect_err("must be refused");
         assert_eq!(

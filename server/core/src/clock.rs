@@ -1,4 +1,4 @@
-//! The one place that reads the wall clock. Everything that decides by the time is handed it from here.
+//! The only place that reads the wall clock. All other code takes the time as an argument.
 
 use chasqui_payment::Timestamp;
 

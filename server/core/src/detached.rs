@@ -1,13 +1,13 @@
-//! Work that runs to its end although its caller is gone.
+//! Tasks that run to their end although their caller is gone.
 
 use tokio::task::JoinError;
 
-/// Detached work ended without a result: it panicked, or the process stops. Part of it may have been done.
+/// A detached task ended without a result: it panicked, or the process stops. It may have had part of its effect.
 #[derive(Debug, thiserror::Error)]
-#[error("the operation broke off: {0}")]
+#[error("the operation was interrupted: {0}")]
 pub(crate) struct DetachedTaskError(#[from] pub(crate) JoinError);
 
-/// Runs work as a task of its own, which a caller that hangs up does not cancel.
+/// Runs the work as its own task, which dropping the returned future does not cancel.
 pub(crate) async fn detached<T: Send + 'static>(
     work: impl Future<Output = T> + Send + 'static,
 ) -> Result<T, DetachedTaskError> {

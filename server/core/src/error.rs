@@ -1,15 +1,16 @@
-//! Why a use case has no result.
+//! Errors of the use cases.
 
 use std::time::Duration;
 
-use crate::detached::DetachedTaskError;
 use chasqui_khipu::KhipuError;
 use chasqui_khipu::wire::FieldError;
 use chasqui_store::StoreError;
 
+use crate::detached::DetachedTaskError;
+
 #[derive(Debug, Clone, thiserror::Error)]
 pub enum PaymentsError {
-    #[error("the request has fields that cannot be accepted")]
+    #[error("the request has invalid fields")]
     Fields(Vec<FieldError>),
     #[error("there is no such payment")]
     UnknownPayment,
@@ -17,38 +18,38 @@ pub enum PaymentsError {
     Khipu(#[from] KhipuError),
     #[error(transparent)]
     Store(StoreError),
-    /// Too many questions wait for Khipu's answer.
-    #[error("too many questions to khipu wait; come back in {retry_after:?}")]
+    /// The limit of calls to Khipu is reached, and so is that of waiting callers. Khipu was not called.
+    #[error("too many calls to khipu wait; try again in {retry_after:?}")]
     Busy { retry_after: Duration },
-    /// It broke off in the middle: what was asked may have been done.
-    #[error("the operation broke off: {0}")]
-    BrokeOff(String),
+    /// The operation may have had part of its effect.
+    #[error("the operation was interrupted: {0}")]
+    Interrupted(String),
 }
 
 impl From<StoreError> for PaymentsError {
     fn from(error: StoreError) -> Self {
         match error {
-            // Whose payment it is, is nobody else's business.
+            // An account must not learn that a payment exists in another one.
             StoreError::WrongAccount => Self::UnknownPayment,
             error @ StoreError::Unavailable(_) => Self::Store(error),
         }
     }
 }
 
-/// Why a question has no answer. Shared by everybody who asked it.
+/// Why a query of Khipu has no result. Shared by all callers that wait for it.
 #[derive(Debug, Clone, thiserror::Error)]
-pub enum RefreshError {
+pub(crate) enum RefreshError {
     #[error(transparent)]
     Khipu(KhipuError),
     #[error("the store is not available: {0}")]
     Store(String),
     #[error("the payment belongs to another account")]
     WrongAccount,
-    /// It said so a moment ago.
+    /// By a recent answer of Khipu; it was not called again.
     #[error("khipu knows no such payment")]
     NotFound,
-    /// Nothing was asked.
-    #[error("too many questions to khipu wait")]
+    /// Khipu was not called.
+    #[error("too many calls to khipu wait")]
     Busy { retry_after: Duration },
 }
 
@@ -87,6 +88,6 @@ impl From<DetachedTaskError> for RefreshError {
 
 impl From<DetachedTaskError> for PaymentsError {
     fn from(error: DetachedTaskError) -> Self {
-        Self::BrokeOff(error.0.to_string())
+        Self::Interrupted(error.0.to_string())
     }
 }

@@ -1,41 +1,37 @@
-//! Whether what this instance leans on works, found out by using it.
+//! Whether the store and the relay work, found out by using them.
 
 use std::time::Duration;
 
-use crate::payments::Payments;
 use chasqui_store::StoreError;
 
-/// A part that has not answered after this long does not work, whatever it answers later.
+use crate::payments::Payments;
+
 const TIMEOUT: Duration = Duration::from_secs(2);
 
-/// By part.
 #[derive(Debug, Clone)]
 pub struct Health {
-    /// Whether it can be written to.
+    /// Whether the store accepts writes.
     pub store: Result<(), HealthError>,
-    /// Whether what is told now would be heard here.
+    /// Whether a change that is published now reaches this instance.
     pub relay: Result<(), HealthError>,
 }
 
 #[derive(Debug, Clone)]
 pub enum HealthError {
-    /// No answer in time.
-    Silent,
-    /// In its own words, which are for the operator: they may name files and hosts.
-    Failing(String),
+    TimedOut,
+    /// For the operator only: the text may name files and hosts.
+    Failed(String),
 }
 
 impl Payments {
-    /// Looks at everything at once. Done within two seconds.
+    /// Checks both at once, within two seconds.
     pub async fn health(&self) -> Health {
         let store = async {
-            self.store
-                .health_check()
-                .await
-                .map_err(|error| match error {
-                    StoreError::Unavailable(reason) => reason,
-                    error @ StoreError::WrongAccount => error.to_string(),
-                })
+            let checked = self.store.health_check().await;
+            checked.map_err(|error| match error {
+                StoreError::Unavailable(reason) => reason,
+                error @ StoreError::WrongAccount => error.to_string(),
+            })
         };
         let relay = async { self.relay.health_check().await.map_err(|error| error.0) };
         let (store, relay) = tokio::join!(in_time(store), in_time(relay));
@@ -43,10 +39,10 @@ impl Payments {
     }
 }
 
-async fn in_time(canary: impl Future<Output = Result<(), String>>) -> Result<(), HealthError> {
-    match tokio::time::timeout(TIMEOUT, canary).await {
-        Ok(sang) => sang.map_err(HealthError::Failing),
-        Err(_) => Err(HealthError::Silent),
+async fn in_time(check: impl Future<Output = Result<(), String>>) -> Result<(), HealthError> {
+    match tokio::time::timeout(TIMEOUT, check).await {
+        Ok(checked) => checked.map_err(HealthError::Failed),
+        Err(_) => Err(HealthError::TimedOut),
     }
 }
 
@@ -56,14 +52,14 @@ mod tests {
     use crate::tests::fixture::Stage;
 
     #[tokio::test]
-    async fn a_part_that_works_says_so() {
+    async fn a_part_that_works_is_healthy() {
         let health = Stage::in_memory().payments.health().await;
         assert!(health.store.is_ok() && health.relay.is_ok(), "{health:?}");
     }
 
     #[tokio::test(start_paused = true)]
-    async fn a_part_that_keeps_silent_is_not_waited_for() {
-        let silent = in_time(std::future::pending()).await;
-        assert!(matches!(silent, Err(HealthError::Silent)), "{silent:?}");
+    async fn a_part_that_does_not_answer_times_out() {
+        let health = in_time(std::future::pending()).await;
+        assert!(matches!(health, Err(HealthError::TimedOut)), "{health:?}");
     }
 }

@@ -1,48 +1,48 @@
-//! A merchant's request that may come twice, done once.
+//! Runs a merchant's request once, although it may arrive twice.
 //!
-//! Its key is durable before anything is done, and its answer before the merchant is told. What may have been done is
-//! never done again under the same key: that is for the merchant to look into.
+//! The key is durable before the work begins, and the response before the merchant receives it. Work that may have had its
+//! effect never runs again under the same key.
 
 use std::panic::AssertUnwindSafe;
 use std::sync::Arc;
 
 use futures_util::FutureExt;
 
-use crate::clock;
-use crate::detached::detached;
-use crate::error::PaymentsError;
-use crate::payments::Payments;
 use chasqui_store::{
     BeginOutcome, Completion, IdempotencyKey, IdempotencyStore, IdempotentRequest, StoreError,
     StoredResponse,
 };
 
-/// What a request came to.
+use crate::clock;
+use crate::detached::detached;
+use crate::error::PaymentsError;
+use crate::payments::Payments;
+
 #[derive(Debug, PartialEq, Eq)]
 pub enum IdempotentResult<T> {
     Executed(T),
-    /// It was done before; this was its answer.
+    /// The response to the first request with this key.
     Replayed(StoredResponse),
 }
 
 #[derive(Debug, Clone, thiserror::Error)]
 pub enum IdempotencyError {
-    #[error("the same request is being done now")]
+    #[error("the first request with this idempotency key is in progress")]
     InProgress,
-    #[error("the idempotency key stands for another request")]
+    #[error("the idempotency key belongs to another request")]
     KeyReused,
-    #[error("the request was made before and may have been done")]
+    #[error("the first request with this idempotency key may have been executed")]
     OutcomeUnknown,
     #[error(transparent)]
     Payments(#[from] PaymentsError),
 }
 
 impl Payments {
-    /// Does the work unless it was done before under this key. `fingerprint`: see [`IdempotentRequest`]. `render` is
-    /// asked for the answer that the merchant is about to be given, if that is to be kept.
+    /// Runs the work unless it ran before under this key. `fingerprint`: see [`IdempotentRequest`]. `render` returns the
+    /// response to store.
     ///
-    /// The work must answer `Store`, `Fields` or `UnknownPayment` only while nothing has been done: the key is let go
-    /// then. Once begun it is brought to its end even if the merchant hangs up.
+    /// The work may return `Store`, `Fields` or `UnknownPayment` only if it had no effect: that releases the key. Work that
+    /// has begun runs to its end although the merchant hangs up.
     pub async fn run_idempotent<T>(
         &self,
         key: IdempotencyKey,
@@ -63,7 +63,6 @@ impl Payments {
     }
 }
 
-/// A task of its own: a key that is begun must come to its end.
 async fn run_idempotent<T>(
     store: Arc<dyn IdempotencyStore>,
     request: IdempotentRequest,
@@ -86,33 +85,29 @@ async fn begin_and_complete<T>(
 ) -> Result<IdempotentResult<T>, IdempotencyError> {
     let begun = begin(store, request).await.map_err(PaymentsError::from)?;
     let outcome = match begun {
-        BeginOutcome::Started => "first",
-        BeginOutcome::Replay(_) => "again",
-        BeginOutcome::InProgress => "under_way",
-        BeginOutcome::KeyReused => "other_body",
-        BeginOutcome::OutcomeUnknown => "unknown",
+        BeginOutcome::Started => "started",
+        BeginOutcome::Replay(_) => "replayed",
+        BeginOutcome::InProgress => "in_progress",
+        BeginOutcome::KeyReused => "key_reused",
+        BeginOutcome::OutcomeUnknown => "outcome_unknown",
     };
     metrics::counter!("chasqui_idempotent_requests_total", "outcome" => outcome).increment(1);
     match begun {
         BeginOutcome::Started => {}
-        BeginOutcome::Replay(answer) => return Ok(IdempotentResult::Replayed(answer)),
+        BeginOutcome::Replay(response) => return Ok(IdempotentResult::Replayed(response)),
         BeginOutcome::InProgress => return Err(IdempotencyError::InProgress),
         BeginOutcome::KeyReused => return Err(IdempotencyError::KeyReused),
         BeginOutcome::OutcomeUnknown => return Err(IdempotencyError::OutcomeUnknown),
     }
-    // Nothing that the work has half done is looked at after a panic.
+    // The state of work that panicked is not used again.
     let result = AssertUnwindSafe(work)
         .catch_unwind()
         .await
-        .unwrap_or_else(|_| Err(PaymentsError::BrokeOff("it panicked".to_owned())));
-    let finished = match leaves(&result) {
-        Left::Response => Completion::Response(render(&result)),
-        Left::Nothing => Completion::Released,
-        Left::Doubt => Completion::OutcomeUnknown,
-    };
-    if let Err(error) = store.complete(request, &finished).await {
-        // The merchant is told all the same. A repeat will hear that it is under way, and in time that nobody knows.
-        tracing::error!(account = %request.key.account, route = request.key.route, %error, "the end of an idempotent request could not be recorded");
+        .unwrap_or_else(|_| Err(PaymentsError::Interrupted("it panicked".to_owned())));
+    let completion = completion(&result, render);
+    if let Err(error) = store.complete(request, &completion).await {
+        // The merchant receives the response. A repeat is answered "in progress", and later "outcome unknown".
+        tracing::error!(account = %request.key.account, route = request.key.route, %error, "the end of an idempotent request could not be stored; a repeat will not find its response");
     }
     Ok(IdempotentResult::Executed(result?))
 }
@@ -123,33 +118,30 @@ async fn begin(
 ) -> Result<BeginOutcome, StoreError> {
     let begun = store.begin(request).await;
     if begun.is_err() {
-        // It may have been begun after all, or be begun yet: then a repeat would find it under way with nobody at it.
+        // It may have taken effect, and a repeat would then wait for work that does not run.
         let _ = store.complete(request, &Completion::Released).await;
     }
     begun
 }
 
-/// What a piece of work leaves behind for those who ask again.
-#[derive(Debug, PartialEq, Eq)]
-enum Left {
-    Response,
-    Nothing,
-    Doubt,
-}
-
-fn leaves<T>(result: &Result<T, PaymentsError>) -> Left {
+fn completion<T>(
+    result: &Result<T, PaymentsError>,
+    render: impl FnOnce(&Result<T, PaymentsError>) -> StoredResponse,
+) -> Completion {
     match result {
-        Ok(_) => Left::Response,
-        Err(PaymentsError::Khipu(error)) if error.is_passing() => Left::Nothing,
-        Err(PaymentsError::Khipu(error)) if error.outcome_is_unknown() => Left::Doubt,
-        Err(PaymentsError::Khipu(_)) => Left::Response,
+        Ok(_) => Completion::Response(render(result)),
+        Err(PaymentsError::Khipu(error)) if error.is_passing() => Completion::Released,
+        Err(PaymentsError::Khipu(error)) if error.outcome_is_unknown() => {
+            Completion::OutcomeUnknown
+        }
+        Err(PaymentsError::Khipu(_)) => Completion::Response(render(result)),
         Err(
             PaymentsError::Fields(_)
             | PaymentsError::UnknownPayment
             | PaymentsError::Store(_)
             | PaymentsError::Busy { .. },
-        ) => Left::Nothing,
-        Err(PaymentsError::BrokeOff(_)) => Left::Doubt,
+        ) => Completion::Released,
+        Err(PaymentsError::Interrupted(_)) => Completion::OutcomeUnknown,
     }
 }
 

@@ -1,4 +1,4 @@
-//! One question about a payment for all callers that want its answer at the same time.
+//! One query of a payment for all callers that need it at the same time.
 
 use std::sync::Arc;
 
@@ -7,56 +7,58 @@ use dashmap::mapref::entry::Entry;
 use futures_util::FutureExt;
 use futures_util::future::{BoxFuture, Shared};
 
-use crate::detached::detached;
-use crate::error::RefreshError;
 use chasqui_khipu::wire::PaymentResponse;
 use chasqui_payment::{AccountName, PaymentId};
 
-/// Shared by all callers that wait for it.
-pub type RefreshResult = Result<Arc<PaymentResponse>, RefreshError>;
+use crate::detached::detached;
+use crate::error::RefreshError;
 
-/// A question is put on an account's behalf: its answer is not for another account.
+pub(crate) type RefreshResult = Result<Arc<PaymentResponse>, RefreshError>;
+
+/// A response belongs to the account that queried.
 type Key = (AccountName, PaymentId);
 
-type Questions = Arc<DashMap<Key, Shared<BoxFuture<'static, RefreshResult>>>>;
+type Refreshes = Arc<DashMap<Key, Shared<BoxFuture<'static, RefreshResult>>>>;
 
 #[derive(Debug, Default)]
-pub(crate) struct InFlightRefreshes(Questions);
+pub(crate) struct InFlightRefreshes(Refreshes);
 
-/// Removes the question when it has its answer, or when it panics.
+/// Removes a refresh that has ended or panicked.
 struct InFlightGuard {
-    questions: Questions,
+    refreshes: Refreshes,
     key: Key,
 }
 
 impl Drop for InFlightGuard {
     fn drop(&mut self) {
-        self.questions.remove(&self.key);
+        self.refreshes.remove(&self.key);
     }
 }
 
 impl InFlightRefreshes {
-    /// The answer to the question about the payment that is in flight; without one, `question` is put.
+    /// The result of the refresh in flight under this key; without one, `refresh` starts.
     pub(crate) async fn coalesce(
         &self,
         key: Key,
-        question: impl Future<Output = RefreshResult> + Send + 'static,
+        refresh: impl Future<Output = RefreshResult> + Send + 'static,
     ) -> RefreshResult {
-        let answer = match self.0.entry(key.clone()) {
+        let result = match self.0.entry(key.clone()) {
             Entry::Occupied(in_flight) => in_flight.get().clone(),
             Entry::Vacant(vacant) => {
                 let guard = InFlightGuard {
-                    questions: Arc::clone(&self.0),
+                    refreshes: Arc::clone(&self.0),
                     key,
                 };
-                let question = detached(async move {
-                    let _until_answered = guard;
-                    question.await
-                });
-                let question = async move { question.await? };
-                vacant.insert(question.boxed().shared()).clone()
+                let refresh = async move {
+                    let refreshed = detached(async move {
+                        let _guard = guard;
+                        refresh.await
+                    });
+                    refreshed.await?
+                };
+                vacant.insert(refresh.boxed().shared()).clone()
             }
         };
-        answer.await
+        result.await
     }
 }

@@ -1,10 +1,10 @@
 //! The use cases, and the one door through which a payment changes: [`Payments`].
 //!
-//! The merchant's calls are in `merchant`, with `idempotency` for those that may come twice; Khipu's notifications in
-//! `notifications`; the payer's page and way back in `watch`. `refresh` asks Khipu once, `poller` again while a page is
-//! open, and `jobs` runs the timed work of the store: deliveries and checks. `push` holds the watchers.
+//! `merchant` has the merchant's calls, and `idempotency` those that may arrive twice; `notifications` Khipu's notifications;
+//! `watch` the payer's page and return. `refresh` queries a payment at Khipu, `poller` repeats that while it is watched, and
+//! `jobs` runs the store's timed work: deliveries and checks. `push` holds the watchers.
 //!
-//! Nothing here knows HTTP, a transport, a configuration file or which store there is.
+//! Nothing here knows HTTP, a transport, a configuration file or the store's implementation.
 
 pub mod account;
 pub mod clock;
@@ -25,16 +25,15 @@ pub mod push;
 mod rate_limiter;
 mod refresh;
 mod resync;
+mod store_call;
 #[cfg(test)]
 mod tests;
 mod visit_limiter;
 mod watch;
 
-pub use error::{PaymentsError, RefreshError};
+pub use error::PaymentsError;
 pub use health::{Health, HealthError};
 pub use idempotency::{IdempotencyError, IdempotentResult};
-pub use in_flight::RefreshResult;
 pub use notifications::{AcceptedNotification, NotificationError};
 pub use payments::{CreatedPayment, Dependencies, JobWakeups, Payments, Settings};
-pub use poller::PollOutcome;
 pub use watch::{WatchError, WatchHandle};

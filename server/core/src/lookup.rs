@@ -1,14 +1,15 @@
-//! A payment as its account knows it.
+//! A payment, as one account may see it.
 
 use std::sync::Arc;
+
+use chasqui_payment::{Payment, PaymentId};
 
 use crate::account::Account;
 use crate::error::PaymentsError;
 use crate::payments::Payments;
-use chasqui_payment::{Payment, PaymentId};
 
 impl Payments {
-    /// This account's payment; where it is unknown here, Khipu is asked.
+    /// The account's payment. One that is not stored is looked up at Khipu.
     pub async fn require_payment(
         self: &Arc<Self>,
         account: &Arc<Account>,
@@ -22,15 +23,14 @@ impl Payments {
         payment.ok_or(PaymentsError::UnknownPayment)
     }
 
-    /// The payment as it stands here. `None`: it is unknown, or no more than a notification about it; that owns nothing,
-    /// of any account.
+    /// The stored payment. `None`: there is none, or only a notification of one, which does not prove whose it is.
     pub(crate) async fn own_payment(
         &self,
         account: &Account,
         id: &PaymentId,
     ) -> Result<Option<Payment>, PaymentsError> {
-        let known = self.store.payment(id).await?;
-        match known.filter(|payment| payment.terms.is_some()) {
+        let stored = self.store.payment(id).await?;
+        match stored.filter(|payment| payment.terms.is_some()) {
             Some(payment) if payment.account != account.name => Err(PaymentsError::UnknownPayment),
             own => Ok(own),
         }

@@ -1,15 +1,9 @@
-//! The merchant's calls: a payment made, read, deleted.
+//! The merchant's calls: create, read and delete a payment.
 
 use std::sync::Arc;
 
 use futures_util::future::try_join_all;
 
-use crate::account::Account;
-use crate::clock;
-use crate::detached::detached;
-use crate::error::{PaymentsError, RefreshError};
-use crate::payments::{CreatedPayment, Payments};
-use crate::push::StatusMessage;
 use chasqui_khipu::wire::{CreateRequest, ReturnUrls};
 use chasqui_khipu::{JsonObject, KhipuResponse};
 use chasqui_payment::{
@@ -17,11 +11,16 @@ use chasqui_payment::{
     Reported, Source,
 };
 
+use crate::account::Account;
+use crate::clock;
+use crate::detached::detached;
+use crate::error::{PaymentsError, RefreshError};
+use crate::payments::{CreatedPayment, Payments};
+use crate::push::StatusMessage;
+
 impl Payments {
-    /// Makes a payment at Khipu on the merchant's behalf. What is needed to find it again is durable before Khipu is
-    /// asked, so that a crash at any point leaves nothing that cannot be adopted.
-    ///
-    /// A task of its own: a merchant who hangs up meanwhile may come back for the payment.
+    /// Creates a payment at Khipu. The intent is durable before the call, so that after a crash at any point the payment can
+    /// be adopted. Runs to its end although the merchant hangs up.
     pub async fn create(
         self: &Arc<Self>,
         account: &Arc<Account>,
@@ -57,62 +56,52 @@ impl Payments {
                 return_url,
             }
         });
-        let answer = self
-            .khipu
-            .create(
-                &account.khipu_api_key,
-                request.for_khipu(&notify_url, hop.as_ref()),
-            )
-            .await?;
+        let request = request.for_khipu(&notify_url, hop.as_ref());
+        let created = self.khipu.create(&account.khipu_api_key, request).await?;
 
         let payment = Payment {
-            id: answer.payment_id.clone(),
+            id: created.payment_id.clone(),
             account: account.name.clone(),
             terms: Some(terms),
             urls: intent.urls,
             reference: Some(intent.reference),
-            payment_url: answer.payment_url,
+            payment_url: created.payment_url,
             expires_at,
             created_at: intent.created_at,
             state: PaymentState::created(intent.created_at),
         };
-        // Should this fail, the payment exists at Khipu and is adopted as soon as anybody asks for it or Khipu notifies:
-        // the merchant must not be told that it does not exist, for it would make another.
+        // An error would make the merchant create another payment. This one is adopted at the next visit or notification.
         if let Err(error) = self.store.create(&payment).await {
-            tracing::error!(payment_id = %payment.id, %error, "a payment was made but could not be recorded; it will be adopted");
+            tracing::error!(payment_id = %payment.id, %error, "a created payment could not be stored; it is adopted at its next visit or notification");
         }
         metrics::counter!("chasqui_payments_created_total", "account" => account.name.to_string())
             .increment(1);
         Ok(CreatedPayment {
-            payment_id: answer.payment_id,
-            fields: answer.fields,
+            payment_id: created.payment_id,
+            fields: created.fields,
         })
     }
 
-    /// Khipu's own answer, with the merchant's URLs in the places of ours; what it says is an observation too.
+    /// Khipu's current answer, with the merchant's URLs in place of ours. It is applied as an observation.
     pub async fn payment(
         self: &Arc<Self>,
         account: &Arc<Account>,
         id: &PaymentId,
     ) -> Result<JsonObject, PaymentsError> {
         self.own_payment(account, id).await?;
-        // Anew: who asks because something has just happened must not be given an older answer.
-        let answer = self
-            .refresh_now(account, id)
-            .await
-            .map_err(|error| match error {
-                RefreshError::Khipu(error) => PaymentsError::Khipu(error),
-                error => error.into(),
-            })?;
+        let refreshed = self.refresh_now(account, id).await;
+        let response = refreshed.map_err(|error| match error {
+            RefreshError::Khipu(error) => PaymentsError::Khipu(error),
+            error => error.into(),
+        })?;
         let urls = match self.store.payment(id).await? {
             Some(payment) => payment.urls,
             None => MerchantUrls::default(),
         };
-        Ok(answer.as_ref().clone().with_urls(&urls))
+        Ok(response.as_ref().clone().with_urls(&urls))
     }
 
-    /// The payments to which the merchant gave this transaction id, the newest first, as they stand here. Khipu, which cannot
-    /// be asked by it, is not asked.
+    /// The stored payments with this transaction id, the newest first. Khipu has no such query and is not called.
     pub async fn by_transaction(
         &self,
         account: &Account,
@@ -122,45 +111,41 @@ impl Payments {
         let ids = found.await?;
         let payments = try_join_all(ids.iter().map(|id| self.store.payment(id))).await?;
         let now = clock::now();
-        let known = payments.iter().flatten();
-        Ok(known
+        let stored = payments.iter().flatten();
+        Ok(stored
             .map(|payment| StatusMessage::of(payment, now))
             .collect())
     }
 
-    /// Deletes an unpaid payment at Khipu. A task of its own: what Khipu has done is recorded even if the merchant hangs
-    /// up meanwhile.
+    /// Deletes an unpaid payment at Khipu. Runs to its end although the merchant hangs up.
     pub async fn delete(
         self: &Arc<Self>,
         account: &Arc<Account>,
         id: &PaymentId,
     ) -> Result<KhipuResponse, PaymentsError> {
-        // Before Khipu is asked: its answer counts only if the store still holds this.
-        let held = self.own_payment(account, id).await?;
+        // Read before the call: the answer counts only if the store still holds this state.
+        let stored = self.own_payment(account, id).await?;
         let (payments, account, id) = (Arc::clone(self), Arc::clone(account), id.clone());
-        detached(async move { payments.delete_and_record(&account, &id, held).await }).await?
+        detached(async move { payments.delete_and_record(&account, &id, stored).await }).await?
     }
 
     async fn delete_and_record(
         self: &Arc<Self>,
         account: &Arc<Account>,
         id: &PaymentId,
-        held: Option<Payment>,
+        stored: Option<Payment>,
     ) -> Result<KhipuResponse, PaymentsError> {
-        let answer = match self.khipu.delete(&account.khipu_api_key, id).await {
-            Ok(answer) => answer,
-            Err(error) => {
-                if error.outcome_is_unknown() {
-                    self.schedule(account).poll_now(id);
-                }
-                return Err(error.into());
+        let schedule = self.schedule(account);
+        let deleted = self.khipu.delete(&account.khipu_api_key, id).await;
+        let response = deleted.inspect_err(|error| {
+            if error.outcome_is_unknown() {
+                schedule.poll_now(id);
             }
-        };
+        })?;
         let now = clock::now();
-        let update = held.and_then(|held| held.state.answered(Reported::Cancelled, now));
-        let Some(update) = update else {
-            self.schedule(account).poll_now(id);
-            return Ok(answer);
+        let Some(update) = stored.and_then(|it| it.state.answered(Reported::Cancelled, now)) else {
+            schedule.poll_now(id);
+            return Ok(response);
         };
         let cancelled = Observation {
             account: account.name.clone(),
@@ -172,14 +157,14 @@ impl Payments {
         };
         match self.apply(id, cancelled).await {
             Ok(outcome) if outcome.after.version == update.version => {}
-            // The status moved meanwhile. Khipu says which word is the newest.
-            Ok(_) => self.schedule(account).poll_now(id),
+            // The status changed during the call; only Khipu knows which is newer.
+            Ok(_) => schedule.poll_now(id),
             Err(error) => {
-                tracing::warn!(payment_id = %id, %error, "a payment was deleted and could not be recorded as cancelled; khipu will be asked");
-                self.schedule(account).poll_now(id);
+                tracing::warn!(payment_id = %id, %error, "a deleted payment could not be stored as cancelled; khipu will be queried");
+                schedule.poll_now(id);
             }
         }
-        Ok(answer)
+        Ok(response)
     }
 
     pub async fn banks(&self, account: &Account) -> Result<KhipuResponse, PaymentsError> {

@@ -1,30 +1,31 @@
-//! Khipu's side: a notification is verified, compared, made durable, and only then answered 200.
+//! Khipu's notifications: verified, compared with the payment and made durable before they are answered 200.
 
 use std::sync::Arc;
 use std::time::Duration;
 
 use bytes::Bytes;
 
+use chasqui_khipu::KhipuError;
+use chasqui_khipu::signature::{self, SignatureError};
+use chasqui_khipu::wire::{self, NotificationBody};
+use chasqui_payment::{
+    AccountName, JobPriority, NewJob, Notification, Observation, Payment, PaymentId, Source,
+    Timestamp, Verdict,
+};
+
 use crate::account::Account;
 use crate::clock;
 use crate::error::RefreshError;
 use crate::payments::{CROSS_CHECK_DELAY, Payments};
-use chasqui_khipu::signature::{self, SignatureError};
-use chasqui_khipu::wire::{self, NotificationBody};
-use chasqui_payment::{
-    AccountName, NewJob, Notification, Observation, Payment, PaymentId, Priority, Source,
-    Timestamp, Verdict,
-};
 
-/// How long Khipu may take to say whose a payment is, of which another account's notification came first. Khipu waits 30 s
-/// for an answer to its notification.
+/// The longest query of a payment's owner, where another account's notification of it came first. Khipu waits 30 s for the
+/// answer to its notification.
 const OWNER_TIMEOUT: Duration = Duration::from_secs(10);
 
-/// What was kept.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct AcceptedNotification {
     pub verdict: Verdict,
-    /// Whether it changed the payment's status; a duplicate does not.
+    /// Whether the payment's status changed; a duplicate does not change it.
     pub changed: bool,
 }
 
@@ -36,14 +37,14 @@ pub enum NotificationError {
     Signature(#[from] SignatureError),
     #[error("the body is not a notification: {0}")]
     Body(String),
-    #[error("it is about a payment of another account")]
+    #[error("the payment belongs to another account")]
     WrongAccount,
-    #[error("it cannot be made durable now; send it again")]
+    #[error("the notification cannot be stored now; send it again")]
     NotDurable,
 }
 
 impl Payments {
-    /// `Ok` means durable. `raw` is what the signature covers: not a byte of it may have been touched.
+    /// Stores a notification: `Ok` means durable. `raw` is the body that the signature covers, unchanged.
     pub async fn accept_notification(
         self: &Arc<Self>,
         account: &AccountName,
@@ -52,11 +53,11 @@ impl Payments {
     ) -> Result<AcceptedNotification, NotificationError> {
         let account = self
             .accounts
-            .named(account)
+            .by_name(account)
             .ok_or(NotificationError::UnknownAccount)?;
         let verified = match signature::verify(signature_header, &raw, &account.khipu_secrets) {
             Ok(verified) => verified,
-            // A notification of the older kind is a form without a signature: say so, instead of asking for one.
+            // Older notifications are unsigned forms. The error names that, not the missing signature.
             Err(SignatureError::Missing) if wire::is_form_notification(&raw) => {
                 return Err(NotificationError::Body(wire::FORM_NOTIFICATION.into()));
             }
@@ -66,31 +67,31 @@ impl Payments {
 
         let now = clock::now();
         let id = body.payment_id.clone();
-        let known = match self.known_to(account, &id).await {
-            Ok(known) => known,
+        let stored = match self.stored_for(account, &id).await {
+            Ok(stored) => stored,
             Err(RefreshError::WrongAccount) => {
                 report_mismatch(account, &id, "account");
                 return Err(NotificationError::WrongAccount);
             }
-            Err(error) => return Err(self.query_because_of(account, &id, &error)),
+            Err(error) => return Err(self.not_durable(account, &id, &error)),
         };
         let fresh = signature::is_within_tolerance(verified.t, now, self.notification_tolerance);
-        let verdict = judge(account, known.as_ref(), &body, fresh);
+        let verdict = verdict_of(account, stored.as_ref(), &body, fresh);
         let signature = signature_header.unwrap_or_default().to_owned();
         let notification = Notification {
             body: raw.clone(),
             signature,
             verdict,
         };
-        let observation = observation(account, known.as_ref(), &body, notification, now);
+        let observation = observation(account, stored.as_ref(), &body, notification, now);
         let outcome = match self.apply(&id, observation).await {
             Ok(outcome) => outcome,
-            // Another account's notification came between: when this one comes again, Khipu is asked whose it is.
-            Err(error) => return Err(self.query_because_of(account, &id, &error.into())),
+            // Another account's notification came first. The repeat of this one queries the owner.
+            Err(error) => return Err(self.not_durable(account, &id, &error.into())),
         };
         report(account, &id, verdict);
         if verdict == Verdict::Mismatch {
-            let terms = known.as_ref().and_then(|payment| payment.terms.as_ref());
+            let terms = stored.as_ref().and_then(|payment| payment.terms.as_ref());
             let field = terms.and_then(|terms| body.disagreement(terms, account.receiver_id));
             report_mismatch(account, &id, field.unwrap_or("payment"));
         }
@@ -100,15 +101,14 @@ impl Payments {
         })
     }
 
-    /// The payment as this account knows it. Where another account's notification about it came first, which proves
-    /// nothing, Khipu is asked whose it is, and the payment adopted.
-    async fn known_to(
+    /// The stored payment. Another account's notification that came first does not prove whose the payment is: Khipu is
+    /// queried, and the payment adopted.
+    async fn stored_for(
         self: &Arc<Self>,
         account: &Arc<Account>,
         id: &PaymentId,
     ) -> Result<Option<Payment>, RefreshError> {
-        let known = self.store.payment(id).await?;
-        match known {
+        match self.store.payment(id).await? {
             Some(payment) if payment.account != account.name => {
                 if payment.terms.is_some() {
                     return Err(RefreshError::WrongAccount);
@@ -117,27 +117,24 @@ impl Payments {
                     self.acquire_for_visit(account, id).await?;
                     self.refresh_now(account, id).await
                 };
-                let asked = tokio::time::timeout(OWNER_TIMEOUT, refresh).await;
-                asked.map_err(|_| RefreshError::Store("khipu does not answer".to_owned()))??;
+                let refreshed = tokio::time::timeout(OWNER_TIMEOUT, refresh).await;
+                refreshed.map_err(|_| RefreshError::Khipu(KhipuError::TimedOut))??;
                 let adopted = self.store.payment(id).await?;
-                match adopted.filter(|payment| payment.account == account.name) {
-                    Some(payment) => Ok(Some(payment)),
-                    None => Err(RefreshError::WrongAccount),
-                }
+                let own = adopted.filter(|payment| payment.account == account.name);
+                own.map(Some).ok_or(RefreshError::WrongAccount)
             }
-            known => Ok(known),
+            stored => Ok(stored),
         }
     }
 
-    /// The store is away. The notification will come again, but it has told us whom to ask about: watchers here need
-    /// not wait for it.
-    fn query_because_of(
+    /// The notification comes again. Watchers on this instance need not wait for it: Khipu is polled.
+    fn not_durable(
         self: &Arc<Self>,
         account: &Arc<Account>,
         id: &PaymentId,
         error: &RefreshError,
     ) -> NotificationError {
-        tracing::error!(payment_id = %id, %error, "a notification is answered 503 and comes again: it could not be kept");
+        tracing::error!(payment_id = %id, %error, "a notification could not be stored and is answered 503; khipu sends it again");
         metrics::counter!("chasqui_notifications_total", "account" => account.name.to_string(), "verdict" => "not_durable")
             .increment(1);
         if self.hub.is_watched(id) {
@@ -147,16 +144,13 @@ impl Payments {
     }
 }
 
-fn judge(
+fn verdict_of(
     account: &Account,
-    known: Option<&Payment>,
+    stored: Option<&Payment>,
     body: &NotificationBody,
     fresh: bool,
 ) -> Verdict {
-    let Some(payment) = known else {
-        return Verdict::UnknownPayment;
-    };
-    let Some(terms) = &payment.terms else {
+    let Some(terms) = stored.and_then(|payment| payment.terms.as_ref()) else {
         return Verdict::UnknownPayment;
     };
     match body.verdict(terms, account.receiver_id) {
@@ -167,26 +161,26 @@ fn judge(
 
 fn observation(
     account: &Account,
-    known: Option<&Payment>,
+    stored: Option<&Payment>,
     body: &NotificationBody,
     notification: Notification,
     now: Timestamp,
 ) -> Observation {
-    let is_final = known.is_some_and(|payment| payment.state.is_final());
+    let is_final = stored.is_some_and(|payment| payment.state.is_final());
     let (update, jobs) = match notification.verdict {
         Verdict::Agrees => {
-            let reported = body.reported(known.and_then(|payment| payment.expires_at));
+            let reported = body.reported(stored.and_then(|payment| payment.expires_at));
             let jobs = vec![
                 NewJob::delivery(now),
-                NewJob::check(now.plus(CROSS_CHECK_DELAY), Priority::CrossCheck),
+                NewJob::check(now.plus(CROSS_CHECK_DELAY), JobPriority::CrossCheck),
             ];
             (reported.final_update(), jobs)
         }
-        // It is verified and yet not believed: Khipu's own answer decides, and at once.
+        // Verified, but not enough to confirm: Khipu is queried at once.
         Verdict::Stale | Verdict::UnknownPayment | Verdict::Unconciliated | Verdict::Mismatch => {
             let jobs = match is_final {
                 true => Vec::new(),
-                false => vec![NewJob::check(now, Priority::Notified)],
+                false => vec![NewJob::check(now, JobPriority::Notified)],
             };
             (None, jobs)
         }
@@ -205,11 +199,11 @@ fn report(account: &Account, id: &PaymentId, verdict: Verdict) {
     metrics::counter!("chasqui_notifications_total", "account" => account.name.to_string(), "verdict" => verdict.as_str())
         .increment(1);
     match verdict {
-        Verdict::Agrees => tracing::debug!(payment_id = %id, "notified"),
-        // Reported beside it, with the field.
+        Verdict::Agrees => tracing::debug!(payment_id = %id, "a notification was stored"),
+        // Reported by `report_mismatch`, with the field.
         Verdict::Mismatch => {}
         other => {
-            tracing::warn!(payment_id = %id, verdict = other.as_str(), "a notification is kept, and khipu asked")
+            tracing::warn!(payment_id = %id, verdict = other.as_str(), "a notification does not confirm by itself; khipu is queried")
         }
     }
 }
@@ -221,6 +215,6 @@ fn report_mismatch(account: &Account, id: &PaymentId, field: &'static str) {
         payment_id = %id,
         account = %account.name,
         field,
-        "a signed notification disagrees with the payment; it is not believed, and khipu is asked"
+        "a signed notification differs from the payment; it is not applied, and khipu is queried"
     );
 }

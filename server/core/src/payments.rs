@@ -1,13 +1,17 @@
-//! The one door through which a payment changes, and what the use cases share.
+//! [`Payments`]: what the use cases share, and the one door through which a payment changes.
 //!
-//! Each use case is an `impl Payments` in a file of its own. What any of them learns of a payment ends in
-//! [`Payments::apply`]: committed to the store first, published to the watchers after.
+//! Each use case is an `impl Payments` in its own file. Every change goes through [`Payments::apply`], which commits it to the
+//! store and then publishes it to the watchers.
 
 use std::collections::HashMap;
 use std::sync::Arc;
 use std::time::Duration;
 
 use tokio::sync::{Notify, Semaphore};
+
+use chasqui_khipu::{JsonObject, KhipuClient};
+use chasqui_payment::{AccountName, JobKind, Observation, PaymentId, Source, StatusKind, Version};
+use chasqui_store::{Change, Outcome, Relay, Store, StoreError};
 
 use crate::account::{Account, Accounts};
 use crate::detached::detached;
@@ -17,20 +21,17 @@ use crate::poll_schedule::PollSchedule;
 use crate::push::Hub;
 use crate::rate_limiter::RateLimiter;
 use crate::visit_limiter::VisitLimiter;
-use chasqui_khipu::{JsonObject, KhipuClient};
-use chasqui_payment::{AccountName, JobKind, Kind, Observation, PaymentId, Source, Version};
-use chasqui_store::{Change, Outcome, Relay, Store, StoreError};
 
-/// A confirmation found by asking waits so long for Khipu's own notification, whose bytes the merchant prefers.
+/// How long the delivery of a confirmation by query waits for Khipu's own notification, whose bytes are preferred.
 pub(crate) const DELIVERY_GRACE: Duration = Duration::from_secs(10);
 
-/// How long after a payment begins to be verified a check is due that does not depend on a watcher.
+/// How long after a payment becomes `verifying` it is checked, watched or not.
 pub(crate) const CHECK_DELAY: Duration = Duration::from_secs(30);
 
-/// How long after a confirmation by notification Khipu is asked whether it agrees.
+/// How long after a confirmation by notification Khipu is queried whether it agrees.
 pub(crate) const CROSS_CHECK_DELAY: Duration = Duration::from_secs(2);
 
-/// Questions about confirmed payments that were visited, in flight or waiting at once. One more visit asks nothing.
+/// The most rechecks of confirmed payments in flight or waiting. One more visit causes none.
 const MAX_RECHECKS: usize = 64;
 
 #[derive(Debug)]
@@ -45,38 +46,37 @@ pub struct Payments {
     pub(crate) public_url: String,
     pub(crate) in_flight: InFlightRefreshes,
     pub(crate) not_found: NotFoundCache,
-    /// Places for questions about confirmed payments that were visited.
+    /// At most [`MAX_RECHECKS`].
     pub(crate) rechecks: Arc<Semaphore>,
     pub(crate) visits: VisitLimiter,
-    /// One for each account, made once.
-    pub(crate) schedules: HashMap<AccountName, PollSchedule>,
+    /// One for each account.
+    schedules: HashMap<AccountName, PollSchedule>,
     pub(crate) wake: JobWakeups,
 }
 
-/// Notified when a job of a kind may be due at once, so that nobody has to poll for it.
+/// Wakes the workers when a job may be due at once.
 #[derive(Debug, Clone, Default)]
 pub struct JobWakeups {
     pub deliveries: Arc<Notify>,
     pub checks: Arc<Notify>,
 }
 
-/// What of an installation's configuration the use cases need.
+/// The part of the configuration that the use cases need.
 #[derive(Debug, Clone)]
 pub struct Settings {
     pub accounts: Accounts,
-    /// How the world reaches this installation, without a slash at its end.
+    /// The installation's public URL, without a trailing slash.
     pub public_url: String,
-    /// How far a notification's `t` may be off, both ways, before Khipu is asked instead of believing it.
+    /// The largest difference, both ways, between now and the `t` of a notification that confirms by itself.
     pub notification_tolerance: Duration,
-    /// Polls of Khipu for one account in a second.
+    /// Calls to Khipu for one account in a second.
     pub polls_per_second: u32,
-    /// Polls of Khipu for one account in flight at once.
+    /// Polls of one account in flight at once.
     pub polls_in_flight: usize,
-    /// Watchers on this instance, which bound the payments that are polled.
+    /// The most watchers on this instance, which bound the payments that are polled.
     pub watchers: usize,
 }
 
-/// What the use cases work with.
 #[derive(Debug)]
 pub struct Dependencies {
     pub store: Arc<dyn Store>,
@@ -86,7 +86,7 @@ pub struct Dependencies {
     pub wake: JobWakeups,
 }
 
-/// A payment was made: Khipu's answer, untouched.
+/// Khipu's response to the creation, unchanged.
 #[derive(Debug)]
 pub struct CreatedPayment {
     pub payment_id: PaymentId,
@@ -94,7 +94,7 @@ pub struct CreatedPayment {
 }
 
 impl Payments {
-    pub fn new(settings: Settings, parts: Dependencies) -> Self {
+    pub fn new(settings: Settings, dependencies: Dependencies) -> Self {
         let per_second = settings.polls_per_second;
         let schedules = settings
             .accounts
@@ -102,7 +102,7 @@ impl Payments {
             .map(|account| {
                 let name = account.name.clone();
                 let rate_limiter =
-                    RateLimiter::shared(per_second, parts.store.clone(), name.clone());
+                    RateLimiter::shared(per_second, dependencies.store.clone(), name.clone());
                 (name, PollSchedule::new(rate_limiter, settings.watchers))
             })
             .collect();
@@ -110,27 +110,32 @@ impl Payments {
             accounts: settings.accounts,
             notification_tolerance: settings.notification_tolerance,
             polls_in_flight: settings.polls_in_flight,
-            store: parts.store,
-            relay: parts.relay,
-            hub: parts.hub,
-            khipu: parts.khipu,
+            store: dependencies.store,
+            relay: dependencies.relay,
+            hub: dependencies.hub,
+            khipu: dependencies.khipu,
             public_url: settings.public_url,
             in_flight: InFlightRefreshes::default(),
             visits: VisitLimiter::new(),
             not_found: NotFoundCache::new(),
             rechecks: Arc::new(Semaphore::new(MAX_RECHECKS)),
             schedules,
-            wake: parts.wake,
+            wake: dependencies.wake,
         }
     }
 
-    /// Where Khipu notifies an account; a payment's own reference is appended.
+    /// Where Khipu notifies an account. A payment's reference is appended.
     pub(crate) fn notify_url(&self, account: &Account) -> String {
         format!("{}/webhooks/khipu/{}", self.public_url, account.name)
     }
 
-    /// THE door: commits an observation, then tells everybody who watches. A task of its own: a caller who hangs up in
-    /// between must not leave something committed that nobody is told of.
+    /// Accounts come from the settings only, and each has a schedule.
+    pub(crate) fn schedule(&self, account: &Account) -> &PollSchedule {
+        &self.schedules[&account.name]
+    }
+
+    /// The one door: commits an observation, then publishes it. Runs to its end although the caller hangs up, so that no
+    /// committed change stays unpublished.
     pub(crate) async fn apply(
         self: &Arc<Self>,
         id: &PaymentId,
@@ -156,13 +161,13 @@ impl Payments {
         Ok(outcome)
     }
 
-    /// Tells of what is committed. A relay that is away does not undo the commit: whoever watches on another instance
-    /// hears of it when the relay is back and everything watched is read again.
+    /// Publishes what is committed. If the relay is unavailable, watchers on other instances receive it when it is back and
+    /// their payments are read again.
     async fn publish(&self, id: &PaymentId, source: Source, outcome: Outcome) {
         let Outcome { before, after } = outcome;
         if !outcome.changed() {
-            // It may have been committed on a path that could not tell, such as one that gave up waiting.
-            self.hub.refresh(id, &after);
+            // It may have been committed by a call that timed out, and not published.
+            self.hub.publish_state(id, &after);
             return;
         }
         tracing::info!(
@@ -175,9 +180,13 @@ impl Payments {
         );
         metrics::counter!("chasqui_changes_total", "status" => after.status().as_str(), "source" => source.as_str())
             .increment(1);
-        let was_over = before
-            .is_some_and(|state| matches!(state.version.kind(), Kind::Cancelled | Kind::Rejected));
-        if was_over && after.version == Version::CONFIRMED {
+        let was_closed = before.is_some_and(|state| {
+            matches!(
+                state.version.kind(),
+                StatusKind::Cancelled | StatusKind::Rejected
+            )
+        });
+        if was_closed && after.version == Version::CONFIRMED {
             metrics::counter!("chasqui_paid_after_cancel_total").increment(1);
             tracing::warn!(payment_id = %id, "paid_after_cancel: a payment was confirmed after it was cancelled or rejected");
         }
@@ -186,7 +195,7 @@ impl Payments {
             state: after,
         };
         if let Err(error) = self.relay.publish(&change).await {
-            tracing::warn!(payment_id = %id, %error, "a change could not be announced");
+            tracing::warn!(payment_id = %id, %error, "a change could not be published; other instances show it when the relay is back");
         }
     }
 }

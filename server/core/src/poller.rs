@@ -1,44 +1,45 @@
-//! Asking Khipu again and again while somebody wants to know, and not more often than once a round, whichever instances
-//! the watchers are on.
+//! Polls Khipu about watched payments, and makes the queries that wait for the account's rate limit.
 //!
-//! [`crate::poll_schedule`] says when, [`crate::refresh`] how.
+//! [`crate::poll_schedule`] decides when, [`crate::refresh`] queries.
 
 use std::sync::Arc;
 use std::time::Duration;
 
 use tokio::sync::Semaphore;
 
+use chasqui_payment::{JobPriority, PaymentId, StatusKind};
+use chasqui_store::{LONGEST_POLL_LOCK, StoreError};
+
 use crate::account::Account;
 use crate::clock;
 use crate::error::RefreshError;
 use crate::in_flight::RefreshResult;
 use crate::payments::Payments;
-use crate::poll_schedule::{DuePoll, PollPace, PollResult, SHORTEST_INTERVAL};
-use crate::rate_limiter::{CallClass, QueueFull};
-use chasqui_payment::{Kind, PaymentId, Priority};
-use chasqui_store::LONGEST_POLL_LOCK;
+use crate::poll_schedule::{DuePoll, PollPace, PollResult, URGENT_MIN_INTERVAL};
+use crate::rate_limiter::{CallClass, CallSlot, QueueFull};
+use crate::store_call::within;
 
-/// How long the store may take to say whose turn it is. Then the question is put all the same: watchers are shown Khipu's
-/// answer also when the store is away.
+/// How long the store may take to lock a poll. Then Khipu is queried without the lock, so that watchers see its answers
+/// although the store is unavailable.
 const LOCK_TIMEOUT: Duration = Duration::from_secs(1);
 
-/// Between two tries to be the one who asks about a payment.
+/// Between two attempts to lock a poll.
 const LOCK_RETRY_PAUSE: Duration = Duration::from_millis(300);
 
-/// What became of a question that waited for its turn.
+/// How a query of a check ended.
 #[derive(Debug)]
-pub enum PollOutcome {
+pub(crate) enum PollOutcome {
     Polled(RefreshResult),
-    /// By somebody else, perhaps too early to know what this question is about.
+    /// By another caller, perhaps before the event that this check is about.
     JustPolled,
-    /// Nothing was asked, because too many questions wait.
+    /// Too many callers wait. Khipu was not called.
     Busy {
-        retry_in: Duration,
+        retry_after: Duration,
     },
 }
 
 impl Payments {
-    /// Asks Khipu about everything that somebody here wants to know, for ever.
+    /// Polls what is watched on this instance, for ever.
     pub async fn poll_watched(self: Arc<Self>) {
         let accounts = self
             .accounts
@@ -49,38 +50,31 @@ impl Payments {
 
     async fn poll_account(self: Arc<Self>, account: Arc<Account>) {
         let schedule = self.schedule(&account);
-        let slots = Arc::new(Semaphore::new(self.polls_in_flight));
+        let permits = Arc::new(Semaphore::new(self.polls_in_flight));
         // The semaphore is never closed.
-        while let Ok(slot) = Arc::clone(&slots).acquire_owned().await {
-            let poll = schedule.next(|id| self.hub.is_watched(id)).await;
+        while let Ok(permit) = Arc::clone(&permits).acquire_owned().await {
+            let (poll, slot) = schedule.next(|id| self.hub.is_watched(id)).await;
             let (payments, account) = (Arc::clone(&self), Arc::clone(&account));
             tokio::spawn(async move {
-                payments.poll(&account, poll).await;
-                drop(slot);
+                payments.poll(&account, poll, slot).await;
+                drop(permit);
             });
         }
     }
 
-    async fn poll(self: &Arc<Self>, account: &Arc<Account>, mut poll: DuePoll) {
-        let id = poll.id.clone();
-        // A slot that is not spent is given back.
-        let slot = poll.slot.take();
-        let asked = match self.try_lock_poll(&id, poll.min_interval).await {
-            true => {
-                if let Some(slot) = slot {
-                    slot.spend();
-                }
-                Some(self.refresh(account, &id).await)
-            }
-            false => {
-                drop(slot);
-                None
-            }
+    async fn poll(self: &Arc<Self>, account: &Arc<Account>, poll: DuePoll, slot: CallSlot) {
+        let id = &poll.id;
+        let refreshed = if self.try_lock_poll(id, poll.min_interval).await {
+            slot.spend();
+            Some(self.refresh(account, id).await)
+        } else {
+            drop(slot);
+            None
         };
-        let result = match &asked {
+        let result = match &refreshed {
             Some(Ok(_)) => PollResult::Answered,
             Some(Err(error)) => {
-                tracing::debug!(payment_id = %id, %error, "khipu could not be asked");
+                tracing::debug!(payment_id = %id, %error, "a poll failed");
                 PollResult::Failed
             }
             None => {
@@ -88,119 +82,115 @@ impl Payments {
                 PollResult::Skipped
             }
         };
-        let outlook = match &asked {
-            // Just now the store did not answer.
-            Some(Err(RefreshError::Store(_))) => PollPace::Usual,
+        let pace = match &refreshed {
+            Some(Err(RefreshError::Store(_))) => PollPace::Normal,
             Some(Err(RefreshError::Khipu(error))) => {
-                self.look_again(&id, error.is_not_found()).await
+                self.publish_stored(id, error.is_not_found()).await
             }
-            _ => self.look_again(&id, false).await,
+            _ => self.publish_stored(id, false).await,
         };
-        self.schedule(account).record(&poll, result, outlook);
+        self.schedule(account).record(&poll, result, pace);
     }
 
-    /// Shows watchers what is committed, and tells what there is still to ask.
-    async fn look_again(&self, id: &PaymentId, not_found: bool) -> PollPace {
+    /// Shows watchers the stored status, in case it was committed late or could not be published. Returns the pace of further
+    /// polls.
+    async fn publish_stored(&self, id: &PaymentId, not_found: bool) -> PollPace {
         match self.store.payment(id).await {
             Ok(Some(payment)) => {
-                // A change that was committed late, or on a path that could not announce it, is told at the latest now.
-                self.hub.show(&payment, clock::now());
+                self.hub.publish_payment(&payment, clock::now());
                 match payment.state.version.kind() {
-                    Kind::Confirmed | Kind::Reversed => PollPace::Over,
-                    Kind::Expired | Kind::Cancelled | Kind::Rejected => PollPace::Slow,
-                    _ => PollPace::Usual,
+                    StatusKind::Confirmed | StatusKind::Reversed => PollPace::Stop,
+                    StatusKind::Expired | StatusKind::Cancelled | StatusKind::Rejected => {
+                        PollPace::Slow
+                    }
+                    _ => PollPace::Normal,
                 }
             }
-            // Nothing here and nothing at Khipu. One that was made here and that Khipu does not find just now is asked
-            // about again.
-            Ok(None) if not_found => PollPace::Over,
-            Ok(None) | Err(_) => PollPace::Usual,
+            Ok(None) if not_found => PollPace::Stop,
+            Ok(None) | Err(_) => PollPace::Normal,
         }
     }
 
-    /// Asks anew when it is the turn of a check of this priority.
-    pub async fn poll_once(
+    /// Queries a payment for a check, once the account has a slot for its priority.
+    pub(crate) async fn try_poll(
         self: &Arc<Self>,
         account: &Arc<Account>,
         id: &PaymentId,
-        priority: Priority,
+        priority: JobPriority,
     ) -> PollOutcome {
         let rate_limiter = &self.schedule(account).rate_limiter;
         let slot = match rate_limiter.try_acquire(priority.into()).await {
             Ok(slot) => slot,
-            Err(QueueFull { retry_in }) => return PollOutcome::Busy { retry_in },
+            Err(QueueFull { retry_after }) => return PollOutcome::Busy { retry_after },
         };
-        if !self.try_lock_poll(id, SHORTEST_INTERVAL).await {
+        if !self.try_lock_poll(id, URGENT_MIN_INTERVAL).await {
             return PollOutcome::JustPolled;
         }
         slot.spend();
         PollOutcome::Polled(self.refresh_now(account, id).await)
     }
 
-    /// Returns when it is the turn of a request that waits for Khipu's answer about a payment.
+    /// Waits until Khipu may be called for a request that waits for the response.
     pub(crate) async fn acquire_for_visit(
         &self,
         account: &Account,
         id: &PaymentId,
     ) -> Result<(), RefreshError> {
+        let rate_limiter = &self.schedule(account).rate_limiter;
         loop {
-            let rate_limiter = &self.schedule(account).rate_limiter;
             let slot = rate_limiter.try_acquire(CallClass::Visit).await;
-            let slot = slot.map_err(|QueueFull { retry_in }| RefreshError::Busy {
-                retry_after: retry_in,
-            })?;
-            if self.try_lock_poll(id, SHORTEST_INTERVAL).await {
+            let slot =
+                slot.map_err(|QueueFull { retry_after }| RefreshError::Busy { retry_after })?;
+            if self.try_lock_poll(id, URGENT_MIN_INTERVAL).await {
                 slot.spend();
                 return Ok(());
             }
-            // Khipu was asked about the payment a moment ago, perhaps too early.
+            // The payment has just been polled, perhaps before the event that this visit is about.
             drop(slot);
             tokio::time::sleep(LOCK_RETRY_PAUSE).await;
         }
     }
 
-    /// A confirmed payment was visited: Khipu is asked whether it still is, if nobody has for [`LONGEST_POLL_LOCK`] and if nobody
-    /// else waits. The visitor does not.
+    /// Queries in the background whether a visited payment is still confirmed, once in [`LONGEST_POLL_LOCK`] and only if no
+    /// other call waits.
     pub(crate) fn recheck_confirmed(self: &Arc<Self>, account: &Arc<Account>, id: &PaymentId) {
-        let Ok(place) = Arc::clone(&self.rechecks).try_acquire_owned() else {
+        let Ok(permit) = Arc::clone(&self.rechecks).try_acquire_owned() else {
             return;
         };
         let (payments, account, id) = (Arc::clone(self), Arc::clone(account), id.clone());
         tokio::spawn(async move {
             payments.recheck(&account, &id).await;
-            drop(place);
+            drop(permit);
         });
     }
 
     async fn recheck(self: &Arc<Self>, account: &Arc<Account>, id: &PaymentId) {
-        // The slot first: a visit for which there is no room must not use up the ten minutes.
+        // The slot first: a visit without a slot must not use up the ten minutes.
         let rate_limiter = &self.schedule(account).rate_limiter;
-        let Ok(slot) = rate_limiter.try_acquire(CallClass::Confirmed).await else {
+        let Ok(slot) = rate_limiter.try_acquire(CallClass::Recheck).await else {
             return;
         };
-        let acquire = self
-            .store
-            .try_lock_poll(id, clock::now(), LONGEST_POLL_LOCK);
-        let acquire = tokio::time::timeout(LOCK_TIMEOUT, acquire).await;
-        if !matches!(acquire, Ok(Ok(true))) {
+        let locked = self.lock_poll(id, LONGEST_POLL_LOCK).await;
+        if !locked.unwrap_or(false) {
             return;
         }
         slot.spend();
         if let Err(error) = self.refresh_now(account, id).await {
-            tracing::debug!(payment_id = %id, %error, "khipu could not be asked about a confirmed payment");
+            tracing::debug!(payment_id = %id, %error, "the recheck of a confirmed payment failed");
         }
     }
 
-    /// Whether nobody has asked about the payment within `min_interval`, on whichever instance; then it is for us to ask.
-    pub(crate) async fn try_lock_poll(&self, id: &PaymentId, min_interval: Duration) -> bool {
-        let acquire = self.store.try_lock_poll(id, clock::now(), min_interval);
-        match tokio::time::timeout(LOCK_TIMEOUT, acquire).await {
-            Ok(Ok(taken)) => taken,
-            Ok(Err(error)) => {
-                tracing::debug!(payment_id = %id, %error, "khipu is asked without knowing whose turn it is");
-                true
-            }
-            Err(_) => true,
-        }
+    /// Whether this instance queries the payment: none has within `min_interval`. Without the store every instance does.
+    async fn try_lock_poll(&self, id: &PaymentId, min_interval: Duration) -> bool {
+        let locked = self.lock_poll(id, min_interval).await;
+        locked.unwrap_or_else(|error| {
+            tracing::debug!(payment_id = %id, %error, "khipu is queried without a poll lock");
+            true
+        })
+    }
+
+    async fn lock_poll(&self, id: &PaymentId, min_interval: Duration) -> Result<bool, StoreError> {
+        let locked = self.store.try_lock_poll(id, clock::now(), min_interval);
+        within(LOCK_TIMEOUT, locked).await
     }
 }

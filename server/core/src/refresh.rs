@@ -1,9 +1,16 @@
-//! What is asked of Khipu, one question however many want to know, and what follows from its answer.
+//! Queries a payment at Khipu and applies the response.
 
 use std::sync::Arc;
 use std::time::Duration;
 
 use bytes::Bytes;
+
+use chasqui_khipu::KhipuError;
+use chasqui_khipu::wire::{PaymentResponse, UnknownWord};
+use chasqui_payment::{
+    JobPriority, MerchantUrls, NewJob, Observation, Payment, PaymentId, PaymentState, Price,
+    Reported, Source, StatusKind, StatusUpdate, Timestamp, Version,
+};
 
 use crate::account::Account;
 use crate::clock;
@@ -11,44 +18,36 @@ use crate::detached::detached;
 use crate::error::RefreshError;
 use crate::in_flight::RefreshResult;
 use crate::payments::{CHECK_DELAY, DELIVERY_GRACE, Payments};
-use crate::poll_schedule::PollSchedule;
-use chasqui_khipu::KhipuError;
-use chasqui_khipu::wire::{PaymentResponse, UnknownWord};
-use chasqui_payment::{
-    Kind, NewJob, Observation, Payment, PaymentId, PaymentState, Price, Priority, Reported, Source,
-    StatusUpdate, Timestamp, Version,
-};
+use crate::store_call::within;
 
-/// However long Khipu asks us to leave it alone, watchers are not left without an answer for longer.
+/// The longest pause that Khipu's `Retry-After` can impose.
 const LONGEST_PAUSE: Duration = Duration::from_secs(60);
 
-/// How long the store may take to say what it holds before Khipu is asked. Then the question is put all the same: watchers
-/// are shown Khipu's answer also when the store is away.
+/// How long the store may take to be read before the query. Then Khipu is queried all the same, so that watchers see its
+/// answers although the store is unavailable.
 const READ_TIMEOUT: Duration = Duration::from_secs(1);
 
-/// What becomes of an answer that says "pending".
+/// The effect of a response that says "pending".
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-enum Pending {
-    Counts,
-    IsLeftOut,
+enum PendingResponse {
+    Applied,
+    Ignored,
 }
 
 impl Payments {
-    /// Asks Khipu what it knows of a payment and applies the answer. Whoever asks while the question is under way gets
-    /// the same answer. A payment that is not known here is adopted.
-    pub async fn refresh(
+    /// Queries a payment, and adopts one that is not stored. Callers that come while the query is in flight share it.
+    pub(crate) async fn refresh(
         self: &Arc<Self>,
         account: &Arc<Account>,
         id: &PaymentId,
     ) -> RefreshResult {
         let key = (account.name.clone(), id.clone());
         let (payments, account, id) = (Arc::clone(self), Arc::clone(account), id.clone());
-        let question = async move { payments.refresh_now(&account, &id).await };
-        self.in_flight.coalesce(key, question).await
+        let refresh = async move { payments.refresh_now(&account, &id).await };
+        self.in_flight.coalesce(key, refresh).await
     }
 
-    /// Asks about a payment that is not known here, because of a visit: at the account's pace, and not again for a while
-    /// if Khipu does not know it either.
+    /// Queries a payment that is not stored, at the account's pace. A "not found" is remembered for a while.
     pub(crate) async fn refresh_unknown(
         self: &Arc<Self>,
         account: &Arc<Account>,
@@ -59,43 +58,44 @@ impl Payments {
         }
         let key = (account.name.clone(), id.clone());
         let (payments, account, id) = (Arc::clone(self), Arc::clone(account), id.clone());
-        let question = async move {
+        let refresh = async move {
             payments.acquire_for_visit(&account, &id).await?;
-            let answer = payments.refresh_now(&account, &id).await;
-            if let Err(RefreshError::Khipu(error)) = &answer
+            let refreshed = payments.refresh_now(&account, &id).await;
+            if let Err(RefreshError::Khipu(error)) = &refreshed
                 && error.is_not_found()
             {
-                payments.not_found.remember(&account.name, &id);
+                payments.not_found.insert(&account.name, &id);
             }
-            answer
+            refreshed
         };
-        self.in_flight.coalesce(key, question).await
+        self.in_flight.coalesce(key, refresh).await
     }
 
-    /// Asks, and never takes the answer to a question that was put before: for whoever knows that something has just
-    /// happened.
-    pub async fn refresh_now(
+    /// As [`refresh`](Self::refresh), but never shares a query in flight, which may precede what the caller knows of.
+    pub(crate) async fn refresh_now(
         self: &Arc<Self>,
         account: &Arc<Account>,
         id: &PaymentId,
     ) -> RefreshResult {
-        self.refresh_detached(account, id, Pending::Counts).await
+        self.refresh_detached(account, id, PendingResponse::Applied)
+            .await
     }
 
-    /// As [`refresh_now`](Self::refresh_now), but an answer that says "pending" changes nothing here: the caller knows more.
+    /// As [`refresh_now`](Self::refresh_now), but a response that says "pending" changes nothing.
     pub(crate) async fn refresh_without_pending(
         self: &Arc<Self>,
         account: &Arc<Account>,
         id: &PaymentId,
     ) -> RefreshResult {
-        self.refresh_detached(account, id, Pending::IsLeftOut).await
+        self.refresh_detached(account, id, PendingResponse::Ignored)
+            .await
     }
 
     async fn refresh_detached(
         self: &Arc<Self>,
         account: &Arc<Account>,
         id: &PaymentId,
-        pending: Pending,
+        pending: PendingResponse,
     ) -> RefreshResult {
         let (payments, account, id) = (Arc::clone(self), Arc::clone(account), id.clone());
         detached(async move { payments.query_and_apply(&account, &id, pending).await }).await?
@@ -105,62 +105,60 @@ impl Payments {
         self: &Arc<Self>,
         account: &Arc<Account>,
         id: &PaymentId,
-        pending: Pending,
+        pending: PendingResponse,
     ) -> RefreshResult {
-        // Read before the question is put: an answer counts only if the store still holds this when it comes.
-        let held = self.held(account, id).await;
-        if matches!(held, Err(RefreshError::WrongAccount)) {
+        // Read before the query: the response counts only if the store still holds this when it comes.
+        let stored = self.read_stored(account, id).await;
+        if matches!(stored, Err(RefreshError::WrongAccount)) {
             return Err(RefreshError::WrongAccount);
         }
-        let asked_at = clock::now();
-        let answer = Arc::new(self.query(account, id).await?);
-        let applied = match held {
-            Ok(held) => {
-                self.apply_answer(account, id, &answer, held, asked_at, pending)
+        let queried_at = clock::now();
+        let response = Arc::new(self.query(account, id).await?);
+        let applied = match stored {
+            Ok(stored) => {
+                self.apply_response(account, id, &response, stored, queried_at, pending)
                     .await
             }
             Err(error) => Err(error),
         };
         if let Err(RefreshError::Store(_)) = &applied {
-            self.go_on_uncommitted(account, id, &answer);
+            self.handle_commit_failure(account, id, &response);
         }
-        applied.map(|()| answer)
+        applied.map(|()| response)
     }
 
-    /// What the store holds of the payment. `WrongAccount` where another account is known to own it: a record without terms is
-    /// no more than that account's notification.
-    async fn held(
+    /// The stored payment. `WrongAccount` where another account is known to own it, which a record without terms does not
+    /// prove.
+    async fn read_stored(
         &self,
         account: &Account,
         id: &PaymentId,
     ) -> Result<Option<Payment>, RefreshError> {
-        let read = tokio::time::timeout(READ_TIMEOUT, self.store.payment(id)).await;
-        let held = read.map_err(|_| RefreshError::Store("it keeps silent".to_owned()))??;
-        match held {
+        match within(READ_TIMEOUT, self.store.payment(id)).await? {
             Some(payment) if payment.account != account.name => match payment.terms {
                 Some(_) => Err(RefreshError::WrongAccount),
                 None => Ok(None),
             },
-            held => Ok(held),
+            stored => Ok(stored),
         }
     }
 
-    /// One GET. Where Khipu asks for a pause, all questions of the account are held back.
+    /// One GET. A pause that Khipu asks for holds back all calls of the account.
     async fn query(
         &self,
         account: &Account,
         id: &PaymentId,
     ) -> Result<PaymentResponse, RefreshError> {
-        let answer = self.khipu.payment(&account.khipu_api_key, id).await;
-        if let Some(UnknownWord { field, word }) =
-            answer.as_ref().ok().and_then(PaymentResponse::unknown_word)
+        let response = self.khipu.payment(&account.khipu_api_key, id).await;
+        if let Ok(response) = &response
+            && let Some(UnknownWord { field, word }) = response.unknown_word()
         {
             metrics::counter!("chasqui_khipu_unknown_words_total", "field" => field).increment(1);
-            tracing::warn!(payment_id = %id, field, word, "khipu answered with a word that is not known here");
+            tracing::warn!(payment_id = %id, field, word, "khipu's answer has an unknown value");
         }
-        let error = match answer {
-            Ok(answer) if answer.payment_id == *id => return Ok(answer),
-            Ok(_) => KhipuError::Malformed("it speaks of another payment".into()),
+        let error = match response {
+            Ok(response) if response.payment_id == *id => return Ok(response),
+            Ok(_) => KhipuError::Malformed("the answer is about another payment".into()),
             Err(error) => error,
         };
         let retry_after = match &error {
@@ -179,57 +177,54 @@ impl Payments {
         Err(RefreshError::Khipu(error))
     }
 
-    /// Degraded mode: watchers here need not wait for the store to hear that Khipu is done with a payment; it is only not
-    /// announced elsewhere. Nor is it forgotten when they have seen it and left: the merchant is to hear of it. Nothing
-    /// but a final status is shown so, and only if it agrees with what was read of the payment when it began to be watched.
-    fn go_on_uncommitted(&self, account: &Account, id: &PaymentId, answer: &PaymentResponse) {
-        let Some(update) = answer
-            .reported(clock::now())
-            .and_then(Reported::final_update)
-        else {
+    /// Degraded mode: a final status is shown to this instance's watchers although it could not be committed, if it agrees
+    /// with the price that was read when the watch began. The payment is polled until a result is committed, watched or not.
+    fn handle_commit_failure(&self, account: &Account, id: &PaymentId, response: &PaymentResponse) {
+        let reported = response.reported(clock::now());
+        let Some(update) = reported.and_then(Reported::final_update) else {
             return;
         };
         self.schedule(account).remember_uncommitted(id);
         let Some(price) = self.hub.price(id) else {
             return;
         };
-        match disagreement(Some(price), answer, account) {
+        match mismatch(Some(price), response, account) {
             Some(field) if update.version == Version::CONFIRMED => report_mismatch(id, field),
             _ => self.publish_uncommitted(id, &update),
         }
     }
 
-    async fn apply_answer(
+    async fn apply_response(
         self: &Arc<Self>,
         account: &Arc<Account>,
         id: &PaymentId,
-        answer: &PaymentResponse,
-        held: Option<Payment>,
-        asked_at: Timestamp,
-        pending: Pending,
+        response: &PaymentResponse,
+        stored: Option<Payment>,
+        queried_at: Timestamp,
+        pending: PendingResponse,
     ) -> Result<(), RefreshError> {
-        let mut payment = match held {
+        let mut payment = match stored {
             Some(payment) if payment.terms.is_some() => payment,
-            held => self.adopt(account, id, answer, held).await?,
+            stored => self.adopt(account, id, response, stored).await?,
         };
-        // Until when it can be paid is Khipu's to say where the merchant did not; Khipu's answer to its creation has no date.
-        if payment.expires_at.is_none() && answer.expires_at.is_some() {
-            payment.expires_at = answer.expires_at;
+        // Khipu sets an expiry where the merchant gave none; its response to the creation does not contain it.
+        if payment.expires_at.is_none() && response.expires_at.is_some() {
+            payment.expires_at = response.expires_at;
             self.store.create(&payment).await?;
         }
-        let Some(reported) = answer.reported(asked_at) else {
+        let Some(reported) = response.reported(queried_at) else {
             return Ok(());
         };
-        if reported == Reported::Pending && pending == Pending::IsLeftOut {
+        if reported == Reported::Pending && pending == PendingResponse::Ignored {
             return Ok(());
         }
-        let Some(update) = payment.state.answered(reported, asked_at) else {
-            compare(&payment, reported, asked_at);
+        let Some(update) = payment.state.answered(reported, queried_at) else {
+            report_dispute(&payment, reported, queried_at);
             return Ok(());
         };
         let price = payment.terms.as_ref().map(|terms| terms.price());
         if update.version == Version::CONFIRMED
-            && let Some(field) = disagreement(price, answer, account)
+            && let Some(field) = mismatch(price, response, account)
         {
             report_mismatch(id, field);
             return Ok(());
@@ -241,50 +236,44 @@ impl Payments {
             at: now,
             update: Some(update),
             notification: None,
-            jobs: follow_up(&update, now),
+            jobs: follow_up_jobs(&update, now),
         };
         let outcome = self.apply(id, observation).await?;
         if update.replaces.is_some() && outcome.after.version != update.version {
-            // The store has moved on since the question was put. Which of the two words is the newer only Khipu knows.
+            // The status changed during the query; only Khipu knows which is newer.
             metrics::counter!("chasqui_answers_overtaken_total").increment(1);
             self.schedule(account).request(id);
         }
         Ok(())
     }
 
-    /// Takes in a payment that is not known here, or of which only a notification is: made just before a crash, in a
-    /// store that was lost, or at Khipu directly.
+    /// Stores a payment that is not stored, or only by a notification: created just before a crash, in a store that was lost,
+    /// or directly at Khipu.
     async fn adopt(
         &self,
         account: &Arc<Account>,
         id: &PaymentId,
-        answer: &PaymentResponse,
-        known: Option<Payment>,
+        response: &PaymentResponse,
+        stored: Option<Payment>,
     ) -> Result<Payment, RefreshError> {
-        if answer
-            .receiver_id
-            .is_some_and(|receiver| receiver != account.receiver_id)
-        {
-            tracing::error!(payment_id = %id, account = %account.name, "a payment of another receiver is not adopted; is receiver_id right?");
+        if is_of_another_receiver(response, account) {
+            tracing::error!(payment_id = %id, account = %account.name, "a payment of another receiver was not adopted; check the account's receiver_id");
             return Err(RefreshError::WrongAccount);
         }
-        let ours = self.notify_url(account);
-        let reference = answer.reference(&ours);
+        let notify_url = self.notify_url(account);
+        let reference = response.reference(&notify_url);
         let intent = match &reference {
-            Some(reference) => self
-                .store
-                .intent(reference)
-                .await?
-                .filter(|intent| intent.account == account.name),
+            Some(reference) => self.store.intent(reference).await?,
             None => None,
         };
+        let intent = intent.filter(|intent| intent.account == account.name);
         let urls = match (&intent, &reference) {
             (Some(intent), _) => intent.urls.clone(),
-            // Made here, but the intent is gone: what Khipu holds are our own URLs, which lead nowhere.
-            (None, Some(_)) => chasqui_payment::MerchantUrls::default(),
+            // Created here, but the intent is lost, and the URLs at Khipu are ours.
+            (None, Some(_)) => MerchantUrls::default(),
             (None, None) => {
-                let mut urls = answer.urls();
-                urls.notify_url = urls.notify_url.filter(|url| !url.starts_with(&ours));
+                let mut urls = response.urls();
+                urls.notify_url = urls.notify_url.filter(|url| !url.starts_with(&notify_url));
                 urls
             }
         };
@@ -292,16 +281,16 @@ impl Payments {
         let payment = Payment {
             id: id.clone(),
             account: account.name.clone(),
-            terms: answer.terms(),
+            terms: response.terms(),
             urls,
             reference: intent.map(|intent| intent.reference),
-            payment_url: answer.payment_url.clone(),
-            expires_at: answer.expires_at,
+            payment_url: response.payment_url.clone(),
+            expires_at: response.expires_at,
             created_at: now,
-            state: known.map_or(PaymentState::created(now), |known| known.state),
+            state: stored.map_or(PaymentState::created(now), |stored| stored.state),
         };
         let outcome = self.store.create(&payment).await?;
-        tracing::info!(payment_id = %id, "a payment that was not known here was adopted");
+        tracing::info!(payment_id = %id, "a payment was adopted from khipu");
         metrics::counter!("chasqui_payments_adopted_total").increment(1);
         Ok(Payment {
             state: outcome.after,
@@ -309,78 +298,71 @@ impl Payments {
         })
     }
 
-    /// The notification that Khipu would have sent for a confirmed payment, from Khipu's own answer.
+    /// A notification of a confirmed payment, built from Khipu's answer to a query.
     pub async fn rebuild_notification(
         self: &Arc<Self>,
         account: &Arc<Account>,
         id: &PaymentId,
     ) -> Result<Bytes, String> {
-        let answer = self
-            .refresh_now(account, id)
-            .await
-            .map_err(|error| error.to_string())?;
-        match answer.reported(clock::now()) {
-            Some(Reported::Confirmed { .. }) => Ok(answer.as_notification()),
-            // Reversed since, perhaps: nobody is to be told that it was paid.
-            _ => Err("khipu no longer says that it is paid".into()),
+        let refreshed = self.refresh_now(account, id).await;
+        let response = refreshed.map_err(|error| error.to_string())?;
+        match response.reported(clock::now()) {
+            Some(Reported::Confirmed { .. }) => Ok(response.as_notification()),
+            // Reversed since, perhaps: a notification would mean "paid".
+            _ => Err("by khipu's answer it is not confirmed".into()),
         }
-    }
-
-    /// When this account's payments are asked about.
-    ///
-    /// Accounts come from the configuration alone, and each was given a desk.
-    pub(crate) fn schedule(&self, account: &Account) -> &PollSchedule {
-        &self.schedules[&account.name]
     }
 }
 
-/// What an update calls for: the merchant is told of a confirmation, and what is being verified is asked about soon, watched
-/// or not.
-fn follow_up(update: &StatusUpdate, now: Timestamp) -> Vec<NewJob> {
+/// Deliver a confirmation; check a payment that is being verified, watched or not.
+fn follow_up_jobs(update: &StatusUpdate, now: Timestamp) -> Vec<NewJob> {
     match update.version.kind() {
-        Kind::Confirmed => vec![NewJob::delivery(now.plus(DELIVERY_GRACE))],
-        Kind::Verifying => vec![NewJob::check(now.plus(CHECK_DELAY), Priority::Silent)],
+        StatusKind::Confirmed => vec![NewJob::delivery(now.plus(DELIVERY_GRACE))],
+        StatusKind::Verifying => vec![NewJob::check(now.plus(CHECK_DELAY), JobPriority::Silent)],
         _ => Vec::new(),
     }
 }
 
-/// A notification said confirmed and Khipu's own answer does not: never lowered, but the operator must look. An answer to a
-/// question that was put before the confirmation says nothing about it.
-fn compare(payment: &Payment, reported: Reported, asked_at: Timestamp) {
+/// A response to a query after the confirmation does not confirm. The status is not lowered; the operator must look.
+fn report_dispute(payment: &Payment, reported: Reported, queried_at: Timestamp) {
     let PaymentState { version, at, .. } = payment.state;
-    if version == Version::CONFIRMED && reported.final_update().is_none() && at < asked_at {
+    if version == Version::CONFIRMED && reported.final_update().is_none() && at < queried_at {
         metrics::counter!("chasqui_confirmation_disputed_total").increment(1);
         tracing::error!(
             payment_id = %payment.id,
-            khipu_says = reported.kind().status().as_str(),
-            "confirmation_disputed: the payment stands at confirmed but khipu's answer does not say so"
+            khipu_status = reported.kind().status().as_str(),
+            "confirmation_disputed: the payment is confirmed, but not by khipu's answer; look it up at khipu"
         );
     }
 }
 
 fn report_mismatch(id: &PaymentId, field: &'static str) {
     metrics::counter!("chasqui_mismatches_total", "source" => Source::Khipu.as_str(), "field" => field).increment(1);
-    tracing::error!(payment_id = %id, field, "khipu's answer disagrees with the payment; it is not confirmed");
+    tracing::error!(payment_id = %id, field, "khipu's answer differs from the payment; it is not confirmed");
 }
 
-/// The first field in which Khipu's answer differs from what was agreed: amount at the currency's precision, currency, and
-/// the receiver where the answer names one.
-fn disagreement(
+/// The first field in which Khipu's answer differs from the agreed price or the account.
+fn mismatch(
     agreed: Option<Price>,
-    answer: &PaymentResponse,
+    response: &PaymentResponse,
     account: &Account,
 ) -> Option<&'static str> {
-    let (Some(agreed), Some(answered)) = (agreed, answer.terms().map(|terms| terms.price())) else {
+    let (Some(agreed), Some(terms)) = (agreed, response.terms()) else {
         return Some("amount");
     };
-    let another_receiver = |receiver: u64| receiver != account.receiver_id;
+    let answered = terms.price();
     if agreed.currency != answered.currency {
         Some("currency")
     } else if !agreed.amount.agrees_with(answered.amount, agreed.currency) {
         Some("amount")
-    } else if answer.receiver_id.is_some_and(another_receiver) {
+    } else if is_of_another_receiver(response, account) {
         Some("receiver_id")
     } else {
         None
     }
+}
+
+fn is_of_another_receiver(response: &PaymentResponse, account: &Account) -> bool {
+    let receiver_id = response.receiver_id;
+    receiver_id.is_some_and(|receiver_id| receiver_id != account.receiver_id)
 }

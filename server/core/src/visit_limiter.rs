@@ -1,7 +1,7 @@
-//! How often payers may come back through the return hop: one payment once a second, one address generously.
+//! Limits visits through the return hop: one a second for a payment, many a minute for an address.
 //!
-//! A visit beyond that is sent on to the shop like any other; it records nothing and asks nothing. In memory, for each
-//! instance: it protects the store and the account's questions from a page that is reloaded in a loop.
+//! A visit beyond the limits is redirected to the shop, but records and queries nothing. In memory, for each instance: it
+//! protects the store and Khipu from a page that reloads in a loop.
 
 use std::collections::HashMap;
 use std::hash::Hash;
@@ -16,12 +16,11 @@ use chasqui_payment::PaymentId;
 /// A payment's visits count once in this time.
 const PAYMENT_WINDOW: Duration = Duration::from_secs(1);
 
-/// Visits from one address within [`ADDRESS_WINDOW`] that count. A phone network or a campus is one address.
+/// Visits from one address that count within [`ADDRESS_WINDOW`]. A phone network or a campus is one address.
 const ADDRESS_LIMIT: u32 = 10_000;
 const ADDRESS_WINDOW: Duration = Duration::from_secs(60);
 
-/// Payments or addresses of one window. One more does not count: an instance that is visited more often than this is under
-/// attack, and payers still reach their shops.
+/// The most payments or addresses of one window. More visits, as in an attack, do not count.
 const WINDOW_ENTRIES: usize = 100_000;
 
 #[derive(Debug)]
@@ -30,8 +29,7 @@ pub(crate) struct VisitLimiter {
     addresses: Mutex<Window<IpAddr>>,
 }
 
-/// Counts that begin at zero again with each window; the window before is kept, so that two visits on both sides of its
-/// end are still seen together.
+/// Counts by key. The previous window is kept, so that two visits around the end of a window are counted together.
 #[derive(Debug)]
 struct Window<K> {
     length: Duration,
@@ -49,20 +47,17 @@ impl VisitLimiter {
     }
 
     /// Whether this visit counts.
-    pub(crate) fn count(&self, id: &PaymentId, address: IpAddr) -> bool {
+    pub(crate) fn admit(&self, id: &PaymentId, address: IpAddr) -> bool {
         let now = Instant::now();
-        let mut addresses = self
-            .addresses
-            .lock()
-            .unwrap_or_else(PoisonError::into_inner);
-        let from_address = addresses.count(address, now);
-        drop(addresses);
-        if from_address.is_none_or(|visits| visits > ADDRESS_LIMIT) {
-            return false;
-        }
-        let mut payments = self.payments.lock().unwrap_or_else(PoisonError::into_inner);
-        payments.count(id.clone(), now) == Some(1)
+        let from_address = count(&self.addresses, address, now);
+        from_address.is_some_and(|visits| visits <= ADDRESS_LIMIT)
+            && count(&self.payments, id.clone(), now) == Some(1)
     }
+}
+
+fn count<K: Eq + Hash>(window: &Mutex<Window<K>>, key: K, now: Instant) -> Option<u32> {
+    let mut window = window.lock().unwrap_or_else(PoisonError::into_inner);
+    window.count(key, now)
 }
 
 impl<K: Eq + Hash> Window<K> {
@@ -75,7 +70,7 @@ impl<K: Eq + Hash> Window<K> {
         }
     }
 
-    /// How many visits there were within one length of the first of them, this one included. `None`: too many to count.
+    /// The number of visits within one length of the first of them, with this one. `None`: the window is full.
     fn count(&mut self, key: K, now: Instant) -> Option<u32> {
         if now.duration_since(self.began_at) >= self.length {
             self.previous = std::mem::take(&mut self.current);
@@ -108,11 +103,11 @@ mod tests {
     }
 
     #[tokio::test(start_paused = true)]
-    async fn a_payment_counts_once_a_second_however_often_it_is_visited() {
+    async fn a_payments_visits_count_once_a_second() {
         let visits = VisitLimiter::new();
         let mut counted = 0;
         for _ in 0..200 {
-            counted += u32::from(visits.count(&id("a"), address(1)));
+            counted += u32::from(visits.admit(&id("a"), address(1)));
             tokio::time::advance(Duration::from_millis(50)).await;
         }
         assert_eq!(counted, 10, "in ten seconds");
@@ -121,25 +116,25 @@ mod tests {
     #[tokio::test(start_paused = true)]
     async fn one_payment_does_not_use_up_anothers_visit() {
         let visits = VisitLimiter::new();
-        assert!(visits.count(&id("a"), address(1)));
-        assert!(!visits.count(&id("a"), address(2)));
-        assert!(visits.count(&id("b"), address(1)));
+        assert!(visits.admit(&id("a"), address(1)));
+        assert!(!visits.admit(&id("a"), address(2)));
+        assert!(visits.admit(&id("b"), address(1)));
     }
 
     #[tokio::test(start_paused = true)]
     async fn an_address_is_limited_generously() {
         let visits = VisitLimiter::new();
         let counted = (0..ADDRESS_LIMIT + 50)
-            .filter(|n| visits.count(&id(&format!("p{n}")), address(1)))
+            .filter(|n| visits.admit(&id(&format!("p{n}")), address(1)))
             .count();
         assert_eq!(counted, ADDRESS_LIMIT as usize);
-        assert!(visits.count(&id("other"), address(2)));
+        assert!(visits.admit(&id("other"), address(2)));
         tokio::time::advance(ADDRESS_WINDOW).await;
-        assert!(visits.count(&id("later"), address(1)));
+        assert!(visits.admit(&id("later"), address(1)));
     }
 
     #[tokio::test(start_paused = true)]
-    async fn what_is_counted_is_forgotten() {
+    async fn old_visits_are_forgotten() {
         let mut window = Window::new(PAYMENT_WINDOW);
         for n in 0..1000 {
             assert_eq!(window.count(n, Instant::now()), Some(1));

@@ -1,4 +1,4 @@
-//! Calls of Khipu's API 3.0, and how they fail.
+//! Calls to Khipu's API 3.0, and how they fail.
 
 use std::time::Duration;
 
@@ -9,16 +9,16 @@ use chasqui_payment::{PaymentId, Secret};
 
 use crate::wire::{CreateResponse, PaymentResponse, error_message};
 
-/// Calls Khipu's API with the API key of the account that each call is for.
+/// Calls Khipu's API, each call with its account's API key.
 #[derive(Debug, Clone)]
 pub struct KhipuClient {
     http: reqwest::Client,
-    /// Without a slash at its end.
+    /// Without a trailing slash.
     base_url: String,
     answer_limit: usize,
 }
 
-/// An answer of Khipu's with status 2xx, its body untouched.
+/// An answer of Khipu's with status 2xx, its body unchanged.
 #[derive(Debug, Clone)]
 pub struct KhipuResponse {
     pub body: Bytes,
@@ -26,7 +26,7 @@ pub struct KhipuResponse {
 
 #[derive(Debug, Clone, thiserror::Error)]
 pub enum KhipuError {
-    /// Khipu said no (4xx). Its words are for the merchant.
+    /// 4xx. The message is for the merchant.
     #[error("khipu refused with {status}: {message}")]
     Refused {
         status: u16,
@@ -34,36 +34,36 @@ pub enum KhipuError {
         body: Bytes,
         retry_after: Option<Duration>,
     },
-    /// Khipu is in trouble (5xx). What was asked may have been done all the same.
+    /// 5xx. The request may have been carried out.
     #[error("khipu failed with {status}")]
     Failed {
         status: u16,
         retry_after: Option<Duration>,
     },
-    /// No connection. What was asked was not done.
+    /// No connection. The request was not carried out.
     #[error("khipu cannot be reached: {0}")]
     Unreachable(String),
-    /// No answer in time. What was asked may have been done all the same.
+    /// No answer in time. The request may have been carried out.
     #[error("khipu did not answer in time")]
     TimedOut,
-    /// An answer that is not what the API describes.
-    #[error("khipu's answer makes no sense: {0}")]
+    /// An answer that the API does not describe. The request may have been carried out.
+    #[error("khipu's answer is malformed: {0}")]
     Malformed(String),
 }
 
 impl KhipuError {
-    /// Khipu knows no such payment.
+    /// Whether Khipu has no such payment.
     pub fn is_not_found(&self) -> bool {
         matches!(self, Self::Refused { status: 404, .. })
     }
 
-    /// Whether Khipu may have done what was asked although it did not say so.
+    /// Whether Khipu may have carried out the request.
     pub fn outcome_is_unknown(&self) -> bool {
         !matches!(self, Self::Refused { .. } | Self::Unreachable(_))
     }
 
-    /// Nothing was done, and for a reason that is not in the request: our credentials, too many requests, one that did
-    /// not arrive whole, no connection. The same request may be taken another time.
+    /// Whether nothing was carried out for a reason that is not in the request: our credentials, too many requests, an
+    /// incomplete transfer, no connection. The same request may succeed later.
     pub fn is_passing(&self) -> bool {
         match self {
             Self::Refused { status, .. } => matches!(status, 401 | 403 | 408 | 425 | 429),
@@ -88,7 +88,7 @@ impl KhipuClient {
                 .no_proxy()
                 .user_agent(concat!("chasqui/", env!("CARGO_PKG_VERSION")))
         };
-        // A machine without CA certificates can still speak with a sandbox over plain HTTP.
+        // Without CA certificates a sandbox can still be reached over plain HTTP.
         let http = builder().build().or_else(|_| {
             tracing::warn!("https to khipu will fail: this machine has no CA certificates; install ca-certificates");
             builder().tls_certs_only([]).build()
@@ -136,7 +136,7 @@ impl KhipuClient {
         self.call(api_key, Method::GET, "/v3/banks", None).await
     }
 
-    /// One call; `path` begins with a slash and holds only checked ids.
+    /// `path` begins with a slash and contains only parsed ids.
     async fn call(
         &self,
         api_key: &Secret,
@@ -176,18 +176,11 @@ impl KhipuClient {
                 .header("content-type", "application/json")
                 .body(body);
         }
-        let mut response = request
-            .send()
-            .await
-            .map_err(|error| transport_error(&error))?;
+        let mut response = request.send().await.map_err(transport_error)?;
         let status = response.status();
         let retry_after = retry_after(&response);
         let mut body = BytesMut::new();
-        while let Some(chunk) = response
-            .chunk()
-            .await
-            .map_err(|error| transport_error(&error))?
-        {
+        while let Some(chunk) = response.chunk().await.map_err(transport_error)? {
             if body.len() + chunk.len() > self.answer_limit {
                 return Err(KhipuError::Malformed(format!(
                     "it is longer than {} bytes",
@@ -215,26 +208,18 @@ impl KhipuClient {
 }
 
 fn reason(status: StatusCode) -> String {
-    status
-        .canonical_reason()
-        .unwrap_or("no reason given")
-        .to_lowercase()
+    let reason = status.canonical_reason();
+    reason.unwrap_or("no reason given").to_lowercase()
 }
 
-/// Seconds only: Khipu documents no Retry-After at all, so its other form is not expected.
+/// Seconds only: Khipu does not document Retry-After, so its date form is not expected.
 fn retry_after(response: &reqwest::Response) -> Option<Duration> {
-    let seconds = response
-        .headers()
-        .get("retry-after")?
-        .to_str()
-        .ok()?
-        .trim()
-        .parse()
-        .ok()?;
-    Some(Duration::from_secs(seconds))
+    let header = response.headers().get("retry-after")?.to_str().ok()?;
+    header.trim().parse().ok().map(Duration::from_secs)
 }
 
-fn transport_error(error: &reqwest::Error) -> KhipuError {
+#[expect(clippy::needless_pass_by_value, reason = "for map_err")]
+fn transport_error(error: reqwest::Error) -> KhipuError {
     if error.is_timeout() {
         return if error.is_connect() {
             KhipuError::Unreachable("connecting took too long".into())
@@ -243,15 +228,15 @@ fn transport_error(error: &reqwest::Error) -> KhipuError {
         };
     }
     if error.is_connect() {
-        return KhipuError::Unreachable(innermost(error));
+        return KhipuError::Unreachable(root_cause(&error));
     }
-    // The connection broke after the request may have been sent: as uncertain as silence.
-    tracing::debug!(error = %innermost(error), "the connection to khipu broke");
+    // The request may have been sent before the connection broke: as uncertain as a time-out.
+    tracing::debug!(error = %root_cause(&error), "the connection to khipu broke");
     KhipuError::TimedOut
 }
 
-/// The cause without the layers around it, which repeat the URL.
-fn innermost(error: &dyn std::error::Error) -> String {
+/// The root cause, without the outer layers, which repeat the URL.
+fn root_cause(error: &dyn std::error::Error) -> String {
     let mut cause = error;
     while let Some(inner) = cause.source() {
         cause = inner;

@@ -1,7 +1,4 @@
-//! A JSON object whose top-level fields pass through as the bytes they came in.
-//!
-//! A number stays the number that was written (no float ever touches it), an unknown field stays what it was, and the
-//! order is kept.
+//! A JSON object whose top-level fields keep their bytes and their order. Numbers are never read as floats.
 
 use std::fmt;
 
@@ -10,10 +7,10 @@ use serde::ser::SerializeMap;
 use serde::{Deserialize, Deserializer, Serialize, Serializer};
 use serde_json::value::RawValue;
 
-/// More top-level fields than this are refused: Khipu's largest object has some forty, and looking one up is a walk.
+/// The most top-level fields. Khipu's largest object has about forty, and a look-up is a linear search.
 const MAX_FIELDS: usize = 512;
 
-/// Top-level fields in the order they came. A name that comes twice keeps its last value, as everywhere else.
+/// Top-level fields in their order. Of a repeated name the last value counts.
 #[derive(Debug, Clone, Default)]
 pub struct JsonObject(Vec<(String, Box<RawValue>)>);
 
@@ -33,8 +30,8 @@ impl JsonObject {
             .map(|(_, value)| value.as_ref())
     }
 
-    /// The field as text: a string's inside, a number's or truth value's own spelling. `None` when it is absent, null,
-    /// "" or nested: Khipu writes unset text as "".
+    /// The field as text: a string's content, a number or boolean as written. `None` if it is absent, null, "" or nested:
+    /// Khipu writes unset text as "".
     pub fn text(&self, name: &str) -> Option<String> {
         let raw = self.get(name)?.get();
         let text = match raw.as_bytes().first()? {
@@ -45,25 +42,32 @@ impl JsonObject {
         Some(text).filter(|text| !text.is_empty())
     }
 
+    /// The field as text, parsed. `None` if it is absent or cannot be parsed.
+    pub(crate) fn parsed<T, E>(
+        &self,
+        name: &str,
+        parse: impl FnOnce(&str) -> Result<T, E>,
+    ) -> Option<T> {
+        parse(&self.text(name)?).ok()
+    }
+
     /// Sets a field in its place, or at the end.
-    pub fn set<T: Serialize + ?Sized>(&mut self, name: &str, value: &T) {
-        // Serialising text, numbers and truth values cannot fail; nothing else is ever set.
-        let Ok(raw) = serde_json::value::to_raw_value(value) else {
-            return;
-        };
+    #[expect(clippy::expect_used, reason = "text always serialises")]
+    pub fn set(&mut self, name: &str, text: &str) {
+        let raw = serde_json::value::to_raw_value(text).expect("text serialises");
         self.set_raw(name, raw);
     }
 
-    pub fn set_raw(&mut self, name: &str, raw: Box<RawValue>) {
+    pub(crate) fn set_raw(&mut self, name: &str, raw: Box<RawValue>) {
         match self.0.iter_mut().find(|(field, _)| field == name) {
             Some((_, value)) => *value = raw,
             None => self.0.push((name.to_owned(), raw)),
         }
     }
 
+    #[expect(clippy::expect_used, reason = "text and raw JSON always serialise")]
     pub fn to_json(&self) -> Vec<u8> {
-        // Text and raw JSON serialise always.
-        serde_json::to_vec(self).unwrap_or_default()
+        serde_json::to_vec(self).expect("text and raw JSON serialise")
     }
 }
 
@@ -111,13 +115,13 @@ mod tests {
     use super::*;
 
     #[test]
-    fn what_is_not_touched_comes_out_as_it_came_in() {
+    fn untouched_fields_keep_their_bytes() {
         let json = br#"{"amount":1000.10,"big":123456789012345678901234567890,"x":{"b":1,"a":[ 1 ]},"u":"\/\u00e1"}"#;
         assert_eq!(JsonObject::parse(json).expect("object").to_json(), json);
     }
 
     #[test]
-    fn text_is_read_liberally_and_empty_is_absent() {
+    fn text_is_a_string_number_or_boolean_and_empty_is_absent() {
         let fields = JsonObject::parse(br#"{"a":"x","n":1000.0,"e":"","z":null,"o":{},"t":true}"#)
             .expect("object");
         assert_eq!(fields.text("a").as_deref(), Some("x"));
@@ -129,7 +133,7 @@ mod tests {
     }
 
     #[test]
-    fn setting_keeps_the_place() {
+    fn a_field_that_is_set_keeps_its_place() {
         let mut fields = JsonObject::parse(br#"{"a":1,"b":2}"#).expect("object");
         fields.set("a", "é");
         fields.set("c", "3");
@@ -140,7 +144,7 @@ mod tests {
     }
 
     #[test]
-    fn an_object_of_very_many_fields_is_refused() {
+    fn an_object_of_too_many_fields_is_refused() {
         let json = |count: usize| {
             let fields: Vec<_> = (0..count).map(|i| format!("\"f{i}\":1")).collect();
             format!("{{{}}}", fields.join(","))
@@ -150,7 +154,7 @@ mod tests {
     }
 
     #[test]
-    fn only_an_object_will_do() {
+    fn anything_but_an_object_is_refused() {
         for bad in [
             &b"[]"[..],
             b"1",

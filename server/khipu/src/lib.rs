@@ -1,7 +1,6 @@
-//! Khipu, as far as Chasqui speaks with it: the client of its API 3.0, its words ([`wire`]) and its signature ([`signature`]).
+//! The client of Khipu's API 3.0, the API's field names and values ([`wire`]) and its signature ([`signature`]).
 //!
-//! Khipu's field names stop in this crate. It decides nothing: it asks, and says what the answer means. Parsers are pure;
-//! only the client logs and counts.
+//! Khipu's field names stop in this crate. It decides nothing. Parsers are pure; only the client logs and counts.
 
 mod client;
 mod json_object;

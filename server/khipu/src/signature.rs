@@ -1,9 +1,8 @@
 //! Khipu's signature on its notifications: `t=<unix ms>,s=<base64>`, where `s` is
 //! `Base64(HMAC-SHA256(secret, t + "." + raw body))`.
 //!
-//! Decides one thing, whether somebody who knows the account's secret signed exactly these bytes at `t`, and makes the
-//! same signature where we sign in Khipu's place. It never reads the clock (see [`is_within_tolerance`]) and never looks
-//! into the body: what the bytes mean is for whoever holds a [`VerifiedBody`].
+//! Verifies that these bytes were signed at `t` with the account's secret, and makes the same signature where we sign in
+//! Khipu's place. It never reads the clock (see [`is_within_tolerance`]) or the content of the body.
 
 use std::time::Duration;
 
@@ -17,22 +16,36 @@ use chasqui_payment::{Secret, Timestamp};
 /// The header that carries the signature.
 pub const HEADER: &str = "x-khipu-signature";
 
-/// A body that Khipu signed. Only [`verify`] makes one, and whoever reads a notification takes its body from here, so
-/// that a forgotten check does not compile:
+/// A body that Khipu signed. Only [`verify`] makes one, and a notification is read from it alone, so that a forgotten check
+/// does not compile:
 ///
-/// ```compile_fail
-/// use chasqui::{khipu::signature::Verified, payment::Timestamp};
-/// let forged = Verified { t: Timestamp::from_unix_ms(0), body: b"{}" };
+/// ```compile_fail,E0451
+/// use chasqui_khipu::signature::VerifiedBody;
+/// use chasqui_payment::Timestamp;
+/// let forged = VerifiedBody { t: Timestamp::from_unix_ms(0), body: b"{}" };
 /// ```
 ///
 /// ```compile_fail
 /// #![deny(unused_must_use)]
-/// chasqui::khipu::signature::verify(None, b"{}", &[]);
+/// use chasqui_khipu::signature::verify;
+/// verify(None, b"{}", &[]);
+/// ```
+///
+/// The same imports compile where the check is made:
+///
+/// ```
+/// #![deny(unused_must_use)]
+/// use chasqui_khipu::signature::{VerifiedBody, verify};
+/// use chasqui_payment::Timestamp;
+/// let verified: Result<VerifiedBody<'_>, _> = verify(None, b"{}", &[]);
+/// assert!(verified.is_err());
+/// let signed_at = |body: VerifiedBody<'_>| -> Timestamp { body.t };
+/// # let _ = signed_at;
 /// ```
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-#[must_use = "whoever takes the body from elsewhere may be reading what nobody signed"]
+#[must_use = "a body from elsewhere may be unsigned"]
 pub struct VerifiedBody<'b> {
-    /// When it was signed, as the signer says; judge it with [`is_within_tolerance`].
+    /// When it was signed, by the signer's clock; check it with [`is_within_tolerance`].
     pub t: Timestamp,
     body: &'b [u8],
 }
@@ -44,7 +57,7 @@ impl<'b> VerifiedBody<'b> {
     }
 }
 
-/// Why a notification is not believed, in words that lead to the mistake. Shows neither the body nor a secret.
+/// Why a notification is refused, and the likely mistake. Shows neither the body nor a secret.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
 pub enum SignatureError {
     #[error("no x-khipu-signature header: only khipu may call this address")]
@@ -63,13 +76,13 @@ pub enum SignatureError {
     NotBase64,
     #[error(
         "x-khipu-signature does not match: khipu_secrets must hold the account's secret (not its API key), and the body \
-         must be the bytes as they came (not JSON written anew)"
+         must be the bytes as they came (not JSON that was serialised again)"
     )]
     Mismatch,
 }
 
-/// Checks the header against the bytes as they came, in constant time. Any of the secrets will do: there are several while
-/// one is being replaced.
+/// Checks the header against the received bytes, in constant time. Any of the secrets may match: there are several while one
+/// is being replaced.
 pub fn verify<'b>(
     header: Option<&str>,
     raw_body: &'b [u8],
@@ -78,14 +91,14 @@ pub fn verify<'b>(
     let parts = Parts::read(header.ok_or(SignatureError::Missing)?)?;
     let matches = secrets
         .iter()
-        // An empty key is one that everybody knows.
+        // An empty secret is no secret.
         .filter(|secret| !secret.expose().is_empty())
         .map(|secret| {
             mac(secret, parts.t_text, raw_body)
                 .verify_slice(&parts.s)
                 .is_ok()
         })
-        // Every secret is tried, so that the time taken does not tell which one matched.
+        // Every secret is tried, so that the time does not reveal which one matched.
         .fold(false, |any, one| any | one);
     if matches {
         Ok(VerifiedBody {
@@ -97,19 +110,19 @@ pub fn verify<'b>(
     }
 }
 
-/// The header's value for a body signed at `t`.
+/// The header value for a body signed at `t`.
 pub fn sign(secret: &Secret, t: Timestamp, body: &[u8]) -> String {
     let t = t.unix_ms().to_string();
     let s = mac(secret, &t, body).finalize().into_bytes();
     format!("t={t},s={}", STANDARD.encode(s))
 }
 
-/// When a header says that it was signed. Says nothing about whether that is true.
+/// The time in a header, which is not verified.
 pub fn claimed_time(header: &str) -> Result<Timestamp, SignatureError> {
     Parts::read(header).map(|parts| parts.t)
 }
 
-/// Whether a signature is fresh, with clocks that may differ either way. A `t` in seconds is simply 1970.
+/// Whether a signature is fresh, with clocks that may differ either way. A `t` in seconds counts as 1970.
 pub fn is_within_tolerance(t: Timestamp, now: Timestamp, tolerance: Duration) -> bool {
     now.since(t) <= tolerance && t.since(now) <= tolerance
 }
@@ -122,7 +135,7 @@ struct Parts<'h> {
 }
 
 impl<'h> Parts<'h> {
-    /// Order, spaces and parts that nobody knows yet do not matter.
+    /// Order, spaces and unknown parts do not matter.
     fn read(header: &'h str) -> Result<Self, SignatureError> {
         let part = |name: &str| {
             header
@@ -143,7 +156,7 @@ impl<'h> Parts<'h> {
 }
 
 fn decode(s: &str) -> Result<Vec<u8>, SignatureError> {
-    // Hex of 32 bytes is valid base64 of 48, so it has to be recognised by its looks.
+    // Hex of 32 bytes is valid base64 of 48, so it is recognised by its form.
     if s.len() == 64 && s.bytes().all(|b| b.is_ascii_hexdigit()) {
         return Err(SignatureError::Hex);
     }
@@ -153,7 +166,7 @@ fn decode(s: &str) -> Result<Vec<u8>, SignatureError> {
     }
 }
 
-#[expect(clippy::expect_used, reason = "it cannot fail")]
+#[expect(clippy::expect_used, reason = "HMAC takes a key of any length")]
 fn mac(secret: &Secret, t: &str, body: &[u8]) -> Hmac<Sha256> {
     let mut mac = Hmac::<Sha256>::new_from_slice(secret.expose().as_bytes())
         .expect("HMAC takes a key of any length");
@@ -212,7 +225,7 @@ mod tests {
 
     /// The compiler's part of this is in the documentation of [`VerifiedBody`].
     #[test]
-    fn mistake_ignoring_the_result_the_body_is_only_had_by_verifying() {
+    fn mistake_ignoring_the_result_the_body_comes_only_from_verifying() {
         let secrets = secrets(&[SECRET]);
         let body = verify(Some(V1_HEADER), V1.as_bytes(), &secrets).map(|verified| verified.body());
         assert_eq!(body, Ok(V1.as_bytes()));
@@ -224,7 +237,6 @@ mod tests {
     fn mistake_splitting_on_every_equals_sign_the_padding_is_kept() {
         let unpadded = V1_HEADER.trim_end_matches('=');
         assert!(verify(Some(unpadded), V1.as_bytes(), &secrets(&[SECRET])).is_ok());
-        // A signature is free to contain the sign in the middle of nothing, but then it is no base64.
         assert_eq!(error("t=1,s=a=b=c="), SignatureError::NotBase64);
     }
 
@@ -298,7 +310,7 @@ mod tests {
     }
 
     #[test]
-    fn any_of_several_secrets_will_do_while_one_is_replaced() {
+    fn any_of_several_secrets_matches_while_one_is_replaced() {
         let body = V1.as_bytes();
         assert!(verify(Some(V1_HEADER), body, &secrets(&["new", SECRET])).is_ok());
         assert!(verify(Some(V1_HEADER), body, &secrets(&[SECRET, "new"])).is_ok());
@@ -327,7 +339,7 @@ mod tests {
     }
 
     #[test]
-    fn what_is_missing_or_malformed_is_named() {
+    fn a_missing_or_malformed_part_is_named() {
         assert_eq!(
             verify(None, V1.as_bytes(), &[]),
             Err(SignatureError::Missing)
@@ -348,7 +360,7 @@ mod tests {
 
     proptest! {
         #[test]
-        fn what_is_signed_verifies_and_one_changed_byte_does_not(
+        fn a_signed_body_verifies_and_one_changed_byte_does_not(
             secret in ".{1,40}", t in any::<i64>(), body in prop::collection::vec(any::<u8>(), 1..200), at in any::<prop::sample::Index>()
         ) {
             let secrets = [Secret::new(secret)];

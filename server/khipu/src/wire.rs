@@ -1,7 +1,7 @@
-//! Khipu's field names and words, and what they mean here.
+//! Khipu's field names and values, and what they mean here.
 //!
-//! PROTOCOL.md lists the facts and how sure they are. Real answers differ from Khipu's description (amounts are strings
-//! with four decimals, unset text is ""), so reading is liberal and unknown fields pass through untouched.
+//! PROTOCOL.md lists the facts and how certain they are. Real answers differ from Khipu's documentation (amounts are strings
+//! with four decimals, unset text is ""), so parsing is lenient and unknown fields pass through.
 
 mod fields;
 mod notification;
@@ -12,4 +12,5 @@ mod tests;
 
 pub use notification::{FORM_NOTIFICATION, NotificationBody, is_form_notification};
 pub use request::{CreateRequest, FieldError, ReturnUrls};
-pub use response::{ATTEMPT_TERM, CreateResponse, PaymentResponse, UnknownWord, error_message};
+pub(crate) use response::error_message;
+pub use response::{ATTEMPT_TERM, CreateResponse, PaymentResponse, UnknownWord};

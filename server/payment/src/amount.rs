@@ -1,4 +1,4 @@
-//! Money as decimals, never floats, and when two amounts are the same amount.
+//! Money as decimals, never floats, and the comparison of two amounts.
 
 use std::fmt;
 
@@ -11,7 +11,7 @@ const MAX_DECIMALS: u32 = 4;
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Amount(Decimal);
 
-/// An ISO 4217 code, upper case. One that is unknown here is kept: Khipu may add one tomorrow.
+/// An ISO 4217 code, upper case. Unknown codes are accepted: Khipu may add currencies.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Currency([u8; 3]);
 
@@ -26,28 +26,23 @@ pub struct InvalidAmount;
 pub struct InvalidCurrency;
 
 impl Amount {
-    /// From a JSON number's own text or from the inside of a JSON string: `1000`, `1000.0000`, `11900.5`.
+    /// From a JSON number as written or the content of a JSON string: `1000`, `1000.0000`, `11900.5`.
     pub fn parse(text: &str) -> Result<Self, InvalidAmount> {
         // A scientific form is a JSON number too; a leading plus or an underscore is not.
         if !text.starts_with(|c: char| c.is_ascii_digit()) || text.contains('_') {
             return Err(InvalidAmount);
         }
-        let decimal = if text.contains(['e', 'E']) {
-            Decimal::from_scientific(text)
-        } else {
-            Decimal::from_str_exact(text)
-        }
-        .map_err(|_| InvalidAmount)?
-        .normalize();
-        if decimal.scale() > MAX_DECIMALS {
-            Err(InvalidAmount)
-        } else {
-            Ok(Self(decimal))
-        }
+        let parse = match text.contains(['e', 'E']) {
+            true => Decimal::from_scientific,
+            false => Decimal::from_str_exact,
+        };
+        let decimal = parse(text).map_err(|_| InvalidAmount)?.normalize();
+        let fits = decimal.scale() <= MAX_DECIMALS;
+        fits.then_some(Self(decimal)).ok_or(InvalidAmount)
     }
 
-    /// Whether both are the same at the precision in which the currency is settled. CLP has no cents: Khipu collects
-    /// 11900.5 as 11901, and refusing that for two days is a mistake that public integrations made.
+    /// Whether both are equal at the precision in which the currency is settled. CLP has no cents: Khipu collects 11900.5 as
+    /// 11901.
     pub fn agrees_with(self, other: Self, currency: Currency) -> bool {
         let settled = |amount: Self| {
             amount
@@ -74,11 +69,12 @@ impl Currency {
         }
     }
 
+    #[expect(clippy::expect_used, reason = "parsed as ASCII letters")]
     pub fn as_str(&self) -> &str {
-        std::str::from_utf8(&self.0).unwrap_or_default()
+        std::str::from_utf8(&self.0).expect("ASCII letters")
     }
 
-    /// Decimals at which two amounts are compared.
+    /// The decimals at which two amounts are compared.
     fn decimals(self) -> u32 {
         match &self.0 {
             b"CLP" => 0,
@@ -123,7 +119,7 @@ mod tests {
     }
 
     #[test]
-    fn what_is_not_an_amount_is_refused() {
+    fn text_that_is_not_an_amount_is_refused() {
         for bad in [
             "", "-1", "+1", "1,000", "1.00001", "1e-9", "abc", "1_000", " 1", "NaN", "0x10",
         ] {

@@ -2,7 +2,10 @@
 
 use std::time::Duration;
 
-use super::{Kind, Payment, Priority, Timestamp};
+use crate::observation::JobPriority;
+use crate::payment::Payment;
+use crate::status::StatusKind;
+use crate::timestamp::Timestamp;
 
 const HOUR: Duration = Duration::from_secs(60 * 60);
 const DAY: Duration = Duration::from_secs(24 * 60 * 60);
@@ -17,23 +20,24 @@ const AFTER_CREATION: [Duration; 4] = [
     Duration::from_secs(12 * 60 * 60),
 ];
 
-/// An attempt that the payer began in time has a term of three hours, so that the last of these decides whether it expired.
+/// An attempt that the payer started in time has a term of three hours: the last of these checks decides whether it
+/// expired.
 const AFTER_EXPIRY: [Duration; 3] = [Duration::ZERO, HOUR, Duration::from_secs(3 * 60 * 60)];
 
-/// So many daily checks follow. After the last nothing is planned any more.
+/// The number of daily checks that follow. After the last one none is planned.
 const DAYS_AFTER_EXPIRY: u32 = 10;
 
-/// How long Khipu is asked after a payment expired.
+/// How long after its expiry a payment is checked.
 pub const CHECKED_AFTER_EXPIRY: Duration = DAY.saturating_mul(DAYS_AFTER_EXPIRY);
 
-/// Where Khipu did not say until when a payment can be paid.
+/// The term of a payment without an expiry.
 pub const USUAL_TERM: Duration = DAY;
 
-/// While the payer is back or Khipu is verifying: the first check after that began, and the longest between two.
+/// While the payer is back or Khipu is verifying: the time to the first check, and the longest between two.
 const FIRST_WHILE_AWAITED: Duration = Duration::from_secs(30);
 const LONGEST_WHILE_AWAITED: Duration = HOUR;
 
-/// After an attempt that must be made again sooner than planned.
+/// The waits before attempts that are repeated sooner than planned.
 const RETRIES: [Duration; 4] = [
     Duration::from_secs(5),
     Duration::from_secs(30),
@@ -41,12 +45,12 @@ const RETRIES: [Duration; 4] = [
     Duration::from_secs(10 * 60),
 ];
 
-/// Of one payment.
+/// When one payment is checked.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct CheckPlan {
     created_at: Timestamp,
     expires_at: Timestamp,
-    /// Since when a confirmation is to be expected any moment.
+    /// Since when a confirmation is expected at any moment.
     awaited_since: Option<Timestamp>,
 }
 
@@ -58,12 +62,15 @@ impl CheckPlan {
             expires_at: payment
                 .expires_at
                 .unwrap_or(payment.created_at.plus(USUAL_TERM)),
-            awaited_since: matches!(state.version.kind(), Kind::Returned | Kind::Verifying)
-                .then_some(state.at),
+            awaited_since: matches!(
+                state.version.kind(),
+                StatusKind::Returned | StatusKind::Verifying
+            )
+            .then_some(state.at),
         }
     }
 
-    /// The first check that is planned after `now`. `None`: there are no more.
+    /// The first check that is planned after `now`. `None`: there is none.
     pub fn next(&self, now: Timestamp) -> Option<Timestamp> {
         let after_creation = AFTER_CREATION.map(|after| self.created_at.plus(after));
         let after_expiry = AFTER_EXPIRY.map(|after| self.expires_at.plus(after));
@@ -78,20 +85,20 @@ impl CheckPlan {
         Some(planned.min(awaited.unwrap_or(planned)))
     }
 
-    /// What follows a check that did not decide the payment: when the next one is due, and with which priority. `attempts`
-    /// were made before it; `answered` tells whether Khipu answered it. `None`: the payment is given up.
+    /// When the next check is due, and its priority, after one that did not decide the payment. `attempts` were made before
+    /// that one; `answered`: Khipu answered it. `None`: the payment is given up.
     pub fn after(
         &self,
-        priority: Priority,
+        priority: JobPriority,
         attempts: u32,
         answered: bool,
         now: Timestamp,
-    ) -> Option<(Timestamp, Priority)> {
+    ) -> Option<(Timestamp, JobPriority)> {
         let planned = self.next(now);
         let retry = retry(attempts).map(|after| now.plus(after));
-        // What Khipu notifies of may be ahead of what it answers.
-        if let (Priority::Notified, Some(retry)) = (priority, retry) {
-            return Some((planned.unwrap_or(retry).min(retry), Priority::Notified));
+        // Khipu's notification may be ahead of its answers.
+        if let (JobPriority::Notified, Some(retry)) = (priority, retry) {
+            return Some((planned.unwrap_or(retry).min(retry), JobPriority::Notified));
         }
         let planned = planned?;
         let longest = now.plus(RETRIES[RETRIES.len() - 1]);
@@ -99,18 +106,18 @@ impl CheckPlan {
             true => planned,
             false => planned.min(retry.unwrap_or(longest)),
         };
-        Some((due_at, Priority::Silent))
+        Some((due_at, JobPriority::Silent))
     }
 }
 
 impl Payment {
-    /// When Khipu is asked about it for the first time if nothing is heard of it.
+    /// When its first check is due.
     pub fn first_check_at(&self) -> Timestamp {
         self.created_at.plus(FIRST_CHECK)
     }
 }
 
-/// How long after an attempt the next is made of something that cannot wait for its plan. `None` after the last.
+/// The wait after an attempt that is repeated sooner than planned. `None` after the last.
 pub fn retry(attempts: u32) -> Option<Duration> {
     RETRIES.get(usize::try_from(attempts).ok()?).copied()
 }
@@ -162,7 +169,7 @@ mod tests {
     }
 
     #[test]
-    fn a_silent_payment_is_asked_about_from_its_creation_to_ten_days_after_its_expiry() {
+    fn an_unconfirmed_payment_is_checked_from_its_creation_to_ten_days_after_its_expiry() {
         let day = 24 * 60;
         let daily = |expiry: u64| (1..=10).map(move |days| expiry + days * day);
         let expected = [15, 60, 180, 720, 1440, 1500, 1620].into_iter();
@@ -173,12 +180,12 @@ mod tests {
         let expected: Vec<_> = expected.chain(daily(30)).collect();
         let short = plan(30 * MINUTE);
         assert_eq!(minutes(short, Duration::ZERO), expected);
-        // What was missed is not made up for.
+        // Missed checks are not made up for.
         assert_eq!(minutes(short, 200 * MINUTE), expected[5..]);
     }
 
     #[test]
-    fn without_a_date_of_expiry_it_is_khipus_default() {
+    fn without_an_expiry_the_usual_term_applies() {
         let mut payment = Payment {
             id: crate::PaymentId::parse("p").expect("id"),
             account: crate::AccountName::parse("shop").expect("account"),
@@ -198,7 +205,7 @@ mod tests {
     }
 
     #[test]
-    fn while_a_confirmation_is_awaited_the_intervals_double_to_an_hour() {
+    fn while_a_confirmation_is_expected_the_intervals_double_to_an_hour() {
         let since = 20 * MINUTE;
         let awaited = CheckPlan {
             awaited_since: Some(at(since)),
@@ -210,11 +217,11 @@ mod tests {
             now = awaited.next(now).expect("planned");
             seconds.push(now.since(at(since)).as_secs());
         }
-        // At 2400 s its plan's check after an hour comes in between; at 9600 s that after three.
+        // At 2400 s the check that is planned after one hour comes in between; at 9600 s the one after three.
         let expected = [30, 90, 210, 450, 930, 1890, 2400, 3810, 7410, 9600];
         assert_eq!(seconds, expected);
 
-        // A clock or a store that was away for days.
+        // After days without a check.
         let late = at(since + 3 * DAY + Duration::from_secs(1));
         let next = awaited.next(late).expect("planned");
         assert!(next > late && next.since(late) <= HOUR, "{next}");
@@ -227,39 +234,39 @@ mod tests {
         let now = at(20 * MINUTE);
         for (attempts, seconds) in [(0, 5), (1, 30), (2, 120), (3, 600)] {
             for answered in [true, false] {
-                let after = plan(DAY).after(Priority::Notified, attempts, answered, now);
+                let after = plan(DAY).after(JobPriority::Notified, attempts, answered, now);
                 let due_at = now.plus(Duration::from_secs(seconds));
-                assert_eq!(after, Some((due_at, Priority::Notified)), "{attempts}");
+                assert_eq!(after, Some((due_at, JobPriority::Notified)), "{attempts}");
             }
         }
-        let after = plan(DAY).after(Priority::Notified, 4, true, now);
-        assert_eq!(after, Some((at(HOUR), Priority::Silent)));
+        let after = plan(DAY).after(JobPriority::Notified, 4, true, now);
+        assert_eq!(after, Some((at(HOUR), JobPriority::Silent)));
 
         // The plan may be quicker, and it may be over.
         let before = at(HOUR).minus(Duration::from_secs(10));
-        let after = plan(DAY).after(Priority::Notified, 1, true, before);
-        assert_eq!(after, Some((at(HOUR), Priority::Notified)));
+        let after = plan(DAY).after(JobPriority::Notified, 1, true, before);
+        assert_eq!(after, Some((at(HOUR), JobPriority::Notified)));
         let late = at(12 * DAY);
-        let after = plan(DAY).after(Priority::Notified, 0, true, late);
+        let after = plan(DAY).after(JobPriority::Notified, 0, true, late);
         let soon = late.plus(Duration::from_secs(5));
-        assert_eq!(after, Some((soon, Priority::Notified)));
-        assert_eq!(plan(DAY).after(Priority::Notified, 4, true, late), None);
+        assert_eq!(after, Some((soon, JobPriority::Notified)));
+        assert_eq!(plan(DAY).after(JobPriority::Notified, 4, true, late), None);
     }
 
     #[test]
-    fn a_planned_check_that_khipu_does_not_answer_is_made_again_sooner() {
+    fn a_planned_check_that_khipu_does_not_answer_is_repeated_sooner() {
         let now = at(20 * MINUTE);
         for (attempts, seconds) in [(0, 5), (1, 30), (2, 120), (3, 600), (4, 600), (99, 600)] {
-            let after = plan(DAY).after(Priority::Silent, attempts, false, now);
+            let after = plan(DAY).after(JobPriority::Silent, attempts, false, now);
             let due_at = now.plus(Duration::from_secs(seconds));
-            assert_eq!(after, Some((due_at, Priority::Silent)), "{attempts}");
+            assert_eq!(after, Some((due_at, JobPriority::Silent)), "{attempts}");
         }
-        let after = plan(DAY).after(Priority::Silent, 0, true, now);
-        assert_eq!(after, Some((at(HOUR), Priority::Silent)));
+        let after = plan(DAY).after(JobPriority::Silent, 0, true, now);
+        assert_eq!(after, Some((at(HOUR), JobPriority::Silent)));
         let before = at(HOUR).minus(Duration::from_secs(10));
-        let after = plan(DAY).after(Priority::Silent, 3, false, before);
-        assert_eq!(after, Some((at(HOUR), Priority::Silent)));
+        let after = plan(DAY).after(JobPriority::Silent, 3, false, before);
+        assert_eq!(after, Some((at(HOUR), JobPriority::Silent)));
         let late = at(12 * DAY);
-        assert_eq!(plan(DAY).after(Priority::Silent, 0, false, late), None);
+        assert_eq!(plan(DAY).after(JobPriority::Silent, 0, false, late), None);
     }
 }

@@ -3,76 +3,30 @@
 use std::fmt;
 use std::sync::Arc;
 
-/// Khipu's id of a payment. Khipu makes 12 lower-case alphanumerics; 1 to 64 of `A-Z a-z 0-9 _ -` are accepted, so that a
-/// longer id of tomorrow still passes and nothing that needs escaping ever gets in.
-#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Hash)]
-pub struct PaymentId(Arc<str>);
-
-/// 128 random bits made before Khipu is called, as 32 lower-case hexadecimal digits. Whoever knows it is the payer that
-/// was sent to pay, or Khipu.
-#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Hash)]
-pub struct PaymentReference(Arc<str>);
-
-/// An account's name as the operator wrote it: 1 to 64 of `A-Z a-z 0-9 _ -`. It stands in URLs and metric labels.
-#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Hash)]
-pub struct AccountName(Arc<str>);
-
 #[derive(Debug, thiserror::Error)]
 pub enum InvalidId {
     #[error("not a payment id: 1 to 64 letters, digits, - or _")]
     Payment,
     #[error("not a reference: 32 lower-case hexadecimal digits")]
-    PaymentReference,
+    Reference,
     #[error("not an account name: 1 to 64 letters, digits, - or _")]
     Account,
 }
 
-fn is_plain_name(text: &str) -> bool {
-    (1..=64).contains(&text.len())
-        && text
-            .bytes()
-            .all(|b| b.is_ascii_alphanumeric() || b == b'_' || b == b'-')
-}
+macro_rules! ids {
+    ($($(#[$doc:meta])* $name:ident, $is_valid:ident, $invalid:ident;)*) => {$(
+        $(#[$doc])*
+        #[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Hash)]
+        pub struct $name(Arc<str>);
 
-impl PaymentId {
-    pub fn parse(text: &str) -> Result<Self, InvalidId> {
-        if is_plain_name(text) {
-            Ok(Self(text.into()))
-        } else {
-            Err(InvalidId::Payment)
-        }
-    }
-}
-
-impl PaymentReference {
-    pub fn from_random(bits: u128) -> Self {
-        Self(format!("{bits:032x}").into())
-    }
-
-    pub fn parse(text: &str) -> Result<Self, InvalidId> {
-        let valid =
-            text.len() == 32 && text.bytes().all(|b| matches!(b, b'0'..=b'9' | b'a'..=b'f'));
-        if valid {
-            Ok(Self(text.into()))
-        } else {
-            Err(InvalidId::PaymentReference)
-        }
-    }
-}
-
-impl AccountName {
-    pub fn parse(text: &str) -> Result<Self, InvalidId> {
-        if is_plain_name(text) {
-            Ok(Self(text.into()))
-        } else {
-            Err(InvalidId::Account)
-        }
-    }
-}
-
-macro_rules! shown_as_text {
-    ($($name:ident),*) => {$(
         impl $name {
+            pub fn parse(text: &str) -> Result<Self, InvalidId> {
+                match $is_valid(text) {
+                    true => Ok(Self(text.into())),
+                    false => Err(InvalidId::$invalid),
+                }
+            }
+
             pub fn as_str(&self) -> &str {
                 &self.0
             }
@@ -86,7 +40,33 @@ macro_rules! shown_as_text {
     )*};
 }
 
-shown_as_text!(PaymentId, PaymentReference, AccountName);
+ids! {
+    /// Khipu's id of a payment. Khipu makes 12 lower-case alphanumerics; 1 to 64 of `A-Z a-z 0-9 _ -` are accepted, so that
+    /// a longer id still passes and nothing that needs escaping does.
+    PaymentId, is_plain_name, Payment;
+
+    /// 128 random bits made before Khipu is called, as 32 lower-case hexadecimal digits. Only Khipu and the payer who was
+    /// sent to pay know it.
+    PaymentReference, is_hexadecimal, Reference;
+
+    /// An account's name, chosen by the operator: 1 to 64 of `A-Z a-z 0-9 _ -`. It appears in URLs and metric labels.
+    AccountName, is_plain_name, Account;
+}
+
+impl PaymentReference {
+    pub fn from_random(bits: u128) -> Self {
+        Self(format!("{bits:032x}").into())
+    }
+}
+
+fn is_plain_name(text: &str) -> bool {
+    let is_plain = |b: u8| b.is_ascii_alphanumeric() || b == b'_' || b == b'-';
+    (1..=64).contains(&text.len()) && text.bytes().all(is_plain)
+}
+
+fn is_hexadecimal(text: &str) -> bool {
+    text.len() == 32 && text.bytes().all(|b| matches!(b, b'0'..=b'9' | b'a'..=b'f'))
+}
 
 #[cfg(test)]
 mod tests {

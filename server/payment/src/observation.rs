@@ -1,70 +1,39 @@
-//! A claim about a payment, from wherever it came, with what is to be kept and done because of it.
+//! A report about a payment from one source, with what is stored and scheduled because of it.
 
 use bytes::Bytes;
-use serde::{Deserialize, Serialize};
 
-use super::{AccountName, StatusUpdate, Timestamp};
+use crate::id::AccountName;
+use crate::status::StatusUpdate;
+use crate::timestamp::Timestamp;
+use crate::worded_enum::worded_enum;
 
-/// Who says so.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize, Deserialize)]
-#[serde(rename_all = "snake_case")]
-pub enum Source {
-    /// Khipu's webhook.
-    Notification,
-    /// Khipu's answer to a question of ours or to a call that passed through us.
-    Khipu,
-    /// A call of the merchant's own: a payment created or deleted.
-    Merchant,
-    /// The payer came back through the return hop.
-    Payer,
-}
-
-impl Source {
-    pub const ALL: [Self; 4] = [Self::Notification, Self::Khipu, Self::Merchant, Self::Payer];
-
-    pub const fn as_str(self) -> &'static str {
-        match self {
-            Self::Notification => "notification",
-            Self::Khipu => "khipu",
-            Self::Merchant => "merchant",
-            Self::Payer => "payer",
-        }
+worded_enum! {
+    /// Where an observation comes from.
+    Source {
+        /// Khipu's webhook.
+        Notification = "notification",
+        /// Khipu's answer to a call.
+        Khipu = "khipu",
+        /// The merchant's own call: a payment created or deleted.
+        Merchant = "merchant",
+        /// The payer came back through the return hop.
+        Payer = "payer",
     }
 }
 
-/// How far a notification is believed. Only an agreeing one changes the status.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize, Deserialize)]
-#[serde(rename_all = "snake_case")]
-pub enum Verdict {
-    /// Fresh, signed, about a payment made here, and in agreement with it.
-    Agrees,
-    /// Its signature is valid but too old or too far ahead: Khipu decides.
-    Stale,
-    /// About a payment that was not made here: Khipu decides.
-    UnknownPayment,
-    /// Amount, currency, receiver or transaction differ from the payment's: never confirmed by it.
-    Mismatch,
-    /// Signed and in agreement, but without a conciliation date: Khipu decides.
-    Unconciliated,
-}
-
-impl Verdict {
-    pub const ALL: [Self; 5] = [
-        Self::Agrees,
-        Self::Stale,
-        Self::UnknownPayment,
-        Self::Mismatch,
-        Self::Unconciliated,
-    ];
-
-    pub const fn as_str(self) -> &'static str {
-        match self {
-            Self::Agrees => "agrees",
-            Self::Stale => "stale",
-            Self::UnknownPayment => "unknown_payment",
-            Self::Mismatch => "mismatch",
-            Self::Unconciliated => "unconciliated",
-        }
+worded_enum! {
+    /// How far a notification is believed. Only one that agrees changes the status; otherwise Khipu is asked.
+    Verdict {
+        /// Fresh, signed, about a payment made here, and in agreement with it.
+        Agrees = "agrees",
+        /// Its signature is valid but too old or too far ahead.
+        Stale = "stale",
+        /// About a payment that was not made here.
+        UnknownPayment = "unknown_payment",
+        /// Amount, currency, receiver or transaction differ from the payment's: it never confirms.
+        Mismatch = "mismatch",
+        /// Signed and in agreement, but without a conciliation date.
+        Unconciliated = "unconciliated",
     }
 }
 
@@ -77,40 +46,30 @@ pub struct Notification {
     pub verdict: Verdict,
 }
 
-/// Timed work that an observation calls for.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
-pub enum JobKind {
-    /// Hand the confirmation to the merchant's notify_url. At most one a payment, ever; scheduled only where the payment
-    /// stands at confirmed once the observation has been applied.
-    Delivery,
-    /// Ask Khipu about the payment.
-    Check,
-}
-
-impl JobKind {
-    pub const ALL: [Self; 2] = [Self::Delivery, Self::Check];
-
-    pub const fn as_str(self) -> &'static str {
-        match self {
-            Self::Delivery => "delivery",
-            Self::Check => "check",
-        }
+worded_enum! {
+    /// Timed work that an observation schedules.
+    JobKind {
+        /// Send the confirmation to the merchant's notify_url. At most one per payment, ever; scheduled only if the payment
+        /// is confirmed once the observation is applied.
+        Delivery = "delivery",
+        /// Ask Khipu about the payment.
+        Check = "check",
     }
 }
 
-/// Which of the checks that are due comes first: the earlier in this order.
+/// Which of the due checks comes first, in this order.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Default)]
-pub enum Priority {
-    /// A verified notification was not believed by itself: Khipu's answer may confirm the payment now.
+pub enum JobPriority {
+    /// A verified notification was not believed by itself: Khipu's answer may confirm the payment.
     Notified,
-    /// Nothing was heard: the plan of a payment that is not confirmed.
+    /// Planned, while the payment is not confirmed.
     #[default]
     Silent,
-    /// Whether Khipu agrees with a confirmation. It cannot reveal a payment, so it comes last.
+    /// Compares a confirmation with Khipu. It cannot reveal a payment, so it comes last.
     CrossCheck,
 }
 
-impl Priority {
+impl JobPriority {
     pub const ALL: [Self; 3] = [Self::Notified, Self::Silent, Self::CrossCheck];
 
     /// 0 is the highest.
@@ -129,8 +88,8 @@ impl Priority {
 pub struct NewJob {
     pub kind: JobKind,
     pub due_at: Timestamp,
-    /// Of a check. Deliveries all have the same.
-    pub priority: Priority,
+    /// For checks. Deliveries have the default.
+    pub priority: JobPriority,
 }
 
 impl NewJob {
@@ -138,11 +97,11 @@ impl NewJob {
         Self {
             kind: JobKind::Delivery,
             due_at,
-            priority: Priority::default(),
+            priority: JobPriority::default(),
         }
     }
 
-    pub const fn check(due_at: Timestamp, priority: Priority) -> Self {
+    pub const fn check(due_at: Timestamp, priority: JobPriority) -> Self {
         Self {
             kind: JobKind::Check,
             due_at,
@@ -151,14 +110,14 @@ impl NewJob {
     }
 }
 
-/// Everything that one event says about one payment. The store applies it in one atomic step.
+/// Everything that one event reports about one payment. The store applies it in one atomic step.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Observation {
-    /// The account on whose behalf it was made. A payment of another account is not touched.
+    /// A payment of another account is not changed.
     pub account: AccountName,
     pub source: Source,
     pub at: Timestamp,
-    /// `None`: recorded, but the status stays.
+    /// `None`: the status stays.
     pub update: Option<StatusUpdate>,
     pub notification: Option<Notification>,
     pub jobs: Vec<NewJob>,

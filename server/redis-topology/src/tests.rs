@@ -81,7 +81,7 @@ async fn callers_do_not_notice_a_quick_restart() {
     let redis = open(&standalone(&server)).await;
     assert_eq!(count(&redis, "a").await.expect("before"), 1);
     server.kill();
-    let (restarted, counted) = tokio::join!(server.start_again(), count(&redis, "a"));
+    let (restarted, counted) = tokio::join!(server.restart(), count(&redis, "a"));
     let () = restarted;
     assert_eq!(counted.expect("meanwhile"), 2);
 }
@@ -105,7 +105,7 @@ async fn calls_to_a_server_that_is_gone_fail_in_time_and_soon_at_once() {
         quickest = quickest.min(called_at.elapsed());
     }
     assert!(quickest < Duration::from_millis(50), "{quickest:?}");
-    server.start_again().await;
+    server.restart().await;
     counts_again(&redis, "a").await;
 }
 
@@ -172,7 +172,7 @@ async fn a_replicated_write_survives_the_loss_of_a_clusters_master() {
         }
     };
     assert!(refused.0.contains("0 of 1 replicas"), "{refused}");
-    cluster.nodes[master].start_again().await;
+    cluster.nodes[master].restart().await;
     let counted = counts_again(&redis, "a").await;
     assert!(counted > 50, "{counted}");
 }

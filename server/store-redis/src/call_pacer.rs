@@ -7,7 +7,7 @@ use async_trait::async_trait;
 use super::redis_store::{RedisStore, ms};
 use super::{keys, scripts};
 use chasqui_payment::{AccountName, Timestamp};
-use chasqui_store::{CallPacer, FARTHEST, StoreError, burst, interval};
+use chasqui_store::{CallBucket, CallPacer, StoreError};
 
 /// Longer than the burst: a bucket that expires after it makes no difference.
 const KEPT: Duration = Duration::from_secs(2);
@@ -26,9 +26,9 @@ impl CallPacer for RedisStore {
             .call()
             .key(key)
             .arg(self.clock.argument(now))
-            .arg(us(interval(per_second)))
-            .arg(us(burst(per_second)))
-            .arg(us(FARTHEST))
+            .arg(us(CallBucket::interval(per_second)))
+            .arg(us(CallBucket::burst(per_second)))
+            .arg(us(CallBucket::HORIZON))
             .arg(us(KEPT));
         let wait = self.run(partition, &call).await?;
         Ok(Duration::from_micros(wait))

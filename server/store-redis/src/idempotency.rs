@@ -1,4 +1,4 @@
-//! Merchants' requests that may come twice, each in a partition of its own.
+//! Merchants' requests that may arrive twice, each in a partition of its own.
 
 use std::time::Duration;
 
@@ -48,11 +48,11 @@ impl IdempotencyStore for RedisStore {
     async fn complete(
         &self,
         request: &IdempotentRequest,
-        finished: &Completion,
+        completion: &Completion,
     ) -> Result<(), StoreError> {
         let (partition, key) = keys::idempotent_request(&request.key);
         let call = scripts::COMPLETE.call().key(key).arg(request.arrival);
-        let call = match finished {
+        let call = match completion {
             Completion::Response(answer) => call
                 .arg(keys::ANSWERED)
                 .arg(answer.status)

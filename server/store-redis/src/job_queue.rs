@@ -9,7 +9,7 @@ use super::payment_calls::{priorities, with_queues, writing};
 use super::redis_store::{RedisStore, ms};
 use super::replies::{self, read, unavailable};
 use super::{keys, scripts, timeline};
-use chasqui_payment::{JobKind, PaymentId, Priority, Timestamp};
+use chasqui_payment::{JobKind, JobPriority, PaymentId, Timestamp};
 use chasqui_redis_topology::{CallError, Partition, ScriptCall};
 use chasqui_store::{JobAttempt, JobQueue, JobResult, LeasedJob, StoreError};
 
@@ -117,7 +117,7 @@ impl Failing {
 }
 
 /// Its priority, the moment from which it can be leased, and its payment.
-type Due = (Priority, Timestamp, PaymentId);
+type Due = (JobPriority, Timestamp, PaymentId);
 
 async fn due(
     store: &RedisStore,
@@ -196,8 +196,8 @@ async fn lease_jobs(
                         attempts,
                         // A delivery has none, and a newer chasqui may have written one that is unknown here.
                         priority: match kind {
-                            JobKind::Check => Priority::from_rank(priority).unwrap_or_default(),
-                            JobKind::Delivery => Priority::default(),
+                            JobKind::Check => JobPriority::from_rank(priority).unwrap_or_default(),
+                            JobKind::Delivery => JobPriority::default(),
                         },
                         token,
                     });

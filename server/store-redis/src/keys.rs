@@ -8,7 +8,7 @@ use std::fmt::Write;
 
 use sha2::{Digest, Sha256};
 
-use chasqui_payment::{AccountName, JobKind, PaymentId, PaymentReference, Priority};
+use chasqui_payment::{AccountName, JobKind, JobPriority, PaymentId, PaymentReference};
 use chasqui_redis_topology::Partition;
 use chasqui_store::IdempotencyKey;
 
@@ -73,12 +73,12 @@ pub(super) fn poll_lock(id: &PaymentId) -> String {
 }
 
 /// Until checks had priorities they had one queue, and its name is still that of most of them.
-pub(super) fn job_queue(partition: Partition, kind: JobKind, priority: Priority) -> String {
+pub(super) fn job_queue(partition: Partition, kind: JobKind, priority: JobPriority) -> String {
     let name = match (kind, priority) {
         (JobKind::Delivery, _) => "delivery",
-        (JobKind::Check, Priority::Notified) => "check:notified",
-        (JobKind::Check, Priority::Silent) => "check",
-        (JobKind::Check, Priority::CrossCheck) => "check:cross",
+        (JobKind::Check, JobPriority::Notified) => "check:notified",
+        (JobKind::Check, JobPriority::Silent) => "check",
+        (JobKind::Check, JobPriority::CrossCheck) => "check:cross",
     };
     key(partition, "agenda", name)
 }

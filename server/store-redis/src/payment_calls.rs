@@ -2,7 +2,7 @@
 
 use super::redis_store::{RedisStore, ms};
 use super::{change, keys};
-use chasqui_payment::{JobKind, PaymentId, Priority};
+use chasqui_payment::{JobKind, JobPriority, PaymentId};
 use chasqui_redis_topology::{Partition, Script, ScriptCall};
 
 /// A call of a script that writes a payment, with its first four keys and five arguments.
@@ -34,10 +34,10 @@ pub(super) fn with_fields(call: ScriptCall, fields: &[(&str, Option<&str>)]) -> 
 }
 
 /// A kind has a queue for each of these, the highest first.
-pub(super) fn priorities(kind: JobKind) -> &'static [Priority] {
+pub(super) fn priorities(kind: JobKind) -> &'static [JobPriority] {
     match kind {
-        JobKind::Delivery => &[Priority::Silent],
-        JobKind::Check => &Priority::ALL,
+        JobKind::Delivery => &[JobPriority::Silent],
+        JobKind::Check => &JobPriority::ALL,
     }
 }
 

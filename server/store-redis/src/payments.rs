@@ -10,7 +10,7 @@ use super::redis_store::{RedisStore, ms};
 use super::{change, fields, intents, keys, replies, scripts, timeline, transactions};
 use chasqui_payment::{
     AccountName, Amount, Currency, Intent, JobKind, MerchantUrls, Observation, Payment, PaymentId,
-    PaymentReference, PaymentState, PaymentTerms, StatusReason, Version,
+    PaymentReference, PaymentState, PaymentTerms, StatusReason, Verdict, Version,
 };
 use chasqui_redis_topology::{Partition, ScriptCall, Value};
 use chasqui_store::{
@@ -69,7 +69,7 @@ impl PaymentReader for RedisStore {
         Ok(Some(StoredNotification {
             body: body.into(),
             signature,
-            verdict: replies::verdict(verdict).ok_or_else(|| replies::damaged("verdict"))?,
+            verdict: Verdict::parse(verdict).ok_or_else(|| replies::damaged("verdict"))?,
             received_at: replies::timestamp(received_at)?,
         }))
     }

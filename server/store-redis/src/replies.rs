@@ -4,7 +4,7 @@ use std::str::FromStr;
 
 use redis::{FromRedisValue, from_redis_value};
 
-use chasqui_payment::{PaymentId, Timestamp, Verdict};
+use chasqui_payment::{PaymentId, Timestamp};
 use chasqui_redis_topology::{CallError, Value};
 use chasqui_store::StoreError;
 
@@ -34,12 +34,6 @@ pub(super) fn timestamp(text: &str) -> Result<Timestamp, StoreError> {
 
 pub(super) fn payment_id(text: &str) -> Result<PaymentId, StoreError> {
     PaymentId::parse(text).map_err(|_| damaged("payment id"))
-}
-
-pub(super) fn verdict(text: &str) -> Option<Verdict> {
-    Verdict::ALL
-        .into_iter()
-        .find(|verdict| verdict.as_str() == text)
 }
 
 /// Names what was expected and not what is stored, which may be a payer's.

@@ -5,7 +5,9 @@ use std::sync::LazyLock;
 use std::time::Duration;
 
 use super::keys;
-use chasqui_payment::{CHECKED_AFTER_EXPIRY, Kind, Priority, USUAL_TERM, Verdict, Version};
+use chasqui_payment::{
+    CHECKED_AFTER_EXPIRY, JobPriority, StatusKind, USUAL_TERM, Verdict, Version,
+};
 use chasqui_redis_topology::Script;
 use chasqui_store::TIMELINE_LIMIT;
 
@@ -81,12 +83,12 @@ fn constants() -> String {
     [
         ("CREATED", Version::FIRST.to_string()),
         ("CONFIRMED", Version::CONFIRMED.to_string()),
-        ("RETURNED", (Kind::Returned as u16).to_string()),
-        ("VERIFYING", (Kind::Verifying as u16).to_string()),
+        ("RETURNED", (StatusKind::Returned as u16).to_string()),
+        ("VERIFYING", (StatusKind::Verifying as u16).to_string()),
         // The numbers of version 0.1 as they are read today.
         ("OF_0_1", table(old_versions.collect())),
-        ("SILENT", Priority::Silent.rank().to_string()),
-        ("CROSS_CHECK", Priority::CrossCheck.rank().to_string()),
+        ("SILENT", JobPriority::Silent.rank().to_string()),
+        ("CROSS_CHECK", JobPriority::CrossCheck.rank().to_string()),
         ("USUAL_TERM", ms(USUAL_TERM)),
         ("CHECKED_AFTER_EXPIRY", ms(CHECKED_AFTER_EXPIRY)),
         ("TIMELINE_LIMIT", TIMELINE_LIMIT.to_string()),

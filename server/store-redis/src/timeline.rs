@@ -7,7 +7,7 @@ use std::time::Duration;
 
 use super::redis_store::{RedisStore, ms};
 use super::{keys, replies, scripts};
-use chasqui_payment::{JobKind, PaymentId, Source, Timestamp, Version};
+use chasqui_payment::{JobKind, PaymentId, Source, Timestamp, Verdict, Version};
 use chasqui_redis_topology::Partition;
 use chasqui_store::{JobAttempt, LeasedJob, StoreError, TimelineEntry, TimelineEvent};
 
@@ -59,11 +59,8 @@ fn parse(line: &str) -> Option<TimelineEntry> {
 
 fn parse_observed(rest: &str) -> Option<TimelineEvent> {
     let mut words = rest.split(' ');
-    let source = words.next()?;
     Some(TimelineEvent::Observed {
-        source: Source::ALL
-            .into_iter()
-            .find(|known| known.as_str() == source)?,
+        source: Source::parse(words.next()?)?,
         version: Version::from_stored(words.next()?.parse().ok()?)?,
         accepted: words.next()? == "1",
     })
@@ -72,18 +69,15 @@ fn parse_observed(rest: &str) -> Option<TimelineEvent> {
 fn parse_notified(rest: &str) -> Option<TimelineEvent> {
     let (verdict, copies) = rest.split_once(' ')?;
     Some(TimelineEvent::Notified {
-        verdict: replies::verdict(verdict)?,
+        verdict: Verdict::parse(verdict)?,
         copies: copies.parse().ok()?,
     })
 }
 
 fn parse_attempted(rest: &str) -> Option<TimelineEvent> {
     let mut words = rest.splitn(4, ' ');
-    let kind = words.next()?;
     Some(TimelineEvent::Attempted {
-        kind: JobKind::ALL
-            .into_iter()
-            .find(|known| known.as_str() == kind)?,
+        kind: JobKind::parse(words.next()?)?,
         number: words.next()?.parse().ok()?,
         duration: Duration::from_millis(words.next()?.parse().ok()?),
         result: words.next()?.to_owned(),

@@ -1,4 +1,4 @@
--- Timed work is called a job everywhere.
+-- Timed work is called a job.
 ALTER TABLE errand RENAME TO job;
 
 DROP INDEX errand_open;

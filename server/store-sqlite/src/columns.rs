@@ -1,19 +1,19 @@
-//! How the payment's values are read from a column. As parameters they are the texts and numbers that they are made of.
+//! How the payment's values are read from a column. As parameters they are texts and numbers.
 
 use rusqlite::types::{FromSql, FromSqlError, FromSqlResult, ValueRef};
 use rusqlite::{Row, RowIndex};
 
 use chasqui_payment::{
-    AccountName, Amount, Currency, JobKind, PaymentId, PaymentReference, Priority, Source,
+    AccountName, Amount, Currency, JobKind, JobPriority, PaymentId, PaymentReference, Source,
     StatusReason, Timestamp, Verdict, Version,
 };
 
-/// A type of the payment's that a column holds.
+/// A payment's value that a column holds.
 pub(super) trait Column: Sized {
     fn from_column(value: ValueRef<'_>) -> FromSqlResult<Self>;
 }
 
-/// Reads such a type, or an `Option` of one, from a row.
+/// Reads a [`Column`], or an `Option` of one, from a row.
 pub(super) trait RowExt {
     fn value<T: Column>(&self, index: impl RowIndex) -> rusqlite::Result<T>;
 }
@@ -58,9 +58,9 @@ text_columns! {
     AccountName: |text| Self::parse(text).ok();
     Currency: |text| Self::parse(text).ok();
     StatusReason: Self::parse;
-    Source: |text| Self::ALL.into_iter().find(|source| source.as_str() == text);
-    Verdict: |text| Self::ALL.into_iter().find(|verdict| verdict.as_str() == text);
-    JobKind: |text| Self::ALL.into_iter().find(|kind| kind.as_str() == text);
+    Source: Self::parse;
+    Verdict: Self::parse;
+    JobKind: Self::parse;
     Amount: |text| Self::parse(text).ok();
 }
 
@@ -79,7 +79,7 @@ impl Column for Version {
     }
 }
 
-impl Column for Priority {
+impl Column for JobPriority {
     fn from_column(value: ValueRef<'_>) -> FromSqlResult<Self> {
         u8::column_result(value)
             .ok()
@@ -89,6 +89,6 @@ impl Column for Priority {
 }
 
 /// Names the type and not the value: a damaged row may hold payer data.
-fn damaged(kept: &'static str) -> FromSqlError {
-    FromSqlError::Other(format!("a column holds something that is not a {kept}").into())
+fn damaged(expected: &str) -> FromSqlError {
+    FromSqlError::Other(format!("a column holds a value that is not a {expected}").into())
 }

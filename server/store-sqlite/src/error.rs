@@ -1,32 +1,24 @@
-//! SQLite's errors in words that say what to do.
+//! SQLite's errors, with what to do about them.
 
 use rusqlite::ErrorCode;
 
 use chasqui_store::StoreError;
 
-/// Why an operation on the database has no effect. It becomes a [`StoreError`] when it leaves the database's thread.
-#[derive(Debug, PartialEq, Eq)]
-pub(super) enum DatabaseError {
-    WrongAccount,
-    Unavailable(String),
-}
+/// Why an operation on the database had no effect: a [`StoreError`] that SQLite's own errors convert into.
+#[derive(Debug, Clone)]
+pub(super) struct DatabaseError(StoreError);
 
 impl DatabaseError {
-    /// For the caller of every operation of a group that is not committed.
-    pub(super) fn reason(&self) -> String {
-        match self {
-            Self::Unavailable(text) => text.clone(),
-            Self::WrongAccount => StoreError::WrongAccount.to_string(),
-        }
+    pub(super) const WRONG_ACCOUNT: Self = Self(StoreError::WrongAccount);
+
+    pub(super) fn unavailable(reason: impl Into<String>) -> Self {
+        Self(StoreError::Unavailable(reason.into()))
     }
 }
 
 impl From<DatabaseError> for StoreError {
     fn from(error: DatabaseError) -> Self {
-        match error {
-            DatabaseError::WrongAccount => Self::WrongAccount,
-            DatabaseError::Unavailable(text) => Self::Unavailable(text),
-        }
+        error.0
     }
 }
 
@@ -47,8 +39,8 @@ impl From<rusqlite::Error> for DatabaseError {
                 "the file cannot be opened, check its path and permissions"
             }
             Some(ErrorCode::SystemIoFailure) => "the disk failed to read or write, check it",
-            _ => return Self::Unavailable(error.to_string()),
+            _ => return Self::unavailable(error.to_string()),
         };
-        Self::Unavailable(format!("{explanation} ({error})"))
+        Self::unavailable(format!("{explanation} ({error})"))
     }
 }

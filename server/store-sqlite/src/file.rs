@@ -1,4 +1,4 @@
-//! The file: who may use it, how it is opened, what is demanded of it.
+//! The database file: locked for one process, private to its user, opened for durable writes.
 
 use std::ffi::OsString;
 use std::fs::{self, File, OpenOptions, TryLockError};
@@ -10,13 +10,13 @@ use rusqlite::{Connection, OpenFlags};
 
 use super::error::DatabaseError;
 
-/// What the write-ahead log is cut back to after a burst.
+/// The write-ahead log is truncated to this after a burst.
 const LOG_SIZE_LIMIT: i64 = 64 * 1024 * 1024;
 
 /// `PRAGMA synchronous` reads back as a number.
 const SYNCHRONOUS_FULL: i64 = 2;
 
-/// The store's file, held by this process alone until this is dropped.
+/// The store's file, locked for this process until this is dropped.
 #[derive(Debug)]
 pub(super) struct DatabaseFile {
     path: PathBuf,
@@ -24,10 +24,10 @@ pub(super) struct DatabaseFile {
 }
 
 impl DatabaseFile {
-    /// Takes the file, making it if there is none.
-    pub(super) fn take(path: &Path) -> Result<Self, DatabaseError> {
-        Self::take_unless_in_use(path)?.ok_or_else(|| {
-            DatabaseError::Unavailable(format!(
+    /// Locks the file, and creates it if there is none.
+    pub(super) fn lock(path: &Path) -> Result<Self, DatabaseError> {
+        Self::try_lock(path)?.ok_or_else(|| {
+            DatabaseError::unavailable(format!(
                 "another chasqui is using {}: stop it, or give this one a file of its own",
                 path.display()
             ))
@@ -35,10 +35,10 @@ impl DatabaseFile {
     }
 
     /// `None`: another process has it.
-    pub(super) fn take_unless_in_use(path: &Path) -> Result<Option<Self>, DatabaseError> {
-        // Two spellings of one file, or a link to it, must meet in one lock.
+    pub(super) fn try_lock(path: &Path) -> Result<Option<Self>, DatabaseError> {
+        // Two spellings of one path, or a link to it, must lead to one lock.
         let path = resolved(path).map_err(|error| unusable(path, &error))?;
-        // The lock is a file of its own, taken before the store is touched: closing any handle on the store itself
+        // The lock is a separate file, taken before the database is touched: closing any handle on the database itself
         // would drop the locks that SQLite holds on it for this process.
         let Some(lock) = lock(&path)? else {
             return Ok(None);
@@ -47,8 +47,8 @@ impl DatabaseFile {
         Ok(Some(Self { path, _lock: lock }))
     }
 
-    /// To look at the file as it is: demands nothing of it and changes nothing in it.
-    pub(super) fn open_as_it_is(&self, busy_wait: Duration) -> Result<Connection, DatabaseError> {
+    /// Opens the file as it is: sets nothing, changes nothing.
+    pub(super) fn open_unchecked(&self, busy_wait: Duration) -> Result<Connection, DatabaseError> {
         self.open(OpenFlags::SQLITE_OPEN_READ_WRITE, busy_wait)
     }
 
@@ -57,7 +57,7 @@ impl DatabaseFile {
         let mode: String =
             connection.pragma_update_and_check(None, "journal_mode", "wal", |row| row.get(0))?;
         if mode != "wal" {
-            return Err(DatabaseError::Unavailable(format!(
+            return Err(DatabaseError::unavailable(format!(
                 "{} cannot keep a write-ahead log (journal mode stays {mode}): put it on a local disk",
                 self.path.display()
             )));
@@ -66,7 +66,7 @@ impl DatabaseFile {
         let synchronous: i64 =
             connection.pragma_query_value(None, "synchronous", |row| row.get(0))?;
         if synchronous != SYNCHRONOUS_FULL {
-            return Err(DatabaseError::Unavailable(format!(
+            return Err(DatabaseError::unavailable(format!(
                 "{} cannot be written durably (synchronous stays {synchronous})",
                 self.path.display()
             )));
@@ -77,12 +77,12 @@ impl DatabaseFile {
         Ok(connection)
     }
 
-    /// Opened after the writer, which has made the log that a reader needs.
+    /// The writer must be open: it creates the log that a reader needs.
     pub(super) fn open_reader(&self, busy_wait: Duration) -> Result<Connection, DatabaseError> {
         self.open(OpenFlags::SQLITE_OPEN_READ_ONLY, busy_wait)
     }
 
-    /// Each connection stays on one thread, so SQLite needs no mutex; a path is never read as a URI.
+    /// Each connection stays on one thread, so SQLite needs no mutex. A path is never a URI.
     fn open(&self, access: OpenFlags, busy_wait: Duration) -> Result<Connection, DatabaseError> {
         let flags = access | OpenFlags::SQLITE_OPEN_NO_MUTEX;
         let connection = Connection::open_with_flags(&self.path, flags)?;
@@ -97,7 +97,7 @@ pub(super) fn open_in_memory() -> Result<Connection, DatabaseError> {
     Ok(connection)
 }
 
-/// SQLite refuses the transaction where the file cannot be written to.
+/// SQLite refuses the transaction if the file is not writable.
 pub(super) fn check_writable(connection: &Connection) -> Result<(), DatabaseError> {
     Ok(connection.execute_batch("BEGIN IMMEDIATE; ROLLBACK")?)
 }
@@ -144,7 +144,7 @@ fn create_private(path: &Path) -> io::Result<()> {
     }
 }
 
-/// Nobody but the operator's user: it holds payers' data.
+/// Readable by its own user only: it holds payers' data.
 fn private() -> OpenOptions {
     let mut options = OpenOptions::new();
     #[cfg(unix)]
@@ -164,7 +164,7 @@ fn sync_directory(path: &Path) -> io::Result<()> {
 }
 
 fn unusable(path: &Path, error: &io::Error) -> DatabaseError {
-    DatabaseError::Unavailable(format!(
+    DatabaseError::unavailable(format!(
         "{} cannot be used: {error}: check its path and permissions",
         path.display()
     ))

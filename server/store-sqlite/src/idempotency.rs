@@ -1,151 +1,178 @@
-//! Merchants' requests that may come twice.
+//! Merchants' requests that may arrive twice.
 
+use async_trait::async_trait;
 use bytes::Bytes;
 use rusqlite::OptionalExtension;
 
 use super::columns::RowExt;
 use super::error::DatabaseError;
+use super::sqlite_store::SqliteStore;
 use super::statement_cache::StatementCache;
 use chasqui_payment::Timestamp;
 use chasqui_store::{
     BeginOutcome, Completion, EXPIRED_PER_BEGIN, IDEMPOTENCY_TERM, IN_PROGRESS_LIMIT,
-    IdempotencyKey, IdempotentRequest, StoredResponse,
+    IdempotencyKey, IdempotencyStore, IdempotentRequest, StoreError, StoredResponse,
 };
 
-pub(super) fn begin(
-    db: &mut StatementCache<'_>,
-    request: &IdempotentRequest,
-) -> Result<BeginOutcome, DatabaseError> {
-    let expired = request.at.minus(IDEMPOTENCY_TERM);
-    match find(db, &request.key)? {
-        Some(kept) if kept.begun_at > expired => Ok(kept.begun(request)),
-        Some(_) => {
-            forget(db, &request.key)?;
-            keep(db, request, expired)
-        }
-        None => keep(db, request, expired),
+#[async_trait]
+impl IdempotencyStore for SqliteStore {
+    async fn begin(&self, request: &IdempotentRequest) -> Result<BeginOutcome, StoreError> {
+        let request = request.clone();
+        let expired = request.at.minus(IDEMPOTENCY_TERM);
+        self.write(move |statements| match find(statements, &request.key)? {
+            Some(record) if record.begun_at > expired => Ok(record.outcome_for(&request)),
+            record => {
+                if record.is_some() {
+                    delete(statements, &request.key)?;
+                }
+                insert(statements, &request)?;
+                delete_expired(statements, expired)?;
+                Ok(BeginOutcome::Started)
+            }
+        })
+        .await
+    }
+
+    async fn complete(
+        &self,
+        request: &IdempotentRequest,
+        completion: &Completion,
+    ) -> Result<(), StoreError> {
+        let (request, completion) = (request.clone(), completion.clone());
+        self.write(move |statements| {
+            let is_holder = find(statements, &request.key)?
+                .is_some_and(|record| record.is_in_progress() && record.is_of(&request));
+            match &completion {
+                _ if !is_holder => Ok(()),
+                Completion::Response(response) => {
+                    update(statements, &request.key, "answered", Some(response))
+                }
+                Completion::OutcomeUnknown => update(statements, &request.key, "unknown", None),
+                Completion::Released => delete(statements, &request.key),
+            }
+        })
+        .await
     }
 }
 
-pub(super) fn complete(
-    db: &mut StatementCache<'_>,
-    request: &IdempotentRequest,
-    finished: &Completion,
-) -> Result<(), DatabaseError> {
-    let held = find(db, &request.key)?
-        .is_some_and(|kept| kept.standing == "under_way" && kept.arrival == arrival(request));
-    match finished {
-        _ if !held => Ok(()),
-        Completion::Response(answer) => end(db, &request.key, "answered", Some(answer)),
-        Completion::OutcomeUnknown => end(db, &request.key, "unknown", None),
-        Completion::Released => forget(db, &request.key),
-    }
-}
-
-struct Kept {
+struct Record {
     fingerprint: Vec<u8>,
     arrival: i64,
     begun_at: Timestamp,
-    standing: String,
-    answer: Option<StoredResponse>,
+    state: String,
+    response: Option<StoredResponse>,
 }
 
-impl Kept {
-    fn begun(self, request: &IdempotentRequest) -> BeginOutcome {
+impl Record {
+    fn is_in_progress(&self) -> bool {
+        self.state == "under_way"
+    }
+
+    fn is_of(&self, request: &IdempotentRequest) -> bool {
+        self.arrival == arrival(request)
+    }
+
+    fn outcome_for(self, request: &IdempotentRequest) -> BeginOutcome {
         if self.fingerprint != request.fingerprint {
-            return BeginOutcome::KeyReused;
-        }
-        match (self.standing.as_str(), self.answer) {
-            ("answered", Some(answer)) => BeginOutcome::Replay(answer),
-            ("under_way", _) if self.arrival == arrival(request) => BeginOutcome::Started,
-            ("under_way", _) if request.at.since(self.begun_at) < IN_PROGRESS_LIMIT => {
-                BeginOutcome::InProgress
-            }
-            _ => BeginOutcome::OutcomeUnknown,
+            BeginOutcome::KeyReused
+        } else if !self.is_in_progress() {
+            let replay = self.response.map(BeginOutcome::Replay);
+            replay.unwrap_or(BeginOutcome::OutcomeUnknown)
+        } else if self.is_of(request) {
+            BeginOutcome::Started
+        } else if request.at.since(self.begun_at) < IN_PROGRESS_LIMIT {
+            BeginOutcome::InProgress
+        } else {
+            BeginOutcome::OutcomeUnknown
         }
     }
 }
 
-fn find(db: &mut StatementCache<'_>, key: &IdempotencyKey) -> Result<Option<Kept>, DatabaseError> {
-    let kept = db
-        .statement(
+fn find(
+    statements: &mut StatementCache<'_>,
+    key: &IdempotencyKey,
+) -> Result<Option<Record>, DatabaseError> {
+    let record = statements
+        .prepare(
             "SELECT fingerprint, arrival, begun_at, standing, status, body FROM idempotency
              WHERE account = ?1 AND route = ?2 AND key = ?3",
         )?
         .query_row((key.account.as_str(), key.route, &key.key), |row| {
             let status: Option<u16> = row.get("status")?;
             let body: Option<Vec<u8>> = row.get("body")?;
-            Ok(Kept {
+            Ok(Record {
                 fingerprint: row.get("fingerprint")?,
                 arrival: row.get("arrival")?,
                 begun_at: row.value("begun_at")?,
-                standing: row.get("standing")?,
-                answer: status.zip(body).map(|(status, body)| StoredResponse {
+                state: row.get("standing")?,
+                response: status.zip(body).map(|(status, body)| StoredResponse {
                     status,
                     body: Bytes::from(body),
                 }),
             })
         })
         .optional()?;
-    Ok(kept)
+    Ok(record)
 }
 
-fn keep(
-    db: &mut StatementCache<'_>,
+fn insert(
+    statements: &mut StatementCache<'_>,
     request: &IdempotentRequest,
-    expired: Timestamp,
-) -> Result<BeginOutcome, DatabaseError> {
-    let IdempotencyKey {
-        account,
-        route,
-        key,
-    } = &request.key;
-    db.statement(
-        "INSERT INTO idempotency
-             (account, route, key, fingerprint, arrival, begun_at, standing)
-             VALUES (?1, ?2, ?3, ?4, ?5, ?6, 'under_way')",
-    )?
-    .execute((
-        account.as_str(),
-        route,
-        key,
-        request.fingerprint,
-        arrival(request),
-        request.at.unix_ms(),
-    ))?;
-    let limit = i64::try_from(EXPIRED_PER_BEGIN).unwrap_or(i64::MAX);
-    db.statement(
-        "DELETE FROM idempotency WHERE rowid IN
-             (SELECT rowid FROM idempotency WHERE begun_at <= ?1 ORDER BY begun_at LIMIT ?2)",
-    )?
-    .execute((expired.unix_ms(), limit))?;
-    Ok(BeginOutcome::Started)
-}
-
-fn end(
-    db: &mut StatementCache<'_>,
-    key: &IdempotencyKey,
-    standing: &str,
-    answer: Option<&StoredResponse>,
 ) -> Result<(), DatabaseError> {
-    db.statement(
-        "UPDATE idempotency SET standing = ?4, status = ?5, body = ?6
-             WHERE account = ?1 AND route = ?2 AND key = ?3",
-    )?
-    .execute((
-        key.account.as_str(),
-        key.route,
-        &key.key,
-        standing,
-        answer.map(|answer| answer.status),
-        answer.map(|answer| answer.body.as_ref()),
-    ))?;
+    statements.execute(
+        "INSERT INTO idempotency (account, route, key, fingerprint, arrival, begun_at, standing)
+         VALUES (?1, ?2, ?3, ?4, ?5, ?6, 'under_way')",
+        (
+            request.key.account.as_str(),
+            request.key.route,
+            &request.key.key,
+            request.fingerprint,
+            arrival(request),
+            request.at.unix_ms(),
+        ),
+    )?;
     Ok(())
 }
 
-fn forget(db: &mut StatementCache<'_>, key: &IdempotencyKey) -> Result<(), DatabaseError> {
-    db.statement("DELETE FROM idempotency WHERE account = ?1 AND route = ?2 AND key = ?3")?
-        .execute((key.account.as_str(), key.route, &key.key))?;
+fn delete_expired(
+    statements: &mut StatementCache<'_>,
+    expired: Timestamp,
+) -> Result<(), DatabaseError> {
+    let limit = i64::try_from(EXPIRED_PER_BEGIN).unwrap_or(i64::MAX);
+    statements.execute(
+        "DELETE FROM idempotency WHERE rowid IN
+         (SELECT rowid FROM idempotency WHERE begun_at <= ?1 ORDER BY begun_at LIMIT ?2)",
+        (expired.unix_ms(), limit),
+    )?;
+    Ok(())
+}
+
+fn update(
+    statements: &mut StatementCache<'_>,
+    key: &IdempotencyKey,
+    state: &str,
+    response: Option<&StoredResponse>,
+) -> Result<(), DatabaseError> {
+    statements.execute(
+        "UPDATE idempotency SET standing = ?4, status = ?5, body = ?6
+         WHERE account = ?1 AND route = ?2 AND key = ?3",
+        (
+            key.account.as_str(),
+            key.route,
+            &key.key,
+            state,
+            response.map(|response| response.status),
+            response.map(|response| response.body.as_ref()),
+        ),
+    )?;
+    Ok(())
+}
+
+fn delete(statements: &mut StatementCache<'_>, key: &IdempotencyKey) -> Result<(), DatabaseError> {
+    statements.execute(
+        "DELETE FROM idempotency WHERE account = ?1 AND route = ?2 AND key = ?3",
+        (key.account.as_str(), key.route, &key.key),
+    )?;
     Ok(())
 }
 

@@ -1,4 +1,4 @@
-//! The relay of an installation with one instance: what is announced is heard here, at once.
+//! The relay of an installation with one instance: a published change reaches its listener at once.
 
 use std::fmt;
 use std::sync::Arc;
@@ -27,7 +27,7 @@ impl fmt::Debug for LocalRelay {
 
 #[async_trait]
 impl Relay for LocalRelay {
-    /// Every change is heard here anyway.
+    /// Every change reaches the listener anyway.
     async fn subscribe(&self, _id: &PaymentId) -> Result<(), RelayError> {
         Ok(())
     }
@@ -39,7 +39,7 @@ impl Relay for LocalRelay {
         Ok(())
     }
 
-    /// There is no way to go, and nothing on it that could be cut.
+    /// There is no connection that could be lost.
     async fn health_check(&self) -> Result<(), RelayError> {
         Ok(())
     }
@@ -48,26 +48,26 @@ impl Relay for LocalRelay {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use chasqui_store_suite::relay::{self, Instance, Stage};
+    use chasqui_store_suite::relay::{self, Deployment, Instance};
     use chasqui_store_suite::relay_suite;
 
-    fn alone() -> Stage {
-        let (listener, heard) = relay::listener();
+    fn one_instance() -> Deployment {
+        let (listener, received) = relay::listener();
         let relay: Arc<dyn Relay> = Arc::new(LocalRelay::new(listener));
-        let telling = Arc::clone(&relay);
-        let tell = move |change: Change| -> futures_util::future::BoxFuture<'static, ()> {
-            let relay = Arc::clone(&telling);
+        let publishing = Arc::clone(&relay);
+        let commit = move |change: Change| -> futures_util::future::BoxFuture<'static, ()> {
+            let relay = Arc::clone(&publishing);
             Box::pin(async move { relay.publish(&change).await.expect("announced") })
         };
-        Stage {
+        Deployment {
             instances: vec![Instance {
                 relay,
-                heard,
-                tell: Box::new(tell),
+                received,
+                commit: Box::new(commit),
             }],
-            medium: Box::new(()),
+            backend: Box::new(()),
         }
     }
 
-    relay_suite!(local, async { alone() });
+    relay_suite!(local, async { one_instance() });
 }

@@ -1,4 +1,4 @@
-//! The schema, version by version, forward only. `PRAGMA user_version` holds how many steps a file has been through.
+//! The schema, version by version, forward only. `PRAGMA user_version` holds the number of applied steps.
 
 use rusqlite::{Connection, TransactionBehavior};
 
@@ -14,7 +14,7 @@ pub(super) const STEPS: &[&str] = &[
     include_str!("../migrations/6_job.sql"),
 ];
 
-/// Takes the file through the steps that it lacks, each in its own transaction.
+/// Applies the steps that the file lacks, each in its own transaction.
 pub(super) fn migrate(connection: &mut Connection, steps: &[&str]) -> Result<(), DatabaseError> {
     let applied = applied(connection, steps)?;
     for (version, step) in (1i64..).zip(steps).skip(applied) {
@@ -26,12 +26,12 @@ pub(super) fn migrate(connection: &mut Connection, steps: &[&str]) -> Result<(),
     Ok(())
 }
 
-/// How many of the steps the file has been through: its version.
+/// The number of applied steps: the file's version.
 pub(super) fn applied(connection: &Connection, steps: &[&str]) -> Result<usize, DatabaseError> {
     let found: i64 = connection.pragma_query_value(None, "user_version", |row| row.get(0))?;
     let applied = usize::try_from(found).unwrap_or(usize::MAX);
     if applied > steps.len() {
-        return Err(DatabaseError::Unavailable(format!(
+        return Err(DatabaseError::unavailable(format!(
             "the file has schema version {found}, this chasqui knows versions up to {}: use a newer chasqui",
             steps.len()
         )));
@@ -44,6 +44,7 @@ mod tests {
     use std::time::SystemTime;
 
     use super::*;
+    use chasqui_store::StoreError;
 
     fn version(connection: &Connection) -> i64 {
         connection
@@ -218,7 +219,7 @@ mod tests {
             .pragma_update(None, "user_version", 99)
             .expect("pragma");
         let error = migrate(&mut connection, &["SELECT 1"]).expect_err("newer");
-        let text = error.reason();
+        let text = StoreError::from(error).to_string();
         assert!(text.contains("99") && text.contains("up to 1"), "{text}");
     }
 }

@@ -1,160 +1,244 @@
 //! Payments: created, observed, read.
 
+use async_trait::async_trait;
 use rusqlite::{OptionalExtension, Row};
 
 use super::columns::RowExt;
 use super::error::DatabaseError;
+use super::sqlite_store::SqliteStore;
 use super::statement_cache::StatementCache;
 use super::{intents, job_queue, notifications, timeline};
 use chasqui_payment::{
-    AccountName, JobKind, MerchantUrls, Observation, Payment, PaymentId, PaymentReference,
-    PaymentState, PaymentTerms, Priority, StatusReason, Timestamp, Version,
+    AccountName, Intent, JobKind, JobPriority, MerchantUrls, Observation, Payment, PaymentId,
+    PaymentReference, PaymentState, PaymentTerms, StatusReason, Timestamp, Version,
 };
-use chasqui_store::{BY_TRANSACTION_LIMIT, Outcome};
+use chasqui_store::{
+    BY_TRANSACTION_LIMIT, Outcome, PaymentReader, PaymentStore, StoreError, StoredNotification,
+    TimelineEntry,
+};
 
-pub(super) fn create(
-    db: &mut StatementCache<'_>,
+#[async_trait]
+impl PaymentReader for SqliteStore {
+    async fn intent(&self, reference: &PaymentReference) -> Result<Option<Intent>, StoreError> {
+        let reference = reference.clone();
+        self.read(move |statements| intents::find(statements, &reference))
+            .await
+    }
+
+    async fn payment(&self, id: &PaymentId) -> Result<Option<Payment>, StoreError> {
+        let id = id.clone();
+        self.read(move |statements| find(statements, &id)).await
+    }
+
+    async fn states(&self, ids: &[PaymentId]) -> Result<Vec<Option<PaymentState>>, StoreError> {
+        let ids = ids.to_vec();
+        self.read(move |statements| {
+            let states = ids.iter().map(|id| find_state(statements, id));
+            states
+                .map(|found| Ok(found?.map(|(state, _)| state)))
+                .collect()
+        })
+        .await
+    }
+
+    async fn by_transaction(
+        &self,
+        account: &AccountName,
+        transaction_id: &str,
+    ) -> Result<Vec<PaymentId>, StoreError> {
+        let (account, transaction_id) = (account.clone(), transaction_id.to_owned());
+        self.read(move |statements| {
+            let limit = i64::try_from(BY_TRANSACTION_LIMIT).unwrap_or(i64::MAX);
+            let ids = statements
+                .prepare(
+                    "SELECT id FROM payment WHERE account = ?1 AND transaction_id = ?2
+                     ORDER BY created_at DESC, id DESC LIMIT ?3",
+                )?
+                .query_map((account.as_str(), transaction_id, limit), |row| {
+                    row.value(0)
+                })?
+                .collect::<Result<_, _>>()?;
+            Ok(ids)
+        })
+        .await
+    }
+
+    async fn notification(&self, id: &PaymentId) -> Result<Option<StoredNotification>, StoreError> {
+        let id = id.clone();
+        self.read(move |statements| notifications::find(statements, &id))
+            .await
+    }
+
+    async fn timeline(&self, id: &PaymentId) -> Result<Vec<TimelineEntry>, StoreError> {
+        let id = id.clone();
+        self.read(move |statements| timeline::read(statements, &id))
+            .await
+    }
+}
+
+#[async_trait]
+impl PaymentStore for SqliteStore {
+    async fn save_intent(&self, intent: &Intent) -> Result<(), StoreError> {
+        let intent = intent.clone();
+        self.write(move |statements| intents::save(statements, &intent))
+            .await
+    }
+
+    async fn create(&self, payment: &Payment) -> Result<Outcome, StoreError> {
+        let payment = payment.clone();
+        self.write(move |statements| create(statements, &payment))
+            .await
+    }
+
+    async fn observe(
+        &self,
+        id: &PaymentId,
+        observation: &Observation,
+    ) -> Result<Outcome, StoreError> {
+        let (id, observation) = (id.clone(), observation.clone());
+        self.write(move |statements| observe(statements, &id, &observation))
+            .await
+    }
+}
+
+fn create(
+    statements: &mut StatementCache<'_>,
     payment: &Payment,
 ) -> Result<Outcome, DatabaseError> {
+    let id = &payment.id;
     if let Some(reference) = &payment.reference {
-        intents::check_account(db, reference, &payment.account)?;
+        intents::check_account(statements, reference, &payment.account)?;
     }
-    let known = match find(db, &payment.id)? {
+    let known = match find(statements, id)? {
         Some(known) if known.account != payment.account => {
             if known.terms.is_some() {
-                return Err(DatabaseError::WrongAccount);
+                return Err(DatabaseError::WRONG_ACCOUNT);
             }
-            forget(db, &payment.id)?;
+            delete(statements, id)?;
             None
         }
         known => known,
     };
-    let before = known.as_ref().map(|known| known.state);
     let merged = match &known {
-        Some(known) => filled_in(known, payment),
+        Some(known) => merged(known, payment),
         None => payment.clone(),
     };
     if known.as_ref() != Some(&merged) {
-        save(db, &merged)?;
+        save(statements, &merged)?;
     }
-    let is_first = timeline::created(db, &payment.id, payment.created_at)?;
+    let is_first = timeline::record_created(statements, id, payment.created_at)?;
     if is_first && !merged.state.is_final() {
         let due_at = merged.first_check_at();
-        job_queue::schedule_check(db, &payment.id, due_at, Priority::Silent)?;
+        job_queue::schedule_check(statements, id, due_at, JobPriority::Silent)?;
     }
     if let Some(reference) = &payment.reference {
-        intents::bind(db, reference, &payment.id)?;
+        intents::bind(statements, reference, id)?;
     }
     Ok(Outcome {
-        before,
+        before: known.map(|known| known.state),
         after: merged.state,
     })
 }
 
 pub(super) fn observe(
-    db: &mut StatementCache<'_>,
+    statements: &mut StatementCache<'_>,
     id: &PaymentId,
     observation: &Observation,
 ) -> Result<Outcome, DatabaseError> {
-    let before = owned_state(db, id, &observation.account)?;
-    let start = before.unwrap_or(PaymentState::created(observation.at));
+    let before = match find_state(statements, id)? {
+        Some((_, owner)) if owner != observation.account => {
+            return Err(DatabaseError::WRONG_ACCOUNT);
+        }
+        found => found.map(|(state, _)| state),
+    };
+    let held = before.unwrap_or(PaymentState::created(observation.at));
     let after = match &observation.update {
-        Some(update) => start.updated(update, observation.at),
-        None => start,
+        Some(update) => held.updated(update, observation.at),
+        None => held,
     };
     let outcome = Outcome { before, after };
 
     if before.is_none() {
-        save(db, &begun(id, observation, after))?;
+        save(statements, &without_terms(id, observation, after))?;
     } else if outcome.changed() {
-        move_on(db, id, &after)?;
+        save_state(statements, id, &after)?;
     }
-    let is_copy = match &observation.notification {
-        Some(notification) => !notifications::keep(db, id, notification, observation.at)?,
+    let is_new_notification = match &observation.notification {
+        Some(notification) => notifications::save(statements, id, notification, observation.at)?,
         None => false,
     };
-    if let Some(update) = &observation.update {
-        let is_notified = observation.notification.is_some() && !is_copy;
-        if outcome.changed() || is_notified {
-            timeline::observed(db, id, observation, update.version, outcome.changed())?;
-        }
+    if let Some(update) = &observation.update
+        && (outcome.changed() || is_new_notification)
+    {
+        let accepted = outcome.changed();
+        timeline::record_observed(statements, id, observation, update.version, accepted)?;
     }
-    let is_over = after.is_final();
+    schedule(statements, id, observation, &outcome)?;
+    Ok(outcome)
+}
+
+fn schedule(
+    statements: &mut StatementCache<'_>,
+    id: &PaymentId,
+    observation: &Observation,
+    outcome: &Outcome,
+) -> Result<(), DatabaseError> {
+    let is_final = outcome.after.is_final();
     let mut cross_check = None;
     for job in &observation.jobs {
         match job.kind {
-            JobKind::Check if !is_over => {
-                job_queue::schedule_check(db, id, job.due_at, job.priority)?;
+            JobKind::Check if !is_final => {
+                job_queue::schedule_check(statements, id, job.due_at, job.priority)?;
             }
-            JobKind::Check if job.priority == Priority::CrossCheck => {
+            JobKind::Check if job.priority == JobPriority::CrossCheck => {
                 cross_check = Some(job.due_at);
             }
-            JobKind::Delivery if after.version == Version::CONFIRMED => {
-                job_queue::schedule_delivery(db, id, job.due_at)?;
+            JobKind::Delivery if outcome.after.version == Version::CONFIRMED => {
+                job_queue::schedule_delivery(statements, id, job.due_at)?;
             }
             JobKind::Check | JobKind::Delivery => {}
         }
     }
-    if is_over && outcome.changed() {
-        job_queue::end_checks(db, id, cross_check)?;
+    if is_final && outcome.changed() {
+        job_queue::end_checks(statements, id, cross_check)?;
     }
-    Ok(outcome)
+    Ok(())
 }
 
-pub(super) fn state(
-    db: &mut StatementCache<'_>,
+/// The payment's state and account.
+fn find_state(
+    statements: &mut StatementCache<'_>,
     id: &PaymentId,
-) -> Result<Option<PaymentState>, DatabaseError> {
-    let state = db
-        .statement("SELECT status, status_at, late, reason FROM payment WHERE id = ?1")?
-        .query_row([id.as_str()], |row| state_from(row, 0))
+) -> Result<Option<(PaymentState, AccountName)>, DatabaseError> {
+    let found = statements
+        .prepare("SELECT status, status_at, late, reason, account FROM payment WHERE id = ?1")?
+        .query_row([id.as_str()], |row| {
+            Ok((state(row)?, row.value("account")?))
+        })
         .optional()?;
-    Ok(state)
+    Ok(found)
 }
 
-pub(super) fn find(
-    db: &mut StatementCache<'_>,
+fn find(
+    statements: &mut StatementCache<'_>,
     id: &PaymentId,
 ) -> Result<Option<Payment>, DatabaseError> {
-    let payment = db
-        .statement(
+    let payment = statements
+        .prepare(
             "SELECT status, status_at, late, reason, id, account, amount, currency, transaction_id,
                     return_url, cancel_url, notify_url, reference, payment_url, expires_at, created_at
              FROM payment WHERE id = ?1",
         )?
-        .query_row([id.as_str()], from_row)
+        .query_row([id.as_str()], payment)
         .optional()?;
     Ok(payment)
 }
 
-pub(super) fn by_transaction(
-    db: &mut StatementCache<'_>,
-    account: &AccountName,
-    transaction_id: &str,
-) -> Result<Vec<PaymentId>, DatabaseError> {
-    let limit = i64::try_from(BY_TRANSACTION_LIMIT).unwrap_or(i64::MAX);
-    let ids = db
-        .statement(
-            "SELECT id FROM payment WHERE account = ?1 AND transaction_id = ?2
-             ORDER BY created_at DESC, id DESC LIMIT ?3",
-        )?
-        .query_map((account.as_str(), transaction_id, limit), |row| {
-            row.value(0)
-        })?
-        .collect::<Result<_, _>>()?;
-    Ok(ids)
-}
-
-/// What is known stays, what was unknown comes from the newcomer, the state is merged.
-fn filled_in(known: &Payment, new: &Payment) -> Payment {
+/// What is known stays, what was unknown comes from the new payment, the higher state counts.
+fn merged(known: &Payment, new: &Payment) -> Payment {
     fn either<T: Clone>(known: &Option<T>, new: &Option<T>) -> Option<T> {
         known.as_ref().or(new.as_ref()).cloned()
     }
-    // Of two states the higher: a payment is made or adopted, never moved, by this.
-    let state = match new.state.version > known.state.version {
-        true => new.state,
-        false => known.state,
-    };
     Payment {
         id: known.id.clone(),
         account: known.account.clone(),
@@ -167,13 +251,16 @@ fn filled_in(known: &Payment, new: &Payment) -> Payment {
         reference: either(&known.reference, &new.reference),
         payment_url: either(&known.payment_url, &new.payment_url),
         expires_at: either(&known.expires_at, &new.expires_at),
-        // A payment that began with a notification was created before that.
+        // A payment whose notification arrived first was created before that.
         created_at: known.created_at.min(new.created_at),
-        state,
+        state: match new.state.version > known.state.version {
+            true => new.state,
+            false => known.state,
+        },
     }
 }
 
-fn begun(id: &PaymentId, observation: &Observation, state: PaymentState) -> Payment {
+fn without_terms(id: &PaymentId, observation: &Observation, state: PaymentState) -> Payment {
     Payment {
         id: id.clone(),
         account: observation.account.clone(),
@@ -187,60 +274,40 @@ fn begun(id: &PaymentId, observation: &Observation, state: PaymentState) -> Paym
     }
 }
 
-/// What another account's notification left of a payment that was unknown here. It owns nothing: Khipu's answer says whose
-/// the payment is, and what the other account sent about it goes.
-fn forget(db: &mut StatementCache<'_>, id: &PaymentId) -> Result<(), DatabaseError> {
+/// Deletes a payment that another account's notification began. Khipu's answer decides whose the payment is.
+fn delete(statements: &mut StatementCache<'_>, id: &PaymentId) -> Result<(), DatabaseError> {
     for statement in [
         "DELETE FROM job WHERE payment_id = ?1",
         "DELETE FROM record WHERE payment_id = ?1",
         "DELETE FROM notification WHERE payment_id = ?1",
         "DELETE FROM payment WHERE id = ?1",
     ] {
-        db.statement(statement)?.execute([id.as_str()])?;
+        statements.execute(statement, [id.as_str()])?;
     }
     Ok(())
 }
 
-/// `WrongAccount` if the payment is another account's.
-fn owned_state(
-    db: &mut StatementCache<'_>,
-    id: &PaymentId,
-    account: &AccountName,
-) -> Result<Option<PaymentState>, DatabaseError> {
-    let found = db
-        .statement("SELECT account, status, status_at, late, reason FROM payment WHERE id = ?1")?
-        .query_row([id.as_str()], |row| {
-            Ok((row.value::<AccountName>(0)?, state_from(row, 1)?))
-        })
-        .optional()?;
-    match found {
-        Some((owner, _)) if owner != *account => Err(DatabaseError::WrongAccount),
-        Some((_, state)) => Ok(Some(state)),
-        None => Ok(None),
-    }
-}
-
-fn move_on(
-    db: &mut StatementCache<'_>,
+fn save_state(
+    statements: &mut StatementCache<'_>,
     id: &PaymentId,
     state: &PaymentState,
 ) -> Result<(), DatabaseError> {
-    db.statement(
+    statements.execute(
         "UPDATE payment SET status = ?2, status_at = ?3, late = ?4, reason = ?5 WHERE id = ?1",
-    )?
-    .execute((
-        id.as_str(),
-        state.version.number(),
-        state.at.unix_ms(),
-        state.late,
-        state.reason.map(StatusReason::as_str),
-    ))?;
+        (
+            id.as_str(),
+            state.version.number(),
+            state.at.unix_ms(),
+            state.late,
+            state.reason.map(StatusReason::as_str),
+        ),
+    )?;
     Ok(())
 }
 
-fn save(db: &mut StatementCache<'_>, payment: &Payment) -> Result<(), DatabaseError> {
+fn save(statements: &mut StatementCache<'_>, payment: &Payment) -> Result<(), DatabaseError> {
     let terms = payment.terms.as_ref();
-    db.statement(
+    statements.execute(
         "INSERT INTO payment
              (id, account, amount, currency, transaction_id, return_url, cancel_url, notify_url,
               reference, payment_url, expires_at, created_at, status, status_at, late, reason)
@@ -253,29 +320,29 @@ fn save(db: &mut StatementCache<'_>, payment: &Payment) -> Result<(), DatabaseEr
               expires_at = excluded.expires_at, created_at = excluded.created_at,
               status = excluded.status, status_at = excluded.status_at,
               late = excluded.late, reason = excluded.reason",
-    )?
-    .execute((
-        payment.id.as_str(),
-        payment.account.as_str(),
-        terms.map(|terms| terms.amount.to_string()),
-        terms.map(|terms| terms.currency.as_str()),
-        terms.and_then(|terms| terms.transaction_id.as_deref()),
-        &payment.urls.return_url,
-        &payment.urls.cancel_url,
-        &payment.urls.notify_url,
-        payment.reference.as_ref().map(PaymentReference::as_str),
-        &payment.payment_url,
-        payment.expires_at.map(Timestamp::unix_ms),
-        payment.created_at.unix_ms(),
-        payment.state.version.number(),
-        payment.state.at.unix_ms(),
-        payment.state.late,
-        payment.state.reason.map(StatusReason::as_str),
-    ))?;
+        (
+            payment.id.as_str(),
+            payment.account.as_str(),
+            terms.map(|terms| terms.amount.to_string()),
+            terms.map(|terms| terms.currency.as_str()),
+            terms.and_then(|terms| terms.transaction_id.as_deref()),
+            &payment.urls.return_url,
+            &payment.urls.cancel_url,
+            &payment.urls.notify_url,
+            payment.reference.as_ref().map(PaymentReference::as_str),
+            &payment.payment_url,
+            payment.expires_at.map(Timestamp::unix_ms),
+            payment.created_at.unix_ms(),
+            payment.state.version.number(),
+            payment.state.at.unix_ms(),
+            payment.state.late,
+            payment.state.reason.map(StatusReason::as_str),
+        ),
+    )?;
     Ok(())
 }
 
-fn from_row(row: &Row<'_>) -> rusqlite::Result<Payment> {
+fn payment(row: &Row<'_>) -> rusqlite::Result<Payment> {
     let terms = match (row.value("amount")?, row.value("currency")?) {
         (Some(amount), Some(currency)) => Some(PaymentTerms {
             amount,
@@ -297,16 +364,16 @@ fn from_row(row: &Row<'_>) -> rusqlite::Result<Payment> {
         payment_url: row.get("payment_url")?,
         expires_at: row.value("expires_at")?,
         created_at: row.value("created_at")?,
-        state: state_from(row, 0)?,
+        state: state(row)?,
     })
 }
 
-/// From the four columns that begin at `first`.
-fn state_from(row: &Row<'_>, first: usize) -> rusqlite::Result<PaymentState> {
+/// From the first four columns.
+fn state(row: &Row<'_>) -> rusqlite::Result<PaymentState> {
     Ok(PaymentState {
-        version: row.value(first)?,
-        at: row.value(first + 1)?,
-        late: row.get(first + 2)?,
-        reason: row.value(first + 3)?,
+        version: row.value(0)?,
+        at: row.value(1)?,
+        late: row.get(2)?,
+        reason: row.value(3)?,
     })
 }

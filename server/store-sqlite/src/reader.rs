@@ -1,24 +1,26 @@
-//! The threads that read beside the writer. They see what was committed before they began, and never wait for it.
+//! The threads that read beside the writer. A read sees what was committed before it began, and never waits for the writer.
 
 use std::sync::{Arc, Mutex, PoisonError};
 
 use rusqlite::Connection;
 
-use super::SqliteLimits;
 use super::error::DatabaseError;
-use super::queue::{Operations, PanicReport, Queue, ThreadPool};
+use super::file::DatabaseFile;
+use super::limits::SqliteLimits;
+use super::queue::{Operations, Queue};
 use super::statement_cache::StatementCache;
+use super::thread_pool::{FailureReport, ThreadPool};
 
-/// One thread a connection.
 pub(super) fn start(
-    connections: Vec<Connection>,
+    file: &DatabaseFile,
     limits: &SqliteLimits,
-    panic_report: &PanicReport,
+    failure: &FailureReport,
 ) -> Result<ThreadPool, DatabaseError> {
     let (queue, operations) = Queue::bounded("read", limits.read_queue, limits.answer_wait);
     let operations = Arc::new(Mutex::new(operations));
-    let mut pool = ThreadPool::serving(queue, panic_report);
-    for connection in connections {
+    let mut pool = ThreadPool::new(queue, failure);
+    for _ in 0..limits.readers.max(1) {
+        let connection = file.open_reader(limits.busy_wait)?;
         let operations = Arc::clone(&operations);
         pool.spawn("store-reader", move || serve(&connection, &operations))?;
     }
@@ -26,16 +28,16 @@ pub(super) fn start(
 }
 
 fn serve(connection: &Connection, operations: &Mutex<Operations>) {
-    let mut db = StatementCache::new(connection);
+    let mut statements = StatementCache::new(connection);
     loop {
-        // Whoever holds the lock waits for the next operation; the others wait for the lock.
+        // The thread that holds the lock waits for the next operation; the others wait for the lock.
         let next = operations
             .lock()
             .unwrap_or_else(PoisonError::into_inner)
             .recv();
         let Ok(mut operation) = next else { return };
-        // Reading has nothing to take back.
-        let _ = operation.apply(&mut db);
+        // A read has nothing to roll back.
+        let _ = operation.apply(&mut statements);
         operation.answer(&Ok(()));
     }
 }

@@ -1,4 +1,4 @@
-//! The record of what happened to a payment, for people.
+//! The record of what happened to a payment.
 
 use std::time::Duration;
 
@@ -10,85 +10,84 @@ use super::statement_cache::StatementCache;
 use chasqui_payment::{Observation, PaymentId, Timestamp, Version};
 use chasqui_store::{JobAttempt, LeasedJob, TIMELINE_LIMIT, TimelineEntry, TimelineEvent};
 
-/// Once a payment, however often it is created: whether this was the first time.
-pub(super) fn created(
-    db: &mut StatementCache<'_>,
+/// Recorded once per payment. Returns whether this was the first time.
+pub(super) fn record_created(
+    statements: &mut StatementCache<'_>,
     id: &PaymentId,
     at: Timestamp,
 ) -> Result<bool, DatabaseError> {
-    let recorded = db
-        .statement(
-            "INSERT INTO record (payment_id, at, event) SELECT ?1, ?2, 'created'
+    let recorded = statements.execute(
+        "INSERT INTO record (payment_id, at, event) SELECT ?1, ?2, 'created'
              WHERE NOT EXISTS (SELECT 1 FROM record WHERE payment_id = ?1 AND event = 'created')",
-        )?
-        .execute((id.as_str(), at.unix_ms()))?;
+        (id.as_str(), at.unix_ms()),
+    )?;
     Ok(recorded > 0)
 }
 
-pub(super) fn observed(
-    db: &mut StatementCache<'_>,
+pub(super) fn record_observed(
+    statements: &mut StatementCache<'_>,
     id: &PaymentId,
     observation: &Observation,
     version: Version,
     accepted: bool,
 ) -> Result<(), DatabaseError> {
-    db.statement(
+    statements.execute(
         "INSERT INTO record (payment_id, at, event, source, status, accepted)
              VALUES (?1, ?2, 'observed', ?3, ?4, ?5)",
-    )?
-    .execute((
-        id.as_str(),
-        observation.at.unix_ms(),
-        observation.source.as_str(),
-        version.number(),
-        accepted,
-    ))?;
+        (
+            id.as_str(),
+            observation.at.unix_ms(),
+            observation.source.as_str(),
+            version.number(),
+            accepted,
+        ),
+    )?;
     Ok(())
 }
 
-/// Verdict and copies are the notification's, so that the record shows them as they are now.
-pub(super) fn notified(
-    db: &mut StatementCache<'_>,
+/// Verdict and copies stay in the notification's own row, so that the timeline shows their current values.
+pub(super) fn record_notified(
+    statements: &mut StatementCache<'_>,
     id: &PaymentId,
     at: Timestamp,
     notification: i64,
 ) -> Result<(), DatabaseError> {
-    db.statement(
+    statements.execute(
         "INSERT INTO record (payment_id, at, event, notification_id)
              VALUES (?1, ?2, 'notified', ?3)",
-    )?
-    .execute((id.as_str(), at.unix_ms(), notification))?;
+        (id.as_str(), at.unix_ms(), notification),
+    )?;
     Ok(())
 }
 
-pub(super) fn attempted(
-    db: &mut StatementCache<'_>,
+pub(super) fn record_attempt(
+    statements: &mut StatementCache<'_>,
     leased: &LeasedJob,
     attempt: &JobAttempt,
 ) -> Result<(), DatabaseError> {
     let duration_ms = i64::try_from(attempt.duration.as_millis()).unwrap_or(i64::MAX);
-    db.statement(
+    statements.execute(
         "INSERT INTO record (payment_id, at, event, kind, number, result, duration_ms)
              SELECT id, ?2, 'attempted', ?3, ?4, ?5, ?6 FROM payment WHERE id = ?1",
-    )?
-    .execute((
-        leased.payment_id.as_str(),
-        attempt.at.unix_ms(),
-        leased.kind.as_str(),
-        leased.attempts.saturating_add(1),
-        &attempt.result,
-        duration_ms,
-    ))?;
+        (
+            leased.payment_id.as_str(),
+            attempt.at.unix_ms(),
+            leased.kind.as_str(),
+            leased.attempts.saturating_add(1),
+            &attempt.result,
+            duration_ms,
+        ),
+    )?;
     Ok(())
 }
 
 pub(super) fn read(
-    db: &mut StatementCache<'_>,
+    statements: &mut StatementCache<'_>,
     id: &PaymentId,
 ) -> Result<Vec<TimelineEntry>, DatabaseError> {
     let limit = i64::try_from(TIMELINE_LIMIT).unwrap_or(i64::MAX);
-    let entries = db
-        .statement(
+    let entries = statements
+        .prepare(
             "SELECT record.at, event, source, status, accepted, verdict, copies, kind, number,
                     result, duration_ms
              FROM record LEFT JOIN notification ON notification.id = notification_id

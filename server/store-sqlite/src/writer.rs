@@ -1,54 +1,42 @@
-//! The one thread that writes: it takes whatever is waiting and commits it together.
+//! The one thread that writes: it takes the waiting operations and commits them together.
 //!
-//! A commit costs a wait for the disk, the operations in it hardly anything. While the disk is waited for, callers queue
-//! up, and they are the next group: the busier it gets, the more a commit carries.
-
-use std::sync::Arc;
-use std::sync::atomic::{AtomicU64, Ordering};
+//! A commit costs a wait for the disk; the operations in it cost little. The operations that arrive during that wait are
+//! the next group, so the groups grow with the load.
 
 use rusqlite::Connection;
 
-use super::SqliteLimits;
 use super::error::DatabaseError;
-use super::queue::{Operation, Operations, PanicReport, Queue, ThreadPool};
+use super::limits::SqliteLimits;
+use super::queue::{Operation, Operations, Queue};
 use super::statement_cache::StatementCache;
+use super::thread_pool::{FailureReport, ThreadPool};
+use chasqui_store::StoreError;
 
-/// `commits` counts the groups.
 pub(super) fn start(
     connection: Connection,
     limits: &SqliteLimits,
-    commits: Arc<AtomicU64>,
-    panic_report: &PanicReport,
+    failure: &FailureReport,
 ) -> Result<ThreadPool, DatabaseError> {
     let (queue, operations) = Queue::bounded("write", limits.write_queue, limits.answer_wait);
-    let mut pool = ThreadPool::serving(queue, panic_report);
+    let mut pool = ThreadPool::new(queue, failure);
     let group_limit = limits.group.max(1);
     pool.spawn("store-writer", move || {
-        serve(&connection, &operations, group_limit, &commits);
+        serve(&connection, &operations, group_limit);
         close(&connection);
     })?;
     Ok(pool)
 }
 
-fn serve(
-    connection: &Connection,
-    operations: &Operations,
-    group_limit: usize,
-    commits: &AtomicU64,
-) {
-    let mut db = StatementCache::new(connection);
+fn serve(connection: &Connection, operations: &Operations, group_limit: usize) {
+    let mut statements = StatementCache::new(connection);
     let mut group: Vec<Box<dyn Operation>> = Vec::with_capacity(group_limit);
     while let Ok(first) = operations.recv() {
         group.push(first);
         group.extend(operations.try_iter().take(group_limit - 1));
-        let committed = commit(&mut db, &mut group);
-        match &committed {
-            Ok(()) => {
-                commits.fetch_add(1, Ordering::Relaxed);
-            }
-            Err(trouble) => {
-                tracing::warn!(operations = group.len(), %trouble, "a group was not committed");
-            }
+        let committed = commit(&mut statements, &mut group);
+        if let Err(error) = &committed {
+            let error = StoreError::from(error.clone());
+            tracing::warn!(operations = group.len(), %error, "a group was not committed");
         }
         for operation in group.drain(..) {
             operation.answer(&committed);
@@ -56,50 +44,53 @@ fn serve(
     }
 }
 
-/// All of the group that could be done, in one transaction; or, with the reason, nothing of it.
-fn commit(db: &mut StatementCache<'_>, group: &mut [Box<dyn Operation>]) -> Result<(), String> {
-    let outcome = begin_and_apply(db, group).and_then(|()| {
-        db.statement("COMMIT")?.execute([])?;
+/// Commits the operations of the group that succeed, in one transaction; on an error, none of them.
+fn commit(
+    statements: &mut StatementCache<'_>,
+    group: &mut [Box<dyn Operation>],
+) -> Result<(), DatabaseError> {
+    let committed = begin_and_apply(statements, group).and_then(|()| {
+        statements.execute("COMMIT", [])?;
         Ok(())
     });
-    outcome.map_err(|error| {
-        roll_back(db);
-        error.reason()
-    })
+    if committed.is_err() {
+        roll_back(statements.connection());
+    }
+    committed
 }
 
 fn begin_and_apply(
-    db: &mut StatementCache<'_>,
+    statements: &mut StatementCache<'_>,
     group: &mut [Box<dyn Operation>],
 ) -> Result<(), DatabaseError> {
-    db.statement("BEGIN IMMEDIATE")?.execute([])?;
+    statements.execute("BEGIN IMMEDIATE", [])?;
     for operation in group {
-        db.statement("SAVEPOINT operation")?.execute([])?;
-        if let Err(trouble) = operation.apply(db) {
-            // A full disk can make SQLite give up the whole transaction; what came before is lost with it.
-            if db.connection().is_autocommit() {
-                return Err(DatabaseError::Unavailable(trouble));
+        statements.execute("SAVEPOINT operation", [])?;
+        if let Err(error) = operation.apply(statements) {
+            // On a full disk SQLite can roll back the whole transaction, with the operations before this one.
+            if statements.connection().is_autocommit() {
+                return Err(error);
             }
-            db.statement("ROLLBACK TO operation")?.execute([])?;
+            statements.execute("ROLLBACK TO operation", [])?;
         }
-        db.statement("RELEASE operation")?.execute([])?;
+        statements.execute("RELEASE operation", [])?;
     }
     Ok(())
 }
 
-fn roll_back(db: &mut StatementCache<'_>) {
-    if db.connection().is_autocommit() {
+fn roll_back(connection: &Connection) {
+    if connection.is_autocommit() {
         return;
     }
-    if let Err(error) = db.connection().execute_batch("ROLLBACK") {
+    if let Err(error) = connection.execute_batch("ROLLBACK") {
         tracing::error!(%error, "a transaction could not be rolled back");
     }
 }
 
-/// Leaves everything in the one file, so that a copy of it is a whole copy.
+/// Moves everything into the one file, so that a copy of it is complete.
 fn close(connection: &Connection) {
     let checkpoint = connection.query_row("PRAGMA wal_checkpoint(TRUNCATE)", [], |_| Ok(()));
     if let Err(error) = checkpoint {
-        tracing::warn!(%error, "the write-ahead log stays beside the store; it is read at the next start");
+        tracing::warn!(%error, "the write-ahead log stays beside the store; the next start reads it");
     }
 }

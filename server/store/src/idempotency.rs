@@ -1,8 +1,7 @@
-//! A merchant's request that may come twice: what is kept of it, so that it is done once.
+//! Merchants' requests that may arrive twice and must be carried out once.
 //!
-//! Begun before anything is done, finished with what became of it. Between the two only its own instance knows; if that
-//! dies, nobody does, and the record says so rather than letting it be done again. What the answer means is not read
-//! here.
+//! A request is recorded before it is carried out, and completed with its outcome. If its instance dies in between, the
+//! outcome is unknown, and the record says so instead of letting the request be repeated.
 
 use std::time::Duration;
 
@@ -12,37 +11,36 @@ use chasqui_payment::{AccountName, Timestamp};
 
 use crate::error::StoreError;
 
-/// Remembers requests that may come twice.
+/// Remembers requests that may arrive twice.
 #[async_trait]
 pub trait IdempotencyStore: Send + Sync + std::fmt::Debug + 'static {
-    /// Takes an idempotency key for a request, in one atomic step: of any that begin at once exactly one is `Fresh`.
-    /// The same arrival stays `Fresh` until it is finished, so that it can be repeated after an error. Another request
-    /// under a key that is taken is `OtherBody`, whatever became of the first. One that is under way for
-    /// [`IN_PROGRESS_LIMIT`] is `Unknown`. [`IDEMPOTENCY_TERM`] after it began a key is free again; where the
-    /// store does not clear such records away itself, up to [`EXPIRED_PER_BEGIN`] are removed whenever one is made.
+    /// Takes an idempotency key for a request, in one atomic step: of concurrent arrivals exactly one is `Started`. The
+    /// same arrival stays `Started` until it is completed, so that the call can be repeated after an error. Another
+    /// request under a taken key is `KeyReused`. A request in progress for [`IN_PROGRESS_LIMIT`] is `OutcomeUnknown`.
+    /// A key is free again [`IDEMPOTENCY_TERM`] after its request began; a store that does not expire records itself
+    /// removes up to [`EXPIRED_PER_BEGIN`] of them whenever one is made.
     async fn begin(&self, request: &IdempotentRequest) -> Result<BeginOutcome, StoreError>;
 
-    /// Records what became of a request that was `Fresh`. The first end stands; an arrival that does not hold the key
-    /// (it never did, or it let it go or came to its end before) changes nothing. Late is not too late: an answer is
-    /// kept even if others were told `Unknown` meanwhile.
+    /// Records the outcome of a request that was `Started`. The first completion stands; an arrival that does not hold the
+    /// key changes nothing. A late response is recorded too, even if others got `OutcomeUnknown` meanwhile.
     async fn complete(
         &self,
         request: &IdempotentRequest,
-        finished: &Completion,
+        completion: &Completion,
     ) -> Result<(), StoreError>;
 }
 
-/// How long a key stands for its request, counted from when that began. Then it is as if it had never come.
+/// How long a key stands for its request, from the moment that began.
 pub const IDEMPOTENCY_TERM: Duration = Duration::from_secs(24 * 3600);
 
-/// Longer than any request can take (a question to Khipu 120 s at most, a few waits for the store 10 s each): what is
-/// still under way after this was being done by an instance that died.
+/// Longer than any request takes (a call to Khipu 120 s at most, a few waits for the store 10 s each): the instance of a
+/// request that is still in progress after this has died.
 pub const IN_PROGRESS_LIMIT: Duration = Duration::from_secs(5 * 60);
 
-/// The most expired records that beginning one removes. More than one, so that what has piled up goes.
+/// The most expired records that beginning a request removes. More than one, so that a backlog shrinks.
 pub const EXPIRED_PER_BEGIN: usize = 8;
 
-/// What a merchant calls its request, and where that name holds.
+/// A merchant's key for a request, and its scope.
 #[derive(Debug, Clone, PartialEq, Eq, Hash)]
 pub struct IdempotencyKey {
     pub account: AccountName,
@@ -55,40 +53,41 @@ pub struct IdempotencyKey {
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct IdempotentRequest {
     pub key: IdempotencyKey,
-    /// SHA-256 of all that makes it this request and no other: its body and, where the route has them, its parameters.
+    /// SHA-256 of the request's body and, where the route has them, its parameters.
     pub fingerprint: [u8; 32],
-    /// Random: tells this arrival from every other of the same request.
+    /// Random: distinguishes this arrival from others of the same request.
     pub arrival: u64,
     pub at: Timestamp,
 }
 
-/// An answer as the merchant was given it, to be given again.
+/// A response to the merchant, to be sent again.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct StoredResponse {
     pub status: u16,
     pub body: Bytes,
 }
 
-/// Whether a request is to be done.
+/// Whether a request is to be carried out.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum BeginOutcome {
-    /// It is, by this arrival and no other.
+    /// Yes, by this arrival.
     Started,
-    /// Another arrival is doing it.
+    /// Another arrival is carrying it out.
     InProgress,
-    /// The key stands for another request.
+    /// The key belongs to another request.
     KeyReused,
+    /// It was carried out, with this response.
     Replay(StoredResponse),
-    /// It was begun, and may have been done.
+    /// It was begun, and may have been carried out.
     OutcomeUnknown,
 }
 
-/// What became of a request that was begun.
+/// The outcome of a request that was begun.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Completion {
     Response(StoredResponse),
-    /// The key is let go: the next arrival is fresh.
+    /// The key is free: the next arrival is `Started`.
     Released,
-    /// It may have been done. Nobody tries again under this key.
+    /// It may have been carried out. It is not repeated under this key.
     OutcomeUnknown,
 }

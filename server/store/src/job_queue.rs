@@ -1,21 +1,20 @@
-//! Timed work: a job is due at a time, leased to one holder, and finished or put back.
+//! Timed work.
 
 use std::time::Duration;
 
 use async_trait::async_trait;
-use chasqui_payment::{JobKind, PaymentId, Priority, Timestamp};
+use chasqui_payment::{JobKind, JobPriority, PaymentId, Timestamp};
 
 use crate::error::StoreError;
 
-/// Timed work: at a due time each job is leased to one holder, which finishes it or puts it back.
+/// Jobs: each is leased to one holder once it is due, and finished or put back.
 #[async_trait]
 pub trait JobQueue: Send + Sync + std::fmt::Debug + 'static {
-    /// Takes up to `limit` open jobs of a kind that are due, those of the highest priority first and of these the longest
-    /// due (one whose lease ran out may count from that moment), each under a lease that nobody else can take before
-    /// `lease` has passed.
+    /// Leases up to `limit` due jobs of a kind for `lease`: the highest priority first, then the longest due (a job whose
+    /// lease ran out may count from that moment).
     ///
-    /// A store that belongs to one process measures by `now`. One that several instances share measures by its store's
-    /// clock: of two instances whose own clocks disagree, the one ahead would take what the other still holds.
+    /// A store of one process measures time by `now`. A store that instances share measures by its own clock: an instance
+    /// whose clock is ahead would otherwise take jobs that another still holds.
     async fn lease_due(
         &self,
         kind: JobKind,
@@ -24,51 +23,51 @@ pub trait JobQueue: Send + Sync + std::fmt::Debug + 'static {
         lease: Duration,
     ) -> Result<Vec<LeasedJob>, StoreError>;
 
-    /// When there is something to claim: the earliest moment at which an open job of a kind is due and under no lease
-    /// any more; `None` if there is none.
+    /// The earliest time at which a job of a kind is due and not leased; `None` if there is no open job.
     async fn next_due(&self, kind: JobKind) -> Result<Option<Timestamp>, StoreError>;
 
-    /// Ends a lease and records the attempt, if one is given. What is put back has the priority of `leased`, which its holder
-    /// may have changed. A delivery that is `Done` or `Dead` is never scheduled again; a check can be. `false`: the lease was lost meanwhile (it had run out and another holder took the job),
-    /// and only the attempt was recorded.
+    /// Ends a lease, and records the attempt if there is one. A job that is put back has the priority of `leased`, which the
+    /// holder may change. A delivery that is `Done` or `Dead` is never scheduled again; a check can be. `false`: the lease
+    /// had run out and another holder took the job, so that only the attempt was recorded.
     async fn finish(
         &self,
         leased: &LeasedJob,
-        settlement: &JobResult,
+        result: &JobResult,
         attempt: Option<&JobAttempt>,
     ) -> Result<bool, StoreError>;
 }
 
-/// A job in somebody's hands.
+/// A job and its lease.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct LeasedJob {
     pub kind: JobKind,
     pub payment_id: PaymentId,
-    /// How many attempts were made before this one; 0 at first.
+    /// The attempts before this one.
     pub attempts: u32,
-    pub priority: Priority,
-    /// Distinguishes this lease from every other of the same job.
+    pub priority: JobPriority,
+    /// Distinguishes this lease from others of the same job.
     pub token: u64,
 }
 
+/// How a lease ends.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum JobResult {
     /// Nothing more to do.
     Done,
-    /// Not yet: put back, one attempt counted, due then.
+    /// Put back, one attempt counted.
     Retry { due_at: Timestamp },
-    /// Put back as it was taken, no attempt counted, due then: nothing was tried, or our own stop cut it off.
+    /// Put back, no attempt counted: nothing was tried, or a shutdown interrupted it.
     PutBack { due_at: Timestamp },
-    /// Given up; kept so that it can be looked at and taken up by hand.
+    /// Given up; kept for inspection.
     Dead,
 }
 
-/// One try of a job, for the timeline. Holds no body and no payer data.
+/// An attempt of a job, for the timeline. Holds no body and no payer data.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct JobAttempt {
     pub at: Timestamp,
-    /// Kept in milliseconds.
+    /// Stored in milliseconds.
     pub duration: Duration,
-    /// Short and for people: `200`, `connection refused`.
+    /// Short: `200`, `connection refused`.
     pub result: String,
 }

@@ -1,44 +1,44 @@
-//! Carries a committed change to whichever instance has somebody watching.
+//! Carries a committed change to the instances with watchers of its payment.
 //!
-//! The relay promises no history: it tells what happens after a subscription was confirmed. Whoever watches subscribes,
-//! waits for the confirmation, and only then reads the store; between the two there is no gap to fall into. A change may
-//! arrive twice or out of order, which the max-register makes harmless.
+//! The relay keeps no history: it reports what happens after a subscription is confirmed. A watcher subscribes, waits for
+//! the confirmation and then reads the store, so that no change is lost in between. A change may arrive twice or out of
+//! order, which a version that only rises makes harmless.
 
 use async_trait::async_trait;
 
 use chasqui_payment::{PaymentId, PaymentState};
 
-/// A payment's newest state, as somebody committed it.
+/// A payment's state after a committed change.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Change {
     pub payment_id: PaymentId,
     pub state: PaymentState,
 }
 
-/// Where an instance hears of changes. Called on the relay's own task: it must not block.
+/// Receives changes. Called on the relay's own task: it must not block.
 pub trait RelayListener: Send + Sync + 'static {
     fn changed(&self, change: Change);
 
-    /// Changes of these may have gone unheard, because the relay was cut off for a while: they must be read again.
-    /// Called when the relay hears again, so that what is read then is followed by whatever comes later.
+    /// Changes of these payments may have been lost while the relay was disconnected: they must be read again. Called once
+    /// it is connected, so that later changes arrive.
     fn missed(&self, ids: Vec<PaymentId>);
 }
 
+/// Carries changes between instances.
 #[async_trait]
 pub trait Relay: Send + Sync + std::fmt::Debug + 'static {
-    /// Returns once every change told from now on, on any instance, will be heard here or counted as missed.
-    /// Subscriptions are counted: each that succeeded is given back by one [`unsubscribe`](Self::unsubscribe).
+    /// Returns once every later change, on any instance, reaches the listener or is reported as missed. Subscriptions are
+    /// counted: each needs one [`unsubscribe`](Self::unsubscribe).
     async fn subscribe(&self, id: &PaymentId) -> Result<(), RelayError>;
 
-    /// Gives back one subscription. Needs no confirmation: a change heard too many is harmless.
+    /// Ends one subscription. Needs no confirmation: a further change is harmless.
     fn unsubscribe(&self, id: &PaymentId);
 
-    /// Tells of a change that is committed. A store that several instances share publishes a change in the same step as
-    /// it commits it, so that no crash can come between; on such a relay this tells only this instance's own listener,
-    /// at once, and the echo that follows is harmless.
+    /// Reports a committed change. A store that instances share publishes a change in the step that commits it, so that a
+    /// crash cannot separate them; there this reports only to this instance's own listener, at once.
     async fn publish(&self, change: &Change) -> Result<(), RelayError>;
 
-    /// Whether what is told now would be heard here: a canary that goes the whole way.
+    /// Whether a change published now would arrive here: a test message takes the whole way.
     async fn health_check(&self) -> Result<(), RelayError>;
 }
 

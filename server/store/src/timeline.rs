@@ -1,10 +1,10 @@
-//! What happened to a payment, for people.
+//! The history of a payment.
 
 use std::time::Duration;
 
 use chasqui_payment::{JobKind, Source, Timestamp, Verdict, Version};
 
-/// The most entries that a timeline shows.
+/// The most entries of a timeline.
 pub const TIMELINE_LIMIT: usize = 1000;
 
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -16,13 +16,13 @@ pub struct TimelineEntry {
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum TimelineEvent {
     Created,
-    /// An update was asked for; `accepted` if it changed the status.
+    /// An update; `accepted` if it changed the status.
     Observed {
         source: Source,
         version: Version,
         accepted: bool,
     },
-    /// A notification was kept (its first arrival; `copies` counts all).
+    /// A notification, at its first arrival; `copies` counts all of them.
     Notified {
         verdict: Verdict,
         copies: u32,

@@ -1,14 +1,14 @@
-//! Who may speak to Redis and how: an ACL user, TLS, and what a gateway refuses to work on.
+//! Access to Redis: an ACL user, TLS, and configurations that a gateway refuses.
 
 use std::time::Duration;
 
 use chasqui_tests::fleet::Fleet;
-use chasqui_tests::process::{Process, check};
+use chasqui_tests::gateway_process::{GatewayProcess, check};
+use chasqui_tests::gateway_settings::GatewaySettings;
 use chasqui_tests::sandbox::Sandbox;
-use chasqui_tests::settings::Settings;
 use redis_processes::{AppendOnly, Certificates, Options, RedisCluster, RedisServer, SentinelTrio};
 
-/// What the operating guide tells to give a gateway, given to each of these: word for word.
+/// The ACL user of the operating guide, word for word, on each of these.
 async fn admit_user(servers: &[RedisServer]) {
     let guide = include_str!("../../../OPERATING.md");
     let line = guide
@@ -28,19 +28,19 @@ fn as_user(url: &str) -> [String; 2] {
 }
 
 /// A payment is made on one gateway, watched on another, notified and delivered.
-async fn expect_work(storage: &[String; 2], change: impl FnOnce(&mut Settings)) {
+async fn expect_work(storage: &[String; 2], change: impl FnOnce(&mut GatewaySettings)) {
     let mut fleet = Fleet::start_with(storage, change).await;
     let payments = fleet.create(3).await;
-    let mut followers = Vec::new();
+    let mut watchers = Vec::new();
     for payment in &payments {
-        followers.push(fleet.follow(1, payment).await);
+        watchers.push(fleet.watch(1, payment).await);
     }
     for payment in &payments {
         fleet.sandbox.act(&payment.id, "conciliate").await;
         fleet.sandbox.notified(&payment.id, 200).await;
     }
-    for follower in &mut followers {
-        follower.until("confirmed").await;
+    for watcher in &mut watchers {
+        watcher.until("confirmed").await;
     }
     fleet.expect_delivered(&payments, Duration::ZERO).await;
     let health = fleet.apis[1].try_get("/healthz").await;
@@ -87,8 +87,8 @@ async fn redis_is_reached_over_tls_by_an_authority_of_ones_own() {
 }
 
 /// Starts a gateway that is not to start, and answers with what it complained of.
-async fn refusal(settings: &Settings) -> String {
-    let mut gateway = Process::launch(settings);
+async fn refusal(settings: &GatewaySettings) -> String {
+    let mut gateway = GatewayProcess::launch(settings);
     let status = gateway.ended().await;
     assert_eq!(status.code(), Some(1), "{}", gateway.log());
     gateway.log()
@@ -100,25 +100,25 @@ async fn a_certificate_of_an_unknown_authority_is_refused() {
     let redis = RedisServer::start_with_tls(&Options::default(), &certificates).await;
     let stranger = Certificates::generate();
     let sandbox = Sandbox::start().await;
-    let mut settings = Settings::new(&sandbox.url);
+    let mut settings = GatewaySettings::new(&sandbox.url);
     settings.storage = redis.tls_url();
     settings
         .storage_more
         .push(format!("ca_file = {:?}", stranger.ca_file()));
     // A gateway that starts would wait a while for a Redis that may become reachable.
-    let mut check = Process::launch_by(&mut check(), &settings);
+    let mut check = GatewayProcess::launch_with(&mut check(), &settings);
     assert_eq!(check.ended().await.code(), Some(1));
-    let said = check.said() + &check.log();
-    assert!(said.contains("certificate"), "{said}");
+    let output = check.stdout() + &check.log();
+    assert!(output.contains("certificate"), "{output}");
 }
 
 #[tokio::test]
 async fn a_redis_on_this_machine_that_keeps_nothing_is_warned_of_with_the_setting_to_change() {
     let redis = RedisServer::start(&Options::append_only(AppendOnly::No)).await;
     let sandbox = Sandbox::start().await;
-    let mut settings = Settings::new(&sandbox.url);
+    let mut settings = GatewaySettings::new(&sandbox.url);
     settings.storage = redis.url();
-    let gateway = Process::start(&settings).await;
+    let gateway = GatewayProcess::start(&settings).await;
     let log = gateway.log();
     for word in ["WARN", "appendonly yes", "accept_data_loss"] {
         assert!(log.contains(word), "{word} is missing from {log}");
@@ -132,7 +132,7 @@ async fn a_redis_that_evicts_is_refused_with_the_setting_to_change() {
         .with("maxmemory-policy allkeys-lru");
     let redis = RedisServer::start(&evicting).await;
     let sandbox = Sandbox::start().await;
-    let mut settings = Settings::new(&sandbox.url);
+    let mut settings = GatewaySettings::new(&sandbox.url);
     settings.storage = redis.url();
     let refusal = refusal(&settings).await;
     assert!(refusal.contains("maxmemory-policy"), "{refusal}");

@@ -1,10 +1,10 @@
-//! Redis is killed with what it has not written yet: what its append-only file promises, and who brings back the rest.
+//! Redis is killed before it has written everything: what its append-only file keeps, and how the rest is recovered.
 
 use std::time::Duration;
 
-use chasqui_tests::api::Created;
 use chasqui_tests::deadline::eventually;
 use chasqui_tests::fleet::{AT_ONCE, Fleet};
+use chasqui_tests::gateway_client::TestPayment;
 use futures_util::{StreamExt, stream};
 use redis_processes::{AppendOnly, Options, RedisServer};
 use serde_json::json;
@@ -25,7 +25,7 @@ async fn of_five_thousand_notifications_none_that_was_answered_200_is_lost_by_ki
         settings.log = vec!["filter = \"off\"".into()];
     })
     .await;
-    let payments = fleet.create_untold(PAYMENTS).await;
+    let payments = fleet.create_without_notify_url(PAYMENTS).await;
     let accepted = watch::Sender::new(0);
     let sending = stream::iter(payments.iter().enumerate()).for_each_concurrent(
         AT_ONCE,
@@ -44,7 +44,7 @@ async fn of_five_thousand_notifications_none_that_was_answered_200_is_lost_by_ki
             let enough = count.wait_for(|&count| count >= kill * KILL_EVERY).await;
             drop(enough.expect("the counter lives"));
             redis.kill();
-            redis.start_again().await;
+            redis.restart().await;
         }
     };
     tokio::join!(sending, killing);
@@ -68,13 +68,15 @@ async fn what_redis_lost_is_recovered_as_soon_as_it_is_watched_returned_to_or_as
     .await;
     // Khipu's own notifications are lost; the test sends them.
     let silence = json!({ "notify": { "drop": 1 } });
-    fleet.sandbox.behave(silence).await;
+    fleet.sandbox.set_behaviour(silence).await;
     let looked_at = fleet.create(3 * SAMPLE).await;
-    let crowd = fleet.create_untold(PAYMENTS - looked_at.len()).await;
+    let others = fleet
+        .create_without_notify_url(PAYMENTS - looked_at.len())
+        .await;
     let return_paths = fleet.return_paths().await;
     let before = redis.written();
 
-    for payments in [&looked_at, &crowd] {
+    for payments in [&looked_at, &others] {
         conciliate_all(&fleet, payments).await;
         fleet.notify_all(0, payments).await;
     }
@@ -82,8 +84,8 @@ async fn what_redis_lost_is_recovered_as_soon_as_it_is_watched_returned_to_or_as
     // More than a second's worth, as when a disk fails too: every notification is forgotten.
     redis.kill();
     redis.forget_after(before);
-    redis.start_again().await;
-    let _ = fleet.merchant.arrived();
+    redis.restart().await;
+    let _ = fleet.merchant.drain();
 
     let (found, asked) = looked_at.split_at(2 * SAMPLE);
     let (watched, returned) = found.split_at(SAMPLE);
@@ -92,18 +94,18 @@ async fn what_redis_lost_is_recovered_as_soon_as_it_is_watched_returned_to_or_as
         (health.status == 200).then_some(())
     })
     .await;
-    let first = fleet.apis[1].status(&crowd[0]).await;
+    let first = fleet.apis[1].status(&others[0]).await;
     assert_eq!(first["status"], "pending", "it was not forgotten");
 
     for payment in watched {
-        let mut follower = fleet.follow(1, payment).await;
-        follower.until("confirmed").await;
+        let mut watcher = fleet.watch(1, payment).await;
+        watcher.until("confirmed").await;
     }
     for payment in returned {
         let page = fleet.apis[1].try_get(&return_paths[&payment.id]).await;
         page.expect("an answer").expect(200);
     }
-    // Nobody watches or asks for the latter: they are found because their payers came back.
+    // The latter have no watchers and no requests: their payers' returns find them.
     fleet.expect_delivered(found, Duration::ZERO).await;
     for payment in asked {
         fleet.apis[1].until_status(payment, "confirmed").await;
@@ -112,7 +114,7 @@ async fn what_redis_lost_is_recovered_as_soon_as_it_is_watched_returned_to_or_as
     fleet.expect_confirmed(0, &looked_at).await;
 }
 
-async fn conciliate_all(fleet: &Fleet, payments: &[Created]) {
+async fn conciliate_all(fleet: &Fleet, payments: &[TestPayment]) {
     stream::iter(payments)
         .for_each_concurrent(AT_ONCE, |payment| {
             fleet.sandbox.act(&payment.id, "conciliate")

@@ -1,18 +1,18 @@
-//! A cluster whose master dies or whose slots move, and a master that the sentinels replace: who watches stays, and what
-//! was answered 200 is there.
+//! A cluster whose master dies or whose slots move, and a master that the sentinels replace: watchers stay connected, and
+//! what was answered 200 is kept.
 
 use std::collections::HashSet;
 use std::time::Duration;
 
-use chasqui_tests::api::Created;
+use chasqui_tests::background_watcher::BackgroundWatcher;
 use chasqui_tests::fleet::{AT_ONCE, Fleet};
-use chasqui_tests::follower::Follower;
-use chasqui_tests::front::Front;
+use chasqui_tests::gateway_client::TestPayment;
+use chasqui_tests::khipu_proxy::KhipuProxy;
 use futures_util::{StreamExt, stream};
 use redis_processes::{Options, RedisCluster, SentinelTrio};
 use tokio::sync::watch;
 
-use super::{PROMPTLY, only_the_relay_tells, patient_with_khipu};
+use super::{PROMPTLY, only_the_relay_delivers, patient_with_khipu};
 
 const PAYMENTS: usize = 300;
 /// How many have been accepted when the master dies.
@@ -20,38 +20,39 @@ const BEFORE: usize = 100;
 /// Enough to be on every master.
 const LATER: usize = 30;
 
-/// Three gateways and a crowd of watchers on the two that are not notified. Khipu tells nobody anything.
-struct Stage {
+/// Three gateways and many watchers on the two that are not notified. Khipu's answers are held back.
+struct Testbed {
     fleet: Fleet,
-    _front: Front,
-    payments: Vec<Created>,
-    followers: Vec<Follower>,
+    _khipu_proxy: KhipuProxy,
+    payments: Vec<TestPayment>,
+    watchers: Vec<BackgroundWatcher>,
     /// Nothing happens to them before all is over.
-    later: Vec<Created>,
-    later_followers: Vec<Follower>,
+    later: Vec<TestPayment>,
+    later_watchers: Vec<BackgroundWatcher>,
     accepted: watch::Sender<usize>,
 }
 
-impl Stage {
-    /// `told`: whether somebody is to be told of the payments.
-    async fn start(url: &str, told: bool) -> Self {
+impl Testbed {
+    /// `has_deliveries`: whether the payments have a notify_url.
+    async fn start(url: &str, has_deliveries: bool) -> Self {
         let storage = vec![url.to_owned(); 3];
-        let (fleet, front) = Fleet::start_behind_front(&storage, patient_with_khipu).await;
-        only_the_relay_tells(&front);
-        let payments = match told {
+        let (fleet, khipu_proxy) =
+            Fleet::start_with_khipu_proxy(&storage, patient_with_khipu).await;
+        only_the_relay_delivers(&khipu_proxy);
+        let payments = match has_deliveries {
             true => fleet.create(PAYMENTS).await,
-            false => fleet.create_untold(PAYMENTS).await,
+            false => fleet.create_without_notify_url(PAYMENTS).await,
         };
-        let followers = follow_all(&fleet, &payments).await;
-        let later = fleet.create_untold(LATER).await;
-        let later_followers = follow_all(&fleet, &later).await;
+        let watchers = follow_all(&fleet, &payments).await;
+        let later = fleet.create_without_notify_url(LATER).await;
+        let later_watchers = follow_all(&fleet, &later).await;
         Self {
             fleet,
-            _front: front,
+            _khipu_proxy: khipu_proxy,
             payments,
-            followers,
+            watchers,
             later,
-            later_followers,
+            later_watchers,
             accepted: watch::Sender::new(0),
         }
     }
@@ -73,15 +74,15 @@ impl Stage {
     }
 
     async fn expect_nothing_lost(&mut self) {
-        // Those who stayed through all of it are told what happens now.
-        for (payment, follower) in self.later.iter().zip(&mut self.later_followers) {
+        // The watchers that stayed connected get the next change.
+        for (payment, watcher) in self.later.iter().zip(&mut self.later_watchers) {
             let accepted = self.fleet.apis[0].notify_until_accepted(&payment.id).await;
-            let shown = follower.until("confirmed").await;
+            let shown = watcher.until("confirmed").await;
             let took = shown.saturating_duration_since(accepted);
             assert!(took < PROMPTLY, "{} was shown after {took:?}", payment.id);
         }
-        for follower in &mut self.followers {
-            follower.until("confirmed").await;
+        for watcher in &mut self.watchers {
+            watcher.until("confirmed").await;
         }
         for gateway in 0..3 {
             self.fleet.expect_confirmed(gateway, &self.payments).await;
@@ -90,9 +91,9 @@ impl Stage {
 }
 
 /// On the two instances that are not notified.
-async fn follow_all(fleet: &Fleet, payments: &[Created]) -> Vec<Follower> {
+async fn follow_all(fleet: &Fleet, payments: &[TestPayment]) -> Vec<BackgroundWatcher> {
     stream::iter(payments.iter().enumerate())
-        .map(|(number, payment)| fleet.follow(1 + number % 2, payment))
+        .map(|(number, payment)| fleet.watch(1 + number % 2, payment))
         .buffered(AT_ONCE)
         .collect()
         .await
@@ -101,42 +102,45 @@ async fn follow_all(fleet: &Fleet, payments: &[Created]) -> Vec<Follower> {
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_cluster_master_that_is_killed_under_load_loses_nothing() {
     let mut cluster = RedisCluster::start(&Options::default()).await;
-    let mut stage = Stage::start(&cluster.url(), false).await;
-    let slot = slots_of(&cluster, &stage.payments[..1]).await[0];
+    let mut testbed = Testbed::start(&cluster.url(), false).await;
+    let slot = slots_of(&cluster, &testbed.payments[..1]).await[0];
     let killing = async {
-        stage.some_are_accepted().await;
+        testbed.some_are_accepted().await;
         let master = cluster.master_of_slot(slot).await;
         cluster.kill_master(master);
         cluster.until_failed_over(slot, master).await;
         // As its new master's replica, without which nothing would be durable enough.
-        cluster.nodes[master].start_again().await;
+        cluster.nodes[master].restart().await;
         cluster.until_whole().await;
     };
-    tokio::join!(stage.notify_all(), killing);
-    stage.expect_nothing_lost().await;
+    tokio::join!(testbed.notify_all(), killing);
+    testbed.expect_nothing_lost().await;
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_master_that_the_sentinels_replace_under_load_loses_nothing() {
     let mut trio = SentinelTrio::start(&Options::default()).await;
-    let mut stage = Stage::start(&trio.url(), true).await;
+    let mut testbed = Testbed::start(&trio.url(), true).await;
     let killing = async {
-        stage.some_are_accepted().await;
+        testbed.some_are_accepted().await;
         trio.kill_master();
         trio.until_failed_over(0).await;
     };
-    tokio::join!(stage.notify_all(), killing);
-    stage.expect_nothing_lost().await;
+    tokio::join!(testbed.notify_all(), killing);
+    testbed.expect_nothing_lost().await;
     // What was claimed when the master died comes back with its lease.
     let lease = Duration::from_secs(60);
-    stage.fleet.expect_delivered(&stage.payments, lease).await;
+    testbed
+        .fleet
+        .expect_delivered(&testbed.payments, lease)
+        .await;
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_slot_that_moves_takes_its_watchers_along() {
     let cluster = RedisCluster::start(&Options::default()).await;
-    let stage = Stage::start(&cluster.url(), false).await;
-    let slots = slots_of(&cluster, &stage.payments).await;
+    let testbed = Testbed::start(&cluster.url(), false).await;
+    let slots = slots_of(&cluster, &testbed.payments).await;
     let population = |slot: u16| slots.iter().filter(|other| **other == slot).count();
     let busiest = slots.iter().copied().max_by_key(|slot| population(*slot));
     let slot = busiest.expect("there are payments");
@@ -144,13 +148,13 @@ async fn a_slot_that_moves_takes_its_watchers_along() {
         .filter(|number| slots[*number] == slot)
         .collect();
     assert!(moving.len() >= 3, "too few payments share a slot");
-    let Stage {
+    let Testbed {
         fleet,
         payments,
-        mut followers,
-        _front,
+        mut watchers,
+        _khipu_proxy,
         ..
-    } = stage;
+    } = testbed;
     let notify = async |number: usize| {
         let id = &payments[number].id;
         fleet.apis[0].notify_until_accepted(id).await
@@ -169,27 +173,27 @@ async fn a_slot_that_moves_takes_its_watchers_along() {
     assert_eq!(cluster.master_of_slot(slot).await, to);
     for &number in &moving[2..] {
         let accepted = notify(number).await;
-        let shown = followers[number].until("confirmed").await;
+        let shown = watchers[number].until("confirmed").await;
         let took = shown.saturating_duration_since(accepted);
         assert!(took < PROMPTLY, "it was shown after {took:?}");
     }
     for &number in &moving[..2] {
-        followers[number].until("confirmed").await;
+        watchers[number].until("confirmed").await;
     }
     let moving: HashSet<usize> = moving.into_iter().collect();
     for (number, payment) in payments.iter().enumerate() {
         if !moving.contains(&number) {
-            followers[number].expect_open();
+            watchers[number].expect_open();
             continue;
         }
-        // Whoever comes to watch now finds the new master too.
-        let mut newcomer = fleet.follow(1 + number % 2, payment).await;
+        // A new watcher finds the new master too.
+        let mut newcomer = fleet.watch(1 + number % 2, payment).await;
         newcomer.until("confirmed").await;
     }
 }
 
 /// The slot of each payment's keys, as Redis has them.
-async fn slots_of(cluster: &RedisCluster, payments: &[Created]) -> Vec<u16> {
+async fn slots_of(cluster: &RedisCluster, payments: &[TestPayment]) -> Vec<u16> {
     let mut keys: Vec<String> = Vec::new();
     for node in &cluster.nodes[..3] {
         keys.extend(node.ask::<Vec<String>>(&["KEYS", "chasqui:*"]).await);

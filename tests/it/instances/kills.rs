@@ -2,10 +2,10 @@
 
 use std::time::Duration;
 
-use chasqui_tests::api::Api;
-use chasqui_tests::balancer::Balancer;
-use chasqui_tests::browser::Browser;
 use chasqui_tests::fleet::{AT_ONCE, Fleet};
+use chasqui_tests::gateway_client::GatewayClient;
+use chasqui_tests::load_balancer::LoadBalancer;
+use chasqui_tests::reconnecting_watcher::ReconnectingWatcher;
 use futures_util::{StreamExt, stream};
 use tokio::sync::watch;
 
@@ -16,30 +16,31 @@ async fn each_instance_killed_in_turn_under_load_loses_nothing() {
     const PAYMENTS: usize = 1_800;
     /// Of these, watched by a browser that comes back.
     const WATCHED: usize = 300;
-    /// A merchant who is not instant: some attempts are under way at every kill.
-    const PACE: Duration = Duration::from_millis(100);
+    /// Response time of the merchant: some attempts are in progress at every kill.
+    const RESPONSE_TIME: Duration = Duration::from_millis(100);
     /// A lease, and what a busy machine needs beside it.
     const LEASE: Duration = Duration::from_secs(60);
 
     let (_redis, storage) = redis_for(3).await;
-    let balancer = Balancer::start().await;
+    let balancer = LoadBalancer::start().await;
     let mut fleet = Fleet::start_with(&storage, |settings| {
         settings.public_url = Some(balancer.url.clone());
         settings.log = vec!["filter = \"warn\"".into()];
     })
     .await;
-    balancer.lead_to(&fleet.urls());
-    fleet.merchant.will_take(PACE);
+    balancer.set_targets(&fleet.urls());
+    fleet.merchant.delay_responses(RESPONSE_TIME);
     let payments = fleet.create(PAYMENTS).await;
     let urls = fleet.urls();
-    let browsers: Vec<Browser> = stream::iter(payments.iter().take(WATCHED).enumerate())
-        .map(|(number, payment)| Browser::open(urls.clone(), number % 3, payment))
-        .buffer_unordered(AT_ONCE)
-        .collect()
-        .await;
+    let browsers: Vec<ReconnectingWatcher> =
+        stream::iter(payments.iter().take(WATCHED).enumerate())
+            .map(|(number, payment)| ReconnectingWatcher::open(urls.clone(), number % 3, payment))
+            .buffer_unordered(AT_ONCE)
+            .collect()
+            .await;
 
     let accepted = watch::Sender::new(0);
-    let api = Api::new(&balancer.url, &fleet.apis[0].key);
+    let api = GatewayClient::new(&balancer.url, &fleet.apis[0].key);
     let notifying = stream::iter(&payments).for_each_concurrent(16, |payment| {
         let (api, accepted) = (&api, &accepted);
         async move {
@@ -56,7 +57,7 @@ async fn each_instance_killed_in_turn_under_load_loses_nothing() {
             drop(enough.expect("the counter lives"));
             assert!(!gateway.has_ended(), "a gateway died by itself");
             gateway.kill();
-            gateway.start_again().await;
+            gateway.restart().await;
         }
     };
     tokio::join!(notifying, killing);

@@ -1,4 +1,4 @@
-//! Work that only one instance may do at a time: asking Khipu, and attempting a delivery.
+//! Work that only one instance may do at a time: polling Khipu, and attempting a delivery.
 
 use std::time::{Duration, Instant};
 
@@ -9,9 +9,9 @@ use tokio::time::sleep_until;
 
 use super::redis_for;
 
-/// Asked at 0, 1, 3 and 6 s by whoever watches alone; the next question is due at 11 s.
+/// One watched payment is polled at 0, 1, 3 and 6 s; the next poll is due at 11 s.
 const WATCHED_FOR: Duration = Duration::from_secs(10);
-const QUESTIONS: usize = 4;
+const POLLS: usize = 4;
 /// Those of one round would be nearer to each other than this.
 const BETWEEN_ROUNDS: Duration = Duration::from_millis(500);
 
@@ -24,7 +24,7 @@ fn expect_one_schedule(times: &[Instant]) {
         .collect();
     assert!(near.is_empty(), "asked twice in a round: {near:?}");
     // One more or less when the instances' rounds are not one another's.
-    let expected = QUESTIONS - 1..=QUESTIONS + 2;
+    let expected = POLLS - 1..=POLLS + 2;
     assert!(
         expected.contains(&times.len()),
         "asked {} times",
@@ -33,35 +33,35 @@ fn expect_one_schedule(times: &[Instant]) {
 }
 
 #[tokio::test]
-async fn a_payment_watched_on_three_instances_is_asked_about_as_if_on_one() {
+async fn a_payment_watched_on_three_instances_is_polled_as_if_on_one() {
     let (_redis, storage) = redis_for(3).await;
-    let (fleet, front) = Fleet::start_behind_front(&storage, |_| {}).await;
+    let (fleet, khipu_proxy) = Fleet::start_with_khipu_proxy(&storage, |_| {}).await;
     let payment = &fleet.create(1).await[0];
     let began = Instant::now();
-    let _followers = join_all((0..3).map(|gateway| fleet.follow(gateway, payment))).await;
+    let _followers = join_all((0..3).map(|gateway| fleet.watch(gateway, payment))).await;
     sleep_until((began + WATCHED_FOR).into()).await;
-    expect_one_schedule(&front.times_asked_about(&payment.id));
+    expect_one_schedule(&khipu_proxy.request_times(&payment.id));
 }
 
 #[tokio::test]
-async fn whoever_comes_to_watch_on_another_instance_later_has_khipu_asked_no_more_often() {
+async fn a_later_watcher_on_another_instance_adds_no_polls() {
     let (_redis, storage) = redis_for(3).await;
-    let (fleet, front) = Fleet::start_behind_front(&storage, |_| {}).await;
+    let (fleet, khipu_proxy) = Fleet::start_with_khipu_proxy(&storage, |_| {}).await;
     let payment = &fleet.create(1).await[0];
     let began = Instant::now();
-    let mut followers = Vec::new();
+    let mut watchers = Vec::new();
     for gateway in 0..3 {
         eventually("khipu is asked", async || {
-            (front.questions_about(&payment.id) >= gateway).then_some(())
+            (khipu_proxy.request_count(&payment.id) >= gateway).then_some(())
         })
         .await;
-        followers.push(fleet.follow(gateway, payment).await);
+        watchers.push(fleet.watch(gateway, payment).await);
     }
     sleep_until((began + WATCHED_FOR).into()).await;
-    let times = front.times_asked_about(&payment.id);
+    let times = khipu_proxy.request_times(&payment.id);
     assert!(
-        times.len() <= 2 * QUESTIONS,
-        "three schedules instead of one: {} questions",
+        times.len() <= 2 * POLLS,
+        "three schedules instead of one: {} polls",
         times.len()
     );
 }
@@ -71,9 +71,9 @@ async fn a_delivery_that_three_instances_know_of_is_attempted_by_one() {
     const PAYMENTS: usize = 60;
     let (_redis, storage) = redis_for(3).await;
     let mut fleet = Fleet::start(&storage).await;
-    fleet.merchant.will_take(Duration::from_secs(1));
+    fleet.merchant.delay_responses(Duration::from_secs(1));
     let payments = fleet.create(PAYMENTS).await;
-    // Each is told of all of them at the same time, and each looks at the agenda.
+    // Each is notified of all of them at the same time, and each looks for due jobs.
     join_all((0..3).map(|gateway| fleet.notify_all(gateway, &payments))).await;
     let mut delivered = Vec::new();
     while delivered.len() < PAYMENTS {
@@ -82,20 +82,20 @@ async fn a_delivery_that_three_instances_know_of_is_attempted_by_one() {
     delivered.sort();
     delivered.dedup();
     assert_eq!(delivered.len(), PAYMENTS, "one was delivered twice");
-    assert_eq!(fleet.merchant.doubled(), 0);
-    assert!(fleet.merchant.arrived().is_empty());
+    assert_eq!(fleet.merchant.concurrent_attempts(), 0);
+    assert!(fleet.merchant.drain().is_empty());
 }
 
 #[tokio::test]
-async fn a_delivery_in_the_hands_of_an_instance_that_dies_is_carried_on_by_another() {
+async fn a_delivery_leased_by_an_instance_that_dies_is_finished_by_another() {
     /// A delivery's.
     const LEASE: Duration = Duration::from_secs(60);
-    /// Looking at the agenda, and a busy machine.
+    /// The idle worker's look for due jobs, and a busy machine.
     const SLACK: Duration = Duration::from_secs(10);
     let (_redis, storage) = redis_for(2).await;
     let mut fleet = Fleet::start(&storage).await;
-    // Longer than anybody waits: the attempt is under way until its instance dies.
-    fleet.merchant.will_take(Duration::from_secs(3600));
+    // Longer than any timeout: the attempt is in progress until its instance dies.
+    fleet.merchant.delay_responses(Duration::from_secs(3600));
     let payments = fleet.create(5).await;
     fleet.notify_all(0, &payments).await;
     let mut under_way = Vec::new();
@@ -104,9 +104,9 @@ async fn a_delivery_in_the_hands_of_an_instance_that_dies_is_carried_on_by_anoth
     }
     let killed = Instant::now();
     fleet.gateways[0].kill();
-    fleet.merchant.will_take(Duration::ZERO);
+    fleet.merchant.delay_responses(Duration::ZERO);
     for _ in &payments {
-        let again = fleet.merchant.next_due_in(LEASE).await;
+        let again = fleet.merchant.next_within(LEASE).await;
         let first = under_way
             .iter()
             .find(|first| first.header("webhook-id") == again.header("webhook-id"))

@@ -1,5 +1,5 @@
-//! Several gateways on one Redis: what is told to one is shown by all, and what happens to one, or to Redis, is nobody
-//! else's loss. One file for each kind of trouble.
+//! Several gateways on one Redis: a change on one is shown by all, and the failure of one, or of Redis, loses nothing. One
+//! file for each kind of failure.
 
 mod access;
 mod append_only_file;
@@ -10,12 +10,12 @@ mod outages;
 mod relay;
 mod rolling_restart;
 mod slow_subscriber;
-mod starting;
+mod startup;
 
 use std::time::Duration;
 
-use chasqui_tests::front::Front;
-use chasqui_tests::settings::Settings;
+use chasqui_tests::gateway_settings::GatewaySettings;
+use chasqui_tests::khipu_proxy::KhipuProxy;
 use redis_processes::{Options, RedisServer};
 
 /// A Redis that loses at most a second, and the storage URL of so many gateways on it.
@@ -25,18 +25,18 @@ async fn redis_for(gateways: usize) -> (RedisServer, Vec<String>) {
     (redis, storage)
 }
 
-/// From now on nobody learns anything from Khipu: its answers are held back until the gateway gives a question up, which
-/// [`patient_with_khipu`] puts off. Then it looks at the store too; so what is shown [`PROMPTLY`] came over the relay.
-fn only_the_relay_tells(front: &Front) {
-    front.hold_answers_to_questions();
+/// Holds Khipu's answers back, so that a status can only arrive through the relay. The gateway gives a request up after a
+/// time that [`patient_with_khipu`] lengthens, and then reads the store; a status shown [`PROMPTLY`] came over the relay.
+fn only_the_relay_delivers(khipu_proxy: &KhipuProxy) {
+    khipu_proxy.hold_get_responses();
 }
 
 /// As long as the configuration allows.
-fn patient_with_khipu(settings: &mut Settings) {
+fn patient_with_khipu(settings: &mut GatewaySettings) {
     settings.khipu.push("timeout = \"30s\"".into());
 }
 
-/// Long for a busy machine, and yet before any question that Khipu holds back is given up.
+/// Enough for a busy machine, and shorter than the time-out of a held request to Khipu.
 const PROMPTLY: Duration = Duration::from_secs(15);
 
 /// Anything up to `longest`, so that two things meet in every order.

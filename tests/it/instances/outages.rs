@@ -1,14 +1,14 @@
-//! Redis is restarted, frozen, unreachable or gone, and comes back: who watches stays, and nothing is lost.
+//! Redis is restarted, frozen, unreachable or gone, and comes back: watchers stay connected, and nothing is lost.
 
 use std::time::{Duration, Instant};
 
-use chasqui_tests::api::{Answer, Api, Created};
+use chasqui_tests::background_watcher::BackgroundWatcher;
 use chasqui_tests::chaos_proxy::ChaosProxy;
 use chasqui_tests::deadline::eventually;
 use chasqui_tests::fleet::Fleet;
-use chasqui_tests::follower::Follower;
+use chasqui_tests::gateway_client::{GatewayClient, HttpResponse, TestPayment};
 use chasqui_tests::notification::{body, signed};
-use chasqui_tests::watcher::Watcher;
+use chasqui_tests::websocket_watcher::WebSocketWatcher;
 use redis_processes::{AppendOnly, Options, RedisServer};
 use serde_json::json;
 use tokio::time::sleep_until;
@@ -24,28 +24,28 @@ const CUT_OFF: usize = 2;
 const OTHER: usize = 0;
 
 /// A fleet of three with five payments, each watched on two of them.
-struct Stage {
+struct Testbed {
     fleet: Fleet,
-    /// Khipu confirms it in the outage and tells nobody.
-    asked: Created,
+    /// Khipu confirms it in the outage, without a notification.
+    asked: TestPayment,
     /// Khipu confirms it in the outage and notifies, in vain.
-    hinted: Created,
+    hinted: TestPayment,
     /// Nothing happens to it before the end of the outage.
-    later: Created,
+    later: TestPayment,
     /// Its payer comes back in the outage.
-    returned: Created,
+    returned: TestPayment,
     return_path: String,
-    on_cut_off: [Follower; 3],
-    on_other: [Follower; 3],
+    on_cut_off: [BackgroundWatcher; 3],
+    on_other: [BackgroundWatcher; 3],
 }
 
-impl Stage {
+impl Testbed {
     async fn start(storage: &[String]) -> Self {
         let fleet = Fleet::start(storage).await;
         // What arrives is what the test sends.
         fleet
             .sandbox
-            .behave(json!({ "notify": { "drop": 1 } }))
+            .set_behaviour(json!({ "notify": { "drop": 1 } }))
             .await;
         let mut payments = fleet.create(4).await;
         let mut next = || payments.pop().expect("four were made");
@@ -53,9 +53,9 @@ impl Stage {
         let return_path = fleet.return_paths().await[&returned.id].clone();
         let follow = async |gateway| {
             [
-                fleet.follow(gateway, &asked).await,
-                fleet.follow(gateway, &hinted).await,
-                fleet.follow(gateway, &later).await,
+                fleet.watch(gateway, &asked).await,
+                fleet.watch(gateway, &hinted).await,
+                fleet.watch(gateway, &later).await,
             ]
         };
         let (on_cut_off, on_other) = (follow(CUT_OFF).await, follow(OTHER).await);
@@ -71,11 +71,11 @@ impl Stage {
         }
     }
 
-    fn cut_off(&self) -> &Api {
+    fn cut_off(&self) -> &GatewayClient {
         &self.fleet.apis[CUT_OFF]
     }
 
-    /// While it lasts: nobody is sent away, nobody is told anything wrong, and Khipu's answers still arrive.
+    /// While it lasts: no watcher is closed or gets a wrong status, and Khipu's answers still arrive.
     async fn expect_degraded(&mut self) {
         eventually("/healthz notices", async || {
             (healthz(self.cut_off()).await.status == 503).then_some(())
@@ -100,7 +100,7 @@ impl Stage {
         assert!(page.contains(refresh), "{page}");
     }
 
-    /// What is said to newcomers, to Khipu, to monitors and to balancers.
+    /// What new watchers, Khipu, monitors and load balancers get.
     async fn expect_refusals(&self) {
         let api = self.cut_off();
         let health = healthz(api).await.expect(503).json();
@@ -111,7 +111,7 @@ impl Stage {
         let ready = api.try_get("/readyz").await.expect("an answer");
         ready.expect(200);
 
-        let mut newcomer = Watcher::open(&api.url, &self.later).await;
+        let mut newcomer = WebSocketWatcher::open(&api.url, &self.later).await;
         assert_eq!(newcomer.closed().await.0, 4503);
         let refused = notify(api, &self.later).await.expect(503);
         assert!(!refused.header("retry-after").is_empty());
@@ -120,17 +120,17 @@ impl Stage {
     /// Afterwards everything works by itself, everywhere.
     async fn expect_recovery(mut self) {
         for api in &self.fleet.apis {
-            eventually("/healthz says that all is well", async || {
+            eventually("/healthz reports ok", async || {
                 (healthz(api).await.status == 200).then_some(())
             })
             .await;
         }
-        // Those who stayed are told what happens now; what they are shown cannot come from Khipu, who says pending.
+        // The watchers that stayed get the next change. It cannot come from Khipu, which answers pending.
         self.fleet.apis[OTHER]
             .notify_until_accepted(&self.later.id)
             .await;
-        for follower in [&mut self.on_cut_off[2], &mut self.on_other[2]] {
-            follower.until("confirmed").await;
+        for watcher in [&mut self.on_cut_off[2], &mut self.on_other[2]] {
+            watcher.until("confirmed").await;
         }
         // Khipu repeats what was refused, until it is accepted.
         for payment in [&self.asked, &self.hinted] {
@@ -138,14 +138,14 @@ impl Stage {
                 .notify_until_accepted(&payment.id)
                 .await;
         }
-        for follower in &mut self.on_other {
-            follower.until("confirmed").await;
+        for watcher in &mut self.on_other {
+            watcher.until("confirmed").await;
         }
         let payments = [self.asked, self.hinted, self.later];
         self.fleet.expect_delivered(&payments, Duration::ZERO).await;
         for gateway in 0..self.fleet.gateways.len() {
             self.fleet.expect_confirmed(gateway, &payments).await;
-            let mut newcomer = self.fleet.follow(gateway, &payments[0]).await;
+            let mut newcomer = self.fleet.watch(gateway, &payments[0]).await;
             newcomer.until("confirmed").await;
         }
         let onward = self.fleet.apis[CUT_OFF].try_get(&self.return_path).await;
@@ -155,81 +155,81 @@ impl Stage {
     }
 }
 
-async fn healthz(api: &Api) -> Answer {
+async fn healthz(api: &GatewayClient) -> HttpResponse {
     api.try_get("/healthz").await.expect("an answer")
 }
 
-async fn notify(api: &Api, payment: &Created) -> Answer {
+async fn notify(api: &GatewayClient, payment: &TestPayment) -> HttpResponse {
     let notification = body(&payment.id, &json!({}));
     api.notify(Some(&signed(&notification)), notification).await
 }
 
 #[tokio::test]
-async fn redis_frozen_for_a_minute_costs_nobody_anything() {
+async fn redis_frozen_for_a_minute_loses_nothing() {
     let (redis, storage) = redis_for(3).await;
-    let mut stage = Stage::start(&storage).await;
+    let mut testbed = Testbed::start(&storage).await;
     let began = Instant::now();
     redis.freeze();
-    stage.expect_degraded().await;
+    testbed.expect_degraded().await;
     sleep_until((began + OUTAGE).into()).await;
-    stage.expect_refusals().await;
+    testbed.expect_refusals().await;
     redis.thaw();
-    stage.expect_recovery().await;
+    testbed.expect_recovery().await;
 }
 
 #[tokio::test]
-async fn redis_gone_for_a_minute_costs_nobody_anything() {
+async fn redis_gone_for_a_minute_loses_nothing() {
     let (mut redis, storage) = redis_for(3).await;
-    let mut stage = Stage::start(&storage).await;
+    let mut testbed = Testbed::start(&storage).await;
     let began = Instant::now();
     redis.kill();
-    stage.expect_degraded().await;
+    testbed.expect_degraded().await;
     sleep_until((began + OUTAGE).into()).await;
-    stage.expect_refusals().await;
-    redis.start_again().await;
-    stage.expect_recovery().await;
+    testbed.expect_refusals().await;
+    redis.restart().await;
+    testbed.expect_recovery().await;
 }
 
 #[tokio::test]
-async fn a_way_to_redis_that_swallows_everything_for_a_minute_costs_nobody_anything() {
+async fn a_network_that_drops_everything_for_a_minute_loses_nothing() {
     let (redis, mut storage) = redis_for(3).await;
     let network = ChaosProxy::start(&redis.url()).await;
     storage[CUT_OFF].clone_from(&network.url);
-    let mut stage = Stage::start(&storage).await;
+    let mut testbed = Testbed::start(&storage).await;
     let began = Instant::now();
     network.stall();
-    stage.expect_degraded().await;
+    testbed.expect_degraded().await;
     for other in [0, 1] {
-        healthz(&stage.fleet.apis[other]).await.expect(200);
+        healthz(&testbed.fleet.apis[other]).await.expect(200);
     }
     sleep_until((began + OUTAGE).into()).await;
-    stage.expect_refusals().await;
-    // Nobody is told: whoever still holds an old connection waits on it for ever.
+    testbed.expect_refusals().await;
+    // Without a reset: an old connection waits for ever.
     network.restore_for_newcomers();
-    stage.expect_recovery().await;
+    testbed.expect_recovery().await;
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn redis_restarted_under_load_costs_nobody_anything() {
+async fn redis_restarted_under_load_loses_nothing() {
     const PAYMENTS: usize = 300;
     let mut redis = RedisServer::start(&Options::append_only(AppendOnly::Always)).await;
     let mut fleet = Fleet::start(&[redis.url(), redis.url(), redis.url()]).await;
     let payments = fleet.create(PAYMENTS).await;
-    let mut followers = Vec::new();
+    let mut watchers = Vec::new();
     for (number, payment) in payments.iter().enumerate() {
-        followers.push(fleet.follow(number % 3, payment).await);
+        watchers.push(fleet.watch(number % 3, payment).await);
     }
     let notifying = async {
-        // Half before and half after, if the machine is as quick as usual; what matters is that it is under way.
+        // Half before and half after, on a machine of the usual speed; what matters is that some are in progress.
         fleet.notify_all(OTHER, &payments).await;
     };
     let restarting = async {
         redis.terminate().await;
-        redis.start_again().await;
+        redis.restart().await;
     };
     tokio::join!(notifying, restarting);
-    for follower in &mut followers {
-        follower.until("confirmed").await;
+    for watcher in &mut watchers {
+        watcher.until("confirmed").await;
     }
     fleet.expect_confirmed(CUT_OFF, &payments).await;
     let wait = Duration::from_secs(60);
@@ -240,18 +240,20 @@ async fn redis_restarted_under_load_costs_nobody_anything() {
 #[tokio::test]
 async fn an_answer_that_disagrees_with_the_payment_is_not_shown_in_an_outage() {
     let mut redis = RedisServer::start(&Options::default()).await;
-    let (stage, front) =
-        chasqui_tests::stage::Stage::start_behind_front(|settings| settings.storage = redis.url())
-            .await;
+    let (testbed, khipu_proxy) =
+        chasqui_tests::testbed::Testbed::start_with_khipu_proxy(|settings| {
+            settings.storage = redis.url()
+        })
+        .await;
     let lost = json!({ "notify": { "drop": 1 } });
-    stage.sandbox.behave(lost).await;
-    let payment = stage.create(json!({})).await;
-    let mut follower = Follower::of(stage.watch(&payment).await);
-    follower.begun().await;
+    testbed.sandbox.set_behaviour(lost).await;
+    let payment = testbed.create(json!({})).await;
+    let mut watcher = BackgroundWatcher::spawn(testbed.watch(&payment).await);
+    watcher.first_status().await;
     redis.kill();
-    stage.sandbox.act(&payment.id, "conciliate").await;
-    let paid = stage.sandbox.payment(&payment.id).await;
-    let mismatches = Api::new(&stage.gateway.admin_url, "");
+    testbed.sandbox.act(&payment.id, "conciliate").await;
+    let paid = testbed.sandbox.payment(&payment.id).await;
+    let mismatches = GatewayClient::new(&testbed.gateway.admin_url, "");
     for (field, wrong) in [
         ("amount", json!("1.0000")),
         ("currency", json!("USD")),
@@ -259,15 +261,15 @@ async fn an_answer_that_disagrees_with_the_payment_is_not_shown_in_an_outage() {
     ] {
         let mut answer = paid.clone();
         answer[field] = wrong;
-        front.answer_instead(200, &[], &answer.to_string());
+        khipu_proxy.respond_with(200, &[], &answer.to_string());
         eventually("the mismatch is counted", async || {
             let metrics = mismatches.try_get("/metrics").await?.text();
             let name = format!("chasqui_mismatches_total{{source=\"khipu\",field=\"{field}\"}}");
             metrics.contains(&name).then_some(())
         })
         .await;
-        assert_eq!(follower.status(), "pending", "{field}");
+        assert_eq!(watcher.status(), "pending", "{field}");
     }
-    front.stand_aside();
-    follower.until("confirmed").await;
+    khipu_proxy.forward_again();
+    watcher.until("confirmed").await;
 }

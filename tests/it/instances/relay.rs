@@ -4,19 +4,19 @@ use std::io::Write;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::{Duration, Instant};
 
-use chasqui_tests::api::{Api, Created, send};
+use chasqui_tests::background_watcher::BackgroundWatcher;
 use chasqui_tests::deadline::within;
 use chasqui_tests::fleet::{AT_ONCE, Fleet};
-use chasqui_tests::follower::Follower;
+use chasqui_tests::gateway_client::{GatewayClient, TestPayment, send};
 use chasqui_tests::latencies::Latencies;
 use chasqui_tests::notification::{body, signed};
-use chasqui_tests::watcher::{Event, Watcher};
+use chasqui_tests::websocket_watcher::{WatcherEvent, WebSocketWatcher};
 use futures_util::{StreamExt, stream};
 use redis_processes::{Publishing, RedisServer};
 use reqwest::Method;
 use serde_json::json;
 
-use super::{PROMPTLY, jitter, only_the_relay_tells, patient_with_khipu, redis_for};
+use super::{PROMPTLY, jitter, only_the_relay_delivers, patient_with_khipu, redis_for};
 
 const A: usize = 0;
 const B: usize = 1;
@@ -24,9 +24,9 @@ const C: usize = 2;
 
 /// One payment and its two browsers.
 struct Watched {
-    payment: Created,
-    on_b: Follower,
-    on_c: Follower,
+    payment: TestPayment,
+    on_b: BackgroundWatcher,
+    on_c: BackgroundWatcher,
 }
 
 /// When a notification was sent, and when its 200 came.
@@ -45,12 +45,12 @@ async fn a_webhook_on_one_instance_reaches_browsers_on_the_others_five_thousand_
         settings.log = vec!["filter = \"warn\"".into()];
     })
     .await;
-    let payments = fleet.create_untold(PAYMENTS + ONE_BY_ONE).await;
+    let payments = fleet.create_without_notify_url(PAYMENTS + ONE_BY_ONE).await;
     let mut watched = watch_all(&fleet, payments).await;
     all_come_back(&fleet, &mut watched).await;
 
     let mut publishing = Publishing::begin(&redis).await;
-    let mut crowd = watched.split_off(ONE_BY_ONE);
+    let mut others = watched.split_off(ONE_BY_ONE);
     let mut alone = watched;
     let mut raw = Vec::new();
     let mut notified = Vec::new();
@@ -62,7 +62,7 @@ async fn a_webhook_on_one_instance_reaches_browsers_on_the_others_five_thousand_
     report("one by one", &notified, &mut alone, raw).await;
 
     let is_over = AtomicBool::new(false);
-    let (notified, raw) = tokio::join!(notify_all_at_once(&fleet, &crowd, &is_over), async {
+    let (notified, raw) = tokio::join!(notify_all_at_once(&fleet, &others, &is_over), async {
         let mut raw = Vec::new();
         while !is_over.load(Ordering::Acquire) {
             raw.push(publishing.sample().await);
@@ -70,7 +70,7 @@ async fn a_webhook_on_one_instance_reaches_browsers_on_the_others_five_thousand_
         }
         raw
     });
-    report("all at once", &notified, &mut crowd, raw).await;
+    report("all at once", &notified, &mut others, raw).await;
     drop_with_redis(fleet, redis);
 }
 
@@ -80,10 +80,10 @@ fn drop_with_redis(fleet: Fleet, redis: RedisServer) {
     drop(redis);
 }
 
-async fn watch_all(fleet: &Fleet, payments: Vec<Created>) -> Vec<Watched> {
+async fn watch_all(fleet: &Fleet, payments: Vec<TestPayment>) -> Vec<Watched> {
     stream::iter(payments)
         .map(|payment| async move {
-            let (on_b, on_c) = tokio::join!(fleet.follow(B, &payment), fleet.follow(C, &payment));
+            let (on_b, on_c) = tokio::join!(fleet.watch(B, &payment), fleet.watch(C, &payment));
             Watched {
                 payment,
                 on_b,
@@ -95,7 +95,7 @@ async fn watch_all(fleet: &Fleet, payments: Vec<Created>) -> Vec<Watched> {
         .await
 }
 
-/// Every payer comes back from the bank, to the instance that nobody watches on, and every browser shows it.
+/// Every payer comes back from the bank, to the instance without watchers, and every browser shows it.
 async fn all_come_back(fleet: &Fleet, watched: &mut [Watched]) {
     let paths = fleet.return_paths().await;
     stream::iter(&*watched)
@@ -112,7 +112,7 @@ async fn all_come_back(fleet: &Fleet, watched: &mut [Watched]) {
     }
 }
 
-async fn notify(api: &Api, payment: &Created) -> Notified {
+async fn notify(api: &GatewayClient, payment: &TestPayment) -> Notified {
     let notification = body(&payment.id, &json!({}));
     let signature = signed(&notification);
     let sent = Instant::now();
@@ -126,10 +126,10 @@ async fn notify(api: &Api, payment: &Created) -> Notified {
 /// In the order of the payments.
 async fn notify_all_at_once(
     fleet: &Fleet,
-    crowd: &[Watched],
+    others: &[Watched],
     is_over: &AtomicBool,
 ) -> Vec<Notified> {
-    let notified = stream::iter(crowd)
+    let notified = stream::iter(others)
         .map(|watched| notify(&fleet.apis[A], &watched.payment))
         .buffered(AT_ONCE)
         .collect()
@@ -152,8 +152,11 @@ async fn report(
         since_sent.push(shown.duration_since(notified.sent));
         // A frame may overtake the 200, which is written after it: that is no time at all.
         since_accepted.push(shown.saturating_duration_since(notified.accepted));
-        for follower in [&mut watched.on_b, &mut watched.on_c] {
-            assert_eq!(follower.ended().await, Event::Closed(1000, "final".into()));
+        for watcher in [&mut watched.on_b, &mut watched.on_c] {
+            assert_eq!(
+                watcher.closed().await,
+                WatcherEvent::Closed(1000, "final".into())
+            );
         }
     }
     let since_sent: Latencies = since_sent.into_iter().collect();
@@ -170,19 +173,19 @@ async fn report(
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn whoever_subscribes_elsewhere_while_the_webhook_is_processed_never_misses_the_status() {
+async fn a_watcher_that_subscribes_elsewhere_during_a_notification_never_misses_the_status() {
     /// Each is watched on two instances: ten thousand who subscribe.
     const PAYMENTS: usize = 5_000;
     /// How far apart two things begin at most: about as long as either takes.
     const JITTER: Duration = Duration::from_millis(15);
     let (redis, storage) = redis_for(3).await;
-    let (fleet, front) = Fleet::start_behind_front(&storage, |settings| {
+    let (fleet, khipu_proxy) = Fleet::start_with_khipu_proxy(&storage, |settings| {
         patient_with_khipu(settings);
         settings.log = vec!["filter = \"warn\"".into()];
     })
     .await;
-    only_the_relay_tells(&front);
-    let payments = fleet.create_untold(PAYMENTS).await;
+    only_the_relay_delivers(&khipu_proxy);
+    let payments = fleet.create_without_notify_url(PAYMENTS).await;
     let fleet = &fleet;
     stream::iter(payments)
         .for_each_concurrent(8, |payment| async move {
@@ -193,7 +196,8 @@ async fn whoever_subscribes_elsewhere_while_the_webhook_is_processed_never_misse
             };
             let watching = async |gateway: usize| {
                 jitter(JITTER).await;
-                let mut watcher = Watcher::open(&fleet.gateways[gateway].url, payment).await;
+                let mut watcher =
+                    WebSocketWatcher::open(&fleet.gateways[gateway].url, payment).await;
                 let status = watcher.until("confirmed").await;
                 assert_eq!(status["version"], 1000);
                 watcher.acknowledge(1000).await;
@@ -211,8 +215,8 @@ async fn whoever_subscribes_elsewhere_while_the_webhook_is_processed_never_misse
 #[tokio::test]
 async fn a_poll_held_by_one_instance_is_answered_when_another_is_notified() {
     let (_redis, storage) = redis_for(2).await;
-    let (fleet, front) = Fleet::start_behind_front(&storage, patient_with_khipu).await;
-    only_the_relay_tells(&front);
+    let (fleet, khipu_proxy) = Fleet::start_with_khipu_proxy(&storage, patient_with_khipu).await;
+    only_the_relay_delivers(&khipu_proxy);
     let payment = &fleet.create(1).await[0];
     let began = Instant::now();
     let holding = fleet.apis[B].poll(payment, "?wait=20", Some("\"11\""));

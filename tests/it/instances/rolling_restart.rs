@@ -4,10 +4,10 @@ use std::collections::BTreeMap;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
-use chasqui_tests::api::{Api, Created};
-use chasqui_tests::balancer::Balancer;
-use chasqui_tests::browser::{Browser, Departure, Story};
 use chasqui_tests::fleet::{AT_ONCE, Fleet};
+use chasqui_tests::gateway_client::{GatewayClient, TestPayment};
+use chasqui_tests::load_balancer::LoadBalancer;
+use chasqui_tests::reconnecting_watcher::{Disconnection, ReconnectingWatcher, WatchSummary};
 use futures_util::{StreamExt, stream};
 
 use super::redis_for;
@@ -21,18 +21,18 @@ async fn a_rolling_restart_of_all_three_costs_two_thousand_watchers_nothing() {
     const PAYMENTS: usize = 1_000;
     const WATCHERS: usize = 2 * PAYMENTS;
     let (_redis, storage) = redis_for(3).await;
-    let balancer = Balancer::start().await;
+    let balancer = LoadBalancer::start().await;
     let mut fleet = Fleet::start_with(&storage, |settings| {
         settings.public_url = Some(balancer.url.clone());
         settings.log = vec!["filter = \"warn\"".into()];
     })
     .await;
-    balancer.lead_to(&fleet.urls());
-    let payments = fleet.create_untold(PAYMENTS).await;
-    let browsers: Vec<Browser> = open_all(fleet.urls(), &payments, WATCHERS).await;
+    balancer.set_targets(&fleet.urls());
+    let payments = fleet.create_without_notify_url(PAYMENTS).await;
+    let browsers: Vec<ReconnectingWatcher> = open_all(fleet.urls(), &payments, WATCHERS).await;
 
     // A third is confirmed while each instance restarts.
-    let api = Api::new(&balancer.url, &fleet.apis[0].key);
+    let api = GatewayClient::new(&balancer.url, &fleet.apis[0].key);
     let mut terminated = Vec::new();
     for (number, gateway) in fleet.gateways.iter_mut().enumerate() {
         let share = &payments[number * PAYMENTS / 3..(number + 1) * PAYMENTS / 3];
@@ -46,25 +46,31 @@ async fn a_rolling_restart_of_all_three_costs_two_thousand_watchers_nothing() {
         });
         let restarting = async {
             assert_eq!(gateway.ended().await.code(), Some(0));
-            gateway.start_again().await;
+            gateway.restart().await;
         };
         tokio::join!(notifying, restarting);
     }
 
-    let mut stories = Vec::new();
+    let mut summaries = Vec::new();
     for browser in browsers {
-        let story = browser.ended(Duration::ZERO).await;
-        assert_eq!(story.status, "confirmed");
-        stories.push(story);
+        let summary = browser.ended(Duration::ZERO).await;
+        assert_eq!(summary.status, "confirmed");
+        summaries.push(summary);
     }
     for began in terminated {
-        expect_spread(&stories, began);
+        expect_spread(&summaries, began);
     }
 }
 
-async fn open_all(urls: Arc<[String]>, payments: &[Created], count: usize) -> Vec<Browser> {
+async fn open_all(
+    urls: Arc<[String]>,
+    payments: &[TestPayment],
+    count: usize,
+) -> Vec<ReconnectingWatcher> {
     stream::iter(payments.iter().cycle().take(count).enumerate())
-        .map(|(number, payment)| Browser::open(Arc::clone(&urls), number % urls.len(), payment))
+        .map(|(number, payment)| {
+            ReconnectingWatcher::open(Arc::clone(&urls), number % urls.len(), payment)
+        })
         .buffer_unordered(AT_ONCE)
         .collect()
         .await
@@ -72,23 +78,23 @@ async fn open_all(urls: Arc<[String]>, payments: &[Created], count: usize) -> Ve
 
 /// Those whom one instance sent away came back over the whole window, and not all at once.
 #[track_caller]
-fn expect_spread(stories: &[Story], began: Instant) {
+fn expect_spread(summaries: &[WatchSummary], began: Instant) {
     let end = began + DRAIN_WINDOW;
-    let sent_away = |departure: &Departure| {
-        departure.code == Some(1012) && (began..end).contains(&departure.left_at)
+    let sent_away = |disconnection: &Disconnection| {
+        disconnection.code == Some(1012) && (began..end).contains(&disconnection.at)
     };
     // Those whose time came late, on a busy machine, are in parts of their own.
     let mut parts: BTreeMap<u128, usize> = BTreeMap::new();
-    for departure in stories.iter().flat_map(|story| &story.departures) {
-        if sent_away(departure) {
-            let after = departure.returned_at.duration_since(began);
+    for disconnection in summaries.iter().flat_map(|summary| &summary.disconnections) {
+        if sent_away(disconnection) {
+            let after = disconnection.reconnected_at.duration_since(began);
             let part = after.as_millis() / (DRAIN_WINDOW / PARTS).as_millis();
             *parts.entry(part).or_default() += 1;
         }
     }
     let all: usize = parts.values().sum();
     let largest = parts.values().max().copied().unwrap_or_default();
-    assert!(all >= 100, "hardly anybody was sent away: {parts:?}");
+    assert!(all >= 100, "too few watchers were closed: {parts:?}");
     assert!(
         largest * 10 <= all * 3,
         "they came back together: {parts:?}"

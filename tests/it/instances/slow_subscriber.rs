@@ -1,4 +1,4 @@
-//! Redis cuts a subscriber that does not keep up: whoever watches there is told all the same.
+//! Redis disconnects a subscriber that does not keep up: its watchers get every status all the same.
 
 use std::time::Instant;
 
@@ -6,7 +6,7 @@ use chasqui_tests::deadline::eventually;
 use chasqui_tests::fleet::Fleet;
 use redis_processes::{Options, RedisServer};
 
-use super::{PROMPTLY, only_the_relay_tells, patient_with_khipu};
+use super::{PROMPTLY, only_the_relay_delivers, patient_with_khipu};
 
 const A: usize = 0;
 const B: usize = 1;
@@ -16,19 +16,19 @@ async fn watchers_of_a_subscriber_that_was_cut_miss_nothing() {
     const ROUNDS: usize = 20;
     let redis = RedisServer::start(&Options::default()).await;
     let storage = [redis.url(), redis.url()];
-    let (fleet, front) = Fleet::start_behind_front(&storage, patient_with_khipu).await;
-    only_the_relay_tells(&front);
+    let (fleet, khipu_proxy) = Fleet::start_with_khipu_proxy(&storage, patient_with_khipu).await;
+    only_the_relay_delivers(&khipu_proxy);
     let payments = fleet.create(ROUNDS).await;
-    let mut followers = Vec::new();
+    let mut watchers = Vec::new();
     for payment in &payments {
-        followers.push(fleet.follow(B, payment).await);
+        watchers.push(fleet.watch(B, payment).await);
     }
-    for (payment, follower) in payments.iter().zip(&mut followers) {
+    for (payment, watcher) in payments.iter().zip(&mut watchers) {
         let killed: usize = redis.ask(&["CLIENT", "KILL", "TYPE", "pubsub"]).await;
         // In some rounds before it has come back, which is the point.
         assert!(killed <= fleet.gateways.len(), "{killed}");
         let accepted = fleet.apis[A].notify_until_accepted(&payment.id).await;
-        let shown = follower.until("confirmed").await;
+        let shown = watcher.until("confirmed").await;
         let took = shown.saturating_duration_since(accepted);
         assert!(took < PROMPTLY, "{} was shown after {took:?}", payment.id);
     }
@@ -42,12 +42,12 @@ async fn watchers_of_an_instance_that_slept_through_its_output_buffer_miss_nothi
     let limit = "client-output-buffer-limit pubsub 1mb 512kb 1";
     let redis = RedisServer::start(&Options::default().with(limit)).await;
     let storage = [redis.url(), redis.url()];
-    let (fleet, front) = Fleet::start_behind_front(&storage, patient_with_khipu).await;
-    only_the_relay_tells(&front);
+    let (fleet, khipu_proxy) = Fleet::start_with_khipu_proxy(&storage, patient_with_khipu).await;
+    only_the_relay_delivers(&khipu_proxy);
     let payments = fleet.create(20).await;
-    let mut followers = Vec::new();
+    let mut watchers = Vec::new();
     for payment in &payments {
-        followers.push(fleet.follow(B, payment).await);
+        watchers.push(fleet.watch(B, payment).await);
     }
 
     fleet.gateways[B].freeze();
@@ -56,7 +56,7 @@ async fn watchers_of_an_instance_that_slept_through_its_output_buffer_miss_nothi
         .iter()
         .find(|channel| channel.contains(&payments[0].id))
         .expect("a channel for a payment that is watched");
-    // What no gateway says; whoever hears it must get over it.
+    // A message that no gateway publishes; a subscriber must ignore it.
     let noise = "x".repeat(MESSAGE);
     for _ in 0..FLOOD / MESSAGE {
         let _: usize = redis.ask(&["PUBLISH", channel, &noise]).await;
@@ -69,8 +69,8 @@ async fn watchers_of_an_instance_that_slept_through_its_output_buffer_miss_nothi
     .await;
     fleet.gateways[B].thaw();
     let thawed = Instant::now();
-    for follower in &mut followers {
-        let shown = follower.until("confirmed").await;
+    for watcher in &mut watchers {
+        let shown = watcher.until("confirmed").await;
         let took = shown.duration_since(thawed);
         assert!(took < PROMPTLY, "it was shown after {took:?}");
     }

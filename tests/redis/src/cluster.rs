@@ -249,7 +249,7 @@ mod tests {
         let new = cluster.until_failed_over(slot, old).await;
         assert_eq!(new, old + MASTERS);
         assert_eq!(cluster.nodes[new].ask::<String>(&["GET", "a"]).await, "1");
-        cluster.nodes[old].start_again().await;
+        cluster.nodes[old].restart().await;
         cluster.until_whole().await;
         assert_eq!(cluster.master_of_slot(slot).await, new);
     }

@@ -147,7 +147,7 @@ impl RedisServer {
     }
 
     /// Again on the same port, with what it had written to its directory; ready when this returns.
-    pub async fn start_again(&mut self) {
+    pub async fn restart(&mut self) {
         self.running.kill();
         self.running = Running::start(&mut program(self.is_sentinel), self.directory.path());
         self.ready().await;
@@ -255,15 +255,15 @@ mod tests {
             .try_ask::<String>(&["PING"])
             .await
             .expect_err("it is gone");
-        server.start_again().await;
+        server.restart().await;
         assert_eq!(server.url(), url);
         assert_eq!(server.ask::<String>(&["GET", "a"]).await, "1");
         server.terminate().await;
-        server.start_again().await;
+        server.restart().await;
         assert_eq!(server.ask::<String>(&["GET", "a"]).await, "1");
         server.kill();
         server.lose_data();
-        server.start_again().await;
+        server.restart().await;
         assert_eq!(server.ask::<Option<String>>(&["GET", "a"]).await, None);
     }
 
@@ -275,7 +275,7 @@ mod tests {
         server.command(&["SET", "a", "new"]).await;
         server.kill();
         server.forget_after(written);
-        server.start_again().await;
+        server.restart().await;
         assert_eq!(server.ask::<String>(&["GET", "a"]).await, "old");
     }
 

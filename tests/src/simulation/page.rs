@@ -1,5 +1,5 @@
-//! A payer's page: follows one payment as js-client does, over as many connections and gateways as it takes, and
-//! remembers what it showed.
+//! A payer's page: follows one payment as js-client does, over several connections and gateways, and records what it
+//! showed.
 
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant};
@@ -9,10 +9,10 @@ use serde_json::Value;
 use tokio::task::JoinHandle;
 
 use super::plan::Transport;
-use crate::api::Created;
-use crate::watcher::{Event, Watcher};
+use crate::gateway_client::TestPayment;
+use crate::websocket_watcher::{WatcherEvent, WebSocketWatcher};
 
-/// Any part of it is waited after a connection that failed.
+/// Upper bound of the random wait after a failed connection.
 const BACKOFF: Duration = Duration::from_millis(1500);
 
 /// How long the gateway may hold a poll, in seconds.
@@ -23,29 +23,29 @@ const ANSWER_WITHIN: Duration = Duration::from_secs(20);
 
 /// Closed when it is dropped; what it showed can still be read.
 #[derive(Debug)]
-pub struct Page {
-    shown: Arc<Mutex<Shown>>,
+pub(super) struct Page {
+    shown: Arc<Mutex<PageState>>,
     task: JoinHandle<()>,
 }
 
 /// What the payer has seen on one page.
 #[derive(Debug, Clone, Default)]
-pub struct Shown {
+pub(super) struct PageState {
     /// The newest status; null before the first.
-    pub status: Value,
+    pub(super) status: Value,
     version: u64,
-    pub confirmed_at: Option<Instant>,
+    pub(super) confirmed_at: Option<Instant>,
     /// What must never happen to a page.
-    pub faults: Vec<String>,
+    pub(super) faults: Vec<String>,
 }
 
-impl Shown {
+impl PageState {
     /// Whether nothing more can come.
-    pub fn is_final(&self) -> bool {
+    pub(super) fn is_final(&self) -> bool {
         self.status["final"] == true
     }
 
-    pub fn word(&self) -> &str {
+    pub(super) fn word(&self) -> &str {
         self.status["status"].as_str().unwrap_or("nothing")
     }
 
@@ -64,39 +64,41 @@ impl Shown {
 }
 
 /// Why a connection is over.
-enum Ending {
+enum ConnectionEnd {
     /// It showed a final status.
     Final,
-    /// It was told never to come back.
+    /// Closed for good.
     Refused(String),
     Retry(Option<Duration>),
 }
 
 impl Page {
     /// Begins at the gateway with this number, and goes to the next after each connection.
-    pub fn open(
+    pub(super) fn open(
         transport: Transport,
         gateways: Arc<[String]>,
         first: usize,
         client: Client,
-        payment: Created,
+        payment: TestPayment,
     ) -> Self {
-        let shown = Arc::<Mutex<Shown>>::default();
+        let shown = Arc::<Mutex<PageState>>::default();
         let task = tokio::spawn({
             let shown = Arc::clone(&shown);
             async move {
                 for gateway in gateways.iter().cycle().skip(first) {
-                    let ending = match transport {
-                        Transport::WebSocket => listen(gateway, &payment, &shown).await,
-                        Transport::Polling => poll(gateway, &client, &payment, &shown).await,
+                    let connection_end = match transport {
+                        Transport::WebSocket => follow_websocket(gateway, &payment, &shown).await,
+                        Transport::Polling => {
+                            follow_by_polling(gateway, &client, &payment, &shown).await
+                        }
                     };
-                    match ending {
-                        Ending::Final => return,
-                        Ending::Refused(why) => {
+                    match connection_end {
+                        ConnectionEnd::Final => return,
+                        ConnectionEnd::Refused(why) => {
                             lock(&shown).faults.push(format!("refused: {why}"));
                             return;
                         }
-                        Ending::Retry(after) => {
+                        ConnectionEnd::Retry(after) => {
                             let any_part = BACKOFF.mul_f64(rand::random());
                             tokio::time::sleep(after.unwrap_or(any_part)).await;
                         }
@@ -107,12 +109,12 @@ impl Page {
         Self { shown, task }
     }
 
-    pub fn shown(&self) -> Shown {
+    pub(super) fn shown(&self) -> PageState {
         lock(&self.shown).clone()
     }
 
-    /// Whether it follows still. One that has ended shows a final status, was refused, or broke.
-    pub fn is_open(&self) -> bool {
+    /// Whether it still follows the payment. A page that has ended shows a final status, was refused, or broke.
+    pub(super) fn is_open(&self) -> bool {
         !self.task.is_finished()
     }
 }
@@ -123,37 +125,46 @@ impl Drop for Page {
     }
 }
 
-async fn listen(gateway: &str, payment: &Created, shown: &Mutex<Shown>) -> Ending {
-    let Some(mut watcher) = Watcher::try_open(gateway, payment).await else {
-        return Ending::Retry(None);
+async fn follow_websocket(
+    gateway: &str,
+    payment: &TestPayment,
+    shown: &Mutex<PageState>,
+) -> ConnectionEnd {
+    let Some(mut watcher) = WebSocketWatcher::try_open(gateway, payment).await else {
+        return ConnectionEnd::Retry(None);
     };
     loop {
-        match watcher.hear().await {
-            Event::Status(status) => {
+        match watcher.next_event().await {
+            WatcherEvent::Status(status) => {
                 let (version, is_final) = (status["version"].as_u64(), status["final"] == true);
                 lock(shown).show(status);
                 watcher.acknowledge(version.unwrap_or_default()).await;
                 if is_final {
-                    return Ending::Final;
+                    return ConnectionEnd::Final;
                 }
             }
-            Event::Closed(code, reason) => return ending(code, &reason),
-            Event::Lost => return Ending::Retry(None),
+            WatcherEvent::Closed(code, reason) => return connection_end(code, &reason),
+            WatcherEvent::Lost => return ConnectionEnd::Retry(None),
         }
     }
 }
 
 /// 44xx is for good, except 4429.
-fn ending(code: u16, reason: &str) -> Ending {
+fn connection_end(code: u16, reason: &str) -> ConnectionEnd {
     if (4400..4500).contains(&code) && code != 4429 {
-        return Ending::Refused(format!("{code} {reason}"));
+        return ConnectionEnd::Refused(format!("{code} {reason}"));
     }
     let asked = reason.strip_prefix("retry_after_ms=");
     let after = asked.and_then(|after| after.parse().ok());
-    Ending::Retry(after.map(Duration::from_millis))
+    ConnectionEnd::Retry(after.map(Duration::from_millis))
 }
 
-async fn poll(gateway: &str, client: &Client, payment: &Created, shown: &Mutex<Shown>) -> Ending {
+async fn follow_by_polling(
+    gateway: &str,
+    client: &Client,
+    payment: &TestPayment,
+    shown: &Mutex<PageState>,
+) -> ConnectionEnd {
     loop {
         let version = lock(shown).version;
         let url = format!("{gateway}/v1/payments/{}/status?wait={HOLD}", payment.id);
@@ -165,32 +176,32 @@ async fn poll(gateway: &str, client: &Client, payment: &Created, shown: &Mutex<S
             request = request.header("if-none-match", format!("\"{version}\""));
         }
         let Ok(answer) = request.send().await else {
-            return Ending::Retry(None);
+            return ConnectionEnd::Retry(None);
         };
         match answer.status() {
             StatusCode::OK => {
                 let body = answer.bytes().await.ok();
                 let Some(status) = body.and_then(|body| serde_json::from_slice(&body).ok()) else {
-                    return Ending::Retry(None);
+                    return ConnectionEnd::Retry(None);
                 };
                 let mut shown = lock(shown);
                 shown.show(status);
                 if shown.is_final() {
-                    return Ending::Final;
+                    return ConnectionEnd::Final;
                 }
             }
             StatusCode::NOT_MODIFIED => {}
             refused
             @ (StatusCode::UNAUTHORIZED | StatusCode::FORBIDDEN | StatusCode::NOT_FOUND) => {
-                return Ending::Refused(refused.to_string());
+                return ConnectionEnd::Refused(refused.to_string());
             }
-            _ => return Ending::Retry(None),
+            _ => return ConnectionEnd::Retry(None),
         }
         // For one that does not hold the request.
         tokio::time::sleep(BACKOFF.mul_f64(rand::random())).await;
     }
 }
 
-fn lock(shown: &Mutex<Shown>) -> MutexGuard<'_, Shown> {
+fn lock(shown: &Mutex<PageState>) -> MutexGuard<'_, PageState> {
     shown.lock().unwrap_or_else(PoisonError::into_inner)
 }

@@ -1,4 +1,4 @@
-//! Carries out one payment's plan: what the payer, the shop, the bank and a stranger do, one step after the other.
+//! Performs one payment's plan: the steps of the payer, the shop, the bank and an attacker, in order.
 
 use std::sync::Arc;
 use std::time::{Duration, Instant};
@@ -6,54 +6,54 @@ use std::time::{Duration, Instant};
 use reqwest::{Client, Method, RequestBuilder};
 use serde_json::{Value, json};
 
-use super::page::{Page, Shown};
+use super::page::{Page, PageState};
 use super::plan::{Forgery, Plan, Step, Transport};
 use super::shops::{Shops, order};
-use crate::api::{self, Answer, Api, Created, try_send};
 use crate::deadline::within;
+use crate::gateway_client::{self, GatewayClient, HttpResponse, TestPayment, try_send};
+use crate::gateway_settings::{ACCOUNT, KHIPU_SECRET};
 use crate::notification::{body, hex_signature, now_ms, signature};
 use crate::sandbox::Sandbox;
-use crate::settings::{ACCOUNT, KHIPU_SECRET};
 
 /// Between two tries of a call that failed.
 const TRY_AGAIN: Duration = Duration::from_millis(200);
 
-/// Payments are made again until one is known to have been made.
+/// Creations with a new key until one is known to have succeeded.
 const TIMES_CREATED: usize = 50;
 
 const AN_HOUR_MS: u128 = 3_600_000;
 
-/// What every payer finds.
+/// What the payments share.
 #[derive(Debug)]
-pub struct World {
-    pub sandbox: Sandbox,
-    pub shops: Shops,
+pub(super) struct Environment {
+    pub(super) sandbox: Sandbox,
+    pub(super) shops: Shops,
     /// The merchant's back end, at the address that Khipu notifies.
-    pub api: Api,
+    pub(super) api: GatewayClient,
     /// Where pages connect.
-    pub gateways: Arc<[String]>,
-    pub client: Client,
+    pub(super) gateways: Arc<[String]>,
+    pub(super) client: Client,
 }
 
 /// One payment, as it went.
 #[derive(Debug)]
-pub struct Story {
-    pub plan: Plan,
-    pub payment: Created,
-    /// Since when Khipu may have said that it is paid.
-    pub paid_at: Option<Instant>,
+pub(super) struct PaymentHistory {
+    pub(super) plan: Plan,
+    pub(super) payment: TestPayment,
+    /// The earliest time at which Khipu may have reported it paid.
+    pub(super) paid_at: Option<Instant>,
     /// The page that is open, and what those showed that were closed.
-    pub page: Option<Page>,
-    pub closed: Vec<Shown>,
+    pub(super) page: Option<Page>,
+    pub(super) closed: Vec<PageState>,
     /// What went wrong on the way.
-    pub faults: Vec<String>,
+    pub(super) faults: Vec<String>,
 }
 
-impl World {
+impl Environment {
     /// From its creation to the last step.
-    pub async fn live(&self, plan: Plan) -> Story {
+    pub(super) async fn run_plan(&self, plan: Plan) -> PaymentHistory {
         let payment = self.create(&plan).await;
-        let mut story = Story {
+        let mut history = PaymentHistory {
             plan,
             payment,
             paid_at: None,
@@ -61,15 +61,15 @@ impl World {
             closed: Vec::new(),
             faults: Vec::new(),
         };
-        for step in story.plan.steps.clone() {
-            self.take(step, &mut story).await;
+        for step in history.plan.steps.clone() {
+            self.perform(step, &mut history).await;
         }
-        story
+        history
     }
 
     /// As a careful shop does: the same key until there is an answer, another one where the outcome stays unknown.
-    async fn create(&self, plan: &Plan) -> Created {
-        let order = api::order(json!({
+    async fn create(&self, plan: &Plan) -> TestPayment {
+        let order = gateway_client::order(json!({
             "notify_url": self.shops.notify_url(plan.shop),
             "return_url": format!("https://shop.example/thanks?order={}", plan.number),
             "cancel_url": format!("https://shop.example/cart?order={}", plan.number),
@@ -87,27 +87,27 @@ impl World {
                 })
                 .await;
             if answer.status == 200 {
-                return Created::from(answer.json());
+                return TestPayment::from(answer.json());
             }
-            // 409: it may have been made, and may never be known. Nobody pays that one.
+            // 409: the outcome is unknown. If the payment exists, it stays unpaid.
             assert_eq!(answer.status, 409, "{}", answer.text());
         }
         panic!("no payment was made in {TIMES_CREATED} tries");
     }
 
-    async fn take(&self, step: Step, story: &mut Story) {
-        let id = story.payment.id.clone();
+    async fn perform(&self, step: Step, history: &mut PaymentHistory) {
+        let id = history.payment.id.clone();
         match step {
             Step::Pause(pause) => tokio::time::sleep(pause).await,
-            Step::Khipu(action) => self.act(story, json!({ "action": action })).await,
+            Step::Khipu(action) => self.act(history, json!({ "action": action })).await,
             Step::KhipuUnnotified(action) => {
-                self.act(story, json!({ "action": action, "notify": false }))
+                self.act(history, json!({ "action": action, "notify": false }))
                     .await;
             }
-            Step::Return => self.come_back(story, "return_url").await,
-            Step::GiveUp => self.come_back(story, "cancel_url").await,
-            Step::OpenPage(transport) => self.open_page(story, transport),
-            Step::ClosePage => story.close_page(),
+            Step::Return => self.come_back(history, "return_url").await,
+            Step::GiveUp => self.come_back(history, "cancel_url").await,
+            Step::OpenPage(transport) => self.open_page(history, transport),
+            Step::ClosePage => history.close_page(),
             Step::Delete => {
                 let path = format!("/v3/payments/{id}");
                 let answer = self
@@ -117,7 +117,7 @@ impl World {
                     .await;
                 // 400: an earlier try had deleted it.
                 if !matches!(answer.status, 200 | 400) {
-                    story.fault("delete", &answer);
+                    history.record_fault("delete", &answer);
                 }
             }
             Step::Read => {
@@ -126,31 +126,31 @@ impl World {
                     .insist("a payment is read", || self.api.call(Method::GET, &path))
                     .await;
                 if answer.status != 200 {
-                    story.fault("read", &answer);
+                    history.record_fault("read", &answer);
                 }
             }
-            Step::Ask => {
+            Step::ReadStatus => {
                 let status = self.status(&id).await;
-                if status["status"] == "confirmed" && story.paid_at.is_none() {
-                    story.faults.push(format!("too early: {status}"));
+                if status["status"] == "confirmed" && history.paid_at.is_none() {
+                    history.faults.push(format!("too early: {status}"));
                 }
             }
-            Step::Forge(forgery) => self.forge(story, forgery).await,
+            Step::Forge(forgery) => self.forge(history, forgery).await,
         }
     }
 
-    async fn act(&self, story: &mut Story, action: Value) {
+    async fn act(&self, history: &mut PaymentHistory, action: Value) {
         if matches!(action["action"].as_str(), Some("conciliate" | "mark-paid")) {
-            story.paid_at = Some(Instant::now());
+            history.paid_at = Some(Instant::now());
         }
-        self.sandbox.act_with(&story.payment.id, action).await;
+        self.sandbox.act_with(&history.payment.id, action).await;
     }
 
     /// Through our hop: on to the shop, with a token for its page.
-    async fn come_back(&self, story: &mut Story, field: &str) {
-        let at_khipu = self.sandbox.known(&story.payment.id).await;
+    async fn come_back(&self, history: &mut PaymentHistory, field: &str) {
+        let at_khipu = self.sandbox.known(&history.payment.id).await;
         let url = at_khipu[field].as_str().expect("a URL").to_owned();
-        let address = address(story.plan.number);
+        let address = address(history.plan.number);
         let answer = self
             .insist("the payer gets back to the shop", || {
                 self.client.get(&url).header("x-forwarded-for", &address)
@@ -158,24 +158,24 @@ impl World {
             .await;
         let location = answer.header("location").to_owned();
         match location.split_once("#chasqui=") {
-            Some((_, token)) if answer.status == 303 => story.payment.token = token.to_owned(),
-            _ => story.fault("hop", &answer),
+            Some((_, token)) if answer.status == 303 => history.payment.token = token.to_owned(),
+            _ => history.record_fault("hop", &answer),
         }
     }
 
-    fn open_page(&self, story: &mut Story, transport: Transport) {
-        story.close_page();
-        story.page = Some(Page::open(
+    fn open_page(&self, history: &mut PaymentHistory, transport: Transport) {
+        history.close_page();
+        history.page = Some(Page::open(
             transport,
             Arc::clone(&self.gateways),
-            story.plan.number,
+            history.plan.number,
             self.client.clone(),
-            story.payment.clone(),
+            history.payment.clone(),
         ));
     }
 
     /// As the merchant's key shows it.
-    pub async fn status(&self, payment_id: &str) -> Value {
+    pub(super) async fn status(&self, payment_id: &str) -> Value {
         let path = format!("/v1/payments/{payment_id}/status");
         self.insist("the status is read", || self.api.call(Method::GET, &path))
             .await
@@ -184,7 +184,7 @@ impl World {
     }
 
     /// As the payer's token shows it, to a page that is loaded once.
-    pub async fn status_on_page(&self, payment: &Created) -> Value {
+    pub(super) async fn status_on_page(&self, payment: &TestPayment) -> Value {
         let path = format!("/v1/payments/{}/status", payment.id);
         self.insist("a page is loaded", || {
             self.api
@@ -196,10 +196,10 @@ impl World {
         .json()
     }
 
-    async fn forge(&self, story: &mut Story, forgery: Forgery) {
+    async fn forge(&self, history: &mut PaymentHistory, forgery: Forgery) {
         let now = now_ms().to_string();
-        let fields = json!({ "transaction_id": order(story.plan.number) });
-        let genuine = body(&story.payment.id, &fields);
+        let fields = json!({ "transaction_id": order(history.plan.number) });
+        let genuine = body(&history.payment.id, &fields);
         let (signature, body, expected) = match forgery {
             Forgery::WrongSecret => (signature("another-secret", &now, &genuine), genuine, 401),
             Forgery::Hexadecimal => (hex_signature(KHIPU_SECRET, &now, &genuine), genuine, 401),
@@ -226,12 +226,12 @@ impl World {
             })
             .await;
         if answer.status != expected {
-            story.fault("forgery", &answer);
+            history.record_fault("forgery", &answer);
         }
     }
 
-    /// Tries again for as long as the gateway is away or in trouble; the answer is one that would stay the same.
-    async fn insist(&self, what: &str, request: impl Fn() -> RequestBuilder) -> Answer {
+    /// Retries while the gateway is away or answers 429 or 5xx.
+    async fn insist(&self, what: &str, request: impl Fn() -> RequestBuilder) -> HttpResponse {
         within(what, async {
             loop {
                 match try_send(request()).await {
@@ -250,8 +250,8 @@ fn address(number: usize) -> String {
     format!("10.{a}.{b}.{c}")
 }
 
-impl Story {
-    fn fault(&mut self, what: &str, answer: &Answer) {
+impl PaymentHistory {
+    fn record_fault(&mut self, what: &str, answer: &HttpResponse) {
         let (status, text) = (answer.status, answer.text());
         self.faults.push(format!("{what}: {status} {text}"));
     }

@@ -1,46 +1,36 @@
 //! What happens to one payment: decided by the seed and the payment's number alone, before anything runs. Pure.
 
+mod builder;
+
 use std::time::Duration;
 
-use rand::rngs::StdRng;
-use rand::{RngExt, SeedableRng};
-
-/// The longest pause between two steps. Some are none at all, so that things meet in every order.
-const LONGEST_PAUSE: Duration = Duration::from_millis(900);
+use self::builder::PlanBuilder;
 
 /// Shops of a simulation.
-pub const SHOPS: usize = 4;
-
-/// Of 100 payments that are paid, those whose notification never comes.
-const UNNOTIFIED: u32 = 20;
-
-/// Of 100 payments.
-const REFUSED_BY_SHOP: u32 = 20;
-const FORGED: u32 = 10;
-const READ_BY_SHOP: u32 = 10;
+pub(super) const SHOPS: usize = 4;
 
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Plan {
-    pub number: usize,
-    pub ending: Ending,
+pub(super) struct Plan {
+    pub(super) number: usize,
+    pub(super) outcome: PlannedOutcome,
     /// Which shop sells.
-    pub shop: usize,
-    /// How the shop answers the first time that it hears of the payment.
-    pub first_answer: ShopAnswer,
-    pub steps: Vec<Step>,
+    pub(super) shop: usize,
+    /// How the shop answers the first delivery.
+    pub(super) first_answer: ShopAnswer,
+    pub(super) steps: Vec<Step>,
 }
 
 /// How it ends, and how it comes to that.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
-pub enum Ending {
+pub(super) enum PlannedOutcome {
     Paid,
-    /// Khipu never says that it is verifying.
+    /// Without `verifying` in between.
     PaidAtOnce,
     /// The payer gives up, once or several times, and pays after all.
     PaidAfterGivingUp,
-    /// After three hours more than its term, so that a page has said that it expired.
+    /// Three hours after its term, so that a page has shown `expired`.
     PaidAfterExpiry,
-    /// The shop deletes it while the transfer is under way.
+    /// The shop deletes it while the transfer is in progress.
     PaidAfterDeletion,
     MarkedAsPaid,
     /// Paid, and the money goes back.
@@ -54,25 +44,8 @@ pub enum Ending {
     Deleted,
 }
 
-/// Of 100 payments, how many end so.
-const ENDINGS: [(Ending, u32); 13] = [
-    (Ending::Paid, 28),
-    (Ending::PaidAtOnce, 6),
-    (Ending::PaidAfterGivingUp, 20),
-    (Ending::PaidAfterExpiry, 6),
-    (Ending::PaidAfterDeletion, 4),
-    (Ending::MarkedAsPaid, 4),
-    (Ending::Reversed, 5),
-    (Ending::Pending, 8),
-    (Ending::Verifying, 5),
-    (Ending::Rejected, 6),
-    (Ending::Abuse, 2),
-    (Ending::Expired, 3),
-    (Ending::Deleted, 3),
-];
-
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum ShopAnswer {
+pub(super) enum ShopAnswer {
     Takes,
     /// 500
     Fails,
@@ -81,7 +54,7 @@ pub enum ShopAnswer {
 }
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Step {
+pub(super) enum Step {
     Pause(Duration),
     /// An action of the sandbox's control API.
     Khipu(&'static str),
@@ -99,19 +72,19 @@ pub enum Step {
     /// The shop asks for the payment.
     Read,
     /// The shop asks for the status.
-    Ask,
+    ReadStatus,
     Forge(Forgery),
 }
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Transport {
+pub(super) enum Transport {
     WebSocket,
     Polling,
 }
 
 /// A notification that Khipu did not send.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Forgery {
+pub(super) enum Forgery {
     WrongSecret,
     /// The right digest in hexadecimal digits.
     Hexadecimal,
@@ -123,293 +96,20 @@ pub enum Forgery {
     OtherAmount,
 }
 
-const FORGERIES: [Forgery; 5] = [
-    Forgery::WrongSecret,
-    Forgery::Hexadecimal,
-    Forgery::ChangedBody,
-    Forgery::Stale,
-    Forgery::OtherAmount,
-];
-
 impl Plan {
-    /// The same for the same seed and number, whatever else is simulated.
-    pub fn new(seed: u64, number: usize) -> Self {
-        Writer {
-            dice: dice(seed, number),
-            steps: Vec::new(),
-            state: State::Pending,
-        }
-        .write(number)
+    /// A function of seed and number alone.
+    pub(super) fn new(seed: u64, number: usize) -> Self {
+        PlanBuilder::new(seed, number).build(number)
     }
 
-    /// Whether Khipu says in the end that the shop has its money.
-    pub fn is_paid(&self) -> bool {
-        matches!(
-            self.ending,
-            Ending::Paid
-                | Ending::PaidAtOnce
-                | Ending::PaidAfterGivingUp
-                | Ending::PaidAfterExpiry
-                | Ending::PaidAfterDeletion
-                | Ending::MarkedAsPaid
-        )
-    }
-
-    pub fn is_unnotified(&self) -> bool {
+    pub(super) fn is_unnotified(&self) -> bool {
         let unnotified = |step: &Step| matches!(step, Step::KhipuUnnotified(_));
         self.steps.iter().any(unnotified)
     }
 
-    pub fn forgeries(&self) -> usize {
+    pub(super) fn forgeries(&self) -> usize {
         let forged = |step: &&Step| matches!(step, Step::Forge(_));
         self.steps.iter().filter(forged).count()
-    }
-}
-
-/// Of their own for every payment, so that one more step in one leaves the others as they were.
-fn dice(seed: u64, number: usize) -> StdRng {
-    const SPREAD: u64 = 0x9E37_79B9_7F4A_7C15;
-    let number = u64::try_from(number).unwrap_or(u64::MAX);
-    StdRng::seed_from_u64(seed.wrapping_add(number.wrapping_mul(SPREAD)))
-}
-
-struct Writer {
-    dice: StdRng,
-    steps: Vec<Step>,
-    /// As far as it decides what the payer can do next.
-    state: State,
-}
-
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-enum State {
-    Pending,
-    Verifying,
-    GivenUp,
-}
-
-impl Writer {
-    fn write(mut self, number: usize) -> Plan {
-        let ending = self.ending();
-        let shop = self.dice.random_range(0..SHOPS);
-        let first_answer = self.first_answer();
-        let has_page = self.happens(70);
-        if has_page && self.happens(40) {
-            // Before the payer goes to the bank.
-            self.open_page();
-        }
-        self.story(ending);
-        if has_page {
-            self.pause();
-            if self.happens(60) {
-                self.open_page();
-            } else if self.happens(60) {
-                self.steps.push(Step::ClosePage);
-            }
-        }
-        self.sprinkle();
-        Plan {
-            number,
-            ending,
-            shop,
-            first_answer,
-            steps: self.steps,
-        }
-    }
-
-    fn story(&mut self, ending: Ending) {
-        match ending {
-            Ending::Paid => {
-                self.authorize();
-                self.conciliate("conciliate");
-            }
-            Ending::PaidAtOnce => self.conciliate("conciliate"),
-            Ending::PaidAfterGivingUp => {
-                for _ in 0..self.dice.random_range(1..=3) {
-                    self.give_up();
-                }
-                self.authorize();
-                self.conciliate("conciliate");
-            }
-            Ending::PaidAfterExpiry => {
-                self.khipu("expire");
-                self.perhaps_return(50);
-                if self.happens(70) {
-                    self.authorize();
-                }
-                self.conciliate("conciliate");
-            }
-            Ending::PaidAfterDeletion => {
-                self.delete();
-                self.perhaps_return(30);
-                self.conciliate("conciliate");
-            }
-            Ending::MarkedAsPaid => {
-                if self.happens(50) {
-                    self.authorize();
-                }
-                self.conciliate("mark-paid");
-            }
-            Ending::Reversed => {
-                self.authorize();
-                self.conciliate("conciliate");
-                self.khipu("reverse");
-            }
-            Ending::Pending => self.perhaps_return(60),
-            Ending::Verifying => self.authorize(),
-            Ending::Rejected => {
-                if self.happens(40) {
-                    self.give_up();
-                }
-                if self.happens(50) {
-                    self.authorize();
-                }
-                self.refuse("reject");
-                self.perhaps_return(50);
-            }
-            Ending::Abuse => {
-                self.refuse("abuse");
-                self.perhaps_return(30);
-            }
-            Ending::Expired => {
-                self.perhaps_return(40);
-                self.khipu("expire");
-            }
-            Ending::Deleted => {
-                self.perhaps_return(20);
-                self.delete();
-            }
-        }
-    }
-
-    fn authorize(&mut self) {
-        if self.state != State::Verifying {
-            self.khipu("authorize");
-            self.state = State::Verifying;
-            self.perhaps_return(60);
-        }
-    }
-
-    /// Reject, or mark as abuse. One who has given up must begin again to give up again.
-    fn refuse(&mut self, action: &'static str) {
-        if self.state == State::GivenUp {
-            self.authorize();
-        }
-        self.khipu(action);
-        self.state = State::GivenUp;
-    }
-
-    /// What the payer does about it may come before or after.
-    fn conciliate(&mut self, action: &'static str) {
-        self.pause();
-        let step = if self.happens(UNNOTIFIED) {
-            Step::KhipuUnnotified(action)
-        } else {
-            Step::Khipu(action)
-        };
-        self.steps.push(step);
-        self.perhaps_return(15);
-    }
-
-    fn give_up(&mut self) {
-        match self.dice.random_range(0..4) {
-            // Only the way back: Khipu knows nothing of it.
-            0 => {
-                self.pause();
-                self.steps.push(Step::GiveUp);
-            }
-            1 => self.refuse("abuse"),
-            2 => self.refuse("reject"),
-            _ => {
-                self.authorize();
-                self.refuse("reject");
-            }
-        }
-        self.perhaps_return(40);
-        if self.happens(30) {
-            self.open_page();
-        }
-    }
-
-    fn delete(&mut self) {
-        self.pause();
-        self.steps.push(Step::Delete);
-    }
-
-    fn khipu(&mut self, action: &'static str) {
-        self.pause();
-        self.steps.push(Step::Khipu(action));
-    }
-
-    fn perhaps_return(&mut self, percent: u32) {
-        if self.happens(percent) {
-            self.pause();
-            self.steps.push(Step::Return);
-            if self.happens(40) {
-                self.open_page();
-            }
-        }
-    }
-
-    fn open_page(&mut self) {
-        let transport = if self.happens(70) {
-            Transport::WebSocket
-        } else {
-            Transport::Polling
-        };
-        self.steps.push(Step::OpenPage(transport));
-    }
-
-    /// What may happen at any moment.
-    fn sprinkle(&mut self) {
-        if self.happens(FORGED) {
-            let forgery = FORGERIES[self.dice.random_range(0..FORGERIES.len())];
-            self.insert(Step::Forge(forgery));
-        }
-        if self.happens(READ_BY_SHOP) {
-            self.insert(Step::Read);
-        }
-        if self.happens(READ_BY_SHOP) {
-            self.insert(Step::Ask);
-        }
-    }
-
-    fn insert(&mut self, step: Step) {
-        let at = self.dice.random_range(0..=self.steps.len());
-        self.steps.insert(at, step);
-    }
-
-    fn pause(&mut self) {
-        if self.happens(70) {
-            let part = self.dice.random::<f64>();
-            self.steps.push(Step::Pause(LONGEST_PAUSE.mul_f64(part)));
-        }
-    }
-
-    fn ending(&mut self) -> Ending {
-        let mut throw = self.dice.random_range(0..100);
-        for (ending, share) in ENDINGS {
-            if throw < share {
-                return ending;
-            }
-            throw -= share;
-        }
-        Ending::Paid
-    }
-
-    fn first_answer(&mut self) -> ShopAnswer {
-        if self.happens(REFUSED_BY_SHOP) {
-            if self.happens(60) {
-                ShopAnswer::Fails
-            } else {
-                ShopAnswer::TakesSlowly
-            }
-        } else {
-            ShopAnswer::Takes
-        }
-    }
-
-    fn happens(&mut self, percent: u32) -> bool {
-        self.dice.random_range(0..100) < percent
     }
 }
 
@@ -417,6 +117,7 @@ impl Writer {
 mod tests {
     use std::collections::HashSet;
 
+    use super::builder::{FORGERIES, OUTCOME_SHARES};
     use super::*;
 
     #[test]
@@ -429,15 +130,19 @@ mod tests {
     }
 
     #[test]
-    fn every_ending_and_every_trouble_occurs_within_a_few_hundred() {
-        let shares: u32 = ENDINGS.iter().map(|(_, share)| share).sum();
+    fn every_outcome_and_every_failure_occurs_within_a_few_hundred() {
+        let shares: u32 = OUTCOME_SHARES.iter().map(|(_, share)| share).sum();
         assert_eq!(shares, 100);
         let plans: Vec<Plan> = (0..500).map(|number| Plan::new(1, number)).collect();
-        let endings: HashSet<Ending> = plans.iter().map(|plan| plan.ending).collect();
-        assert_eq!(endings.len(), ENDINGS.len());
-        for ending in [Ending::Paid, Ending::PaidAfterGivingUp, Ending::Reversed] {
-            let mut of_it = plans.iter().filter(|plan| plan.ending == ending);
-            assert!(of_it.any(Plan::is_unnotified), "{ending:?}");
+        let outcomes: HashSet<PlannedOutcome> = plans.iter().map(|plan| plan.outcome).collect();
+        assert_eq!(outcomes.len(), OUTCOME_SHARES.len());
+        for outcome in [
+            PlannedOutcome::Paid,
+            PlannedOutcome::PaidAfterGivingUp,
+            PlannedOutcome::Reversed,
+        ] {
+            let mut of_it = plans.iter().filter(|plan| plan.outcome == outcome);
+            assert!(of_it.any(Plan::is_unnotified), "{outcome:?}");
         }
         for forgery in FORGERIES {
             let forged = |plan: &Plan| plan.steps.contains(&Step::Forge(forgery));

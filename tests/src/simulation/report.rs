@@ -4,23 +4,23 @@ use std::fmt::{self, Write};
 use std::fs;
 use std::time::Duration;
 
-/// Of those that went wrong, so many are told of in full.
-const TOLD_OF: usize = 20;
+/// Findings that are listed in full.
+const LISTED: usize = 20;
 
 /// What must not happen.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Kind {
-    /// Khipu says that it is paid, and the shop was not told.
+pub enum FindingKind {
+    /// Paid at Khipu, and not delivered to the shop.
     Lost,
-    /// Something is shown or was delivered that Khipu does not say, or a version fell.
+    /// A status was shown or delivered that is not Khipu's, or a version decreased.
     Wrong,
-    /// One payment, and the shop was told of two.
-    Twice,
+    /// One payment, delivered to the shop as two.
+    Duplicate,
 }
 
 #[derive(Debug, Clone)]
 pub struct Finding {
-    pub kind: Kind,
+    pub kind: FindingKind,
     pub what: String,
 }
 
@@ -53,7 +53,7 @@ pub struct Report {
 }
 
 impl Report {
-    pub fn count(&self, kind: Kind) -> usize {
+    pub fn count(&self, kind: FindingKind) -> usize {
         let of_kind = |finding: &&Finding| finding.kind == kind;
         self.findings.iter().filter(of_kind).count()
     }
@@ -100,11 +100,14 @@ impl Report {
                 "learnt only by a visit at the end",
                 self.learnt_by_visit.to_string(),
             ),
-            ("**lost**", format!("**{}**", self.count(Kind::Lost))),
-            ("**wrong**", format!("**{}**", self.count(Kind::Wrong))),
+            ("**lost**", format!("**{}**", self.count(FindingKind::Lost))),
+            (
+                "**wrong**",
+                format!("**{}**", self.count(FindingKind::Wrong)),
+            ),
             (
                 "**delivered twice**",
-                format!("**{}**", self.count(Kind::Twice)),
+                format!("**{}**", self.count(FindingKind::Duplicate)),
             ),
             ("duration", format!("{} s", self.duration.as_secs())),
             ("machine", machine()),
@@ -118,12 +121,12 @@ impl fmt::Display for Report {
         for (name, value) in self.rows() {
             writeln!(f, "{name}: {value}")?;
         }
-        for Finding { kind, what } in self.findings.iter().take(TOLD_OF) {
+        for Finding { kind, what } in self.findings.iter().take(LISTED) {
             writeln!(f, "{kind:?}: {what}")?;
         }
-        let untold = self.findings.len().saturating_sub(TOLD_OF);
-        if untold > 0 {
-            writeln!(f, "and {untold} more")?;
+        let unlisted = self.findings.len().saturating_sub(LISTED);
+        if unlisted > 0 {
+            writeln!(f, "and {unlisted} more")?;
         }
         Ok(())
     }

@@ -1,4 +1,4 @@
-//! Where deliveries arrive: one receiver, several shops by path, each of which keeps what it was told by `webhook-id`.
+//! Receives deliveries for several shops, by path, and records them by `webhook-id`.
 
 use std::collections::HashMap;
 use std::sync::atomic::{AtomicBool, Ordering};
@@ -14,52 +14,52 @@ use tokio::net::TcpListener;
 use tokio::task::JoinHandle;
 
 use super::plan::{Plan, ShopAnswer};
+use crate::gateway_settings::KHIPU_SECRET;
 use crate::notification::is_signed;
-use crate::settings::KHIPU_SECRET;
 
-/// How long a shop that takes its time takes.
+/// Response time of a slow shop.
 const SLOWLY: Duration = Duration::from_millis(700);
 
 /// `transaction_id` of the payment with this number.
-pub fn order(number: usize) -> String {
+pub(super) fn order(number: usize) -> String {
     format!("order-{number}")
 }
 
 #[derive(Debug)]
-pub struct Shops {
+pub(super) struct Shops {
     url: String,
-    desk: Arc<Desk>,
+    state: Arc<ShopsState>,
     task: JoinHandle<()>,
 }
 
 #[derive(Debug)]
-struct Desk {
+struct ShopsState {
     seed: u64,
     /// Whether shops fail as their plans say.
-    is_troubled: AtomicBool,
-    stores: Mutex<HashMap<String, Told>>,
-    /// Deliveries that no shop can place.
-    strange: Mutex<Vec<String>>,
+    is_failing: AtomicBool,
+    stores: Mutex<HashMap<String, ReceivedDeliveries>>,
+    /// Deliveries that no shop can parse.
+    unreadable: Mutex<Vec<String>>,
 }
 
-/// What the shops were told of one payment.
+/// The deliveries of one payment.
 #[derive(Debug, Clone, Default)]
-pub struct Told {
+pub(super) struct ReceivedDeliveries {
     /// In the order in which they first came.
-    pub deliveries: Vec<Delivery>,
+    pub(super) deliveries: Vec<DeliveryAttempts>,
 }
 
 /// All attempts with one `webhook-id`.
 #[derive(Debug, Clone)]
-pub struct Delivery {
-    pub webhook_id: String,
+pub(super) struct DeliveryAttempts {
+    pub(super) webhook_id: String,
     /// The shop that got it.
-    pub shop: usize,
-    pub attempts: usize,
+    pub(super) shop: usize,
+    pub(super) attempts: usize,
     /// When an attempt was answered 200, each time.
-    pub accepted: Vec<Instant>,
+    pub(super) accepted: Vec<Instant>,
     /// Whether each attempt carried Khipu's signature over exactly its bytes.
-    pub is_signed: bool,
+    pub(super) is_signed: bool,
 }
 
 #[derive(Deserialize)]
@@ -69,49 +69,49 @@ struct Body {
 }
 
 impl Shops {
-    pub async fn start(seed: u64) -> Self {
-        let desk = Arc::new(Desk {
+    pub(super) async fn start(seed: u64) -> Self {
+        let state = Arc::new(ShopsState {
             seed,
-            is_troubled: AtomicBool::new(true),
+            is_failing: AtomicBool::new(true),
             stores: Mutex::default(),
-            strange: Mutex::default(),
+            unreadable: Mutex::default(),
         });
         let listener = TcpListener::bind("127.0.0.1:0").await.expect("a free port");
         let url = format!("http://{}", listener.local_addr().expect("bound"));
         let router = Router::new()
             .fallback(receive)
-            .with_state(Arc::clone(&desk));
+            .with_state(Arc::clone(&state));
         let task = tokio::spawn(async move {
             let _ = axum::serve(listener, router).await;
         });
-        Self { url, desk, task }
+        Self { url, state, task }
     }
 
     /// The notify_url of one.
-    pub fn notify_url(&self, shop: usize) -> String {
+    pub(super) fn notify_url(&self, shop: usize) -> String {
         format!("{}/shops/{shop}", self.url)
     }
 
     /// From now on every delivery is taken at once.
-    pub fn recover(&self) {
-        self.desk.is_troubled.store(false, Ordering::Relaxed);
+    pub(super) fn recover(&self) {
+        self.state.is_failing.store(false, Ordering::Relaxed);
     }
 
-    pub fn told_of(&self, payment_id: &str) -> Told {
-        lock(&self.desk.stores)
+    pub(super) fn deliveries_of(&self, payment_id: &str) -> ReceivedDeliveries {
+        lock(&self.state.stores)
             .get(payment_id)
             .cloned()
             .unwrap_or_default()
     }
 
-    /// Every payment that a shop was told of.
-    pub fn payments(&self) -> Vec<String> {
-        lock(&self.desk.stores).keys().cloned().collect()
+    /// Every payment with a delivery.
+    pub(super) fn payments(&self) -> Vec<String> {
+        lock(&self.state.stores).keys().cloned().collect()
     }
 
     /// Deliveries that could not be read.
-    pub fn strange(&self) -> Vec<String> {
-        lock(&self.desk.strange).clone()
+    pub(super) fn unreadable(&self) -> Vec<String> {
+        lock(&self.state.unreadable).clone()
     }
 }
 
@@ -122,7 +122,7 @@ impl Drop for Shops {
 }
 
 async fn receive(
-    State(desk): State<Arc<Desk>>,
+    State(state): State<Arc<ShopsState>>,
     uri: Uri,
     headers: HeaderMap,
     body: Bytes,
@@ -136,33 +136,33 @@ async fn receive(
     let read: Result<Body, _> = serde_json::from_slice(&body);
     let (Some(shop), Ok(read)) = (shop, read) else {
         let body = String::from_utf8_lossy(&body);
-        lock(&desk.strange).push(format!("{uri}: {body}"));
+        lock(&state.unreadable).push(format!("{uri}: {body}"));
         return StatusCode::BAD_REQUEST;
     };
     let webhook_id = text("webhook-id").to_owned();
     let is_signed = is_signed(text("x-khipu-signature"), KHIPU_SECRET, &body);
     let is_first = {
-        let mut stores = lock(&desk.stores);
-        let told = stores.entry(read.payment_id.clone()).or_default();
-        told.attempted(&webhook_id, shop, is_signed) == 1
+        let mut stores = lock(&state.stores);
+        let received = stores.entry(read.payment_id.clone()).or_default();
+        received.record_attempt(&webhook_id, shop, is_signed) == 1
     };
-    match desk.answer(&read.transaction_id, is_first) {
+    match state.answer(&read.transaction_id, is_first) {
         ShopAnswer::Fails => return StatusCode::INTERNAL_SERVER_ERROR,
         ShopAnswer::TakesSlowly => tokio::time::sleep(SLOWLY).await,
         ShopAnswer::Takes => {}
     }
-    let mut stores = lock(&desk.stores);
-    if let Some(told) = stores.get_mut(&read.payment_id) {
-        told.accepted(&webhook_id);
+    let mut stores = lock(&state.stores);
+    if let Some(received) = stores.get_mut(&read.payment_id) {
+        received.record_success(&webhook_id);
     }
     StatusCode::OK
 }
 
-impl Desk {
+impl ShopsState {
     fn answer(&self, transaction_id: &str, is_first: bool) -> ShopAnswer {
         let number = transaction_id.strip_prefix("order-");
         match number.and_then(|number| number.parse().ok()) {
-            Some(number) if is_first && self.is_troubled.load(Ordering::Relaxed) => {
+            Some(number) if is_first && self.is_failing.load(Ordering::Relaxed) => {
                 Plan::new(self.seed, number).first_answer
             }
             _ => ShopAnswer::Takes,
@@ -170,19 +170,20 @@ impl Desk {
     }
 }
 
-impl Told {
+impl ReceivedDeliveries {
     /// Whether a shop has answered 200.
-    pub fn is_accepted(&self) -> bool {
-        let accepted = |delivery: &Delivery| !delivery.accepted.is_empty();
+    pub(super) fn is_accepted(&self) -> bool {
+        let accepted = |delivery: &DeliveryAttempts| !delivery.accepted.is_empty();
         self.deliveries.iter().any(accepted)
     }
 
     /// Which attempt with this `webhook-id` it is.
-    fn attempted(&mut self, webhook_id: &str, shop: usize, is_signed: bool) -> usize {
-        let known =
-            |delivery: &Delivery| delivery.webhook_id == webhook_id && delivery.shop == shop;
+    fn record_attempt(&mut self, webhook_id: &str, shop: usize, is_signed: bool) -> usize {
+        let known = |delivery: &DeliveryAttempts| {
+            delivery.webhook_id == webhook_id && delivery.shop == shop
+        };
         let index = self.deliveries.iter().position(known).unwrap_or_else(|| {
-            self.deliveries.push(Delivery {
+            self.deliveries.push(DeliveryAttempts {
                 webhook_id: webhook_id.into(),
                 shop,
                 attempts: 0,
@@ -197,7 +198,7 @@ impl Told {
         delivery.attempts
     }
 
-    fn accepted(&mut self, webhook_id: &str) {
+    fn record_success(&mut self, webhook_id: &str) {
         let mut deliveries = self.deliveries.iter_mut();
         if let Some(delivery) = deliveries.find(|delivery| delivery.webhook_id == webhook_id) {
             delivery.accepted.push(Instant::now());

@@ -177,7 +177,7 @@ fn the_environment_wins_over_the_file() {
     assert_eq!(config.server.listen.port(), 9000);
     assert_eq!(config.limits.watchers, 500);
     let shop = chasqui_payment::AccountName::parse("shop").expect("name");
-    let shop = config.accounts.named(&shop).expect("account");
+    let shop = config.accounts.by_name(&shop).expect("account");
     assert_eq!(
         (shop.receiver_id, shop.allowed_origins.as_slice()),
         (7, &["https://shop.example".to_owned()][..])

@@ -39,7 +39,7 @@ impl FromRequestParts<Arc<AppState>> for MerchantAuth {
 fn merchant(state: &AppState, headers: &HeaderMap) -> Option<Result<MerchantAuth, ApiProblem>> {
     // A key that is not text matches none.
     let key = headers.get("x-api-key")?.to_str().unwrap_or_default();
-    let account = state.payments.accounts.holding_key(&api_key::hash(key));
+    let account = state.payments.accounts.by_api_key_hash(&api_key::hash(key));
     Some(account.map(|account| MerchantAuth(Arc::clone(account))).ok_or_else(|| {
         ApiProblem::unauthorized(
             "invalid_api_key",
@@ -99,7 +99,7 @@ fn watcher(
     if subject.payment_id != *payment_id {
         return Err(invalid("the status token is for another payment"));
     }
-    let account = state.payments.accounts.named(&subject.account);
+    let account = state.payments.accounts.by_name(&subject.account);
     account
         .cloned()
         .ok_or_else(|| invalid("the status token's account is no longer configured"))

@@ -40,7 +40,7 @@ pub(super) async fn receive(
 fn refused(state: &AppState, account: Option<AccountName>, problem: ApiProblem) -> ApiProblem {
     metrics::counter!("chasqui_notifications_refused_total", "code" => problem.code).increment(1);
     // An unknown name is the sender's text, and not logged.
-    let account = account.filter(|name| state.payments.accounts.named(name).is_some());
+    let account = account.filter(|name| state.payments.accounts.by_name(name).is_some());
     let name = account.as_ref().map_or("", AccountName::as_str).to_owned();
     if let Some(suppressed) = state
         .refusal_warnings

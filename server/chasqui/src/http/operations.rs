@@ -71,9 +71,9 @@ fn part_text(part: &Result<(), HealthError>, audience: Audience) -> String {
         part.as_ref()
             .err()
             .map(|trouble| match (trouble, audience) {
-                (HealthError::Silent, _) => "no answer in time",
-                (HealthError::Failing(reason), Audience::Operator) => reason.as_str(),
-                (HealthError::Failing(_), Audience::World) => "failing",
+                (HealthError::TimedOut, _) => "no answer in time",
+                (HealthError::Failed(reason), Audience::Operator) => reason.as_str(),
+                (HealthError::Failed(_), Audience::World) => "failing",
             }),
     )
 }

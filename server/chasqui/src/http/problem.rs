@@ -180,7 +180,7 @@ impl From<PaymentsError> for ApiProblem {
                 Self::unavailable("too many calls to khipu are waiting; try again")
                     .retry_after(retry_after.max(RETRY_AFTER))
             }
-            PaymentsError::BrokeOff(_) => Self::new(
+            PaymentsError::Interrupted(_) => Self::new(
                 StatusCode::INTERNAL_SERVER_ERROR,
                 "broke_off",
                 "the operation broke off; it may have been carried out",

@@ -1,4 +1,4 @@
-//! On the real store: what is done, what is kept of it, and what the next arrival hears.
+//! On the real store: what is executed, what is stored, and the response to the next arrival.
 
 use std::future::{pending, ready};
 use std::sync::atomic::{AtomicUsize, Ordering};
@@ -8,12 +8,13 @@ use bytes::Bytes;
 use tokio::sync::oneshot;
 use tokio::time::timeout;
 
-use super::*;
 use chasqui_khipu::KhipuError;
 use chasqui_khipu::wire::FieldError;
 use chasqui_payment::{AccountName, Timestamp};
 use chasqui_store::Store;
 use chasqui_store_sqlite::{DatabaseLocation, SqliteLimits, SqliteStore};
+
+use super::*;
 
 type Done = Result<&'static str, PaymentsError>;
 
@@ -38,12 +39,12 @@ fn request(key: &str) -> IdempotentRequest {
 
 fn render(done: &Done) -> StoredResponse {
     match done {
-        Ok(text) => kept(200, text),
-        Err(_) => kept(400, "no"),
+        Ok(text) => stored(200, text),
+        Err(_) => stored(400, "no"),
     }
 }
 
-fn kept(status: u16, text: &'static str) -> StoredResponse {
+fn stored(status: u16, text: &'static str) -> StoredResponse {
     StoredResponse {
         status,
         body: Bytes::from_static(text.as_bytes()),
@@ -59,7 +60,7 @@ fn refused(status: u16) -> PaymentsError {
     })
 }
 
-/// What the second arrival hears after the first came to this; `First` if it may try again.
+/// The response to the second arrival, after the first ended like this.
 async fn repeat_after(first: Done) -> Result<IdempotentResult<&'static str>, IdempotencyError> {
     let store = store();
     let _ = run_idempotent(Arc::clone(&store), request("k"), ready(first), render).await;
@@ -67,9 +68,9 @@ async fn repeat_after(first: Done) -> Result<IdempotentResult<&'static str>, Ide
 }
 
 #[tokio::test]
-async fn the_second_is_given_the_firsts_answer_and_nothing_is_done_again() {
+async fn a_repeat_gets_the_first_response_and_executes_nothing() {
     let (store, count) = (store(), Arc::new(AtomicUsize::new(0)));
-    let mut heard = Vec::new();
+    let mut response = Vec::new();
     for _ in 0..3 {
         let count = Arc::clone(&count);
         let work = async move {
@@ -77,11 +78,11 @@ async fn the_second_is_given_the_firsts_answer_and_nothing_is_done_again() {
             Ok("made")
         };
         let done = run_idempotent(Arc::clone(&store), request("k"), work, render).await;
-        heard.push(done.expect("done"));
+        response.push(done.expect("done"));
     }
-    let again = || IdempotentResult::Replayed(kept(200, "made"));
+    let again = || IdempotentResult::Replayed(stored(200, "made"));
     assert_eq!(
-        heard,
+        response,
         [IdempotentResult::Executed("made"), again(), again()]
     );
     assert_eq!(count.load(Ordering::SeqCst), 1);
@@ -96,15 +97,15 @@ async fn another_body_is_refused() {
         fingerprint: [8; 32],
         ..request("k")
     };
-    let heard = run_idempotent(store, other, pending(), render).await;
+    let response = run_idempotent(store, other, pending(), render).await;
     assert!(
-        matches!(heard, Err(IdempotencyError::KeyReused)),
-        "{heard:?}"
+        matches!(response, Err(IdempotencyError::KeyReused)),
+        "{response:?}"
     );
 }
 
 #[tokio::test]
-async fn a_merchant_who_hangs_up_finds_the_answer_when_coming_back() {
+async fn a_merchant_who_hangs_up_gets_the_response_to_a_repeat() {
     let store = store();
     let (started, start) = oneshot::channel();
     let (go, gone) = oneshot::channel();
@@ -137,28 +138,28 @@ async fn a_merchant_who_hangs_up_finds_the_answer_when_coming_back() {
             }
         }
     };
-    let heard = timeout(DEADLINE, comes_back).await.expect("in time");
+    let response = timeout(DEADLINE, comes_back).await.expect("in time");
     assert_eq!(
-        heard.expect("answered"),
-        IdempotentResult::Replayed(kept(200, "made"))
+        response.expect("answered"),
+        IdempotentResult::Replayed(stored(200, "made"))
     );
 }
 
 #[tokio::test]
-async fn khipus_no_is_an_answer_and_is_kept() {
+async fn a_refusal_by_khipu_is_stored() {
     for status in [400, 404, 409, 422] {
-        let heard = repeat_after(Err(refused(status))).await;
-        let heard = heard.expect("answered");
+        let response = repeat_after(Err(refused(status))).await;
+        let response = response.expect("answered");
         assert_eq!(
-            heard,
-            IdempotentResult::Replayed(kept(400, "no")),
+            response,
+            IdempotentResult::Replayed(stored(400, "no")),
             "{status}"
         );
     }
 }
 
 #[tokio::test]
-async fn what_did_nothing_for_a_passing_reason_lets_the_key_go() {
+async fn a_passing_failure_without_effect_releases_the_key() {
     let unreachable = PaymentsError::Khipu(KhipuError::Unreachable(String::new()));
     let store_away = PaymentsError::Store(StoreError::Unavailable(String::new()));
     let fields = PaymentsError::Fields(vec![FieldError {
@@ -169,13 +170,17 @@ async fn what_did_nothing_for_a_passing_reason_lets_the_key_go() {
     let khipus = [401, 403, 408, 425, 429].map(refused);
     for error in ours.into_iter().chain(khipus) {
         let text = format!("{error:?}");
-        let heard = repeat_after(Err(error)).await.expect("done");
-        assert_eq!(heard, IdempotentResult::Executed("second"), "after {text}");
+        let response = repeat_after(Err(error)).await.expect("done");
+        assert_eq!(
+            response,
+            IdempotentResult::Executed("second"),
+            "after {text}"
+        );
     }
 }
 
 #[tokio::test]
-async fn what_may_have_been_done_is_not_done_again() {
+async fn work_that_may_have_had_an_effect_is_not_executed_again() {
     let failed = KhipuError::Failed {
         status: 500,
         retry_after: None,
@@ -184,38 +189,38 @@ async fn what_may_have_been_done_is_not_done_again() {
         PaymentsError::Khipu(KhipuError::TimedOut),
         PaymentsError::Khipu(failed),
         PaymentsError::Khipu(KhipuError::Malformed(String::new())),
-        PaymentsError::BrokeOff(String::new()),
+        PaymentsError::Interrupted(String::new()),
     ] {
         let text = format!("{error:?}");
-        let heard = repeat_after(Err(error)).await;
+        let response = repeat_after(Err(error)).await;
         assert!(
-            matches!(heard, Err(IdempotencyError::OutcomeUnknown)),
+            matches!(response, Err(IdempotencyError::OutcomeUnknown)),
             "after {text}"
         );
     }
 }
 
 #[tokio::test]
-async fn work_that_panics_may_have_been_done() {
+async fn work_that_panics_may_have_had_an_effect() {
     let store = store();
     let work = async { panic!("in the middle") };
-    let heard = run_idempotent(Arc::clone(&store), request("k"), work, render).await;
+    let response = run_idempotent(Arc::clone(&store), request("k"), work, render).await;
     assert!(
         matches!(
-            heard,
-            Err(IdempotencyError::Payments(PaymentsError::BrokeOff(_)))
+            response,
+            Err(IdempotencyError::Payments(PaymentsError::Interrupted(_)))
         ),
-        "{heard:?}"
+        "{response:?}"
     );
-    let heard = run_idempotent(store, request("k"), pending(), render).await;
+    let response = run_idempotent(store, request("k"), pending(), render).await;
     assert!(
-        matches!(heard, Err(IdempotencyError::OutcomeUnknown)),
-        "{heard:?}"
+        matches!(response, Err(IdempotencyError::OutcomeUnknown)),
+        "{response:?}"
     );
 }
 
 #[tokio::test]
-async fn a_key_that_was_begun_although_the_store_gave_no_answer_is_let_go() {
+async fn a_key_that_was_begun_although_the_store_timed_out_is_released() {
     let directory = tempfile::tempdir().expect("directory");
     let path = directory.path().join("chasqui.db");
     let limits = SqliteLimits {
@@ -226,15 +231,15 @@ async fn a_key_that_was_begun_although_the_store_gave_no_answer_is_let_go() {
         Arc::new(SqliteStore::open(&DatabaseLocation::File(path.clone()), &limits).expect("open"));
     let shell = rusqlite::Connection::open(&path).expect("shell");
     shell.execute_batch("BEGIN IMMEDIATE").expect("lock");
-    let heard = run_idempotent(store.clone(), request("k"), pending(), render).await;
+    let response = run_idempotent(store.clone(), request("k"), pending(), render).await;
     assert!(
         matches!(
-            heard,
+            response,
             Err(IdempotencyError::Payments(PaymentsError::Store(_)))
         ),
-        "{heard:?}"
+        "{response:?}"
     );
-    // Both the begin and what takes it back are in the queue still, and now happen.
+    // The begin and its release are still in the store's queue and now run.
     shell.execute_batch("ROLLBACK").expect("unlock");
     let written = async { while store.health_check().await.is_err() {} };
     timeout(DEADLINE, written).await.expect("in time");

@@ -1,10 +1,11 @@
-//! How an attempt to deliver ended. Its [`Display`] text is short, for people, and holds no URL, body or payer data.
+//! How an attempt to deliver ended. Its [`Display`] text is for people and contains no URL, body or payer data.
 
 use std::fmt::{self, Display, Formatter};
 use std::time::Duration;
 
-use super::destination_policy::DestinationError;
 use chasqui_payment::Timestamp;
+
+use super::destination_policy::DestinationError;
 
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(super) enum AttemptOutcome {
@@ -30,16 +31,16 @@ pub(super) enum AttemptOutcome {
         cause: String,
     },
     DestinationRefused(DestinationError),
-    /// Something that sending needs is missing, and may be there next time.
+    /// Something is missing that the next attempt may have.
     NotSent(String),
     /// The payment can never be delivered.
     Unsendable(String),
-    /// Khipu did not answer what to send. The merchant has not failed.
-    NoContent {
+    /// Khipu could not be queried for the content. The merchant has not failed.
+    ContentUnavailable {
         confirmed_at: Timestamp,
         cause: String,
     },
-    /// There is no address, or the payment was reversed. No dead letter: redelivering would not help.
+    /// There is no address, or the payment was reversed. No dead letter.
     Unneeded(&'static str),
     /// This instance stops. The merchant may have received the request.
     Interrupted,
@@ -57,7 +58,7 @@ impl AttemptOutcome {
             Self::Unreachable { .. } => "unreachable",
             Self::DestinationRefused(_) => "destination_refused",
             Self::NotSent(_) | Self::Unsendable(_) => "not_sent",
-            Self::NoContent { .. } => "no_content",
+            Self::ContentUnavailable { .. } => "no_content",
             Self::Unneeded(_) => "unneeded",
             Self::Interrupted => "interrupted",
         }
@@ -69,11 +70,13 @@ impl Display for AttemptOutcome {
         match self {
             Self::Delivered { status } | Self::Refused { status, .. } => write!(f, "{status}"),
             Self::Redirected { status, .. } => write!(f, "{status}: redirects are not followed"),
-            Self::Gone => f.write_str("410: the merchant wants no more of it"),
+            Self::Gone => f.write_str("410: the merchant wants no more attempts"),
             Self::Timeout { limit } => write!(f, "no answer within {} s", limit.as_secs_f32()),
             Self::Unreachable { cause } => f.write_str(cause),
             Self::DestinationRefused(refused) => write!(f, "{refused}"),
-            Self::NotSent(cause) | Self::Unsendable(cause) | Self::NoContent { cause, .. } => {
+            Self::NotSent(cause)
+            | Self::Unsendable(cause)
+            | Self::ContentUnavailable { cause, .. } => {
                 write!(f, "not sent: {cause}")
             }
             Self::Unneeded(why) => f.write_str(why),

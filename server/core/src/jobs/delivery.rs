@@ -1,6 +1,6 @@
-//! A delivery: reads what the merchant is to be sent, builds the request, posts it, and says when to try again.
+//! A delivery: reads the content, builds the request, posts it, and decides when to try again.
 //!
-//! Sends only what was verified or what Khipu answered, and only of a payment that is confirmed.
+//! Sends only what was verified or what Khipu answered, and only of a confirmed payment.
 
 use std::collections::HashMap;
 use std::fmt::{self, Debug, Formatter};
@@ -13,30 +13,30 @@ use tokio::time::{Instant, timeout};
 use tokio_util::sync::CancellationToken;
 use url::Url;
 
-use super::attempt_outcome::AttemptOutcome;
-use super::merchant_client::MerchantClient;
-use super::schedule;
-use super::webhook_request::{WebhookRequest, WebhookRequestBody};
-use super::worker::{JobEnd, JobHandler, STORE_TIMEOUT, WorkerLimits, within};
-use crate::account::{Account, Accounts};
-use crate::clock;
 use chasqui_khipu::wire::NotificationBody;
 use chasqui_payment::{AccountName, JobKind, Payment, PaymentId, Status, Timestamp, Verdict};
 use chasqui_store::{
     JobAttempt, JobResult, LeasedJob, PaymentReader, StoreError, StoredNotification,
 };
 
-/// Asks Khipu about a confirmed payment and returns the body of a notification 3.0. An error is a short text for people,
-/// without payer data. Used when Khipu's answer confirmed the payment and no notification agrees with it.
+use super::attempt_outcome::AttemptOutcome;
+use super::merchant_client::MerchantClient;
+use super::retry_schedule;
+use super::webhook_request::{WebhookRequest, WebhookRequestBody};
+use super::worker::{JobEnd, JobHandler, STORE_TIMEOUT, WorkerLimits, within};
+use crate::account::{Account, Accounts};
+use crate::clock;
+
+/// Queries a confirmed payment at Khipu and returns the body of a notification 3.0, for when no notification agrees with the
+/// payment. The error is a short text for people, without payer data.
 pub type BuildNotification =
     Arc<dyn Fn(PaymentId, Arc<Account>) -> BoxFuture<'static, Result<Bytes, String>> + Send + Sync>;
 
 #[derive(Debug, Clone)]
 pub struct DeliveryLimits {
-    /// Attempts at once for one account, so that a slow merchant does not hold all of them. A delivery beyond it is put
-    /// back at once.
+    /// The most attempts of one account at once, so that a slow merchant does not take all. More deliveries are put back.
     pub in_flight_per_account: usize,
-    /// One attempt, from resolving the name to the end of the answer.
+    /// One attempt, from resolving the name to the end of the response.
     pub attempt_timeout: Duration,
     /// One call of [`BuildNotification`].
     pub build_timeout: Duration,
@@ -54,10 +54,10 @@ impl Default for DeliveryLimits {
 
 #[derive(Debug, thiserror::Error)]
 pub enum DeliverySetupError {
-    #[error("cannot set up the http client for deliveries: {0}")]
+    #[error("cannot set up the HTTP client for deliveries: {0}")]
     Client(#[from] reqwest::Error),
     #[error("deliveries in flight per account must be at least 1")]
-    NothingInFlight,
+    ZeroInFlight,
 }
 
 pub struct DeliveryHandler {
@@ -81,13 +81,14 @@ impl DeliveryHandler {
         build_notification: BuildNotification,
         limits: DeliveryLimits,
     ) -> Result<Self, DeliverySetupError> {
-        if limits.in_flight_per_account == 0 {
-            return Err(DeliverySetupError::NothingInFlight);
+        let (in_flight, attempt_timeout) = (limits.in_flight_per_account, limits.attempt_timeout);
+        if in_flight == 0 {
+            return Err(DeliverySetupError::ZeroInFlight);
         }
         let merchants = accounts
             .iter()
             .map(|account| {
-                let merchant = MerchantClient::new(account, &limits)?;
+                let merchant = MerchantClient::new(account, in_flight, attempt_timeout)?;
                 Ok((account.name.clone(), merchant))
             })
             .collect::<reqwest::Result<_>>()?;
@@ -105,7 +106,7 @@ impl DeliveryHandler {
         merchant: &MerchantClient,
         url: Option<&str>,
     ) -> Result<AttemptOutcome, StoreError> {
-        // Merchants read a notification as "paid". A reversed payment is not paid.
+        // A notification means "paid", and a reversed payment is not.
         match payment.state.status() {
             Status::Confirmed => {}
             Status::Reversed => {
@@ -126,11 +127,11 @@ impl DeliveryHandler {
         let stored = within(self.payments.notification(&payment.id)).await?;
         let body = match stored.filter(|stored| agrees(stored, payment, account)) {
             Some(stored) => WebhookRequestBody::Notification(stored),
-            None => match self.built(payment, account).await {
+            None => match self.build_body(payment, account).await {
                 Ok(body) => WebhookRequestBody::Built(body),
                 Err(cause) => {
                     let confirmed_at = payment.state.at;
-                    return Ok(AttemptOutcome::NoContent {
+                    return Ok(AttemptOutcome::ContentUnavailable {
                         confirmed_at,
                         cause,
                     });
@@ -140,16 +141,16 @@ impl DeliveryHandler {
         let now = clock::now();
         Ok(match WebhookRequest::new(&payment.id, body, account, now) {
             Ok(request) => merchant.post(url, request, now).await,
-            Err(unsigned) => AttemptOutcome::NotSent(unsigned.to_string()),
+            Err(error) => AttemptOutcome::NotSent(error.to_string()),
         })
     }
 
-    async fn built(&self, payment: &Payment, account: &Arc<Account>) -> Result<Bytes, String> {
+    async fn build_body(&self, payment: &Payment, account: &Arc<Account>) -> Result<Bytes, String> {
         let built = (self.build_notification)(payment.id.clone(), Arc::clone(account));
         match timeout(self.limits.build_timeout, built).await {
             Ok(Ok(body)) => Ok(body),
-            Ok(Err(why)) => Err(format!("khipu was asked for its content: {why}")),
-            Err(_) => Err("khipu did not answer what to send in time".to_owned()),
+            Ok(Err(cause)) => Err(format!("khipu was queried for its content: {cause}")),
+            Err(_) => Err("khipu was queried for its content and did not answer in time".into()),
         }
     }
 }
@@ -176,12 +177,12 @@ impl JobHandler for DeliveryHandler {
             let outcome = AttemptOutcome::NotSent(format!("account {account} is not configured"));
             return Ok(Attempt::begin(account, None).end(job, &outcome));
         };
-        let Ok(_share) = merchant.share.try_acquire() else {
+        let Ok(_permit) = merchant.in_flight.try_acquire() else {
             let due_at = merchant.put_back_until();
-            tracing::debug!(payment_id = %job.payment_id, account, %due_at, "a delivery was put back: its account has its share in flight");
+            tracing::debug!(payment_id = %job.payment_id, account, %due_at, "a delivery was put back: its account has too many in flight");
             metrics::counter!("chasqui_deliveries_put_back_total", "account" => account.to_owned())
                 .increment(1);
-            return Ok(JobEnd::untried(due_at));
+            return Ok(JobEnd::put_back(due_at));
         };
         let own_url = payment.urls.notify_url.as_deref();
         let url = own_url.or(merchant.account.notify_url.as_deref());
@@ -195,10 +196,10 @@ impl JobHandler for DeliveryHandler {
     }
 }
 
-/// An attempt, with what logs and metrics say of it.
+/// An attempt, with the labels of its logs and metrics.
 struct Attempt<'p> {
     account: &'p str,
-    /// All that a log shows of a URL: paths and queries can hold secrets.
+    /// The only part of the URL that is logged: paths and queries can hold secrets.
     host: String,
     at: Timestamp,
     began: Instant,
@@ -219,22 +220,22 @@ impl<'p> Attempt<'p> {
     fn end(self, job: &LeasedJob, outcome: &AttemptOutcome) -> JobEnd {
         let duration = self.began.elapsed();
         let number = job.attempts.saturating_add(1);
-        let result = schedule::after_attempt(number, outcome, clock::now(), rand::random());
+        let result = retry_schedule::after_attempt(number, outcome, clock::now(), rand::random());
         self.report(job, outcome, result, duration);
-        let attempt = JobAttempt {
+        // A query for the content can fail for days and does not concern the merchant.
+        let is_omitted = matches!(
+            (outcome, result),
+            (
+                AttemptOutcome::ContentUnavailable { .. },
+                JobResult::PutBack { .. }
+            )
+        );
+        let attempt = (!is_omitted).then(|| JobAttempt {
             at: self.at,
             duration,
             result: outcome.to_string(),
-        };
-        // Missing content can last for days and does not concern the merchant: it is left out of the timeline.
-        let is_left_out = matches!(
-            (outcome, result),
-            (AttemptOutcome::NoContent { .. }, JobResult::PutBack { .. })
-        );
-        JobEnd {
-            result,
-            attempt: (!is_left_out).then_some(attempt),
-        }
+        });
+        JobEnd { result, attempt }
     }
 
     fn report(
@@ -296,8 +297,7 @@ impl Debug for DeliveryHandler {
     }
 }
 
-/// Whether the notification may be sent. Where its verdict left the confirmation to Khipu's answer, its terms were not
-/// compared with the payment's, or could not be.
+/// Whether the notification may be sent. Unless it confirmed the payment itself, its terms are compared with the payment's now.
 fn agrees(stored: &StoredNotification, payment: &Payment, account: &Account) -> bool {
     if stored.verdict == Verdict::Agrees {
         return true;

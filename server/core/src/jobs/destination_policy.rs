@@ -1,8 +1,8 @@
-//! Where a delivery may go. A notify_url comes from outside, and this process can reach what the outside cannot.
+//! Where a delivery may go. A notify_url comes from outside, and this process reaches private addresses.
 //!
-//! Two checks, because an HTTP client resolves names but not addresses: [`DestinationPolicy::check`] checks the URL, and a
-//! host that is an address in any spelling; as the client's resolver, [`DestinationPolicy`] checks the addresses of a name at
-//! the moment of connecting, so that the name cannot resolve differently between check and use. Never connects itself.
+//! [`DestinationPolicy::check`] checks the URL, and a host that is an address in any spelling. As the HTTP client's resolver,
+//! [`DestinationPolicy`] checks a name's addresses when the client connects, so that the name cannot resolve differently
+//! between check and use. Never connects itself.
 
 use std::net::{IpAddr, SocketAddr};
 use std::sync::Arc;
@@ -11,19 +11,20 @@ use ipnet::IpNet;
 use reqwest::dns::{Addrs, Name, Resolve, Resolving};
 use url::{Host, Url};
 
+use chasqui_payment::AccountName;
+
 use super::ip_ranges;
 use crate::account::Account;
-use chasqui_payment::AccountName;
 
 /// What one account's deliveries may connect to: public addresses, and the private networks that its configuration lists.
 #[derive(Debug, Clone)]
-pub struct DestinationPolicy {
+pub(super) struct DestinationPolicy {
     account: AccountName,
     allowed: Arc<[IpNet]>,
 }
 
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
-pub enum DestinationError {
+pub(super) enum DestinationError {
     #[error("notify_url is not a URL: {0}")]
     NotAUrl(url::ParseError),
     #[error("notify_url must begin with https:// or http://")]
@@ -39,18 +40,18 @@ pub enum DestinationError {
         range: &'static str,
         account: AccountName,
     },
-    #[error("{name} leads to no public address: {refused}")]
-    NameOfPrivate {
+    #[error("{name} resolves to no public address: {refused}")]
+    PrivateName {
         name: String,
         /// Always [`DestinationError::Private`].
         refused: Box<DestinationError>,
     },
-    #[error("{0} leads to no address")]
+    #[error("{0} resolves to no address")]
     NoAddress(String),
 }
 
 impl DestinationPolicy {
-    pub fn of(account: &Account) -> Self {
+    pub(super) fn of(account: &Account) -> Self {
         Self {
             account: account.name.clone(),
             allowed: account.allow_private_destinations.as_slice().into(),
@@ -58,7 +59,7 @@ impl DestinationPolicy {
     }
 
     /// Checks what can be checked before a name is resolved.
-    pub fn check(&self, notify_url: &str) -> Result<Url, DestinationError> {
+    pub(super) fn check(&self, notify_url: &str) -> Result<Url, DestinationError> {
         let url = Url::parse(notify_url).map_err(DestinationError::NotAUrl)?;
         if !matches!(url.scheme(), "http" | "https") {
             return Err(DestinationError::Scheme);
@@ -67,7 +68,7 @@ impl DestinationPolicy {
             return Err(DestinationError::UserInfo);
         }
         match url.host() {
-            // The parser has replaced 0x7f.1, 2130706433 and the like by their address.
+            // The parser has replaced 0x7f.1, 2130706433 and the like.
             Some(Host::Ipv4(ip)) => self.permit(ip.into())?,
             Some(Host::Ipv6(ip)) => self.permit(ip.into())?,
             Some(Host::Domain(_)) | None => {}
@@ -76,7 +77,7 @@ impl DestinationPolicy {
     }
 
     fn permit(&self, ip: IpAddr) -> Result<(), DestinationError> {
-        let Some(range) = ip_ranges::not_public(ip) else {
+        let Some(range) = ip_ranges::non_public_range(ip) else {
             return Ok(());
         };
         let listed = |ip: IpAddr| self.allowed.iter().any(|network| network.contains(&ip));
@@ -90,7 +91,7 @@ impl DestinationPolicy {
         })
     }
 
-    /// The addresses of a name that may be connected to; an error if there are none.
+    /// The permitted addresses of a name; an error without any.
     fn permitted(
         &self,
         name: &str,
@@ -106,7 +107,7 @@ impl DestinationPolicy {
         }
         match refused {
             _ if !permitted.is_empty() => Ok(permitted),
-            Some(refused) => Err(DestinationError::NameOfPrivate {
+            Some(refused) => Err(DestinationError::PrivateName {
                 name: name.to_owned(),
                 refused: Box::new(refused),
             }),
@@ -248,7 +249,7 @@ mod tests {
             Err(DestinationError::NoAddress("shop.example".into()))
         );
         let refused = permitted(&[private]).expect_err("private").to_string();
-        let expected = "shop.example leads to no public address: 10.0.0.5 is a private address";
+        let expected = "shop.example resolves to no public address: 10.0.0.5 is a private address";
         assert!(refused.starts_with(expected), "{refused}");
         assert!(refused.contains("accounts.shop.allow_private_destinations"));
     }

@@ -5,22 +5,22 @@ use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
 
 use ipnet::{Ipv4Net, Ipv6Net};
 
-/// The name of the range that makes an address not public; `None` for a public one.
-pub(super) fn not_public(ip: IpAddr) -> Option<&'static str> {
+/// The range of an address that is not public.
+pub(super) fn non_public_range(ip: IpAddr) -> Option<&'static str> {
     match ip {
-        IpAddr::V4(ip) => not_public_v4(ip),
-        IpAddr::V6(ip) => not_public_v6(ip),
+        IpAddr::V4(ip) => non_public_range_v4(ip),
+        IpAddr::V6(ip) => non_public_range_v6(ip),
     }
 }
 
-fn not_public_v4(ip: Ipv4Addr) -> Option<&'static str> {
+fn non_public_range_v4(ip: Ipv4Addr) -> Option<&'static str> {
     V4.iter()
         .find(|(network, _)| network.contains(&ip))
         .map(|(_, name)| *name)
 }
 
 /// IPv6 addresses outside 2000::/3 are not allocated, so all of them are refused, listed or not.
-fn not_public_v6(ip: Ipv6Addr) -> Option<&'static str> {
+fn non_public_range_v6(ip: Ipv6Addr) -> Option<&'static str> {
     let named = V6
         .iter()
         .find(|(network, _)| network.contains(&ip))
@@ -36,7 +36,7 @@ const V4: &[(Ipv4Net, &str)] = &[
     (v4([127, 0, 0, 0], 8), "loopback"),
     (v4([169, 254, 169, 254], 32), "cloud metadata"),
     (v4([169, 254, 0, 0], 16), "link-local"),
-    // A public number that the hypervisor of each Azure host answers.
+    // A public address that the hypervisor of each Azure host answers.
     (v4([168, 63, 129, 16], 32), "cloud metadata"),
     (v4([172, 16, 0, 0], 12), "private network"),
     (v4([192, 0, 0, 0], 24), "protocol assignments"),
@@ -92,7 +92,7 @@ mod tests {
     use proptest::prelude::*;
 
     fn range(ip: &str) -> Option<&'static str> {
-        not_public(ip.parse().expect("ip"))
+        non_public_range(ip.parse().expect("ip"))
     }
 
     #[test]

@@ -1,7 +1,7 @@
-//! The HTTP client that posts one account's deliveries, and what the answers mean.
+//! The HTTP client that posts one account's deliveries, and what the responses mean.
 //!
-//! The client goes straight to the address it checked: no proxy, no redirect, no cookie. Of an answer only the status and
-//! `Retry-After` count. Nothing here logs, retries or touches the store; see [`delivery`](super::delivery) for that.
+//! The client connects directly to the address that it checked: no proxy, no redirect, no cookie. Of a response only the
+//! status and `Retry-After` count. Nothing here retries or uses the store; [`delivery`](super::delivery) does.
 
 use std::error::Error;
 use std::io;
@@ -13,24 +13,23 @@ use reqwest::{Client, ClientBuilder, Response, StatusCode, redirect};
 use tokio::sync::Semaphore;
 use tokio::time::{Instant, timeout};
 
+use chasqui_payment::Timestamp;
+
 use super::attempt_outcome::AttemptOutcome;
-use super::delivery::DeliveryLimits;
 use super::destination_policy::{DestinationError, DestinationPolicy};
 use super::put_back_spacing::PutBackSpacing;
-use super::schedule;
+use super::retry_schedule;
 use super::webhook_request::WebhookRequest;
 use crate::account::Account;
 use crate::clock;
-use chasqui_payment::Timestamp;
 
-/// How much of an answer is read, and for how long, so that the connection can be used again and a handler that is still
-/// writing is not cut off. A longer answer costs the connection, not the delivery.
-const ANSWER_READ_LIMIT: usize = 4 * 1024;
-const ANSWER_READ_TIME: Duration = Duration::from_secs(1);
+/// How much of a response is read, and for how long, so that the connection can be reused and a handler that still writes is
+/// not cut off. A longer response costs the connection, not the delivery.
+const RESPONSE_READ_LIMIT: usize = 4 * 1024;
+const RESPONSE_READ_TIMEOUT: Duration = Duration::from_secs(1);
 
-/// Servers close idle connections after five seconds or more. A delivery that is sent on one at that moment is lost until
-/// its next attempt.
-const IDLE_CONNECTION_TIME: Duration = Duration::from_secs(3);
+/// Shorter than the five seconds after which servers close idle connections: a request that is sent at that moment fails.
+const IDLE_CONNECTION_TIMEOUT: Duration = Duration::from_secs(3);
 
 /// The longest description of a failure, in characters.
 const CAUSE_LIMIT: usize = 300;
@@ -38,38 +37,39 @@ const CAUSE_LIMIT: usize = 300;
 #[derive(Debug)]
 pub(super) struct MerchantClient {
     pub(super) account: Arc<Account>,
-    /// This account's share of the attempts in flight.
-    pub(super) share: Semaphore,
-    /// Of its deliveries that found the share taken.
+    pub(super) in_flight: Semaphore,
     spacing: Mutex<PutBackSpacing>,
     destinations: DestinationPolicy,
     client: Client,
-    has_authorities: bool,
+    has_root_certificates: bool,
     attempt_timeout: Duration,
 }
 
 impl MerchantClient {
-    pub(super) fn new(account: &Arc<Account>, limits: &DeliveryLimits) -> reqwest::Result<Self> {
+    pub(super) fn new(
+        account: &Arc<Account>,
+        in_flight: usize,
+        attempt_timeout: Duration,
+    ) -> reqwest::Result<Self> {
         let destinations = DestinationPolicy::of(account);
-        let (client, has_authorities) = client(&destinations, limits.attempt_timeout)?;
+        let (client, has_root_certificates) = client(&destinations, attempt_timeout)?;
         Ok(Self {
             account: Arc::clone(account),
-            share: Semaphore::new(limits.in_flight_per_account),
+            in_flight: Semaphore::new(in_flight),
             spacing: Mutex::default(),
             destinations,
             client,
-            has_authorities,
-            attempt_timeout: limits.attempt_timeout,
+            has_root_certificates,
+            attempt_timeout,
         })
     }
 
-    /// When a delivery comes back that found the share taken.
+    /// The due time of a delivery that is put back because too many are in flight.
     pub(super) fn put_back_until(&self) -> Timestamp {
         let mut spacing = self.spacing.lock().unwrap_or_else(PoisonError::into_inner);
         spacing.next(clock::now(), Instant::now())
     }
 
-    /// One attempt, bounded in time, in what it reads and in where it goes.
     pub(super) async fn post(
         &self,
         notify_url: &str,
@@ -87,15 +87,15 @@ impl MerchantClient {
             .body(request.body);
         match request.send().await {
             Ok(response) => {
-                let outcome = answered(&response, now);
-                read_some(response).await;
+                let outcome = response_outcome(&response, now);
+                read_body(response).await;
                 outcome
             }
-            Err(error) => self.failed(&error),
+            Err(error) => self.failure_outcome(&error),
         }
     }
 
-    fn failed(&self, error: &reqwest::Error) -> AttemptOutcome {
+    fn failure_outcome(&self, error: &reqwest::Error) -> AttemptOutcome {
         let refused = causes(error).find_map(|cause| cause.downcast_ref::<DestinationError>());
         if let Some(refused) = refused {
             return AttemptOutcome::DestinationRefused(refused.clone());
@@ -105,20 +105,20 @@ impl MerchantClient {
             return AttemptOutcome::Timeout { limit };
         }
         let mut cause = root_cause(error);
-        if !self.has_authorities && cause.contains("certificate") {
-            cause.push_str(NO_AUTHORITIES);
+        if !self.has_root_certificates && cause.contains("certificate") {
+            cause.push_str(NO_ROOT_CERTIFICATES);
         }
         AttemptOutcome::Unreachable { cause }
     }
 }
 
-fn answered(response: &Response, now: Timestamp) -> AttemptOutcome {
+fn response_outcome(response: &Response, now: Timestamp) -> AttemptOutcome {
     let (code, status) = (response.status(), response.status().as_u16());
     let not_before = response
         .headers()
         .get(RETRY_AFTER)
         .and_then(|value| value.to_str().ok())
-        .and_then(|value| schedule::retry_after(value, now));
+        .and_then(|value| retry_schedule::retry_after(value, now));
     if code.is_success() {
         AttemptOutcome::Delivered { status }
     } else if code == StatusCode::GONE {
@@ -130,10 +130,10 @@ fn answered(response: &Response, now: Timestamp) -> AttemptOutcome {
     }
 }
 
-const NO_AUTHORITIES: &str =
+const NO_ROOT_CERTIFICATES: &str =
     ": this machine has no CA certificates; install them or set SSL_CERT_FILE";
 
-/// The client, and whether it has any certificate authority.
+/// The client, and whether it has root certificates.
 fn client(
     destinations: &DestinationPolicy,
     attempt_timeout: Duration,
@@ -142,33 +142,32 @@ fn client(
         ClientBuilder::new()
             .user_agent(concat!("chasqui/", env!("CARGO_PKG_VERSION")))
             .timeout(attempt_timeout)
-            .pool_idle_timeout(IDLE_CONNECTION_TIME)
+            .pool_idle_timeout(IDLE_CONNECTION_TIMEOUT)
             .redirect(redirect::Policy::none())
-            // A proxy would connect to addresses that were not checked.
+            // A proxy would connect to unchecked addresses.
             .no_proxy()
             .dns_resolver(destinations.clone())
     };
-    // Without CA certificates on the system the default client cannot be built. A development machine still delivers over
-    // plain HTTP; an HTTPS attempt fails with the reason.
+    // Without CA certificates the default client cannot be built. This one delivers over plain HTTP, as in development; an
+    // HTTPS attempt fails with the reason.
     builder().build().map(|client| (client, true)).or_else(|_| {
         let client = builder().tls_certs_only([]).build()?;
-        tracing::warn!("https deliveries will fail{NO_AUTHORITIES}");
+        tracing::warn!("https deliveries will fail{NO_ROOT_CERTIFICATES}");
         Ok((client, false))
     })
 }
 
-async fn read_some(mut response: Response) {
+async fn read_body(mut response: Response) {
     let read = async {
         let mut size = 0;
         while let Ok(Some(chunk)) = response.chunk().await {
             size += chunk.len();
-            if size > ANSWER_READ_LIMIT {
+            if size > RESPONSE_READ_LIMIT {
                 break;
             }
         }
     };
-    // The status was received, whether the rest is or not.
-    let _ = timeout(ANSWER_READ_TIME, read).await;
+    let _ = timeout(RESPONSE_READ_TIMEOUT, read).await;
 }
 
 fn causes<'e>(error: &'e reqwest::Error) -> impl Iterator<Item = &'e (dyn Error + 'static)> {
@@ -176,7 +175,7 @@ fn causes<'e>(error: &'e reqwest::Error) -> impl Iterator<Item = &'e (dyn Error 
     std::iter::successors(Some(outermost), |error| Error::source(*error))
 }
 
-/// The innermost error is what happened. The outer ones say where, and one of them holds the URL.
+/// The innermost error. The outer ones add no cause, and one contains the URL.
 fn root_cause(error: &reqwest::Error) -> String {
     let refused = causes(error)
         .filter_map(|cause| cause.downcast_ref::<io::Error>())

@@ -3,9 +3,9 @@
 //! A delivery ends with a merchant's 2xx or as a dead letter, unless there is no address or the payment was reversed. Nothing
 //! here changes a payment, and nothing unverified or unsigned is sent.
 //!
-//! In reading order: [`worker`] leases jobs and runs them. [`delivery`] is one kind: [`webhook_request`] is what it sends,
-//! [`merchant_client`] posts it, [`destination_policy`] says where it may go, [`schedule`] when it is tried again,
-//! [`put_back_spacing`] when it comes back if its account is busy. [`check`] is the other kind.
+//! In reading order: `worker` leases jobs and runs them. `delivery` is one kind: `webhook_request` is what it sends,
+//! `merchant_client` posts it, `destination_policy` limits where it may go, `retry_schedule` is when it is tried again,
+//! `put_back_spacing` when it comes back if its account is busy. `check` is the other kind.
 
 mod attempt_outcome;
 mod check;
@@ -14,7 +14,7 @@ mod destination_policy;
 mod ip_ranges;
 mod merchant_client;
 mod put_back_spacing;
-mod schedule;
+mod retry_schedule;
 mod signature;
 #[cfg(test)]
 mod tests;
@@ -23,5 +23,4 @@ mod worker;
 
 pub use check::CheckHandler;
 pub use delivery::{BuildNotification, DeliveryHandler, DeliveryLimits, DeliverySetupError};
-pub use destination_policy::{DestinationError, DestinationPolicy};
 pub use worker::{JobEnd, JobHandler, JobWorker, WorkerLimits, WorkerLimitsError};

@@ -1,7 +1,7 @@
-//! When a delivery that found its account's share taken comes back. Until then it waits in the store.
+//! When a delivery comes back that was put back because its account has too many in flight.
 //!
-//! The times of one account are spaced: however many of its deliveries wait, they come back and are put back no faster than
-//! this, and in turn, so that other accounts' deliveries do not wait behind them. Pure: the time is an argument.
+//! An account's deliveries come back one by one, however many wait, so that other accounts' deliveries do not wait behind them.
+//! Pure: the time is an argument.
 
 use std::time::Duration;
 
@@ -9,23 +9,23 @@ use tokio::time::Instant;
 
 use chasqui_payment::Timestamp;
 
-/// Between two deliveries: what one account in difficulties may cost the store, and how fast its deliveries resume.
+/// Between two deliveries: limits an account's load on the store, and how fast its deliveries resume.
 const SPACING: Duration = Duration::from_millis(5);
 
-/// The shortest wait, so that a few deliveries do not go round and round.
+/// The shortest wait, so that a few deliveries do not cycle through the store.
 const SHORTEST_WAIT: Duration = Duration::from_millis(250);
 
-/// Due times are rounded up to this: each lease is a write of its own.
+/// Due times are rounded up to this, so that one lease finds several.
 const ROUNDED_TO_MS: i64 = 100;
 
-/// Of one account at this instance. A restart begins it again.
+/// Of one account, on this instance.
 #[derive(Debug, Default)]
 pub(super) struct PutBackSpacing {
     last: Option<Instant>,
 }
 
 impl PutBackSpacing {
-    /// When the next delivery that is put back is due. Both arguments are the present moment.
+    /// The due time of the next delivery that is put back. Both arguments are the current time.
     pub(super) fn next(&mut self, now: Timestamp, instant: Instant) -> Timestamp {
         rounded(now.plus(self.wait(instant)))
     }

@@ -8,21 +8,20 @@ use base64::engine::general_purpose::STANDARD;
 use hmac::{Hmac, KeyInit, Mac};
 use sha2::Sha256;
 
-use crate::account::WebhookSecret;
 use chasqui_payment::{PaymentId, Timestamp};
+
+use crate::account::WebhookSecret;
 
 pub(super) const ID_HEADER: &str = "webhook-id";
 pub(super) const TIMESTAMP_HEADER: &str = "webhook-timestamp";
 pub(super) const SIGNATURE_HEADER: &str = "webhook-signature";
 
-/// The `webhook-id` of a payment's only delivery: the same on every attempt and instance, so that a merchant can recognise
-/// a repeat.
+/// The same for every attempt and instance, so that a merchant recognises a repeat.
 pub(super) fn webhook_id(payment: &PaymentId) -> String {
     format!("msg_{payment}_confirmed")
 }
 
-/// The value of `webhook-signature`; `None` without a secret. Every secret signs, so that a merchant can replace one
-/// without losing a delivery.
+/// The value of `webhook-signature`; `None` without a secret. Every secret signs, so that a merchant can replace one.
 pub(super) fn sign(
     secrets: &[WebhookSecret],
     id: &str,
@@ -31,15 +30,14 @@ pub(super) fn sign(
 ) -> Option<String> {
     let signatures = secrets
         .iter()
-        .map(|secret| one(secret, id, at.unix_seconds(), body))
+        .map(|secret| sign_one(secret, id, at.unix_seconds(), body))
         .collect::<Vec<_>>();
     (!signatures.is_empty()).then(|| signatures.join(" "))
 }
 
-#[expect(clippy::expect_used, reason = "it cannot fail")]
-fn one(secret: &WebhookSecret, id: &str, seconds: i64, body: &[u8]) -> String {
-    let mut mac =
-        Hmac::<Sha256>::new_from_slice(secret.expose()).expect("HMAC takes a key of any length");
+#[expect(clippy::expect_used, reason = "HMAC takes a key of any length")]
+fn sign_one(secret: &WebhookSecret, id: &str, seconds: i64, body: &[u8]) -> String {
+    let mut mac = Hmac::<Sha256>::new_from_slice(secret.expose()).expect("any length");
     mac.update(format!("{id}.{seconds}.").as_bytes());
     mac.update(body);
     format!("v1,{}", STANDARD.encode(mac.finalize().into_bytes()))

@@ -1,32 +1,30 @@
-//! The request that a merchant receives: Khipu's bytes and Khipu's signature, as an existing handler expects them, with the
-//! headers of Standard Webhooks and our own.
-//!
-//! Every request is signed in Khipu's scheme, or is not built. Pure: the time is an argument.
-//! [`merchant_client`](super::merchant_client) sends it.
+//! The request that a merchant receives: Khipu's bytes and signature, as an existing handler expects them, with the headers of
+//! Standard Webhooks and our own. Without a signature of Khipu's scheme no request is built. Pure: the time is an argument.
 
 use std::time::Duration;
 
 use bytes::Bytes;
 use reqwest::header::{CONTENT_TYPE, HeaderMap, HeaderValue};
 
-use super::signature;
-use crate::account::Account;
 use chasqui_khipu::signature as khipu;
 use chasqui_payment::{PaymentId, Timestamp};
 use chasqui_store::StoredNotification;
 
+use super::signature;
+use crate::account::Account;
+
 pub(super) const STATUS_HEADER: &str = "chasqui-status";
 pub(super) const SOURCE_HEADER: &str = "chasqui-source";
 
-/// Khipu's own signature is passed on while its time differs from ours by no more than this. Handlers may refuse a larger
-/// difference (five minutes is customary), so then the same bytes are signed again.
+/// How far the time of Khipu's own signature may differ from ours. Handlers refuse a larger difference, customarily five
+/// minutes, so beyond this the same bytes are signed again.
 pub(super) const SIGNATURE_FRESH_FOR: Duration = Duration::from_secs(4 * 60);
 
 #[derive(Debug)]
 pub(super) enum WebhookRequestBody {
-    /// Khipu's notification, verified when it was received, in agreement with the payment.
+    /// Khipu's notification, verified, in agreement with the payment.
     Notification(StoredNotification),
-    /// A body in the same form, built from Khipu's answer because no notification was received.
+    /// The same, built from Khipu's answer to a query.
     Built(Bytes),
 }
 
@@ -38,8 +36,8 @@ pub(super) struct WebhookRequest {
 }
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
-#[error("there is no secret to sign with: set khipu_secrets of the account")]
-pub(super) struct Unsigned;
+#[error("the account has no secret to sign with: set its khipu_secrets")]
+pub(super) struct MissingSecret;
 
 impl WebhookRequest {
     pub(super) fn new(
@@ -47,7 +45,7 @@ impl WebhookRequest {
         body: WebhookRequestBody,
         account: &Account,
         now: Timestamp,
-    ) -> Result<Self, Unsigned> {
+    ) -> Result<Self, MissingSecret> {
         let (body, fresh_signature, source) = match body {
             WebhookRequestBody::Notification(stored) => (
                 stored.body,
@@ -70,36 +68,37 @@ impl WebhookRequest {
         headers.insert(SOURCE_HEADER, source);
         headers.insert(signature::TIMESTAMP_HEADER, now.unix_seconds().into());
         if let Some(signature) = signature::sign(&account.webhook_secrets, &id, now, &body) {
-            headers.insert(signature::SIGNATURE_HEADER, plain(signature));
+            headers.insert(signature::SIGNATURE_HEADER, header_value(signature));
         }
-        headers.insert(signature::ID_HEADER, plain(id));
+        headers.insert(signature::ID_HEADER, header_value(id));
         Ok(Self { headers, body })
     }
 }
 
-/// Khipu's own signature, unchanged, while a handler that checks its time accepts it.
+/// Khipu's own signature, while handlers accept its time.
 fn fresh(signature: &str, now: Timestamp) -> Option<HeaderValue> {
     let t = khipu::claimed_time(signature).ok()?;
-    if khipu::is_within_tolerance(t, now, SIGNATURE_FRESH_FOR) {
-        HeaderValue::from_str(signature).ok()
-    } else {
-        None
-    }
+    khipu::is_within_tolerance(t, now, SIGNATURE_FRESH_FOR)
+        .then(|| HeaderValue::from_str(signature).ok())
+        .flatten()
 }
 
-fn sign_again(account: &Account, now: Timestamp, body: &[u8]) -> Result<HeaderValue, Unsigned> {
+fn sign_again(
+    account: &Account,
+    now: Timestamp,
+    body: &[u8],
+) -> Result<HeaderValue, MissingSecret> {
     let secret = account
         .khipu_secrets
         .first()
         .filter(|secret| !secret.expose().is_empty())
-        .ok_or(Unsigned)?;
-    Ok(plain(khipu::sign(secret, now, body)))
+        .ok_or(MissingSecret)?;
+    Ok(header_value(khipu::sign(secret, now, body)))
 }
 
-/// Ids, digits and base64 only.
-#[expect(clippy::expect_used, reason = "each character may stand in a header")]
-fn plain(text: String) -> HeaderValue {
-    HeaderValue::try_from(text).expect("built from characters that a header may hold")
+#[expect(clippy::expect_used, reason = "ids, digits and base64 only")]
+fn header_value(text: String) -> HeaderValue {
+    HeaderValue::try_from(text).expect("valid in a header")
 }
 
 #[cfg(test)]
@@ -110,7 +109,10 @@ mod tests {
 
     const NOW: Timestamp = Timestamp::from_unix_ms(1_800_000_000_000);
 
-    fn request(body: WebhookRequestBody, account: &Account) -> Result<WebhookRequest, Unsigned> {
+    fn request(
+        body: WebhookRequestBody,
+        account: &Account,
+    ) -> Result<WebhookRequest, MissingSecret> {
         WebhookRequest::new(&fixture::payment_id(), body, account, NOW)
     }
 
@@ -193,9 +195,12 @@ mod tests {
         for secrets in [vec![], vec![Secret::new("")]] {
             account.khipu_secrets = secrets;
             let built = WebhookRequestBody::Built(fixture::BODY.into());
-            assert_eq!(request(built, &account).expect_err("unsigned"), Unsigned);
+            assert_eq!(
+                request(built, &account).expect_err("unsigned"),
+                MissingSecret
+            );
             let old = WebhookRequestBody::Notification(old.clone());
-            assert_eq!(request(old, &account).expect_err("unsigned"), Unsigned);
+            assert_eq!(request(old, &account).expect_err("unsigned"), MissingSecret);
         }
     }
 

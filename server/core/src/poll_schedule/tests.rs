@@ -1,3 +1,7 @@
+use std::collections::HashMap;
+use std::time::Duration;
+
+use super::plan::UNCOMMITTED_LIMIT;
 use super::*;
 
 fn id(text: &str) -> PaymentId {
@@ -5,73 +9,73 @@ fn id(text: &str) -> PaymentId {
 }
 
 fn schedule() -> PollSchedule {
-    PollSchedule::new(RateLimiter::alone(1000), 100)
+    PollSchedule::new(RateLimiter::local(1000), 100)
 }
 
 #[tokio::test(start_paused = true)]
-async fn a_watched_payment_is_asked_about_at_growing_intervals() {
+async fn a_watched_payment_is_polled_at_growing_intervals() {
     let schedule = schedule();
     schedule.watch(&id("a"));
     let started = Instant::now();
     let mut seconds = Vec::new();
     for _ in 0..11 {
-        let asked = schedule.next(|_| true).await;
+        let (poll, _slot) = schedule.next(|_| true).await;
         seconds.push(started.elapsed().as_secs());
-        schedule.record(&asked, PollResult::Answered, PollPace::Usual);
+        schedule.record(&poll, PollResult::Answered, PollPace::Normal);
     }
     assert_eq!(seconds, [0, 1, 3, 6, 11, 19, 32, 52, 82, 112, 142]);
 }
 
 #[tokio::test(start_paused = true)]
-async fn one_that_nobody_watches_is_asked_about_once() {
+async fn an_unwatched_payment_is_polled_once() {
     let schedule = schedule();
     schedule.request(&id("a"));
-    let asked = schedule.next(|_| false).await;
-    schedule.record(&asked, PollResult::Answered, PollPace::Usual);
+    let (poll, _slot) = schedule.next(|_| false).await;
+    schedule.record(&poll, PollResult::Answered, PollPace::Normal);
     let next = tokio::time::timeout(Duration::from_secs(60), schedule.next(|_| false)).await;
     assert!(next.is_err(), "{next:?}");
     assert!(schedule.plan().entries.is_empty());
 }
 
 #[tokio::test(start_paused = true)]
-async fn many_who_want_to_know_at_once_are_one_question() {
+async fn simultaneous_requests_are_one_poll() {
     let schedule = schedule();
     for _ in 0..100 {
         schedule.request(&id("a"));
     }
-    let asked = schedule.next(|_| false).await;
+    let (poll, _slot) = schedule.next(|_| false).await;
     schedule.request(&id("a"));
-    schedule.record(&asked, PollResult::Answered, PollPace::Usual);
+    schedule.record(&poll, PollResult::Answered, PollPace::Normal);
     let started = Instant::now();
-    assert_eq!(schedule.next(|_| false).await.id, id("a"));
+    assert_eq!(schedule.next(|_| false).await.0.id, id("a"));
     assert_eq!(
         started.elapsed().as_secs(),
         1,
-        "a newcomer is answered at the next turn, not at once again"
+        "a second after the first poll, not at once"
     );
 }
 
 #[tokio::test(start_paused = true)]
-async fn a_newcomer_does_not_queue_behind_those_who_were_asked_about_before() {
+async fn a_new_payment_does_not_queue_behind_polled_ones() {
     let schedule = schedule();
     for i in 0..50 {
         schedule.watch(&id(&format!("old{i}")));
     }
     for _ in 0..50 {
-        let asked = schedule.next(|_| true).await;
-        schedule.record(&asked, PollResult::Answered, PollPace::Usual);
+        let (poll, _slot) = schedule.next(|_| true).await;
+        schedule.record(&poll, PollResult::Answered, PollPace::Normal);
     }
     tokio::time::sleep(Duration::from_secs(5)).await;
     schedule.request(&id("new"));
-    assert_eq!(schedule.next(|_| true).await.id, id("new"));
+    assert_eq!(schedule.next(|_| true).await.0.id, id("new"));
 }
 
 #[tokio::test(start_paused = true)]
-async fn a_settled_payment_is_forgotten() {
+async fn a_final_payment_is_forgotten() {
     let schedule = schedule();
     schedule.request(&id("a"));
-    let asked = schedule.next(|_| true).await;
-    schedule.record(&asked, PollResult::Answered, PollPace::Over);
+    let (poll, _slot) = schedule.next(|_| true).await;
+    schedule.record(&poll, PollResult::Answered, PollPace::Stop);
     assert!(schedule.plan().entries.is_empty());
     assert!(
         tokio::time::timeout(Duration::from_secs(60), schedule.next(|_| true))
@@ -81,7 +85,7 @@ async fn a_settled_payment_is_forgotten() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn a_crowd_that_has_left_is_not_asked_about() {
+async fn payments_without_watchers_are_not_polled() {
     let schedule = schedule();
     for i in 0..1000 {
         schedule.watch(&id(&format!("gone{i}")));
@@ -89,7 +93,7 @@ async fn a_crowd_that_has_left_is_not_asked_about() {
     schedule.watch(&id("stays"));
     let started = Instant::now();
     assert_eq!(
-        schedule.next(|id| id.as_str() == "stays").await.id,
+        schedule.next(|id| id.as_str() == "stays").await.0.id,
         id("stays")
     );
     assert_eq!(started.elapsed().as_secs(), 0);
@@ -97,33 +101,33 @@ async fn a_crowd_that_has_left_is_not_asked_about() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn a_payment_to_which_something_happened_is_asked_about_at_once_and_often_again() {
+async fn after_an_event_a_payment_is_polled_at_once_and_often_again() {
     let schedule = schedule();
     schedule.watch(&id("a"));
     for _ in 0..10 {
-        let asked = schedule.next(|_| true).await;
-        schedule.record(&asked, PollResult::Answered, PollPace::Usual);
+        let (poll, _slot) = schedule.next(|_| true).await;
+        schedule.record(&poll, PollResult::Answered, PollPace::Normal);
     }
     let started = Instant::now();
     schedule.poll_now(&id("a"));
     schedule.poll_now(&id("a"));
     let mut seconds = Vec::new();
     for _ in 0..3 {
-        let asked = schedule.next(|_| true).await;
+        let (poll, _slot) = schedule.next(|_| true).await;
         seconds.push(started.elapsed().as_secs());
-        schedule.record(&asked, PollResult::Answered, PollPace::Usual);
+        schedule.record(&poll, PollResult::Answered, PollPace::Normal);
     }
-    // It was asked about this very moment.
+    // It was polled just before.
     assert_eq!(seconds, [1, 2, 4]);
 }
 
 #[tokio::test(start_paused = true)]
-async fn a_payment_is_asked_about_once_a_second_however_often_it_is_urged() {
+async fn a_payment_is_polled_once_a_second_however_many_events_it_has() {
     let schedule = schedule();
     let started = Instant::now();
-    let mut asked_at = Vec::new();
-    // Twenty times a second for ten seconds; nobody watches.
-    let urging = async {
+    let mut polled_at = Vec::new();
+    // Twenty times a second for ten seconds, unwatched.
+    let events = async {
         for _ in 0..200 {
             schedule.poll_now(&id("a"));
             tokio::time::sleep(Duration::from_millis(50)).await;
@@ -131,26 +135,26 @@ async fn a_payment_is_asked_about_once_a_second_however_often_it_is_urged() {
     };
     let refresh = async {
         loop {
-            let poll = schedule.next(|_| false).await;
-            asked_at.push(started.elapsed().as_millis());
-            schedule.record(&poll, PollResult::Answered, PollPace::Usual);
+            let (poll, _slot) = schedule.next(|_| false).await;
+            polled_at.push(started.elapsed().as_millis());
+            schedule.record(&poll, PollResult::Answered, PollPace::Normal);
         }
     };
     tokio::select! {
-        () = urging => {}
+        () = events => {}
         () = refresh => {}
     }
-    assert!((10..=11).contains(&asked_at.len()), "{asked_at:?}");
+    assert!((10..=11).contains(&polled_at.len()), "{polled_at:?}");
 }
 
 #[tokio::test(start_paused = true)]
-async fn a_payment_that_is_visited_all_the_time_does_not_delay_anothers_question() {
-    let schedule = PollSchedule::new(RateLimiter::alone(2), 100);
+async fn a_payment_that_is_visited_all_the_time_does_not_delay_another() {
+    let schedule = PollSchedule::new(RateLimiter::local(2), 100);
     let started = Instant::now();
-    let mut asked: HashMap<PaymentId, Vec<Duration>> = HashMap::new();
+    let mut polls: HashMap<PaymentId, Vec<Duration>> = HashMap::new();
     let visiting = async {
         for round in 0..1200 {
-            // Each payment by itself is enough to use up what the account may ask.
+            // Each payment by itself would use up the account's rate.
             for n in 0..4 {
                 schedule.poll_now(&id(&format!("visited{n}")));
             }
@@ -163,11 +167,11 @@ async fn a_payment_that_is_visited_all_the_time_does_not_delay_anothers_question
     };
     let refresh = async {
         loop {
-            let mut poll = schedule.next(|id| id.as_str() == "watched").await;
-            poll.slot.take().expect("a slot").spend();
-            let times = asked.entry(poll.id.clone()).or_default();
+            let (poll, slot) = schedule.next(|id| id.as_str() == "watched").await;
+            slot.spend();
+            let times = polls.entry(poll.id.clone()).or_default();
             times.push(started.elapsed());
-            schedule.record(&poll, PollResult::Answered, PollPace::Usual);
+            schedule.record(&poll, PollResult::Answered, PollPace::Normal);
         }
     };
     tokio::select! {
@@ -176,61 +180,61 @@ async fn a_payment_that_is_visited_all_the_time_does_not_delay_anothers_question
     }
     let came = Duration::from_secs(10);
     for name in ["returned", "watched"] {
-        let waited = asked[&id(name)][0] - came;
+        let waited = polls[&id(name)][0] - came;
         assert!(waited <= Duration::from_secs(1), "{name}: {waited:?}");
     }
-    // One after the other: of 100 questions in 50 s each of five gets its part.
+    // Each of five payments gets its part of 100 polls in 50 s.
     for name in ["watched", "visited0", "visited1", "visited2", "visited3"] {
-        let times = asked[&id(name)].len();
-        assert!(times >= 7, "{name} was asked about {times} times");
+        let times = polls[&id(name)].len();
+        assert!(times >= 7, "{name} was polled {times} times");
     }
 }
 
 #[tokio::test(start_paused = true)]
-async fn one_at_an_end_that_a_payer_may_still_undo_is_asked_about_at_a_fifth_of_the_pace() {
+async fn a_closed_payment_that_can_be_resumed_is_polled_at_a_fifth_of_the_pace() {
     let schedule = schedule();
     schedule.watch(&id("a"));
     let started = Instant::now();
     let mut seconds = Vec::new();
-    for outlook in [PollPace::Slow; 4].into_iter().chain([PollPace::Usual; 3]) {
-        let poll = schedule.next(|_| true).await;
+    for pace in [PollPace::Slow; 4].into_iter().chain([PollPace::Normal; 3]) {
+        let (poll, _slot) = schedule.next(|_| true).await;
         seconds.push(started.elapsed().as_secs());
-        schedule.record(&poll, PollResult::Answered, outlook);
+        schedule.record(&poll, PollResult::Answered, pace);
     }
     assert_eq!(seconds, [0, 5, 15, 30, 55, 63, 76]);
-    // A payer who comes back is not kept waiting for it.
+    // A payer who returns does not wait that long.
     schedule.record(
-        &schedule.next(|_| true).await,
+        &schedule.next(|_| true).await.0,
         PollResult::Answered,
         PollPace::Slow,
     );
     tokio::time::sleep(Duration::from_secs(2)).await;
-    let urged = Instant::now();
+    let restarted = Instant::now();
     schedule.poll_now(&id("a"));
     schedule.next(|_| true).await;
-    assert_eq!(urged.elapsed().as_secs(), 0);
+    assert_eq!(restarted.elapsed().as_secs(), 0);
 }
 
 #[tokio::test(start_paused = true)]
-async fn one_that_is_watched_again_soon_after_is_asked_about_at_once() {
+async fn a_payment_that_is_watched_again_is_polled_at_once() {
     let schedule = schedule();
     schedule.request(&id("a"));
-    let poll = schedule.next(|_| false).await;
-    schedule.record(&poll, PollResult::Answered, PollPace::Usual);
-    let rested = tokio::time::timeout(Duration::from_secs(5), schedule.next(|_| false)).await;
-    assert!(rested.is_err(), "{rested:?}");
+    let (poll, _slot) = schedule.next(|_| false).await;
+    schedule.record(&poll, PollResult::Answered, PollPace::Normal);
+    let idle = tokio::time::timeout(Duration::from_secs(5), schedule.next(|_| false)).await;
+    assert!(idle.is_err(), "{idle:?}");
     schedule.watch(&id("a"));
     let started = Instant::now();
-    let poll = schedule.next(|_| true).await;
+    let (poll, _slot) = schedule.next(|_| true).await;
     assert_eq!(started.elapsed().as_secs(), 0);
-    schedule.record(&poll, PollResult::Answered, PollPace::Usual);
+    schedule.record(&poll, PollResult::Answered, PollPace::Normal);
     schedule.next(|_| true).await;
     assert_eq!(started.elapsed().as_secs(), 1);
 }
 
 #[tokio::test(start_paused = true)]
-async fn visits_beyond_the_limit_are_left_to_the_plan_and_watchers_are_not() {
-    let schedule = PollSchedule::new(RateLimiter::alone(1000), 0);
+async fn visits_beyond_the_limit_are_not_polled_and_watched_payments_are() {
+    let schedule = PollSchedule::new(RateLimiter::local(1000), 0);
     for n in 0..=VISITED_LIMIT {
         schedule.request(&id(&format!("p{n}")));
     }
@@ -240,107 +244,107 @@ async fn visits_beyond_the_limit_are_left_to_the_plan_and_watchers_are_not() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn a_question_is_left_to_whoever_asked_since_the_one_before() {
+async fn a_poll_by_another_instance_within_the_interval_makes_one_unnecessary() {
     let schedule = schedule();
     schedule.watch(&id("a"));
-    let mut gaps = Vec::new();
+    let mut intervals = Vec::new();
     for _ in 0..10 {
-        let poll = schedule.next(|_| true).await;
-        gaps.push(poll.min_interval.as_millis());
-        schedule.record(&poll, PollResult::Skipped, PollPace::Usual);
+        let (poll, _slot) = schedule.next(|_| true).await;
+        intervals.push(poll.min_interval.as_millis());
+        schedule.record(&poll, PollResult::Skipped, PollPace::Normal);
     }
     let expected = [900, 900, 1800, 2700, 4500, 7200, 11700, 18000, 27000, 27000];
-    assert_eq!(gaps, expected);
+    assert_eq!(intervals, expected);
     for requested in [PollSchedule::poll_now, PollSchedule::request] {
         requested(&schedule, &id("a"));
-        let poll = schedule.next(|_| true).await;
-        assert_eq!(poll.min_interval, SHORTEST_INTERVAL);
-        schedule.record(&poll, PollResult::Answered, PollPace::Usual);
+        let (poll, _slot) = schedule.next(|_| true).await;
+        assert_eq!(poll.min_interval, URGENT_MIN_INTERVAL);
+        schedule.record(&poll, PollResult::Answered, PollPace::Normal);
     }
 }
 
 #[tokio::test(start_paused = true)]
-async fn what_was_urged_and_left_to_another_is_asked_a_moment_later_though_nobody_watches() {
+async fn a_request_that_was_skipped_is_polled_a_moment_later_although_unwatched() {
     let schedule = schedule();
     let started = Instant::now();
     schedule.poll_now(&id("a"));
-    let poll = schedule.next(|_| false).await;
-    schedule.record(&poll, PollResult::Skipped, PollPace::Usual);
-    let poll = schedule.next(|_| false).await;
+    let (poll, _slot) = schedule.next(|_| false).await;
+    schedule.record(&poll, PollResult::Skipped, PollPace::Normal);
+    let (poll, _slot) = schedule.next(|_| false).await;
     assert_eq!(started.elapsed().as_millis(), 900);
-    schedule.record(&poll, PollResult::Answered, PollPace::Usual);
+    schedule.record(&poll, PollResult::Answered, PollPace::Normal);
     let next = tokio::time::timeout(Duration::from_secs(60), schedule.next(|_| false)).await;
     assert!(next.is_err(), "{next:?}");
 }
 
 /// One of them may be the one that cannot reach Khipu.
 #[tokio::test(start_paused = true)]
-async fn two_instances_that_follow_a_payment_in_step_ask_by_turns() {
+async fn two_instances_that_watch_a_payment_in_step_take_turns() {
     let schedules = [schedule(), schedule()];
     let mut last: Option<Instant> = None;
-    let mut asked = [0, 0];
+    let mut polls = [0, 0];
     schedules[0].watch(&id("a"));
     tokio::time::advance(Duration::from_millis(100)).await;
     schedules[1].watch(&id("a"));
     for _ in 0..16 {
-        let (who, poll) = tokio::select! {
-            poll = schedules[0].next(|_| true) => (0, poll),
-            poll = schedules[1].next(|_| true) => (1, poll),
+        let (i, poll) = tokio::select! {
+            (poll, _) = schedules[0].next(|_| true) => (0, poll),
+            (poll, _) = schedules[1].next(|_| true) => (1, poll),
         };
-        // The store's word, as it is given to both.
+        // As the store's poll lock decides.
         let result = match last.is_some_and(|last| last.elapsed() < poll.min_interval) {
             true => PollResult::Skipped,
             false => {
                 last = Some(Instant::now());
-                asked[who] += 1;
+                polls[i] += 1;
                 PollResult::Answered
             }
         };
-        schedules[who].record(&poll, result, PollPace::Usual);
+        schedules[i].record(&poll, result, PollPace::Normal);
     }
-    assert!(asked[0] >= 3 && asked[1] >= 3, "{asked:?}");
+    assert!(polls[0] >= 3 && polls[1] >= 3, "{polls:?}");
 }
 
 #[tokio::test(start_paused = true)]
-async fn what_could_not_be_committed_is_asked_about_until_it_is_though_nobody_watches() {
+async fn an_uncommitted_payment_is_polled_until_it_is_committed_although_unwatched() {
     let schedule = schedule();
     schedule.watch(&id("a"));
-    let poll = schedule.next(|_| true).await;
+    let (poll, _slot) = schedule.next(|_| true).await;
     schedule.remember_uncommitted(&poll.id);
-    // Its watchers leave with Khipu's answer; elsewhere the payment is final in the meantime.
-    schedule.record(&poll, PollResult::Failed, PollPace::Usual);
+    // Its watchers leave with Khipu's answer; another instance commits the status in the meantime.
+    schedule.record(&poll, PollResult::Failed, PollPace::Normal);
     let started = Instant::now();
-    for (result, outlook) in [
-        (PollResult::Failed, PollPace::Usual),
-        (PollResult::Skipped, PollPace::Over),
-        (PollResult::Failed, PollPace::Over),
+    for (result, pace) in [
+        (PollResult::Failed, PollPace::Normal),
+        (PollResult::Skipped, PollPace::Stop),
+        (PollResult::Failed, PollPace::Stop),
     ] {
-        let poll = schedule.next(|_| false).await;
+        let (poll, _slot) = schedule.next(|_| false).await;
         schedule.remember_uncommitted(&poll.id);
-        schedule.record(&poll, result, outlook);
+        schedule.record(&poll, result, pace);
     }
     assert_eq!(started.elapsed().as_millis(), 1000 + 2000 + 2700);
     assert_eq!(schedule.plan().uncommitted, 1);
-    let poll = schedule.next(|_| false).await;
-    schedule.record(&poll, PollResult::Answered, PollPace::Over);
+    let (poll, _slot) = schedule.next(|_| false).await;
+    schedule.record(&poll, PollResult::Answered, PollPace::Stop);
     assert!(schedule.plan().entries.is_empty());
     assert_eq!(schedule.plan().uncommitted, 0);
 }
 
 #[tokio::test(start_paused = true)]
-async fn an_answer_from_before_does_not_commit_what_was_learnt_since() {
+async fn an_answer_does_not_commit_a_result_from_after_its_query() {
     let schedule = schedule();
     schedule.request(&id("a"));
-    let poll = schedule.next(|_| false).await;
+    let (poll, _slot) = schedule.next(|_| false).await;
     tokio::time::advance(Duration::from_millis(1)).await;
     schedule.remember_uncommitted(&poll.id);
-    schedule.record(&poll, PollResult::Answered, PollPace::Over);
+    schedule.record(&poll, PollResult::Answered, PollPace::Stop);
     assert_eq!(schedule.plan().uncommitted, 1);
-    assert_eq!(schedule.next(|_| false).await.id, id("a"));
+    assert_eq!(schedule.next(|_| false).await.0.id, id("a"));
 }
 
 #[tokio::test(start_paused = true)]
-async fn no_more_than_the_limit_is_remembered_as_uncommitted() {
+async fn uncommitted_payments_are_bounded() {
     let schedule = schedule();
     for i in 0..=UNCOMMITTED_LIMIT {
         schedule.remember_uncommitted(&id(&format!("p{i}")));
@@ -349,9 +353,9 @@ async fn no_more_than_the_limit_is_remembered_as_uncommitted() {
     assert_eq!(schedule.plan().entries.len(), UNCOMMITTED_LIMIT);
 }
 
-/// A page that is reloaded, a second tab, a shop that looks: whatever the plan was, it is asked about now.
+/// As when a page is reloaded.
 #[tokio::test(start_paused = true)]
-async fn a_visit_to_a_payment_that_has_a_plan_is_asked_about_at_once() {
+async fn a_visit_to_a_planned_payment_is_polled_at_once() {
     let visits: [fn(&PollSchedule); 2] = [
         |schedule| schedule.watch(&id("a")),
         |schedule| schedule.request(&id("a")),
@@ -360,19 +364,19 @@ async fn a_visit_to_a_payment_that_has_a_plan_is_asked_about_at_once() {
         let schedule = schedule();
         schedule.watch(&id("a"));
         for _ in 0..10 {
-            let asked = schedule.next(|_| true).await;
-            schedule.record(&asked, PollResult::Answered, PollPace::Slow);
+            let (poll, _slot) = schedule.next(|_| true).await;
+            schedule.record(&poll, PollResult::Answered, PollPace::Slow);
         }
         tokio::time::sleep(Duration::from_secs(2)).await;
         visit(&schedule);
         let started = Instant::now();
-        let asked = schedule.next(|_| true).await;
+        let (poll, _slot) = schedule.next(|_| true).await;
         assert_eq!(started.elapsed().as_secs(), 0);
         assert_eq!(
-            asked.min_interval, SHORTEST_INTERVAL,
-            "another instance may have asked before the visit"
+            poll.min_interval, URGENT_MIN_INTERVAL,
+            "another instance may have polled before the visit"
         );
-        schedule.record(&asked, PollResult::Answered, PollPace::Slow);
+        schedule.record(&poll, PollResult::Answered, PollPace::Slow);
         for _ in 0..20 {
             visit(&schedule);
         }
@@ -387,16 +391,16 @@ async fn a_visit_to_a_payment_that_has_a_plan_is_asked_about_at_once() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn a_visit_while_a_question_is_under_way_is_answered_by_the_next_one() {
+async fn a_visit_during_a_poll_is_polled_again() {
     let schedule = schedule();
     schedule.watch(&id("a"));
     for _ in 0..10 {
-        let asked = schedule.next(|_| true).await;
-        schedule.record(&asked, PollResult::Answered, PollPace::Slow);
+        let (poll, _slot) = schedule.next(|_| true).await;
+        schedule.record(&poll, PollResult::Answered, PollPace::Slow);
     }
-    let asked = schedule.next(|_| true).await;
+    let (poll, _slot) = schedule.next(|_| true).await;
     schedule.request(&id("a"));
-    schedule.record(&asked, PollResult::Answered, PollPace::Slow);
+    schedule.record(&poll, PollResult::Answered, PollPace::Slow);
     let started = Instant::now();
     schedule.next(|_| true).await;
     assert_eq!(started.elapsed().as_secs(), 1);

@@ -1,4 +1,4 @@
-//! Finds a payment's watchers on this instance.
+//! The watchers of this instance, by payment.
 
 use std::sync::atomic::{AtomicBool, AtomicU32, AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
@@ -10,13 +10,15 @@ use rand::RngExt;
 use rand::seq::SliceRandom;
 use tokio::sync::Notify;
 
-use super::missed::MissedPayments;
-use super::wheel::{Intervals, Wheel};
-use super::{StatusMessage, Watcher, WatcherSignal};
 use chasqui_payment::{Payment, PaymentId, PaymentState, Price, Timestamp};
 use chasqui_store::{Change, RelayListener};
 
-/// Into how many parts a drain is spread.
+use super::missed_payments::MissedPayments;
+use super::status_message::StatusMessage;
+use super::timer_wheel::{Intervals, TimerWheel};
+use super::watcher::{Watcher, WatcherSignal};
+
+/// The number of steps of a drain.
 const DRAIN_STEPS: u32 = 20;
 
 #[derive(Debug)]
@@ -24,36 +26,36 @@ pub struct Hub {
     topics: DashMap<PaymentId, Topic>,
     watchers: AtomicUsize,
     watchers_per_payment: usize,
-    wheel: Mutex<Wheel>,
-    /// Of the wheel, for those who need not wait for its lock.
-    turns: AtomicU32,
+    wheel: Mutex<TimerWheel>,
+    /// The timer wheel's time, readable without its lock.
+    ticks: AtomicU32,
     missed: MissedPayments,
     draining: AtomicBool,
-    someone_left: Notify,
+    watcher_left: Notify,
 }
 
 /// One watched payment.
 #[derive(Debug)]
 struct Topic {
     watchers: Vec<Arc<Watcher>>,
-    /// What was agreed, once it has been read: with it an answer of Khipu's can be compared while the store is away.
+    /// Once it is read: Khipu's answers are compared with it while the store is unavailable.
     price: Option<Price>,
 }
 
-/// A watcher's place in the hub; given up when dropped.
+/// A watcher's place in the hub, until it is dropped.
 #[derive(Debug)]
-pub struct Registration {
-    pub watcher: Arc<Watcher>,
+pub(crate) struct Registration {
+    pub(crate) watcher: Arc<Watcher>,
     id: PaymentId,
     hub: Arc<Hub>,
 }
 
-/// Why a payment cannot be watched here now. Either passes by itself.
+/// Why a payment cannot be watched here now.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum WatchRefusal {
-    /// The payment has as many watchers as it may.
+    /// The payment has the most watchers that it may have.
     PaymentFull,
-    /// This instance is being stopped.
+    /// This instance stops.
     GoingAway,
 }
 
@@ -63,16 +65,16 @@ impl Hub {
             topics: DashMap::new(),
             watchers: AtomicUsize::new(0),
             watchers_per_payment,
-            wheel: Mutex::new(Wheel::new(intervals)),
-            turns: AtomicU32::new(0),
+            wheel: Mutex::new(TimerWheel::new(intervals)),
+            ticks: AtomicU32::new(0),
             missed: MissedPayments::default(),
             draining: AtomicBool::new(false),
-            someone_left: Notify::new(),
+            watcher_left: Notify::new(),
         }
     }
 
-    /// From now on every change of the payment that is heard lands in the watcher's slot.
-    pub fn register(self: &Arc<Self>, id: &PaymentId) -> Result<Registration, WatchRefusal> {
+    /// Adds a watcher. Every change of the payment from now on reaches its slot.
+    pub(crate) fn register(self: &Arc<Self>, id: &PaymentId) -> Result<Registration, WatchRefusal> {
         if self.draining.load(Ordering::Acquire) {
             return Err(WatchRefusal::GoingAway);
         }
@@ -86,7 +88,7 @@ impl Hub {
                 watchers.push(Arc::clone(&watcher));
             }
             Entry::Vacant(topic) => {
-                // Most payments have one watcher: no room for more until there are more.
+                // Most payments have one watcher, so the capacity is one.
                 topic.insert(Topic {
                     watchers: vec![Arc::clone(&watcher)],
                     price: None,
@@ -99,14 +101,14 @@ impl Hub {
             id: id.clone(),
             hub: Arc::clone(self),
         };
-        // A drain that began meanwhile may have passed this payment already.
+        // A drain that has begun in between may not reach this watcher.
         if self.draining.load(Ordering::Acquire) {
             return Err(WatchRefusal::GoingAway);
         }
         Ok(registration)
     }
 
-    pub fn is_watched(&self, id: &PaymentId) -> bool {
+    pub(crate) fn is_watched(&self, id: &PaymentId) -> bool {
         self.topics.contains_key(id)
     }
 
@@ -114,21 +116,20 @@ impl Hub {
         self.watchers.load(Ordering::Relaxed)
     }
 
-    /// Hands the message to everybody who watches the payment here.
-    pub fn publish(&self, id: &PaymentId, message: &StatusMessage) {
+    /// Offers the message to the payment's watchers.
+    pub(crate) fn publish(&self, id: &PaymentId, message: &StatusMessage) {
         if let Some(topic) = self.topics.get(id) {
-            let turn = self.turns.load(Ordering::Relaxed);
+            let tick = self.ticks.load(Ordering::Relaxed);
             for watcher in &topic.watchers {
                 if watcher.offer(message) {
-                    watcher.note_offer(turn);
+                    watcher.set_offered_at(tick);
                 }
             }
         }
     }
 
-    /// Hands a state to the payment's watchers here; those who know it already see nothing. Where the payer may resume, the
-    /// message says where: that is read first.
-    pub fn refresh(&self, id: &PaymentId, state: &PaymentState) {
+    /// Offers a state to the payment's watchers. A state that can be resumed needs its URL, so the payment is read first.
+    pub(crate) fn publish_state(&self, id: &PaymentId, state: &PaymentState) {
         if !self.is_watched(id) {
             return;
         }
@@ -139,56 +140,54 @@ impl Hub {
         }
     }
 
-    /// As [`refresh`](Self::refresh), with all that is known of the payment.
-    pub fn show(&self, payment: &Payment, now: Timestamp) {
+    pub(crate) fn publish_payment(&self, payment: &Payment, now: Timestamp) {
         if self.is_watched(&payment.id) {
             self.publish(&payment.id, &StatusMessage::of(payment, now));
         }
     }
 
-    /// Keeps what was agreed for as long as the payment is watched here.
-    pub fn remember_price(&self, id: &PaymentId, price: Price) {
+    /// Keeps the price while the payment is watched here.
+    pub(crate) fn remember_price(&self, id: &PaymentId, price: Price) {
         if let Some(mut topic) = self.topics.get_mut(id) {
             topic.price = Some(price);
         }
     }
 
-    pub fn price(&self, id: &PaymentId) -> Option<Price> {
+    pub(crate) fn price(&self, id: &PaymentId) -> Option<Price> {
         self.topics.get(id)?.price
     }
 
-    /// Up to `limit` payments that are watched here and of which changes may have gone unheard, as soon as there are
-    /// any. They are the caller's to read again, or to give back to [`missed`](Listener::missed).
-    pub async fn take_missed(&self, limit: usize) -> Vec<PaymentId> {
+    /// Waits for watched payments whose changes may have been missed, and takes up to `limit`. The caller must read them.
+    pub(crate) async fn take_missed(&self, limit: usize) -> Vec<PaymentId> {
         self.missed.take(limit).await
     }
 
-    /// Puts a watcher on the wheel: heartbeats and pings from now on, and the end of its lifetime.
-    pub fn keep_alive(&self, watcher: &Arc<Watcher>) {
+    /// Starts a watcher's heartbeats, pings and lifetime.
+    pub(crate) fn keep_alive(&self, watcher: &Arc<Watcher>) {
         self.wheel
             .lock()
             .unwrap_or_else(PoisonError::into_inner)
             .add(watcher, &mut rand::rng());
     }
 
-    /// Turns the wheel, once a second, for ever. `turned` is called each time.
-    pub async fn turn_wheel(&self, turned: impl Fn()) {
+    /// Advances the timer wheel once a second, for ever. `on_tick` is called each time.
+    pub async fn run_timer_wheel(&self, on_tick: impl Fn()) {
         let mut ticks = tokio::time::interval(Duration::from_secs(1));
         ticks.set_missed_tick_behavior(tokio::time::MissedTickBehavior::Skip);
         loop {
             ticks.tick().await;
             {
                 let mut wheel = self.wheel.lock().unwrap_or_else(PoisonError::into_inner);
-                wheel.turn(&mut rand::rng());
-                self.turns.store(wheel.now(), Ordering::Relaxed);
+                wheel.tick(&mut rand::rng());
+                self.ticks.store(wheel.now(), Ordering::Relaxed);
             }
             metrics::gauge!("chasqui_watchers").set(self.watchers() as f64);
-            turned();
+            on_tick();
         }
     }
 
-    /// Sends everybody away, spread over the window so that the other instances do not meet them all at once. Returns
-    /// when the last has gone, or when the window is over.
+    /// Refuses new watchers and signals all others to go, spread over the window so that the other instances do not get them
+    /// all at once. Returns when the last has gone, or when the window is over.
     pub async fn drain(&self, window: Duration) {
         self.draining.store(true, Ordering::Release);
         let mut all: Vec<Arc<Watcher>> = self
@@ -212,7 +211,7 @@ impl Hub {
         }
         drop(all);
         while self.watchers() > 0 {
-            let left = self.someone_left.notified();
+            let left = self.watcher_left.notified();
             if self.watchers() == 0 || tokio::time::timeout_at(deadline, left).await.is_err() {
                 break;
             }
@@ -228,16 +227,16 @@ impl Hub {
             }
         }
         self.watchers.fetch_sub(1, Ordering::Relaxed);
-        self.someone_left.notify_one();
+        self.watcher_left.notify_one();
     }
 }
 
 impl RelayListener for Hub {
     fn changed(&self, change: Change) {
-        self.refresh(&change.payment_id, &change.state);
+        self.publish_state(&change.payment_id, &change.state);
     }
 
-    /// Whoever begins to watch from now on reads the store anyway.
+    /// A payment that is watched later is read then anyway.
     fn missed(&self, ids: Vec<PaymentId>) {
         self.missed
             .add(ids.into_iter().filter(|id| self.is_watched(id)));
@@ -245,7 +244,7 @@ impl RelayListener for Hub {
 }
 
 impl Registration {
-    pub fn payment_id(&self) -> &PaymentId {
+    pub(crate) fn payment_id(&self) -> &PaymentId {
         &self.id
     }
 }
@@ -330,20 +329,20 @@ mod tests {
     async fn a_message_puts_the_next_heartbeat_off() {
         let hub = hub();
         let quiet = hub.register(&id("a")).expect("registered");
-        let told = hub.register(&id("b")).expect("registered");
+        let active = hub.register(&id("b")).expect("registered");
         hub.keep_alive(&quiet.watcher);
-        hub.keep_alive(&told.watcher);
+        hub.keep_alive(&active.watcher);
         let turning = tokio::spawn({
             let hub = Arc::clone(&hub);
-            async move { hub.turn_wheel(|| ()).await }
+            async move { hub.run_timer_wheel(|| ()).await }
         });
         tokio::time::sleep(Duration::from_secs(20)).await;
         hub.changed(confirmed(&id("b")));
         tokio::time::sleep(Duration::from_secs(15)).await;
         assert_eq!(quiet.watcher.take_signal(), Some(WatcherSignal::Heartbeat));
-        assert_eq!(told.watcher.take_signal(), None);
+        assert_eq!(active.watcher.take_signal(), None);
         tokio::time::sleep(Duration::from_secs(19)).await;
-        assert_eq!(told.watcher.take_signal(), Some(WatcherSignal::Heartbeat));
+        assert_eq!(active.watcher.take_signal(), Some(WatcherSignal::Heartbeat));
         turning.abort();
     }
 
@@ -356,7 +355,7 @@ mod tests {
     }
 
     #[tokio::test(start_paused = true)]
-    async fn a_drain_sends_everybody_away_within_the_window_and_lets_nobody_in() {
+    async fn a_drain_sends_all_watchers_away_within_the_window_and_admits_none() {
         let hub = hub_for(100);
         let registrations: Vec<_> = (0..50)
             .map(|_| hub.register(&id("a")).expect("registered"))
@@ -381,7 +380,7 @@ mod tests {
     }
 
     #[tokio::test(start_paused = true)]
-    async fn a_drain_ends_with_the_window_if_somebody_stays() {
+    async fn a_drain_ends_with_the_window_if_a_watcher_stays() {
         let hub = hub();
         let _stays = hub.register(&id("a")).expect("registered");
         let started = tokio::time::Instant::now();

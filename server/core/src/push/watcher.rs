@@ -1,4 +1,4 @@
-//! One watcher: a slot for the newest message, a few signals, and whom to wake.
+//! One watcher: a slot for the newest message, a few signals, and the task to wake.
 
 use std::sync::atomic::{AtomicU8, AtomicU32, Ordering};
 use std::sync::{Mutex, PoisonError};
@@ -6,19 +6,20 @@ use std::task::{Context, Poll};
 
 use futures_util::task::AtomicWaker;
 
-use super::StatusMessage;
+use super::status_message::StatusMessage;
 
-/// What a watcher's transport is told beside messages.
+/// What a watcher's transport must do, beside sending messages.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum WatcherSignal {
-    /// Nothing was said for a while: time to show that the connection works.
+    /// Send a heartbeat: there was no message for a while.
     Heartbeat,
-    /// Time for a ping.
     Ping,
-    /// It has been connected long enough: it should connect anew.
+    /// Close the connection: its lifetime has ended.
     Lifetime,
-    /// This instance is going away: it should come back after so many milliseconds.
-    GoingAway { retry_after_ms: u32 },
+    /// Close the connection: this instance stops.
+    GoingAway {
+        retry_after_ms: u32,
+    },
 }
 
 const PING: u8 = 1;
@@ -26,13 +27,13 @@ const LIFETIME: u8 = 2;
 const GOING_AWAY: u8 = 4;
 const HEARTBEAT: u8 = 8;
 
-/// Nineteen thousand of these are a normal load: every byte counts.
+/// Small, because an instance holds one for each connection.
 #[derive(Debug, Default)]
 pub struct Watcher {
     slot: Mutex<Slot>,
     signals: AtomicU8,
     retry_after_ms: AtomicU32,
-    /// When the newest message came, in turns of the wheel; 0 before the first that was published.
+    /// When the newest message was published, in ticks of the timer wheel; 0 before the first.
     offered_at: AtomicU32,
     waker: AtomicWaker,
 }
@@ -40,14 +41,14 @@ pub struct Watcher {
 #[derive(Debug, Default)]
 struct Slot {
     unsent: Option<StatusMessage>,
-    /// The highest version that was ever in the slot; 0 at first.
+    /// The highest version so far; 0 before the first message.
     version: u16,
 }
 
 impl Watcher {
-    /// Puts a message into the slot, in the place of an older one. One that is not newer is dropped: a watcher never
-    /// sees a lower version, nor the same one twice. Answers whether it was newer.
-    pub fn offer(&self, message: &StatusMessage) -> bool {
+    /// Replaces the message in the slot, if this one is newer: a watcher never sees a lower version, nor the same one twice.
+    /// Returns whether it was newer.
+    pub(crate) fn offer(&self, message: &StatusMessage) -> bool {
         let version = message.version.number();
         {
             let mut slot = self.slot.lock().unwrap_or_else(PoisonError::into_inner);
@@ -63,15 +64,15 @@ impl Watcher {
         true
     }
 
-    pub(super) fn note_offer(&self, turn: u32) {
-        self.offered_at.store(turn, Ordering::Relaxed);
+    pub(super) fn set_offered_at(&self, tick: u32) {
+        self.offered_at.store(tick, Ordering::Relaxed);
     }
 
     pub(super) fn offered_at(&self) -> u32 {
         self.offered_at.load(Ordering::Relaxed)
     }
 
-    /// The highest version that was ever in the slot; 0 before the first.
+    /// The highest version so far; 0 before the first message.
     pub fn newest_version(&self) -> u16 {
         self.slot
             .lock()
@@ -88,7 +89,7 @@ impl Watcher {
             .take()
     }
 
-    pub fn signal(&self, signal: WatcherSignal) {
+    pub(crate) fn signal(&self, signal: WatcherSignal) {
         let bit = match signal {
             WatcherSignal::Heartbeat => HEARTBEAT,
             WatcherSignal::Ping => PING,
@@ -98,12 +99,12 @@ impl Watcher {
                 GOING_AWAY
             }
         };
-        // Release: whoever sees the bit sees the delay that was stored before it.
+        // Release: a reader of the bit sees the delay, which was stored before.
         self.signals.fetch_or(bit, Ordering::Release);
         self.waker.wake();
     }
 
-    /// The most pressing signal that has not been taken.
+    /// The most urgent signal that has not been taken.
     pub fn take_signal(&self) -> Option<WatcherSignal> {
         let bits = self.signals.load(Ordering::Acquire);
         let bit = [GOING_AWAY, LIFETIME, PING, HEARTBEAT]
@@ -120,25 +121,25 @@ impl Watcher {
         })
     }
 
-    /// Arranges for the task to be woken by the next message or signal. Call it before looking at either, or one that
-    /// comes in between wakes nobody.
-    pub fn wake_me(&self, context: &Context<'_>) {
+    /// Registers the task that the next message or signal wakes. Call it before taking either, so that none in between is
+    /// missed.
+    pub fn register_waker(&self, context: &Context<'_>) {
         self.waker.register(context.waker());
     }
 
-    /// Waits for the next message. Signals are left alone.
+    /// Waits for the next message. Takes no signal.
     pub async fn next(&self) -> StatusMessage {
         std::future::poll_fn(|context| {
-            self.wake_me(context);
+            self.register_waker(context);
             self.take().map_or(Poll::Pending, Poll::Ready)
         })
         .await
     }
 
-    /// Waits until the instance is going away.
+    /// Waits until this instance stops.
     pub async fn going_away(&self) {
         std::future::poll_fn(|context| {
-            self.wake_me(context);
+            self.register_waker(context);
             if self.signals.load(Ordering::Acquire) & GOING_AWAY == 0 {
                 Poll::Pending
             } else {
@@ -187,7 +188,7 @@ mod tests {
     }
 
     #[test]
-    fn the_most_pressing_signal_comes_first_and_none_is_lost() {
+    fn the_most_urgent_signal_comes_first_and_none_is_lost() {
         let watcher = Watcher::default();
         assert_eq!(watcher.take_signal(), None);
         watcher.signal(WatcherSignal::Heartbeat);

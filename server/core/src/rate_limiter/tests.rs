@@ -1,10 +1,10 @@
 use super::*;
 
 fn rate_limiter() -> Arc<RateLimiter> {
-    Arc::new(RateLimiter::alone(10))
+    Arc::new(RateLimiter::local(10))
 }
 
-/// Its burst is used up, and the last slot went to a check.
+/// Its burst is spent, and the last slot went to a check.
 async fn saturated() -> Arc<RateLimiter> {
     let rate_limiter = rate_limiter();
     for class in [CallClass::Watched; 9]
@@ -16,7 +16,7 @@ async fn saturated() -> Arc<RateLimiter> {
     rate_limiter
 }
 
-/// Waits for a slot of the class and spends it; then the class is on the list.
+/// Waits for a slot of the class, spends it and adds the class to the list.
 fn waits(rate_limiter: &Arc<RateLimiter>, class: CallClass, served: &Arc<Mutex<Vec<CallClass>>>) {
     let (rate_limiter, served) = (Arc::clone(rate_limiter), Arc::clone(served));
     tokio::spawn(async move {
@@ -41,7 +41,7 @@ async fn a_burst_of_one_second_and_then_an_even_pace() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn a_pause_holds_everybody_back() {
+async fn a_pause_holds_every_caller_back() {
     let rate_limiter = rate_limiter();
     let kept = rate_limiter.acquire(CallClass::Watched).await;
     let started = Instant::now();
@@ -66,18 +66,18 @@ async fn a_pause_that_begins_while_one_waits_counts_too() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn the_most_pressing_who_waits_gets_the_next_slot() {
+async fn the_most_urgent_caller_gets_the_next_slot() {
     let rate_limiter = saturated().await;
     let served = Arc::default();
     let classes = [
-        CallClass::Confirmed,
+        CallClass::Recheck,
         CallClass::Silent,
         CallClass::Notified,
         CallClass::Watched,
     ];
     for class in classes {
         waits(&rate_limiter, class, &served);
-        // Each joins the line before the next comes.
+        // Each queues before the next comes.
         tokio::task::yield_now().await;
     }
     tokio::time::sleep(Duration::from_secs(2)).await;
@@ -89,7 +89,7 @@ async fn the_most_pressing_who_waits_gets_the_next_slot() {
 async fn every_eighth_slot_goes_to_the_check_that_waited_longest() {
     let rate_limiter = saturated().await;
     let served = Arc::default();
-    for class in [CallClass::Silent, CallClass::Confirmed, CallClass::Notified] {
+    for class in [CallClass::Silent, CallClass::Recheck, CallClass::Notified] {
         waits(&rate_limiter, class, &served);
         tokio::time::sleep(Duration::from_millis(1)).await;
     }
@@ -108,8 +108,8 @@ async fn every_eighth_slot_goes_to_the_check_that_waited_longest() {
     assert_eq!(silent, [7], "{served:?}");
     assert_eq!(notified, [15], "{served:?}");
     assert!(
-        places(CallClass::Confirmed).is_empty(),
-        "it takes what is left over"
+        places(CallClass::Recheck).is_empty(),
+        "it takes what is left"
     );
 }
 
@@ -144,7 +144,7 @@ async fn a_slot_that_is_not_spent_is_given_to_the_next() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn questions_that_are_not_put_cost_nothing() {
+async fn unspent_slots_cost_nothing() {
     let rate_limiter = saturated().await;
     let started = Instant::now();
     for _ in 0..1000 {
@@ -170,7 +170,7 @@ async fn no_more_than_a_seconds_worth_is_given_back() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn one_who_leaves_takes_no_slot_and_holds_up_nobody() {
+async fn a_caller_that_gives_up_takes_no_slot() {
     let rate_limiter = saturated().await;
     for _ in 0..100 {
         let left = timeout(
@@ -181,16 +181,16 @@ async fn one_who_leaves_takes_no_slot_and_holds_up_nobody() {
         drop(left);
     }
     let started = Instant::now();
-    rate_limiter.acquire(CallClass::Confirmed).await.spend();
+    rate_limiter.acquire(CallClass::Recheck).await.spend();
     assert!(started.elapsed() <= Duration::from_millis(101));
 }
 
 #[tokio::test(start_paused = true)]
-async fn a_check_for_which_the_line_is_too_long_is_told_when_to_come_back() {
+async fn a_check_beyond_the_queue_limit_is_sent_away_with_a_time_to_retry() {
     let rate_limiter = saturated().await;
     rate_limiter.pause(Duration::from_secs(30)).await;
     let mut waiting = Vec::new();
-    for _ in 0..CallClass::Silent.most_waiting() {
+    for _ in 0..CallClass::Silent.queue_limit() {
         let rate_limiter = Arc::clone(&rate_limiter);
         waiting.push(tokio::spawn(async move {
             rate_limiter.try_acquire(CallClass::Silent).await
@@ -199,10 +199,10 @@ async fn a_check_for_which_the_line_is_too_long_is_told_when_to_come_back() {
     }
     for n in 1..=20 {
         let refused = rate_limiter.try_acquire(CallClass::Silent).await;
-        let retry_in = Duration::from_millis(100) * n;
-        assert_eq!(refused.expect_err("no room"), QueueFull { retry_in });
+        let retry_after = Duration::from_millis(100) * n;
+        assert_eq!(refused.expect_err("no room"), QueueFull { retry_after });
     }
-    // Others have a line of their own.
+    // Another class has its own queue.
     let notified = timeout(
         Duration::from_secs(1),
         rate_limiter.try_acquire(CallClass::Notified),
@@ -214,16 +214,16 @@ async fn a_check_for_which_the_line_is_too_long_is_told_when_to_come_back() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn a_check_that_waits_too_long_gives_way() {
+async fn a_check_that_waits_too_long_is_sent_away() {
     let rate_limiter = saturated().await;
     rate_limiter.pause(Duration::from_secs(300)).await;
     let started = Instant::now();
     assert!(rate_limiter.try_acquire(CallClass::Silent).await.is_err());
-    assert_eq!(started.elapsed(), CallClass::Silent.timeout());
-    assert!(rate_limiter.line().has_room(CallClass::Silent));
+    assert_eq!(started.elapsed(), CallClass::Silent.wait_limit());
+    assert!(rate_limiter.state().queue.has_room(CallClass::Silent));
 }
 
-/// Beside the burst that the bucket has earned again by then it would be a second one.
+/// Beside the refilled bucket it would allow a second burst.
 #[tokio::test(start_paused = true)]
 async fn a_slot_that_was_given_back_lapses() {
     let rate_limiter = rate_limiter();

@@ -1,4 +1,4 @@
-//! What the gateway's tests share: a gateway over a real store, at a Khipu that cannot be reached.
+//! Payments on a real store, with a Khipu that cannot be reached.
 
 use std::path::PathBuf;
 use std::sync::Arc;
@@ -6,18 +6,17 @@ use std::time::Duration;
 
 use tempfile::TempDir;
 
+use chasqui_khipu::KhipuClient;
+use chasqui_payment::{
+    AccountName, NewJob, Observation, PaymentId, Secret, Source, StatusKind, StatusUpdate, Version,
+};
+use chasqui_store::{RelayListener, Store};
+use chasqui_store_sqlite::{DatabaseLocation, LocalRelay, SqliteLimits, SqliteStore};
+
 use crate::account::{Account, Accounts};
 use crate::clock;
 use crate::push::{Hub, Intervals};
 use crate::{Dependencies, JobWakeups, Payments, Settings};
-use chasqui_khipu as khipu;
-use chasqui_payment::{
-    AccountName, Kind, NewJob, Observation, PaymentId, Secret, Source, StatusUpdate, Version,
-};
-use chasqui_store::RelayListener;
-use chasqui_store::Store;
-use chasqui_store_sqlite::LocalRelay;
-use chasqui_store_sqlite::{DatabaseLocation, SqliteLimits, SqliteStore};
 
 /// No test waits longer than this for what it expects.
 pub(crate) const DEADLINE: Duration = Duration::from_secs(20);
@@ -60,7 +59,7 @@ impl Stage {
         Self::over(&DatabaseLocation::Memory, None, NO_KHIPU)
     }
 
-    /// In memory, before a Khipu of the test's own.
+    /// In memory, with the test's own Khipu.
     pub(crate) fn before(khipu_url: &str) -> Self {
         Self::over(&DatabaseLocation::Memory, None, khipu_url)
     }
@@ -90,8 +89,8 @@ impl Stage {
         };
         let hub = Arc::new(Hub::new(32, intervals));
         let relay = LocalRelay::new(Arc::clone(&hub) as Arc<dyn RelayListener>);
-        let khipu = khipu::KhipuClient::new(khipu_url, Duration::from_secs(15), 2 * 1024 * 1024);
-        let parts = Dependencies {
+        let khipu = KhipuClient::new(khipu_url, Duration::from_secs(15), 2 * 1024 * 1024);
+        let dependencies = Dependencies {
             store: Arc::clone(&store),
             relay: Arc::new(relay),
             hub: Arc::clone(&hub),
@@ -99,7 +98,7 @@ impl Stage {
             wake: JobWakeups::default(),
         };
         Self {
-            payments: Arc::new(Payments::new(settings(), parts)),
+            payments: Arc::new(Payments::new(settings(), dependencies)),
             hub,
             store,
             file,
@@ -111,15 +110,15 @@ impl Stage {
         accounts.next().expect("an account")
     }
 
-    /// Behind the gateway's back, as another instance would.
-    pub(crate) async fn commit(&self, id: &PaymentId, kind: Kind) {
+    /// Past [`Payments`], as another instance would.
+    pub(crate) async fn commit(&self, id: &PaymentId, kind: StatusKind) {
         self.commit_with(id, kind, Vec::new()).await;
     }
 
-    pub(crate) async fn commit_with(&self, id: &PaymentId, kind: Kind, jobs: Vec<NewJob>) {
+    pub(crate) async fn commit_with(&self, id: &PaymentId, kind: StatusKind, jobs: Vec<NewJob>) {
         let (number, replaces) = match kind {
-            Kind::Confirmed => (1000, None),
-            Kind::Reversed => (1001, None),
+            StatusKind::Confirmed => (1000, None),
+            StatusKind::Reversed => (1001, None),
             of_a_round => (10 + of_a_round as u16, Some(Version::FIRST)),
         };
         let observation = Observation {
@@ -139,7 +138,7 @@ impl Stage {
         observed.expect("committed");
     }
 
-    /// Every look at a payment fails until it is mended.
+    /// Every read of a payment fails until the store is mended.
     pub(crate) fn break_the_store(&self) {
         self.shell("ALTER TABLE payment RENAME TO gone");
     }
@@ -151,7 +150,7 @@ impl Stage {
     fn shell(&self, statement: &str) {
         let (_, path) = self.file.as_ref().expect("a file");
         let shell = rusqlite::Connection::open(path).expect("shell");
-        // The name alone: what refers to the table goes on meaning it.
+        // Renames the table without its references.
         shell
             .execute_batch(&format!("PRAGMA legacy_alter_table = ON; {statement}"))
             .expect("altered");

@@ -1,7 +1,6 @@
-//! More happens than Khipu may be asked about: what a question may reveal decides which of them are put.
+//! More events than calls to Khipu are allowed: the most urgent calls are made.
 //!
-//! Poller, limiter and the plan of checks are the real ones, in simulated time; Khipu, the store's job queue and those who
-//! lease from it are a few lines each.
+//! The schedule and the rate limiter are the real ones, in simulated time; Khipu, the job queue and its worker are simulated.
 
 use std::collections::{BTreeSet, HashMap, HashSet};
 use std::sync::{Arc, Mutex};
@@ -10,9 +9,10 @@ use std::time::Duration;
 use tokio::task::JoinSet;
 use tokio::time::{Instant, sleep, sleep_until};
 
+use chasqui_payment::{JobPriority, PaymentId};
+
 use crate::poll_schedule::{PollPace, PollResult, PollSchedule};
 use crate::rate_limiter::RateLimiter;
-use chasqui_payment::{PaymentId, Priority};
 
 const PER_SECOND: u64 = 50;
 const SECONDS: u64 = 60;
@@ -21,24 +21,24 @@ const SECONDS: u64 = 60;
 const NOTIFIED_AFTER: Duration = Duration::from_secs(3);
 const CHECKED_AFTER: Duration = Duration::from_secs(30);
 const CROSS_CHECKED_AFTER: Duration = Duration::from_secs(2);
-const CROSS_CHECK_PATIENCE: Duration = Duration::from_secs(600);
+const CROSS_CHECK_TERM: Duration = Duration::from_secs(600);
 
-/// What a lost confirmation may take to be found: its check, and a wait for the share of checks.
+/// The longest time until a lost confirmation is found: its check, and the wait for a slot.
 const BOUND: Duration = Duration::from_secs(45);
 
 #[derive(Default)]
 struct World {
-    /// The jobs: the higher priority first, and of these the longest due.
-    checks: BTreeSet<(Priority, Instant, PaymentId)>,
+    /// The jobs, by priority and due time.
+    checks: BTreeSet<(JobPriority, Instant, PaymentId)>,
     returned: HashMap<PaymentId, Instant>,
-    /// Whose page is open.
+    /// Payments with an open page.
     watched: HashSet<PaymentId>,
-    /// Whose confirmation Khipu would tell, if it was asked.
+    /// Confirmed payments whose notification was lost.
     lost: HashSet<PaymentId>,
     found_after: Vec<Duration>,
     cross_checked: usize,
     dropped: usize,
-    questions: usize,
+    calls: usize,
 }
 
 type Shared = Arc<Mutex<World>>;
@@ -48,9 +48,8 @@ fn id(text: &str) -> PaymentId {
 }
 
 impl World {
-    /// Khipu is asked, and answers.
     fn refresh(&mut self, id: &PaymentId) {
-        self.questions += 1;
+        self.calls += 1;
         if self.lost.remove(id) {
             self.found_after.push(self.returned[id].elapsed());
         }
@@ -72,7 +71,7 @@ fn return_payer(n: u64, world: &Shared, schedule: &PollSchedule) {
     at.returned.insert(id.clone(), now);
     if is_lost || is_unpaid {
         let due = now + CHECKED_AFTER;
-        at.checks.insert((Priority::Silent, due, id.clone()));
+        at.checks.insert((JobPriority::Silent, due, id.clone()));
     }
     if is_lost {
         at.lost.insert(id);
@@ -85,7 +84,7 @@ fn return_payer(n: u64, world: &Shared, schedule: &PollSchedule) {
             let mut at = world.lock().expect("world");
             at.watched.remove(&id);
             let due = Instant::now() + CROSS_CHECKED_AFTER;
-            at.checks.insert((Priority::CrossCheck, due, id));
+            at.checks.insert((JobPriority::CrossCheck, due, id));
         });
     }
 }
@@ -93,13 +92,13 @@ fn return_payer(n: u64, world: &Shared, schedule: &PollSchedule) {
 async fn poller(world: Shared, schedule: Arc<PollSchedule>) {
     loop {
         let watched = |id: &PaymentId| world.lock().expect("world").watched.contains(id);
-        let mut poll = schedule.next(watched).await;
+        let (poll, slot) = schedule.next(watched).await;
         let (world, schedule) = (Arc::clone(&world), Arc::clone(&schedule));
         tokio::spawn(async move {
-            poll.slot.take().expect("a slot").spend();
+            slot.spend();
             sleep(Duration::from_millis(50)).await;
             world.lock().expect("world").refresh(&poll.id);
-            schedule.record(&poll, PollResult::Answered, PollPace::Usual);
+            schedule.record(&poll, PollResult::Answered, PollPace::Normal);
         });
     }
 }
@@ -118,7 +117,7 @@ async fn checks(world: Shared, schedule: Arc<PollSchedule>) {
     }
 }
 
-fn lease_due(world: &Shared) -> Vec<(Priority, PaymentId)> {
+fn lease_due(world: &Shared) -> Vec<(JobPriority, PaymentId)> {
     let now = Instant::now();
     let mut at = world.lock().expect("world");
     let due = at.checks.iter().filter(|(_, due, _)| *due <= now);
@@ -131,12 +130,12 @@ fn lease_due(world: &Shared) -> Vec<(Priority, PaymentId)> {
         .collect()
 }
 
-async fn check(world: Shared, schedule: Arc<PollSchedule>, priority: Priority, id: PaymentId) {
+async fn check(world: Shared, schedule: Arc<PollSchedule>, priority: JobPriority, id: PaymentId) {
     let too_late = {
         let returned = world.lock().expect("world").returned[&id];
-        returned + NOTIFIED_AFTER + CROSS_CHECKED_AFTER + CROSS_CHECK_PATIENCE
+        returned + NOTIFIED_AFTER + CROSS_CHECKED_AFTER + CROSS_CHECK_TERM
     };
-    let is_cross_check = priority == Priority::CrossCheck;
+    let is_cross_check = priority == JobPriority::CrossCheck;
     match schedule.rate_limiter.try_acquire(priority.into()).await {
         Ok(slot) => {
             slot.spend();
@@ -144,8 +143,8 @@ async fn check(world: Shared, schedule: Arc<PollSchedule>, priority: Priority, i
             at.refresh(&id);
             at.cross_checked += usize::from(is_cross_check);
         }
-        Err(no_room) => {
-            let due = Instant::now() + no_room.retry_in;
+        Err(full) => {
+            let due = Instant::now() + full.retry_after;
             let mut at = world.lock().expect("world");
             match is_cross_check && due > too_late {
                 true => at.dropped += 1,
@@ -158,9 +157,9 @@ async fn check(world: Shared, schedule: Arc<PollSchedule>, priority: Priority, i
 #[tokio::test(start_paused = true)]
 async fn at_fifty_payments_a_second_a_lost_confirmation_is_found_and_cross_checks_are_dropped() {
     let world = Shared::default();
-    let schedule = Arc::new(PollSchedule::new(RateLimiter::alone(10), 100_000));
+    let schedule = Arc::new(PollSchedule::new(RateLimiter::local(10), 100_000));
     let began = Instant::now();
-    // Pages that stay open use up all that may be asked, also when the rush is over.
+    // Pages that stay open use up the rate, also when the rush is over.
     for n in 0..400 {
         let id = id(&format!("open{n}"));
         world.lock().expect("world").watched.insert(id.clone());
@@ -181,13 +180,13 @@ async fn at_fifty_payments_a_second_a_lost_confirmation_is_found_and_cross_check
     }
 
     // Until the last cross-check was made or dropped.
-    sleep_until(began + Duration::from_secs(SECONDS) + CROSS_CHECK_PATIENCE + BOUND).await;
+    sleep_until(began + Duration::from_secs(SECONDS) + CROSS_CHECK_TERM + BOUND).await;
     let at = world.lock().expect("world");
     let confirmed = usize::try_from(SECONDS * (PER_SECOND - 1)).expect("small") - lost;
     assert_eq!(at.cross_checked + at.dropped, confirmed);
     assert!(at.dropped > confirmed / 2, "{} dropped", at.dropped);
     assert!(at.checks.is_empty(), "{} checks wait", at.checks.len());
     let most = began.elapsed().as_secs() * 10 + 10;
-    let questions = u64::try_from(at.questions).expect("small");
-    assert!(questions <= most, "{questions} questions, {most} allowed");
+    let calls = u64::try_from(at.calls).expect("small");
+    assert!(calls <= most, "{calls} calls, {most} allowed");
 }

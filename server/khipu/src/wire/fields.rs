@@ -1,4 +1,4 @@
-//! What several bodies of Khipu's have in common.
+//! Fields that several of Khipu's bodies share.
 
 use chasqui_payment::{PaymentId, Timestamp};
 
@@ -10,9 +10,7 @@ pub(super) fn payment_id(fields: &JsonObject) -> Result<PaymentId, String> {
 }
 
 pub(super) fn is_late(fields: &JsonObject, expires_at: Option<Timestamp>) -> bool {
-    let conciliated = fields
-        .text("conciliation_date")
-        .and_then(|text| Timestamp::parse(&text).ok());
+    let conciliated = fields.parsed("conciliation_date", Timestamp::parse);
     fields.text("out_of_date_conciliation").as_deref() == Some("true")
         || matches!((conciliated, expires_at), (Some(at), Some(expiry)) if at > expiry)
 }

@@ -5,16 +5,16 @@ use chasqui_payment::{Amount, Currency, PaymentId, PaymentTerms, Reported, Times
 use super::fields::{is_late, payment_id};
 use crate::json_object::JsonObject;
 
-/// What to tell whoever sends a notification of the older kind.
+/// The refusal of a notification 1.3.
 pub const FORM_NOTIFICATION: &str =
     "this is a notification 1.3; create payments with notify_api_version 3.0, as API 3.0 requires";
 
-/// Whether a body is a notification 1.3: a form, where 3.0 is JSON.
+/// Whether a body is a notification 1.3, which is a form where 3.0 is JSON.
 pub fn is_form_notification(body: &[u8]) -> bool {
     body.starts_with(b"notification_token=") || body.starts_with(b"api_version=")
 }
 
-/// The body of a notification 3.0. It has no status and no event type: an authentic one says "conciliated".
+/// The body of a notification 3.0. It has no status and no event type: it means that the payment is conciliated.
 #[derive(Debug)]
 pub struct NotificationBody {
     fields: JsonObject,
@@ -34,34 +34,25 @@ impl NotificationBody {
         Ok(Self { fields, payment_id })
     }
 
-    /// Whether it speaks of the payment that was made, for the same money.
+    /// Whether it agrees with the payment's terms and receiver.
     pub fn verdict(&self, terms: &PaymentTerms, receiver_id: u64) -> Verdict {
-        match (
-            self.disagreement(terms, receiver_id),
-            self.fields.text("conciliation_date"),
-        ) {
-            (Some(_), _) => Verdict::Mismatch,
-            (None, None) => Verdict::Unconciliated,
-            (None, Some(_)) => Verdict::Agrees,
+        if self.disagreement(terms, receiver_id).is_some() {
+            Verdict::Mismatch
+        } else if self.fields.text("conciliation_date").is_none() {
+            Verdict::Unconciliated
+        } else {
+            Verdict::Agrees
         }
     }
 
-    /// The first field that differs from what was agreed. Amount, currency and receiver must be there. White space around a
-    /// transaction_id does not matter, as it does not to Khipu's own plugins: Khipu may trim it.
+    /// The first field that differs. Amount, currency and receiver are required. White space around a transaction_id is
+    /// ignored, as in Khipu's own plugins: Khipu may trim it.
     pub fn disagreement(&self, terms: &PaymentTerms, receiver_id: u64) -> Option<&'static str> {
-        let amount = self
-            .fields
-            .text("amount")
-            .and_then(|text| Amount::parse(&text).ok());
-        let currency = self
-            .fields
-            .text("currency")
-            .and_then(|text| Currency::parse(&text).ok());
-        let receiver = self
-            .fields
-            .text("receiver_id")
-            .and_then(|text| text.trim().parse::<u64>().ok());
-        let transaction_id = self.fields.text("transaction_id").unwrap_or_default();
+        let fields = &self.fields;
+        let amount = fields.parsed("amount", Amount::parse);
+        let currency = fields.parsed("currency", Currency::parse);
+        let receiver = fields.parsed("receiver_id", |text| text.trim().parse());
+        let transaction_id = fields.text("transaction_id").unwrap_or_default();
         let agreed_transaction_id = terms.transaction_id.as_deref().unwrap_or_default();
         if !amount.is_some_and(|amount| amount.agrees_with(terms.amount, terms.currency)) {
             Some("amount")
@@ -76,7 +67,7 @@ impl NotificationBody {
         }
     }
 
-    /// What an agreeing notification says.
+    /// What a notification that agrees reports.
     pub fn reported(&self, expires_at: Option<Timestamp>) -> Reported {
         Reported::Confirmed {
             late: is_late(&self.fields, expires_at),

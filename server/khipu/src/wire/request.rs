@@ -1,14 +1,16 @@
-//! A merchant's request to create a payment: what is read of it, and what is sent to Khipu in its place.
+//! A merchant's request to create a payment, and the request that Khipu gets in its place.
+
+use std::fmt::Display;
 
 use chasqui_payment::{Amount, Currency, MerchantUrls, PaymentTerms, Timestamp};
 use url::Url;
 
 use crate::json_object::JsonObject;
 
-/// What Khipu takes for a URL, in characters.
+/// The longest URL that Khipu accepts, in characters.
 const LONGEST_URL: usize = 1024;
 
-/// The only version that is read and delivered here.
+/// The only version that is supported.
 const NOTIFY_API_VERSION: &str = "3.0";
 
 /// A field of a request that cannot be accepted.
@@ -28,56 +30,31 @@ pub struct CreateRequest {
 }
 
 impl CreateRequest {
-    /// Checks only what Chasqui itself needs; the rest is Khipu's to check, with its own words.
+    /// Checks only what Chasqui itself needs; Khipu checks the rest.
     pub fn parse(fields: JsonObject) -> Result<Self, Vec<FieldError>> {
-        let mut errors = Vec::new();
-        let amount = read(
-            &fields,
-            "amount",
-            |text| Amount::parse(text).map_err(|e| e.to_string()),
-            &mut errors,
-        );
-        let currency = read(
-            &fields,
-            "currency",
-            |text| Currency::parse(text).map_err(|e| e.to_string()),
-            &mut errors,
-        );
-        // Not needed here, but whoever lacks it is told together with what else is missing.
+        let mut reader = FieldReader {
+            fields: &fields,
+            errors: Vec::new(),
+        };
+        let amount = reader.required("amount", Amount::parse);
+        let currency = reader.required("currency", Currency::parse);
+        // Not needed here, but reported together with the other missing fields.
         if fields.get("subject").is_none_or(|raw| raw.get() == "null") {
-            errors.push(FieldError {
-                field: "subject",
-                message: "is required".to_owned(),
-            });
+            reader.refuse("subject", "is required");
         }
-        let expires_at = match fields
-            .text("expires_date")
-            .map(|text| Timestamp::parse(&text))
-        {
-            Some(Err(error)) => {
-                errors.push(FieldError {
-                    field: "expires_date",
-                    message: error.to_string(),
-                });
-                None
-            }
-            Some(Ok(at)) => Some(at),
-            None => None,
-        };
+        let expires_at = reader.optional("expires_date", Timestamp::parse);
         let urls = MerchantUrls {
-            return_url: read_url(&fields, "return_url", &mut errors),
-            cancel_url: read_url(&fields, "cancel_url", &mut errors),
-            notify_url: read_url(&fields, "notify_url", &mut errors),
+            return_url: reader.url("return_url"),
+            cancel_url: reader.url("cancel_url"),
+            notify_url: reader.url("notify_url"),
         };
-        if fields
-            .text("notify_api_version")
-            .is_some_and(|version| version != NOTIFY_API_VERSION)
-        {
-            errors.push(FieldError {
-                field: "notify_api_version",
-                message: "must be 3.0, or left out: the gateway delivers notifications of that version only".to_owned(),
-            });
+        let version = fields.text("notify_api_version");
+        if version.is_some_and(|version| version != NOTIFY_API_VERSION) {
+            let message =
+                "must be 3.0, or left out: the gateway delivers notifications of that version only";
+            reader.refuse("notify_api_version", message);
         }
+        let errors = reader.errors;
         let (Some(amount), Some(currency), true) = (amount, currency, errors.is_empty()) else {
             return Err(errors);
         };
@@ -94,63 +71,79 @@ impl CreateRequest {
         })
     }
 
-    /// The request as Khipu is to have it: notified here, and, with a hop, the payer sent back through here.
-    pub fn for_khipu(mut self, notify_url: &str, hop: Option<&ReturnUrls>) -> Vec<u8> {
+    /// The request for Khipu: notifications come here and, with `return_urls`, the payer comes back through here.
+    pub fn for_khipu(mut self, notify_url: &str, return_urls: Option<&ReturnUrls>) -> Vec<u8> {
         self.fields.set("notify_url", notify_url);
         self.fields.set("notify_api_version", NOTIFY_API_VERSION);
-        if let Some(hop) = hop {
-            self.fields.set("return_url", &hop.return_url);
-            self.fields.set("cancel_url", &hop.cancel_url);
+        if let Some(urls) = return_urls {
+            self.fields.set("return_url", &urls.return_url);
+            self.fields.set("cancel_url", &urls.cancel_url);
         }
         self.fields.to_json()
     }
 }
 
-/// Where the payer comes back to: our own URLs.
+/// Our own URLs, to which the payer comes back.
 #[derive(Debug, Clone)]
 pub struct ReturnUrls {
     pub return_url: String,
     pub cancel_url: String,
 }
 
-fn read<T>(
-    fields: &JsonObject,
-    field: &'static str,
-    parse: impl Fn(&str) -> Result<T, String>,
-    errors: &mut Vec<FieldError>,
-) -> Option<T> {
-    let result = match fields.text(field) {
-        Some(text) => parse(&text),
-        None => Err("is required".to_owned()),
-    };
-    result
-        .map_err(|message| errors.push(FieldError { field, message }))
-        .ok()
+/// Reads fields and collects every error.
+struct FieldReader<'f> {
+    fields: &'f JsonObject,
+    errors: Vec<FieldError>,
 }
 
-/// A URL of the merchant's. Khipu gets ours in its place, so what is wrong with it has to be told here.
-fn read_url(
-    fields: &JsonObject,
-    field: &'static str,
-    errors: &mut Vec<FieldError>,
-) -> Option<String> {
-    let raw = fields.get(field).filter(|raw| raw.get() != "null")?;
-    let text = match serde_json::from_str::<String>(raw.get()) {
-        Ok(text) if text.is_empty() => return None,
-        Ok(text) => text,
-        Err(_) => {
-            let message = "must be a text".to_owned();
-            errors.push(FieldError { field, message });
+impl FieldReader<'_> {
+    fn refuse(&mut self, field: &'static str, message: impl Display) {
+        let message = message.to_string();
+        self.errors.push(FieldError { field, message });
+    }
+
+    fn optional<T, E: Display>(
+        &mut self,
+        field: &'static str,
+        parse: impl FnOnce(&str) -> Result<T, E>,
+    ) -> Option<T> {
+        parse(&self.fields.text(field)?)
+            .map_err(|error| self.refuse(field, error))
+            .ok()
+    }
+
+    fn required<T, E: Display>(
+        &mut self,
+        field: &'static str,
+        parse: impl FnOnce(&str) -> Result<T, E>,
+    ) -> Option<T> {
+        if self.fields.text(field).is_none() {
+            self.refuse(field, "is required");
+        }
+        self.optional(field, parse)
+    }
+
+    /// A merchant's URL. It must be checked here, because Khipu gets ours in its place.
+    fn url(&mut self, field: &'static str) -> Option<String> {
+        let raw = self.fields.get(field).filter(|raw| raw.get() != "null")?;
+        let Ok(text) = serde_json::from_str::<String>(raw.get()) else {
+            self.refuse(field, "must be a text");
+            return None;
+        };
+        if text.is_empty() {
             return None;
         }
-    };
-    let message = match Url::parse(&text) {
-        _ if text.chars().count() > LONGEST_URL => {
-            format!("must have at most {LONGEST_URL} characters")
+        if text.chars().count() > LONGEST_URL {
+            let message = format!("must have at most {LONGEST_URL} characters");
+            self.refuse(field, message);
+            return None;
         }
-        Ok(url) if matches!(url.scheme(), "http" | "https") => return Some(text),
-        _ => "must be an http or https URL".to_owned(),
-    };
-    errors.push(FieldError { field, message });
-    None
+        match Url::parse(&text) {
+            Ok(url) if matches!(url.scheme(), "http" | "https") => Some(text),
+            _ => {
+                self.refuse(field, "must be an http or https URL");
+                None
+            }
+        }
+    }
 }

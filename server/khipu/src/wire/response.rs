@@ -1,4 +1,4 @@
-//! Khipu's answers, and what its words mean.
+//! Khipu's answers, and what their values mean.
 
 use std::time::Duration;
 
@@ -11,15 +11,15 @@ use chasqui_payment::{
 use super::fields::{is_late, payment_id};
 use crate::json_object::JsonObject;
 
-/// Each attempt to pay has a term of its own, which may begin just before the payment's expiry.
+/// The term of an attempt to pay, which may start just before the payment's expiry.
 pub const ATTEMPT_TERM: Duration = Duration::from_secs(3 * 3600);
 
-/// The message of an error body of Khipu's.
-pub fn error_message(body: &[u8]) -> Option<String> {
+/// The message in Khipu's error body.
+pub(crate) fn error_message(body: &[u8]) -> Option<String> {
     JsonObject::parse(body).ok()?.text("message")
 }
 
-/// Khipu's answer to a creation.
+/// Khipu's answer to the creation of a payment.
 #[derive(Debug, Clone)]
 pub struct CreateResponse {
     pub fields: JsonObject,
@@ -40,7 +40,7 @@ impl CreateResponse {
     }
 }
 
-/// Khipu's answer to "what of this payment?".
+/// Khipu's answer to the question about a payment.
 #[derive(Debug, Clone)]
 pub struct PaymentResponse {
     fields: JsonObject,
@@ -55,18 +55,14 @@ impl PaymentResponse {
         let fields = JsonObject::parse(body).map_err(|error| error.to_string())?;
         Ok(Self {
             payment_id: payment_id(&fields)?,
-            receiver_id: fields
-                .text("receiver_id")
-                .and_then(|text| text.parse().ok()),
-            expires_at: fields
-                .text("expires_date")
-                .and_then(|text| Timestamp::parse(&text).ok()),
+            receiver_id: fields.parsed("receiver_id", str::parse),
+            expires_at: fields.parsed("expires_date", Timestamp::parse),
             payment_url: fields.text("payment_url"),
             fields,
         })
     }
 
-    /// What Khipu's words mean. `None`: a status that nobody described, which says nothing.
+    /// What the status means. `None`: a status that is missing or not documented.
     pub fn reported(&self, now: Timestamp) -> Option<Reported> {
         let status = self.fields.text("status")?;
         Some(match status.as_str() {
@@ -81,7 +77,7 @@ impl PaymentResponse {
         })
     }
 
-    /// What of the answer Khipu's documentation does not describe. The caller reports it.
+    /// A value that Khipu's documentation does not describe. The caller reports it.
     pub fn unknown_word(&self) -> Option<UnknownWord> {
         let status = self.fields.text("status")?;
         match status.as_str() {
@@ -95,7 +91,7 @@ impl PaymentResponse {
         }
     }
 
-    /// `done` alone says nothing: a rejected payment is done too.
+    /// `done` alone does not decide: a rejected payment is done too.
     fn done(&self) -> Reported {
         let detail = self.fields.text("status_detail").unwrap_or_default();
         let reason = StatusReason::parse(&detail);
@@ -117,19 +113,19 @@ impl PaymentResponse {
 
     pub fn terms(&self) -> Option<PaymentTerms> {
         Some(PaymentTerms {
-            amount: Amount::parse(&self.fields.text("amount")?).ok()?,
-            currency: Currency::parse(&self.fields.text("currency")?).ok()?,
+            amount: self.fields.parsed("amount", Amount::parse)?,
+            currency: self.fields.parsed("currency", Currency::parse)?,
             transaction_id: self.fields.text("transaction_id"),
         })
     }
 
-    /// The reference that we put into the URLs of a payment that was made here.
+    /// The reference in our own notify_url, if the payment was made here.
     pub fn reference(&self, notify_url_prefix: &str) -> Option<PaymentReference> {
         let url = self.fields.text("notify_url")?;
         PaymentReference::parse(url.strip_prefix(notify_url_prefix)?.strip_prefix("?ref=")?).ok()
     }
 
-    /// The URLs as Khipu holds them: the merchant's own, where the payment was not made here.
+    /// The URLs at Khipu: the merchant's own, if the payment was not made here.
     pub fn urls(&self) -> MerchantUrls {
         MerchantUrls {
             return_url: self.fields.text("return_url"),
@@ -138,7 +134,7 @@ impl PaymentResponse {
         }
     }
 
-    /// The answer with the merchant's own URLs in the places of ours.
+    /// The answer with the merchant's own URLs instead of ours.
     pub fn with_urls(mut self, urls: &MerchantUrls) -> JsonObject {
         for (field, url) in [
             ("return_url", &urls.return_url),
@@ -152,49 +148,25 @@ impl PaymentResponse {
         self.fields
     }
 
-    /// The notification that Khipu would have sent, for a confirmation that was found by asking.
+    /// The notification that Khipu would have sent, for a confirmation found by asking.
     pub fn as_notification(&self) -> Bytes {
-        const ALWAYS: [&str; 17] = [
-            "payment_id",
-            "receiver_id",
-            "subject",
-            "amount",
-            "discount",
-            "currency",
-            "receipt_url",
-            "bank",
-            "bank_id",
-            "payer_name",
-            "payer_email",
-            "personal_identifier",
-            "bank_account_number",
-            "out_of_date_conciliation",
-            "transaction_id",
-            "responsible_user_email",
-            "payment_method",
-        ];
-        const IF_ANY: [&str; 4] = [
-            "body",
-            "authorizer_operation_code",
-            "conciliation_date",
-            "custom",
-        ];
+        const ALWAYS: &str = "payment_id receiver_id subject amount discount currency receipt_url bank bank_id payer_name \
+             payer_email personal_identifier bank_account_number out_of_date_conciliation transaction_id \
+             responsible_user_email payment_method";
+        const IF_NOT_EMPTY: &str = "body authorizer_operation_code conciliation_date custom";
+        let fields = &self.fields;
+        let not_empty = IF_NOT_EMPTY
+            .split(' ')
+            .filter(|name| fields.text(name).is_some());
         let mut notification = JsonObject::default();
-        for name in ALWAYS {
-            match self.fields.get(name) {
-                // Amounts are strings in a notification, whatever they are in an answer.
+        for name in ALWAYS.split(' ').chain(not_empty) {
+            match fields.get(name) {
+                // Amounts are strings in a notification, even where they are numbers in an answer.
                 Some(_) if matches!(name, "amount" | "discount") => {
-                    notification.set(name, &self.fields.text(name).unwrap_or_default());
+                    notification.set(name, &fields.text(name).unwrap_or_default());
                 }
                 Some(raw) => notification.set_raw(name, raw.to_owned()),
                 None => {}
-            }
-        }
-        for name in IF_ANY {
-            if self.fields.text(name).is_some()
-                && let Some(raw) = self.fields.get(name)
-            {
-                notification.set_raw(name, raw.to_owned());
             }
         }
         notification.to_json().into()

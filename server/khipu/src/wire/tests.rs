@@ -32,7 +32,7 @@ fn done_alone_is_never_confirmed() {
         ("fully-refunded", Status::Reversed),
         ("", Status::Verifying),
         ("pending", Status::Verifying),
-        ("a-word-of-tomorrow", Status::Verifying),
+        ("an-unknown-word", Status::Verifying),
     ] {
         let fields = format!(r#""status":"done","status_detail":"{detail}""#);
         assert_eq!(status_of(&fields), Some(expected), "{detail:?}");
@@ -41,8 +41,8 @@ fn done_alone_is_never_confirmed() {
 }
 
 #[test]
-fn an_unknown_status_says_nothing() {
-    assert_eq!(status_of(r#""status":"a-word-of-tomorrow""#), None);
+fn an_unknown_status_reports_nothing() {
+    assert_eq!(status_of(r#""status":"an-unknown-word""#), None);
     assert_eq!(status_of(r#""status":"""#), None);
     assert_eq!(status_of(r#""status":"deleted""#), Some(Status::Cancelled));
     assert_eq!(
@@ -72,7 +72,7 @@ fn a_payment_expires_three_hours_after_its_date() {
 }
 
 #[test]
-fn a_late_confirmation_says_so() {
+fn a_late_confirmation_is_reported_as_late() {
     let is_late = |fields: &str| {
         let done = format!(r#""status":"done","status_detail":"normal",{fields}"#);
         match answer(&done).reported(NOW) {
@@ -92,18 +92,19 @@ fn request(json: &str) -> Result<CreateRequest, Vec<FieldError>> {
 }
 
 #[test]
-fn a_request_keeps_every_field_but_the_urls_that_are_ours() {
+fn a_request_keeps_every_field_but_the_replaced_urls() {
     let json = r#"{"amount":1000.10,"currency":"CLP","subject":"x","return_url":"https://shop.example/r","future":{"a":[1]},"notify_api_version":"3.0"}"#;
     let request = request(json).expect("valid");
     assert_eq!(
         request.urls.return_url.as_deref(),
         Some("https://shop.example/r")
     );
-    let hop = ReturnUrls {
+    let return_urls = ReturnUrls {
         return_url: "https://pay/r".into(),
         cancel_url: "https://pay/r/cancel".into(),
     };
-    let sent = String::from_utf8(request.for_khipu("https://pay/n", Some(&hop))).expect("text");
+    let sent =
+        String::from_utf8(request.for_khipu("https://pay/n", Some(&return_urls))).expect("text");
     assert_eq!(
         sent,
         r#"{"amount":1000.10,"currency":"CLP","subject":"x","return_url":"https://pay/r","future":{"a":[1]},"notify_api_version":"3.0","notify_url":"https://pay/n","cancel_url":"https://pay/r/cancel"}"#
@@ -111,7 +112,7 @@ fn a_request_keeps_every_field_but_the_urls_that_are_ours() {
 }
 
 #[test]
-fn without_a_hop_the_merchants_return_url_stays() {
+fn without_return_urls_the_merchants_own_stays() {
     let request = request(
         r#"{"amount":"1000","currency":"CLP","subject":"x","return_url":"https://shop.example/r"}"#,
     )
@@ -133,18 +134,18 @@ fn a_request_that_cannot_be_checked_later_is_refused_field_by_field() {
 }
 
 #[test]
-fn a_request_that_lacks_what_khipu_requires_is_told_all_of_it() {
+fn every_missing_field_that_khipu_requires_is_reported() {
     for lacking in ["{}", r#"{"amount":null,"currency":null,"subject":null}"#] {
         let errors = request(lacking).expect_err("refused");
         let fields: Vec<_> = errors.iter().map(|error| error.field).collect();
         assert_eq!(fields, ["amount", "currency", "subject"]);
     }
-    // What a subject may be is Khipu's to say.
+    // Khipu decides what a subject may be.
     request(r#"{"amount":1,"currency":"CLP","subject":""}"#).expect("valid");
 }
 
 #[test]
-fn a_url_that_leads_nowhere_is_refused_with_all_others() {
+fn every_invalid_url_is_refused() {
     let urls = |url: &str| {
         format!(
             r#"{{"amount":1,"currency":"CLP","subject":"x","return_url":{url},"cancel_url":{url},"notify_url":{url}}}"#
@@ -183,7 +184,7 @@ fn a_url_that_leads_nowhere_is_refused_with_all_others() {
 }
 
 #[test]
-fn another_version_of_notifications_is_refused_with_the_reason() {
+fn another_notification_version_is_refused_with_the_reason() {
     let with = |version: &str| {
         request(&format!(
             r#"{{"amount":1,"currency":"CLP","subject":"x","notify_api_version":{version}}}"#
@@ -200,7 +201,7 @@ fn another_version_of_notifications_is_refused_with_the_reason() {
 }
 
 #[test]
-fn a_word_that_nobody_described_is_named_and_cut() {
+fn an_undocumented_word_is_reported_and_truncated() {
     let word = |fields: &str| {
         let unknown = answer(fields).unknown_word();
         unknown.map(|unknown| (unknown.field, unknown.word))
@@ -215,8 +216,8 @@ fn a_word_that_nobody_described_is_named_and_cut() {
     ] {
         assert_eq!(word(known), None, "{known}");
     }
-    let status = word(r#""status":"a-word-of-tomorrow""#);
-    assert_eq!(status, Some(("status", "a-word-of-tomorrow".to_owned())));
+    let status = word(r#""status":"an-unknown-word""#);
+    assert_eq!(status, Some(("status", "an-unknown-word".to_owned())));
     let detail = word(&format!(
         r#""status":"done","status_detail":"{}""#,
         "x".repeat(1000)
@@ -301,7 +302,7 @@ fn a_notification_must_agree_in_amount_currency_receiver_and_transaction() {
 }
 
 #[test]
-fn the_field_that_disagrees_is_named_and_white_space_around_a_transaction_id_is_not_one() {
+fn the_differing_field_is_named_and_white_space_around_a_transaction_id_is_ignored() {
     let terms = terms("1000", "CLP", Some(" order-1 "));
     let disagreement = |fields: &str| {
         let agreed =
@@ -321,7 +322,7 @@ fn the_field_that_disagrees_is_named_and_white_space_around_a_transaction_id_is_
 }
 
 #[test]
-fn absent_null_and_empty_transaction_ids_are_one() {
+fn absent_null_and_empty_transaction_ids_are_equal() {
     let terms = terms("1000", "CLP", None);
     let base = r#""amount":"1000.0000","currency":"CLP","receiver_id":"7","conciliation_date":"2026-01-01T00:00:00Z""#;
     for transaction in ["", r#","transaction_id":null"#, r#","transaction_id":"""#] {
@@ -349,7 +350,7 @@ fn without_a_conciliation_date_khipu_is_asked() {
 }
 
 #[test]
-fn an_old_form_notification_is_told_what_it_is() {
+fn a_notification_1_3_is_refused_with_the_reason() {
     let error =
         NotificationBody::parse(b"notification_token=abc&api_version=1.3").expect_err("refused");
     assert!(error.contains("notify_api_version 3.0"), "{error}");

@@ -15,23 +15,23 @@ use chasqui_payment::PaymentId;
 use chasqui_redis_topology::{Partition, RedisClient};
 use chasqui_redis_topology::{RedisSettings, Topology};
 use chasqui_store::{Change, Relay};
-use chasqui_store_suite::relay::{self, DEADLINE, Heard, Stage, listener};
+use chasqui_store_suite::relay::{self, DEADLINE, Deployment, Received, listener};
 use chasqui_store_suite::relay_suite;
 
 struct Instance {
     redis: Arc<RedisClient>,
     relay: Arc<RedisRelay>,
-    heard: Heard,
+    received: Received,
 }
 
 impl Instance {
     async fn start(settings: RedisSettings) -> Self {
         let redis = RedisClient::open(&settings).await.expect("routes");
-        let (listener, heard) = listener();
+        let (listener, received) = listener();
         let instance = Self {
             relay: Arc::new(RedisRelay::new(Arc::clone(&redis), listener)),
             redis,
-            heard,
+            received,
         };
         instance.is_connected().await;
         instance
@@ -57,7 +57,7 @@ impl Instance {
     }
 
     async fn next(&mut self) -> Change {
-        timeout(DEADLINE, self.heard.changes.recv())
+        timeout(DEADLINE, self.received.changes.recv())
             .await
             .expect("received in time")
             .expect("the relay is alive")
@@ -66,7 +66,7 @@ impl Instance {
     /// However often the connection is made until then.
     async fn has_missed(&mut self, name: &str) {
         let missed = async {
-            while let Some(ids) = self.heard.missed.recv().await {
+            while let Some(ids) = self.received.missed.recv().await {
                 if ids.contains(&id(name)) {
                     return;
                 }
@@ -101,34 +101,34 @@ async fn publish(redis: Arc<RedisClient>, change: Change) {
 }
 
 /// Three instances for the suite, on a medium of their own.
-async fn stage(settings: RedisSettings, medium: impl Any + Send) -> Stage {
+async fn deployment(settings: RedisSettings, backend: impl Any + Send) -> Deployment {
     let mut instances = Vec::new();
     for _ in 0..3 {
         let Instance {
             redis,
             relay,
-            heard,
+            received,
         } = Instance::start(settings.clone()).await;
         instances.push(relay::Instance {
             relay,
-            heard,
-            tell: Box::new(move |change| publish(Arc::clone(&redis), change).boxed()),
+            received,
+            commit: Box::new(move |change| publish(Arc::clone(&redis), change).boxed()),
         });
     }
-    Stage {
+    Deployment {
         instances,
-        medium: Box::new(medium),
+        backend: Box::new(backend),
     }
 }
 
-async fn a_server() -> Stage {
+async fn a_server() -> Deployment {
     let server = RedisServer::start(&Options::default()).await;
-    stage(standalone(&server), server).await
+    deployment(standalone(&server), server).await
 }
 
-async fn a_cluster() -> Stage {
+async fn a_cluster() -> Deployment {
     let nodes = RedisCluster::start(&Options::default()).await;
-    stage(cluster(&nodes), nodes).await
+    deployment(cluster(&nodes), nodes).await
 }
 
 relay_suite!(on_a_server, a_server());
@@ -170,7 +170,7 @@ async fn a_change_published_on_one_instance_reaches_the_others_that_subscribed()
     instances[0].publish("p2").await;
     instances[1].receives("p1").await;
     instances[2].receives("p2").await;
-    assert!(instances[0].heard.changes.try_recv().is_err());
+    assert!(instances[0].received.changes.try_recv().is_err());
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
@@ -198,8 +198,8 @@ async fn twenty_thousand_subscriptions_are_confirmed_and_come_back_after_a_resta
     assert_eq!(channels.len(), MANY);
 
     server.kill();
-    server.start_again().await;
-    let missed = timeout(DEADLINE, instance.heard.missed.recv()).await;
+    server.restart().await;
+    let missed = timeout(DEADLINE, instance.received.missed.recv()).await;
     assert_eq!(missed.ok().flatten().map(|ids| ids.len()), Some(MANY));
     instance.publish("p19999").await;
     instance.receives("p19999").await;

@@ -3,10 +3,10 @@
 use redis_processes::deadline::eventually;
 
 use super::*;
-use chasqui_payment::{Kind, Verdict};
+use chasqui_payment::{StatusKind, Verdict};
 use chasqui_store::TimelineEvent;
 use chasqui_store_suite::{
-    attempt, confirming, events, id, intent, notified, payment, saying, scheduling, shop,
+    attempt, confirming, events, id, intent, notified, payment, reporting, scheduling, shop,
 };
 
 const RETENTION: Duration = Duration::from_secs(1000);
@@ -89,9 +89,12 @@ async fn an_open_payment_is_kept_while_khipu_is_asked_and_then_for_its_retention
 async fn a_final_payment_expires_after_its_retention() {
     let server = start().await;
     let store = open_with(&server, RAW_RETENTION).await;
-    for (name, kind) in [("confirmed", Kind::Confirmed), ("reversed", Kind::Reversed)] {
+    for (name, kind) in [
+        ("confirmed", StatusKind::Confirmed),
+        ("reversed", StatusKind::Reversed),
+    ] {
         observe(&store, name, &notified("{}", Verdict::Stale, 10)).await;
-        observe(&store, name, &saying(kind, 20)).await;
+        observe(&store, name, &reporting(kind, 20)).await;
         let left = all_left(&server, name).await;
         assert!(left.iter().all(|ms| is(*ms, RETENTION)), "{name} {left:?}");
     }
@@ -132,7 +135,7 @@ async fn every_write_to_a_final_payment_starts_its_retention_again() {
     renewed("an attempt").await;
 
     shorten().await;
-    observe(&store, "p1", &saying(Kind::Verifying, 40)).await;
+    observe(&store, "p1", &reporting(StatusKind::Verifying, 40)).await;
     let left = all_left(&server, "p1").await;
     assert!(
         left.iter().all(|ms| *ms <= 50_000),
@@ -145,7 +148,13 @@ async fn delivered_bytes_are_erased_and_nothing_else() {
     let server = start().await;
     let store = open_with(&server, Duration::from_millis(300)).await;
     observe(&store, "p1", &confirming("{}", 10)).await;
-    assert!(store.notification(&id("p1")).await.expect("kept").is_some());
+    assert!(
+        store
+            .notification(&id("p1"))
+            .await
+            .expect("notification")
+            .is_some()
+    );
     deliver(&server, &store).await;
     eventually("the bytes are erased", async || {
         let kept = store.notification(&id("p1")).await.expect("notification");
@@ -232,7 +241,7 @@ async fn references_expire_with_their_payment() {
         let left = left(&server, name).await;
         assert!(is(left, store.retention.references()), "{name} {left}");
     }
-    observe(&store, "p1", &saying(Kind::Confirmed, 20)).await;
+    observe(&store, "p1", &reporting(StatusKind::Confirmed, 20)).await;
     for name in [&intent, &index] {
         eventually("it is kept no longer than the payment", async || {
             is(left(&server, name).await, RETENTION).then_some(())
@@ -252,8 +261,8 @@ async fn references_to_another_payment_stay() {
     let (_, intent) = keys::intent(&intent(9).reference);
     let (_, index) = keys::transaction(&shop(), "order 77");
     // The intent is the first one's.
-    observe(&store, "p2", &saying(Kind::Confirmed, 20)).await;
-    observe(&store, "p1", &saying(Kind::Confirmed, 20)).await;
+    observe(&store, "p2", &reporting(StatusKind::Confirmed, 20)).await;
+    observe(&store, "p1", &reporting(StatusKind::Confirmed, 20)).await;
     eventually("the first one's intent expires", async || {
         is(left(&server, &intent).await, RETENTION).then_some(())
     })

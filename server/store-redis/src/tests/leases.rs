@@ -4,8 +4,8 @@
 use redis_processes::deadline::eventually;
 
 use super::*;
-use chasqui_payment::Kind;
-use chasqui_store_suite::{at_once, id, saying, scheduling};
+use chasqui_payment::StatusKind;
+use chasqui_store_suite::{at_once, id, reporting, scheduling};
 
 const LEASE: Duration = Duration::from_secs(60);
 const CHECK: JobKind = JobKind::Check;
@@ -131,7 +131,7 @@ async fn next_due_needs_no_clock() {
     let due_at = time(&server).await.plus(HOURS);
     schedule(&store, "p1", due_at).await;
     store
-        .observe(&id("p2"), &saying(Kind::Created, 1))
+        .observe(&id("p2"), &reporting(StatusKind::Created, 1))
         .await
         .expect("observe");
     assert_eq!(store.next_due(CHECK).await.expect("due"), Some(due_at));

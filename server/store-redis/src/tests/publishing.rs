@@ -5,9 +5,9 @@ use tokio::sync::mpsc;
 
 use super::*;
 use crate::relay::RedisRelay;
-use chasqui_payment::{Kind, StatusReason, StatusUpdate, Version};
+use chasqui_payment::{StatusKind, StatusReason, StatusUpdate, Version};
 use chasqui_store::{Change, Relay, RelayListener};
-use chasqui_store_suite::{at, confirming, id, payment, saying, scheduling};
+use chasqui_store_suite::{at, confirming, id, payment, reporting, scheduling};
 
 struct Listener(mpsc::UnboundedSender<Change>);
 
@@ -57,8 +57,8 @@ impl Watching {
         self.store.create(&payment("p1")).await.expect("create");
         assert_eq!(self.next().await, PaymentState::created(at(10)));
 
-        let verifying = saying(Kind::Verifying, 20);
-        for silent in [saying(Kind::Created, 15), verifying.clone()] {
+        let verifying = reporting(StatusKind::Verifying, 20);
+        for silent in [reporting(StatusKind::Created, 15), verifying.clone()] {
             self.observe("p1", &silent).await;
         }
         let expected = PaymentState {

@@ -123,7 +123,7 @@ async fn a_redis_that_is_gone_fails_the_health_check() {
     server.kill();
     let error = store.health_check().await.expect_err("it is gone");
     assert!(matches!(error, StoreError::Unavailable(_)), "{error}");
-    server.start_again().await;
+    server.restart().await;
     redis_processes::deadline::eventually("it can be written to again", async || {
         store.health_check().await.ok()
     })

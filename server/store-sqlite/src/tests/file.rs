@@ -1,11 +1,14 @@
-//! The file: durable, private, one process's, readable with other tools.
+//! The file: durable, private, locked for one process, readable with other tools.
 
 use std::fs;
 use std::path::Path;
 
+use rusqlite::Connection;
+
 use super::*;
-use chasqui_payment::{Kind, NewJob, Priority, Status};
-use chasqui_store_suite::{at, confirming, id, saying, scheduling, status};
+use crate::migration;
+use chasqui_payment::{JobPriority, NewJob, Status, StatusKind};
+use chasqui_store_suite::{at, confirming, id, reporting, scheduling, status};
 
 fn refused(path: &Path) -> String {
     match SqliteStore::open(
@@ -24,7 +27,7 @@ fn open_file(path: &Path) -> SqliteStore {
     )
 }
 
-/// What a sqlite3 shell sees beside a running store.
+/// As a sqlite3 shell opens it beside a running store.
 fn shell(path: &Path) -> Connection {
     Connection::open(path).expect("shell")
 }
@@ -34,8 +37,8 @@ async fn the_writer_is_durable_and_the_readers_only_read() {
     let directory = tempfile::tempdir().expect("directory");
     let store = open_file(&directory.path().join("chasqui.db"));
     let pragma = |name: &'static str| {
-        move |store: &mut StatementCache<'_>| {
-            let value = store
+        move |statements: &mut StatementCache<'_>| {
+            let value = statements
                 .connection()
                 .pragma_query_value(None, name, |row| row.get::<_, rusqlite::types::Value>(0))?;
             Ok(value)
@@ -57,10 +60,8 @@ async fn the_writer_is_durable_and_the_readers_only_read() {
         );
     }
     let written = store
-        .read(|store| {
-            store
-                .statement("UPDATE canary SET count = 0")?
-                .execute([])?;
+        .read(|statements| {
+            statements.execute("UPDATE canary SET count = 0", [])?;
             Ok(())
         })
         .await;
@@ -68,7 +69,7 @@ async fn the_writer_is_durable_and_the_readers_only_read() {
 }
 
 #[tokio::test]
-async fn what_was_answered_survives_a_process_that_never_closed() {
+async fn committed_data_survives_a_killed_process() {
     let directory = tempfile::tempdir().expect("directory");
     let (path, left) = (
         directory.path().join("chasqui.db"),
@@ -79,7 +80,7 @@ async fn what_was_answered_survives_a_process_that_never_closed() {
         .observe(&id("p1"), &confirming("{}", 1))
         .await
         .expect("observe");
-    // The files as they are in this moment: what a process that is killed leaves behind.
+    // A copy of the files now is what a killed process leaves behind.
     for suffix in ["", "-wal"] {
         let name = |path: &Path| format!("{}{suffix}", path.display());
         fs::copy(name(&path), name(&left)).expect("copy");
@@ -107,13 +108,13 @@ async fn an_observation_that_changes_nothing_writes_nothing() {
             .len()
     };
     store
-        .observe(&id("p1"), &saying(Kind::Verifying, 1))
+        .observe(&id("p1"), &reporting(StatusKind::Verifying, 1))
         .await
         .expect("observe");
     let before = log_length();
-    for claimed in [Kind::Verifying, Kind::Created] {
+    for kind in [StatusKind::Verifying, StatusKind::Created] {
         store
-            .observe(&id("p1"), &saying(claimed, 2))
+            .observe(&id("p1"), &reporting(kind, 2))
             .await
             .expect("observe");
     }
@@ -126,12 +127,12 @@ async fn an_observation_that_changes_nothing_writes_nothing() {
                 Duration::ZERO
             )
             .await
-            .expect("claim"),
+            .expect("lease"),
         []
     );
     assert_eq!(log_length(), before);
-    store.health_check().await.expect("ready");
-    assert!(log_length() > before, "ready writes");
+    store.health_check().await.expect("healthy");
+    assert!(log_length() > before, "a health check writes");
 }
 
 #[tokio::test]
@@ -168,7 +169,7 @@ async fn it_can_be_read_beside_the_running_store() {
 }
 
 #[tokio::test]
-async fn a_shell_that_holds_a_transaction_is_named_as_the_reason() {
+async fn a_shell_that_holds_a_transaction_is_reported_as_the_reason() {
     let directory = tempfile::tempdir().expect("directory");
     let path = directory.path().join("chasqui.db");
     let limits = SqliteLimits {
@@ -208,7 +209,7 @@ fn a_second_store_on_the_same_file_is_refused() {
 
 #[cfg(unix)]
 #[test]
-fn nobody_else_can_read_it() {
+fn only_its_own_user_can_read_the_file() {
     use std::os::unix::fs::PermissionsExt;
 
     let directory = tempfile::tempdir().expect("directory");
@@ -257,7 +258,7 @@ fn state(path: &Path) -> Result<DatabaseState, StoreError> {
 }
 
 #[test]
-fn a_look_tells_a_file_in_use_from_one_that_is_free() {
+fn the_state_tells_a_file_in_use_from_a_free_one() {
     let directory = tempfile::tempdir().expect("directory");
     let path = directory.path().join("chasqui.db");
     assert_eq!(state(&path).expect("absent"), DatabaseState::Ready);
@@ -269,7 +270,7 @@ fn a_look_tells_a_file_in_use_from_one_that_is_free() {
 }
 
 #[test]
-fn a_look_tells_an_older_file_and_leaves_it_as_it_is() {
+fn the_state_of_an_older_file_is_reported_without_changing_it() {
     let directory = tempfile::tempdir().expect("directory");
     let path = directory.path().join("chasqui.db");
     migration::migrate(&mut shell(&path), &migration::STEPS[..1]).expect("old");
@@ -285,7 +286,7 @@ fn a_look_tells_an_older_file_and_leaves_it_as_it_is() {
 }
 
 #[test]
-fn a_look_refuses_what_opening_would() {
+fn the_state_of_an_unusable_file_is_an_error() {
     let directory = tempfile::tempdir().expect("directory");
     let path = directory.path().join("chasqui.db");
     shell(&path)
@@ -300,7 +301,7 @@ fn a_look_refuses_what_opening_would() {
 }
 
 #[test]
-fn what_cannot_be_a_store_is_refused_with_the_reason() {
+fn a_path_that_cannot_be_a_store_is_refused_with_the_reason() {
     let directory = tempfile::tempdir().expect("directory");
     let garbage = directory.path().join("garbage.db");
     fs::write(
@@ -315,31 +316,31 @@ fn what_cannot_be_a_store_is_refused_with_the_reason() {
     assert!(refused(Path::new("")).contains("not a file's path"));
 }
 
-/// The file belongs to one process: what it had leased when it was killed need not wait for the leases to run out.
+/// The file belongs to one process: the checks that a killed one had leased need not wait for their leases to run out.
 #[tokio::test]
-async fn a_check_that_a_killed_process_had_leased_is_due_when_the_file_is_opened_again() {
+async fn checks_that_a_killed_process_had_leased_are_due_when_the_file_is_opened() {
     let directory = tempfile::tempdir().expect("directory");
     let path = directory.path().join("chasqui.db");
     let hour = Duration::from_secs(3600);
     let store = open_file(&path);
-    for name in ["leased", "asked-for", "over"] {
+    for name in ["leased", "requested", "over"] {
         let check = scheduling(JobKind::Check, 10);
         store.observe(&id(name), &check).await.expect("observe");
     }
     let leased = store.lease_due(JobKind::Check, at(10), 9, hour).await;
-    assert_eq!(leased.expect("claim").len(), 3);
+    assert_eq!(leased.expect("lease").len(), 3);
     // Confirmed with a cross-check that follows the lease, and reversed before it ended.
     let cross_check = Observation {
-        jobs: vec![NewJob::check(at(30), Priority::CrossCheck)],
-        ..saying(Kind::Confirmed, 15)
+        jobs: vec![NewJob::check(at(30), JobPriority::CrossCheck)],
+        ..reporting(StatusKind::Confirmed, 15)
     };
-    for observation in [cross_check, saying(Kind::Reversed, 16)] {
+    for observation in [cross_check, reporting(StatusKind::Reversed, 16)] {
         let observed = store.observe(&id("over"), &observation).await;
         observed.expect("observe");
     }
     let again = scheduling(JobKind::Check, 20);
     store
-        .observe(&id("asked-for"), &again)
+        .observe(&id("requested"), &again)
         .await
         .expect("observe");
     drop(store);
@@ -347,11 +348,11 @@ async fn a_check_that_a_killed_process_had_leased_is_due_when_the_file_is_opened
     let store = open_file(&path);
     let leased = store.lease_due(JobKind::Check, at(20), 9, hour).await;
     let mut names: Vec<_> = leased
-        .expect("claim")
+        .expect("lease")
         .into_iter()
         .map(|leased| (leased.payment_id.to_string(), leased.attempts))
         .collect();
     names.sort();
-    let expected = ["asked-for", "leased", "over"].map(|name| (name.to_owned(), 0));
+    let expected = ["leased", "over", "requested"].map(|name| (name.to_owned(), 0));
     assert_eq!(names, expected);
 }

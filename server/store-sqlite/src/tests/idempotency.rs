@@ -1,9 +1,9 @@
-//! Records of requests that may come twice do not pile up.
-
-use std::time::Duration;
+//! Records of idempotent requests do not pile up.
 
 use super::*;
-use chasqui_store::{EXPIRED_PER_BEGIN, IDEMPOTENCY_TERM, IdempotencyKey};
+use chasqui_store::{
+    BeginOutcome, EXPIRED_PER_BEGIN, IDEMPOTENCY_TERM, IdempotencyKey, IdempotentRequest,
+};
 use chasqui_store_suite::{at, shop};
 
 const OLD: usize = 20;
@@ -25,10 +25,10 @@ async fn begin(store: &SqliteStore, name: usize, at: Timestamp) {
     );
 }
 
-async fn kept(store: &SqliteStore) -> usize {
-    let count = store.read(|store| {
-        let count: i64 = store
-            .statement("SELECT count(*) FROM idempotency")?
+async fn stored(store: &SqliteStore) -> usize {
+    let count = store.read(|statements| {
+        let count: i64 = statements
+            .prepare("SELECT count(*) FROM idempotency")?
             .query_row([], |row| row.get(0))?;
         Ok(count)
     });
@@ -43,11 +43,11 @@ async fn each_new_record_removes_a_few_that_have_expired_and_no_other() {
     }
     let late = at(0).plus(IDEMPOTENCY_TERM);
     begin(&store, 100, late.minus(Duration::from_millis(1))).await;
-    assert_eq!(kept(&store).await, OLD + 1, "none has expired yet");
+    assert_eq!(stored(&store).await, OLD + 1, "none has expired yet");
     begin(&store, 101, late).await;
-    assert_eq!(kept(&store).await, OLD + 2 - EXPIRED_PER_BEGIN);
+    assert_eq!(stored(&store).await, OLD + 2 - EXPIRED_PER_BEGIN);
     for name in 102..110 {
         begin(&store, name, late).await;
     }
-    assert_eq!(kept(&store).await, 10, "those from 100 on");
+    assert_eq!(stored(&store).await, 10, "those from 100 on");
 }

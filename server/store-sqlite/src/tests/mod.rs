@@ -3,17 +3,22 @@
 mod file;
 mod grouping;
 mod idempotency;
+mod memory;
 mod panics;
-mod register;
 
 use std::path::PathBuf;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
+use std::time::Duration;
 
 use async_trait::async_trait;
 use tempfile::TempDir;
 
-use super::*;
+use super::error::DatabaseError;
+use super::statement_cache::StatementCache;
+use super::{DatabaseLocation, DatabaseState, SqliteLimits, SqliteStore};
+use chasqui_payment::{JobKind, Observation, Timestamp};
+use chasqui_store::{IdempotencyStore, JobQueue, PaymentReader, PaymentStore, Store, StoreError};
 use chasqui_store_suite::{StoreFactory, store_suite};
 
 /// Every fresh store is a file of its own in one directory.

@@ -1,4 +1,4 @@
-//! A panic in one of the store's threads is not survived, and not kept quiet.
+//! A panic in one of the store's threads is reported, and the store stops working.
 
 use futures_util::FutureExt;
 
@@ -20,12 +20,12 @@ async fn a_panic_in_the_writer_is_reported() {
     assert_eq!((&mut failed).now_or_never(), None);
     panic_in_the_writer(&store).await;
     assert_eq!(failed.await, "the thread store-writer panicked");
-    let ready = store.health_check().await;
+    let health = store.health_check().await;
     assert!(
-        matches!(ready, Err(StoreError::Unavailable(_))),
-        "{ready:?}"
+        matches!(health, Err(StoreError::Unavailable(_))),
+        "{health:?}"
     );
-    // Whoever asks later hears it too.
+    // A later caller gets the reason too.
     assert_eq!(store.failed().await, "the thread store-writer panicked");
 }
 

@@ -1,4 +1,4 @@
-//! An account's questions to Khipu are spread evenly, whoever puts them.
+//! An account's calls to Khipu are spread evenly, over all instances.
 
 use std::time::Duration;
 
@@ -9,10 +9,10 @@ const PER_SECOND: u32 = 10;
 /// The wait in milliseconds.
 async fn reserve(store: &dyn Store, account: &AccountName, ms: i64) -> u128 {
     let wait = store.reserve_call(account, at(ms), PER_SECOND).await;
-    wait.expect("reserve_question").as_millis()
+    wait.expect("reserve_call").as_millis()
 }
 
-pub async fn an_idle_second_earns_a_burst_and_then_the_pace_is_even(factory: &impl StoreFactory) {
+pub async fn an_idle_second_allows_a_burst_and_then_the_pace_is_even(factory: &impl StoreFactory) {
     let store = factory.fresh().await;
     for now in [10_000, 20_000] {
         let mut waits = Vec::new();
@@ -25,7 +25,7 @@ pub async fn an_idle_second_earns_a_burst_and_then_the_pace_is_even(factory: &im
     }
 }
 
-pub async fn of_many_at_once_each_gets_a_slot_of_its_own(factory: &impl StoreFactory) {
+pub async fn concurrent_calls_get_separate_slots(factory: &impl StoreFactory) {
     let store = factory.fresh().await;
     let mut waits = at_once(64, |_| {
         let store = Arc::clone(&store);
@@ -37,13 +37,13 @@ pub async fn of_many_at_once_each_gets_a_slot_of_its_own(factory: &impl StoreFac
     assert_eq!(waits, expected);
 }
 
-pub async fn a_pause_holds_back_every_slot_that_is_reserved_after_it(factory: &impl StoreFactory) {
+pub async fn a_pause_delays_every_later_slot(factory: &impl StoreFactory) {
     let store = factory.fresh().await;
     assert_eq!(reserve(&*store, &shop(), 10_000).await, 0);
     for pause in [5000, 1000] {
         let pause = Duration::from_millis(pause);
         let paused = store.pause_calls(&shop(), at(10_000), pause).await;
-        paused.expect("pause_questions");
+        paused.expect("pause_calls");
     }
     assert_eq!(reserve(&*store, &shop(), 11_000).await, 4000);
     assert_eq!(reserve(&*store, &shop(), 11_000).await, 4100);
@@ -53,11 +53,11 @@ pub async fn each_account_has_its_own_slots(factory: &impl StoreFactory) {
     let store = factory.fresh().await;
     let pause = Duration::from_secs(9);
     let paused = store.pause_calls(&shop(), at(10_000), pause).await;
-    paused.expect("pause_questions");
+    paused.expect("pause_calls");
     assert_eq!(reserve(&*store, &other_shop(), 10_000).await, 0);
 }
 
-pub async fn a_clock_that_was_put_back_far_holds_back_no_question(factory: &impl StoreFactory) {
+pub async fn a_clock_that_was_set_back_far_delays_no_slot(factory: &impl StoreFactory) {
     let store = factory.fresh().await;
     assert_eq!(reserve(&*store, &shop(), 100_000_000).await, 0);
     assert_eq!(reserve(&*store, &shop(), 10_000).await, 0);

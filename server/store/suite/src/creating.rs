@@ -1,4 +1,4 @@
-//! Intents and payments: what is kept, and what stays when it is known already.
+//! Intents and payments: what is stored, and what stays when a payment is created again.
 
 use crate::fixtures::*;
 use chasqui_payment::StatusReason;
@@ -6,25 +6,25 @@ use chasqui_store::{JobResult, StoreError};
 
 const LEASE: std::time::Duration = std::time::Duration::from_secs(1);
 
-pub async fn an_intent_is_kept_and_repeating_it_changes_nothing(factory: &impl StoreFactory) {
+pub async fn an_intent_is_stored_once(factory: &impl StoreFactory) {
     let store = factory.fresh().await;
-    store.save_intent(&intent(1)).await.expect("intend");
+    store.save_intent(&intent(1)).await.expect("save");
     let repeated = Intent {
         urls: MerchantUrls::default(),
         created_at: at(99),
         ..intent(1)
     };
     store.save_intent(&repeated).await.expect("repeat");
-    let kept = store
+    let stored = store
         .intent(&PaymentReference::from_random(1))
         .await
         .expect("intent");
-    assert_eq!(kept, Some(intent(1)));
+    assert_eq!(stored, Some(intent(1)));
 }
 
-pub async fn an_intent_of_another_account_is_left_alone(factory: &impl StoreFactory) {
+pub async fn an_intent_of_another_account_is_not_changed(factory: &impl StoreFactory) {
     let store = factory.fresh().await;
-    store.save_intent(&intent(1)).await.expect("intend");
+    store.save_intent(&intent(1)).await.expect("save");
     let foreign = Intent {
         account: other_shop(),
         ..intent(1)
@@ -33,11 +33,11 @@ pub async fn an_intent_of_another_account_is_left_alone(factory: &impl StoreFact
         store.save_intent(&foreign).await,
         Err(StoreError::WrongAccount)
     ));
-    let kept = store
+    let stored = store
         .intent(&PaymentReference::from_random(1))
         .await
         .expect("intent");
-    assert_eq!(kept, Some(intent(1)));
+    assert_eq!(stored, Some(intent(1)));
 }
 
 pub async fn an_unknown_reference_has_no_intent(factory: &impl StoreFactory) {
@@ -51,15 +51,15 @@ pub async fn an_unknown_reference_has_no_intent(factory: &impl StoreFactory) {
     );
 }
 
-pub async fn creating_keeps_the_payment_and_binds_its_intent(factory: &impl StoreFactory) {
+pub async fn creating_stores_the_payment_and_binds_its_intent(factory: &impl StoreFactory) {
     let store = factory.fresh().await;
-    store.save_intent(&intent(9)).await.expect("intend");
+    store.save_intent(&intent(9)).await.expect("save");
     let outcome = store.create(&payment("p1")).await.expect("create");
     assert_eq!(outcome.before, None);
     assert_eq!(outcome.after, PaymentState::created(at(10)));
     assert!(outcome.changed());
-    let kept = store.payment(&id("p1")).await.expect("payment");
-    assert_eq!(kept, Some(payment("p1")));
+    let stored = store.payment(&id("p1")).await.expect("payment");
+    assert_eq!(stored, Some(payment("p1")));
     let bound = store
         .intent(&PaymentReference::from_random(9))
         .await
@@ -79,9 +79,11 @@ pub async fn creating_again_changes_nothing(factory: &impl StoreFactory) {
     assert_eq!(events(&*store, "p1").await, [TimelineEvent::Created]);
 }
 
-pub async fn creating_after_a_notification_fills_in_and_never_lowers(factory: &impl StoreFactory) {
+pub async fn creating_after_a_notification_fills_in_missing_values_and_keeps_the_status(
+    factory: &impl StoreFactory,
+) {
     let store = factory.fresh().await;
-    store.save_intent(&intent(9)).await.expect("intend");
+    store.save_intent(&intent(9)).await.expect("save");
     store
         .observe(&id("p1"), &confirming("{}", 50))
         .await
@@ -104,7 +106,7 @@ pub async fn creating_after_a_notification_fills_in_and_never_lowers(factory: &i
     assert_eq!(bound.and_then(|bound| bound.payment_id), Some(id("p1")));
 }
 
-pub async fn creating_keeps_what_is_known(factory: &impl StoreFactory) {
+pub async fn creating_again_keeps_known_values(factory: &impl StoreFactory) {
     let store = factory.fresh().await;
     store.create(&payment("p1")).await.expect("create");
     let other = Payment {
@@ -134,7 +136,7 @@ pub async fn creating_keeps_what_is_known(factory: &impl StoreFactory) {
     );
 }
 
-pub async fn creating_merges_a_higher_state(factory: &impl StoreFactory) {
+pub async fn creating_again_takes_the_higher_state(factory: &impl StoreFactory) {
     let store = factory.fresh().await;
     store.create(&payment("p1")).await.expect("create");
     let confirmed = PaymentState {
@@ -178,31 +180,34 @@ pub async fn creating_for_another_account_is_refused(factory: &impl StoreFactory
     );
 }
 
-pub async fn a_record_without_terms_gives_way_to_the_account_whose_payment_it_is(
+pub async fn a_payment_without_terms_is_replaced_by_the_one_of_another_account(
     factory: &impl StoreFactory,
 ) {
     let store = factory.fresh().await;
-    let squatting = Observation {
+    let unconfirmed = Observation {
         account: other_shop(),
         jobs: scheduling(JobKind::Check, 20).jobs,
         ..notified("{\"forged\":true}", Verdict::UnknownPayment, 20)
     };
-    store.observe(&id("p1"), &squatting).await.expect("begun");
-    let outcome = store.create(&payment("p1")).await.expect("taken over");
+    store.observe(&id("p1"), &unconfirmed).await.expect("begin");
+    let outcome = store.create(&payment("p1")).await.expect("replaced");
     assert_eq!(outcome.before, None);
     assert_eq!(
         store.payment(&id("p1")).await.expect("payment"),
         Some(payment("p1"))
     );
-    assert_eq!(store.notification(&id("p1")).await.expect("kept"), None);
+    assert_eq!(
+        store.notification(&id("p1")).await.expect("notification"),
+        None
+    );
     assert_eq!(events(&*store, "p1").await, [TimelineEvent::Created]);
-    let again = store.observe(&id("p1"), &squatting).await;
+    let again = store.observe(&id("p1"), &unconfirmed).await;
     assert!(matches!(again, Err(StoreError::WrongAccount)), "{again:?}");
 }
 
 pub async fn creating_with_another_accounts_reference_is_refused(factory: &impl StoreFactory) {
     let store = factory.fresh().await;
-    store.save_intent(&intent(9)).await.expect("intend");
+    store.save_intent(&intent(9)).await.expect("save");
     let foreign = Payment {
         account: other_shop(),
         ..payment("p1")
@@ -212,11 +217,11 @@ pub async fn creating_with_another_accounts_reference_is_refused(factory: &impl 
         Err(StoreError::WrongAccount)
     ));
     assert_eq!(store.payment(&id("p1")).await.expect("payment"), None);
-    let kept = store
+    let stored = store
         .intent(&PaymentReference::from_random(9))
         .await
         .expect("intent");
-    assert_eq!(kept, Some(intent(9)));
+    assert_eq!(stored, Some(intent(9)));
 }
 
 pub async fn creating_schedules_the_first_check_once(factory: &impl StoreFactory) {
@@ -226,33 +231,33 @@ pub async fn creating_schedules_the_first_check_once(factory: &impl StoreFactory
     store.create(&created).await.expect("create");
     let due = store.next_due(check).await.expect("next_due");
     assert_eq!(due, Some(created.first_check_at()));
-    let claimed = store.lease_due(check, created.first_check_at(), 10, LEASE);
-    let leased = claimed.await.expect("claim").remove(0);
-    assert_eq!((leased.attempts, leased.priority), (0, Priority::Silent));
+    let due_jobs = store.lease_due(check, created.first_check_at(), 10, LEASE);
+    let leased = due_jobs.await.expect("lease").remove(0);
+    assert_eq!((leased.attempts, leased.priority), (0, JobPriority::Silent));
     store.create(&created).await.expect("again");
-    let settled = store.finish(&leased, &JobResult::Done, None).await;
-    assert!(settled.expect("settle"));
+    let finished = store.finish(&leased, &JobResult::Done, None).await;
+    assert!(finished.expect("finish"));
     store.create(&created).await.expect("again");
     assert_eq!(store.next_due(check).await.expect("next_due"), None);
 }
 
-pub async fn creating_after_a_notification_leaves_its_check_first(factory: &impl StoreFactory) {
+pub async fn creating_after_a_notification_keeps_its_checks_priority(factory: &impl StoreFactory) {
     let store = factory.fresh().await;
     let notified = Observation {
-        jobs: vec![NewJob::check(at(20), Priority::Notified)],
+        jobs: vec![NewJob::check(at(20), JobPriority::Notified)],
         ..notified("{}", Verdict::UnknownPayment, 20)
     };
     let id = id("p1");
     store.observe(&id, &notified).await.expect("observe");
     store.create(&payment("p1")).await.expect("create");
-    let claimed = store.lease_due(JobKind::Check, at(20), 10, LEASE).await;
-    let claimed = claimed.expect("claim");
-    assert_eq!(claimed[0].priority, Priority::Notified);
+    let due_jobs = store.lease_due(JobKind::Check, at(20), 10, LEASE).await;
+    let due_jobs = due_jobs.expect("lease");
+    assert_eq!(due_jobs[0].priority, JobPriority::Notified);
 }
 
-pub async fn creating_what_is_confirmed_schedules_no_check(factory: &impl StoreFactory) {
+pub async fn creating_a_confirmed_payment_schedules_no_check(factory: &impl StoreFactory) {
     let store = factory.fresh().await;
-    let confirmed = saying(Kind::Confirmed, 20);
+    let confirmed = reporting(StatusKind::Confirmed, 20);
     let observed = store.observe(&id("p1"), &confirmed).await;
     observed.expect("observe");
     store.create(&payment("p1")).await.expect("create");

@@ -1,24 +1,24 @@
-//! The observations, payments and questions that the suite's tests are made of, and where its stores come from.
+//! The observations and payments of the suite's tests, and the factory of its stores.
 
 pub use std::sync::Arc;
 
 use async_trait::async_trait;
 pub use bytes::Bytes;
 pub use chasqui_payment::{
-    AccountName, Amount, Currency, Intent, JobKind, Kind, MerchantUrls, NewJob, Notification,
-    Observation, Payment, PaymentId, PaymentReference, PaymentState, PaymentTerms, Priority,
-    Source, Status, StatusUpdate, Timestamp, Verdict, Version,
+    AccountName, Amount, Currency, Intent, JobKind, JobPriority, MerchantUrls, NewJob,
+    Notification, Observation, Payment, PaymentId, PaymentReference, PaymentState, PaymentTerms,
+    Source, Status, StatusKind, StatusUpdate, Timestamp, Verdict, Version,
 };
 pub use chasqui_store::{JobAttempt, Store, TimelineEvent};
 
-/// Where the suite gets its stores from.
+/// Makes the suite's stores.
 #[async_trait]
 pub trait StoreFactory: Sync {
-    /// A store with nothing in it.
+    /// An empty store.
     async fn fresh(&self) -> Arc<dyn Store>;
 
-    /// The newest fresh store's data through a new handle, the old one being given up. `None`: this kind keeps nothing
-    /// beyond its handle.
+    /// The data of the newest fresh store through a new handle, with the old one closed. `None`: the data ends with its
+    /// handle.
     async fn reopened(&self, store: Arc<dyn Store>) -> Option<Arc<dyn Store>>;
 }
 
@@ -78,17 +78,17 @@ pub fn payment(name: &str) -> Payment {
     }
 }
 
-/// An update and nothing else, of a payment that stands where it began.
-pub fn saying(kind: Kind, ms: i64) -> Observation {
+/// Only an update, of a payment that has not changed since its creation.
+pub fn reporting(kind: StatusKind, ms: i64) -> Observation {
     let (number, held) = match kind {
-        Kind::Confirmed => (1000, None),
-        Kind::Reversed => (1001, None),
+        StatusKind::Confirmed => (1000, None),
+        StatusKind::Reversed => (1001, None),
         of_a_round => (10 + of_a_round as u16, Some(11)),
     };
     updating(held, number, ms)
 }
 
-/// An update and nothing else. Without `held` it counts from anywhere.
+/// Only an update. Without `held` it counts from any version.
 pub fn updating(held: Option<u16>, number: u16, ms: i64) -> Observation {
     Observation {
         account: shop(),
@@ -105,7 +105,7 @@ pub fn updating(held: Option<u16>, number: u16, ms: i64) -> Observation {
     }
 }
 
-/// A notification and nothing else.
+/// Only a notification.
 pub fn notified(body: &str, verdict: Verdict, ms: i64) -> Observation {
     Observation {
         source: Source::Notification,
@@ -115,27 +115,27 @@ pub fn notified(body: &str, verdict: Verdict, ms: i64) -> Observation {
             signature: format!("t={ms},s=c2lnbmF0dXJl"),
             verdict,
         }),
-        ..saying(Kind::Created, ms)
+        ..reporting(StatusKind::Created, ms)
     }
 }
 
-/// A job and nothing else.
+/// Only a job.
 pub fn scheduling(kind: JobKind, due_ms: i64) -> Observation {
     Observation {
         update: None,
         jobs: vec![NewJob {
             kind,
             due_at: at(due_ms),
-            priority: Priority::Silent,
+            priority: JobPriority::Silent,
         }],
-        ..saying(Kind::Created, 1)
+        ..reporting(StatusKind::Created, 1)
     }
 }
 
-/// A confirmation as it usually comes: by a notification that agrees, with a delivery to schedule.
+/// The usual confirmation: a notification that agrees, with a delivery to schedule.
 pub fn confirming(body: &str, ms: i64) -> Observation {
     Observation {
-        update: saying(Kind::Confirmed, ms).update,
+        update: reporting(StatusKind::Confirmed, ms).update,
         jobs: scheduling(JobKind::Delivery, ms).jobs,
         ..notified(body, Verdict::Agrees, ms)
     }
@@ -159,7 +159,7 @@ pub async fn events(store: &dyn Store, name: &str) -> Vec<TimelineEvent> {
     timeline.into_iter().map(|entry| entry.event).collect()
 }
 
-/// Every task is started before any is waited for; the results come in the order of the numbers.
+/// Starts every task before it waits for any. The results are in the order of the numbers.
 pub async fn at_once<T, F>(count: usize, mut task: impl FnMut(usize) -> F) -> Vec<T>
 where
     T: Send + 'static,

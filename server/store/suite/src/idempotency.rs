@@ -1,4 +1,4 @@
-//! A request that comes twice is done once.
+//! A request that arrives twice is carried out once.
 
 use std::time::Duration;
 
@@ -10,7 +10,6 @@ use chasqui_store::{
 
 const PAYMENTS: &str = "POST /v3/payments";
 
-/// Each arrival has a number of its own.
 fn arriving(arrival: u64, ms: i64) -> IdempotentRequest {
     IdempotentRequest {
         key: IdempotencyKey {
@@ -24,14 +23,14 @@ fn arriving(arrival: u64, ms: i64) -> IdempotentRequest {
     }
 }
 
-fn saying_other_things(request: IdempotentRequest) -> IdempotentRequest {
+fn with_another_body(request: IdempotentRequest) -> IdempotentRequest {
     IdempotentRequest {
         fingerprint: [8; 32],
         ..request
     }
 }
 
-fn answer() -> StoredResponse {
+fn response() -> StoredResponse {
     StoredResponse {
         status: 200,
         body: Bytes::from_static(b"{\"payment_id\":\"p1\",\"n\":1.0, \"x\":\"\xc3\xb1\"}"),
@@ -46,35 +45,35 @@ async fn begin(store: &dyn Store, request: &IdempotentRequest) -> BeginOutcome {
     store.begin(request).await.expect("begin")
 }
 
-async fn complete(store: &dyn Store, request: &IdempotentRequest, finished: Completion) {
-    store.complete(request, &finished).await.expect("finish");
+async fn complete(store: &dyn Store, request: &IdempotentRequest, completion: Completion) {
+    store.complete(request, &completion).await.expect("finish");
 }
 
-/// One arrival, begun at 0 and brought to its end.
-async fn done(store: &dyn Store, finished: Completion) {
+/// One arrival, begun at 0 and completed.
+async fn done(store: &dyn Store, completion: Completion) {
     let first = arriving(1, 0);
     assert_eq!(begin(store, &first).await, BeginOutcome::Started);
-    complete(store, &first, finished).await;
+    complete(store, &first, completion).await;
 }
 
-pub async fn exactly_one_of_many_that_begin_at_once_is_fresh(factory: &impl StoreFactory) {
+pub async fn of_concurrent_arrivals_exactly_one_is_started(factory: &impl StoreFactory) {
     let store = factory.fresh().await;
     let all = at_once(64, |n| {
         let store = Arc::clone(&store);
         async move { begin(&*store, &arriving(n as u64, 10)).await }
     })
     .await;
-    let fresh = all
+    let started = all
         .iter()
-        .filter(|begun| **begun == BeginOutcome::Started)
+        .filter(|outcome| **outcome == BeginOutcome::Started)
         .count();
-    let under_way = all
+    let in_progress = all
         .iter()
-        .filter(|begun| **begun == BeginOutcome::InProgress);
-    assert_eq!((fresh, under_way.count()), (1, 63));
+        .filter(|outcome| **outcome == BeginOutcome::InProgress);
+    assert_eq!((started, in_progress.count()), (1, 63));
 }
 
-pub async fn the_same_arrival_stays_fresh_until_it_is_finished(factory: &impl StoreFactory) {
+pub async fn the_same_arrival_stays_started_until_it_is_completed(factory: &impl StoreFactory) {
     let store = factory.fresh().await;
     let late = ms(IN_PROGRESS_LIMIT) + 1;
     for now in [0, 1, late] {
@@ -83,45 +82,45 @@ pub async fn the_same_arrival_stays_fresh_until_it_is_finished(factory: &impl St
             BeginOutcome::Started
         );
     }
-    complete(&*store, &arriving(1, 0), Completion::Response(answer())).await;
+    complete(&*store, &arriving(1, 0), Completion::Response(response())).await;
     let after = begin(&*store, &arriving(1, late)).await;
-    assert_eq!(after, BeginOutcome::Replay(answer()));
+    assert_eq!(after, BeginOutcome::Replay(response()));
 }
 
-pub async fn an_answer_is_given_again_byte_for_byte(factory: &impl StoreFactory) {
+pub async fn a_response_is_replayed_byte_for_byte(factory: &impl StoreFactory) {
     let store = factory.fresh().await;
-    done(&*store, Completion::Response(answer())).await;
+    done(&*store, Completion::Response(response())).await;
     for arrival in [2, 3] {
-        let begun = begin(&*store, &arriving(arrival, 20)).await;
-        assert_eq!(begun, BeginOutcome::Replay(answer()));
+        let outcome = begin(&*store, &arriving(arrival, 20)).await;
+        assert_eq!(outcome, BeginOutcome::Replay(response()));
     }
 }
 
-pub async fn an_answer_may_be_empty(factory: &impl StoreFactory) {
+pub async fn a_response_can_be_empty(factory: &impl StoreFactory) {
     let store = factory.fresh().await;
     let empty = StoredResponse {
         status: 599,
         body: Bytes::new(),
     };
     done(&*store, Completion::Response(empty.clone())).await;
-    let begun = begin(&*store, &arriving(2, 20)).await;
-    assert_eq!(begun, BeginOutcome::Replay(empty));
+    let outcome = begin(&*store, &arriving(2, 20)).await;
+    assert_eq!(outcome, BeginOutcome::Replay(empty));
 }
 
-pub async fn a_key_stands_for_one_body_whatever_became_of_it(factory: &impl StoreFactory) {
-    for finished in [
+pub async fn a_key_belongs_to_one_body_after_any_completion(factory: &impl StoreFactory) {
+    for completion in [
         None,
-        Some(Completion::Response(answer())),
+        Some(Completion::Response(response())),
         Some(Completion::OutcomeUnknown),
     ] {
         let store = factory.fresh().await;
         let first = arriving(1, 0);
         assert_eq!(begin(&*store, &first).await, BeginOutcome::Started);
-        if let Some(finished) = finished {
-            complete(&*store, &first, finished).await;
+        if let Some(completion) = completion {
+            complete(&*store, &first, completion).await;
         }
         for now in [10, ms(IN_PROGRESS_LIMIT) + 10] {
-            let other = saying_other_things(arriving(2, now));
+            let other = with_another_body(arriving(2, now));
             assert_eq!(begin(&*store, &other).await, BeginOutcome::KeyReused);
         }
     }
@@ -129,7 +128,7 @@ pub async fn a_key_stands_for_one_body_whatever_became_of_it(factory: &impl Stor
 
 pub async fn another_account_or_route_or_key_is_another_request(factory: &impl StoreFactory) {
     let store = factory.fresh().await;
-    done(&*store, Completion::Response(answer())).await;
+    done(&*store, Completion::Response(response())).await;
     let key = arriving(2, 10).key;
     for key in [
         IdempotencyKey {
@@ -144,7 +143,7 @@ pub async fn another_account_or_route_or_key_is_another_request(factory: &impl S
             key: "Order-77".to_owned(),
             ..key.clone()
         },
-        // Scope and key must not run into each other.
+        // Scope and key are separate.
         IdempotencyKey {
             route: "",
             key: format!("{PAYMENTS}order-77"),
@@ -153,42 +152,42 @@ pub async fn another_account_or_route_or_key_is_another_request(factory: &impl S
     ] {
         let request = IdempotentRequest {
             key,
-            ..saying_other_things(arriving(2, 10))
+            ..with_another_body(arriving(2, 10))
         };
         assert_eq!(begin(&*store, &request).await, BeginOutcome::Started);
         complete(&*store, &request, Completion::Released).await;
     }
-    let begun = begin(&*store, &arriving(3, 10)).await;
-    assert_eq!(begun, BeginOutcome::Replay(answer()));
+    let outcome = begin(&*store, &arriving(3, 10)).await;
+    assert_eq!(outcome, BeginOutcome::Replay(response()));
 }
 
-pub async fn a_key_let_go_is_fresh_again_for_any_body(factory: &impl StoreFactory) {
+pub async fn a_released_key_is_free_for_any_body(factory: &impl StoreFactory) {
     let store = factory.fresh().await;
     done(&*store, Completion::Released).await;
-    let second = saying_other_things(arriving(2, 10));
+    let second = with_another_body(arriving(2, 10));
     assert_eq!(begin(&*store, &second).await, BeginOutcome::Started);
-    let third = saying_other_things(arriving(3, 10));
+    let third = with_another_body(arriving(3, 10));
     assert_eq!(begin(&*store, &third).await, BeginOutcome::InProgress);
 }
 
-pub async fn unknown_stays_unknown(factory: &impl StoreFactory) {
+pub async fn an_unknown_outcome_stays_unknown(factory: &impl StoreFactory) {
     let store = factory.fresh().await;
     done(&*store, Completion::OutcomeUnknown).await;
     for (arrival, now) in [(1, 1), (2, 20), (3, ms(IDEMPOTENCY_TERM) - 1)] {
-        let begun = begin(&*store, &arriving(arrival, now)).await;
-        assert_eq!(begun, BeginOutcome::OutcomeUnknown, "at {now}");
+        let outcome = begin(&*store, &arriving(arrival, now)).await;
+        assert_eq!(outcome, BeginOutcome::OutcomeUnknown, "at {now}");
     }
 }
 
-pub async fn only_the_arrival_that_holds_a_key_can_finish_it_and_only_once(
+pub async fn only_the_arrival_that_holds_a_key_can_complete_it_and_only_once(
     factory: &impl StoreFactory,
 ) {
     let store = factory.fresh().await;
     let other = StoredResponse {
         status: 422,
-        ..answer()
+        ..response()
     };
-    let ends = || {
+    let completions = || {
         [
             Completion::Released,
             Completion::OutcomeUnknown,
@@ -196,7 +195,7 @@ pub async fn only_the_arrival_that_holds_a_key_can_finish_it_and_only_once(
         ]
     };
     let (first, second) = (arriving(1, 0), arriving(2, 0));
-    for end in ends() {
+    for end in completions() {
         complete(&*store, &first, end).await;
     }
     assert_eq!(
@@ -205,23 +204,25 @@ pub async fn only_the_arrival_that_holds_a_key_can_finish_it_and_only_once(
         "never begun"
     );
     assert_eq!(begin(&*store, &second).await, BeginOutcome::InProgress);
-    for end in ends() {
+    for end in completions() {
         complete(&*store, &second, end).await;
     }
     assert_eq!(begin(&*store, &second).await, BeginOutcome::InProgress);
-    complete(&*store, &first, Completion::Response(answer())).await;
-    for end in ends() {
+    complete(&*store, &first, Completion::Response(response())).await;
+    for end in completions() {
         complete(&*store, &first, end).await;
     }
-    let begun = begin(&*store, &second).await;
+    let outcome = begin(&*store, &second).await;
     assert_eq!(
-        begun,
-        BeginOutcome::Replay(answer()),
-        "the first end stands"
+        outcome,
+        BeginOutcome::Replay(response()),
+        "the first completion stands"
     );
 }
 
-pub async fn under_way_too_long_is_unknown_until_it_is_finished(factory: &impl StoreFactory) {
+pub async fn a_request_in_progress_too_long_is_unknown_until_it_is_completed(
+    factory: &impl StoreFactory,
+) {
     let store = factory.fresh().await;
     let first = arriving(1, 0);
     assert_eq!(begin(&*store, &first).await, BeginOutcome::Started);
@@ -232,47 +233,47 @@ pub async fn under_way_too_long_is_unknown_until_it_is_finished(factory: &impl S
         // Another instance's clock may be behind.
         (-limit, BeginOutcome::InProgress),
     ] {
-        let begun = begin(&*store, &arriving(2, now)).await;
-        assert_eq!(begun, expected, "at {now}");
+        let outcome = begin(&*store, &arriving(2, now)).await;
+        assert_eq!(outcome, expected, "at {now}");
     }
-    complete(&*store, &first, Completion::Response(answer())).await;
-    let begun = begin(&*store, &arriving(2, limit)).await;
-    assert_eq!(begun, BeginOutcome::Replay(answer()));
+    complete(&*store, &first, Completion::Response(response())).await;
+    let outcome = begin(&*store, &arriving(2, limit)).await;
+    assert_eq!(outcome, BeginOutcome::Replay(response()));
 }
 
-pub async fn a_key_is_free_again_when_its_term_is_over(factory: &impl StoreFactory) {
+pub async fn a_key_is_free_again_after_its_term(factory: &impl StoreFactory) {
     let term = ms(IDEMPOTENCY_TERM);
-    for finished in [
+    for completion in [
         None,
-        Some(Completion::Response(answer())),
+        Some(Completion::Response(response())),
         Some(Completion::OutcomeUnknown),
     ] {
         let store = factory.fresh().await;
         let first = arriving(1, 0);
         assert_eq!(begin(&*store, &first).await, BeginOutcome::Started);
-        if let Some(finished) = finished {
-            complete(&*store, &first, finished).await;
+        if let Some(completion) = completion {
+            complete(&*store, &first, completion).await;
         }
-        let begun = begin(&*store, &arriving(2, term - 1)).await;
-        assert_ne!(begun, BeginOutcome::Started, "a moment before");
-        let next = saying_other_things(arriving(3, term));
+        let outcome = begin(&*store, &arriving(2, term - 1)).await;
+        assert_ne!(outcome, BeginOutcome::Started, "a moment before");
+        let next = with_another_body(arriving(3, term));
         assert_eq!(begin(&*store, &next).await, BeginOutcome::Started);
         complete(&*store, &first, Completion::Released).await;
-        let begun = begin(&*store, &saying_other_things(arriving(4, term))).await;
+        let outcome = begin(&*store, &with_another_body(arriving(4, term))).await;
         assert_eq!(
-            begun,
+            outcome,
             BeginOutcome::InProgress,
-            "the one of old holds it no more"
+            "the expired arrival no longer holds it"
         );
     }
 }
 
-pub async fn what_a_key_stands_for_survives_reopening(factory: &impl StoreFactory) {
-    for (finished, expected) in [
+pub async fn keys_survive_reopening(factory: &impl StoreFactory) {
+    for (completion, expected) in [
         (None, BeginOutcome::InProgress),
         (
-            Some(Completion::Response(answer())),
-            BeginOutcome::Replay(answer()),
+            Some(Completion::Response(response())),
+            BeginOutcome::Replay(response()),
         ),
         (
             Some(Completion::OutcomeUnknown),
@@ -283,8 +284,8 @@ pub async fn what_a_key_stands_for_survives_reopening(factory: &impl StoreFactor
         let store = factory.fresh().await;
         let first = arriving(1, 0);
         assert_eq!(begin(&*store, &first).await, BeginOutcome::Started);
-        if let Some(finished) = finished {
-            complete(&*store, &first, finished).await;
+        if let Some(completion) = completion {
+            complete(&*store, &first, completion).await;
         }
         let Some(store) = factory.reopened(store).await else {
             return;

@@ -1,9 +1,9 @@
 //! The contracts of [`Store`](chasqui_store::Store) and [`Relay`](chasqui_store::Relay) as tests that run on every
 //! implementation.
 //!
-//! An implementation hands its [`StoreFactory`] to [`store_suite!`] and gets one named test for each behaviour. Times are
-//! small numbers that the tests choose: nothing here waits. It is a crate, not a feature of the store's: a feature that only tests
-//! enable would make every build of the binary beside them compile the store and all above it once more.
+//! An implementation passes its [`StoreFactory`] to [`store_suite!`] and gets a named test for each behaviour. Times are
+//! small numbers that the tests choose: no test sleeps. It is a crate, not a feature of the store: a feature that only tests
+//! enable would make the binary's builds compile the store and its dependents twice.
 
 pub mod call_pacer;
 pub mod creating;
@@ -28,124 +28,125 @@ macro_rules! store_suite {
 
             $crate::store_suite! { @tests $factory;
                 creating {
-                    an_intent_is_kept_and_repeating_it_changes_nothing
-                    an_intent_of_another_account_is_left_alone
+                    an_intent_is_stored_once
+                    an_intent_of_another_account_is_not_changed
                     an_unknown_reference_has_no_intent
-                    creating_keeps_the_payment_and_binds_its_intent
+                    creating_stores_the_payment_and_binds_its_intent
                     creating_again_changes_nothing
-                    creating_after_a_notification_fills_in_and_never_lowers
-                    creating_keeps_what_is_known
-                    creating_merges_a_higher_state
+                    creating_after_a_notification_fills_in_missing_values_and_keeps_the_status
+                    creating_again_keeps_known_values
+                    creating_again_takes_the_higher_state
                     creating_for_another_account_is_refused
-                    a_record_without_terms_gives_way_to_the_account_whose_payment_it_is
+                    a_payment_without_terms_is_replaced_by_the_one_of_another_account
                     creating_with_another_accounts_reference_is_refused
                     creating_schedules_the_first_check_once
-                    creating_after_a_notification_leaves_its_check_first
-                    creating_what_is_confirmed_schedules_no_check
+                    creating_after_a_notification_keeps_its_checks_priority
+                    creating_a_confirmed_payment_schedules_no_check
                 }
                 observing {
-                    an_unknown_payment_is_begun_as_pending_without_terms
-                    an_observation_without_a_claim_begins_a_payment_too
-                    the_accepted_update_brings_its_time_lateness_and_reason
-                    final_updates_end_at_the_highest_whatever_the_order
-                    an_update_counts_only_where_the_store_holds_what_it_replaces
-                    a_word_that_goes_on_keeps_its_time
-                    of_sixty_four_answers_at_once_one_counts
-                    sixty_four_observers_at_once_never_lose_a_confirmation
-                    a_random_history_ends_where_the_rules_say
-                    an_observation_for_another_account_is_refused_and_touches_nothing
-                    a_refusal_among_a_thousand_at_once_harms_no_other
-                    many_are_read_in_the_order_asked_with_none_for_the_unknown
-                    what_is_written_is_there_after_reopening
-                    it_is_ready
+                    an_unknown_payment_begins_as_pending_without_terms
+                    an_observation_without_an_update_begins_a_payment_too
+                    an_accepted_update_sets_time_lateness_and_reason
+                    final_updates_end_at_the_highest_in_any_order
+                    an_update_counts_only_if_the_store_holds_the_version_it_replaces
+                    updates_end_as_the_table_says
+                    a_status_that_continues_keeps_its_time
+                    of_sixty_four_concurrent_answers_one_counts
+                    sixty_four_concurrent_observers_never_lose_a_confirmation
+                    a_random_history_follows_the_rules
+                    an_observation_for_another_account_is_refused_and_changes_nothing
+                    a_refused_observation_does_not_affect_concurrent_ones
+                    states_are_read_in_the_order_of_their_ids
+                    data_and_leases_survive_reopening
+                    a_fresh_store_is_healthy
                 }
                 notifications {
-                    a_notification_keeps_its_bytes_signature_and_arrival
-                    a_copy_is_counted_and_not_kept_again
-                    copies_that_come_at_once_are_one_notification
-                    a_copy_that_agrees_makes_it_agree
-                    a_copy_that_does_not_agree_takes_nothing_back
-                    the_same_bytes_about_another_payment_are_another_notification
+                    a_notification_is_stored_with_its_bytes_signature_and_arrival
+                    a_copy_is_counted_and_not_stored_again
+                    concurrent_copies_are_one_notification
+                    a_copy_that_agrees_sets_the_verdict
+                    a_copy_that_does_not_agree_changes_nothing
+                    the_same_bytes_for_another_payment_are_another_notification
                     the_first_agreeing_notification_is_returned
-                    without_an_agreeing_one_the_first_that_awaited_khipus_answer_is_returned
-                    a_mismatch_or_an_unconciliated_one_is_never_returned
+                    without_an_agreeing_one_the_first_undecided_notification_is_returned
+                    a_mismatched_or_unconciliated_notification_is_never_returned
                 }
                 job_queue {
-                    a_delivery_is_scheduled_once_in_spite_of_everything
+                    a_delivery_is_scheduled_once_by_concurrent_confirmations
                     a_delivery_that_is_done_or_dead_is_never_scheduled_again
-                    a_delivery_needs_a_payment_that_stands_at_confirmed
-                    no_delivery_where_the_payment_stands_at_reversed
-                    a_delivery_may_come_after_the_confirmation
-                    scheduling_brings_forward_and_never_puts_off
+                    a_delivery_needs_a_confirmed_payment
+                    a_reversed_payment_gets_no_delivery
+                    a_delivery_can_be_scheduled_after_the_confirmation
+                    scheduling_brings_a_job_forward_and_never_delays_it
                     an_attempted_delivery_is_not_brought_forward
-                    an_attempted_check_that_is_asked_for_is_due_at_the_earlier_time
-                    a_settled_check_can_be_scheduled_again
+                    an_attempted_check_that_is_requested_is_due_at_the_earlier_time
+                    a_finished_check_can_be_scheduled_again
                     a_check_scheduled_while_leased_is_not_lost
-                    what_is_put_back_takes_in_a_check_scheduled_while_leased
-                    only_what_is_due_is_claimed_the_longest_due_first
-                    a_claim_takes_one_kind_and_at_most_its_limit
-                    thirty_two_claimants_never_share_a_job
-                    a_lease_that_ran_out_gives_the_job_to_another
-                    a_lease_that_ran_out_untaken_can_still_be_settled
-                    again_puts_back_and_counts
-                    untried_puts_back_and_does_not_count
-                    dead_stays_and_is_not_claimed
-                    next_due_is_the_earliest_that_can_be_claimed
-                    the_higher_priority_is_claimed_first
+                    a_check_that_is_put_back_is_merged_with_one_scheduled_while_leased
+                    only_due_jobs_are_leased_the_longest_due_first
+                    lease_due_takes_one_kind_up_to_its_limit
+                    thirty_two_workers_never_share_a_job
+                    an_expired_lease_can_be_taken_by_another_worker
+                    an_expired_lease_that_was_not_taken_can_still_be_finished
+                    retry_puts_the_job_back_and_counts_the_attempt
+                    put_back_does_not_count_an_attempt
+                    a_dead_job_is_never_leased
+                    next_due_is_the_earliest_time_a_job_can_be_leased
+                    the_higher_priority_is_leased_first
                     of_two_priorities_the_higher_counts
-                    what_is_put_back_has_the_priority_that_its_holder_gives_it
-                    a_confirmation_ends_the_plan_and_its_cross_check_takes_the_place
-                    a_confirmation_during_a_lease_is_cross_checked_after_it
-                    a_payment_that_is_confirmed_gets_no_other_check
+                    a_job_that_is_put_back_has_the_priority_its_holder_sets
+                    a_confirmation_replaces_the_planned_check_with_its_cross_check
+                    a_confirmation_during_a_lease_is_cross_checked_after_the_lease
+                    a_confirmed_payment_gets_no_other_check
                 }
                 timeline {
-                    it_tells_everything_in_order
-                    what_is_of_one_moment_stays_in_the_order_recorded
-                    an_update_that_changes_nothing_leaves_no_record
-                    an_update_that_changes_nothing_is_recorded_with_its_notification_only
+                    it_lists_everything_in_order
+                    entries_of_one_moment_stay_in_the_order_recorded
+                    an_update_without_effect_is_not_recorded
+                    an_update_without_effect_is_recorded_only_with_a_new_notification
                     a_copys_update_is_not_recorded_again
                     an_attempt_is_recorded_even_if_the_lease_was_lost
-                    an_attempt_that_was_cut_off_is_recorded_and_not_counted
-                    it_shows_the_oldest_up_to_its_limit
-                    an_unknown_payment_has_none
+                    an_interrupted_attempt_is_recorded_and_not_counted
+                    it_lists_the_oldest_entries_up_to_its_limit
+                    an_unknown_payment_has_no_timeline
                 }
                 transactions {
-                    the_payments_of_a_transaction_are_found_the_newest_first
-                    another_account_or_transaction_is_another_matter
-                    account_and_transaction_do_not_run_into_each_other
-                    a_payment_that_was_filled_in_is_found_by_its_transaction
-                    the_transaction_that_is_known_stays
-                    the_newest_are_found_up_to_the_limit
+                    payments_are_found_by_transaction_the_newest_first
+                    another_account_or_transaction_is_not_found
+                    account_and_transaction_are_separate_in_the_key
+                    a_payment_whose_terms_came_later_is_found_by_its_transaction
+                    a_known_transaction_stays
+                    the_newest_payments_are_found_up_to_the_limit
                 }
                 call_pacer {
-                    an_idle_second_earns_a_burst_and_then_the_pace_is_even
-                    of_many_at_once_each_gets_a_slot_of_its_own
-                    a_pause_holds_back_every_slot_that_is_reserved_after_it
+                    an_idle_second_allows_a_burst_and_then_the_pace_is_even
+                    concurrent_calls_get_separate_slots
+                    a_pause_delays_every_later_slot
                     each_account_has_its_own_slots
-                    a_clock_that_was_put_back_far_holds_back_no_question
+                    a_clock_that_was_set_back_far_delays_no_slot
                 }
                 poll_lock {
-                    of_many_at_once_exactly_one_gets_the_turn
-                    the_next_turn_comes_after_the_gap
-                    a_turn_that_was_refused_puts_nothing_off
-                    each_payment_has_its_own_turns
-                    a_clock_that_was_put_back_far_keeps_nobody_waiting
-                    a_turn_makes_no_payment_known
-                    a_turn_is_remembered_for_ten_minutes
+                    of_concurrent_calls_exactly_one_takes_the_lock
+                    the_lock_is_free_after_the_interval
+                    a_refused_call_does_not_extend_the_lock
+                    each_payment_has_its_own_lock
+                    a_clock_that_was_set_back_far_does_not_block_polls
+                    a_lock_creates_no_payment
+                    a_lock_is_remembered_for_ten_minutes
                 }
                 idempotency {
-                    exactly_one_of_many_that_begin_at_once_is_fresh
-                    the_same_arrival_stays_fresh_until_it_is_finished
-                    an_answer_is_given_again_byte_for_byte
-                    an_answer_may_be_empty
-                    a_key_stands_for_one_body_whatever_became_of_it
+                    of_concurrent_arrivals_exactly_one_is_started
+                    the_same_arrival_stays_started_until_it_is_completed
+                    a_response_is_replayed_byte_for_byte
+                    a_response_can_be_empty
+                    a_key_belongs_to_one_body_after_any_completion
                     another_account_or_route_or_key_is_another_request
-                    a_key_let_go_is_fresh_again_for_any_body
-                    unknown_stays_unknown
-                    only_the_arrival_that_holds_a_key_can_finish_it_and_only_once
-                    under_way_too_long_is_unknown_until_it_is_finished
-                    a_key_is_free_again_when_its_term_is_over
-                    what_a_key_stands_for_survives_reopening
+                    a_released_key_is_free_for_any_body
+                    an_unknown_outcome_stays_unknown
+                    only_the_arrival_that_holds_a_key_can_complete_it_and_only_once
+                    a_request_in_progress_too_long_is_unknown_until_it_is_completed
+                    a_key_is_free_again_after_its_term
+                    keys_survive_reopening
                 }
             }
         }
@@ -161,27 +162,27 @@ macro_rules! store_suite {
 /// `relay_suite!(module_name, future)`: the whole suite as tests in a module of that name.
 #[macro_export]
 macro_rules! relay_suite {
-    ($module:ident, $stage:expr) => {
+    ($module:ident, $deployment:expr) => {
         mod $module {
             use super::*;
 
-            $crate::relay_suite! { @tests $stage;
-                a_change_told_after_a_subscription_is_heard_everywhere
-                what_is_announced_is_heard_here
-                many_payments_are_carried_each_to_its_own
-                one_of_two_subscriptions_given_back_leaves_the_other
-                each_of_a_crowd_that_subscribes_at_once_hears_what_follows
-                a_crowd_that_comes_and_goes_leaves_the_one_that_stays
-                a_subscription_made_while_another_is_given_back_holds
-                it_is_ready_and_misses_nothing_while_nothing_fails
+            $crate::relay_suite! { @tests $deployment;
+                a_change_after_a_subscription_arrives_everywhere
+                a_change_published_on_the_relay_arrives_here
+                changes_of_many_payments_all_arrive
+                ending_one_of_two_subscriptions_keeps_the_other
+                each_concurrent_subscriber_receives_what_follows
+                subscriptions_that_come_and_go_keep_the_one_that_stays
+                a_subscription_made_while_another_ends_holds
+                it_is_healthy_and_misses_nothing_without_failures
             }
         }
     };
-    (@tests $stage:expr; $($behaviour:ident)*) => {$(
+    (@tests $deployment:expr; $($behaviour:ident)*) => {$(
         #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
         async fn $behaviour() {
-            let mut stage = $stage.await;
-            $crate::relay::$behaviour(&mut stage).await;
+            let mut deployment = $deployment.await;
+            $crate::relay::$behaviour(&mut deployment).await;
         }
     )*};
 }

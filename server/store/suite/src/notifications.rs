@@ -1,9 +1,9 @@
-//! What Khipu sent is kept once, byte for byte.
+//! A notification is stored once, byte for byte.
 
 use crate::fixtures::*;
 use chasqui_store::StoredNotification;
 
-fn kept(body: &str, ms: i64) -> StoredNotification {
+fn stored(body: &str, ms: i64) -> StoredNotification {
     StoredNotification {
         body: Bytes::copy_from_slice(body.as_bytes()),
         signature: format!("t={ms},s=c2lnbmF0dXJl"),
@@ -12,7 +12,9 @@ fn kept(body: &str, ms: i64) -> StoredNotification {
     }
 }
 
-pub async fn a_notification_keeps_its_bytes_signature_and_arrival(factory: &impl StoreFactory) {
+pub async fn a_notification_is_stored_with_its_bytes_signature_and_arrival(
+    factory: &impl StoreFactory,
+) {
     let store = factory.fresh().await;
     let mut observation = confirming("", 30);
     let body = Bytes::from((0..=255).collect::<Vec<u8>>());
@@ -28,12 +30,12 @@ pub async fn a_notification_keeps_its_bytes_signature_and_arrival(factory: &impl
         found,
         Some(StoredNotification {
             body,
-            ..kept("", 30)
+            ..stored("", 30)
         })
     );
 }
 
-pub async fn a_copy_is_counted_and_not_kept_again(factory: &impl StoreFactory) {
+pub async fn a_copy_is_counted_and_not_stored_again(factory: &impl StoreFactory) {
     let store = factory.fresh().await;
     for ms in [30, 40, 50] {
         store
@@ -42,7 +44,7 @@ pub async fn a_copy_is_counted_and_not_kept_again(factory: &impl StoreFactory) {
             .expect("observe");
     }
     let found = store.notification(&id("p1")).await.expect("notification");
-    assert_eq!(found, Some(kept("{}", 30)));
+    assert_eq!(found, Some(stored("{}", 30)));
     let counted = TimelineEvent::Notified {
         verdict: Verdict::Agrees,
         copies: 3,
@@ -56,7 +58,7 @@ pub async fn a_copy_is_counted_and_not_kept_again(factory: &impl StoreFactory) {
     assert_eq!((notified[0].at, &notified[0].event), (at(30), &counted));
 }
 
-pub async fn copies_that_come_at_once_are_one_notification(factory: &impl StoreFactory) {
+pub async fn concurrent_copies_are_one_notification(factory: &impl StoreFactory) {
     let store = factory.fresh().await;
     at_once(32, |_| {
         let store = Arc::clone(&store);
@@ -75,7 +77,7 @@ pub async fn copies_that_come_at_once_are_one_notification(factory: &impl StoreF
     assert_eq!(events(&*store, "p1").await, [expected]);
 }
 
-pub async fn a_copy_that_agrees_makes_it_agree(factory: &impl StoreFactory) {
+pub async fn a_copy_that_agrees_sets_the_verdict(factory: &impl StoreFactory) {
     let store = factory.fresh().await;
     for (verdict, ms) in [
         (Verdict::UnknownPayment, 30),
@@ -89,7 +91,7 @@ pub async fn a_copy_that_agrees_makes_it_agree(factory: &impl StoreFactory) {
     }
     let expected = StoredNotification {
         received_at: at(30),
-        ..kept("{}", 40)
+        ..stored("{}", 40)
     };
     let found = store.notification(&id("p1")).await.expect("notification");
     assert_eq!(found, Some(expected));
@@ -100,7 +102,7 @@ pub async fn a_copy_that_agrees_makes_it_agree(factory: &impl StoreFactory) {
     assert_eq!(events(&*store, "p1").await, [upgraded]);
 }
 
-pub async fn a_copy_that_does_not_agree_takes_nothing_back(factory: &impl StoreFactory) {
+pub async fn a_copy_that_does_not_agree_changes_nothing(factory: &impl StoreFactory) {
     let store = factory.fresh().await;
     for (verdict, ms) in [(Verdict::Agrees, 30), (Verdict::Stale, 40)] {
         store
@@ -109,10 +111,10 @@ pub async fn a_copy_that_does_not_agree_takes_nothing_back(factory: &impl StoreF
             .expect("observe");
     }
     let found = store.notification(&id("p1")).await.expect("notification");
-    assert_eq!(found, Some(kept("{}", 30)));
+    assert_eq!(found, Some(stored("{}", 30)));
 }
 
-pub async fn the_same_bytes_about_another_payment_are_another_notification(
+pub async fn the_same_bytes_for_another_payment_are_another_notification(
     factory: &impl StoreFactory,
 ) {
     let store = factory.fresh().await;
@@ -145,10 +147,10 @@ pub async fn the_first_agreeing_notification_is_returned(factory: &impl StoreFac
             .expect("observe");
     }
     let found = store.notification(&id("p1")).await.expect("notification");
-    assert_eq!(found, Some(kept("{\"n\":2}", 40)));
+    assert_eq!(found, Some(stored("{\"n\":2}", 40)));
 }
 
-pub async fn without_an_agreeing_one_the_first_that_awaited_khipus_answer_is_returned(
+pub async fn without_an_agreeing_one_the_first_undecided_notification_is_returned(
     factory: &impl StoreFactory,
 ) {
     let store = factory.fresh().await;
@@ -167,14 +169,16 @@ pub async fn without_an_agreeing_one_the_first_that_awaited_khipus_answer_is_ret
         }
         let expected = StoredNotification {
             verdict: first,
-            ..kept("{\"n\":3}", 50)
+            ..stored("{\"n\":3}", 50)
         };
         let found = store.notification(&id(name)).await.expect("notification");
         assert_eq!(found, Some(expected));
     }
 }
 
-pub async fn a_mismatch_or_an_unconciliated_one_is_never_returned(factory: &impl StoreFactory) {
+pub async fn a_mismatched_or_unconciliated_notification_is_never_returned(
+    factory: &impl StoreFactory,
+) {
     let store = factory.fresh().await;
     for (n, verdict) in [Verdict::Mismatch, Verdict::Unconciliated]
         .into_iter()

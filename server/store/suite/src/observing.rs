@@ -1,4 +1,4 @@
-//! A status only moves forward, and what is written stays.
+//! A status only rises, and stored data stays.
 
 use std::collections::HashSet;
 use std::time::Duration;
@@ -9,7 +9,7 @@ use chasqui_store::{JobResult, StoreError};
 use rand::rngs::StdRng;
 use rand::{RngExt, SeedableRng};
 
-pub async fn an_unknown_payment_is_begun_as_pending_without_terms(factory: &impl StoreFactory) {
+pub async fn an_unknown_payment_begins_as_pending_without_terms(factory: &impl StoreFactory) {
     let store = factory.fresh().await;
     let outcome = store
         .observe(&id("p1"), &notified("{}", Verdict::UnknownPayment, 40))
@@ -32,7 +32,7 @@ pub async fn an_unknown_payment_is_begun_as_pending_without_terms(factory: &impl
     assert_eq!(begun, Some(expected));
 }
 
-pub async fn an_observation_without_a_claim_begins_a_payment_too(factory: &impl StoreFactory) {
+pub async fn an_observation_without_an_update_begins_a_payment_too(factory: &impl StoreFactory) {
     let store = factory.fresh().await;
     store
         .observe(&id("p1"), &scheduling(JobKind::Check, 5))
@@ -41,7 +41,7 @@ pub async fn an_observation_without_a_claim_begins_a_payment_too(factory: &impl 
     assert_eq!(status(&*store, "p1").await, Some(Status::Pending));
 }
 
-pub async fn the_accepted_update_brings_its_time_lateness_and_reason(factory: &impl StoreFactory) {
+pub async fn an_accepted_update_sets_time_lateness_and_reason(factory: &impl StoreFactory) {
     let store = factory.fresh().await;
     store.create(&payment("p1")).await.expect("create");
     let update = StatusUpdate {
@@ -52,7 +52,7 @@ pub async fn the_accepted_update_brings_its_time_lateness_and_reason(factory: &i
     };
     let observation = Observation {
         update: Some(update),
-        ..saying(Kind::Confirmed, 77)
+        ..reporting(StatusKind::Confirmed, 77)
     };
     let outcome = store
         .observe(&id("p1"), &observation)
@@ -69,7 +69,7 @@ pub async fn the_accepted_update_brings_its_time_lateness_and_reason(factory: &i
         (Some(PaymentState::created(at(10))), expected)
     );
     store
-        .observe(&id("p1"), &saying(Kind::Confirmed, 99))
+        .observe(&id("p1"), &reporting(StatusKind::Confirmed, 99))
         .await
         .expect("repeated, later and not late");
     assert_eq!(
@@ -78,7 +78,7 @@ pub async fn the_accepted_update_brings_its_time_lateness_and_reason(factory: &i
     );
 }
 
-pub async fn final_updates_end_at_the_highest_whatever_the_order(factory: &impl StoreFactory) {
+pub async fn final_updates_end_at_the_highest_in_any_order(factory: &impl StoreFactory) {
     let store = factory.fresh().await;
     for (name, order) in [
         ("up", [1000, 1001, 1000]),
@@ -99,7 +99,7 @@ pub async fn final_updates_end_at_the_highest_whatever_the_order(factory: &impl 
     }
 }
 
-pub async fn an_update_counts_only_where_the_store_holds_what_it_replaces(
+pub async fn an_update_counts_only_if_the_store_holds_the_version_it_replaces(
     factory: &impl StoreFactory,
 ) {
     let store = factory.fresh().await;
@@ -123,7 +123,85 @@ pub async fn an_update_counts_only_where_the_store_holds_what_it_replaces(
     }
 }
 
-pub async fn a_word_that_goes_on_keeps_its_time(factory: &impl StoreFactory) {
+/// The rules of a status are written in Rust and in the scripts of the Redis store. Both are held to one table.
+pub async fn updates_end_as_the_table_says(factory: &impl StoreFactory) {
+    let store = factory.fresh().await;
+    for (n, case) in status_updates().into_iter().enumerate() {
+        let UpdateCase {
+            held,
+            update,
+            at,
+            result,
+        } = case;
+        assert_eq!(held.updated(&update, at), result, "{held:?} {update:?}");
+        let name = format!("p{n}");
+        let created = Payment {
+            state: held,
+            reference: None,
+            ..payment(&name)
+        };
+        store.create(&created).await.expect("create");
+        let observation = Observation {
+            at,
+            update: Some(update),
+            ..updating(None, 1000, 0)
+        };
+        let outcome = store.observe(&id(&name), &observation).await;
+        let outcome = outcome.expect("observe");
+        let expected = (Some(held), result);
+        assert_eq!((outcome.before, outcome.after), expected, "{update:?}");
+        let stored = store.states(&[id(&name)]).await.expect("read");
+        assert_eq!(stored, [Some(result)], "{update:?}");
+    }
+}
+
+/// A line of `status_updates.txt`.
+struct UpdateCase {
+    held: PaymentState,
+    update: StatusUpdate,
+    at: Timestamp,
+    result: PaymentState,
+}
+
+fn status_updates() -> Vec<UpdateCase> {
+    let reason = |word: &str| match word {
+        "-" => None,
+        word => Some(StatusReason::parse(word).expect("a reason")),
+    };
+    let number = |word: &str| version(word.parse().expect("a number"));
+    let seconds = |word: &str| at(1000 * word.parse::<i64>().expect("a time"));
+    let state = |words: &[&str]| PaymentState {
+        version: number(words[0]),
+        at: seconds(words[1]),
+        late: words[2] == "late",
+        reason: reason(words[3]),
+    };
+    let lines = include_str!("status_updates.txt").lines();
+    let cases = lines.filter(|line| !line.is_empty() && !line.starts_with('#'));
+    let cases = cases.map(|line| {
+        let parts: Vec<Vec<&str>> = line
+            .split('|')
+            .map(|part| part.split_whitespace().collect())
+            .collect();
+        let [held, update, result] = &parts[..] else {
+            panic!("not a case: {line}");
+        };
+        UpdateCase {
+            held: state(held),
+            update: StatusUpdate {
+                version: number(update[0]),
+                replaces: (update[1] != "any").then(|| number(update[1])),
+                late: update[3] == "late",
+                reason: reason(update[4]),
+            },
+            at: seconds(update[2]),
+            result: state(result),
+        }
+    });
+    cases.collect()
+}
+
+pub async fn a_status_that_continues_keeps_its_time(factory: &impl StoreFactory) {
     let store = factory.fresh().await;
     store.create(&payment("p1")).await.expect("create");
     let mut began = Vec::new();
@@ -143,7 +221,7 @@ pub async fn a_word_that_goes_on_keeps_its_time(factory: &impl StoreFactory) {
     assert_eq!(began, [(12, 20), (14, 20), (22, 40), (23, 50), (24, 60)]);
 }
 
-pub async fn of_sixty_four_answers_at_once_one_counts(factory: &impl StoreFactory) {
+pub async fn of_sixty_four_concurrent_answers_one_counts(factory: &impl StoreFactory) {
     let store = factory.fresh().await;
     store.create(&payment("p1")).await.expect("create");
     let outcomes = at_once(64, |n| {
@@ -163,10 +241,12 @@ pub async fn of_sixty_four_answers_at_once_one_counts(factory: &impl StoreFactor
         .iter()
         .map(|outcome| outcome.after.version)
         .collect();
-    assert_eq!(stands.len(), 1, "all are told the same: {stands:?}");
+    assert_eq!(stands.len(), 1, "all get the same: {stands:?}");
 }
 
-pub async fn sixty_four_observers_at_once_never_lose_a_confirmation(factory: &impl StoreFactory) {
+pub async fn sixty_four_concurrent_observers_never_lose_a_confirmation(
+    factory: &impl StoreFactory,
+) {
     let store = factory.fresh().await;
     store.create(&payment("p1")).await.expect("create");
     let outcomes = at_once(64, |n| {
@@ -210,8 +290,8 @@ pub async fn sixty_four_observers_at_once_never_lose_a_confirmation(factory: &im
     assert_eq!(recorded.last(), Some(&Version::CONFIRMED));
 }
 
-/// What the store makes of a history is what [`PaymentState::updated`] makes of it, step by step.
-pub async fn a_random_history_ends_where_the_rules_say(factory: &impl StoreFactory) {
+/// Each step of the history ends as [`PaymentState::updated`] says.
+pub async fn a_random_history_follows_the_rules(factory: &impl StoreFactory) {
     let store = factory.fresh().await;
     let mut random = StdRng::seed_from_u64(7);
     for n in 0..40 {
@@ -224,7 +304,7 @@ pub async fn a_random_history_ends_where_the_rules_say(factory: &impl StoreFacto
                 1 => 1001,
                 _ => round + random.random_range(1..8u16),
             };
-            // Often what the store holds, so that histories get somewhere.
+            // Often the version that the store holds, so that updates count.
             let held = match (expected, random.random_range(0..3)) {
                 (_, 0) => Some(10 * random.random_range(1..4u16) + random.random_range(1..8u16)),
                 (Some(state), _) => Some(state.version.number()),
@@ -251,7 +331,7 @@ pub async fn a_random_history_ends_where_the_rules_say(factory: &impl StoreFacto
     }
 }
 
-pub async fn an_observation_for_another_account_is_refused_and_touches_nothing(
+pub async fn an_observation_for_another_account_is_refused_and_changes_nothing(
     factory: &impl StoreFactory,
 ) {
     let store = factory.fresh().await;
@@ -268,12 +348,15 @@ pub async fn an_observation_for_another_account_is_refused_and_touches_nothing(
         store.payment(&id("p1")).await.expect("payment"),
         Some(payment("p1"))
     );
-    assert_eq!(store.notification(&id("p1")).await.expect("kept"), None);
+    assert_eq!(
+        store.notification(&id("p1")).await.expect("notification"),
+        None
+    );
     assert_eq!(events(&*store, "p1").await, [TimelineEvent::Created]);
     assert_eq!(store.next_due(JobKind::Delivery).await.expect("due"), None);
 }
 
-pub async fn a_refusal_among_a_thousand_at_once_harms_no_other(factory: &impl StoreFactory) {
+pub async fn a_refused_observation_does_not_affect_concurrent_ones(factory: &impl StoreFactory) {
     const PAYMENTS: usize = 50;
     let store = factory.fresh().await;
     for n in 0..PAYMENTS {
@@ -291,7 +374,7 @@ pub async fn a_refusal_among_a_thousand_at_once_harms_no_other(factory: &impl St
                 account: other_shop(),
                 ..confirming("{\"foreign\":true}", 30)
             },
-            1 => saying(Kind::Verifying, 30),
+            1 => reporting(StatusKind::Verifying, 30),
             2 => confirming("{\"paid\":true}", 30),
             _ => notified("{\"paid\":true}", Verdict::Stale, 30),
         };
@@ -307,8 +390,8 @@ pub async fn a_refusal_among_a_thousand_at_once_harms_no_other(factory: &impl St
             _ => assert!(result.is_ok(), "{n} {result:?}"),
         }
     }
-    // 1000 and 50 share the factor 2: of the four, a payment gets two, an odd one those that verify and those that are
-    // stale, an even one those that are foreign and those that confirm.
+    // 50 is even, so each payment gets two of the four: an odd one verifies and is stale, an even one is foreign and
+    // confirms.
     for n in 0..PAYMENTS {
         let name = format!("p{n}");
         let (expected, verdict) = if n % 2 == 0 {
@@ -317,13 +400,13 @@ pub async fn a_refusal_among_a_thousand_at_once_harms_no_other(factory: &impl St
             (Status::Verifying, Verdict::Stale)
         };
         assert_eq!(status(&*store, &name).await, Some(expected), "{name}");
-        let kept: Vec<_> = events(&*store, &name)
+        let stored: Vec<_> = events(&*store, &name)
             .await
             .into_iter()
             .filter(|event| matches!(event, TimelineEvent::Notified { .. }))
             .collect();
         assert_eq!(
-            kept,
+            stored,
             [TimelineEvent::Notified {
                 verdict,
                 copies: 10
@@ -333,13 +416,11 @@ pub async fn a_refusal_among_a_thousand_at_once_harms_no_other(factory: &impl St
     }
 }
 
-pub async fn many_are_read_in_the_order_asked_with_none_for_the_unknown(
-    factory: &impl StoreFactory,
-) {
+pub async fn states_are_read_in_the_order_of_their_ids(factory: &impl StoreFactory) {
     let store = factory.fresh().await;
-    for (name, claimed) in [("a", Kind::Verifying), ("b", Kind::Confirmed)] {
+    for (name, kind) in [("a", StatusKind::Verifying), ("b", StatusKind::Confirmed)] {
         store
-            .observe(&id(name), &saying(claimed, 1))
+            .observe(&id(name), &reporting(kind, 1))
             .await
             .expect("observe");
     }
@@ -364,9 +445,9 @@ pub async fn many_are_read_in_the_order_asked_with_none_for_the_unknown(
     assert_eq!(store.payment(&id("unknown")).await.expect("payment"), None);
 }
 
-pub async fn what_is_written_is_there_after_reopening(factory: &impl StoreFactory) {
+pub async fn data_and_leases_survive_reopening(factory: &impl StoreFactory) {
     let store = factory.fresh().await;
-    store.save_intent(&intent(9)).await.expect("intend");
+    store.save_intent(&intent(9)).await.expect("save");
     store.create(&payment("p1")).await.expect("create");
     store
         .observe(&id("p1"), &confirming("{\"a\":1}", 20))
@@ -375,7 +456,7 @@ pub async fn what_is_written_is_there_after_reopening(factory: &impl StoreFactor
     let leased = store
         .lease_due(JobKind::Delivery, at(20), 1, Duration::from_secs(1))
         .await
-        .expect("claim");
+        .expect("lease");
     let before = (
         store
             .intent(&PaymentReference::from_random(9))
@@ -400,13 +481,13 @@ pub async fn what_is_written_is_there_after_reopening(factory: &impl StoreFactor
         store.next_due(JobKind::Delivery).await.expect("due"),
     );
     assert_eq!(before, after);
-    let settled = store
+    let finished = store
         .finish(&leased[0], &JobResult::Done, None)
         .await
-        .expect("settle");
-    assert!(settled, "the lease is still its holder's");
+        .expect("finish");
+    assert!(finished, "the lease is still its holder's");
 }
 
-pub async fn it_is_ready(factory: &impl StoreFactory) {
-    factory.fresh().await.health_check().await.expect("ready");
+pub async fn a_fresh_store_is_healthy(factory: &impl StoreFactory) {
+    factory.fresh().await.health_check().await.expect("healthy");
 }

@@ -1,72 +1,72 @@
-//! Khipu is asked about a payment by one at a time.
+//! One caller at a time may ask Khipu about a payment.
 
 use std::time::Duration;
 
 use crate::fixtures::*;
 
-const GAP: Duration = Duration::from_millis(2000);
+const MIN_INTERVAL: Duration = Duration::from_millis(2000);
 
-async fn take(store: &dyn Store, name: &str, ms: i64) -> bool {
-    let taken = store.try_lock_poll(&id(name), at(ms), GAP).await;
-    taken.expect("take_turn")
+async fn lock(store: &dyn Store, name: &str, ms: i64) -> bool {
+    let locked = store.try_lock_poll(&id(name), at(ms), MIN_INTERVAL).await;
+    locked.expect("try_lock_poll")
 }
 
-pub async fn of_many_at_once_exactly_one_gets_the_turn(factory: &impl StoreFactory) {
+pub async fn of_concurrent_calls_exactly_one_takes_the_lock(factory: &impl StoreFactory) {
     let store = factory.fresh().await;
-    let taken = at_once(64, |n| {
+    let locked = at_once(64, |n| {
         let store = Arc::clone(&store);
-        async move { take(&*store, "p1", i64::try_from(n).expect("small")).await }
+        async move { lock(&*store, "p1", i64::try_from(n).expect("small")).await }
     })
     .await;
-    assert_eq!(taken.into_iter().filter(|taken| *taken).count(), 1);
+    assert_eq!(locked.into_iter().filter(|locked| *locked).count(), 1);
 }
 
-pub async fn the_next_turn_comes_after_the_gap(factory: &impl StoreFactory) {
+pub async fn the_lock_is_free_after_the_interval(factory: &impl StoreFactory) {
     let store = factory.fresh().await;
     for (ms, expected) in [(10, true), (2009, false), (2010, true), (4009, false)] {
-        assert_eq!(take(&*store, "p1", ms).await, expected, "at {ms}");
+        assert_eq!(lock(&*store, "p1", ms).await, expected, "at {ms}");
     }
 }
 
-pub async fn a_turn_that_was_refused_puts_nothing_off(factory: &impl StoreFactory) {
+pub async fn a_refused_call_does_not_extend_the_lock(factory: &impl StoreFactory) {
     let store = factory.fresh().await;
-    assert!(take(&*store, "p1", 10).await);
+    assert!(lock(&*store, "p1", 10).await);
     for ms in (110..2010).step_by(100) {
-        assert!(!take(&*store, "p1", ms).await, "at {ms}");
+        assert!(!lock(&*store, "p1", ms).await, "at {ms}");
     }
-    assert!(take(&*store, "p1", 2010).await);
+    assert!(lock(&*store, "p1", 2010).await);
 }
 
-pub async fn each_payment_has_its_own_turns(factory: &impl StoreFactory) {
+pub async fn each_payment_has_its_own_lock(factory: &impl StoreFactory) {
     let store = factory.fresh().await;
     for name in ["p1", "p2", "p3"] {
-        assert!(take(&*store, name, 10).await, "{name}");
-        assert!(!take(&*store, name, 11).await, "{name}");
+        assert!(lock(&*store, name, 10).await, "{name}");
+        assert!(!lock(&*store, name, 11).await, "{name}");
     }
 }
 
-pub async fn a_clock_that_was_put_back_far_keeps_nobody_waiting(factory: &impl StoreFactory) {
+pub async fn a_clock_that_was_set_back_far_does_not_block_polls(factory: &impl StoreFactory) {
     let store = factory.fresh().await;
-    assert!(take(&*store, "p1", 100_000).await);
-    assert!(!take(&*store, "p1", 99_000).await, "a little behind");
-    assert!(take(&*store, "p1", 10).await, "far behind");
-    assert!(!take(&*store, "p1", 20).await);
+    assert!(lock(&*store, "p1", 100_000).await);
+    assert!(!lock(&*store, "p1", 99_000).await, "a little behind");
+    assert!(lock(&*store, "p1", 10).await, "far behind");
+    assert!(!lock(&*store, "p1", 20).await);
 }
 
-pub async fn a_turn_makes_no_payment_known(factory: &impl StoreFactory) {
+pub async fn a_lock_creates_no_payment(factory: &impl StoreFactory) {
     let store = factory.fresh().await;
-    assert!(take(&*store, "p1", 10).await);
+    assert!(lock(&*store, "p1", 10).await);
     assert_eq!(status(&*store, "p1").await, None);
     assert_eq!(store.payment(&id("p1")).await.expect("payment"), None);
     assert_eq!(events(&*store, "p1").await, []);
 }
 
-pub async fn a_turn_is_remembered_for_ten_minutes(factory: &impl StoreFactory) {
+pub async fn a_lock_is_remembered_for_ten_minutes(factory: &impl StoreFactory) {
     let store = factory.fresh().await;
-    let gap = Duration::from_secs(600);
-    assert!(take(&*store, "p1", 0).await);
+    let min_interval = Duration::from_secs(600);
+    assert!(lock(&*store, "p1", 0).await);
     for (ms, expected) in [(599_000, false), (600_000, true), (1_000_000, false)] {
-        let taken = store.try_lock_poll(&id("p1"), at(ms), gap).await;
-        assert_eq!(taken.expect("take_turn"), expected, "at {ms}");
+        let locked = store.try_lock_poll(&id("p1"), at(ms), min_interval).await;
+        assert_eq!(locked.expect("try_lock_poll"), expected, "at {ms}");
     }
 }

@@ -1,7 +1,7 @@
 //! The contract of [`Relay`] as tests that run on every implementation.
 //!
-//! An implementation hands [`relay_suite!`] a future that makes a [`Stage`]: instances that share one medium, with nobody
-//! subscribed yet.
+//! An implementation passes [`relay_suite!`] a future that makes a [`Deployment`]: instances that share one backend, without
+//! subscriptions.
 
 use std::any::Any;
 use std::sync::Arc;
@@ -13,39 +13,38 @@ use tokio::sync::mpsc;
 use chasqui_payment::{PaymentId, PaymentState, Timestamp, Version};
 use chasqui_store::{Change, Relay, RelayListener};
 
-/// Generous: only a failing test ever waits this long.
+/// Only a failing test waits this long.
 pub const DEADLINE: Duration = Duration::from_secs(20);
 
-const CROWD: i64 = 200;
+const CONCURRENT: i64 = 200;
 
-/// Instances that share a medium.
-pub struct Stage {
-    /// One at least.
+/// Instances that share a backend.
+pub struct Deployment {
+    /// At least one.
     pub instances: Vec<Instance>,
-    /// Whatever must live as long as they do.
-    pub medium: Box<dyn Any + Send>,
+    /// Kept alive as long as the instances.
+    pub backend: Box<dyn Any + Send>,
 }
 
 pub struct Instance {
     pub relay: Arc<dyn Relay>,
-    pub heard: Heard,
-    /// How a committed change comes to be known: the store publishes it where several instances share one, and where
-    /// not it is announced.
-    pub tell: Box<dyn Fn(Change) -> BoxFuture<'static, ()> + Send + Sync>,
+    pub received: Received,
+    /// Commits a change: a shared store publishes it itself, otherwise it is published on the relay.
+    pub commit: Box<dyn Fn(Change) -> BoxFuture<'static, ()> + Send + Sync>,
 }
 
-/// What an instance's listener was called with, in order.
-pub struct Heard {
+/// The calls of an instance's listener, in order.
+pub struct Received {
     pub changes: mpsc::UnboundedReceiver<Change>,
     pub missed: mpsc::UnboundedReceiver<Vec<PaymentId>>,
 }
 
-struct Ears {
+struct Recorder {
     changes: mpsc::UnboundedSender<Change>,
     missed: mpsc::UnboundedSender<Vec<PaymentId>>,
 }
 
-impl RelayListener for Ears {
+impl RelayListener for Recorder {
     fn changed(&self, change: Change) {
         let _ = self.changes.send(change);
     }
@@ -55,15 +54,15 @@ impl RelayListener for Ears {
     }
 }
 
-/// A listener for an instance's relay, and what it will have heard.
-pub fn listener() -> (Arc<dyn RelayListener>, Heard) {
-    let (changes, heard_changes) = mpsc::unbounded_channel();
-    let (missed, heard_missed) = mpsc::unbounded_channel();
-    let heard = Heard {
-        changes: heard_changes,
-        missed: heard_missed,
+/// A listener for an instance's relay, and what it receives.
+pub fn listener() -> (Arc<dyn RelayListener>, Received) {
+    let (changes, changes_received) = mpsc::unbounded_channel();
+    let (missed, missed_received) = mpsc::unbounded_channel();
+    let received = Received {
+        changes: changes_received,
+        missed: missed_received,
     };
-    (Arc::new(Ears { changes, missed }), heard)
+    (Arc::new(Recorder { changes, missed }), received)
 }
 
 impl Instance {
@@ -71,21 +70,21 @@ impl Instance {
         self.relay.subscribe(id).await.expect("subscribed");
     }
 
-    /// Waits until this very change is heard; others before it, and copies, are as good as silence.
-    pub async fn hears(&mut self, expected: &Change) {
-        let heard = async { while self.change().await != *expected {} };
-        tokio::time::timeout(DEADLINE, heard)
+    /// Waits for this change; others and copies are skipped.
+    pub async fn receives(&mut self, expected: &Change) {
+        let received = async { while self.change().await != *expected {} };
+        tokio::time::timeout(DEADLINE, received)
             .await
-            .unwrap_or_else(|_| panic!("{expected:?} is not heard"));
+            .unwrap_or_else(|_| panic!("{expected:?} is not received"));
     }
 
     async fn change(&mut self) -> Change {
-        let change = self.heard.changes.recv().await;
+        let change = self.received.changes.recv().await;
         change.expect("the relay is alive")
     }
 }
 
-/// `number` tells it from others of the same payment.
+/// `number` distinguishes it from others of the same payment.
 pub fn change(id: &str, number: i64) -> Change {
     Change {
         payment_id: PaymentId::parse(id).expect("id"),
@@ -96,94 +95,94 @@ pub fn change(id: &str, number: i64) -> Change {
     }
 }
 
-pub async fn a_change_told_after_a_subscription_is_heard_everywhere(stage: &mut Stage) {
+pub async fn a_change_after_a_subscription_arrives_everywhere(deployment: &mut Deployment) {
     let expected = change("p1", 1);
-    for instance in &stage.instances {
+    for instance in &deployment.instances {
         instance.subscribe(&expected.payment_id).await;
     }
-    for teller in 0..stage.instances.len() {
-        (stage.instances[teller].tell)(expected.clone()).await;
-        for instance in &mut stage.instances {
-            instance.hears(&expected).await;
+    for committing in 0..deployment.instances.len() {
+        (deployment.instances[committing].commit)(expected.clone()).await;
+        for instance in &mut deployment.instances {
+            instance.receives(&expected).await;
         }
     }
 }
 
-pub async fn what_is_announced_is_heard_here(stage: &mut Stage) {
+pub async fn a_change_published_on_the_relay_arrives_here(deployment: &mut Deployment) {
     let expected = change("p1", 1);
-    for instance in &mut stage.instances {
+    for instance in &mut deployment.instances {
         instance.subscribe(&expected.payment_id).await;
         let announced = instance.relay.publish(&expected).await;
-        announced.expect("announced");
-        instance.hears(&expected).await;
+        announced.expect("published");
+        instance.receives(&expected).await;
     }
 }
 
-pub async fn many_payments_are_carried_each_to_its_own(stage: &mut Stage) {
+pub async fn changes_of_many_payments_all_arrive(deployment: &mut Deployment) {
     let changes: Vec<_> = (0..500).map(|i| change(&format!("many{i}"), 1)).collect();
-    let last = stage.instances.len() - 1;
-    let listening = &stage.instances[last];
+    let last = deployment.instances.len() - 1;
+    let listening = &deployment.instances[last];
     join_all(changes.iter().map(|c| listening.subscribe(&c.payment_id))).await;
     for change in &changes {
-        (stage.instances[0].tell)(change.clone()).await;
+        (deployment.instances[0].commit)(change.clone()).await;
     }
-    let mut unheard: std::collections::HashSet<_> = changes
+    let mut outstanding: std::collections::HashSet<_> = changes
         .into_iter()
         .map(|change| change.payment_id)
         .collect();
-    let heard = async {
-        while !unheard.is_empty() {
-            unheard.remove(&stage.instances[last].change().await.payment_id);
+    let received = async {
+        while !outstanding.is_empty() {
+            outstanding.remove(&deployment.instances[last].change().await.payment_id);
         }
     };
-    let in_time = tokio::time::timeout(DEADLINE, heard).await;
-    assert!(in_time.is_ok(), "{} are not heard", unheard.len());
+    let in_time = tokio::time::timeout(DEADLINE, received).await;
+    assert!(in_time.is_ok(), "{} are not received", outstanding.len());
 }
 
-pub async fn one_of_two_subscriptions_given_back_leaves_the_other(stage: &mut Stage) {
+pub async fn ending_one_of_two_subscriptions_keeps_the_other(deployment: &mut Deployment) {
     let expected = change("twice", 1);
-    let listening = stage.instances.last_mut().expect("an instance");
+    let listening = deployment.instances.last_mut().expect("an instance");
     listening.subscribe(&expected.payment_id).await;
     listening.subscribe(&expected.payment_id).await;
     listening.relay.unsubscribe(&expected.payment_id);
-    (stage.instances[0].tell)(expected.clone()).await;
-    let listening = stage.instances.last_mut().expect("an instance");
-    listening.hears(&expected).await;
+    (deployment.instances[0].commit)(expected.clone()).await;
+    let listening = deployment.instances.last_mut().expect("an instance");
+    listening.receives(&expected).await;
 }
 
-/// Whoever is told that it is subscribed is, even if another's subscription to the same payment was under way.
-pub async fn each_of_a_crowd_that_subscribes_at_once_hears_what_follows(stage: &mut Stage) {
-    let last = stage.instances.len() - 1;
-    let (teller, listening) = (&stage.instances[0], &stage.instances[last]);
-    let changes: Vec<_> = (0..CROWD).map(|i| change("crowded", i)).collect();
+/// A confirmed subscription holds even if another to the same payment was being made.
+pub async fn each_concurrent_subscriber_receives_what_follows(deployment: &mut Deployment) {
+    let last = deployment.instances.len() - 1;
+    let (committing, listening) = (&deployment.instances[0], &deployment.instances[last]);
+    let changes: Vec<_> = (0..CONCURRENT).map(|i| change("crowded", i)).collect();
     join_all(changes.iter().map(async |change| {
         listening.subscribe(&change.payment_id).await;
-        (teller.tell)(change.clone()).await;
+        (committing.commit)(change.clone()).await;
     }))
     .await;
-    let mut unheard: std::collections::HashSet<_> =
+    let mut outstanding: std::collections::HashSet<_> =
         changes.iter().map(|change| change.state.at).collect();
-    let heard = async {
-        while !unheard.is_empty() {
-            unheard.remove(&stage.instances[last].change().await.state.at);
+    let received = async {
+        while !outstanding.is_empty() {
+            outstanding.remove(&deployment.instances[last].change().await.state.at);
         }
     };
-    let in_time = tokio::time::timeout(DEADLINE, heard).await;
-    assert!(in_time.is_ok(), "{} are not heard", unheard.len());
-    for _ in 1..CROWD {
-        let relay = &stage.instances[last].relay;
+    let in_time = tokio::time::timeout(DEADLINE, received).await;
+    assert!(in_time.is_ok(), "{} are not received", outstanding.len());
+    for _ in 1..CONCURRENT {
+        let relay = &deployment.instances[last].relay;
         relay.unsubscribe(&changes[0].payment_id);
     }
-    let expected = change("crowded", CROWD);
-    (stage.instances[0].tell)(expected.clone()).await;
-    stage.instances[last].hears(&expected).await;
+    let expected = change("crowded", CONCURRENT);
+    (deployment.instances[0].commit)(expected.clone()).await;
+    deployment.instances[last].receives(&expected).await;
 }
 
-pub async fn a_crowd_that_comes_and_goes_leaves_the_one_that_stays(stage: &mut Stage) {
+pub async fn subscriptions_that_come_and_go_keep_the_one_that_stays(deployment: &mut Deployment) {
     let expected = change("busy", 1);
-    let listening = stage.instances.last().expect("an instance");
+    let listening = deployment.instances.last().expect("an instance");
     listening.subscribe(&expected.payment_id).await;
-    let passing = (0..CROWD).map(|_| {
+    let passing = (0..CONCURRENT).map(|_| {
         let (relay, id) = (Arc::clone(&listening.relay), expected.payment_id.clone());
         tokio::spawn(async move {
             relay.subscribe(&id).await.expect("subscribed");
@@ -193,45 +192,45 @@ pub async fn a_crowd_that_comes_and_goes_leaves_the_one_that_stays(stage: &mut S
     for passed in join_all(passing).await {
         passed.expect("no panic");
     }
-    (stage.instances[0].tell)(expected.clone()).await;
-    let listening = stage.instances.last_mut().expect("an instance");
-    listening.hears(&expected).await;
+    (deployment.instances[0].commit)(expected.clone()).await;
+    let listening = deployment.instances.last_mut().expect("an instance");
+    listening.receives(&expected).await;
 }
 
-/// The giving back of the one before must not take it along.
-pub async fn a_subscription_made_while_another_is_given_back_holds(stage: &mut Stage) {
-    let last = stage.instances.len() - 1;
+/// The end of an earlier subscription must not end the new one.
+pub async fn a_subscription_made_while_another_ends_holds(deployment: &mut Deployment) {
+    let last = deployment.instances.len() - 1;
     let id = change("relieved", 0).payment_id;
-    stage.instances[last].subscribe(&id).await;
-    for number in 0..CROWD {
-        let relay = &stage.instances[last].relay;
-        let relief = tokio::spawn({
+    deployment.instances[last].subscribe(&id).await;
+    for number in 0..CONCURRENT {
+        let relay = &deployment.instances[last].relay;
+        let replacement = tokio::spawn({
             let (relay, id) = (Arc::clone(relay), id.clone());
             async move { relay.subscribe(&id).await }
         });
-        // Now or a moment later: whichever comes first.
+        // Both orders occur.
         if number % 2 == 0 {
             tokio::task::yield_now().await;
         }
         relay.unsubscribe(&id);
-        relief.await.expect("no panic").expect("subscribed");
+        replacement.await.expect("no panic").expect("subscribed");
         let expected = change("relieved", number);
-        (stage.instances[0].tell)(expected.clone()).await;
-        stage.instances[last].hears(&expected).await;
+        (deployment.instances[0].commit)(expected.clone()).await;
+        deployment.instances[last].receives(&expected).await;
     }
 }
 
-pub async fn it_is_ready_and_misses_nothing_while_nothing_fails(stage: &mut Stage) {
+pub async fn it_is_healthy_and_misses_nothing_without_failures(deployment: &mut Deployment) {
     let expected = change("p1", 1);
-    for instance in &stage.instances {
+    for instance in &deployment.instances {
         instance.subscribe(&expected.payment_id).await;
-        instance.relay.health_check().await.expect("ready");
+        instance.relay.health_check().await.expect("healthy");
     }
-    (stage.instances[0].tell)(expected.clone()).await;
-    for instance in &mut stage.instances {
-        instance.hears(&expected).await;
-        instance.relay.health_check().await.expect("ready still");
-        let missed = instance.heard.missed.try_recv();
+    (deployment.instances[0].commit)(expected.clone()).await;
+    for instance in &mut deployment.instances {
+        instance.receives(&expected).await;
+        instance.relay.health_check().await.expect("still healthy");
+        let missed = instance.received.missed.try_recv();
         assert!(missed.is_err(), "{missed:?}");
     }
 }

@@ -1,17 +1,17 @@
-//! What happened, in order, with nothing that did not.
+//! The timeline lists what happened, in order.
 
 use std::time::Duration;
 
 use crate::fixtures::*;
 use chasqui_store::{JobResult, TIMELINE_LIMIT, TimelineEntry};
 
-pub async fn it_tells_everything_in_order(factory: &impl StoreFactory) {
+pub async fn it_lists_everything_in_order(factory: &impl StoreFactory) {
     let store = factory.fresh().await;
     let p1 = id("p1");
     store.create(&payment("p1")).await.expect("create");
     let returned = Observation {
         source: Source::Payer,
-        ..saying(Kind::Verifying, 20)
+        ..reporting(StatusKind::Verifying, 20)
     };
     store.observe(&p1, &returned).await.expect("observe");
     store
@@ -21,25 +21,25 @@ pub async fn it_tells_everything_in_order(factory: &impl StoreFactory) {
     let leased = store
         .lease_due(JobKind::Delivery, at(30), 1, Duration::from_secs(1))
         .await
-        .expect("claim");
+        .expect("lease");
     let again = JobResult::Retry { due_at: at(60) };
     store
         .finish(&leased[0], &again, Some(&attempt(50, "connection refused")))
         .await
-        .expect("settle");
+        .expect("finish");
     let leased = store
         .lease_due(JobKind::Delivery, at(60), 1, Duration::from_secs(1))
         .await
-        .expect("claim");
-    // Recorded after the attempt below began, and shown where it belongs.
+        .expect("lease");
+    // Recorded before the attempt that began earlier, and listed after it.
     store
-        .observe(&p1, &saying(Kind::Reversed, 65))
+        .observe(&p1, &reporting(StatusKind::Reversed, 65))
         .await
         .expect("observe");
     store
         .finish(&leased[0], &JobResult::Done, Some(&attempt(60, "200")))
         .await
-        .expect("settle");
+        .expect("finish");
 
     let observed = |source, number| TimelineEvent::Observed {
         source,
@@ -69,7 +69,7 @@ pub async fn it_tells_everything_in_order(factory: &impl StoreFactory) {
     assert_eq!(store.timeline(&p1).await.expect("timeline"), expected);
 }
 
-pub async fn what_is_of_one_moment_stays_in_the_order_recorded(factory: &impl StoreFactory) {
+pub async fn entries_of_one_moment_stay_in_the_order_recorded(factory: &impl StoreFactory) {
     let store = factory.fresh().await;
     const NUMBERS: [u16; 6] = [14, 17, 22, 23, 1000, 1001];
     let mut held = 11;
@@ -88,7 +88,7 @@ pub async fn what_is_of_one_moment_stays_in_the_order_recorded(factory: &impl St
     assert_eq!(events(&*store, "p1").await, expected);
 }
 
-pub async fn an_update_that_changes_nothing_leaves_no_record(factory: &impl StoreFactory) {
+pub async fn an_update_without_effect_is_not_recorded(factory: &impl StoreFactory) {
     let store = factory.fresh().await;
     store.create(&payment("p1")).await.expect("create");
     let with_job = Observation {
@@ -96,7 +96,7 @@ pub async fn an_update_that_changes_nothing_leaves_no_record(factory: &impl Stor
         ..scheduling(JobKind::Check, 20)
     };
     for observation in [
-        saying(Kind::Created, 99),
+        reporting(StatusKind::Created, 99),
         updating(Some(17), 22, 99),
         with_job,
     ] {
@@ -113,12 +113,12 @@ pub async fn an_update_that_changes_nothing_leaves_no_record(factory: &impl Stor
     );
 }
 
-pub async fn an_update_that_changes_nothing_is_recorded_with_its_notification_only(
+pub async fn an_update_without_effect_is_recorded_only_with_a_new_notification(
     factory: &impl StoreFactory,
 ) {
     let store = factory.fresh().await;
     store.create(&payment("p1")).await.expect("create");
-    let confirmed = saying(Kind::Confirmed, 20);
+    let confirmed = reporting(StatusKind::Confirmed, 20);
     store.observe(&id("p1"), &confirmed).await.expect("observe");
     store
         .observe(&id("p1"), &confirming("{}", 30))
@@ -175,15 +175,15 @@ pub async fn an_attempt_is_recorded_even_if_the_lease_was_lost(factory: &impl St
         let leased = store
             .lease_due(JobKind::Check, at(now), 1, Duration::from_millis(10))
             .await
-            .expect("claim");
+            .expect("lease");
         holders.extend(leased);
     }
     for (leased, ms, holds) in [(&holders[0], 25, false), (&holders[1], 26, true)] {
-        let settled = store
+        let finished = store
             .finish(leased, &JobResult::Done, Some(&attempt(ms, "200")))
             .await
-            .expect("settle");
-        assert_eq!(settled, holds);
+            .expect("finish");
+        assert_eq!(finished, holds);
     }
     let attempted = TimelineEvent::Attempted {
         kind: JobKind::Check,
@@ -194,22 +194,22 @@ pub async fn an_attempt_is_recorded_even_if_the_lease_was_lost(factory: &impl St
     assert_eq!(events(&*store, "p1").await, [attempted.clone(), attempted]);
 }
 
-pub async fn an_attempt_that_was_cut_off_is_recorded_and_not_counted(factory: &impl StoreFactory) {
+pub async fn an_interrupted_attempt_is_recorded_and_not_counted(factory: &impl StoreFactory) {
     let store = factory.fresh().await;
     store
         .observe(&id("p1"), &scheduling(JobKind::Check, 10))
         .await
         .expect("observe");
     let cut_off = JobResult::PutBack { due_at: at(30) };
-    for (now, settlement, result) in [(10, cut_off, "cut off"), (30, JobResult::Done, "200")] {
+    for (now, end, result) in [(10, cut_off, "cut off"), (30, JobResult::Done, "200")] {
         let leased = store
             .lease_due(JobKind::Check, at(now), 1, Duration::from_secs(1))
             .await
-            .expect("claim");
+            .expect("lease");
         assert_eq!(leased[0].attempts, 0);
         let attempt = attempt(now, result);
-        let settled = store.finish(&leased[0], &settlement, Some(&attempt)).await;
-        assert!(settled.expect("settle"));
+        let finished = store.finish(&leased[0], &end, Some(&attempt)).await;
+        assert!(finished.expect("finish"));
     }
     let attempted = |result: &str| TimelineEvent::Attempted {
         kind: JobKind::Check,
@@ -223,9 +223,9 @@ pub async fn an_attempt_that_was_cut_off_is_recorded_and_not_counted(factory: &i
     );
 }
 
-pub async fn it_shows_the_oldest_up_to_its_limit(factory: &impl StoreFactory) {
+pub async fn it_lists_the_oldest_entries_up_to_its_limit(factory: &impl StoreFactory) {
     let store = factory.fresh().await;
-    // In whatever order the first come, the last come after them.
+    // The first may arrive in any order; the last arrive after them.
     for numbers in [0..TIMELINE_LIMIT, TIMELINE_LIMIT..TIMELINE_LIMIT + 5] {
         at_once(numbers.len(), |n| {
             let store = Arc::clone(&store);
@@ -248,7 +248,7 @@ pub async fn it_shows_the_oldest_up_to_its_limit(factory: &impl StoreFactory) {
     assert_eq!(times, (0..last).collect::<Vec<_>>());
 }
 
-pub async fn an_unknown_payment_has_none(factory: &impl StoreFactory) {
+pub async fn an_unknown_payment_has_no_timeline(factory: &impl StoreFactory) {
     let store = factory.fresh().await;
     assert_eq!(store.timeline(&id("p1")).await.expect("timeline"), []);
 }

@@ -1,4 +1,4 @@
-//! Payments by what their merchant calls them.
+//! Payments are found by their merchant's transaction id.
 
 use crate::fixtures::*;
 use chasqui_store::BY_TRANSACTION_LIMIT;
@@ -22,10 +22,10 @@ async fn create(store: &dyn Store, payment: &Payment) {
 
 async fn found(store: &dyn Store, account: &AccountName, transaction_id: &str) -> Vec<PaymentId> {
     let found = store.by_transaction(account, transaction_id).await;
-    found.expect("of_transaction")
+    found.expect("by_transaction")
 }
 
-pub async fn the_payments_of_a_transaction_are_found_the_newest_first(factory: &impl StoreFactory) {
+pub async fn payments_are_found_by_transaction_the_newest_first(factory: &impl StoreFactory) {
     let store = factory.fresh().await;
     for (name, ms) in [("a", 10), ("c", 30), ("b", 20), ("c", 30)] {
         create(&*store, &paying(name, "order 77", ms)).await;
@@ -34,7 +34,7 @@ pub async fn the_payments_of_a_transaction_are_found_the_newest_first(factory: &
     assert_eq!(found(&*store, &shop(), "order 77").await, newest_first);
 }
 
-pub async fn another_account_or_transaction_is_another_matter(factory: &impl StoreFactory) {
+pub async fn another_account_or_transaction_is_not_found(factory: &impl StoreFactory) {
     let store = factory.fresh().await;
     create(&*store, &paying("a", "order 77", 10)).await;
     let foreign = Payment {
@@ -56,7 +56,7 @@ pub async fn another_account_or_transaction_is_another_matter(factory: &impl Sto
     }
 }
 
-pub async fn account_and_transaction_do_not_run_into_each_other(factory: &impl StoreFactory) {
+pub async fn account_and_transaction_are_separate_in_the_key(factory: &impl StoreFactory) {
     let store = factory.fresh().await;
     let account = |name| AccountName::parse(name).expect("account");
     let payment = Payment {
@@ -68,22 +68,24 @@ pub async fn account_and_transaction_do_not_run_into_each_other(factory: &impl S
     assert_eq!(found(&*store, &account("ab"), "c").await, [id("p1")]);
 }
 
-pub async fn a_payment_that_was_filled_in_is_found_by_its_transaction(factory: &impl StoreFactory) {
+pub async fn a_payment_whose_terms_came_later_is_found_by_its_transaction(
+    factory: &impl StoreFactory,
+) {
     let store = factory.fresh().await;
-    let observation = saying(Kind::Verifying, 10);
+    let observation = reporting(StatusKind::Verifying, 10);
     store
         .observe(&id("early"), &observation)
         .await
         .expect("observe");
     assert_eq!(found(&*store, &shop(), "order 77").await, []);
     create(&*store, &paying("middle", "order 77", 20)).await;
-    // Created at 10 at the latest, for then it was observed.
+    // It was observed at 10, so it counts as created then.
     create(&*store, &paying("early", "order 77", 30)).await;
     let expected = ["middle", "early"].map(id);
     assert_eq!(found(&*store, &shop(), "order 77").await, expected);
 }
 
-pub async fn the_transaction_that_is_known_stays(factory: &impl StoreFactory) {
+pub async fn a_known_transaction_stays(factory: &impl StoreFactory) {
     let store = factory.fresh().await;
     create(&*store, &paying("p1", "order 77", 10)).await;
     create(&*store, &paying("p1", "order 78", 10)).await;
@@ -98,7 +100,7 @@ pub async fn the_transaction_that_is_known_stays(factory: &impl StoreFactory) {
     assert_eq!(found(&*store, &other_shop(), "order 77").await, []);
 }
 
-pub async fn the_newest_are_found_up_to_the_limit(factory: &impl StoreFactory) {
+pub async fn the_newest_payments_are_found_up_to_the_limit(factory: &impl StoreFactory) {
     let store = factory.fresh().await;
     let count = BY_TRANSACTION_LIMIT + 5;
     at_once(count, |n| {

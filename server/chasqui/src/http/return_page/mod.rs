@@ -17,7 +17,7 @@ use super::app_state::SharedState;
 use super::peer;
 use chasqui_core::Payments;
 use chasqui_core::clock;
-use chasqui_payment::{Kind, Payment, PaymentReference};
+use chasqui_payment::{Payment, PaymentReference, StatusKind};
 use page::Page;
 use texts::Language;
 
@@ -58,7 +58,7 @@ async fn hop(State(state): SharedState, reference: &str, request: Request, way: 
     let Ok(reference) = PaymentReference::parse(reference) else {
         return unknown(language);
     };
-    let looking = tokio::time::timeout(PATIENCE, state.payments.find_returning(&reference));
+    let looking = tokio::time::timeout(PATIENCE, state.payments.find_by_reference(&reference));
     let (intent, mut payment) = match looking.await {
         Ok(Ok(Some(found))) => found,
         Ok(Ok(None)) => return unknown(language),
@@ -72,7 +72,7 @@ async fn hop(State(state): SharedState, reference: &str, request: Request, way: 
         }
     };
     if payment.is_none() && visitor == Visitor::Payer {
-        let adopting = state.payments.adopt_returning(&intent);
+        let adopting = state.payments.adopt_intent(&intent);
         payment = tokio::time::timeout(PATIENCE, adopting)
             .await
             .unwrap_or(None);
@@ -88,7 +88,7 @@ async fn hop(State(state): SharedState, reference: &str, request: Request, way: 
     };
     let mut is_recorded = true;
     if let (Visitor::Payer, Some(payment)) = (visitor, &mut payment)
-        && state.payments.counts_as_visit(&payment.id, address)
+        && state.payments.admit_visit(&payment.id, address)
     {
         is_recorded = arrive(&state.payments, payment, way).await;
     }
@@ -226,7 +226,7 @@ fn being_verified(language: Language) -> Response {
         StatusCode::OK,
         &Page {
             language,
-            kind: Kind::Returned,
+            kind: StatusKind::Returned,
             token: None,
             resume_url: None,
             reload: true,

@@ -3,11 +3,11 @@
 use maud::{DOCTYPE, Markup, html};
 
 use super::texts::Language;
-use chasqui_payment::{Kind, Status};
+use chasqui_payment::{Status, StatusKind};
 
 pub(super) struct Page {
     pub(super) language: Language,
-    pub(super) kind: Kind,
+    pub(super) kind: StatusKind,
     /// With it the page is live.
     pub(super) token: Option<String>,
     /// Where the payer can still pay.
@@ -101,7 +101,7 @@ mod tests {
         let page = |resume_url: Option<&str>| {
             let page = Page {
                 language: Language::Spanish,
-                kind: Kind::Created,
+                kind: StatusKind::Created,
                 token: Some("token".into()),
                 resume_url: resume_url.map(Into::into),
                 reload: true,

@@ -3,7 +3,7 @@
 use axum::http::HeaderMap;
 use axum::http::header::ACCEPT_LANGUAGE;
 
-use chasqui_payment::Kind;
+use chasqui_payment::StatusKind;
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
 pub(super) enum Language {
@@ -101,101 +101,101 @@ impl Language {
         }
     }
 
-    pub(super) const fn texts(self, kind: Kind) -> Texts {
+    pub(super) const fn texts(self, kind: StatusKind) -> Texts {
         let (title, text) = match (self, kind) {
-            (Self::Spanish, Kind::Unpaid) => (
+            (Self::Spanish, StatusKind::Unpaid) => (
                 "Aún no vemos tu pago",
                 "Khipu todavía no ve una transferencia. Si la autorizaste en tu banco, no pagues de nuevo: esta página cambiará sola. Si no alcanzaste a pagar, puedes retomarlo.",
             ),
-            (Self::Spanish, Kind::Created) => (
+            (Self::Spanish, StatusKind::Created) => (
                 "Tu pago está pendiente",
                 "Todavía no vemos una transferencia. Si ya la autorizaste en tu banco, no pagues de nuevo.",
             ),
-            (Self::Spanish, Kind::Returned | Kind::Verifying) => (
+            (Self::Spanish, StatusKind::Returned | StatusKind::Verifying) => (
                 "Estamos verificando tu pago",
                 "Tu banco y Khipu lo están confirmando. No pagues de nuevo.",
             ),
-            (Self::Spanish, Kind::Expired) => (
+            (Self::Spanish, StatusKind::Expired) => (
                 "El plazo para pagar terminó",
                 "Si alcanzaste a transferir, no pagues de nuevo: lo confirmaremos en cuanto Khipu nos avise.",
             ),
-            (Self::Spanish, Kind::Cancelled) => (
+            (Self::Spanish, StatusKind::Cancelled) => (
                 "Este cobro fue anulado",
                 "La tienda anuló este cobro. Si ya pagaste, comunícate con la tienda.",
             ),
-            (Self::Spanish, Kind::Rejected) => (
+            (Self::Spanish, StatusKind::Rejected) => (
                 "El pago no se completó",
                 "No se registró un pago. Si crees que pagaste, comunícate con la tienda antes de intentarlo otra vez.",
             ),
-            (Self::Spanish, Kind::Confirmed) => (
+            (Self::Spanish, StatusKind::Confirmed) => (
                 "Pago confirmado",
                 "Recibimos la confirmación de tu pago. ¡Gracias!",
             ),
-            (Self::Spanish, Kind::Reversed) => (
+            (Self::Spanish, StatusKind::Reversed) => (
                 "El pago fue devuelto",
                 "El dinero fue devuelto. Si tienes dudas, comunícate con la tienda.",
             ),
-            (Self::English, Kind::Unpaid) => (
+            (Self::English, StatusKind::Unpaid) => (
                 "We do not see your payment yet",
                 "Khipu sees no transfer yet. If you authorised one at your bank, do not pay again: this page will change by itself. If you did not get to pay, you can resume.",
             ),
-            (Self::English, Kind::Created) => (
+            (Self::English, StatusKind::Created) => (
                 "Your payment is pending",
                 "We see no transfer yet. If you have authorised it at your bank, do not pay again.",
             ),
-            (Self::English, Kind::Returned | Kind::Verifying) => (
+            (Self::English, StatusKind::Returned | StatusKind::Verifying) => (
                 "We are verifying your payment",
                 "Your bank and Khipu are confirming it. Do not pay again.",
             ),
-            (Self::English, Kind::Expired) => (
+            (Self::English, StatusKind::Expired) => (
                 "The time to pay is over",
                 "If you did transfer, do not pay again: we will confirm it as soon as Khipu tells us.",
             ),
-            (Self::English, Kind::Cancelled) => (
+            (Self::English, StatusKind::Cancelled) => (
                 "This charge was cancelled",
                 "The shop cancelled this charge. If you have paid, contact the shop.",
             ),
-            (Self::English, Kind::Rejected) => (
+            (Self::English, StatusKind::Rejected) => (
                 "The payment was not completed",
                 "No payment was registered. If you believe that you paid, contact the shop before trying again.",
             ),
-            (Self::English, Kind::Confirmed) => (
+            (Self::English, StatusKind::Confirmed) => (
                 "Payment confirmed",
                 "Your payment has been confirmed. Thank you!",
             ),
-            (Self::English, Kind::Reversed) => (
+            (Self::English, StatusKind::Reversed) => (
                 "The payment was returned",
                 "The money was returned. If in doubt, contact the shop.",
             ),
-            (Self::Portuguese, Kind::Unpaid) => (
+            (Self::Portuguese, StatusKind::Unpaid) => (
                 "Ainda não vemos seu pagamento",
                 "A Khipu ainda não vê uma transferência. Se você a autorizou no banco, não pague de novo: esta página mudará sozinha. Se não chegou a pagar, você pode retomar.",
             ),
-            (Self::Portuguese, Kind::Created) => (
+            (Self::Portuguese, StatusKind::Created) => (
                 "Seu pagamento está pendente",
                 "Ainda não vemos uma transferência. Se você já a autorizou no banco, não pague de novo.",
             ),
-            (Self::Portuguese, Kind::Returned | Kind::Verifying) => (
+            (Self::Portuguese, StatusKind::Returned | StatusKind::Verifying) => (
                 "Estamos verificando seu pagamento",
                 "Seu banco e a Khipu estão confirmando. Não pague de novo.",
             ),
-            (Self::Portuguese, Kind::Expired) => (
+            (Self::Portuguese, StatusKind::Expired) => (
                 "O prazo para pagar terminou",
                 "Se você transferiu, não pague de novo: confirmaremos assim que a Khipu nos avisar.",
             ),
-            (Self::Portuguese, Kind::Cancelled) => (
+            (Self::Portuguese, StatusKind::Cancelled) => (
                 "Esta cobrança foi cancelada",
                 "A loja cancelou esta cobrança. Se você já pagou, fale com a loja.",
             ),
-            (Self::Portuguese, Kind::Rejected) => (
+            (Self::Portuguese, StatusKind::Rejected) => (
                 "O pagamento não foi concluído",
                 "Nenhum pagamento foi registrado. Se você acha que pagou, fale com a loja antes de tentar de novo.",
             ),
-            (Self::Portuguese, Kind::Confirmed) => (
+            (Self::Portuguese, StatusKind::Confirmed) => (
                 "Pagamento confirmado",
                 "Seu pagamento foi confirmado. Obrigado!",
             ),
-            (Self::Portuguese, Kind::Reversed) => (
+            (Self::Portuguese, StatusKind::Reversed) => (
                 "O pagamento foi devolvido",
                 "O dinheiro foi devolvido. Em caso de dúvida, fale com a loja.",
             ),
@@ -227,11 +227,11 @@ mod tests {
     fn no_text_asks_to_pay_again() {
         for language in [Language::Spanish, Language::English, Language::Portuguese] {
             for kind in [
-                Kind::Created,
-                Kind::Returned,
-                Kind::Unpaid,
-                Kind::Verifying,
-                Kind::Expired,
+                StatusKind::Created,
+                StatusKind::Returned,
+                StatusKind::Unpaid,
+                StatusKind::Verifying,
+                StatusKind::Expired,
             ] {
                 let text = language.texts(kind).text;
                 let warned = [

@@ -269,7 +269,7 @@ impl Future for Session {
         let this = self.get_mut();
         if let Some(watch) = &this.watch {
             // Registered before polling, so that no change is missed.
-            watch.watcher().wake_me(context);
+            watch.watcher().register_waker(context);
         }
         let over = this.poll_read(context).is_ready()
             || this.poll_signals().is_ready()

@@ -1,22 +1,27 @@
 use std::sync::atomic::Ordering;
 
+use metrics_exporter_prometheus::PrometheusBuilder;
+
+use chasqui_payment::{
+    MerchantUrls, NewJob, Observation, PaymentState, Reported, Source, StatusKind,
+};
+use chasqui_store::TimelineEvent;
+
 use super::*;
 use crate::jobs::JobWorker;
 use crate::jobs::tests::fake_store::FakeStore;
 use crate::tests::fixture::{DEADLINE, Stage, id};
-use chasqui_payment::{Kind, MerchantUrls, NewJob, Observation, PaymentState, Reported, Source};
-use chasqui_store::TimelineEvent;
 
-use metrics_exporter_prometheus::PrometheusBuilder;
-
-/// So that another instance, or this one after a restart, does not wait for the lease.
+/// Otherwise another instance would wait for the lease.
 #[tokio::test]
-async fn a_check_that_a_shutdown_cuts_off_is_due_at_once_and_was_no_attempt() {
+async fn a_check_that_a_shutdown_cancels_is_due_at_once_and_is_no_attempt() {
     // Accepts connections and never answers.
     let khipu = std::net::TcpListener::bind("127.0.0.1:0").expect("a free port");
     let stage = Stage::before(&format!("http://{}", khipu.local_addr().expect("bound")));
-    let jobs = vec![NewJob::check(clock::now(), Priority::Notified)];
-    stage.commit_with(&id("a"), Kind::Verifying, jobs).await;
+    let jobs = vec![NewJob::check(clock::now(), JobPriority::Notified)];
+    stage
+        .commit_with(&id("a"), StatusKind::Verifying, jobs)
+        .await;
     let stop = CancellationToken::new();
     let running = tokio::spawn(worker(&stage).run(stop.clone()));
     let leased = async {
@@ -42,7 +47,7 @@ async fn checked(stage: &Stage) -> (Vec<TimelineEvent>, LeasedJob) {
     check(stage, leased(stage, before).await).await;
     let due = stage.store.next_due(JobKind::Check).await;
     let due = due.expect("read").expect("put back");
-    assert!(due >= before.plus(ASKED_JUST_NOW), "not at once");
+    assert!(due >= before.plus(JUST_POLLED_DELAY), "not at once");
     let timeline = stage.store.timeline(&id("a")).await.expect("timeline");
     let attempts = timeline.into_iter().map(|entry| entry.event);
     let attempts = attempts.filter(|event| matches!(event, TimelineEvent::Attempted { .. }));
@@ -51,7 +56,7 @@ async fn checked(stage: &Stage) -> (Vec<TimelineEvent>, LeasedJob) {
 
 const LEASE: Duration = Duration::from_secs(120);
 
-/// The only check that is there, under no other lease.
+/// Leases the only check.
 async fn leased(stage: &Stage, now: Timestamp) -> LeasedJob {
     let jobs = stage.store.lease_due(JobKind::Check, now, 9, LEASE).await;
     jobs.expect("leased").pop().expect("a check")
@@ -98,23 +103,23 @@ async fn confirm(stage: &Stage, at: Timestamp) {
         }
         .final_update(),
         notification: None,
-        jobs: vec![NewJob::check(at, Priority::CrossCheck)],
+        jobs: vec![NewJob::check(at, JobPriority::CrossCheck)],
     };
     let observed = stage.store.observe(&id("a"), &confirmed).await;
     observed.expect("committed");
 }
 
 #[tokio::test]
-async fn a_check_of_a_payment_confirmed_meanwhile_ends_without_a_question() {
+async fn a_check_of_a_payment_confirmed_meanwhile_ends_without_a_query() {
     let stage = stage().await;
     let check_leased = leased(&stage, clock::now()).await;
-    stage.commit(&id("a"), Kind::Confirmed).await;
+    stage.commit(&id("a"), StatusKind::Confirmed).await;
     check(&stage, check_leased).await;
     assert_eq!((attempts(&stage).await, next_due(&stage).await), (0, None));
 }
 
 #[tokio::test]
-async fn a_cross_check_is_made_once_it_is_due_and_made_again_if_khipu_does_not_answer() {
+async fn a_cross_check_is_retried_if_khipu_does_not_answer() {
     let stage = stage().await;
     let now = clock::now();
     confirm(&stage, now).await;
@@ -124,7 +129,7 @@ async fn a_cross_check_is_made_once_it_is_due_and_made_again_if_khipu_does_not_a
 }
 
 #[tokio::test]
-async fn a_cross_check_without_room_for_ten_minutes_is_dropped_and_counted() {
+async fn a_cross_check_that_waits_ten_minutes_is_dropped_and_counted() {
     let recorder = PrometheusBuilder::new().build_recorder();
     let counted = recorder.handle();
     let _counting = metrics::set_default_local_recorder(&recorder);
@@ -141,7 +146,7 @@ async fn a_cross_check_without_room_for_ten_minutes_is_dropped_and_counted() {
 }
 
 #[tokio::test]
-async fn a_payment_that_is_not_decided_ten_days_after_its_expiry_is_given_up_and_counted() {
+async fn checks_of_a_payment_that_is_undecided_ten_days_after_its_expiry_end_and_are_counted() {
     let recorder = PrometheusBuilder::new().build_recorder();
     let counted = recorder.handle();
     let _counting = metrics::set_default_local_recorder(&recorder);
@@ -175,20 +180,22 @@ async fn a_payment_that_is_not_decided_ten_days_after_its_expiry_is_given_up_and
 
 async fn stage() -> Stage {
     let stage = Stage::in_memory();
-    let jobs = vec![NewJob::check(clock::now(), Priority::Notified)];
-    stage.commit_with(&id("a"), Kind::Verifying, jobs).await;
+    let jobs = vec![NewJob::check(clock::now(), JobPriority::Notified)];
+    stage
+        .commit_with(&id("a"), StatusKind::Verifying, jobs)
+        .await;
     stage
 }
 
 #[tokio::test]
-async fn a_check_of_a_payment_asked_about_just_now_is_put_off_and_is_no_attempt() {
+async fn a_check_of_a_payment_that_was_just_polled_is_put_back_and_is_no_attempt() {
     let stage = stage().await;
     let minute = Duration::from_secs(60);
     let lock = stage
         .store
         .try_lock_poll(&id("a"), clock::now(), minute)
         .await;
-    assert!(lock.expect("taken"), "another instance asks");
+    assert!(lock.expect("taken"), "another instance polls");
     let (attempts, next) = checked(&stage).await;
     assert_eq!((attempts, next.attempts), (Vec::new(), 0));
 }
@@ -203,16 +210,16 @@ async fn a_check_takes_the_poll_lock_and_is_an_attempt() {
         .store
         .try_lock_poll(&id("a"), clock::now(), minute)
         .await;
-    assert!(!lock.expect("asked"), "the check holds it");
+    assert!(!lock.expect("tried"), "the check holds it");
 }
 
 #[tokio::test]
-async fn a_check_that_was_put_off_for_a_second_is_made_when_that_is_over() {
+async fn a_check_that_was_put_back_for_a_second_runs_after_it() {
     let stage = stage().await;
     let began = clock::now();
     let minute = Duration::from_secs(60);
     let taken = stage.store.try_lock_poll(&id("a"), began, minute).await;
-    assert!(taken.expect("taken"), "another instance asks");
+    assert!(taken.expect("taken"), "another instance polls");
     let stop = CancellationToken::new();
     let running = tokio::spawn(worker(&stage).run(stop.clone()));
     let made = async {
@@ -220,9 +227,9 @@ async fn a_check_that_was_put_off_for_a_second_is_made_when_that_is_over() {
             tokio::time::sleep(Duration::from_millis(10)).await;
         }
     };
-    timeout(DEADLINE, made).await.expect("it is made");
+    timeout(DEADLINE, made).await.expect("it runs");
     let waited = clock::now().since(began);
-    assert!(waited >= ASKED_JUST_NOW, "{waited:?}");
+    assert!(waited >= JUST_POLLED_DELAY, "{waited:?}");
     assert!(waited < Duration::from_secs(4), "{waited:?}");
     stop.cancel();
     running.await.expect("it stops");
@@ -233,23 +240,25 @@ async fn a_check_that_ends_while_this_instance_stops_counts() {
     let khipu = tokio::net::TcpListener::bind("127.0.0.1:0").await;
     let khipu = khipu.expect("a free port");
     let stage = Stage::before(&format!("http://{}", khipu.local_addr().expect("bound")));
-    let jobs = vec![NewJob::check(clock::now(), Priority::Notified)];
-    stage.commit_with(&id("a"), Kind::Verifying, jobs).await;
+    let jobs = vec![NewJob::check(clock::now(), JobPriority::Notified)];
+    stage
+        .commit_with(&id("a"), StatusKind::Verifying, jobs)
+        .await;
     let stop = CancellationToken::new();
     let running = tokio::spawn(worker(&stage).run(stop.clone()));
-    let (question, _) = timeout(DEADLINE, khipu.accept())
+    let (connection, _) = timeout(DEADLINE, khipu.accept())
         .await
-        .expect("it is asked")
+        .expect("it is queried")
         .expect("accepted");
     stop.cancel();
     // Khipu fails at once.
-    drop(question);
+    drop(connection);
     running.await.expect("it stops");
     assert_eq!(attempts(&stage).await, 1);
 }
 
 #[tokio::test]
-async fn the_end_of_a_check_is_recorded_once_the_store_is_back() {
+async fn the_end_of_a_check_is_recorded_when_the_store_is_back() {
     let stage = Stage::in_memory();
     let (queue, mut ends) = FakeStore::new();
     queue.finish_failures.store(3, Ordering::SeqCst);

@@ -3,20 +3,17 @@
 use std::process::Command;
 use std::sync::atomic::Ordering;
 
+use chasqui_khipu::signature as khipu;
+use chasqui_store::JobResult;
+
 use super::*;
 use crate::jobs::signature;
 use crate::jobs::tests::fixture;
 use crate::jobs::tests::merchant_server::MerchantServer;
 use crate::jobs::webhook_request::WebhookRequestBody;
-use chasqui_khipu::signature as khipu;
-use chasqui_store::JobResult;
 
 fn merchant(account: Account, attempt_timeout: Duration) -> MerchantClient {
-    let limits = DeliveryLimits {
-        attempt_timeout,
-        ..DeliveryLimits::default()
-    };
-    MerchantClient::new(&Arc::new(account), &limits).expect("merchant")
+    MerchantClient::new(&Arc::new(account), 32, attempt_timeout).expect("merchant")
 }
 
 /// One attempt at `now` with Khipu's own notification, signed at that moment.
@@ -28,7 +25,7 @@ async fn post_at(merchant: &MerchantClient, url: &str, now: Timestamp) -> Attemp
         &merchant.account,
         now,
     );
-    merchant.post(url, request.expect("letter"), now).await
+    merchant.post(url, request.expect("request"), now).await
 }
 
 async fn post(url: &str) -> AttemptOutcome {
@@ -106,7 +103,7 @@ async fn any_2xx_is_accepted_and_nothing_else() {
             outcome.to_string().starts_with(&status.to_string()),
             "{outcome:?}"
         );
-        let result = schedule::after_attempt(1, &outcome, clock::now(), 0.5);
+        let result = retry_schedule::after_attempt(1, &outcome, clock::now(), 0.5);
         assert_eq!(result == JobResult::Done, label == "delivered");
         assert_eq!(result == JobResult::Dead, label == "gone");
     }
@@ -181,7 +178,7 @@ async fn loopback_is_refused_by_default_and_the_result_says_how_to_allow_it() {
     let server = MerchantServer::start().await;
     let outcome = post_from_outside(&server.url("/answer/200")).await;
     assert_eq!(outcome.as_str(), "destination_refused");
-    let result = schedule::after_attempt(1, &outcome, clock::now(), 0.5);
+    let result = retry_schedule::after_attempt(1, &outcome, clock::now(), 0.5);
     assert!(matches!(result, JobResult::Retry { .. }), "{result:?}");
     assert!(
         outcome

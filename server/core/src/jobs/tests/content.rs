@@ -6,14 +6,15 @@ use std::time::Duration;
 
 use bytes::Bytes;
 
+use chasqui_khipu::signature as khipu;
+use chasqui_payment::{Payment, Verdict};
+use chasqui_store::{JobResult, StoredNotification};
+
 use super::fixture::{self, DEADLINE, wait};
 use super::merchant_server::MerchantServer;
 use super::running_worker::RunningWorker;
 use crate::clock;
 use crate::jobs::BuildNotification;
-use chasqui_khipu::signature as khipu;
-use chasqui_payment::{Payment, Verdict};
-use chasqui_store::{JobResult, StoredNotification};
 
 #[tokio::test]
 async fn without_a_notification_the_body_is_built_from_khipus_answer_and_signed() {
@@ -31,7 +32,7 @@ async fn without_a_notification_the_body_is_built_from_khipus_answer_and_signed(
     worker.stop().await;
 }
 
-/// It was too old, or came before the payment was known here: Khipu's answer confirmed the payment, its own bytes tell so.
+/// Too old, or received before the payment was known: Khipu's answer confirmed the payment.
 #[tokio::test]
 async fn khipus_bytes_are_sent_when_their_terms_agree_with_the_payment() {
     let mut server = MerchantServer::start().await;
@@ -90,9 +91,9 @@ async fn bytes_that_cannot_be_compared_or_disagree_are_not_sent() {
 #[tokio::test]
 async fn missing_content_is_tried_again() {
     let server = MerchantServer::start().await;
-    let silent: BuildNotification =
+    let failing: BuildNotification =
         Arc::new(|_, _| Box::pin(async { Err("khipu is away".to_owned()) }));
-    let mut worker = RunningWorker::start_with(fixture::account(), fixture::limits(), silent);
+    let mut worker = RunningWorker::start_with(fixture::account(), fixture::limits(), failing);
     let payment = fixture::confirmed("p1", Some(server.url("/answer/200")));
     worker.schedule(0, (payment, None));
     let (result, attempt) = worker.finished().await;
@@ -102,15 +103,15 @@ async fn missing_content_is_tried_again() {
     worker.stop().await;
 }
 
-/// Two failures of Khipu's in a row put a merchant off by five minutes who had no part in it.
+/// Failures of Khipu must not delay the merchant's next attempt.
 #[tokio::test]
-async fn missing_content_uses_up_no_attempt() {
+async fn missing_content_counts_as_no_attempt() {
     let mut server = MerchantServer::start().await;
-    let asked = Arc::new(AtomicUsize::new(0));
+    let queries = Arc::new(AtomicUsize::new(0));
     let away_at_first: BuildNotification = {
-        let asked = Arc::clone(&asked);
+        let queries = Arc::clone(&queries);
         Arc::new(move |_, _| {
-            let is_away = asked.fetch_add(1, Ordering::SeqCst) < 2;
+            let is_away = queries.fetch_add(1, Ordering::SeqCst) < 2;
             Box::pin(async move {
                 if is_away {
                     return Err("khipu is away".to_owned());
@@ -126,7 +127,7 @@ async fn missing_content_uses_up_no_attempt() {
     worker.schedule(0, (payment, None));
     let (job, result, _) = worker.end().await;
     assert_eq!((job.attempts, result), (0, JobResult::Done));
-    assert_eq!(asked.load(Ordering::SeqCst), 3);
+    assert_eq!(queries.load(Ordering::SeqCst), 3);
     server.next().await;
     assert!(server.is_empty());
     worker.stop().await;

@@ -2,13 +2,14 @@
 
 use std::time::Duration;
 
+use chasqui_payment::Version;
+use chasqui_store::JobResult;
+
 use super::fixture::{self, DEADLINE, wait};
 use super::logs::Logs;
 use super::merchant_server::MerchantServer;
 use super::running_worker::RunningWorker;
-use crate::jobs::{schedule, signature};
-use chasqui_payment::Version;
-use chasqui_store::JobResult;
+use crate::jobs::{retry_schedule, signature};
 
 #[tokio::test]
 async fn a_2xx_ends_the_delivery() {
@@ -27,13 +28,13 @@ async fn a_failure_is_put_back_as_scheduled_and_the_last_one_is_dead() {
     let server = MerchantServer::start().await;
     let mut worker = RunningWorker::start(fixture::account(), fixture::limits());
     let failing = || fixture::notified("p1", &server.url("/answer/500"));
-    for (made, planned) in (0u32..).zip(schedule::WAITS) {
+    for (made, planned) in (0u32..).zip(retry_schedule::RETRY_DELAYS) {
         worker.schedule(made, failing());
         let (result, attempt) = worker.finished().await;
         let wait = wait(result, &attempt);
-        let most = planned.mul_f64(1.0 + schedule::JITTER) + DEADLINE;
+        let most = planned.mul_f64(1.0 + retry_schedule::JITTER) + DEADLINE;
         assert!(
-            (planned.mul_f64(1.0 - schedule::JITTER)..most).contains(&wait),
+            (planned.mul_f64(1.0 - retry_schedule::JITTER)..most).contains(&wait),
             "{made}: {wait:?}"
         );
         assert_eq!(attempt.result, "500");

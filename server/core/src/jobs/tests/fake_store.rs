@@ -9,7 +9,7 @@ use async_trait::async_trait;
 use tokio::sync::mpsc;
 
 use chasqui_payment::{
-    AccountName, Intent, JobKind, Payment, PaymentId, PaymentReference, PaymentState, Priority,
+    AccountName, Intent, JobKind, JobPriority, Payment, PaymentId, PaymentReference, PaymentState,
     Timestamp,
 };
 use chasqui_store::{
@@ -57,7 +57,7 @@ impl FakeStore {
             kind,
             payment_id,
             attempts,
-            priority: Priority::default(),
+            priority: JobPriority::default(),
             token: 1,
         };
         self.jobs().push((Timestamp::default(), job));

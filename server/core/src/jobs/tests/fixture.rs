@@ -4,15 +4,16 @@ use std::time::Duration;
 
 use bytes::Bytes;
 
-use crate::account::{Account, Secret, WebhookSecret};
-use crate::clock;
-use crate::jobs::{DeliveryHandler, DeliveryLimits, WorkerLimits};
 use chasqui_khipu::signature as khipu;
 use chasqui_payment::{
     AccountName, Amount, Currency, MerchantUrls, Payment, PaymentId, PaymentState, PaymentTerms,
     Timestamp, Verdict, Version,
 };
 use chasqui_store::{JobAttempt, JobResult, StoredNotification};
+
+use crate::account::{Account, Secret, WebhookSecret};
+use crate::clock;
+use crate::jobs::{DeliveryHandler, DeliveryLimits, WorkerLimits};
 
 /// Escapes, odd spaces and no order: bytes that no JSON writer would reproduce.
 pub(in crate::jobs) const BODY: &[u8] =
@@ -81,7 +82,7 @@ pub(in crate::jobs) fn confirmed(id: &str, notify_url: Option<String>) -> Paymen
 /// Khipu's notification of [`sold`].
 pub(in crate::jobs) const SOLD_BODY: &[u8] = br#"{"payment_id":"sold","receiver_id":"990939","amount":"1000.0000",  "currency":"CLP","transaction_id":"order 77","conciliation_date":"2026-01-01T00:00:00.000Z"}"#;
 
-/// A payment whose terms are known, and a notification of it with a verdict.
+/// A payment with terms, and a notification of it with a verdict.
 pub(in crate::jobs) fn sold(
     url: &str,
     verdict: Verdict,

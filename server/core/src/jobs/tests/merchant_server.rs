@@ -33,7 +33,7 @@ impl ReceivedRequest {
     }
 }
 
-/// The path says how it answers; [`MerchantServer::next`] returns what it received.
+/// The path chooses the answer; [`MerchantServer::next`] returns the requests.
 #[derive(Debug)]
 pub(in crate::jobs) struct MerchantServer {
     pub(in crate::jobs) address: SocketAddr,

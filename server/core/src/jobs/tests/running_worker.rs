@@ -8,16 +8,17 @@ use tokio::task::JoinHandle;
 use tokio::time::timeout;
 use tokio_util::sync::CancellationToken;
 
+use chasqui_payment::{JobKind, Payment};
+use chasqui_store::{JobAttempt, JobResult, LeasedJob, StoredNotification};
+
 use super::fake_store::{FakeStore, Finished};
 use super::fixture::DEADLINE;
 use crate::account::{Account, Accounts};
 use crate::jobs::{BuildNotification, DeliveryHandler, DeliveryLimits, JobWorker, WorkerLimits};
-use chasqui_payment::{JobKind, Payment};
-use chasqui_store::{JobAttempt, JobResult, LeasedJob, StoredNotification};
 
 type Limits = (WorkerLimits, DeliveryLimits);
 
-/// Khipu's answer, where no test looks at it.
+/// For tests that do not look at the content.
 fn empty_notification() -> BuildNotification {
     Arc::new(|_, _| Box::pin(async { Ok(Bytes::from_static(b"{}")) }))
 }
@@ -40,8 +41,8 @@ impl RunningWorker {
         Self::on(store, ends, account, limits, build)
     }
 
-    /// Once more, on what the last one left.
-    pub(super) async fn started_again(self, account: Account, limits: Limits) -> Self {
+    /// Restarts on the same store.
+    pub(super) async fn restarted(self, account: Account, limits: Limits) -> Self {
         self.stop.cancel();
         timeout(DEADLINE, self.task)
             .await
@@ -74,7 +75,7 @@ impl RunningWorker {
         }
     }
 
-    /// Schedules a delivery of which `attempts` were made, and wakes the worker.
+    /// Schedules a delivery after `attempts` attempts, and wakes the worker.
     pub(super) fn schedule(&self, attempts: u32, what: (Payment, Option<StoredNotification>)) {
         let (payment, notification) = what;
         let id = payment.id.clone();

@@ -1,4 +1,4 @@
-//! How deliveries share an instance, and the share that each account has.
+//! How deliveries share an instance, and the limit of each account.
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -9,16 +9,17 @@ use tokio::sync::Notify;
 use tokio::time::timeout;
 use tokio_util::sync::CancellationToken;
 
+use chasqui_payment::{AccountName, NewJob, Observation, PaymentId, Reported, Source};
+use chasqui_store::{JobResult, Store};
+use chasqui_store_sqlite::{DatabaseLocation, SqliteStore};
+
 use super::fixture::{self, DEADLINE};
 use super::merchant_server::MerchantServer;
 use super::running_worker::RunningWorker;
 use crate::account::{Account, Accounts};
 use crate::clock;
-use crate::jobs::worker::IDLE;
+use crate::jobs::worker::IDLE_INTERVAL;
 use crate::jobs::{BuildNotification, DeliveryHandler, DeliveryLimits, JobWorker, WorkerLimits};
-use chasqui_payment::{AccountName, NewJob, Observation, PaymentId, Reported, Source};
-use chasqui_store::{JobResult, Store};
-use chasqui_store_sqlite::{DatabaseLocation, SqliteStore};
 
 #[tokio::test]
 async fn a_slow_merchant_does_not_stop_other_deliveries() {
@@ -58,7 +59,7 @@ async fn an_account_has_no_more_than_its_share_in_flight() {
     ended.sort_unstable();
     let first_end = ended[0].1.min(ended[1].1);
     assert!(ended[2].0 >= first_end, "{ended:?}");
-    let soon = IDLE / 2;
+    let soon = IDLE_INTERVAL / 2;
     assert!(ended[2].0 < first_end.plus(soon), "{ended:?}");
     worker.stop().await;
 }

@@ -6,6 +6,8 @@ use std::time::Duration;
 
 use tokio::time::timeout;
 
+use chasqui_store::JobResult;
+
 use super::fake_store::FakeStore;
 use super::fixture::{self, DEADLINE};
 use super::merchant_server::MerchantServer;
@@ -15,7 +17,6 @@ use crate::clock;
 use crate::jobs::{
     BuildNotification, DeliveryHandler, DeliveryLimits, JobWorker, WorkerLimits, WorkerLimitsError,
 };
-use chasqui_store::JobResult;
 
 #[tokio::test]
 async fn a_shutdown_waits_for_attempts_that_are_about_to_end() {
@@ -58,7 +59,7 @@ async fn a_shutdown_puts_back_what_takes_too_long() {
 }
 
 #[tokio::test]
-async fn stopping_uses_up_no_attempt() {
+async fn stopping_counts_as_no_attempt() {
     let mut server = MerchantServer::start().await;
     let (worker_limits, limits) = fixture::limits();
     let worker_limits = WorkerLimits {
@@ -70,9 +71,7 @@ async fn stopping_uses_up_no_attempt() {
     worker.schedule(0, fixture::notified("p1", &server.url("/hang")));
     for _ in 0..3 {
         server.next().await;
-        worker = worker
-            .started_again(fixture::account(), limits.clone())
-            .await;
+        worker = worker.restarted(fixture::account(), limits.clone()).await;
         let (job, _, attempt) = worker.end().await;
         assert!(attempt.result.starts_with("interrupted"), "{attempt:?}");
         assert_eq!(job.attempts, 0);
@@ -82,7 +81,7 @@ async fn stopping_uses_up_no_attempt() {
 }
 
 #[tokio::test]
-async fn a_store_that_was_away_is_tried_again() {
+async fn leasing_is_retried_when_the_store_is_back() {
     let server = MerchantServer::start().await;
     let mut worker = RunningWorker::start(fixture::account(), fixture::limits());
     worker.store.lease_failures.store(3, Ordering::SeqCst);

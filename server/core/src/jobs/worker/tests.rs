@@ -4,11 +4,12 @@ use std::sync::atomic::Ordering;
 use tokio::sync::mpsc;
 use tokio::task::JoinHandle;
 
+use chasqui_payment::PaymentId;
+
 use super::*;
 use crate::jobs::tests::fake_store::{FakeStore, Finished};
 use crate::jobs::tests::fixture::DEADLINE;
 use crate::jobs::tests::logs::Logs;
-use chasqui_payment::PaymentId;
 
 const LIMITS: WorkerLimits = WorkerLimits {
     in_flight: 8,
@@ -17,7 +18,7 @@ const LIMITS: WorkerLimits = WorkerLimits {
     drain: Duration::from_secs(2),
 };
 
-/// Does what the id of the payment says.
+/// Behaves as the payment's id says.
 #[derive(Debug, Default)]
 struct Scripted {
     runs: Mutex<Vec<(String, Instant)>>,
@@ -55,11 +56,11 @@ impl JobHandler for Arc<Scripted> {
             "slow" => sleep(Duration::from_secs(1)).await,
             "hangs" => {
                 stop.cancelled().await;
-                return Ok(JobEnd::untried(clock::now()));
+                return Ok(JobEnd::put_back(clock::now()));
             }
             "later" if is_first => {
                 let due_at = clock::now().plus(Duration::from_secs(1));
-                return Ok(JobEnd::untried(due_at));
+                return Ok(JobEnd::put_back(due_at));
             }
             _ => {}
         }
@@ -104,7 +105,7 @@ impl Running {
     }
 
     async fn next_end(&mut self) -> (String, JobResult) {
-        // Where time is paused, a store that is away is waited for.
+        // Paused time skips the pauses while the store fails.
         let end = timeout(LIMITS.lease, self.ends.recv()).await;
         let (job, result, _) = end.expect("in time").expect("finished");
         (job.payment_id.to_string(), result)
@@ -142,7 +143,7 @@ async fn an_end_is_recorded_once_the_store_is_back() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn an_end_that_cannot_be_recorded_is_given_up_when_the_lease_is_over() {
+async fn an_end_that_cannot_be_recorded_is_given_up_when_the_lease_expires() {
     let logs = Logs::default();
     let _guard = logs.capture(tracing::Level::ERROR);
     let mut running = Running::start();
@@ -162,7 +163,7 @@ async fn an_end_that_cannot_be_recorded_is_given_up_when_the_lease_is_over() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn a_store_that_fails_is_looked_at_less_and_less_often_and_found_when_it_is_back() {
+async fn leases_are_retried_less_and_less_often_until_the_store_is_back() {
     let mut running = Running::start();
     running.store.lease_failures.store(8, Ordering::SeqCst);
     let began = Instant::now();
@@ -187,7 +188,7 @@ async fn a_job_that_panics_is_reported_and_stops_no_other() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn a_job_that_was_not_run_is_left_until_its_lease_has_run_out() {
+async fn a_job_that_could_not_be_run_is_left_until_its_lease_expires() {
     let mut running = Running::start();
     running.schedule("unread");
     running.schedule("quick");
@@ -197,7 +198,7 @@ async fn a_job_that_was_not_run_is_left_until_its_lease_has_run_out() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn at_shutdown_what_is_about_to_end_ends_and_the_rest_is_put_back() {
+async fn at_shutdown_jobs_may_end_for_a_while_and_the_rest_is_put_back() {
     let mut running = Running::start();
     for id in ["slow", "hangs"] {
         running.schedule(id);
@@ -211,7 +212,7 @@ async fn at_shutdown_what_is_about_to_end_ends_and_the_rest_is_put_back() {
 }
 
 #[tokio::test]
-async fn what_is_put_back_for_a_second_is_found_when_that_is_over() {
+async fn a_job_that_is_put_back_for_a_second_is_found_after_it() {
     let mut running = Running::start();
     running.schedule("later");
     assert_eq!(running.next_end().await, done("later"));
@@ -240,6 +241,6 @@ fn limits_that_contradict_each_other_are_refused() {
     };
     assert!(matches!(
         worker(nothing),
-        Err(WorkerLimitsError::NothingInFlight)
+        Err(WorkerLimitsError::ZeroInFlight)
     ));
 }

@@ -1,0 +1,240 @@
+//! A proxy between the gateway and Khipu: records requests, and delays or replaces responses.
+
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+
+use axum::Router;
+use axum::body::Body;
+use axum::extract::State;
+use axum::http::{HeaderMap, Method, StatusCode, Uri};
+use axum::response::Response;
+use bytes::Bytes;
+use reqwest::Client;
+use std::time::Instant;
+use tokio::net::TcpListener;
+use tokio::sync::watch;
+use tokio::task::JoinHandle;
+
+use crate::deadline::within;
+use crate::gateway_client::client;
+
+/// Use [`KhipuProxy::url`] as `khipu.base_url`.
+#[derive(Debug)]
+pub struct KhipuProxy {
+    pub url: String,
+    state: Arc<ProxyState>,
+    task: JoinHandle<()>,
+}
+
+/// A request of the gateway.
+#[derive(Debug, Clone)]
+pub struct RecordedRequest {
+    pub method: Method,
+    pub path: String,
+    pub headers: HeaderMap,
+    pub body: Bytes,
+    pub at: Instant,
+}
+
+/// Which responses are held back. Khipu has had the request by then.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum HeldResponses {
+    Nothing,
+    /// To `GET`.
+    Gets,
+    All,
+}
+
+#[derive(Debug)]
+struct ProxyState {
+    khipu_url: String,
+    client: Client,
+    requests: Mutex<Vec<RecordedRequest>>,
+    /// Sent instead of forwarding the request.
+    replacement: Mutex<Option<Replacement>>,
+    holding: watch::Sender<HeldResponses>,
+    /// How many responses are held now.
+    held: watch::Sender<usize>,
+}
+
+#[derive(Debug, Clone)]
+struct Replacement {
+    status: u16,
+    headers: Vec<(String, String)>,
+    body: String,
+}
+
+impl KhipuProxy {
+    pub async fn start(khipu_url: &str) -> Self {
+        let listener = TcpListener::bind("127.0.0.1:0").await.expect("a free port");
+        Self::on(listener, khipu_url)
+    }
+
+    /// On a listener of the test's own.
+    pub fn on(listener: TcpListener, khipu_url: &str) -> Self {
+        let state = Arc::new(ProxyState {
+            khipu_url: khipu_url.into(),
+            client: client(),
+            requests: Mutex::default(),
+            replacement: Mutex::default(),
+            holding: watch::Sender::new(HeldResponses::Nothing),
+            held: watch::Sender::new(0),
+        });
+        let url = format!("http://{}", listener.local_addr().expect("bound"));
+        let router = Router::new()
+            .fallback(forward)
+            .with_state(Arc::clone(&state));
+        let task = tokio::spawn(async move {
+            let _ = axum::serve(listener, router).await;
+        });
+        Self { url, state, task }
+    }
+
+    /// Every request so far.
+    pub fn requests(&self) -> Vec<RecordedRequest> {
+        lock(&self.state.requests).clone()
+    }
+
+    /// How often the gateway read a payment.
+    pub fn request_count(&self, payment_id: &str) -> usize {
+        self.request_times(payment_id).len()
+    }
+
+    /// When the gateway read a payment.
+    pub fn request_times(&self, payment_id: &str) -> Vec<Instant> {
+        let path = format!("/v3/payments/{payment_id}");
+        lock(&self.state.requests)
+            .iter()
+            .filter(|request| request.method == Method::GET && request.path == path)
+            .map(|request| request.at)
+            .collect()
+    }
+
+    /// Answers every later request with this instead of forwarding it.
+    pub fn respond_with(&self, status: u16, headers: &[(&str, &str)], body: &str) {
+        *lock(&self.state.replacement) = Some(Replacement {
+            status,
+            headers: headers
+                .iter()
+                .map(|(name, value)| ((*name).into(), (*value).into()))
+                .collect(),
+            body: body.into(),
+        });
+    }
+
+    /// Forwards requests to Khipu again.
+    pub fn forward_again(&self) {
+        *lock(&self.state.replacement) = None;
+    }
+
+    /// Forwards requests and holds all responses back.
+    pub fn hold_responses(&self) {
+        self.state.holding.send_replace(HeldResponses::All);
+    }
+
+    /// The same for responses to GET alone: a status that still arrives did not come from Khipu.
+    pub fn hold_get_responses(&self) {
+        self.state.holding.send_replace(HeldResponses::Gets);
+    }
+
+    pub fn release_responses(&self) {
+        self.state.holding.send_replace(HeldResponses::Nothing);
+    }
+
+    /// Waits until this many responses are held.
+    pub async fn until_held(&self, count: usize) {
+        let mut held = self.state.held.subscribe();
+        within(
+            "khipu's answer is held back",
+            held.wait_for(|&held| held >= count),
+        )
+        .await
+        .expect("the proxy runs");
+    }
+}
+
+impl Drop for KhipuProxy {
+    fn drop(&mut self) {
+        self.task.abort();
+    }
+}
+
+async fn forward(
+    State(state): State<Arc<ProxyState>>,
+    method: Method,
+    uri: Uri,
+    headers: HeaderMap,
+    body: Bytes,
+) -> Response {
+    lock(&state.requests).push(RecordedRequest {
+        method: method.clone(),
+        path: uri.path().to_owned(),
+        headers: headers.clone(),
+        body: body.clone(),
+        at: Instant::now(),
+    });
+    let is_get = method == Method::GET;
+    let replacement = lock(&state.replacement).clone();
+    let answer = match replacement {
+        Some(replacement) => {
+            let mut answer = Response::builder().status(replacement.status);
+            for (name, value) in &replacement.headers {
+                answer = answer.header(name, value);
+            }
+            answer
+                .body(Body::from(replacement.body))
+                .expect("a response")
+        }
+        None => forward_to_khipu(&state, method, &uri, &headers, body).await,
+    };
+    state.held.send_modify(|held| *held += 1);
+    let mut holding = state.holding.subscribe();
+    let _ = holding
+        .wait_for(|holding| match holding {
+            HeldResponses::Nothing => true,
+            HeldResponses::Gets => !is_get,
+            HeldResponses::All => false,
+        })
+        .await;
+    state.held.send_modify(|held| *held -= 1);
+    answer
+}
+
+async fn forward_to_khipu(
+    state: &ProxyState,
+    method: Method,
+    uri: &Uri,
+    headers: &HeaderMap,
+    body: Bytes,
+) -> Response {
+    let mut request = state
+        .client
+        .request(method, format!("{}{uri}", state.khipu_url))
+        .body(body);
+    for name in ["x-api-key", "content-type", "accept"] {
+        if let Some(value) = headers.get(name) {
+            request = request.header(name, value);
+        }
+    }
+    let Ok(answer) = request.send().await else {
+        return status(StatusCode::BAD_GATEWAY);
+    };
+    let mut response = Response::builder().status(answer.status());
+    if let Some(value) = answer.headers().get("content-type") {
+        response = response.header("content-type", value);
+    }
+    match answer.bytes().await {
+        Ok(body) => response.body(Body::from(body)).expect("a response"),
+        Err(_) => status(StatusCode::BAD_GATEWAY),
+    }
+}
+
+fn status(status: StatusCode) -> Response {
+    Response::builder()
+        .status(status)
+        .body(Body::empty())
+        .expect("a response")
+}
+
+fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
+    mutex.lock().unwrap_or_else(PoisonError::into_inner)
+}

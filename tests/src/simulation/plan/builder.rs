@@ -1,0 +1,299 @@
+//! Draws one payment's steps from its own random numbers.
+
+use std::time::Duration;
+
+use rand::rngs::StdRng;
+use rand::{RngExt, SeedableRng};
+
+use super::{Forgery, Plan, PlannedOutcome, SHOPS, ShopAnswer, Step, Transport};
+
+/// The longest pause between two steps. Some are none at all, so that things meet in every order.
+const LONGEST_PAUSE: Duration = Duration::from_millis(900);
+
+/// Of 100 payments that are paid, those whose notification never comes.
+const UNNOTIFIED: u32 = 20;
+
+/// Of 100 payments.
+const REFUSED_BY_SHOP: u32 = 20;
+const FORGED: u32 = 10;
+const READ_BY_SHOP: u32 = 10;
+
+/// Of 100 payments, how many end so.
+pub(super) const OUTCOME_SHARES: [(PlannedOutcome, u32); 13] = [
+    (PlannedOutcome::Paid, 28),
+    (PlannedOutcome::PaidAtOnce, 6),
+    (PlannedOutcome::PaidAfterGivingUp, 20),
+    (PlannedOutcome::PaidAfterExpiry, 6),
+    (PlannedOutcome::PaidAfterDeletion, 4),
+    (PlannedOutcome::MarkedAsPaid, 4),
+    (PlannedOutcome::Reversed, 5),
+    (PlannedOutcome::Pending, 8),
+    (PlannedOutcome::Verifying, 5),
+    (PlannedOutcome::Rejected, 6),
+    (PlannedOutcome::Abuse, 2),
+    (PlannedOutcome::Expired, 3),
+    (PlannedOutcome::Deleted, 3),
+];
+
+pub(super) const FORGERIES: [Forgery; 5] = [
+    Forgery::WrongSecret,
+    Forgery::Hexadecimal,
+    Forgery::ChangedBody,
+    Forgery::Stale,
+    Forgery::OtherAmount,
+];
+
+pub(super) struct PlanBuilder {
+    rng: StdRng,
+    steps: Vec<Step>,
+    /// As far as it decides what the payer can do next.
+    state: PayerState,
+}
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum PayerState {
+    Pending,
+    Verifying,
+    GivenUp,
+}
+
+impl PlanBuilder {
+    pub(super) fn new(seed: u64, number: usize) -> Self {
+        Self {
+            rng: rng(seed, number),
+            steps: Vec::new(),
+            state: PayerState::Pending,
+        }
+    }
+
+    pub(super) fn build(mut self, number: usize) -> Plan {
+        let outcome = self.outcome();
+        let shop = self.rng.random_range(0..SHOPS);
+        let first_answer = self.first_answer();
+        let has_page = self.happens(70);
+        if has_page && self.happens(40) {
+            // Before the payer goes to the bank.
+            self.open_page();
+        }
+        self.add_steps(outcome);
+        if has_page {
+            self.pause();
+            if self.happens(60) {
+                self.open_page();
+            } else if self.happens(60) {
+                self.steps.push(Step::ClosePage);
+            }
+        }
+        self.insert_extras();
+        Plan {
+            number,
+            outcome,
+            shop,
+            first_answer,
+            steps: self.steps,
+        }
+    }
+
+    fn add_steps(&mut self, outcome: PlannedOutcome) {
+        match outcome {
+            PlannedOutcome::Paid => {
+                self.authorize();
+                self.conciliate("conciliate");
+            }
+            PlannedOutcome::PaidAtOnce => self.conciliate("conciliate"),
+            PlannedOutcome::PaidAfterGivingUp => {
+                for _ in 0..self.rng.random_range(1..=3) {
+                    self.give_up();
+                }
+                self.authorize();
+                self.conciliate("conciliate");
+            }
+            PlannedOutcome::PaidAfterExpiry => {
+                self.khipu("expire");
+                self.perhaps_return(50);
+                if self.happens(70) {
+                    self.authorize();
+                }
+                self.conciliate("conciliate");
+            }
+            PlannedOutcome::PaidAfterDeletion => {
+                self.delete();
+                self.perhaps_return(30);
+                self.conciliate("conciliate");
+            }
+            PlannedOutcome::MarkedAsPaid => {
+                if self.happens(50) {
+                    self.authorize();
+                }
+                self.conciliate("mark-paid");
+            }
+            PlannedOutcome::Reversed => {
+                self.authorize();
+                self.conciliate("conciliate");
+                self.khipu("reverse");
+            }
+            PlannedOutcome::Pending => self.perhaps_return(60),
+            PlannedOutcome::Verifying => self.authorize(),
+            PlannedOutcome::Rejected => {
+                if self.happens(40) {
+                    self.give_up();
+                }
+                if self.happens(50) {
+                    self.authorize();
+                }
+                self.refuse("reject");
+                self.perhaps_return(50);
+            }
+            PlannedOutcome::Abuse => {
+                self.refuse("abuse");
+                self.perhaps_return(30);
+            }
+            PlannedOutcome::Expired => {
+                self.perhaps_return(40);
+                self.khipu("expire");
+            }
+            PlannedOutcome::Deleted => {
+                self.perhaps_return(20);
+                self.delete();
+            }
+        }
+    }
+
+    fn authorize(&mut self) {
+        if self.state != PayerState::Verifying {
+            self.khipu("authorize");
+            self.state = PayerState::Verifying;
+            self.perhaps_return(60);
+        }
+    }
+
+    /// Reject, or mark as abuse. One who has given up must begin again to give up again.
+    fn refuse(&mut self, action: &'static str) {
+        if self.state == PayerState::GivenUp {
+            self.authorize();
+        }
+        self.khipu(action);
+        self.state = PayerState::GivenUp;
+    }
+
+    /// What the payer does about it may come before or after.
+    fn conciliate(&mut self, action: &'static str) {
+        self.pause();
+        let step = if self.happens(UNNOTIFIED) {
+            Step::KhipuUnnotified(action)
+        } else {
+            Step::Khipu(action)
+        };
+        self.steps.push(step);
+        self.perhaps_return(15);
+    }
+
+    fn give_up(&mut self) {
+        match self.rng.random_range(0..4) {
+            // Only the way back: Khipu knows nothing of it.
+            0 => {
+                self.pause();
+                self.steps.push(Step::GiveUp);
+            }
+            1 => self.refuse("abuse"),
+            2 => self.refuse("reject"),
+            _ => {
+                self.authorize();
+                self.refuse("reject");
+            }
+        }
+        self.perhaps_return(40);
+        if self.happens(30) {
+            self.open_page();
+        }
+    }
+
+    fn delete(&mut self) {
+        self.pause();
+        self.steps.push(Step::Delete);
+    }
+
+    fn khipu(&mut self, action: &'static str) {
+        self.pause();
+        self.steps.push(Step::Khipu(action));
+    }
+
+    fn perhaps_return(&mut self, percent: u32) {
+        if self.happens(percent) {
+            self.pause();
+            self.steps.push(Step::Return);
+            if self.happens(40) {
+                self.open_page();
+            }
+        }
+    }
+
+    fn open_page(&mut self) {
+        let transport = if self.happens(70) {
+            Transport::WebSocket
+        } else {
+            Transport::Polling
+        };
+        self.steps.push(Step::OpenPage(transport));
+    }
+
+    /// What may happen at any moment.
+    fn insert_extras(&mut self) {
+        if self.happens(FORGED) {
+            let forgery = FORGERIES[self.rng.random_range(0..FORGERIES.len())];
+            self.insert(Step::Forge(forgery));
+        }
+        if self.happens(READ_BY_SHOP) {
+            self.insert(Step::Read);
+        }
+        if self.happens(READ_BY_SHOP) {
+            self.insert(Step::ReadStatus);
+        }
+    }
+
+    fn insert(&mut self, step: Step) {
+        let at = self.rng.random_range(0..=self.steps.len());
+        self.steps.insert(at, step);
+    }
+
+    fn pause(&mut self) {
+        if self.happens(70) {
+            let part = self.rng.random::<f64>();
+            self.steps.push(Step::Pause(LONGEST_PAUSE.mul_f64(part)));
+        }
+    }
+
+    fn outcome(&mut self) -> PlannedOutcome {
+        let mut number = self.rng.random_range(0..100);
+        for (outcome, share) in OUTCOME_SHARES {
+            if number < share {
+                return outcome;
+            }
+            number -= share;
+        }
+        PlannedOutcome::Paid
+    }
+
+    fn first_answer(&mut self) -> ShopAnswer {
+        if self.happens(REFUSED_BY_SHOP) {
+            if self.happens(60) {
+                ShopAnswer::Fails
+            } else {
+                ShopAnswer::TakesSlowly
+            }
+        } else {
+            ShopAnswer::Takes
+        }
+    }
+
+    fn happens(&mut self, percent: u32) -> bool {
+        self.rng.random_range(0..100) < percent
+    }
+}
+
+/// One generator per payment, so that a change to one plan leaves the others alone.
+fn rng(seed: u64, number: usize) -> StdRng {
+    const SPREAD: u64 = 0x9E37_79B9_7F4A_7C15;
+    let number = u64::try_from(number).unwrap_or(u64::MAX);
+    StdRng::seed_from_u64(seed.wrapping_add(number.wrapping_mul(SPREAD)))
+}
