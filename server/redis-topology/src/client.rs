@@ -6,6 +6,7 @@ use std::time::Duration;
 
 use ::redis::{Cmd, Value};
 use dashmap::DashMap;
+use futures_util::future::join_all;
 use tokio::sync::watch;
 use tokio::time::{Instant, sleep, timeout_at};
 
@@ -22,12 +23,12 @@ use super::settings::{NodeAddress, RedisSettings, Topology};
 const RESPONSE_TIMEOUT: Duration = Duration::from_secs(2);
 
 /// How long a call may take with all its redirections and retries; then it fails.
-pub const CALL_TIMEOUT: Duration = Duration::from_secs(3);
+pub(super) const CALL_TIMEOUT: Duration = Duration::from_secs(3);
 
-/// Before a call is tried again: a failover takes seconds, a moved slot nothing.
+/// Before a call is tried again: a failover takes seconds, a moved slot no time.
 const RETRY_PAUSE: Duration = Duration::from_millis(50);
 
-/// Redirections that are followed at once; beyond it the cluster is not settled, and the call is retried after a pause.
+/// Redirections that are followed at once; beyond it slots are still moving, and the call is retried after a pause.
 const MAX_REDIRECTIONS: u32 = 5;
 
 /// One installation of Redis. Connections are made as they are needed.
@@ -45,15 +46,6 @@ struct Server {
     node: Arc<Node>,
     /// Where replicas must acknowledge writes; else all calls share one connection.
     quorum: Option<Quorum>,
-}
-
-/// When a call is done.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-enum Durability {
-    /// Its server has run it.
-    Written,
-    /// The replicas that are waited for have it too.
-    Replicated,
 }
 
 impl RedisClient {
@@ -89,47 +81,6 @@ impl RedisClient {
         self.routing.refresh();
     }
 
-    /// Runs a script on the partition's server.
-    pub async fn run(&self, partition: Partition, call: &ScriptCall) -> Result<Value, CallError> {
-        self.call(partition, call, Durability::Written).await
-    }
-
-    /// The same; `Ok` once as many replicas as the settings name have it too.
-    pub async fn run_durably(
-        &self,
-        partition: Partition,
-        call: &ScriptCall,
-    ) -> Result<Value, CallError> {
-        self.call(partition, call, Durability::Replicated).await
-    }
-
-    /// Runs one call on each of many partitions, all at once; the results come in the order of the calls.
-    pub async fn run_all(
-        &self,
-        calls: &[(Partition, ScriptCall)],
-    ) -> Vec<Result<Value, CallError>> {
-        self.call_all(calls, Durability::Written).await
-    }
-
-    /// The same; each `Ok` once the replicas have it too.
-    pub async fn run_all_durably(
-        &self,
-        calls: &[(Partition, ScriptCall)],
-    ) -> Vec<Result<Value, CallError>> {
-        self.call_all(calls, Durability::Replicated).await
-    }
-
-    async fn call_all(
-        &self,
-        calls: &[(Partition, ScriptCall)],
-        durability: Durability,
-    ) -> Vec<Result<Value, CallError>> {
-        let calls = calls
-            .iter()
-            .map(|(partition, call)| self.call(*partition, call, durability));
-        futures_util::future::join_all(calls).await
-    }
-
     /// The servers that hold partitions now, each once.
     pub fn masters(&self) -> Vec<NodeAddress> {
         let owners = self.routing.watch();
@@ -137,8 +88,8 @@ impl RedisClient {
         masters.into_iter().collect()
     }
 
-    /// One command to one server, whatever it holds. `None`: the server refuses the command.
-    pub async fn ask(
+    /// One command to one server, independent of partitions. `None`: the server refuses the command.
+    pub async fn send_to(
         &self,
         address: &NodeAddress,
         command: &Cmd,
@@ -151,13 +102,8 @@ impl RedisClient {
         }
     }
 
-    /// May run the script more than once: every script must be safe to repeat.
-    async fn call(
-        &self,
-        partition: Partition,
-        call: &ScriptCall,
-        durability: Durability,
-    ) -> Result<Value, CallError> {
+    /// Runs a script on the partition's server, perhaps more than once: every script must be safe to repeat.
+    pub async fn run(&self, partition: Partition, call: &ScriptCall) -> Result<Value, CallError> {
         let deadline = Instant::now() + CALL_TIMEOUT;
         let mut command = call.by_hash();
         let mut target = None;
@@ -172,7 +118,7 @@ impl RedisClient {
                     continue;
                 }
             };
-            let sent = server.send(&command, is_asking, durability);
+            let sent = server.send(&command, is_asking, call.script.is_durable);
             let error = match timeout_at(deadline, sent).await {
                 Ok(Ok(value)) => return Ok(value),
                 Ok(Err(error)) => error,
@@ -209,6 +155,17 @@ impl RedisClient {
         }
     }
 
+    /// Runs one call on each of many partitions, all at once; the results come in the order of the calls.
+    pub async fn run_all(
+        &self,
+        calls: &[(Partition, ScriptCall)],
+    ) -> Vec<Result<Value, CallError>> {
+        let runs = calls
+            .iter()
+            .map(|(partition, call)| self.run(*partition, call));
+        join_all(runs).await
+    }
+
     fn server(&self, address: NodeAddress) -> Result<Arc<Server>, CallError> {
         if let Some(server) = self.servers.get(&address) {
             return Ok(Arc::clone(&server));
@@ -226,18 +183,13 @@ impl RedisClient {
             let client = self.connector.client(address)?;
             Ok(Arc::new(Node::new(address.clone(), client, response)))
         };
-        let RedisSettings {
-            wait_replicas,
-            wait_timeout,
-            ..
-        } = self.settings;
-        let quorum = match wait_replicas {
+        let wait_timeout = self.settings.wait_timeout;
+        let quorum = match self.settings.wait_replicas {
             0 => None,
-            replicas => Some(Quorum::new(
-                node(RESPONSE_TIMEOUT + wait_timeout)?,
-                replicas,
-                wait_timeout,
-            )),
+            replicas => {
+                let node = node(RESPONSE_TIMEOUT + wait_timeout)?;
+                Some(Quorum::new(node, replicas, wait_timeout))
+            }
         };
         Ok(Server {
             node: node(RESPONSE_TIMEOUT)?,
@@ -251,12 +203,10 @@ impl Server {
         &self,
         command: &Cmd,
         is_asking: bool,
-        durability: Durability,
+        is_durable: bool,
     ) -> Result<Value, CommandError> {
         match &self.quorum {
-            Some(quorum) if durability == Durability::Replicated => {
-                quorum.send(command.clone(), is_asking).await
-            }
+            Some(quorum) if is_durable => quorum.send(command.clone(), is_asking).await,
             _ if is_asking => self.node.send_asking(command).await,
             _ => self.node.send(command).await,
         }

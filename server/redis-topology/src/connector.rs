@@ -21,6 +21,15 @@ pub(super) const KEEPALIVE: Duration = Duration::from_secs(15);
 /// do not come.
 const UNACKNOWLEDGED: Duration = Duration::from_secs(5);
 
+const SHORTEST_PAUSE: Duration = Duration::from_millis(50);
+
+/// The pause before the next attempt to connect. Full jitter: random below a bound that doubles with each attempt up to
+/// `longest`, so that clients that lost the same server at the same moment do not come back together.
+pub fn backoff(attempts: u32, longest: Duration) -> Duration {
+    let bound = SHORTEST_PAUSE.saturating_mul(2u32.saturating_pow(attempts.min(16)));
+    bound.min(longest).mul_f64(rand::random())
+}
+
 /// Makes clients for the servers of one installation.
 #[derive(Debug, Clone)]
 pub(super) struct Connector {
@@ -79,14 +88,12 @@ impl Connector {
             .map_err(|error| CallError(error.to_string()))?
             .set_redis_settings(login)
             .set_tcp_settings(socket);
+        let certificates = TlsCertificates {
+            client_tls: None,
+            root_cert: self.ca.clone(),
+        };
         match self.tls {
-            true => Client::build_with_tls(
-                info,
-                TlsCertificates {
-                    client_tls: None,
-                    root_cert: self.ca.clone(),
-                },
-            ),
+            true => Client::build_with_tls(info, certificates),
             false => Client::open(info),
         }
         .map_err(|error| CallError(error.to_string()))
@@ -102,16 +109,11 @@ pub(super) fn connection_config(response: Duration) -> AsyncConnectionConfig {
 }
 
 pub(super) fn read_ca(settings: &RedisSettings) -> Result<Option<Vec<u8>>, CallError> {
-    settings
-        .ca_file
-        .as_ref()
-        .map(|path| {
-            std::fs::read(path).map_err(|error| {
-                CallError(format!(
-                    "the CA file {} cannot be read: {error}",
-                    path.display()
-                ))
-            })
-        })
-        .transpose()
+    let Some(path) = &settings.ca_file else {
+        return Ok(None);
+    };
+    std::fs::read(path).map(Some).map_err(|error| {
+        let path = path.display();
+        CallError(format!("the CA file {path} cannot be read: {error}"))
+    })
 }

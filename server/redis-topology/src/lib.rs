@@ -1,11 +1,10 @@
-//! Redis as a place: which server holds what, and how a call gets there. It knows nothing of the data.
+//! Redis as a place: which server holds what, and how a call gets there. It does not know the data.
 //!
-//! Standalone, Sentinel and Cluster are one thing here: 64 partitions, each at some server (`routing_table`). A call
+//! Standalone, Sentinel and Cluster look the same to callers: 64 partitions, each at some server (`routing_table`). A call
 //! (`client`) goes to its partition's server (`node`), follows it when it moves, and ends with a reply or an error
 //! within `CALL_TIMEOUT`. The library encodes commands and holds the connections; when to give one up is decided here,
 //! because a connection that looks well and does not reply is the failure that costs most.
 
-mod backoff;
 mod client;
 mod connector;
 mod error;
@@ -21,11 +20,10 @@ mod tests;
 
 pub use ::redis::Value;
 
-pub use backoff::backoff;
-pub use client::{CALL_TIMEOUT, RedisClient};
+pub use client::RedisClient;
+pub use connector::backoff;
 pub use error::CallError;
-pub use partition::{PARTITIONS, Partition};
+pub use partition::Partition;
 pub use pubsub_connection::PubSubConnection;
-pub use routing_table::Owners;
 pub use script::{Script, ScriptCall};
 pub use settings::{Credentials, NodeAddress, RedisSettings, Topology};

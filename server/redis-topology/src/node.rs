@@ -11,8 +11,7 @@ use ::redis::aio::MultiplexedConnection;
 use ::redis::{AsyncConnectionConfig, Client, Cmd, Pipeline, RedisResult, Value, cmd};
 use tokio::time::{Instant, timeout};
 
-use super::backoff::backoff;
-use super::connector::{CONNECT_TIMEOUT, connection_config};
+use super::connector::{CONNECT_TIMEOUT, backoff, connection_config};
 use super::error::CommandError;
 use super::settings::NodeAddress;
 
@@ -39,7 +38,6 @@ struct Link {
     down: Option<Down>,
 }
 
-#[derive(Clone)]
 struct Down {
     since: Instant,
     reason: String,
@@ -96,18 +94,12 @@ impl Node {
     fn classified<T>(&self, generation: u64, reply: RedisResult<T>) -> Result<T, CommandError> {
         reply.map_err(|error| {
             let error = CommandError::new(&error, &self.address);
-            if error.breaks_connection() {
-                self.discard(generation);
+            let mut link = self.link();
+            if error.breaks_connection() && link.generation == generation {
+                link.connection = None;
             }
             error
         })
-    }
-
-    fn discard(&self, generation: u64) {
-        let mut link = self.link();
-        if link.generation == generation {
-            link.connection = None;
-        }
     }
 
     async fn connection(&self) -> Result<(u64, MultiplexedConnection), CommandError> {
@@ -115,10 +107,8 @@ impl Node {
             return Ok(connected);
         }
         let Ok(_connecting) = timeout(CONNECT_TIMEOUT, self.connecting.lock()).await else {
-            return Err(CommandError::Unreachable(format!(
-                "{} is not connected yet",
-                self.address
-            )));
+            let reason = format!("{} is not connected yet", self.address);
+            return Err(CommandError::Unreachable(reason));
         };
         // The caller that connected before this one may have succeeded or failed meanwhile.
         if let Some(connected) = self.connected()? {
@@ -148,18 +138,11 @@ impl Node {
             return Ok(Some((link.generation, connection.clone())));
         }
         match &link.down {
-            Some(down) if Instant::now() < down.next_attempt => {
-                let reason = down.reason.clone();
-                Err(match down.since.elapsed() > GONE_AFTER {
-                    true => CommandError::Gone(reason),
-                    false => CommandError::Unreachable(reason),
-                })
-            }
+            Some(down) if Instant::now() < down.next_attempt => Err(down.error()),
             _ => Ok(None),
         }
     }
 
-    /// An attempt to connect failed.
     fn connect_failed(&self, reason: &str) -> CommandError {
         let now = Instant::now();
         let mut link = self.link();
@@ -175,16 +158,20 @@ impl Node {
         down.reason = format!("{} cannot be reached: {reason}", self.address);
         down.next_attempt = now + backoff(down.attempts, LONGEST_PAUSE);
         down.attempts = down.attempts.saturating_add(1);
-        let error = match down.since.elapsed() > GONE_AFTER {
-            true => CommandError::Gone(down.reason.clone()),
-            false => CommandError::Unreachable(down.reason.clone()),
-        };
-        link.down = Some(down);
-        error
+        link.down.insert(down).error()
     }
 
     fn link(&self) -> MutexGuard<'_, Link> {
         self.link.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+impl Down {
+    fn error(&self) -> CommandError {
+        match self.since.elapsed() > GONE_AFTER {
+            true => CommandError::Gone(self.reason.clone()),
+            false => CommandError::Unreachable(self.reason.clone()),
+        }
     }
 }
 

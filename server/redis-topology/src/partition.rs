@@ -5,14 +5,14 @@ use std::fmt;
 use crc::{CRC_16_XMODEM, Crc};
 
 /// How many there are. A partition is part of every key's name: with another number no key would be found.
-pub const PARTITIONS: u8 = 64;
+pub(super) const PARTITIONS: u8 = 64;
 
 /// What a Redis Cluster divides keys into.
 const SLOTS: u16 = 16384;
 
 const CRC16: Crc<u16> = Crc::<u16>::new(&CRC_16_XMODEM);
 
-/// CRC16 of a name, modulo [`PARTITIONS`].
+/// CRC16 of a name, modulo 64.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct Partition(u8);
 

@@ -1,7 +1,7 @@
 //! A connection to one server on which it pushes messages: for a subscriber.
 //!
 //! The library's own subscriptions cannot be used for this: measured on redis 1.8.1, they do not come back after an outage
-//! of 40 s, report nothing of a frozen server, and take a slot's move for the reply to another command. Here the holder
+//! of 40 s, do not report a frozen server, and take a slot's move for the reply to another command. Here the holder
 //! reads every frame and decides.
 
 use std::fmt;
@@ -39,12 +39,10 @@ impl PubSubConnection {
         address: &NodeAddress,
         client_name: &str,
     ) -> Result<Self, CallError> {
-        timeout(
-            CONNECT_TIMEOUT,
-            Self::connect(settings, address, client_name),
-        )
-        .await
-        .unwrap_or_else(|_| Err(CallError(format!("{address} does not reply"))))
+        let connecting = Self::connect(settings, address, client_name);
+        timeout(CONNECT_TIMEOUT, connecting)
+            .await
+            .unwrap_or_else(|_| Err(CallError(format!("{address} does not reply"))))
     }
 
     async fn connect(
@@ -64,10 +62,8 @@ impl PubSubConnection {
         }
         hello.arg("SETNAME").arg(client_name);
         let failed = |error: &dyn fmt::Display| CallError(format!("{address}: {error}"));
-        connection
-            .send(&hello)
-            .await
-            .map_err(|error| failed(&error))?;
+        let sent = connection.send(&hello).await;
+        sent.map_err(|error| failed(&error))?;
         match connection.next_frame().await {
             Ok(Value::ServerError(error)) => Err(failed(&error)),
             Ok(_) => Ok(connection),
@@ -105,7 +101,7 @@ impl PubSubConnection {
 
 impl fmt::Debug for PubSubConnection {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("Line").finish_non_exhaustive()
+        f.debug_struct("PubSubConnection").finish_non_exhaustive()
     }
 }
 
@@ -131,22 +127,16 @@ async fn transport(
 /// With the given authority alone, else with the system's.
 fn tls_config(settings: &RedisSettings) -> Result<ClientConfig, CallError> {
     let mut roots = RootCertStore::empty();
-    match read_ca(settings)? {
-        Some(pem) => {
-            for certificate in CertificateDer::pem_slice_iter(&pem) {
-                certificate
-                    .map_err(|error| error.to_string())
-                    .and_then(|certificate| {
-                        roots.add(certificate).map_err(|error| error.to_string())
-                    })
-                    .map_err(|error| {
-                        CallError(format!("the CA file holds no valid certificate: {error}"))
-                    })?;
-            }
+    if let Some(pem) = read_ca(settings)? {
+        let invalid = |error: &dyn fmt::Display| {
+            CallError(format!("the CA file holds no valid certificate: {error}"))
+        };
+        for certificate in CertificateDer::pem_slice_iter(&pem) {
+            let certificate = certificate.map_err(|error| invalid(&error))?;
+            roots.add(certificate).map_err(|error| invalid(&error))?;
         }
-        None => {
-            roots.add_parsable_certificates(rustls_native_certs::load_native_certs().certs);
-        }
+    } else {
+        roots.add_parsable_certificates(rustls_native_certs::load_native_certs().certs);
     }
     Ok(ClientConfig::builder()
         .with_root_certificates(roots)

@@ -45,18 +45,16 @@ impl Quorum {
 
     pub(super) async fn send(&self, command: Cmd, is_asking: bool) -> Result<Value, CommandError> {
         let (reply, replied) = oneshot::channel();
+        let write = Write {
+            command,
+            is_asking,
+            reply,
+        };
         self.queue
-            .try_send(Write {
-                command,
-                is_asking,
-                reply,
-            })
+            .try_send(write)
             .map_err(|_| CommandError::Refused("too many writes wait for replicas".into()))?;
-        replied.await.unwrap_or_else(|_| {
-            Err(CommandError::Lost(
-                "the connection broke during the write".into(),
-            ))
-        })
+        let lost = || CommandError::Lost("the connection broke during the write".into());
+        replied.await.unwrap_or_else(|_| Err(lost()))
     }
 }
 

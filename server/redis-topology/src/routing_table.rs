@@ -1,6 +1,6 @@
 //! Which server holds which partition, kept true while masters fail and slots move.
 //!
-//! A standalone server holds all of them for ever. Sentinels and clusters are queried at intervals, and at once when a call
+//! A standalone server holds all of them. Sentinels and clusters are queried at intervals, and at once when a call
 //! finds something else than it expected. Their replies may be out of date: a call that is sent to the wrong server
 //! refreshes the table.
 
@@ -30,7 +30,7 @@ const SHORTEST_PAUSE: Duration = Duration::from_millis(100);
 const REPLY_TIMEOUT: Duration = Duration::from_secs(1);
 
 /// By partition; `None` where no server holds it.
-pub type Owners = Arc<Vec<Option<NodeAddress>>>;
+pub(super) type Owners = Arc<Vec<Option<NodeAddress>>>;
 
 #[derive(Debug)]
 pub(super) struct RoutingTable {
@@ -45,7 +45,7 @@ impl RoutingTable {
         let refresh = Arc::new(Notify::new());
         let mut source = match &settings.topology {
             Topology::Standalone(address) => {
-                let (_, owners) = watch::channel(all_on(address));
+                let (_, owners) = watch::channel(Arc::new(all_on(address)));
                 return Ok(Self {
                     owners,
                     refresh,
@@ -111,8 +111,8 @@ impl RoutingTable {
     }
 }
 
-fn all_on(address: &NodeAddress) -> Owners {
-    Arc::new(vec![Some(address.clone()); usize::from(PARTITIONS)])
+fn all_on(address: &NodeAddress) -> Vec<Option<NodeAddress>> {
+    vec![Some(address.clone()); usize::from(PARTITIONS)]
 }
 
 fn nodes(connector: &Connector, addresses: &[NodeAddress]) -> Result<Vec<Node>, CallError> {
@@ -144,8 +144,7 @@ impl TopologySource {
     async fn query(&mut self) -> Result<Vec<Option<NodeAddress>>, CallError> {
         match self {
             Self::Sentinels { sentinels, master } => {
-                let address = query_sentinels(sentinels, master).await?;
-                Ok(vec![Some(address); usize::from(PARTITIONS)])
+                Ok(all_on(&query_sentinels(sentinels, master).await?))
             }
             Self::Cluster {
                 nodes,
@@ -175,21 +174,30 @@ async fn query_sentinels(sentinels: &[Node], master: &str) -> Result<NodeAddress
     query.arg("GET-MASTER-ADDR-BY-NAME").arg(master);
     let replies = sentinels
         .iter()
-        .map(|sentinel| timeout(REPLY_TIMEOUT, sentinel.send(&query)));
+        .map(|sentinel| in_time(sentinel, sentinel.send(&query)));
     let mut reason = format!("no sentinel knows a master named {master:?}");
     let mut named: Vec<NodeAddress> = Vec::new();
-    for (sentinel, reply) in sentinels.iter().zip(join_all(replies).await) {
+    for reply in join_all(replies).await {
         match reply {
-            Ok(Ok(reply)) => {
+            Ok(reply) => {
                 let master: Option<(String, u16)> =
                     ::redis::from_redis_value(reply).unwrap_or_default();
                 named.extend(master.map(|(host, port)| NodeAddress { host, port }));
             }
-            Ok(Err(error)) => reason = error.text(),
-            Err(_) => reason = format!("{} does not reply", sentinel.address),
+            Err(failure) => reason = failure,
         }
     }
     most_named(&named).ok_or(CallError(reason))
+}
+
+async fn in_time<T>(
+    node: &Node,
+    reply: impl Future<Output = Result<T, CommandError>>,
+) -> Result<T, String> {
+    match timeout(REPLY_TIMEOUT, reply).await {
+        Ok(reply) => reply.map_err(|error| error.text()),
+        Err(_) => Err(format!("{} does not reply", node.address)),
+    }
 }
 
 fn most_named(named: &[NodeAddress]) -> Option<NodeAddress> {
@@ -211,25 +219,18 @@ async fn query_nodes(nodes: &mut [Node]) -> Result<SlotMap, CallError> {
     let mut reason = "no node of the cluster is known".to_owned();
     let mut partial = None;
     for node in nodes {
-        let replies = match timeout(REPLY_TIMEOUT, node.send_pipeline(&mut queries)).await {
-            Ok(Ok(replies)) => replies,
-            Ok(Err(error)) => {
-                reason = error.text();
-                continue;
-            }
-            Err(_) => {
-                reason = format!("{} does not reply", node.address);
+        let replies = match in_time(node, node.send_pipeline(&mut queries)).await {
+            Ok(replies) => replies,
+            Err(failure) => {
+                reason = failure;
                 continue;
             }
         };
         let [slots, info] = &replies[..] else {
             continue;
         };
-        let map = slots
-            .as_ref()
-            .ok()
-            .and_then(|slots| parse_slots(slots, &node.address));
-        match map {
+        let slots = slots.as_ref().ok();
+        match slots.and_then(|slots| parse_slots(slots, &node.address)) {
             Some(map) if is_whole(info) => return Ok(map),
             Some(map) => partial = partial.or(Some(map)),
             None => reason = format!("{} does not describe its cluster", node.address),
@@ -240,10 +241,8 @@ async fn query_nodes(nodes: &mut [Node]) -> Result<SlotMap, CallError> {
 
 /// A node that does not report its state counts as whole.
 fn is_whole(info: &Result<Value, CommandError>) -> bool {
-    let text: Option<String> = info
-        .as_ref()
-        .ok()
-        .and_then(|info| ::redis::from_redis_value(info.clone()).ok());
+    let text = |info: &Value| ::redis::from_redis_value::<String>(info.clone()).ok();
+    let text = info.as_ref().ok().and_then(text);
     text.is_none_or(|text| !text.contains("cluster_state:fail"))
 }
 
@@ -286,13 +285,9 @@ fn parse_node(node: &Value, sender: &NodeAddress) -> Option<NodeAddress> {
         return None;
     };
     let host: Option<String> = ::redis::from_redis_value(host.clone()).ok()?;
-    Some(NodeAddress {
-        // A node that does not know its own host means the one that was queried.
-        host: host
-            .filter(|host| !host.is_empty() && host != "?")
-            .unwrap_or_else(|| sender.host.clone()),
-        port: u16::try_from(*port).ok()?,
-    })
+    let port = u16::try_from(*port).ok()?;
+    let host = host.unwrap_or_default();
+    Some(NodeAddress::or_sender(&host, port, sender))
 }
 
 #[cfg(test)]

@@ -7,12 +7,13 @@ use ::redis::{Cmd, ToRedisArgs, cmd};
 pub struct Script {
     text: String,
     hash: String,
+    pub(super) is_durable: bool,
 }
 
 /// One call of a script. Every key must be of the one partition that it is run on.
 #[derive(Debug, Clone)]
 pub struct ScriptCall {
-    script: &'static Script,
+    pub(super) script: &'static Script,
     keys: Vec<String>,
     args: Vec<Vec<u8>>,
 }
@@ -21,7 +22,18 @@ impl Script {
     pub fn new(text: impl Into<String>) -> Self {
         let text = text.into();
         let hash = ::redis::Script::new(&text).get_hash().to_owned();
-        Self { text, hash }
+        Self {
+            text,
+            hash,
+            is_durable: false,
+        }
+    }
+
+    /// Its calls return `Ok` once as many replicas as the settings name have its writes too.
+    #[must_use]
+    pub fn durable(mut self) -> Self {
+        self.is_durable = true;
+        self
     }
 
     /// A call without keys or arguments yet.

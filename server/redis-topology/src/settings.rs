@@ -25,7 +25,7 @@ pub struct RedisSettings {
 }
 
 impl RedisSettings {
-    /// Without TLS and credentials. A replica must acknowledge writes wherever the topology has replicas.
+    /// Without TLS and credentials. A replica must acknowledge writes where the topology has replicas.
     pub fn new(topology: Topology) -> Self {
         Self {
             wait_replicas: u8::from(!matches!(topology, Topology::Standalone(_))),
@@ -65,7 +65,7 @@ pub enum Topology {
         sentinels: Vec<NodeAddress>,
         master: String,
     },
-    /// Nodes to begin with; the others are learnt from them.
+    /// Nodes to begin with; they name the others.
     Cluster(Vec<NodeAddress>),
 }
 
@@ -85,17 +85,20 @@ impl NodeAddress {
         }
     }
 
-    /// From a cluster's redirection: `host:port`, where an empty host means the server that replied.
+    /// From a cluster's redirection: `host:port`.
     pub(super) fn from_redirection(text: &str, sender: &Self) -> Option<Self> {
         let (host, port) = text.rsplit_once(':')?;
-        let host = match host.trim_start_matches('[').trim_end_matches(']') {
+        let host = host.trim_start_matches('[').trim_end_matches(']');
+        Some(Self::or_sender(host, port.parse().ok()?, sender))
+    }
+
+    /// A node that does not know its own host means the one that replied.
+    pub(super) fn or_sender(host: &str, port: u16, sender: &Self) -> Self {
+        let host = match host {
             "" | "?" => sender.host.clone(),
             host => host.to_owned(),
         };
-        Some(Self {
-            host,
-            port: port.parse().ok()?,
-        })
+        Self { host, port }
     }
 }
 

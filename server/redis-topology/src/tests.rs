@@ -5,10 +5,13 @@ use std::time::{Duration, Instant};
 
 use redis_processes::{AppendOnly, Options, RedisCluster, RedisServer, SentinelTrio};
 
+use super::client::CALL_TIMEOUT;
 use super::*;
 
 static COUNT: LazyLock<Script> =
     LazyLock::new(|| Script::new("return redis.call('INCR', KEYS[1])"));
+static COUNT_DURABLY: LazyLock<Script> =
+    LazyLock::new(|| Script::new("return redis.call('INCR', KEYS[1])").durable());
 
 /// Only a failing test ever waits this long.
 const DEADLINE: Duration = Duration::from_secs(20);
@@ -34,17 +37,15 @@ async fn open(settings: &RedisSettings) -> Arc<RedisClient> {
     RedisClient::open(settings).await.expect("routes")
 }
 
-fn counting(name: &str) -> (Partition, ScriptCall) {
+fn counting(script: &'static Script, name: &str) -> (Partition, ScriptCall) {
     let partition = Partition::of(name);
-    (
-        partition,
-        COUNT.call().key(format!("{partition}:count:{name}")),
-    )
+    let key = format!("{partition}:count:{name}");
+    (partition, script.call().key(key))
 }
 
 async fn count(redis: &RedisClient, name: &str) -> Result<i64, CallError> {
-    let (partition, call) = counting(name);
-    redis.run_durably(partition, &call).await.map(number)
+    let (partition, call) = counting(&COUNT_DURABLY, name);
+    redis.run(partition, &call).await.map(number)
 }
 
 fn number(value: Value) -> i64 {
@@ -127,7 +128,9 @@ async fn calls_to_a_frozen_server_fail_in_time_and_succeed_once_it_thaws() {
 async fn a_cluster_is_called_where_each_partition_lives() {
     let cluster = RedisCluster::start(&Options::default()).await;
     let redis = open(&on_cluster(&cluster)).await;
-    let calls: Vec<_> = (0..200).map(|n| counting(&format!("n{n}"))).collect();
+    let calls: Vec<_> = (0..200)
+        .map(|n| counting(&COUNT, &format!("n{n}")))
+        .collect();
     for reply in redis.run_all(&calls).await {
         assert_eq!(number(reply.expect("counted")), 1);
     }
@@ -196,7 +199,7 @@ async fn a_write_that_no_replica_acknowledges_fails() {
     let redis = open(&settings).await;
     let refused = count(&redis, "a").await.expect_err("no replica has it");
     assert!(refused.0.contains("0 of 1 replicas"), "{refused}");
-    let (partition, call) = counting("a");
+    let (partition, call) = counting(&COUNT, "a");
     redis
         .run(partition, &call)
         .await

@@ -4,10 +4,7 @@ local ACCOUNT = ARGV[1]
 local ID = ARGV[2] -- the payment's
 
 local owner = redis.call('HGET', INTENT, 'account')
-if owner and owner ~= ACCOUNT then
-  return 0
-end
-if owner then
+if owner == ACCOUNT then
   redis.call('HSETNX', INTENT, 'payment_id', ID)
 end
-return 1
+return (not owner or owner == ACCOUNT) and 1 or 0

@@ -1,14 +1,6 @@
 -- Creates a payment, or fills in what was unknown of it. Replies as `outcome`, or `foreign` if it is another account's.
-local PAYMENT = KEYS[1] -- hash: the payment and the fields of its jobs
-local NOTIFIED = KEYS[2] -- hash: what is known of its notifications
-local RAW = KEYS[3] -- hash: their bytes and signatures
-local TIMELINE = KEYS[4] -- list: what happened to it
+-- The first four keys and five arguments have their names in include/payment.lua.
 local CHECKS = { KEYS[5], KEYS[6], KEYS[7] } -- sorted sets: the queues of checks, by priority
-local RETENTION = tonumber(ARGV[1]) -- how long a final payment is kept, in ms
-local RAW_RETENTION = tonumber(ARGV[2]) -- how long bytes are kept after their delivery, in ms
-local PUBLISH = ARGV[3] -- the command that publishes a change: PUBLISH or SPUBLISH
-local CHANNEL = ARGV[4] -- where a change is published
-local ID = ARGV[5] -- the payment's id
 local ACCOUNT = ARGV[6]
 local CREATED_AT = ARGV[7]
 local STATE = { version = tonumber(ARGV[8]), at = ARGV[9], late = ARGV[10], reason = ARGV[11] }
@@ -28,8 +20,8 @@ if owner[1] and owner[1] ~= ACCOUNT then
   if owner[2] then
     return 'foreign'
   end
-  -- Another account's notification about a payment that was unknown here. It owns nothing: Khipu's answer says whose the
-  -- payment is, and what the other account sent about it goes.
+  -- Another account's notification about a payment that was unknown here. It owns nothing: Khipu's answer names the
+  -- owner, and what the other account sent about the payment is deleted.
   redis.call('DEL', PAYMENT, NOTIFIED, RAW, TIMELINE)
 end
 

@@ -1,14 +1,6 @@
 -- Ends a lease and records its attempt. Replies with 1, or with 0 if the lease was lost.
-local PAYMENT = KEYS[1] -- hash: the payment and the fields of its jobs
-local NOTIFIED = KEYS[2] -- hash: what is known of its notifications
-local RAW = KEYS[3] -- hash: their bytes and signatures
-local TIMELINE = KEYS[4] -- list: what happened to it
+-- The first four keys and five arguments have their names in include/payment.lua.
 local QUEUES = { unpack(KEYS, 5) } -- sorted sets: the queues of the job's kind, by priority
-local RETENTION = tonumber(ARGV[1]) -- how long a final payment is kept, in ms
-local RAW_RETENTION = tonumber(ARGV[2]) -- how long bytes are kept after their delivery, in ms
-local PUBLISH = ARGV[3] -- the command that publishes a change: PUBLISH or SPUBLISH
-local CHANNEL = ARGV[4] -- where a change is published
-local ID = ARGV[5] -- the payment's id
 local KIND = ARGV[6]
 local TOKEN = ARGV[7] -- of the lease
 local RESULT = ARGV[8] -- open, done or dead
@@ -39,9 +31,9 @@ local function put(state, due, attempts, priority)
   redis.call('HSET', PAYMENT, field(KIND, 'state'), state, field(KIND, 'attempts'), attempts)
   if due then
     redis.call('HSET', PAYMENT, field(KIND, 'due'), due)
-  end
-  if due and KIND == 'check' then
-    redis.call('HSET', PAYMENT, field(KIND, 'priority'), priority)
+    if KIND == 'check' then
+      redis.call('HSET', PAYMENT, field(KIND, 'priority'), priority)
+    end
   end
   enqueue(QUEUES, ID, KIND == 'check' and priority or 0, due)
 end

@@ -1,15 +1,7 @@
 -- Applies an observation. Replies as `outcome`, or `foreign` if the payment is another account's.
-local PAYMENT = KEYS[1] -- hash: the payment and the fields of its jobs
-local NOTIFIED = KEYS[2] -- hash: what is known of its notifications
-local RAW = KEYS[3] -- hash: their bytes and signatures
-local TIMELINE = KEYS[4] -- list: what happened to it
+-- The first four keys and five arguments have their names in include/payment.lua.
 local DELIVERIES = { KEYS[5] } -- sorted set: the queue of deliveries
 local CHECKS = { KEYS[6], KEYS[7], KEYS[8] } -- sorted sets: the queues of checks, by priority
-local RETENTION = tonumber(ARGV[1]) -- how long a final payment is kept, in ms
-local RAW_RETENTION = tonumber(ARGV[2]) -- how long bytes are kept after their delivery, in ms
-local PUBLISH = ARGV[3] -- the command that publishes a change: PUBLISH or SPUBLISH
-local CHANNEL = ARGV[4] -- where a change is published
-local ID = ARGV[5] -- the payment's id
 local ACCOUNT = ARGV[6]
 local SOURCE = ARGV[7]
 local AT = ARGV[8]

@@ -1,4 +1,4 @@
--- Reserves the account's next slot for a call (store/call_bucket.rs), and replies with the wait. Times are microseconds.
+-- Reserves the account's next slot for a call (store/call_pacer.rs), and replies with the wait. Times are microseconds.
 local BUCKET = KEYS[1] -- string: when the next slot is due, were all evenly spread
 local NOW = ARGV[1] -- the caller's clock in ms, or empty
 local INTERVAL = ARGV[2] -- between two slots
@@ -9,11 +9,7 @@ local KEPT = ARGV[5] -- how long the bucket is kept after its last slot
 
 local at = now_us(NOW)
 local due = tonumber(redis.call('GET', BUCKET) or 0)
-local earliest = at - BURST
-local slot = math.max(due, earliest)
-if due > at + FARTHEST then
-  slot = earliest
-end
+local slot = due > at + FARTHEST and at - BURST or math.max(due, at - BURST)
 local following = slot + INTERVAL
 local kept = (math.max(following - at, 0) + KEPT) / 1000
 redis.call('SET', BUCKET, whole(following), 'PX', whole(kept))

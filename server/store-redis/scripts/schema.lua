@@ -2,8 +2,7 @@
 local STORED = KEYS[1] -- string
 local VERSION = ARGV[1] -- what this instance writes
 
-local stored = tonumber(redis.call('GET', STORED))
-if not stored or stored < tonumber(VERSION) then
+if tonumber(redis.call('GET', STORED) or 0) < tonumber(VERSION) then
   redis.call('SET', STORED, VERSION)
 end
 return redis.call('GET', STORED)

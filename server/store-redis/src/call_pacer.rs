@@ -1,6 +1,5 @@
 //! How many calls are made to Khipu in an account's name, by all instances together.
 
-use std::sync::LazyLock;
 use std::time::Duration;
 
 use async_trait::async_trait;
@@ -8,13 +7,7 @@ use async_trait::async_trait;
 use super::redis_store::{RedisStore, ms};
 use super::{keys, scripts};
 use chasqui_payment::{AccountName, Timestamp};
-use chasqui_redis_topology::Script;
 use chasqui_store::{CallBucket, CallPacer, StoreError};
-
-static RESERVE_CALL: LazyLock<Script> =
-    LazyLock::new(|| scripts::script(include_str!("../scripts/reserve_call.lua")));
-static PAUSE_CALLS: LazyLock<Script> =
-    LazyLock::new(|| scripts::script(include_str!("../scripts/pause_calls.lua")));
 
 /// Longer than the burst: a bucket that expires after it makes no difference.
 const KEPT: Duration = Duration::from_secs(2);
@@ -29,7 +22,7 @@ impl CallPacer for RedisStore {
         per_second: u32,
     ) -> Result<Duration, StoreError> {
         let (partition, key) = keys::call_bucket(account);
-        let call = RESERVE_CALL
+        let call = scripts::RESERVE_CALL
             .call()
             .key(key)
             .arg(self.clock.argument(now))
@@ -48,7 +41,7 @@ impl CallPacer for RedisStore {
         pause: Duration,
     ) -> Result<(), StoreError> {
         let (partition, key) = keys::call_bucket(account);
-        let call = PAUSE_CALLS
+        let call = scripts::PAUSE_CALLS
             .call()
             .key(key)
             .arg(self.clock.argument(now))

@@ -1,22 +1,15 @@
 //! Merchants' requests that may arrive twice, each in a partition of its own.
 
-use std::sync::LazyLock;
 use std::time::Duration;
 
 use async_trait::async_trait;
 
 use super::redis_store::{RedisStore, ms};
 use super::{keys, replies, scripts};
-use chasqui_redis_topology::Script;
 use chasqui_store::{
     BeginOutcome, Completion, IDEMPOTENCY_TERM, IN_PROGRESS_LIMIT, IdempotencyStore,
     IdempotentRequest, StoreError, StoredResponse,
 };
-
-static BEGIN: LazyLock<Script> =
-    LazyLock::new(|| scripts::script(include_str!("../scripts/begin.lua")));
-static COMPLETE: LazyLock<Script> =
-    LazyLock::new(|| scripts::script(include_str!("../scripts/complete.lua")));
 
 /// The times of the requests decide when a key is free again; Redis only clears away what is over. An hour later, because
 /// an instance's clock may be behind Redis's.
@@ -26,7 +19,7 @@ const KEPT: Duration = IDEMPOTENCY_TERM.saturating_add(Duration::from_secs(3600)
 impl IdempotencyStore for RedisStore {
     async fn begin(&self, request: &IdempotentRequest) -> Result<BeginOutcome, StoreError> {
         let (partition, key) = keys::idempotent_request(&request.key);
-        let call = BEGIN
+        let call = scripts::BEGIN
             .call()
             .key(key)
             .arg(&request.fingerprint[..])
@@ -35,7 +28,7 @@ impl IdempotencyStore for RedisStore {
             .arg(ms(IDEMPOTENCY_TERM))
             .arg(ms(IN_PROGRESS_LIMIT))
             .arg(ms(KEPT));
-        let reply: Vec<Vec<u8>> = self.run_durably(partition, &call).await?;
+        let reply: Vec<Vec<u8>> = self.run(partition, &call).await?;
         match reply.as_slice() {
             [word] => match word.as_slice() {
                 b"started" => Ok(BeginOutcome::Started),
@@ -58,7 +51,7 @@ impl IdempotencyStore for RedisStore {
         completion: &Completion,
     ) -> Result<(), StoreError> {
         let (partition, key) = keys::idempotent_request(&request.key);
-        let call = COMPLETE.call().key(key).arg(request.arrival);
+        let call = scripts::COMPLETE.call().key(key).arg(request.arrival);
         let call = match completion {
             Completion::Response(answer) => call
                 .arg(keys::ANSWERED)
@@ -67,6 +60,6 @@ impl IdempotencyStore for RedisStore {
             Completion::OutcomeUnknown => call.arg(keys::OUTCOME_UNKNOWN),
             Completion::Released => call.arg(""),
         };
-        self.run_durably(partition, &call).await
+        self.run(partition, &call).await
     }
 }

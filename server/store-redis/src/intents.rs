@@ -1,51 +1,31 @@
 //! Intents: what is needed to adopt a payment, saved before Khipu is called, in the partition of its reference.
 
-use std::sync::LazyLock;
-
+use super::payment_calls::with_fields;
 use super::redis_store::{RedisStore, ms};
 use super::{fields, keys, replies, scripts};
 use chasqui_payment::{AccountName, Intent, MerchantUrls, PaymentId, PaymentReference};
-use chasqui_redis_topology::Script;
 use chasqui_store::StoreError;
 
-static SAVE_INTENT: LazyLock<Script> =
-    LazyLock::new(|| scripts::script(include_str!("../scripts/save_intent.lua")));
-static BIND_INTENT: LazyLock<Script> =
-    LazyLock::new(|| scripts::script(include_str!("../scripts/bind_intent.lua")));
-
-const FIELDS: [&str; 6] = [
-    "account",
-    "return_url",
-    "cancel_url",
-    "notify_url",
-    "created_at",
-    "payment_id",
-];
+const FIELDS: &str = "account return_url cancel_url notify_url created_at payment_id";
 
 pub(super) async fn save(store: &RedisStore, intent: &Intent) -> Result<(), StoreError> {
     let (partition, key) = keys::intent(&intent.reference);
-    let set = [
+    let created_at = intent.created_at.unix_ms().to_string();
+    let payment_id = intent.payment_id.as_ref().map(PaymentId::as_str);
+    let fields = [
+        ("created_at", Some(created_at.as_str())),
         ("return_url", intent.urls.return_url.as_deref()),
         ("cancel_url", intent.urls.cancel_url.as_deref()),
         ("notify_url", intent.urls.notify_url.as_deref()),
-        (
-            "payment_id",
-            intent.payment_id.as_ref().map(PaymentId::as_str),
-        ),
+        ("payment_id", payment_id),
     ];
-    let mut call = SAVE_INTENT
+    let call = scripts::SAVE_INTENT
         .call()
         .key(key)
         .arg(intent.account.as_str())
-        .arg(ms(store.retention.references()))
-        .arg("created_at")
-        .arg(intent.created_at.unix_ms());
-    for (field, value) in set {
-        if let Some(value) = value {
-            call = call.arg(field).arg(value);
-        }
-    }
-    match store.run_durably(partition, &call).await? {
+        .arg(ms(store.retention.references()));
+    let call = with_fields(call, &fields);
+    match store.run(partition, &call).await? {
         true => Ok(()),
         false => Err(StoreError::WrongAccount),
     }
@@ -56,7 +36,7 @@ pub(super) async fn find(
     reference: &PaymentReference,
 ) -> Result<Option<Intent>, StoreError> {
     let (partition, key) = keys::intent(reference);
-    let Some(row) = fields::of(store, partition, key, &FIELDS).await? else {
+    let Some(row) = fields::of(store, partition, key, FIELDS).await? else {
         return Ok(None);
     };
     let Ok(
@@ -95,12 +75,12 @@ pub(super) async fn bind(
     id: &PaymentId,
 ) -> Result<(), StoreError> {
     let (partition, key) = keys::intent(reference);
-    let call = BIND_INTENT
+    let call = scripts::BIND_INTENT
         .call()
         .key(key)
         .arg(account.as_str())
         .arg(id.as_str());
-    match store.run_durably(partition, &call).await? {
+    match store.run(partition, &call).await? {
         true => Ok(()),
         false => Err(StoreError::WrongAccount),
     }

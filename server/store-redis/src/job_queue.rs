@@ -1,7 +1,6 @@
 //! Timed work: found in every partition, leased, finished or put back.
 
 use std::collections::{BTreeMap, BTreeSet};
-use std::sync::LazyLock;
 use std::time::Duration;
 
 use async_trait::async_trait;
@@ -11,17 +10,8 @@ use super::redis_store::{RedisStore, ms};
 use super::replies::{self, read, unavailable};
 use super::{keys, scripts, timeline};
 use chasqui_payment::{JobKind, JobPriority, PaymentId, Timestamp};
-use chasqui_redis_topology::{CallError, Partition, Script, ScriptCall};
+use chasqui_redis_topology::{CallError, Partition, ScriptCall};
 use chasqui_store::{JobAttempt, JobQueue, JobResult, LeasedJob, StoreError};
-
-static DUE: LazyLock<Script> =
-    LazyLock::new(|| scripts::script(include_str!("../scripts/due.lua")));
-static LEASE: LazyLock<Script> =
-    LazyLock::new(|| scripts::script(include_str!("../scripts/lease.lua")));
-static NEXT_DUE: LazyLock<Script> =
-    LazyLock::new(|| scripts::script(include_str!("../scripts/next_due.lua")));
-static FINISH_JOB: LazyLock<Script> =
-    LazyLock::new(|| scripts::script(include_str!("../scripts/finish_job.lua")));
 
 /// How often due jobs are looked for again when other instances were quicker each time. Beyond it none are leased for now.
 const ROUNDS: usize = 3;
@@ -60,7 +50,12 @@ impl JobQueue for RedisStore {
 
     async fn next_due(&self, kind: JobKind) -> Result<Option<Timestamp>, StoreError> {
         let calls: Vec<_> = Partition::all()
-            .map(|partition| (partition, with_queues(NEXT_DUE.call(), partition, kind)))
+            .map(|partition| {
+                (
+                    partition,
+                    with_queues(scripts::NEXT_DUE.call(), partition, kind),
+                )
+            })
             .collect();
         let (mut earliest, mut failing) = (None, None);
         for reply in self.redis.run_all(&calls).await {
@@ -92,7 +87,7 @@ impl JobQueue for RedisStore {
             JobResult::Retry { due_at } => ("open", Some(due_at), counted),
             JobResult::PutBack { due_at } => ("open", Some(due_at), leased.attempts),
         };
-        let (partition, call) = writing(self, &FINISH_JOB, &leased.payment_id);
+        let (partition, call) = writing(self, &scripts::FINISH_JOB, &leased.payment_id);
         let call = with_queues(call, partition, leased.kind)
             .arg(leased.kind.as_str())
             .arg(leased.token)
@@ -135,7 +130,7 @@ async fn due(
     let calls: Vec<_> = Partition::all()
         .filter(|partition| !failing.partitions.contains(partition))
         .map(|partition| {
-            let call = with_queues(DUE.call(), partition, kind);
+            let call = with_queues(scripts::DUE.call(), partition, kind);
             (partition, call.arg(&clock).arg(limit))
         })
         .collect();
@@ -189,7 +184,7 @@ async fn lease_jobs(
         })
         .collect();
     let mut leased_jobs = Vec::new();
-    let replies = store.redis.run_all_durably(&calls).await;
+    let replies = store.redis.run_all(&calls).await;
     for ((partition, candidates), reply) in by_partition.into_iter().zip(replies) {
         match reply {
             Ok(found) => {
@@ -225,7 +220,7 @@ pub(super) fn leasing(
     partition: Partition,
     candidates: &[Candidate],
 ) -> ScriptCall {
-    let call = with_queues(LEASE.call(), partition, kind)
+    let call = with_queues(scripts::LEASE.call(), partition, kind)
         .arg(store.clock.argument(now))
         .arg(kind.as_str())
         .arg(ms(lease))

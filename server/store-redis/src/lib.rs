@@ -1,35 +1,31 @@
 //! The store that several instances share: a Redis, alone, with Sentinels, or a Cluster.
 //!
 //! Every operation on one payment is one Lua script (`scripts`), so that it happens as a whole and in one round trip.
-//! Everything about a payment is in its partition ([`Partition`](chasqui_redis_topology::Partition)): `payment` (a hash, its jobs' fields among
-//! them), `notified` and `raw` (`notifications`), `timeline`, and the partition's queues of jobs. What is known before
-//! Khipu has named the payment has partitions of its own: `intents`, `idempotency` and the index of `transactions`.
-//! They are written before the payment and bound after it; a crash in between leaves at most an entry that leads nowhere,
-//! which readers pass over.
+//! Everything about a payment is in its [partition](chasqui_redis_topology::Partition): `payment` (a hash, its jobs' fields
+//! among them), `notified` with what is known of its notifications, `raw` with their bytes and signatures, `timeline`, and
+//! the partition's queues of jobs. What is known before Khipu has named the payment has partitions of its own: `intents`,
+//! `idempotency` and the index of `transactions`. They are written before the payment and bound after it; a crash in
+//! between leaves at most an entry that leads nowhere, which readers pass over.
 //!
-//! `keys` holds all names, `retention` says how long data is kept. A change is published in the script that makes it
+//! `keys` holds all names, `retention` how long data is kept. A change is published in the script that makes it
 //! (`change`). Leases and poll locks are measured by the node that keeps them, never by an instance. Redis keeps no list
 //! of payments: one is found by its id, its reference or its merchant's transaction id.
 
 mod call_pacer;
 mod change;
 mod fields;
-mod health;
 mod idempotency;
 mod intents;
 mod job_queue;
 mod keys;
-mod notifications;
 mod payment_calls;
 mod payments;
 mod poll_lock;
 pub mod preflight;
 mod redis_store;
-mod references;
 mod relay;
 mod replies;
 mod retention;
-mod schema;
 mod scripts;
 #[cfg(test)]
 mod tests;

@@ -25,6 +25,14 @@ pub(super) fn writing(
     (Partition::of(id.as_str()), call)
 }
 
+/// With the name and the value of each field that is set.
+pub(super) fn with_fields(call: ScriptCall, fields: &[(&str, Option<&str>)]) -> ScriptCall {
+    let set = fields
+        .iter()
+        .filter_map(|(name, value)| value.map(|value| (*name, value)));
+    set.fold(call, |call, field| call.arg(field))
+}
+
 /// A kind has a queue for each of these, the highest first.
 pub(super) fn priorities(kind: JobKind) -> &'static [JobPriority] {
     match kind {

@@ -1,49 +1,26 @@
 //! Payments: created, observed, read.
 
-use std::sync::LazyLock;
+use std::sync::Arc;
 
 use async_trait::async_trait;
 use sha2::{Digest, Sha256};
 
-use super::payment_calls::{with_queues, writing};
-use super::redis_store::RedisStore;
-use super::references::expire_references;
-use super::{
-    change, fields, intents, keys, notifications, replies, scripts, timeline, transactions,
-};
+use super::payment_calls::{with_fields, with_queues, writing};
+use super::redis_store::{RedisStore, ms};
+use super::{change, fields, intents, keys, replies, scripts, timeline, transactions};
 use chasqui_payment::{
     AccountName, Amount, Currency, Intent, JobKind, MerchantUrls, Observation, Payment, PaymentId,
-    PaymentReference, PaymentState, PaymentTerms, StatusReason, Version,
+    PaymentReference, PaymentState, PaymentTerms, StatusReason, Verdict, Version,
 };
-use chasqui_redis_topology::{Partition, Script, ScriptCall, Value};
+use chasqui_redis_topology::{Partition, ScriptCall, Value};
 use chasqui_store::{
     Outcome, PaymentReader, PaymentStore, StoreError, StoredNotification, TimelineEntry,
 };
 
-static CREATE: LazyLock<Script> =
-    LazyLock::new(|| scripts::script(include_str!("../scripts/create.lua")));
-static OBSERVE: LazyLock<Script> =
-    LazyLock::new(|| scripts::script(include_str!("../scripts/observe.lua")));
+const STATE: &str = "status status_at late reason";
 
-const STATE: [&str; 4] = ["status", "status_at", "late", "reason"];
-
-const FIELDS: [&str; 15] = [
-    "status",
-    "status_at",
-    "late",
-    "reason",
-    "account",
-    "amount",
-    "currency",
-    "transaction_id",
-    "return_url",
-    "cancel_url",
-    "notify_url",
-    "reference",
-    "payment_url",
-    "expires_at",
-    "created_at",
-];
+const FIELDS: &str = "status status_at late reason account amount currency transaction_id return_url cancel_url \
+    notify_url reference payment_url expires_at created_at";
 
 #[async_trait]
 impl PaymentReader for RedisStore {
@@ -53,12 +30,12 @@ impl PaymentReader for RedisStore {
 
     async fn payment(&self, id: &PaymentId) -> Result<Option<Payment>, StoreError> {
         let partition = Partition::of(id.as_str());
-        let row = fields::of(self, partition, keys::payment(id), &FIELDS).await?;
+        let row = fields::of(self, partition, keys::payment(id), FIELDS).await?;
         row.map(|row| payment(id, row)).transpose()
     }
 
     async fn states(&self, ids: &[PaymentId]) -> Result<Vec<Option<PaymentState>>, StoreError> {
-        let rows = fields::of_payments(self, ids, &STATE).await?;
+        let rows = fields::of_payments(self, ids, STATE).await?;
         rows.into_iter()
             .map(|row| row.map(|row| state(&row)).transpose())
             .collect()
@@ -72,8 +49,29 @@ impl PaymentReader for RedisStore {
         transactions::find(self, account, transaction_id).await
     }
 
+    /// `Agrees` before the others, and of each the first. `None` too when its bytes have been erased.
     async fn notification(&self, id: &PaymentId) -> Result<Option<StoredNotification>, StoreError> {
-        notifications::find(self, id).await
+        let call = scripts::NOTIFICATION
+            .call()
+            .key(keys::notified(id))
+            .key(keys::raw(id));
+        let found: Option<(Vec<u8>, String, String)> =
+            self.run(Partition::of(id.as_str()), &call).await?;
+        let Some((body, signature, described)) = found else {
+            return Ok(None);
+        };
+        let mut words = described.split(' ');
+        let (Some(verdict), Some(_copies), Some(received_at)) =
+            (words.next(), words.next(), words.next())
+        else {
+            return Err(replies::damaged("notification"));
+        };
+        Ok(Some(StoredNotification {
+            body: body.into(),
+            signature,
+            verdict: Verdict::parse(verdict).ok_or_else(|| replies::damaged("verdict"))?,
+            received_at: replies::timestamp(received_at)?,
+        }))
     }
 
     async fn timeline(&self, id: &PaymentId) -> Result<Vec<TimelineEntry>, StoreError> {
@@ -87,7 +85,7 @@ impl PaymentStore for RedisStore {
         intents::save(self, intent).await
     }
 
-    /// In three partitions, so it cannot be one step. What leads to the payment comes before it: wherever this ends early,
+    /// In three partitions, so it cannot be one step. What leads to the payment comes before it: where this ends early,
     /// a repetition does the rest, and a reference to a payment that was not written has it adopted from Khipu.
     async fn create(&self, payment: &Payment) -> Result<Outcome, StoreError> {
         let (id, account) = (&payment.id, &payment.account);
@@ -99,7 +97,7 @@ impl PaymentStore for RedisStore {
         };
         tokio::try_join!(bound, transactions::index(self, payment))?;
         let (partition, call) = creating(self, payment);
-        let reply = self.run_durably(partition, &call).await?;
+        let reply = self.run(partition, &call).await?;
         outcome(self, id, account, reply)
     }
 
@@ -109,18 +107,18 @@ impl PaymentStore for RedisStore {
         observation: &Observation,
     ) -> Result<Outcome, StoreError> {
         let (partition, call) = observing(self, id, observation);
-        let reply = self.run_durably(partition, &call).await?;
+        let reply = self.run(partition, &call).await?;
         outcome(self, id, &observation.account, reply)
     }
 }
 
 fn creating(store: &RedisStore, payment: &Payment) -> (Partition, ScriptCall) {
-    let (partition, call) = writing(store, &CREATE, &payment.id);
+    let (partition, call) = writing(store, &scripts::CREATE, &payment.id);
     let call = with_queues(call, partition, JobKind::Check);
     let state = &payment.state;
     let terms = payment.terms.as_ref();
     let transaction_id = terms.and_then(|terms| terms.transaction_id.as_deref());
-    let mut call = call
+    let call = call
         .arg(payment.account.as_str())
         .arg(payment.created_at.unix_ms())
         .arg(state.version.number())
@@ -131,23 +129,17 @@ fn creating(store: &RedisStore, payment: &Payment) -> (Partition, ScriptCall) {
         .arg(terms.map_or("", |terms| terms.currency.as_str()))
         .arg(transaction_id.unwrap_or_default())
         .arg(payment.first_check_at().unix_ms());
+    let reference = payment.reference.as_ref().map(PaymentReference::as_str);
     let expires_at = payment.expires_at.map(|at| at.unix_ms().to_string());
-    for (field, value) in [
+    let fields = [
         ("return_url", payment.urls.return_url.as_deref()),
         ("cancel_url", payment.urls.cancel_url.as_deref()),
         ("notify_url", payment.urls.notify_url.as_deref()),
-        (
-            "reference",
-            payment.reference.as_ref().map(PaymentReference::as_str),
-        ),
+        ("reference", reference),
         ("payment_url", payment.payment_url.as_deref()),
         ("expires_at", expires_at.as_deref()),
-    ] {
-        if let Some(value) = value {
-            call = call.arg(field).arg(value);
-        }
-    }
-    (partition, call)
+    ];
+    (partition, with_fields(call, &fields))
 }
 
 fn observing(
@@ -155,38 +147,37 @@ fn observing(
     id: &PaymentId,
     observation: &Observation,
 ) -> (Partition, ScriptCall) {
-    let (partition, call) = writing(store, &OBSERVE, id);
+    let (partition, call) = writing(store, &scripts::OBSERVE, id);
     let call = with_queues(call, partition, JobKind::Delivery);
-    let mut call = with_queues(call, partition, JobKind::Check)
+    let call = with_queues(call, partition, JobKind::Check)
         .arg(observation.account.as_str())
         .arg(observation.source.as_str())
         .arg(observation.at.unix_ms());
-    call = match &observation.update {
+    let call = match &observation.update {
         Some(update) => call
             .arg(update.version.number())
             .arg(
                 update
                     .replaces
-                    .map_or(String::new(), |held| held.to_string()),
+                    .map(|held| held.to_string())
+                    .unwrap_or_default(),
             )
             .arg(u8::from(update.late))
             .arg(update.reason.map_or("", StatusReason::as_str)),
-        None => call.arg("").arg("").arg("").arg(""),
+        None => call.arg(&[""; 4]),
     };
-    call = match &observation.notification {
+    let call = match &observation.notification {
         Some(notification) => call
             .arg(keys::hexadecimal(&Sha256::digest(&notification.body)))
             .arg(notification.body.as_ref())
             .arg(&notification.signature)
             .arg(notification.verdict.as_str()),
-        None => call.arg("").arg("").arg("").arg(""),
+        None => call.arg(&[""; 4]),
     };
-    for job in &observation.jobs {
-        call = call
-            .arg(job.kind.as_str())
-            .arg(job.due_at.unix_ms())
-            .arg(job.priority.rank());
-    }
+    let jobs = observation.jobs.iter();
+    let call = jobs.fold(call, |call, job| {
+        call.arg((job.kind.as_str(), job.due_at.unix_ms(), job.priority.rank()))
+    });
     (partition, call)
 }
 
@@ -275,4 +266,44 @@ fn state(row: &[Option<String>]) -> Result<PaymentState, StoreError> {
             .map(|known| known.ok_or_else(|| replies::damaged("reason")))
             .transpose()?,
     })
+}
+
+/// What leads to a payment that has become final is kept no longer than the payment. In the background: where it fails, or
+/// too many expire at once, a reference is only kept longer.
+pub(super) fn expire_references(
+    store: &RedisStore,
+    id: &PaymentId,
+    account: &AccountName,
+    reference: Option<String>,
+    transaction_id: Option<String>,
+) {
+    let reference = reference.and_then(|text| PaymentReference::parse(&text).ok());
+    let intent = reference.map(|reference| (&scripts::EXPIRE_INTENT, keys::intent(&reference)));
+    let index = transaction_id.map(|name| {
+        (
+            &scripts::EXPIRE_TRANSACTION,
+            keys::transaction(account, &name),
+        )
+    });
+    let found = intent.into_iter().chain(index);
+    let calls: Vec<_> = found
+        .map(|(script, (partition, key))| {
+            let call = script.call().key(key).arg(id.as_str());
+            (partition, call.arg(ms(store.retention.payments)))
+        })
+        .collect();
+    if calls.is_empty() {
+        return;
+    }
+    let Ok(permit) = Arc::clone(&store.expiring).try_acquire_owned() else {
+        return;
+    };
+    let (redis, id) = (Arc::clone(&store.redis), id.clone());
+    tokio::spawn(async move {
+        let replies = redis.run_all(&calls).await;
+        for error in replies.into_iter().filter_map(Result::err) {
+            tracing::debug!(payment_id = %id, %error, "a reference to a final payment does not expire with it");
+        }
+        drop(permit);
+    });
 }

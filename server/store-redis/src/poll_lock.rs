@@ -1,6 +1,5 @@
-//! Which instance may ask Khipu about a payment now.
+//! Which instance may query Khipu about a payment now.
 
-use std::sync::LazyLock;
 use std::time::Duration;
 
 use async_trait::async_trait;
@@ -8,11 +7,8 @@ use async_trait::async_trait;
 use super::redis_store::{RedisStore, ms};
 use super::{keys, scripts};
 use chasqui_payment::{PaymentId, Timestamp};
-use chasqui_redis_topology::{Partition, Script};
+use chasqui_redis_topology::Partition;
 use chasqui_store::{LONGEST_POLL_LOCK, PollLock, StoreError};
-
-static TRY_LOCK_POLL: LazyLock<Script> =
-    LazyLock::new(|| scripts::script(include_str!("../scripts/try_lock_poll.lua")));
 
 #[async_trait]
 impl PollLock for RedisStore {
@@ -22,7 +18,7 @@ impl PollLock for RedisStore {
         now: Timestamp,
         min_interval: Duration,
     ) -> Result<bool, StoreError> {
-        let call = TRY_LOCK_POLL
+        let call = scripts::TRY_LOCK_POLL
             .call()
             .key(keys::poll_lock(id))
             .arg(self.clock.argument(now))

@@ -28,7 +28,7 @@ struct ServerReport {
     config: Option<HashMap<String, String>>,
 }
 
-/// Examines every master. With `accept_data_loss` nothing is fatal. `Err`: a master does not answer.
+/// Examines every master. With `accept_data_loss` nothing is fatal. `Err`: a master does not reply.
 pub async fn examine(
     redis: &RedisClient,
     accept_data_loss: bool,
@@ -44,11 +44,7 @@ pub async fn examine(
             });
         }
     }
-    if matches!(
-        redis.settings().topology,
-        Topology::Sentinel { .. } | Topology::Cluster(_)
-    ) && !has_replicas
-    {
+    if !has_replicas && !matches!(redis.settings().topology, Topology::Standalone(_)) {
         findings.push(PreflightFinding {
             is_fatal: false,
             text: "storage.wait_replicas is 0: what was answered 200 is lost if a master fails before its replica has it".into(),
@@ -59,35 +55,26 @@ pub async fn examine(
 
 async fn inspect(redis: &RedisClient, address: &NodeAddress) -> Result<ServerReport, CallError> {
     let mut report = ServerReport::default();
-    if let Some(info) = ask::<String>(redis, address, cmd("INFO").arg("server")).await? {
-        report.version = field(&info, "redis_version")
-            .and_then(|version| version.split('.').next()?.parse().ok());
-    }
-    if let Some(info) = ask::<String>(redis, address, cmd("INFO").arg("replication")).await? {
+    if let Some(info) = reply::<String>(redis, address, &cmd("INFO")).await? {
+        let version = field(&info, "redis_version").and_then(|version| version.split('.').next());
+        report.version = version.and_then(|major| major.parse().ok());
         report.is_replica = field(&info, "role") == Some("slave");
     }
-    report.config = ask(
-        redis,
-        address,
-        cmd("CONFIG").arg("GET").arg(&[
-            "appendonly",
-            "appendfsync",
-            "no-appendfsync-on-rewrite",
-            "maxmemory",
-            "maxmemory-policy",
-        ]),
-    )
-    .await?;
+    let mut settings = cmd("CONFIG");
+    settings.arg("GET").arg("appendonly").arg("appendfsync");
+    settings.arg("no-appendfsync-on-rewrite");
+    settings.arg("maxmemory").arg("maxmemory-policy");
+    report.config = reply(redis, address, &settings).await?;
     Ok(report)
 }
 
 /// `None`: the server refuses the command.
-async fn ask<T: FromRedisValue>(
+async fn reply<T: FromRedisValue>(
     redis: &RedisClient,
     address: &NodeAddress,
     command: &Cmd,
 ) -> Result<Option<T>, CallError> {
-    let reply = redis.ask(address, command).await?;
+    let reply = redis.send_to(address, command).await?;
     Ok(reply.and_then(|value| redis::from_redis_value(value).ok()))
 }
 
@@ -145,14 +132,11 @@ fn findings_of(report: &ServerReport, has_replicas: bool, is_local: bool) -> Vec
             "has no-appendfsync-on-rewrite yes, so writes are not on disk while it rewrites its log; set it to no".to_owned(),
         ));
     }
-    let evicts = !is("maxmemory-policy", "noeviction");
-    if evicts {
-        let policy = config
-            .get("maxmemory-policy")
-            .map_or("unknown", String::as_str);
-        let is_bounded = !is("maxmemory", "0");
+    if !is("maxmemory-policy", "noeviction") {
+        let policy = config.get("maxmemory-policy");
+        let policy = policy.map_or("unknown", String::as_str);
         findings.push((
-            is_bounded,
+            !is("maxmemory", "0"),
             format!("has maxmemory-policy {policy}, which evicts payments when memory is short; set maxmemory-policy noeviction"),
         ));
     }

@@ -3,18 +3,26 @@
 use std::sync::Arc;
 use std::time::Duration;
 
+use async_trait::async_trait;
 use redis::FromRedisValue;
 use tokio::sync::Semaphore;
 
 use super::replies::{read, unavailable};
 use super::retention::Retention;
-use super::schema;
+use super::{keys, scripts};
 use chasqui_payment::Timestamp;
 use chasqui_redis_topology::{Partition, RedisClient, ScriptCall};
-use chasqui_store::StoreError;
+use chasqui_store::{Store, StoreError};
 
 /// The most final payments whose references expire at once; see [`retention`](super::retention).
 const REFERENCES_AT_ONCE: usize = 256;
+
+/// Of the keys and fields that this chasqui writes. 1: statuses numbered 1 to 7, which are still read. 2: statuses numbered
+/// by round and kind.
+const SCHEMA_VERSION: u32 = 2;
+
+/// How long the key of a health check is kept; it is never read.
+const HEALTH_KEY_KEPT: Duration = Duration::from_secs(60);
 
 #[derive(Debug)]
 pub struct RedisStore {
@@ -37,13 +45,28 @@ pub(super) enum Clock {
 impl RedisStore {
     /// Refuses what a newer chasqui has written.
     pub async fn open(redis: Arc<RedisClient>, retention: Retention) -> Result<Self, StoreError> {
-        schema::check(&redis).await?;
-        Ok(Self {
+        let store = Self {
             redis,
             clock: Clock::Store,
             retention: retention.bounded(),
             expiring: Arc::new(Semaphore::new(REFERENCES_AT_ONCE)),
-        })
+        };
+        store.check_schema().await?;
+        Ok(store)
+    }
+
+    /// Marks a Redis that has no version yet, or an older one, as of today's: older instances refuse to start on it. Waits
+    /// for no replica: a gateway must be able to start while there is none, and the next one to open it marks it again.
+    async fn check_schema(&self) -> Result<(), StoreError> {
+        let (partition, key) = keys::schema_version();
+        let call = scripts::SCHEMA.call().key(key).arg(SCHEMA_VERSION);
+        let found: u32 = self.run(partition, &call).await?;
+        match found > SCHEMA_VERSION {
+            true => Err(StoreError::Unavailable(format!(
+                "redis holds schema version {found}, this chasqui knows versions up to {SCHEMA_VERSION}: use a newer chasqui"
+            ))),
+            false => Ok(()),
+        }
     }
 
     /// Runs a script and reads its reply.
@@ -55,15 +78,26 @@ impl RedisStore {
         let reply = self.redis.run(partition, call).await;
         read(reply.map_err(unavailable)?)
     }
+}
 
-    /// The same, once the replicas that are waited for have it too.
-    pub(super) async fn run_durably<T: FromRedisValue>(
-        &self,
-        partition: Partition,
-        call: &ScriptCall,
-    ) -> Result<T, StoreError> {
-        let reply = self.redis.run_durably(partition, call).await;
-        read(reply.map_err(unavailable)?)
+#[async_trait]
+impl Store for RedisStore {
+    /// In every partition: a cluster that has lost a master still serves the others'.
+    async fn health_check(&self) -> Result<(), StoreError> {
+        let calls = Partition::all().map(|partition| {
+            let key = keys::key(partition, "health", "store");
+            let call = scripts::HEALTH.call().key(key).arg(ms(HEALTH_KEY_KEPT));
+            (partition, call)
+        });
+        let calls: Vec<_> = calls.collect();
+        let replies = self.redis.run_all(&calls).await;
+        for (partition, reply) in Partition::all().zip(replies) {
+            if let Err(error) = reply {
+                let prefix = keys::prefix(partition);
+                return Err(StoreError::Unavailable(format!("{prefix}: {error}")));
+            }
+        }
+        Ok(())
     }
 }
 

@@ -1,17 +1,17 @@
 //! How long data is kept. Redis itself deletes it.
 //!
 //! A final payment expires when its retention has passed since its last write, an open one when it has passed since Khipu
-//! is no longer asked, all of it at once; the bytes of its notifications earlier, once they were delivered (`expire` in
+//! is no longer queried, all of it at once; the bytes of its notifications earlier, once they were delivered (`expire` in
 //! `payment.lua`). Its intent and its transaction's index lie in other partitions and follow as well as can be
-//! ([`references`](super::references)).
+//! (`expire_references` in [`payments`](super::payments)).
 
 use std::time::Duration;
 
-/// Practically for ever. Redis refuses a term that ends beyond what its clock can count to, and with it the write.
+/// A century. Redis refuses a term that ends beyond what its clock can count to, and with it the write.
 pub(super) const LONGEST: Duration = Duration::from_secs(100 * 366 * 24 * 3600);
 
-/// Of a reference whose payment was never created, or that does not expire with its final payment. More than a year: no
-/// payment is still open then.
+/// Of a reference whose payment was never created, or whose expiry with its payment failed. More than a year: no payment is
+/// still open then.
 const REFERENCES_KEPT: Duration = Duration::from_secs(400 * 24 * 3600);
 
 /// How long data is kept once it is final.

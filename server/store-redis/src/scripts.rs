@@ -1,6 +1,7 @@
 //! The Lua scripts, one file for each operation. A file names its KEYS and ARGV at its top. Its lines `-- include NAME`
 //! stand for the parts that operations share, and `-- include constants` for the values that Rust and Lua agree on.
 
+use std::sync::LazyLock;
 use std::time::Duration;
 
 use super::keys;
@@ -10,8 +11,43 @@ use chasqui_payment::{
 use chasqui_redis_topology::Script;
 use chasqui_store::TIMELINE_LIMIT;
 
+macro_rules! scripts {
+    ($($name:ident = $file:literal $($durable:ident)?;)*) => {
+        $(pub(super) static $name: LazyLock<Script> = LazyLock::new(|| {
+            script(include_str!(concat!("../scripts/", $file, ".lua")))$(.$durable())?
+        });)*
+    };
+}
+
+// Durable: what must not be lost or run twice when a master fails.
+scripts! {
+    BEGIN = "begin" durable;
+    BIND_INTENT = "bind_intent" durable;
+    BY_TRANSACTION = "by_transaction";
+    COMPLETE = "complete" durable;
+    CREATE = "create" durable;
+    DUE = "due";
+    EXPIRE_INTENT = "expire_intent";
+    EXPIRE_TRANSACTION = "expire_transaction";
+    FIELDS = "fields";
+    FINISH_JOB = "finish_job";
+    HEALTH = "health" durable;
+    INDEX_TRANSACTION = "index_transaction" durable;
+    LEASE = "lease" durable;
+    NEXT_DUE = "next_due";
+    NOTIFICATION = "notification";
+    OBSERVE = "observe" durable;
+    PAUSE_CALLS = "pause_calls";
+    PUBLISH = "publish";
+    RESERVE_CALL = "reserve_call";
+    SAVE_INTENT = "save_intent" durable;
+    SCHEMA = "schema";
+    TIMELINE = "timeline";
+    TRY_LOCK_POLL = "try_lock_poll";
+}
+
 /// What stands in an operation's file, with all that it includes.
-pub(super) fn script(text: &str) -> Script {
+fn script(text: &str) -> Script {
     let lines = text
         .lines()
         .map(|line| match line.strip_prefix("-- include ") {

@@ -3,23 +3,19 @@
 //! `c` created; `o` observed: source, version, accepted or not; `n` notified: the notification's number, shown with its
 //! verdict and copies; `a` attempted: kind, number, duration in ms, result.
 
-use std::sync::LazyLock;
 use std::time::Duration;
 
 use super::redis_store::{RedisStore, ms};
 use super::{keys, replies, scripts};
 use chasqui_payment::{JobKind, PaymentId, Source, Timestamp, Verdict, Version};
-use chasqui_redis_topology::{Partition, Script};
+use chasqui_redis_topology::Partition;
 use chasqui_store::{JobAttempt, LeasedJob, StoreError, TimelineEntry, TimelineEvent};
-
-static TIMELINE: LazyLock<Script> =
-    LazyLock::new(|| scripts::script(include_str!("../scripts/timeline.lua")));
 
 pub(super) async fn read(
     store: &RedisStore,
     id: &PaymentId,
 ) -> Result<Vec<TimelineEntry>, StoreError> {
-    let call = TIMELINE
+    let call = scripts::TIMELINE
         .call()
         .key(keys::timeline(id))
         .key(keys::notified(id));

@@ -4,18 +4,11 @@
 //! another transaction or has expired.
 
 use std::cmp::Reverse;
-use std::sync::LazyLock;
 
 use super::redis_store::{RedisStore, ms};
 use super::{fields, keys, replies, scripts};
 use chasqui_payment::{AccountName, Payment, PaymentId};
-use chasqui_redis_topology::Script;
 use chasqui_store::{BY_TRANSACTION_LIMIT, StoreError};
-
-static INDEX_TRANSACTION: LazyLock<Script> =
-    LazyLock::new(|| scripts::script(include_str!("../scripts/index_transaction.lua")));
-static BY_TRANSACTION: LazyLock<Script> =
-    LazyLock::new(|| scripts::script(include_str!("../scripts/by_transaction.lua")));
 
 /// The most entries of one index; the oldest beyond it are dropped. More than are shown, because some lead nowhere.
 const INDEXED_LIMIT: usize = 2 * BY_TRANSACTION_LIMIT;
@@ -27,14 +20,14 @@ pub(super) async fn index(store: &RedisStore, payment: &Payment) -> Result<(), S
         return Ok(());
     };
     let (partition, key) = keys::transaction(&payment.account, transaction_id);
-    let call = INDEX_TRANSACTION
+    let call = scripts::INDEX_TRANSACTION
         .call()
         .key(key)
         .arg(payment.id.as_str())
         .arg(payment.created_at.unix_ms())
         .arg(INDEXED_LIMIT)
         .arg(ms(store.retention.references()));
-    store.run_durably(partition, &call).await
+    store.run(partition, &call).await
 }
 
 pub(super) async fn find(
@@ -44,15 +37,14 @@ pub(super) async fn find(
 ) -> Result<Vec<PaymentId>, StoreError> {
     let (partition, key) = keys::transaction(account, transaction_id);
     let indexed: Vec<String> = store
-        .run(partition, &BY_TRANSACTION.call().key(key))
+        .run(partition, &scripts::BY_TRANSACTION.call().key(key))
         .await?;
     let ids = indexed
         .iter()
         .map(|id| replies::payment_id(id))
         .collect::<Result<Vec<_>, _>>()?;
 
-    let asked = ["account", "transaction_id", "created_at"];
-    let rows = fields::of_payments(store, &ids, &asked).await?;
+    let rows = fields::of_payments(store, &ids, "account transaction_id created_at").await?;
     let mut found = Vec::new();
     for (id, row) in ids.into_iter().zip(rows) {
         match row.as_deref() {

@@ -1,21 +1,12 @@
--- Milliseconds by this node's clock.
-local function store_clock()
-  local time = redis.call('TIME')
-  return time[1] * 1000 + math.floor(time[2] / 1000)
-end
-
--- The caller's clock counts where one is given, which only tests do.
-local function now(callers)
-  return tonumber(callers) or store_clock()
-end
-
--- The same in microseconds.
+-- Microseconds by the caller's clock where one is given, which only tests do, else by this node's.
 local function now_us(callers)
-  if tonumber(callers) then
-    return callers * 1000
-  end
   local time = redis.call('TIME')
-  return time[1] * 1000000 + time[2]
+  return tonumber(callers) and callers * 1000 or time[1] * 1000000 + time[2]
+end
+
+-- The same in milliseconds.
+local function now(callers)
+  return math.floor(now_us(callers) / 1000)
 end
 
 -- Lua itself writes a large number as 1.7e+12.

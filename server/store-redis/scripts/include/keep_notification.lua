@@ -5,7 +5,7 @@ local FIRST = { [AGREES] = 'agrees', [STALE] = 'awaits', [UNKNOWN_PAYMENT] = 'aw
 
 -- Whether its bytes are new. A copy is counted; the first one that agrees makes it agree, by its own signature.
 local function keep_notification(digest, body, signature, verdict, at)
-  redis.call('HSET', NOTIFIED, 'newest', whole(store_clock()))
+  redis.call('HSET', NOTIFIED, 'newest', whole(now()))
   local number = redis.call('HGET', NOTIFIED, digest)
   local is_new = not number
   local known, copies, received_at = nil, 0, at

@@ -1,4 +1,13 @@
--- Reads and writes one payment: PAYMENT, NOTIFIED, RAW and TIMELINE of the including operation.
+-- Reads and writes one payment: the first keys and arguments of every operation that includes this.
+local PAYMENT = KEYS[1] -- hash: the payment and the fields of its jobs
+local NOTIFIED = KEYS[2] -- hash: what is known of its notifications
+local RAW = KEYS[3] -- hash: their bytes and signatures
+local TIMELINE = KEYS[4] -- list: what happened to it
+local RETENTION = tonumber(ARGV[1]) -- how long a final payment is kept, in ms
+local RAW_RETENTION = tonumber(ARGV[2]) -- how long bytes are kept after their delivery, in ms
+local PUBLISH = ARGV[3] -- the command that publishes a change: PUBLISH or SPUBLISH
+local CHANNEL = ARGV[4] -- where a change is published
+local ID = ARGV[5] -- the payment's id
 
 -- nil: the payment is not known.
 local function state()
@@ -44,9 +53,9 @@ local function record(entry)
 end
 
 -- A payment expires when its retention is over, counted from its last write; an open one's begins when Khipu is no
--- longer asked about it. The bytes of its notifications expire earlier once they have been delivered.
+-- longer queried about it. The bytes of its notifications expire earlier once they have been delivered.
 local function expire(version)
-  local at, kept = store_clock(), RETENTION
+  local at, kept = now(), RETENTION
   if version < CONFIRMED then
     local dates = redis.call('HMGET', PAYMENT, 'expires_at', 'created_at')
     local expiry = tonumber(dates[1]) or tonumber(dates[2]) + USUAL_TERM

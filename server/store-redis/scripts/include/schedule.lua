@@ -1,20 +1,18 @@
 -- A delivery once, ever: one that is done or dead stays as it is, and one that was attempted keeps its time. A check is due
--- at the earlier of what is planned and what is asked for, and from the first attempt. One that is leased may have asked
+-- at the earlier of what is planned and what is requested, and from the first attempt. One that is leased may have queried
 -- Khipu already: what is scheduled meanwhile follows it.
 local function schedule(id, kind, queues, due, priority)
   local known = job(PAYMENT, kind)
   local is_check, is_open = kind == 'check', known.state == 'open'
   if is_check and known.token then
     if known.next_due then
-      due = math.min(due, known.next_due)
-      priority = math.min(priority, known.next_priority)
+      due, priority = math.min(due, known.next_due), math.min(priority, known.next_priority)
     end
     redis.call('HSET', PAYMENT, field(kind, 'next_due'), whole(due), field(kind, 'next_priority'), priority)
     return
   end
   if is_check and is_open then
-    due = math.min(due, known.due)
-    priority = math.min(priority, known.priority)
+    due, priority = math.min(due, known.due), math.min(priority, known.priority)
   end
   local moves = not known.state or (is_open and known.attempts == '0' and due < tonumber(known.due))
   if not is_check and not moves then

@@ -5,7 +5,7 @@ local function updated(before, update)
   if not counts or update.version <= before.version then
     return before
   end
-  -- The payer came back and Khipu says verifying too: the status stays, and so does its time.
+  -- The payer came back and Khipu also reports verifying: the status stays, and so does its time.
   if before.version % 10 == RETURNED and update.version == before.version - RETURNED + VERIFYING then
     update.at = before.at
   end

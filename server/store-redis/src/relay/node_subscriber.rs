@@ -1,5 +1,5 @@
-//! Subscribes at one server, for ever: connects, subscribes everything that is wanted there, receives, and starts again
-//! when the connection fails.
+//! Subscribes at one server: connects, subscribes everything that is wanted there, receives, and starts again when the
+//! connection fails.
 //!
 //! A server that dies closes the connection; a frozen one, or a network that drops packets, sends nothing at all. So the
 //! server is pinged every second, and a missing reply ends the connection. Changes may have been published in between: once
@@ -35,7 +35,7 @@ const STABLE_AFTER: Duration = Duration::from_secs(5);
 /// Channels in one command.
 const CHANNELS_PER_COMMAND: usize = 500;
 
-/// Channels subscribed before their confirmations are read: a server disconnects a client that lets megabytes pile up.
+/// Channels subscribed before their confirmations are read: a server disconnects a client with megabytes of unread replies.
 const CHANNELS_AT_ONCE: usize = 10_000;
 
 /// How `CLIENT LIST` shows the connection.
@@ -97,7 +97,12 @@ impl NodeSubscriber {
         let connection = PubSubConnection::open(settings, &self.address, CLIENT_NAME)
             .await
             .map_err(|failure| failure.0)?;
-        let mut session = Session::new(self, connection);
+        let mut session = Session {
+            subscriber: self,
+            connection,
+            unconfirmed: HashMap::new(),
+            pinged_at: None,
+        };
         let missed = session.subscribe_all().await?;
         if let Some(since) = disconnected_since.take() {
             tracing::info!(redis = %self.address, after = ?since.elapsed(), channels = missed.len(), "relay connection restored");
@@ -130,16 +135,7 @@ enum Received {
     Other,
 }
 
-impl<'a> Session<'a> {
-    fn new(subscriber: &'a NodeSubscriber, connection: PubSubConnection) -> Self {
-        Self {
-            subscriber,
-            connection,
-            unconfirmed: HashMap::new(),
-            pinged_at: None,
-        }
-    }
-
+impl Session<'_> {
     /// Everything that is wanted. Returns it: changes of these may have been missed until now.
     async fn subscribe_all(&mut self) -> Result<Vec<PaymentId>, DisconnectReason> {
         let NodeSubscriber {

@@ -2,7 +2,7 @@
 
 use std::collections::HashMap;
 use std::fmt;
-use std::sync::{Arc, LazyLock};
+use std::sync::Arc;
 use std::time::Duration;
 
 use async_trait::async_trait;
@@ -12,18 +12,16 @@ use tokio_util::task::AbortOnDropHandle;
 use super::node_subscriber::NodeSubscriber;
 use super::relay_state::RelayState;
 use super::subscription_registry::{Subscription, SubscriptionRegistry};
+use crate::scripts;
 use chasqui_payment::PaymentId;
-use chasqui_redis_topology::{NodeAddress, Partition, RedisClient, Script};
+use chasqui_redis_topology::{NodeAddress, Partition, RedisClient};
 use chasqui_store::{Change, Relay, RelayError, RelayListener};
 
-/// How long a subscription may take; then it fails, and the watcher is asked to come back.
+/// How long a subscription may take; then it fails, and the watcher must come back.
 const CONFIRM_TIMEOUT: Duration = Duration::from_secs(2);
 
 /// How long a probe may take from publication to receipt.
 const PROBE_TIMEOUT: Duration = Duration::from_secs(2);
-
-pub(super) static PUBLISH: LazyLock<Script> =
-    LazyLock::new(|| Script::new(include_str!("../../scripts/publish.lua")));
 
 pub struct RedisRelay {
     pub(super) state: Arc<RelayState>,
@@ -144,7 +142,7 @@ impl Relay for RedisRelay {
             .borrow()
             .keys()
             .map(|partition| {
-                let call = PUBLISH
+                let call = scripts::PUBLISH
                     .call()
                     .key(state.probe_channel(*partition))
                     .arg(state.redis.publish_command())

@@ -1,7 +1,8 @@
 //! What the relay and its subscribers share.
 
 use std::collections::HashMap;
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
 
 use tokio::sync::watch;
 
@@ -17,8 +18,8 @@ pub(super) struct RelayState {
     pub(super) commands: CommandNames,
     /// By the first partition of each subscriber: the newest probe that it received.
     pub(super) probes: watch::Sender<HashMap<Partition, u64>>,
-    next_probe: Mutex<u64>,
-    /// Tells this instance's probes from those of others.
+    probes_sent: AtomicU64,
+    /// In the names of this instance's probe channels.
     instance: String,
 }
 
@@ -49,7 +50,7 @@ impl RelayState {
             registry: SubscriptionRegistry::new(),
             commands,
             probes: watch::Sender::default(),
-            next_probe: Mutex::default(),
+            probes_sent: AtomicU64::new(0),
             instance: format!("{:016x}", rand::random::<u64>()),
         }
     }
@@ -67,11 +68,6 @@ impl RelayState {
     }
 
     pub(super) fn next_probe(&self) -> u64 {
-        let mut next = self
-            .next_probe
-            .lock()
-            .unwrap_or_else(PoisonError::into_inner);
-        *next += 1;
-        *next
+        self.probes_sent.fetch_add(1, Ordering::Relaxed) + 1
     }
 }

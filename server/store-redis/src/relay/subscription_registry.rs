@@ -10,22 +10,20 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use tokio::sync::{Notify, oneshot};
 
 use chasqui_payment::PaymentId;
-use chasqui_redis_topology::{PARTITIONS, Partition};
+use chasqui_redis_topology::Partition;
 
 #[derive(Debug)]
 pub(super) struct SubscriptionRegistry {
     sections: Vec<Mutex<Section>>,
 }
 
-#[derive(Debug, Default)]
+#[derive(Debug)]
 struct Section {
     topics: HashMap<PaymentId, Topic>,
-    /// To be subscribed or unsubscribed, as the topic says when the commands are sent.
+    /// To be subscribed or unsubscribed, by the state of the topic when the commands are sent.
     changed: Vec<PaymentId>,
-    /// Notified when `changed` has entries.
-    subscriber: Option<Arc<Notify>>,
-    /// Why there is no subscriber.
-    outage: String,
+    /// Notified when `changed` has entries. `Err`: why there is none.
+    subscriber: Result<Arc<Notify>, String>,
 }
 
 #[derive(Debug, Default)]
@@ -60,24 +58,21 @@ pub(super) struct PubSubCommands {
 
 impl SubscriptionRegistry {
     pub(super) fn new() -> Self {
+        let section = |_| Section {
+            topics: HashMap::new(),
+            changed: Vec::new(),
+            subscriber: Err("redis has not been reached yet".into()),
+        };
+        let sections = Partition::all().map(section).map(Mutex::new);
         Self {
-            sections: (0..PARTITIONS)
-                .map(|_| {
-                    Mutex::new(Section {
-                        outage: "redis has not been reached yet".into(),
-                        ..Section::default()
-                    })
-                })
-                .collect(),
+            sections: sections.collect(),
         }
     }
 
     /// Counts a subscription, which [`unsubscribe`](Self::unsubscribe) ends. `Err`: why its server is not connected.
     pub(super) fn subscribe(&self, id: &PaymentId) -> Result<Subscription, String> {
         let mut section = self.section_of(id);
-        let Some(subscriber) = section.subscriber.clone() else {
-            return Err(section.outage.clone());
-        };
+        let subscriber = section.subscriber.clone()?;
         let topic = section.topics.entry(id.clone()).or_default();
         topic.subscriptions += 1;
         if topic.state == SubscriptionState::Confirmed {
@@ -98,7 +93,7 @@ impl SubscriptionRegistry {
             topic.get_mut().subscriptions -= 1;
             if topic.get().subscriptions == 0 {
                 topic.remove();
-                if let Some(subscriber) = section.subscriber.clone() {
+                if let Ok(subscriber) = section.subscriber.clone() {
                     section.changed.push(id.clone());
                     subscriber.notify_one();
                 }
@@ -115,7 +110,7 @@ impl SubscriptionRegistry {
         let mut wanted = Vec::new();
         for partition in partitions {
             let mut section = self.section(*partition);
-            section.subscriber = Some(Arc::clone(subscriber));
+            section.subscriber = Ok(Arc::clone(subscriber));
             section.changed.clear();
             for (id, topic) in &mut section.topics {
                 topic.state = SubscriptionState::Sent;
@@ -129,8 +124,7 @@ impl SubscriptionRegistry {
     pub(super) fn detach(&self, partitions: &[Partition], reason: &str) {
         for partition in partitions {
             let mut section = self.section(*partition);
-            section.subscriber = None;
-            reason.clone_into(&mut section.outage);
+            section.subscriber = Err(reason.to_owned());
             section.changed = Vec::new();
             for topic in section.topics.values_mut() {
                 topic.state = SubscriptionState::Wanted;
@@ -173,8 +167,7 @@ impl SubscriptionRegistry {
 
     /// Why the partition's server is not connected, if it is not.
     pub(super) fn outage(&self, partition: Partition) -> Option<String> {
-        let section = self.section(partition);
-        section.subscriber.is_none().then(|| section.outage.clone())
+        self.section(partition).subscriber.as_ref().err().cloned()
     }
 
     fn section_of(&self, id: &PaymentId) -> MutexGuard<'_, Section> {

@@ -9,9 +9,8 @@ use futures_util::FutureExt;
 use redis_processes::{Options, RedisCluster, RedisServer};
 use tokio::time::timeout;
 
-use super::redis_relay::PUBLISH;
 use super::*;
-use crate::change;
+use crate::{change, scripts};
 use chasqui_payment::PaymentId;
 use chasqui_redis_topology::{Partition, RedisClient};
 use chasqui_redis_topology::{RedisSettings, Topology};
@@ -88,7 +87,7 @@ fn cluster(cluster: &RedisCluster) -> RedisSettings {
 
 /// As the store's scripts publish it.
 async fn publish(redis: Arc<RedisClient>, change: Change) {
-    let call = PUBLISH
+    let call = scripts::PUBLISH
         .call()
         .key(change::channel(&change.payment_id))
         .arg(redis.publish_command())
