@@ -5,8 +5,8 @@ use url::Url;
 
 use super::problem::Problems;
 use super::{check_networks, check_public_url};
-use chasqui_core::account::{Account, Accounts, Secret, WebhookSecret};
-use chasqui_payment::AccountName;
+use chasqui_core::{Account, Accounts, WebhookSecret};
+use chasqui_payment::{AccountName, Secret};
 
 /// A secret as written: the value, or where to find it.
 #[derive(Debug, Deserialize)]

@@ -11,7 +11,7 @@ use axum::http::request::Parts;
 use super::problem::ApiProblem;
 use super::{AppState, origin};
 use crate::api_key;
-use chasqui_core::account::Account;
+use chasqui_core::Account;
 use chasqui_payment::PaymentId;
 
 /// The account whose key came in `x-api-key`.

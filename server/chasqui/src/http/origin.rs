@@ -12,7 +12,7 @@ use axum::response::{IntoResponse, Response};
 
 use super::problem::ApiProblem;
 use super::{AppState, SharedState};
-use chasqui_core::account::Account;
+use chasqui_core::Account;
 
 /// A browser asks beforehand, without a token: answered if any account lists the origin.
 pub(super) async fn preflight(State(state): SharedState, headers: HeaderMap) -> Response {

@@ -21,7 +21,7 @@ use tokio_tungstenite::tungstenite::protocol::{Role, WebSocketConfig};
 use super::connection_limiter::ConnectionPermit;
 use super::problem::ApiProblem;
 use super::{AppState, auth};
-use chasqui_core::account::Account;
+use chasqui_core::Account;
 use chasqui_payment::PaymentId;
 use close_reason::CloseReason;
 use frame_limit::FrameLimit;
