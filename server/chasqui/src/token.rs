@@ -8,8 +8,7 @@ use std::time::Duration;
 use jsonwebtoken::{Algorithm, DecodingKey, EncodingKey, Header, Validation};
 use serde::{Deserialize, Serialize};
 
-use chasqui_core::account::Secret;
-use chasqui_payment::{AccountName, PaymentId, Timestamp};
+use chasqui_payment::{AccountName, PaymentId, Secret, Timestamp};
 
 const AUDIENCE: &str = "chasqui:status";
 

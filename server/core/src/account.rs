@@ -8,9 +8,7 @@ use std::sync::Arc;
 use base64::Engine;
 use base64::engine::general_purpose::STANDARD;
 
-use chasqui_payment::AccountName;
-
-pub use chasqui_payment::Secret;
+use chasqui_payment::{AccountName, Secret};
 
 /// The key sizes that Standard Webhooks allows, in bytes.
 const WEBHOOK_KEY_SIZES: RangeInclusive<usize> = 24..=64;

@@ -6,7 +6,7 @@
 //!
 //! Nothing here knows HTTP, a transport, a configuration file or the store's implementation.
 
-pub mod account;
+mod account;
 pub mod clock;
 mod detached;
 mod error;
@@ -31,6 +31,7 @@ mod tests;
 mod visit_limiter;
 mod watch;
 
+pub use account::{Account, Accounts, InvalidWebhookSecret, WebhookSecret};
 pub use error::PaymentsError;
 pub use health::{Health, HealthError};
 pub use idempotency::{IdempotencyError, IdempotentResult};

@@ -102,7 +102,7 @@ impl Payments {
             .map(|account| {
                 let name = account.name.clone();
                 let rate_limiter =
-                    RateLimiter::shared(per_second, dependencies.store.clone(), name.clone());
+                    RateLimiter::new(per_second, dependencies.store.clone(), name.clone());
                 (name, PollSchedule::new(rate_limiter, settings.watchers))
             })
             .collect();

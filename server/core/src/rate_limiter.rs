@@ -32,8 +32,9 @@ const STORE_PAUSE: Duration = Duration::from_secs(5);
 #[derive(Debug)]
 pub(crate) struct RateLimiter {
     per_second: u32,
-    /// Keeps the installation's pace. `None`: this instance is alone.
-    store: Option<(Arc<dyn CallPacer>, AccountName)>,
+    account: AccountName,
+    /// Keeps the installation's pace.
+    store: Arc<dyn CallPacer>,
     state: Mutex<State>,
     dispatcher: tokio::sync::Mutex<()>,
     /// A slot came back, or a pause began.
@@ -67,18 +68,11 @@ pub(crate) struct QueueFull {
 }
 
 impl RateLimiter {
-    /// Shares the pace with all instances on the store.
-    pub(crate) fn shared(per_second: u32, store: Arc<dyn CallPacer>, account: AccountName) -> Self {
-        Self {
-            store: Some((store, account)),
-            ..Self::local(per_second)
-        }
-    }
-
-    pub(crate) fn local(per_second: u32) -> Self {
+    pub(crate) fn new(per_second: u32, store: Arc<dyn CallPacer>, account: AccountName) -> Self {
         Self {
             per_second: per_second.max(1),
-            store: None,
+            account,
+            store,
             state: Mutex::new(State {
                 queue: WaitQueue::new(),
                 bucket: CallBucket::default(),
@@ -140,11 +134,10 @@ impl RateLimiter {
             state.paused_until = state.paused_until.max(Some(Instant::now() + pause));
         }
         self.changed.notify_one();
-        if let Some((store, account)) = &self.store {
-            let paused = store.pause_calls(account, clock::now(), pause);
-            if let Err(error) = within(STORE_TIMEOUT, paused).await {
-                tracing::warn!(%account, %error, "the pause that khipu asked for could not be shared; other instances may keep calling");
-            }
+        let account = &self.account;
+        let paused = self.store.pause_calls(account, clock::now(), pause);
+        if let Err(error) = within(STORE_TIMEOUT, paused).await {
+            tracing::warn!(%account, %error, "the pause that khipu asked for could not be shared; other instances may keep calling");
         }
     }
 
@@ -189,10 +182,13 @@ impl RateLimiter {
             let store_is_paused = state.store_paused_until.is_some_and(|until| until > now);
             (now + wait, store_is_paused)
         };
-        let Some((store, account)) = self.store.as_ref().filter(|_| !store_is_paused) else {
+        if store_is_paused {
             return local;
-        };
-        let reserved = store.reserve_call(account, clock::now(), self.per_second);
+        }
+        let account = &self.account;
+        let reserved = self
+            .store
+            .reserve_call(account, clock::now(), self.per_second);
         match within(STORE_TIMEOUT, reserved).await {
             Ok(wait) => local.max(Instant::now() + wait),
             Err(error) => {

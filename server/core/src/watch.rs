@@ -14,7 +14,6 @@ use crate::account::Account;
 use crate::clock;
 use crate::detached::detached;
 use crate::error::PaymentsError;
-use crate::in_flight::RefreshResult;
 use crate::payments::{CHECK_DELAY, Payments};
 use crate::push::{Registration, StatusMessage, WatchRefusal, Watcher};
 
@@ -174,7 +173,10 @@ impl Payments {
         };
         let mut state = payment.state;
         if state.must_be_asked_on_return() {
-            let refresh = self.refresh_for_payer(account, id);
+            let refresh = async {
+                self.acquire_for_visit(account, id).await?;
+                self.refresh_without_pending(account, id).await
+            };
             let refreshed = tokio::time::timeout(RETURN_TIMEOUT, refresh).await;
             let reported = match &refreshed {
                 Ok(Ok(response)) => response.reported(clock::now()),
@@ -221,15 +223,6 @@ impl Payments {
             }
         }
         Ok(state)
-    }
-
-    async fn refresh_for_payer(
-        self: &Arc<Self>,
-        account: &Arc<Account>,
-        id: &PaymentId,
-    ) -> RefreshResult {
-        self.acquire_for_visit(account, id).await?;
-        self.refresh_without_pending(account, id).await
     }
 
     /// The payer gave up at the bank, perhaps only for now. The status stays, and Khipu is polled.

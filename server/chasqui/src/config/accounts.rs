@@ -6,7 +6,7 @@ use url::Url;
 use super::network::{check_networks, check_public_url};
 use super::problem::Problems;
 use super::secret::{RawSecret, check_secrets};
-use chasqui_core::account::{Account, Accounts, WebhookSecret};
+use chasqui_core::{Account, Accounts, WebhookSecret};
 use chasqui_payment::AccountName;
 
 #[derive(Debug, Deserialize)]

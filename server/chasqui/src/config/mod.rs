@@ -20,7 +20,7 @@ use std::time::Duration;
 use serde::Deserialize;
 use url::Url;
 
-use chasqui_core::account::Accounts;
+use chasqui_core::Accounts;
 
 pub use limits::Limits;
 pub use problem::{ConfigError, ConfigProblem};

@@ -5,7 +5,7 @@
 use std::collections::HashSet;
 use std::net::Ipv6Addr;
 
-use chasqui_core::account::Secret;
+use chasqui_payment::Secret;
 use chasqui_redis_topology::{NodeAddress, Topology};
 
 const REDIS_PORT: u16 = 6379;

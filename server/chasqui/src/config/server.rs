@@ -11,7 +11,7 @@ use super::duration::HumanDuration;
 use super::network::{check_networks, check_public_url};
 use super::problem::Problems;
 use super::secret::{RawSecret, check_secrets};
-use chasqui_core::account::Secret;
+use chasqui_payment::Secret;
 
 /// The shortest signing key: what HS256 asks for.
 const MIN_SIGNING_KEY_BYTES: usize = 32;

@@ -9,7 +9,7 @@ use super::duration::HumanDuration;
 use super::problem::{ConfigProblem, Problems};
 use super::redis_url::{self, RedisUrl};
 use super::secret::RawSecret;
-use chasqui_core::account::Secret;
+use chasqui_payment::Secret;
 use chasqui_redis_topology::{Credentials, NodeAddress, RedisSettings, Topology};
 
 const DAY: Duration = Duration::from_secs(24 * 3600);

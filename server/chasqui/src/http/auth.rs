@@ -12,7 +12,7 @@ use super::app_state::AppState;
 use super::origin;
 use super::problem::ApiProblem;
 use crate::api_key;
-use chasqui_core::account::Account;
+use chasqui_core::Account;
 use chasqui_payment::PaymentId;
 
 /// The account of the key in `x-api-key`.

@@ -9,7 +9,7 @@ use super::app_state::AppState;
 use super::body::json;
 use super::problem::ApiProblem;
 use super::request_id::RequestId;
-use chasqui_core::account::Account;
+use chasqui_core::Account;
 use chasqui_core::{IdempotentResult, PaymentsError};
 use chasqui_store::{IdempotencyKey, StoredResponse};
 

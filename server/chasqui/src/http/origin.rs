@@ -12,7 +12,7 @@ use axum::response::{IntoResponse, Response};
 
 use super::app_state::{AppState, SharedState};
 use super::problem::ApiProblem;
-use chasqui_core::account::Account;
+use chasqui_core::Account;
 
 /// A CORS preflight, which carries no token: allowed if any account lists the origin.
 pub(super) async fn preflight(State(state): SharedState, headers: HeaderMap) -> Response {

@@ -10,7 +10,7 @@ use axum::response::{IntoResponse, Response};
 use super::app_state::AppState;
 use super::body::json;
 use super::problem::ApiProblem;
-use chasqui_core::account::Account;
+use chasqui_core::Account;
 use chasqui_core::push::StatusMessage;
 use chasqui_payment::PaymentId;
 

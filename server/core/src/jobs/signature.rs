@@ -45,8 +45,9 @@ fn sign_one(secret: &WebhookSecret, id: &str, seconds: i64, body: &[u8]) -> Stri
 
 #[cfg(test)]
 mod tests {
+    use chasqui_payment::Secret;
+
     use super::*;
-    use crate::account::Secret;
 
     const FIRST: &str = "whsec_AAECAwQFBgcICQoLDA0ODxAREhMUFRYXGBkaGxwdHh8=";
     const SECOND: &str = "whsec_////////////////////////////////";

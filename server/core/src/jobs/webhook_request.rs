@@ -103,8 +103,9 @@ fn header_value(text: String) -> HeaderValue {
 
 #[cfg(test)]
 mod tests {
+    use chasqui_payment::Secret;
+
     use super::*;
-    use crate::account::Secret;
     use crate::jobs::tests::fixture;
 
     const NOW: Timestamp = Timestamp::from_unix_ms(1_800_000_000_000);

@@ -3,13 +3,14 @@ use std::time::Duration;
 
 use super::plan::UNCOMMITTED_LIMIT;
 use super::*;
+use crate::tests::fixture::rate_limiter;
 
 fn id(text: &str) -> PaymentId {
     PaymentId::parse(text).expect("id")
 }
 
 fn schedule() -> PollSchedule {
-    PollSchedule::new(RateLimiter::local(1000), 100)
+    PollSchedule::new(rate_limiter(1000), 100)
 }
 
 #[tokio::test(start_paused = true)]
@@ -149,7 +150,7 @@ async fn a_payment_is_polled_once_a_second_however_many_events_it_has() {
 
 #[tokio::test(start_paused = true)]
 async fn a_payment_that_is_visited_all_the_time_does_not_delay_another() {
-    let schedule = PollSchedule::new(RateLimiter::local(2), 100);
+    let schedule = PollSchedule::new(rate_limiter(2), 100);
     let started = Instant::now();
     let mut polls: HashMap<PaymentId, Vec<Duration>> = HashMap::new();
     let visiting = async {
@@ -234,7 +235,7 @@ async fn a_payment_that_is_watched_again_is_polled_at_once() {
 
 #[tokio::test(start_paused = true)]
 async fn visits_beyond_the_limit_are_not_polled_and_watched_payments_are() {
-    let schedule = PollSchedule::new(RateLimiter::local(1000), 0);
+    let schedule = PollSchedule::new(rate_limiter(1000), 0);
     for n in 0..=VISITED_LIMIT {
         schedule.request(&id(&format!("p{n}")));
     }

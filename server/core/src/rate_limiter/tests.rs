@@ -1,7 +1,8 @@
 use super::*;
+use crate::tests::fixture;
 
 fn rate_limiter() -> Arc<RateLimiter> {
-    Arc::new(RateLimiter::local(10))
+    Arc::new(fixture::rate_limiter(10))
 }
 
 /// Its burst is spent, and the last slot went to a check.

@@ -4,18 +4,21 @@ use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::Duration;
 
+use async_trait::async_trait;
 use tempfile::TempDir;
 
 use chasqui_khipu::KhipuClient;
 use chasqui_payment::{
-    AccountName, NewJob, Observation, PaymentId, Secret, Source, StatusKind, StatusUpdate, Version,
+    AccountName, NewJob, Observation, PaymentId, Secret, Source, StatusKind, StatusUpdate,
+    Timestamp, Version,
 };
-use chasqui_store::{RelayListener, Store};
+use chasqui_store::{CallPacer, RelayListener, Store, StoreError};
 use chasqui_store_sqlite::{DatabaseLocation, LocalRelay, SqliteLimits, SqliteStore};
 
 use crate::account::{Account, Accounts};
 use crate::clock;
 use crate::push::{Hub, Intervals};
+use crate::rate_limiter::RateLimiter;
 use crate::{Dependencies, JobWakeups, Payments, Settings};
 
 /// No test waits longer than this for what it expects.
@@ -159,4 +162,34 @@ impl Stage {
 
 pub(crate) fn id(text: &str) -> PaymentId {
     PaymentId::parse(text).expect("id")
+}
+
+/// Leaves the pace to the instance.
+#[derive(Debug)]
+struct LocalPace;
+
+#[async_trait]
+impl CallPacer for LocalPace {
+    async fn reserve_call(
+        &self,
+        _: &AccountName,
+        _: Timestamp,
+        _: u32,
+    ) -> Result<Duration, StoreError> {
+        Ok(Duration::ZERO)
+    }
+
+    async fn pause_calls(
+        &self,
+        _: &AccountName,
+        _: Timestamp,
+        _: Duration,
+    ) -> Result<(), StoreError> {
+        Ok(())
+    }
+}
+
+pub(crate) fn rate_limiter(per_second: u32) -> RateLimiter {
+    let account = AccountName::parse("shop").expect("name");
+    RateLimiter::new(per_second, Arc::new(LocalPace), account)
 }

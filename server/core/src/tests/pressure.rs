@@ -12,7 +12,7 @@ use tokio::time::{Instant, sleep, sleep_until};
 use chasqui_payment::{JobPriority, PaymentId};
 
 use crate::poll_schedule::{PollPace, PollResult, PollSchedule};
-use crate::rate_limiter::RateLimiter;
+use crate::tests::fixture::rate_limiter;
 
 const PER_SECOND: u64 = 50;
 const SECONDS: u64 = 60;
@@ -157,7 +157,7 @@ async fn check(world: Shared, schedule: Arc<PollSchedule>, priority: JobPriority
 #[tokio::test(start_paused = true)]
 async fn at_fifty_payments_a_second_a_lost_confirmation_is_found_and_cross_checks_are_dropped() {
     let world = Shared::default();
-    let schedule = Arc::new(PollSchedule::new(RateLimiter::local(10), 100_000));
+    let schedule = Arc::new(PollSchedule::new(rate_limiter(10), 100_000));
     let began = Instant::now();
     // Pages that stay open use up the rate, also when the rush is over.
     for n in 0..400 {

@@ -22,7 +22,7 @@ use super::app_state::AppState;
 use super::auth;
 use super::connection_limiter::ConnectionPermit;
 use super::problem::ApiProblem;
-use chasqui_core::account::Account;
+use chasqui_core::Account;
 use chasqui_payment::PaymentId;
 use close_reason::CloseReason;
 use frame_limit::FrameLimit;

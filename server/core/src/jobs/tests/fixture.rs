@@ -7,11 +7,11 @@ use bytes::Bytes;
 use chasqui_khipu::signature as khipu;
 use chasqui_payment::{
     AccountName, Amount, Currency, MerchantUrls, Payment, PaymentId, PaymentState, PaymentTerms,
-    Timestamp, Verdict, Version,
+    Secret, Timestamp, Verdict, Version,
 };
 use chasqui_store::{JobAttempt, JobResult, StoredNotification};
 
-use crate::account::{Account, Secret, WebhookSecret};
+use crate::account::{Account, WebhookSecret};
 use crate::clock;
 use crate::jobs::{DeliveryHandler, DeliveryLimits, WorkerLimits};
 
