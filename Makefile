@@ -19,6 +19,7 @@ prepare:
 lint:
 	cargo fmt --all --check
 	cargo clippy --workspace --all-targets -- -D warnings
+	RUSTDOCFLAGS="-D warnings" cargo doc --workspace --no-deps
 
 # The browser client: types, tests, and that the committed bundles match the sources.
 client:

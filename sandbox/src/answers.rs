@@ -4,10 +4,8 @@
 use jiff::Timestamp;
 use serde::Serialize;
 
-use crate::{
-    money::Amount,
-    payment::{Payment, Refund},
-};
+use crate::money::Amount;
+use crate::payment::{Payment, Refund};
 
 /// `POST /v3/payments`: where to send the payer. Has neither status nor expiry.
 #[derive(Serialize)]

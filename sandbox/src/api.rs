@@ -1,27 +1,23 @@
 //! Khipu's API 3.0: the routes under `/v3`, behind the account's `x-api-key`.
 
-use axum::{
-    Json, Router,
-    body::Bytes,
-    extract::{DefaultBodyLimit, Path, RawQuery, Request, State},
-    http::StatusCode,
-    middleware::{self, Next},
-    response::{IntoResponse, Response},
-    routing::{get, post},
-};
+use axum::body::Bytes;
+use axum::extract::{DefaultBodyLimit, Path, RawQuery, Request, State};
+use axum::http::StatusCode;
+use axum::middleware::{self, Next};
+use axum::response::{IntoResponse, Response};
+use axum::routing::{get, post};
+use axum::{Json, Router};
 use serde::Serialize;
 use serde_json::{Value, json};
 
-use crate::{
-    answers::{CreatedAnswer, PaymentAnswer, RefundAnswer},
-    api_error::ApiError,
-    catalogue::{BanksAnswer, PaymentMethodsAnswer, banks, payment_methods},
-    identifiers::{new_receiver_id, new_secret},
-    payment::{Outcome, RefundError, Status},
-    prediction::{PredictionAnswer, predict},
-    simulator::{MAX_PAYMENTS, RefundFrom, Refusal, Simulator, WALLET_CURRENCY},
-    validation,
-};
+use crate::answers::{CreatedAnswer, PaymentAnswer, RefundAnswer};
+use crate::api_error::ApiError;
+use crate::catalogue::{BanksAnswer, PaymentMethodsAnswer, banks, payment_methods};
+use crate::identifiers::{new_receiver_id, new_secret};
+use crate::payment::{Outcome, RefundError, Status};
+use crate::prediction::{PredictionAnswer, predict};
+use crate::simulator::{MAX_PAYMENTS, RefundFrom, Refusal, Simulator, WALLET_CURRENCY};
+use crate::validation;
 
 /// A larger body is answered 413. Khipu's `custom` may be larger than this; a test's should not be.
 const MAX_BODY_BYTES: usize = 1024 * 1024;

@@ -1,11 +1,9 @@
 //! Errors in Khipu's shape: `{"status","message"}`, with `"errors":[{"field","message"}]` for a validation.
 //! Khipu's texts are in Spanish, the sandbox's own in English.
 
-use axum::{
-    Json,
-    http::StatusCode,
-    response::{IntoResponse, Response},
-};
+use axum::Json;
+use axum::http::StatusCode;
+use axum::response::{IntoResponse, Response};
 use serde::Serialize;
 
 /// One refused field and the reason.

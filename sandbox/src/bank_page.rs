@@ -1,23 +1,19 @@
 //! The demo bank at payment_url, where a payer authorises or cancels, and the target of each button. Plain HTML
 //! forms without script, so that it works in every browser and under every policy. The markup is in `bank_view`.
 
-use axum::{
-    Router,
-    extract::{Path, State},
-    http::{
-        HeaderValue, StatusCode,
-        header::{CACHE_CONTROL, CONTENT_TYPE, LOCATION, REFERRER_POLICY, X_CONTENT_TYPE_OPTIONS},
-    },
-    response::{IntoResponse, Response},
-    routing::{get, post},
+use axum::Router;
+use axum::extract::{Path, State};
+use axum::http::header::{
+    CACHE_CONTROL, CONTENT_TYPE, LOCATION, REFERRER_POLICY, X_CONTENT_TYPE_OPTIONS,
 };
+use axum::http::{HeaderValue, StatusCode};
+use axum::response::{IntoResponse, Response};
+use axum::routing::{get, post};
 use url::Url;
 
-use crate::{
-    bank_view::{cancelled_page, payment_page, unknown_page},
-    payment::{Action, Method, Payment, Status},
-    simulator::{Refusal, Simulator},
-};
+use crate::bank_view::{cancelled_page, payment_page, unknown_page};
+use crate::payment::{Action, Method, Payment, Status};
+use crate::simulator::{Refusal, Simulator};
 
 pub(crate) fn routes() -> Router<Simulator> {
     Router::new()

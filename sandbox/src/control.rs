@@ -1,24 +1,20 @@
 //! The control API under `/sandbox`, for tests and demos. It needs no key.
 
-use axum::{
-    Json, Router,
-    body::Bytes,
-    extract::{Path, Query, State},
-    http::StatusCode,
-    response::{IntoResponse, Response},
-    routing::{get, post},
-};
+use axum::body::Bytes;
+use axum::extract::{Path, Query, State};
+use axum::http::StatusCode;
+use axum::response::{IntoResponse, Response};
+use axum::routing::{get, post};
+use axum::{Json, Router};
 use serde::Deserialize;
 use serde_json::{Value, json};
 
-use crate::{
-    answers::PaymentAnswer,
-    api_error::ApiError,
-    behaviour::Behaviour,
-    notifier::{Attempt, Counts},
-    payment::{Action, Method, Status},
-    simulator::{Refusal, Simulator},
-};
+use crate::answers::PaymentAnswer;
+use crate::api_error::ApiError;
+use crate::behaviour::Behaviour;
+use crate::notifier::{Attempt, Counts};
+use crate::payment::{Action, Method, Status};
+use crate::simulator::{Refusal, Simulator};
 
 pub(crate) fn routes() -> Router<Simulator> {
     Router::new()

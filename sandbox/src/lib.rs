@@ -30,14 +30,17 @@ mod signature;
 mod simulator;
 mod validation;
 
-use std::{io, time::Duration};
+use std::io;
+use std::time::Duration;
 
-use axum::{Router, serve::ListenerExt};
-use tokio::{net::TcpListener, sync::watch};
-
+use axum::Router;
+use axum::serve::ListenerExt;
 pub use signature::{SIGNATURE_HEADER, signature};
+use tokio::net::TcpListener;
+use tokio::sync::watch;
 
-use crate::{notifier::Notifier, simulator::Simulator};
+use crate::notifier::Notifier;
+use crate::simulator::Simulator;
 
 /// How long calls under way may take to end after a shutdown.
 const SHUTDOWN_GRACE: Duration = Duration::from_secs(2);

@@ -1,16 +1,12 @@
 //! Command line of the sandbox: flags to [`Options`], a listener, and a stop on SIGTERM or ctrl-c.
 
-use std::{
-    io::{self, Write},
-    net::SocketAddr,
-};
+use std::io::{self, Write};
+use std::net::SocketAddr;
 
 use clap::Parser;
 use khipu_sandbox::Options;
-use tokio::{
-    net::TcpListener,
-    signal::unix::{SignalKind, signal},
-};
+use tokio::net::TcpListener;
+use tokio::signal::unix::{SignalKind, signal};
 
 /// A stateful simulator of Khipu's payment API 3.0. No money moves.
 #[derive(Parser)]

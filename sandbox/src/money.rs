@@ -116,8 +116,9 @@ impl Serialize for Amount {
 
 #[cfg(test)]
 mod tests {
-    use super::*;
     use serde_json::json;
+
+    use super::*;
 
     fn read(value: &Value) -> Amount {
         Amount::read(value).expect("an amount")

@@ -3,11 +3,9 @@
 
 use serde::Serialize;
 
-use crate::{
-    answers::{date, payment_method, receipt_url},
-    money::Amount,
-    payment::Payment,
-};
+use crate::answers::{date, payment_method, receipt_url};
+use crate::money::Amount;
+use crate::payment::Payment;
 
 #[derive(Serialize)]
 struct Notification<'a> {

@@ -4,29 +4,23 @@
 //! A retry sends the same body. It is not known whether Khipu renews the signature of a retry. Here each attempt
 //! has a new `t`, without which a receiver that refuses old timestamps could not accept a late retry.
 
-use std::{
-    collections::VecDeque,
-    io,
-    sync::{
-        Arc, Mutex, MutexGuard, PoisonError,
-        atomic::{AtomicBool, AtomicU64, Ordering},
-    },
-    time::Duration,
-};
+use std::collections::VecDeque;
+use std::io;
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::time::Duration;
 
 use jiff::Timestamp;
-use reqwest::{StatusCode, header::CONTENT_TYPE, redirect::Policy};
+use reqwest::StatusCode;
+use reqwest::header::CONTENT_TYPE;
+use reqwest::redirect::Policy;
 use serde::{Serialize, Serializer};
-use tokio::{
-    sync::{Semaphore, watch},
-    time::Instant,
-};
+use tokio::sync::{Semaphore, watch};
+use tokio::time::Instant;
 
-use crate::{
-    answers::date,
-    signature::{SIGNATURE_HEADER, corrupt_signature, signature},
-    simulator::Simulator,
-};
+use crate::answers::date;
+use crate::signature::{SIGNATURE_HEADER, corrupt_signature, signature};
+use crate::simulator::Simulator;
 
 /// Concurrent attempts; the rest wait. A receiver that does not answer occupies a place for
 /// [`ANSWER_WITHIN`] and delays the others.

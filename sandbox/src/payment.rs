@@ -5,13 +5,10 @@ mod status;
 
 use jiff::{SignedDuration, Timestamp};
 
-use crate::{
-    catalogue::{Bank, DEMO_BANK},
-    identifiers::{new_payment_id, new_refund_id, new_token},
-    money::Amount,
-};
-
 pub(crate) use self::status::{Method, Outcome, Status};
+use crate::catalogue::{Bank, DEMO_BANK};
+use crate::identifiers::{new_payment_id, new_refund_id, new_token};
+use crate::money::Amount;
 
 /// Khipu's default without an expires_date.
 const DEFAULT_TERM: SignedDuration = SignedDuration::from_hours(24);

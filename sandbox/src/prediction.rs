@@ -4,7 +4,9 @@
 use jiff::{SignedDuration, Timestamp};
 use serde::Serialize;
 
-use crate::{answers::date, money::Amount, validation::PredictRequest};
+use crate::answers::date;
+use crate::money::Amount;
+use crate::validation::PredictRequest;
 
 const MAX_AMOUNT: i64 = 5_000_000;
 const NEW_DESTINATARY_MAX_AMOUNT: i64 = 250_000;

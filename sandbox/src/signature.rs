@@ -1,7 +1,8 @@
 //! Khipu's signature over a notification: `x-khipu-signature: t=<unix ms>,s=<base64>`, where s is
 //! HMAC-SHA256 over `t + "." + raw body`, keyed with the account's secret (never with the API key).
 
-use base64::{Engine, prelude::BASE64_STANDARD};
+use base64::Engine;
+use base64::prelude::BASE64_STANDARD;
 use hmac::{Hmac, KeyInit, Mac};
 use jiff::Timestamp;
 use sha2::Sha256;

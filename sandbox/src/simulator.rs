@@ -1,23 +1,20 @@
 //! The simulated Khipu: the only place where payments change. Knows no HTTP; the routes of `api`, `control`
 //! and `bank_page` parse, call this, and render.
 
-use std::{
-    collections::HashMap,
-    sync::{Arc, Mutex, MutexGuard, PoisonError},
-    time::Duration,
-};
+use std::collections::HashMap;
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::time::Duration;
 
 use jiff::Timestamp;
 use tokio::sync::watch;
 
-use crate::{
-    Options,
-    behaviour::{AttemptFaults, Behaviour, CallFaults, FaultInjector},
-    money::Amount,
-    notification,
-    notifier::{Notice, Notifier, deliver},
-    payment::{Action, Effect, Impossible, Method, Order, Payment, Refund, RefundError, Status},
+use crate::behaviour::{AttemptFaults, Behaviour, CallFaults, FaultInjector};
+use crate::money::Amount;
+use crate::notifier::{Notice, Notifier, deliver};
+use crate::payment::{
+    Action, Effect, Impossible, Method, Order, Payment, Refund, RefundError, Status,
 };
+use crate::{Options, notification};
 
 /// At this many payments a creation is refused with 503 until a reset, because a gateway may still query
 /// the old ones.

@@ -4,11 +4,9 @@
 use jiff::Timestamp;
 use serde_json::{Map, Value};
 
-use crate::{
-    api_error::{ApiError, FieldError},
-    money::{Amount, CURRENCIES},
-    payment::Order,
-};
+use crate::api_error::{ApiError, FieldError};
+use crate::money::{Amount, CURRENCIES};
+use crate::payment::Order;
 
 const TEXT: usize = 255;
 const BODY: usize = 5120;

@@ -1,12 +1,13 @@
 //! Limits on clients without a valid token: they take no capacity from others.
 
+use std::net::{Ipv4Addr, SocketAddr};
+
 use chasqui_tests::deadline::{eventually, within};
 use chasqui_tests::gateway_client::TestPayment;
 use chasqui_tests::testbed::Testbed;
 use chasqui_tests::websocket_watcher::{WebSocketWatcher, request};
 use futures_util::future::join_all;
 use serde_json::json;
-use std::net::{Ipv4Addr, SocketAddr};
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::{TcpSocket, TcpStream};
 

@@ -1,15 +1,15 @@
 //! `/v1/payments/{id}/status` as WebSocket: the handshake, the caps, and every way in which a connection ends.
 
+use std::time::Duration;
+
 use chasqui::token::StatusTokens;
-use chasqui_payment::Secret;
-use chasqui_payment::{AccountName, PaymentId};
+use chasqui_payment::{AccountName, PaymentId, Secret};
 use chasqui_tests::deadline::within;
 use chasqui_tests::gateway_client::TestPayment;
 use chasqui_tests::gateway_settings::{ACCOUNT, SHOP_ORIGIN, SIGNING_KEY};
 use chasqui_tests::testbed::Testbed;
 use chasqui_tests::websocket_watcher::{WatcherEvent, WebSocketWatcher, from_origin, request};
 use serde_json::json;
-use std::time::Duration;
 use tokio::io::AsyncReadExt;
 use tokio_tungstenite::tungstenite::Message;
 use tokio_tungstenite::tungstenite::protocol::frame::Frame;

@@ -10,7 +10,7 @@ use sha2::Sha256;
 
 use crate::gateway_settings::{KHIPU_SECRET, RECEIVER_ID};
 
-/// A notification of a payment of [`GatewayClient::create`](crate::gateway_client::Api::create), with `more` fields or other values; a null
+/// A notification of a payment of [`GatewayClient::create`](crate::gateway_client::GatewayClient::create), with `more` fields or other values; a null
 /// removes one.
 pub fn body(payment_id: &str, more: &Value) -> String {
     let mut body = json!({

@@ -20,7 +20,7 @@ pub struct Sandbox {
 }
 
 impl Sandbox {
-    /// The account of [`GatewaySettings::new`](crate::gateway_settings::Settings::new). A refused notification is repeated after 50 ms
+    /// The account of [`GatewaySettings::new`](crate::gateway_settings::GatewaySettings::new). A refused notification is repeated after 50 ms
     /// at first.
     pub async fn start() -> Self {
         Self::start_with_seed(Options::default().seed).await

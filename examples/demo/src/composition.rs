@@ -1,10 +1,12 @@
 //! Runs gateway, sandbox and shop, each with only the settings that it needs. They use HTTP on three ports, as they
 //! would on three machines. Every start creates new keys.
 
-use std::{error::Error, pin::pin};
+use std::error::Error;
+use std::pin::pin;
 
 use rand::distr::{Alphanumeric, SampleString};
-use tokio::{net::TcpListener, sync::watch};
+use tokio::net::TcpListener;
+use tokio::sync::watch;
 
 use crate::shop::{self, ShopConfig};
 

@@ -6,18 +6,14 @@
 mod composition;
 mod shop;
 
-use std::{
-    error::Error,
-    io::Write,
-    net::{Ipv4Addr, Ipv6Addr, SocketAddr},
-    process::ExitCode,
-};
+use std::error::Error;
+use std::io::Write;
+use std::net::{Ipv4Addr, Ipv6Addr, SocketAddr};
+use std::process::ExitCode;
 
 use clap::Parser;
-use tokio::{
-    net::TcpListener,
-    signal::unix::{SignalKind, signal},
-};
+use tokio::net::TcpListener;
+use tokio::signal::unix::{SignalKind, signal};
 use tracing_subscriber::EnvFilter;
 
 /// Gateway, sandbox and a small shop in one process. No money moves.

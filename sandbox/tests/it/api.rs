@@ -1,10 +1,10 @@
 //! Every route of Khipu's API.
 
+use khipu_sandbox::Options;
 use reqwest::Method;
 use serde_json::{Value, json};
 
 use crate::harness::{Sandbox, send};
-use khipu_sandbox::Options;
 
 #[tokio::test]
 async fn creation_answers_exactly_the_six_fields() {

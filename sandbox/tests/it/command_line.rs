@@ -1,9 +1,7 @@
 //! The binary: its output, requirements and exit.
 
-use std::{
-    io::{BufRead, BufReader},
-    process::{Child, Command, Stdio},
-};
+use std::io::{BufRead, BufReader};
+use std::process::{Child, Command, Stdio};
 
 use khipu_sandbox::Options;
 

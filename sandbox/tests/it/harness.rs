@@ -1,22 +1,22 @@
 //! A sandbox on a free port, a client for it, and a real receiver for its notifications.
 
-use std::{
-    sync::{Arc, Mutex},
-    time::Duration,
-};
+use std::sync::{Arc, Mutex};
+use std::time::Duration;
 
-use axum::{
-    Router,
-    body::Bytes,
-    extract::State,
-    http::{HeaderMap, StatusCode},
-    routing::post,
-};
+use axum::Router;
+use axum::body::Bytes;
+use axum::extract::State;
+use axum::http::{HeaderMap, StatusCode};
+use axum::routing::post;
 use jiff::Timestamp;
 use khipu_sandbox::{Options, SIGNATURE_HEADER, run, signature};
-use reqwest::{Client, Method, RequestBuilder, redirect::Policy};
+use reqwest::redirect::Policy;
+use reqwest::{Client, Method, RequestBuilder};
 use serde_json::{Value, json};
-use tokio::{net::TcpListener, sync::mpsc, sync::oneshot, task::JoinHandle, time::timeout};
+use tokio::net::TcpListener;
+use tokio::sync::{mpsc, oneshot};
+use tokio::task::JoinHandle;
+use tokio::time::timeout;
 
 /// The deadline for every wait.
 pub(crate) const DEADLINE: Duration = Duration::from_secs(20);

@@ -10,7 +10,16 @@ use std::net::SocketAddr;
 use std::sync::Arc;
 use std::time::Duration;
 
+use chasqui_core::jobs::{CheckHandler, DeliveryHandler, JobHandler, JobWorker, WorkerLimits};
+use chasqui_core::push::{Hub, Intervals};
+use chasqui_core::{Dependencies, JobWakeups, Payments, Settings, clock};
+use chasqui_khipu::KhipuClient;
+use chasqui_store::{RelayListener, Store};
+pub use check::check;
+pub use error::AppError;
 use futures_util::FutureExt;
+pub use signing_keys::status_tokens;
+use storage::Opened;
 use tokio::net::TcpListener;
 use tokio::pin;
 use tokio::sync::Notify;
@@ -20,16 +29,6 @@ use tokio_util::sync::CancellationToken;
 use crate::config::Config;
 use crate::http::{self, AppState, Readiness, RouterSlot};
 use crate::telemetry;
-use chasqui_core::clock;
-use chasqui_core::jobs::{CheckHandler, DeliveryHandler, JobHandler, JobWorker, WorkerLimits};
-use chasqui_core::push::{Hub, Intervals};
-use chasqui_core::{Dependencies, JobWakeups, Payments, Settings};
-use chasqui_khipu::KhipuClient;
-use chasqui_store::{RelayListener, Store};
-pub use check::check;
-pub use error::AppError;
-pub use signing_keys::status_tokens;
-use storage::Opened;
 
 /// The two bound listeners; port 0 has become a real port.
 #[derive(Debug)]
@@ -272,8 +271,9 @@ fn worker<H: JobHandler>(
 
 #[cfg(test)]
 mod tests {
-    use super::*;
     use chasqui_store_sqlite::DatabaseLocation;
+
+    use super::*;
 
     #[tokio::test]
     async fn a_store_that_will_not_work_again_ends_the_process() {

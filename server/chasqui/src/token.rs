@@ -5,10 +5,9 @@
 
 use std::time::Duration;
 
+use chasqui_payment::{AccountName, PaymentId, Secret, Timestamp};
 use jsonwebtoken::{Algorithm, DecodingKey, EncodingKey, Header, Validation};
 use serde::{Deserialize, Serialize};
-
-use chasqui_payment::{AccountName, PaymentId, Secret, Timestamp};
 
 const AUDIENCE: &str = "chasqui:status";
 

@@ -7,7 +7,6 @@ use std::sync::Arc;
 
 use base64::Engine;
 use base64::engine::general_purpose::STANDARD;
-
 use chasqui_payment::{AccountName, Secret};
 
 /// The key sizes that Standard Webhooks allows, in bytes.

@@ -6,12 +6,11 @@
 use std::panic::AssertUnwindSafe;
 use std::sync::Arc;
 
-use futures_util::FutureExt;
-
 use chasqui_store::{
     BeginOutcome, Completion, IdempotencyKey, IdempotencyStore, IdempotentRequest, StoreError,
     StoredResponse,
 };
+use futures_util::FutureExt;
 
 use crate::clock;
 use crate::detached::detached;

@@ -2,13 +2,12 @@
 
 use std::sync::Arc;
 
+use chasqui_khipu::wire::PaymentResponse;
+use chasqui_payment::{AccountName, PaymentId};
 use dashmap::DashMap;
 use dashmap::mapref::entry::Entry;
 use futures_util::FutureExt;
 use futures_util::future::{BoxFuture, Shared};
-
-use chasqui_khipu::wire::PaymentResponse;
-use chasqui_payment::{AccountName, PaymentId};
 
 use crate::detached::detached;
 use crate::error::RefreshError;

@@ -2,14 +2,13 @@
 
 use std::sync::Arc;
 
-use futures_util::future::try_join_all;
-
 use chasqui_khipu::wire::{CreateRequest, ReturnUrls};
 use chasqui_khipu::{JsonObject, KhipuResponse};
 use chasqui_payment::{
     Intent, MerchantUrls, Observation, Payment, PaymentId, PaymentReference, PaymentState,
     Reported, Source,
 };
+use futures_util::future::try_join_all;
 
 use crate::account::Account;
 use crate::clock;

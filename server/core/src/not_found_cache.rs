@@ -6,9 +6,8 @@ use std::collections::HashMap;
 use std::sync::{Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
-use tokio::time::Instant;
-
 use chasqui_payment::{AccountName, PaymentId};
+use tokio::time::Instant;
 
 /// How long Khipu's "not found" is used.
 const TTL: Duration = Duration::from_secs(30);

@@ -4,7 +4,6 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use bytes::Bytes;
-
 use chasqui_khipu::KhipuError;
 use chasqui_khipu::signature::{self, SignatureError};
 use chasqui_khipu::wire::{self, NotificationBody};

@@ -7,11 +7,10 @@ use std::collections::HashMap;
 use std::sync::Arc;
 use std::time::Duration;
 
-use tokio::sync::{Notify, Semaphore};
-
 use chasqui_khipu::{JsonObject, KhipuClient};
 use chasqui_payment::{AccountName, JobKind, Observation, PaymentId, Source, StatusKind, Version};
 use chasqui_store::{Change, Outcome, Relay, Store, StoreError};
+use tokio::sync::{Notify, Semaphore};
 
 use crate::account::{Account, Accounts};
 use crate::detached::detached;

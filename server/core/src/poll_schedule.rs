@@ -4,10 +4,9 @@
 
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
+use chasqui_payment::PaymentId;
 use tokio::sync::Notify;
 use tokio::time::{Instant, timeout_at};
-
-use chasqui_payment::PaymentId;
 
 use self::plan::Plan;
 use crate::rate_limiter::{CallClass, CallSlot, RateLimiter};

@@ -5,10 +5,9 @@
 use std::sync::Arc;
 use std::time::Duration;
 
-use tokio::sync::Semaphore;
-
 use chasqui_payment::{JobPriority, PaymentId, StatusKind};
 use chasqui_store::{LONGEST_POLL_LOCK, StoreError};
+use tokio::sync::Semaphore;
 
 use crate::account::Account;
 use crate::clock;

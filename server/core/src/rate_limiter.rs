@@ -7,11 +7,10 @@ use std::collections::VecDeque;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
-use tokio::sync::{Notify, oneshot};
-use tokio::time::{Instant, sleep_until, timeout};
-
 use chasqui_payment::AccountName;
 use chasqui_store::{CallBucket, CallPacer};
+use tokio::sync::{Notify, oneshot};
+use tokio::time::{Instant, sleep_until, timeout};
 
 use self::wait_queue::WaitQueue;
 use crate::clock;

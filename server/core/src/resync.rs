@@ -3,11 +3,10 @@
 use std::sync::Arc;
 use std::time::Duration;
 
-use futures_util::future::join_all;
-use rand::RngExt;
-
 use chasqui_payment::PaymentId;
 use chasqui_store::StoreError;
+use futures_util::future::join_all;
+use rand::RngExt;
 
 use crate::clock;
 use crate::payments::Payments;
@@ -91,14 +90,14 @@ impl Payments {
 
 #[cfg(test)]
 mod tests {
+    use chasqui_payment::StatusKind;
+    use chasqui_store::RelayListener;
     use tokio::task::JoinSet;
     use tokio::time::timeout;
 
     use super::*;
     use crate::push::Watcher;
     use crate::tests::fixture::{DEADLINE, Stage, id};
-    use chasqui_payment::StatusKind;
-    use chasqui_store::RelayListener;
 
     /// Runs until it is dropped.
     fn resync(stage: &Stage) -> JoinSet<()> {

@@ -2,9 +2,8 @@
 
 use std::time::Duration;
 
-use tokio::time::timeout;
-
 use chasqui_store::StoreError;
+use tokio::time::timeout;
 
 /// A store that does not answer in time is unavailable.
 pub(crate) async fn within<T>(

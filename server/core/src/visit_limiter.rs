@@ -9,9 +9,8 @@ use std::net::IpAddr;
 use std::sync::{Mutex, PoisonError};
 use std::time::Duration;
 
-use tokio::time::Instant;
-
 use chasqui_payment::PaymentId;
+use tokio::time::Instant;
 
 /// A payment's visits count once in this time.
 const PAYMENT_WINDOW: Duration = Duration::from_secs(1);

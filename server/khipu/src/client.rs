@@ -3,9 +3,8 @@
 use std::time::Duration;
 
 use bytes::{Bytes, BytesMut};
-use reqwest::{Method, StatusCode};
-
 use chasqui_payment::{PaymentId, Secret};
+use reqwest::{Method, StatusCode};
 
 use crate::wire::{CreateResponse, PaymentResponse, error_message};
 

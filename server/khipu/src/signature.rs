@@ -8,10 +8,9 @@ use std::time::Duration;
 
 use base64::Engine;
 use base64::engine::general_purpose::{STANDARD, STANDARD_PAD_INDIFFERENT};
+use chasqui_payment::{Secret, Timestamp};
 use hmac::{Hmac, KeyInit, Mac};
 use sha2::Sha256;
-
-use chasqui_payment::{Secret, Timestamp};
 
 /// The header that carries the signature.
 pub const HEADER: &str = "x-khipu-signature";
@@ -178,8 +177,9 @@ fn mac(secret: &Secret, t: &str, body: &[u8]) -> Hmac<Sha256> {
 
 #[cfg(test)]
 mod tests {
-    use super::*;
     use proptest::prelude::*;
+
+    use super::*;
 
     const SECRET: &str = "1a4cbbbeb8bdb7e1d73572b9cc43ce4ce18f79d9";
     const T: i64 = 1_711_965_600_393;

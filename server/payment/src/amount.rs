@@ -92,8 +92,9 @@ impl fmt::Display for Currency {
 
 #[cfg(test)]
 mod tests {
-    use super::*;
     use proptest::prelude::*;
+
+    use super::*;
 
     fn agree(a: &str, b: &str, currency: &str) -> bool {
         Amount::parse(a).expect("amount").agrees_with(

@@ -19,7 +19,6 @@ mod settings;
 mod tests;
 
 pub use ::redis::Value;
-
 pub use client::RedisClient;
 pub use connector::backoff;
 pub use error::CallError;

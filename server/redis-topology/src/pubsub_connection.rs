@@ -4,10 +4,9 @@
 //! of 40 s, do not report a frozen server, and take a slot's move for the reply to another command. Here the holder
 //! reads every frame and decides.
 
-use std::fmt;
-use std::io;
 use std::pin::Pin;
 use std::sync::Arc;
+use std::{fmt, io};
 
 use ::redis::{Cmd, RedisResult, Value, parse_redis_value_async};
 use futures_util::stream::{self, Stream, StreamExt};

@@ -3,11 +3,11 @@
 use std::time::Duration;
 
 use async_trait::async_trait;
+use chasqui_payment::{AccountName, Timestamp};
+use chasqui_store::{CallBucket, CallPacer, StoreError};
 
 use super::redis_store::{RedisStore, ms};
 use super::{keys, scripts};
-use chasqui_payment::{AccountName, Timestamp};
-use chasqui_store::{CallBucket, CallPacer, StoreError};
 
 /// Longer than the burst: a bucket that expires after it makes no difference.
 const KEPT: Duration = Duration::from_secs(2);

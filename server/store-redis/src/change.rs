@@ -3,9 +3,10 @@
 //! The script that commits a change writes the whole state, so that receivers need not read it:
 //! `<version> <at, unix ms> <late, 0 or 1> <reason or nothing>`, as in `1000 1732243800123 0 marked-paid-by-receiver`.
 
-use super::keys;
 use chasqui_payment::{PaymentId, PaymentState, StatusReason, Timestamp, Version};
 use chasqui_redis_topology::Partition;
+
+use super::keys;
 
 /// One channel for each payment, in its partition.
 pub(crate) fn channel(id: &PaymentId) -> String {

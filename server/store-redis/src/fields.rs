@@ -1,11 +1,12 @@
 //! Fields of hashes, of one or of many payments.
 
-use super::redis_store::RedisStore;
-use super::replies::{read, unavailable};
-use super::{keys, scripts};
 use chasqui_payment::PaymentId;
 use chasqui_redis_topology::{Partition, ScriptCall};
 use chasqui_store::StoreError;
+
+use super::redis_store::RedisStore;
+use super::replies::{read, unavailable};
+use super::{keys, scripts};
 
 /// The most payments that one call reads, so that other calls do not wait long.
 const PER_CALL: usize = 256;

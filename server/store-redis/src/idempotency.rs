@@ -3,13 +3,13 @@
 use std::time::Duration;
 
 use async_trait::async_trait;
-
-use super::redis_store::{RedisStore, ms};
-use super::{keys, replies, scripts};
 use chasqui_store::{
     BeginOutcome, Completion, IDEMPOTENCY_TERM, IN_PROGRESS_LIMIT, IdempotencyStore,
     IdempotentRequest, StoreError, StoredResponse,
 };
+
+use super::redis_store::{RedisStore, ms};
+use super::{keys, replies, scripts};
 
 /// The times of the requests decide when a key is free again; Redis only clears away what is over. An hour later, because
 /// an instance's clock may be behind Redis's.

@@ -1,10 +1,11 @@
 //! Intents: what is needed to adopt a payment, saved before Khipu is called, in the partition of its reference.
 
+use chasqui_payment::{AccountName, Intent, MerchantUrls, PaymentId, PaymentReference};
+use chasqui_store::StoreError;
+
 use super::payment_calls::with_fields;
 use super::redis_store::{RedisStore, ms};
 use super::{fields, keys, replies, scripts};
-use chasqui_payment::{AccountName, Intent, MerchantUrls, PaymentId, PaymentReference};
-use chasqui_store::StoreError;
 
 const FIELDS: &str = "account return_url cancel_url notify_url created_at payment_id";
 

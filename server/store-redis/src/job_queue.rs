@@ -4,14 +4,14 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::time::Duration;
 
 use async_trait::async_trait;
+use chasqui_payment::{JobKind, JobPriority, PaymentId, Timestamp};
+use chasqui_redis_topology::{CallError, Partition, ScriptCall};
+use chasqui_store::{JobAttempt, JobQueue, JobResult, LeasedJob, StoreError};
 
 use super::payment_calls::{priorities, with_queues, writing};
 use super::redis_store::{RedisStore, ms};
 use super::replies::{self, read, unavailable};
 use super::{keys, scripts, timeline};
-use chasqui_payment::{JobKind, JobPriority, PaymentId, Timestamp};
-use chasqui_redis_topology::{CallError, Partition, ScriptCall};
-use chasqui_store::{JobAttempt, JobQueue, JobResult, LeasedJob, StoreError};
 
 /// How often due jobs are looked for again when other instances were quicker each time. Beyond it none are leased for now.
 const ROUNDS: usize = 3;

@@ -6,11 +6,10 @@
 
 use std::fmt::Write;
 
-use sha2::{Digest, Sha256};
-
 use chasqui_payment::{AccountName, JobKind, JobPriority, PaymentId, PaymentReference};
 use chasqui_redis_topology::Partition;
 use chasqui_store::IdempotencyKey;
+use sha2::{Digest, Sha256};
 
 /// A job's fields as the scripts call them, and as they are stored after `<kind>_`.
 pub(super) const JOB_FIELDS: [(&str, &str); 8] = [

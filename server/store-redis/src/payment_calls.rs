@@ -1,9 +1,10 @@
 //! What the calls of several scripts have in common: the keys and arguments of one payment, and the queues of jobs.
 
-use super::redis_store::{RedisStore, ms};
-use super::{change, keys};
 use chasqui_payment::{JobKind, JobPriority, PaymentId};
 use chasqui_redis_topology::{Partition, Script, ScriptCall};
+
+use super::redis_store::{RedisStore, ms};
+use super::{change, keys};
 
 /// A call of a script that writes a payment, with its first four keys and five arguments.
 pub(super) fn writing(

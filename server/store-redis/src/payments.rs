@@ -3,11 +3,6 @@
 use std::sync::Arc;
 
 use async_trait::async_trait;
-use sha2::{Digest, Sha256};
-
-use super::payment_calls::{with_fields, with_queues, writing};
-use super::redis_store::{RedisStore, ms};
-use super::{change, fields, intents, keys, replies, scripts, timeline, transactions};
 use chasqui_payment::{
     AccountName, Amount, Currency, Intent, JobKind, MerchantUrls, Observation, Payment, PaymentId,
     PaymentReference, PaymentState, PaymentTerms, StatusReason, Verdict, Version,
@@ -16,6 +11,11 @@ use chasqui_redis_topology::{Partition, ScriptCall, Value};
 use chasqui_store::{
     Outcome, PaymentReader, PaymentStore, StoreError, StoredNotification, TimelineEntry,
 };
+use sha2::{Digest, Sha256};
+
+use super::payment_calls::{with_fields, with_queues, writing};
+use super::redis_store::{RedisStore, ms};
+use super::{change, fields, intents, keys, replies, scripts, timeline, transactions};
 
 const STATE: &str = "status status_at late reason";
 

@@ -3,12 +3,12 @@
 use std::time::Duration;
 
 use async_trait::async_trait;
-
-use super::redis_store::{RedisStore, ms};
-use super::{keys, scripts};
 use chasqui_payment::{PaymentId, Timestamp};
 use chasqui_redis_topology::Partition;
 use chasqui_store::{LONGEST_POLL_LOCK, PollLock, StoreError};
+
+use super::redis_store::{RedisStore, ms};
+use super::{keys, scripts};
 
 #[async_trait]
 impl PollLock for RedisStore {

@@ -5,9 +5,8 @@
 
 use std::collections::HashMap;
 
-use redis::{Cmd, FromRedisValue, cmd};
-
 use chasqui_redis_topology::{CallError, NodeAddress, RedisClient, Topology};
+use redis::{Cmd, FromRedisValue, cmd};
 
 /// Sharded channels, and scripts whose effects are replicated.
 const OLDEST_VERSION: u32 = 7;

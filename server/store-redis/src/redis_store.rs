@@ -4,15 +4,15 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use async_trait::async_trait;
+use chasqui_payment::Timestamp;
+use chasqui_redis_topology::{Partition, RedisClient, ScriptCall};
+use chasqui_store::{Store, StoreError};
 use redis::FromRedisValue;
 use tokio::sync::Semaphore;
 
 use super::replies::{read, unavailable};
 use super::retention::Retention;
 use super::{keys, scripts};
-use chasqui_payment::Timestamp;
-use chasqui_redis_topology::{Partition, RedisClient, ScriptCall};
-use chasqui_store::{Store, StoreError};
 
 /// The most final payments whose references expire at once; see [`retention`](super::retention).
 const REFERENCES_AT_ONCE: usize = 256;

@@ -2,11 +2,10 @@
 
 use std::str::FromStr;
 
-use redis::{FromRedisValue, from_redis_value};
-
 use chasqui_payment::{PaymentId, Timestamp};
 use chasqui_redis_topology::{CallError, Value};
 use chasqui_store::StoreError;
+use redis::{FromRedisValue, from_redis_value};
 
 pub(super) fn unavailable(failure: CallError) -> StoreError {
     StoreError::Unavailable(failure.0)

@@ -4,12 +4,13 @@
 use std::sync::LazyLock;
 use std::time::Duration;
 
-use super::keys;
 use chasqui_payment::{
     CHECKED_AFTER_EXPIRY, JobPriority, StatusKind, USUAL_TERM, Verdict, Version,
 };
 use chasqui_redis_topology::Script;
 use chasqui_store::TIMELINE_LIMIT;
+
+use super::keys;
 
 macro_rules! scripts {
     ($($name:ident = $file:literal $($durable:ident)?;)*) => {

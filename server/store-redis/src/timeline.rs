@@ -5,11 +5,12 @@
 
 use std::time::Duration;
 
-use super::redis_store::{RedisStore, ms};
-use super::{keys, replies, scripts};
 use chasqui_payment::{JobKind, PaymentId, Source, Timestamp, Verdict, Version};
 use chasqui_redis_topology::Partition;
 use chasqui_store::{JobAttempt, LeasedJob, StoreError, TimelineEntry, TimelineEvent};
+
+use super::redis_store::{RedisStore, ms};
+use super::{keys, replies, scripts};
 
 pub(super) async fn read(
     store: &RedisStore,

@@ -5,10 +5,11 @@
 
 use std::cmp::Reverse;
 
-use super::redis_store::{RedisStore, ms};
-use super::{fields, keys, replies, scripts};
 use chasqui_payment::{AccountName, Payment, PaymentId};
 use chasqui_store::{BY_TRANSACTION_LIMIT, StoreError};
+
+use super::redis_store::{RedisStore, ms};
+use super::{fields, keys, replies, scripts};
 
 /// The most entries of one index; the oldest beyond it are dropped. More than are shown, because some lead nowhere.
 const INDEXED_LIMIT: usize = 2 * BY_TRANSACTION_LIMIT;

@@ -4,10 +4,10 @@ use std::sync::PoisonError;
 use std::time::Duration;
 
 use async_trait::async_trait;
-
-use super::sqlite_store::SqliteStore;
 use chasqui_payment::{AccountName, Timestamp};
 use chasqui_store::{CallBucket, CallPacer, StoreError};
+
+use super::sqlite_store::SqliteStore;
 
 #[async_trait]
 impl CallPacer for SqliteStore {

@@ -1,12 +1,11 @@
 //! How the payment's values are read from a column. As parameters they are texts and numbers.
 
-use rusqlite::types::{FromSql, FromSqlError, FromSqlResult, ValueRef};
-use rusqlite::{Row, RowIndex};
-
 use chasqui_payment::{
     AccountName, Amount, Currency, JobKind, JobPriority, PaymentId, PaymentReference, Source,
     StatusReason, Timestamp, Verdict, Version,
 };
+use rusqlite::types::{FromSql, FromSqlError, FromSqlResult, ValueRef};
+use rusqlite::{Row, RowIndex};
 
 /// A payment's value that a column holds.
 pub(super) trait Column: Sized {

@@ -1,8 +1,7 @@
 //! SQLite's errors, with what to do about them.
 
-use rusqlite::ErrorCode;
-
 use chasqui_store::StoreError;
+use rusqlite::ErrorCode;
 
 /// Why an operation on the database had no effect: a [`StoreError`] that SQLite's own errors convert into.
 #[derive(Debug, Clone)]

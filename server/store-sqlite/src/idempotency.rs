@@ -2,17 +2,17 @@
 
 use async_trait::async_trait;
 use bytes::Bytes;
+use chasqui_payment::Timestamp;
+use chasqui_store::{
+    BeginOutcome, Completion, EXPIRED_PER_BEGIN, IDEMPOTENCY_TERM, IN_PROGRESS_LIMIT,
+    IdempotencyKey, IdempotencyStore, IdempotentRequest, StoreError, StoredResponse,
+};
 use rusqlite::OptionalExtension;
 
 use super::columns::RowExt;
 use super::error::DatabaseError;
 use super::sqlite_store::SqliteStore;
 use super::statement_cache::StatementCache;
-use chasqui_payment::Timestamp;
-use chasqui_store::{
-    BeginOutcome, Completion, EXPIRED_PER_BEGIN, IDEMPOTENCY_TERM, IN_PROGRESS_LIMIT,
-    IdempotencyKey, IdempotencyStore, IdempotentRequest, StoreError, StoredResponse,
-};
 
 #[async_trait]
 impl IdempotencyStore for SqliteStore {

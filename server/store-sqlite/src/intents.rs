@@ -1,11 +1,11 @@
 //! What a merchant asked for, recorded before Khipu is called.
 
+use chasqui_payment::{AccountName, Intent, MerchantUrls, PaymentId, PaymentReference};
 use rusqlite::OptionalExtension;
 
 use super::columns::RowExt;
 use super::error::DatabaseError;
 use super::statement_cache::StatementCache;
-use chasqui_payment::{AccountName, Intent, MerchantUrls, PaymentId, PaymentReference};
 
 pub(super) fn save(
     statements: &mut StatementCache<'_>,

@@ -4,6 +4,8 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use async_trait::async_trait;
+use chasqui_payment::{JobKind, JobPriority, PaymentId, Timestamp};
+use chasqui_store::{JobAttempt, JobQueue, JobResult, LeasedJob, StoreError};
 use rusqlite::OptionalExtension;
 
 use super::columns::RowExt;
@@ -11,8 +13,6 @@ use super::error::DatabaseError;
 use super::sqlite_store::SqliteStore;
 use super::statement_cache::StatementCache;
 use super::timeline;
-use chasqui_payment::{JobKind, JobPriority, PaymentId, Timestamp};
-use chasqui_store::{JobAttempt, JobQueue, JobResult, LeasedJob, StoreError};
 
 #[async_trait]
 impl JobQueue for SqliteStore {

@@ -4,7 +4,6 @@ use std::fmt;
 use std::sync::Arc;
 
 use async_trait::async_trait;
-
 use chasqui_payment::PaymentId;
 use chasqui_store::{Change, Relay, RelayError, RelayListener};
 
@@ -47,9 +46,10 @@ impl Relay for LocalRelay {
 
 #[cfg(test)]
 mod tests {
-    use super::*;
     use chasqui_store_suite::relay::{self, Deployment, Instance};
     use chasqui_store_suite::relay_suite;
+
+    use super::*;
 
     fn one_instance() -> Deployment {
         let (listener, received) = relay::listener();

@@ -43,8 +43,9 @@ pub(super) fn applied(connection: &Connection, steps: &[&str]) -> Result<usize, 
 mod tests {
     use std::time::SystemTime;
 
-    use super::*;
     use chasqui_store::StoreError;
+
+    use super::*;
 
     fn version(connection: &Connection) -> i64 {
         connection

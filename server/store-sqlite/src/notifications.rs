@@ -1,5 +1,7 @@
 //! Khipu's notifications, each kept once however often it arrives.
 
+use chasqui_payment::{Notification, PaymentId, Timestamp, Verdict};
+use chasqui_store::StoredNotification;
 use rusqlite::OptionalExtension;
 use sha2::{Digest, Sha256};
 
@@ -7,8 +9,6 @@ use super::columns::RowExt;
 use super::error::DatabaseError;
 use super::statement_cache::StatementCache;
 use super::timeline;
-use chasqui_payment::{Notification, PaymentId, Timestamp, Verdict};
-use chasqui_store::StoredNotification;
 
 /// Returns whether its bytes are new. A copy is counted; the first copy that agrees brings its verdict and signature.
 pub(super) fn save(

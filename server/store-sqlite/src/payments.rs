@@ -1,13 +1,6 @@
 //! Payments: created, observed, read.
 
 use async_trait::async_trait;
-use rusqlite::{OptionalExtension, Row};
-
-use super::columns::RowExt;
-use super::error::DatabaseError;
-use super::sqlite_store::SqliteStore;
-use super::statement_cache::StatementCache;
-use super::{intents, job_queue, notifications, timeline};
 use chasqui_payment::{
     AccountName, Intent, JobKind, JobPriority, MerchantUrls, Observation, Payment, PaymentId,
     PaymentReference, PaymentState, PaymentTerms, StatusReason, Timestamp, Version,
@@ -16,6 +9,13 @@ use chasqui_store::{
     BY_TRANSACTION_LIMIT, Outcome, PaymentReader, PaymentStore, StoreError, StoredNotification,
     TimelineEntry,
 };
+use rusqlite::{OptionalExtension, Row};
+
+use super::columns::RowExt;
+use super::error::DatabaseError;
+use super::sqlite_store::SqliteStore;
+use super::statement_cache::StatementCache;
+use super::{intents, job_queue, notifications, timeline};
 
 #[async_trait]
 impl PaymentReader for SqliteStore {

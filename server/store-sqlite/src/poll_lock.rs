@@ -3,10 +3,10 @@
 use std::time::Duration;
 
 use async_trait::async_trait;
-
-use super::sqlite_store::SqliteStore;
 use chasqui_payment::{PaymentId, Timestamp};
 use chasqui_store::{PollLock, StoreError};
+
+use super::sqlite_store::SqliteStore;
 
 #[async_trait]
 impl PollLock for SqliteStore {

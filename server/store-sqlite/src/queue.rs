@@ -3,11 +3,11 @@
 use std::sync::mpsc::{Receiver, SyncSender, TrySendError, sync_channel};
 use std::time::Duration;
 
+use chasqui_store::StoreError;
 use tokio::sync::oneshot;
 
 use super::error::DatabaseError;
 use super::statement_cache::StatementCache;
-use chasqui_store::StoreError;
 
 /// Applied first, answered after the commit.
 pub(super) trait Operation: Send {

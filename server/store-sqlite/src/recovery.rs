@@ -1,9 +1,9 @@
 //! What a killed process left behind, put right when the file is opened.
 
+use chasqui_payment::{JobKind, JobPriority};
 use rusqlite::Connection;
 
 use super::error::DatabaseError;
-use chasqui_payment::{JobKind, JobPriority};
 
 /// No process holds leases on checks any more, for the file belongs to one: the checks are due as before, or as requested
 /// meanwhile. Deliveries keep their leases: an attempt may have reached its merchant a moment ago.

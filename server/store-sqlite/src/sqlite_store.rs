@@ -5,6 +5,8 @@ use std::path::PathBuf;
 use std::sync::Mutex;
 
 use async_trait::async_trait;
+use chasqui_payment::AccountName;
+use chasqui_store::{CallBucket, Store, StoreError};
 
 use super::error::DatabaseError;
 use super::file::{self, DatabaseFile};
@@ -13,8 +15,6 @@ use super::recent_polls::RecentPolls;
 use super::statement_cache::StatementCache;
 use super::thread_pool::{FailureReport, ThreadPool};
 use super::{migration, reader, recovery, writer};
-use chasqui_payment::AccountName;
-use chasqui_store::{CallBucket, Store, StoreError};
 
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum DatabaseLocation {

@@ -2,12 +2,12 @@
 
 use std::thread::{self, JoinHandle};
 
+use chasqui_store::StoreError;
 use tokio::sync::watch;
 
 use super::error::DatabaseError;
 use super::queue::Queue;
 use super::statement_cache::StatementCache;
-use chasqui_store::StoreError;
 
 /// Set, with the thread's name, when one of the store's threads panics: its operations are in an unknown state, and no
 /// other thread takes over.

@@ -2,13 +2,13 @@
 
 use std::time::Duration;
 
+use chasqui_payment::{Observation, PaymentId, Timestamp, Version};
+use chasqui_store::{JobAttempt, LeasedJob, TIMELINE_LIMIT, TimelineEntry, TimelineEvent};
 use rusqlite::Row;
 
 use super::columns::RowExt;
 use super::error::DatabaseError;
 use super::statement_cache::StatementCache;
-use chasqui_payment::{Observation, PaymentId, Timestamp, Version};
-use chasqui_store::{JobAttempt, LeasedJob, TIMELINE_LIMIT, TimelineEntry, TimelineEvent};
 
 /// Recorded once per payment. Returns whether this was the first time.
 pub(super) fn record_created(

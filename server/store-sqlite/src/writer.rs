@@ -3,6 +3,7 @@
 //! A commit costs a wait for the disk; the operations in it cost little. The operations that arrive during that wait are
 //! the next group, so the groups grow with the load.
 
+use chasqui_store::StoreError;
 use rusqlite::Connection;
 
 use super::error::DatabaseError;
@@ -10,7 +11,6 @@ use super::limits::SqliteLimits;
 use super::queue::{Operation, Operations, Queue};
 use super::statement_cache::StatementCache;
 use super::thread_pool::{FailureReport, ThreadPool};
-use chasqui_store::StoreError;
 
 pub(super) fn start(
     connection: Connection,

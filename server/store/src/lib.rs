@@ -18,7 +18,6 @@ mod relay;
 mod timeline;
 
 use async_trait::async_trait;
-
 pub use call_pacer::{CallBucket, CallPacer};
 pub use error::StoreError;
 pub use idempotency::{

@@ -5,7 +5,6 @@
 //! order, which a version that only rises makes harmless.
 
 use async_trait::async_trait;
-
 use chasqui_payment::{PaymentId, PaymentState};
 
 /// A payment's state after a committed change.

@@ -1,13 +1,12 @@
 //! The cart is a cookie: `manta.1_llavero.2`. The server stores nothing before the order.
 
-use axum::{
-    Form,
-    http::header,
-    response::{IntoResponse, Redirect, Response},
-};
+use axum::Form;
+use axum::http::header;
+use axum::response::{IntoResponse, Redirect, Response};
 use serde::Deserialize;
 
-use super::{catalogue::Product, visit::Visit};
+use super::catalogue::Product;
+use super::visit::Visit;
 
 pub(super) const COOKIE: &str = "nudo_cart";
 /// The most of one product.

@@ -1,25 +1,21 @@
 //! From a cart to a bank page. The order is saved before the payment is created, so that no notification can be
 //! earlier than its order; the order's id is the idempotency key, so that a double click is one payment.
 
-use std::{sync::Arc, time::Duration};
+use std::sync::Arc;
+use std::time::Duration;
 
-use axum::{
-    Form,
-    extract::{Path, State},
-    http::{StatusCode, header},
-    response::{IntoResponse, Redirect, Response},
-};
+use axum::Form;
+use axum::extract::{Path, State};
+use axum::http::{StatusCode, header};
+use axum::response::{IntoResponse, Redirect, Response};
 use jiff::Timestamp;
 use reqwest::RequestBuilder;
 use serde::Deserialize;
 use serde_json::json;
 
-use super::{
-    Shop,
-    order::{Happening, Order, Payment, fresh_id, is_id},
-    pages,
-    visit::Visit,
-};
+use super::order::{Happening, Order, Payment, fresh_id, is_id};
+use super::visit::Visit;
+use super::{Shop, pages};
 
 pub(super) const LONGEST_FIELD: usize = 100;
 

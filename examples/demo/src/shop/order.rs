@@ -1,10 +1,8 @@
 //! The orders of the back end. They are in memory because this is a demo; a real shop keeps them in its database, with
 //! the same sequence and idempotency.
 
-use std::{
-    collections::VecDeque,
-    sync::{Mutex, MutexGuard, PoisonError},
-};
+use std::collections::VecDeque;
+use std::sync::{Mutex, MutexGuard, PoisonError};
 
 use jiff::Timestamp;
 

@@ -2,11 +2,16 @@
 
 use std::sync::{Arc, Mutex};
 
-use axum::{Json, Router, extract::State, http::HeaderMap, routing::post};
-use base64::{Engine, engine::general_purpose::STANDARD as BASE64};
+use axum::extract::State;
+use axum::http::HeaderMap;
+use axum::routing::post;
+use axum::{Json, Router};
+use base64::Engine;
+use base64::engine::general_purpose::STANDARD as BASE64;
 use hmac::{Hmac, KeyInit, Mac};
 use jiff::Timestamp;
-use reqwest::{RequestBuilder, Response, StatusCode, header, redirect::Policy};
+use reqwest::redirect::Policy;
+use reqwest::{RequestBuilder, Response, StatusCode, header};
 use serde_json::{Value, json};
 use sha2::Sha256;
 use tokio::net::TcpListener;

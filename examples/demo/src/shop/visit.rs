@@ -2,15 +2,12 @@
 
 use std::convert::Infallible;
 
-use axum::{
-    extract::FromRequestParts,
-    http::{HeaderMap, header, request::Parts},
-};
+use axum::extract::FromRequestParts;
+use axum::http::request::Parts;
+use axum::http::{HeaderMap, header};
 
-use super::{
-    cart::{self, Cart},
-    language::Language,
-};
+use super::cart::{self, Cart};
+use super::language::Language;
 
 pub(super) const LANGUAGE_COOKIE: &str = "nudo_lang";
 

@@ -8,19 +8,19 @@
 
 use std::sync::Arc;
 
-use axum::{
-    body::Bytes,
-    extract::State,
-    http::{HeaderMap, StatusCode},
-    response::IntoResponse,
-};
-use base64::{Engine, engine::general_purpose::STANDARD as BASE64};
+use axum::body::Bytes;
+use axum::extract::State;
+use axum::http::{HeaderMap, StatusCode};
+use axum::response::IntoResponse;
+use base64::Engine;
+use base64::engine::general_purpose::STANDARD as BASE64;
 use hmac::{Hmac, KeyInit, Mac};
 use jiff::Timestamp;
 use serde::Deserialize;
 use sha2::Sha256;
 
-use super::{Shop, order::Happening};
+use super::Shop;
+use super::order::Happening;
 
 /// A signature is valid for ten minutes, in both directions because clocks differ, so that an old, recorded
 /// notification cannot be replayed.

@@ -1,9 +1,10 @@
 //! `chasqui check`: tests the configuration, the storage and each Khipu account without serving.
 
-use super::storage;
-use crate::config::{Config, StorageConfig};
 use chasqui_khipu::KhipuClient;
 use chasqui_store_sqlite::{DatabaseLocation, DatabaseState, SqliteStore};
+
+use super::storage;
+use crate::config::{Config, StorageConfig};
 
 /// One line for each part: `Ok` if it works, `Err` with the problem. Never shows a secret.
 pub async fn check(config: &Config) -> Vec<Result<String, String>> {

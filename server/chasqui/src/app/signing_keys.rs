@@ -3,12 +3,12 @@
 use std::io;
 use std::path::{Path, PathBuf};
 
+use chasqui_payment::Secret;
 use rand::RngExt;
 
 use super::error::AppError;
 use crate::config::{Config, StorageConfig};
 use crate::token::StatusTokens;
-use chasqui_payment::Secret;
 
 /// Signs and verifies status tokens with the keys of an installation.
 pub fn status_tokens(config: &Config) -> Result<StatusTokens, AppError> {

@@ -4,18 +4,16 @@ use std::future::pending;
 use std::sync::Arc;
 use std::time::Duration;
 
+use chasqui_redis_topology::{CallError, RedisClient};
+use chasqui_store::{Relay, RelayListener, Store};
+use chasqui_store_redis::preflight::{self, PreflightFinding};
+use chasqui_store_redis::{RedisRelay, RedisStore, Retention};
+use chasqui_store_sqlite::{DatabaseLocation, LocalRelay, SqliteStore};
 use futures_util::future::BoxFuture;
 use tokio::time::{Instant, sleep};
 
 use super::error::AppError;
 use crate::config::{RedisConfig, StorageConfig};
-use chasqui_redis_topology::{CallError, RedisClient};
-use chasqui_store::Store;
-use chasqui_store::{Relay, RelayListener};
-use chasqui_store_redis::RedisRelay;
-use chasqui_store_redis::preflight::{self, PreflightFinding};
-use chasqui_store_redis::{RedisStore, Retention};
-use chasqui_store_sqlite::{DatabaseLocation, LocalRelay, SqliteStore};
 
 /// How long the start waits for a Redis: one that starts at the same time takes a moment; a missing one must fail the start.
 const START_TIMEOUT: Duration = Duration::from_secs(30);

@@ -1,13 +1,13 @@
 //! `[[accounts]]`: the operator's Khipu collection accounts.
 
+use chasqui_core::{Account, Accounts, WebhookSecret};
+use chasqui_payment::AccountName;
 use serde::Deserialize;
 use url::Url;
 
 use super::network::{check_networks, check_public_url};
 use super::problem::Problems;
 use super::secret::{RawSecret, check_secrets};
-use chasqui_core::{Account, Accounts, WebhookSecret};
-use chasqui_payment::AccountName;
 
 #[derive(Debug, Deserialize)]
 pub(super) struct RawAccount {

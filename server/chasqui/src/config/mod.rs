@@ -17,22 +17,19 @@ mod storage;
 use std::path::Path;
 use std::time::Duration;
 
-use serde::Deserialize;
-use url::Url;
-
-use chasqui_core::Accounts;
-
-pub use limits::Limits;
-pub use problem::{ConfigError, ConfigProblem};
-pub use server::ServerConfig;
-pub use storage::{RedisConfig, StorageConfig};
-
 use accounts::RawAccount;
+use chasqui_core::Accounts;
 use duration::HumanDuration;
+pub use limits::Limits;
 use network::{check_public_url, is_loopback};
 use problem::Problems;
+pub use problem::{ConfigError, ConfigProblem};
+use serde::Deserialize;
 use server::RawServer;
+pub use server::ServerConfig;
 use storage::RawStorage;
+pub use storage::{RedisConfig, StorageConfig};
+use url::Url;
 
 /// Keys of 0.1, and their names now.
 const RENAMED: [(&str, &str); 2] = [

@@ -238,8 +238,9 @@ fn is_master_name(text: &str) -> bool {
 
 #[cfg(test)]
 mod tests {
-    use super::*;
     use proptest::prelude::*;
+
+    use super::*;
 
     fn at(host: &str, port: u16) -> NodeAddress {
         NodeAddress {

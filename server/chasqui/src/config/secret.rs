@@ -1,9 +1,9 @@
 //! Secrets of the configuration: written out, or read from an environment variable or a file.
 
+use chasqui_payment::Secret;
 use serde::Deserialize;
 
 use super::problem::Problems;
-use chasqui_payment::Secret;
 
 /// A secret in the configuration: its value, or where to read it.
 #[derive(Debug, Deserialize)]

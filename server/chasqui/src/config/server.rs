@@ -3,6 +3,7 @@
 use std::net::SocketAddr;
 use std::time::Duration;
 
+use chasqui_payment::Secret;
 use ipnet::IpNet;
 use serde::Deserialize;
 use url::Url;
@@ -11,7 +12,6 @@ use super::duration::HumanDuration;
 use super::network::{check_networks, check_public_url};
 use super::problem::Problems;
 use super::secret::{RawSecret, check_secrets};
-use chasqui_payment::Secret;
 
 /// The shortest signing key: what HS256 asks for.
 const MIN_SIGNING_KEY_BYTES: usize = 32;

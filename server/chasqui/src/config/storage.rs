@@ -3,14 +3,14 @@
 use std::path::PathBuf;
 use std::time::Duration;
 
+use chasqui_payment::Secret;
+use chasqui_redis_topology::{Credentials, NodeAddress, RedisSettings, Topology};
 use serde::Deserialize;
 
 use super::duration::HumanDuration;
 use super::problem::{ConfigProblem, Problems};
 use super::redis_url::{self, RedisUrl};
 use super::secret::RawSecret;
-use chasqui_payment::Secret;
-use chasqui_redis_topology::{Credentials, NodeAddress, RedisSettings, Topology};
 
 const DAY: Duration = Duration::from_secs(24 * 3600);
 

@@ -1,5 +1,6 @@
-use super::*;
 use std::time::Duration;
+
+use super::*;
 
 const ACCOUNT: &str = r#"
 [[accounts]]

@@ -86,10 +86,11 @@ fn missing() -> ApiProblem {
 
 #[cfg(test)]
 mod tests {
-    use super::*;
     use base64::Engine as _;
     use base64::engine::general_purpose::STANDARD;
     use sha2::{Digest, Sha384};
+
+    use super::*;
 
     #[test]
     fn the_readme_prints_the_integrity_of_what_is_served() {

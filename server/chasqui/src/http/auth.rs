@@ -7,13 +7,13 @@ use axum::extract::FromRequestParts;
 use axum::http::HeaderMap;
 use axum::http::header::AUTHORIZATION;
 use axum::http::request::Parts;
+use chasqui_core::Account;
+use chasqui_payment::PaymentId;
 
 use super::app_state::AppState;
 use super::origin;
 use super::problem::ApiProblem;
 use crate::api_key;
-use chasqui_core::Account;
-use chasqui_payment::PaymentId;
 
 /// The account of the key in `x-api-key`.
 #[derive(Debug)]

@@ -7,6 +7,9 @@ use axum::extract::rejection::{BytesRejection, QueryRejection};
 use axum::extract::{Path, Query, State};
 use axum::http::HeaderMap;
 use axum::response::Response;
+use chasqui_core::{Account, PaymentsError, clock};
+use chasqui_khipu::{JsonObject, KhipuResponse};
+use chasqui_payment::Timestamp;
 use serde::{Deserialize, Serialize};
 
 use super::app_state::{AppState, SharedState};
@@ -15,11 +18,6 @@ use super::body::{json, read};
 use super::idempotency::{self, IdempotentCall};
 use super::problem::ApiProblem;
 use super::request_id::RequestId;
-use chasqui_core::Account;
-use chasqui_core::PaymentsError;
-use chasqui_core::clock;
-use chasqui_khipu::{JsonObject, KhipuResponse};
-use chasqui_payment::Timestamp;
 
 pub(super) async fn banks(
     State(state): SharedState,

@@ -3,15 +3,14 @@
 use axum::body::Bytes;
 use axum::http::{HeaderMap, HeaderName, HeaderValue, StatusCode, header};
 use axum::response::Response;
+use chasqui_core::{Account, IdempotentResult, PaymentsError};
+use chasqui_store::{IdempotencyKey, StoredResponse};
 use sha2::{Digest, Sha256};
 
 use super::app_state::AppState;
 use super::body::json;
 use super::problem::ApiProblem;
 use super::request_id::RequestId;
-use chasqui_core::Account;
-use chasqui_core::{IdempotentResult, PaymentsError};
-use chasqui_store::{IdempotencyKey, StoredResponse};
 
 const IDEMPOTENCY_KEY: HeaderName = HeaderName::from_static("idempotency-key");
 

@@ -30,20 +30,18 @@ mod websocket;
 use std::sync::Arc;
 use std::time::Duration;
 
+pub(crate) use app_state::AppState;
 use axum::Router;
 use axum::extract::{DefaultBodyLimit, Request, State};
 use axum::middleware::{self, Next};
 use axum::response::{IntoResponse, Response};
 use axum::routing::{get, post};
-
-pub(crate) use app_state::AppState;
 pub(crate) use listener::{ListenerLimits, serve};
+use operations::Audience;
+use problem::ApiProblem;
 pub(crate) use readiness::Readiness;
 pub(crate) use router_slot::RouterSlot;
 pub(crate) use timed_body::BodyPace;
-
-use operations::Audience;
-use problem::ApiProblem;
 
 /// The routes of `server.listen`.
 pub(crate) fn public(state: Arc<AppState>) -> Router {

@@ -4,13 +4,13 @@ use axum::body::Bytes;
 use axum::extract::rejection::BytesRejection;
 use axum::extract::{Path, State};
 use axum::http::{HeaderMap, StatusCode};
+use chasqui_core::NotificationError;
+use chasqui_payment::AccountName;
 use tokio::time::Instant;
 
 use super::app_state::{AppState, SharedState};
 use super::body::read;
 use super::problem::ApiProblem;
-use chasqui_core::NotificationError;
-use chasqui_payment::AccountName;
 
 pub(super) async fn receive(
     State(state): SharedState,

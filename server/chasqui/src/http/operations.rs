@@ -7,9 +7,9 @@ use axum::extract::State;
 use axum::http::{StatusCode, header};
 use axum::response::{IntoResponse, Response};
 use axum::routing::get;
+use chasqui_core::HealthError;
 
 use super::app_state::{AppState, SharedState};
-use chasqui_core::HealthError;
 
 /// Who reads the health.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]

@@ -9,10 +9,10 @@ use axum::http::header::{
 };
 use axum::http::{HeaderMap, HeaderValue, StatusCode};
 use axum::response::{IntoResponse, Response};
+use chasqui_core::Account;
 
 use super::app_state::{AppState, SharedState};
 use super::problem::ApiProblem;
-use chasqui_core::Account;
 
 /// A CORS preflight, which carries no token: allowed if any account lists the origin.
 pub(super) async fn preflight(State(state): SharedState, headers: HeaderMap) -> Response {

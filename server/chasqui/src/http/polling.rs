@@ -6,13 +6,13 @@ use std::time::Duration;
 
 use axum::http::{HeaderMap, HeaderValue, StatusCode, header};
 use axum::response::{IntoResponse, Response};
+use chasqui_core::Account;
+use chasqui_core::push::StatusMessage;
+use chasqui_payment::PaymentId;
 
 use super::app_state::AppState;
 use super::body::json;
 use super::problem::ApiProblem;
-use chasqui_core::Account;
-use chasqui_core::push::StatusMessage;
-use chasqui_payment::PaymentId;
 
 pub(super) async fn answer(
     state: &Arc<AppState>,

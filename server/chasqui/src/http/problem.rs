@@ -6,13 +6,13 @@ use std::time::Duration;
 use axum::body::Bytes;
 use axum::http::{HeaderMap, HeaderValue, StatusCode, header};
 use axum::response::{IntoResponse, Response};
+use chasqui_core::push::WatchRefusal;
+use chasqui_core::{IdempotencyError, NotificationError, PaymentsError, WatchError};
+use chasqui_khipu::{JsonObject, KhipuError};
 use serde::Serialize;
 use serde_json::value::RawValue;
 
 use super::connection_limiter::LimitReached;
-use chasqui_core::push::WatchRefusal;
-use chasqui_core::{IdempotencyError, NotificationError, PaymentsError, WatchError};
-use chasqui_khipu::{JsonObject, KhipuError};
 
 /// When to retry, where nothing better is known.
 const RETRY_AFTER: Duration = Duration::from_secs(5);

@@ -3,15 +3,13 @@
 use std::sync::{Arc, OnceLock};
 use std::time::Duration;
 
-use axum::Router;
 use axum::http::{HeaderValue, StatusCode, header};
-use axum::middleware;
 use axum::response::{IntoResponse, Response};
 use axum::routing::get;
+use axum::{Router, middleware};
 
-use super::operations;
 use super::problem::ApiProblem;
-use super::request_id;
+use super::{operations, request_id};
 
 /// A store that is not there yet is tried every second.
 const RETRY_AFTER: Duration = Duration::from_secs(1);

@@ -5,14 +5,13 @@ use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::Duration;
 
 use bytes::Bytes;
-use tokio::sync::oneshot;
-use tokio::time::timeout;
-
 use chasqui_khipu::KhipuError;
 use chasqui_khipu::wire::FieldError;
 use chasqui_payment::{AccountName, Timestamp};
 use chasqui_store::Store;
 use chasqui_store_sqlite::{DatabaseLocation, SqliteLimits, SqliteStore};
+use tokio::sync::oneshot;
+use tokio::time::timeout;
 
 use super::*;
 

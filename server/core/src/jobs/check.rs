@@ -6,11 +6,10 @@
 use std::sync::Arc;
 use std::time::Duration;
 
-use tokio::time::timeout;
-use tokio_util::sync::CancellationToken;
-
 use chasqui_payment::{CheckPlan, JobKind, JobPriority, Payment, Timestamp, Version, retry};
 use chasqui_store::{JobAttempt, JobResult, LeasedJob, PaymentReader, StoreError};
+use tokio::time::timeout;
+use tokio_util::sync::CancellationToken;
 
 use super::worker::{JobEnd, JobHandler, STORE_TIMEOUT, WorkerLimits, within};
 use crate::clock;

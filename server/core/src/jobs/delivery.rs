@@ -8,16 +8,15 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use bytes::Bytes;
-use futures_util::future::BoxFuture;
-use tokio::time::{Instant, timeout};
-use tokio_util::sync::CancellationToken;
-use url::Url;
-
 use chasqui_khipu::wire::NotificationBody;
 use chasqui_payment::{AccountName, JobKind, Payment, PaymentId, Status, Timestamp, Verdict};
 use chasqui_store::{
     JobAttempt, JobResult, LeasedJob, PaymentReader, StoreError, StoredNotification,
 };
+use futures_util::future::BoxFuture;
+use tokio::time::{Instant, timeout};
+use tokio_util::sync::CancellationToken;
+use url::Url;
 
 use super::attempt_outcome::AttemptOutcome;
 use super::merchant_client::MerchantClient;

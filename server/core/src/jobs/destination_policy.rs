@@ -7,11 +7,10 @@
 use std::net::{IpAddr, SocketAddr};
 use std::sync::Arc;
 
+use chasqui_payment::AccountName;
 use ipnet::IpNet;
 use reqwest::dns::{Addrs, Name, Resolve, Resolving};
 use url::{Host, Url};
-
-use chasqui_payment::AccountName;
 
 use super::ip_ranges;
 use crate::account::Account;

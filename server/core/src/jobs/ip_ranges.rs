@@ -88,8 +88,9 @@ const fn v6([a, b, c, d, e, f, g, h]: [u16; 8], length: u8) -> Ipv6Net {
 
 #[cfg(test)]
 mod tests {
-    use super::*;
     use proptest::prelude::*;
+
+    use super::*;
 
     fn range(ip: &str) -> Option<&'static str> {
         non_public_range(ip.parse().expect("ip"))

@@ -8,12 +8,11 @@ use std::io;
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
+use chasqui_payment::Timestamp;
 use reqwest::header::RETRY_AFTER;
 use reqwest::{Client, ClientBuilder, Response, StatusCode, redirect};
 use tokio::sync::Semaphore;
 use tokio::time::{Instant, timeout};
-
-use chasqui_payment::Timestamp;
 
 use super::attempt_outcome::AttemptOutcome;
 use super::destination_policy::{DestinationError, DestinationPolicy};

@@ -5,9 +5,8 @@
 
 use std::time::Duration;
 
-use tokio::time::Instant;
-
 use chasqui_payment::Timestamp;
+use tokio::time::Instant;
 
 /// Between two deliveries: limits an account's load on the store, and how fast its deliveries resume.
 const SPACING: Duration = Duration::from_millis(5);

@@ -101,8 +101,9 @@ pub(super) fn retry_after(value: &str, now: Timestamp) -> Option<Timestamp> {
 
 #[cfg(test)]
 mod tests {
-    use super::*;
     use proptest::prelude::*;
+
+    use super::*;
 
     const NOW: Timestamp = Timestamp::from_unix_ms(1_800_000_000_000);
     const FAILED: AttemptOutcome = AttemptOutcome::Refused {

@@ -5,10 +5,9 @@
 
 use base64::Engine;
 use base64::engine::general_purpose::STANDARD;
+use chasqui_payment::{PaymentId, Timestamp};
 use hmac::{Hmac, KeyInit, Mac};
 use sha2::Sha256;
-
-use chasqui_payment::{PaymentId, Timestamp};
 
 use crate::account::WebhookSecret;
 

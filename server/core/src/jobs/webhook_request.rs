@@ -4,11 +4,10 @@
 use std::time::Duration;
 
 use bytes::Bytes;
-use reqwest::header::{CONTENT_TYPE, HeaderMap, HeaderValue};
-
 use chasqui_khipu::signature as khipu;
 use chasqui_payment::{PaymentId, Timestamp};
 use chasqui_store::StoredNotification;
+use reqwest::header::{CONTENT_TYPE, HeaderMap, HeaderValue};
 
 use super::signature;
 use crate::account::Account;

@@ -6,16 +6,14 @@ use std::fmt::Debug;
 use std::sync::Arc;
 use std::time::Duration;
 
+use chasqui_payment::{JobKind, Timestamp};
+use chasqui_store::{JobAttempt, JobQueue, JobResult, LeasedJob, StoreError};
 use tokio::sync::Notify;
 use tokio::task::{JoinError, JoinSet};
 use tokio::time::{Instant, sleep, sleep_until, timeout};
 use tokio_util::sync::CancellationToken;
 
-use chasqui_payment::{JobKind, Timestamp};
-use chasqui_store::{JobAttempt, JobQueue, JobResult, LeasedJob, StoreError};
-
-use crate::clock;
-use crate::store_call;
+use crate::{clock, store_call};
 
 /// The longest call of the store.
 pub(super) const STORE_TIMEOUT: Duration = Duration::from_secs(5);

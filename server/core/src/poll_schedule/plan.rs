@@ -5,9 +5,8 @@ use std::collections::binary_heap::PeekMut;
 use std::collections::{BinaryHeap, HashMap};
 use std::time::Duration;
 
-use tokio::time::Instant;
-
 use chasqui_payment::PaymentId;
+use tokio::time::Instant;
 
 /// Seconds between two polls of a watched payment: short while the payer has just come back, then longer.
 const INTERVALS: [u64; 8] = [1, 2, 3, 5, 8, 13, 20, 30];

@@ -4,14 +4,13 @@ use std::sync::atomic::{AtomicBool, AtomicU32, AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
+use chasqui_payment::{Payment, PaymentId, PaymentState, Price, Timestamp};
+use chasqui_store::{Change, RelayListener};
 use dashmap::DashMap;
 use dashmap::mapref::entry::Entry;
 use rand::RngExt;
 use rand::seq::SliceRandom;
 use tokio::sync::Notify;
-
-use chasqui_payment::{Payment, PaymentId, PaymentState, Price, Timestamp};
-use chasqui_store::{Change, RelayListener};
 
 use super::missed_payments::MissedPayments;
 use super::status_message::StatusMessage;
@@ -257,8 +256,9 @@ impl Drop for Registration {
 
 #[cfg(test)]
 mod tests {
-    use super::*;
     use chasqui_payment::{PaymentState, Timestamp, Version};
+
+    use super::*;
 
     fn hub() -> Arc<Hub> {
         hub_for(2)

@@ -3,9 +3,8 @@
 use std::collections::BTreeSet;
 use std::sync::{Mutex, MutexGuard, PoisonError};
 
-use tokio::sync::Notify;
-
 use chasqui_payment::PaymentId;
+use tokio::sync::Notify;
 
 /// A set, bounded by the limits on watchers: only watched payments are added.
 #[derive(Debug, Default)]

@@ -1,9 +1,8 @@
 //! The status object, the same on every transport.
 
 use bytes::Bytes;
-use serde::Serialize;
-
 use chasqui_payment::{Payment, PaymentId, PaymentState, Status, StatusReason, Timestamp, Version};
+use serde::Serialize;
 
 /// A rendered status object. Clones share the bytes.
 #[derive(Debug, Clone)]

@@ -152,8 +152,9 @@ impl Watcher {
 
 #[cfg(test)]
 mod tests {
-    use super::*;
     use chasqui_payment::{PaymentId, PaymentState, Timestamp, Version};
+
+    use super::*;
 
     const PENDING: u16 = 11;
     const VERIFYING: u16 = 14;

@@ -3,10 +3,9 @@
 use std::collections::VecDeque;
 use std::time::Duration;
 
+use chasqui_payment::JobPriority;
 use tokio::sync::oneshot;
 use tokio::time::Instant;
-
-use chasqui_payment::JobPriority;
 
 /// Why Khipu is called, in order of urgency.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]

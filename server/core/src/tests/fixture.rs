@@ -5,8 +5,6 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use async_trait::async_trait;
-use tempfile::TempDir;
-
 use chasqui_khipu::KhipuClient;
 use chasqui_payment::{
     AccountName, NewJob, Observation, PaymentId, Secret, Source, StatusKind, StatusUpdate,
@@ -14,12 +12,12 @@ use chasqui_payment::{
 };
 use chasqui_store::{CallPacer, RelayListener, Store, StoreError};
 use chasqui_store_sqlite::{DatabaseLocation, LocalRelay, SqliteLimits, SqliteStore};
+use tempfile::TempDir;
 
 use crate::account::{Account, Accounts};
-use crate::clock;
 use crate::push::{Hub, Intervals};
 use crate::rate_limiter::RateLimiter;
-use crate::{Dependencies, JobWakeups, Payments, Settings};
+use crate::{Dependencies, JobWakeups, Payments, Settings, clock};
 
 /// No test waits longer than this for what it expects.
 pub(crate) const DEADLINE: Duration = Duration::from_secs(20);

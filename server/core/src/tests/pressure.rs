@@ -6,10 +6,9 @@ use std::collections::{BTreeSet, HashMap, HashSet};
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
+use chasqui_payment::{JobPriority, PaymentId};
 use tokio::task::JoinSet;
 use tokio::time::{Instant, sleep, sleep_until};
-
-use chasqui_payment::{JobPriority, PaymentId};
 
 use crate::poll_schedule::{PollPace, PollResult, PollSchedule};
 use crate::tests::fixture::rate_limiter;

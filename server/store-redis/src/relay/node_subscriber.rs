@@ -10,15 +10,15 @@ use std::convert::Infallible;
 use std::sync::Arc;
 use std::time::Duration;
 
+use chasqui_payment::PaymentId;
+use chasqui_redis_topology::{NodeAddress, Partition, PubSubConnection, backoff};
+use chasqui_store::Change;
 use redis::{Cmd, PushKind, Value, cmd};
 use tokio::sync::Notify;
 use tokio::time::{Instant, MissedTickBehavior, interval, sleep, timeout};
 
 use super::relay_state::RelayState;
 use crate::change;
-use chasqui_payment::PaymentId;
-use chasqui_redis_topology::{NodeAddress, Partition, PubSubConnection, backoff};
-use chasqui_store::Change;
 
 const PING_INTERVAL: Duration = Duration::from_secs(1);
 

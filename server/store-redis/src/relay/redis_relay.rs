@@ -6,6 +6,9 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use async_trait::async_trait;
+use chasqui_payment::PaymentId;
+use chasqui_redis_topology::{NodeAddress, Partition, RedisClient};
+use chasqui_store::{Change, Relay, RelayError, RelayListener};
 use tokio::time::timeout;
 use tokio_util::task::AbortOnDropHandle;
 
@@ -13,9 +16,6 @@ use super::node_subscriber::NodeSubscriber;
 use super::relay_state::RelayState;
 use super::subscription_registry::{Subscription, SubscriptionRegistry};
 use crate::scripts;
-use chasqui_payment::PaymentId;
-use chasqui_redis_topology::{NodeAddress, Partition, RedisClient};
-use chasqui_store::{Change, Relay, RelayError, RelayListener};
 
 /// How long a subscription may take; then it fails, and the watcher must come back.
 const CONFIRM_TIMEOUT: Duration = Duration::from_secs(2);

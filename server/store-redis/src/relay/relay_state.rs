@@ -4,12 +4,12 @@ use std::collections::HashMap;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 
+use chasqui_redis_topology::{Partition, RedisClient};
+use chasqui_store::RelayListener;
 use tokio::sync::watch;
 
 use super::subscription_registry::SubscriptionRegistry;
 use crate::keys;
-use chasqui_redis_topology::{Partition, RedisClient};
-use chasqui_store::RelayListener;
 
 pub(super) struct RelayState {
     pub(super) redis: Arc<RedisClient>,

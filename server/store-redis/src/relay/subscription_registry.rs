@@ -7,10 +7,9 @@ use std::collections::HashMap;
 use std::collections::hash_map::Entry;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
-use tokio::sync::{Notify, oneshot};
-
 use chasqui_payment::PaymentId;
 use chasqui_redis_topology::Partition;
+use tokio::sync::{Notify, oneshot};
 
 #[derive(Debug)]
 pub(super) struct SubscriptionRegistry {

@@ -1,22 +1,20 @@
 //! What only a relay with a network can get wrong.
 
 use std::any::Any;
-
 use std::sync::Arc;
 use std::time::Duration;
 
+use chasqui_payment::PaymentId;
+use chasqui_redis_topology::{Partition, RedisClient, RedisSettings, Topology};
+use chasqui_store::{Change, Relay};
+use chasqui_store_suite::relay::{self, DEADLINE, Deployment, Received, listener};
+use chasqui_store_suite::relay_suite;
 use futures_util::FutureExt;
 use redis_processes::{Options, RedisCluster, RedisServer};
 use tokio::time::timeout;
 
 use super::*;
 use crate::{change, scripts};
-use chasqui_payment::PaymentId;
-use chasqui_redis_topology::{Partition, RedisClient};
-use chasqui_redis_topology::{RedisSettings, Topology};
-use chasqui_store::{Change, Relay};
-use chasqui_store_suite::relay::{self, DEADLINE, Deployment, Received, listener};
-use chasqui_store_suite::relay_suite;
 
 struct Instance {
     redis: Arc<RedisClient>,

@@ -1,13 +1,13 @@
 //! Final payments expire, open ones stay, and delivered bytes are erased.
 
-use redis_processes::deadline::eventually;
-
-use super::*;
 use chasqui_payment::{StatusKind, Verdict};
 use chasqui_store::TimelineEvent;
 use chasqui_store_suite::{
     attempt, confirming, events, id, intent, notified, payment, reporting, scheduling, shop,
 };
+use redis_processes::deadline::eventually;
+
+use super::*;
 
 const RETENTION: Duration = Duration::from_secs(1000);
 const RAW_RETENTION: Duration = Duration::from_secs(100);

@@ -1,11 +1,11 @@
 //! Leases and poll locks follow the store's clock: an instance whose own clock is wrong takes nothing from others and loses
 //! nothing to them.
 
+use chasqui_payment::StatusKind;
+use chasqui_store_suite::{at_once, id, reporting, scheduling};
 use redis_processes::deadline::eventually;
 
 use super::*;
-use chasqui_payment::StatusKind;
-use chasqui_store_suite::{at_once, id, reporting, scheduling};
 
 const LEASE: Duration = Duration::from_secs(60);
 const CHECK: JobKind = JobKind::Check;

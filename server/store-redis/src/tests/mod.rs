@@ -13,6 +13,12 @@ use std::sync::{Arc, OnceLock, Weak};
 use std::time::Duration;
 
 use async_trait::async_trait;
+use chasqui_payment::{JobKind, Observation, Payment, PaymentId, PaymentState, Timestamp};
+use chasqui_redis_topology::{Credentials, Partition, RedisClient, RedisSettings, Topology};
+use chasqui_store::{
+    JobQueue, JobResult, LeasedJob, PaymentReader, PaymentStore, PollLock, Store, StoreError,
+};
+use chasqui_store_suite::{StoreFactory, store_suite};
 use redis_processes::{AppendOnly, Options, RedisCluster, RedisServer};
 use tokio::runtime::Handle;
 use tokio::sync::{Mutex, MutexGuard};
@@ -21,12 +27,6 @@ use tokio::task;
 use super::redis_store::Clock;
 use super::retention::{self, Retention};
 use super::{RedisStore, job_queue, keys, replies, transactions};
-use chasqui_payment::{JobKind, Observation, Payment, PaymentId, PaymentState, Timestamp};
-use chasqui_redis_topology::{Credentials, Partition, RedisClient, RedisSettings, Topology};
-use chasqui_store::{
-    JobQueue, JobResult, LeasedJob, PaymentReader, PaymentStore, PollLock, Store, StoreError,
-};
-use chasqui_store_suite::{StoreFactory, store_suite};
 
 store_suite!(standalone_server, Standalone::default());
 store_suite!(on_a_cluster, Clustered::take());

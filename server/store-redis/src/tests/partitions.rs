@@ -1,9 +1,9 @@
 //! A job queue in 64 partitions, some of them unreachable or with entries that lead nowhere.
 
+use chasqui_store_suite::{id, scheduling};
 use redis_processes::deadline::eventually;
 
 use super::*;
-use chasqui_store_suite::{id, scheduling};
 
 const LEASE: Duration = Duration::from_secs(60);
 const CHECK: JobKind = JobKind::Check;

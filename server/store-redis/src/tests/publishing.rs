@@ -1,13 +1,13 @@
 //! A change is published in the step that makes it, and nothing else is.
 
+use chasqui_payment::{StatusKind, StatusReason, StatusUpdate, Version};
+use chasqui_store::{Change, Relay, RelayListener};
+use chasqui_store_suite::{at, confirming, id, payment, reporting, scheduling};
 use redis_processes::deadline::within;
 use tokio::sync::mpsc;
 
 use super::*;
 use crate::relay::RedisRelay;
-use chasqui_payment::{StatusKind, StatusReason, StatusUpdate, Version};
-use chasqui_store::{Change, Relay, RelayListener};
-use chasqui_store_suite::{at, confirming, id, payment, reporting, scheduling};
 
 struct Listener(mpsc::UnboundedSender<Change>);
 

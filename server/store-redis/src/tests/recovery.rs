@@ -1,11 +1,12 @@
 //! An operation that ended halfway, or happened twice, is repaired by a repetition.
 
-use super::*;
 use chasqui_payment::{Status, Verdict};
 use chasqui_store::{TIMELINE_LIMIT, TimelineEvent};
 use chasqui_store_suite::{
     at, attempt, confirming, events, id, intent, notified, payment, shop, status,
 };
+
+use super::*;
 
 #[tokio::test]
 async fn an_attempt_that_is_finished_again_is_recorded_once() {

@@ -1,7 +1,8 @@
 //! The status numbers of version 0.1.
 
-use super::*;
 use chasqui_store_suite::{confirming, id, updating};
+
+use super::*;
 
 #[tokio::test]
 async fn versions_of_0_1_are_mapped_and_can_be_updated() {

@@ -3,12 +3,12 @@
 use std::fs;
 use std::path::Path;
 
+use chasqui_payment::{JobPriority, NewJob, Status, StatusKind};
+use chasqui_store_suite::{at, confirming, id, reporting, scheduling, status};
 use rusqlite::Connection;
 
 use super::*;
 use crate::migration;
-use chasqui_payment::{JobPriority, NewJob, Status, StatusKind};
-use chasqui_store_suite::{at, confirming, id, reporting, scheduling, status};
 
 fn refused(path: &Path) -> String {
     match SqliteStore::open(

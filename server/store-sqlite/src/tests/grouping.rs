@@ -4,11 +4,11 @@ use std::path::Path;
 use std::pin::Pin;
 use std::sync::mpsc;
 
+use chasqui_payment::{Status, StatusKind, Verdict};
+use chasqui_store_suite::{id, notified, other_shop, reporting, scheduling, status};
 use futures_util::FutureExt;
 
 use super::*;
-use chasqui_payment::{Status, StatusKind, Verdict};
-use chasqui_store_suite::{id, notified, other_shop, reporting, scheduling, status};
 
 type Waiting<'l, T> = Pin<Box<dyn Future<Output = Result<T, StoreError>> + Send + 'l>>;
 

@@ -1,10 +1,11 @@
 //! Records of idempotent requests do not pile up.
 
-use super::*;
 use chasqui_store::{
     BeginOutcome, EXPIRED_PER_BEGIN, IDEMPOTENCY_TERM, IdempotencyKey, IdempotentRequest,
 };
 use chasqui_store_suite::{at, shop};
+
+use super::*;
 
 const OLD: usize = 20;
 

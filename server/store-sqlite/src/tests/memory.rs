@@ -1,9 +1,10 @@
 //! Stores in memory are separate.
 
-use super::*;
 use chasqui_payment::StatusKind;
 use chasqui_store::TimelineEvent;
 use chasqui_store_suite::{events, id, reporting};
+
+use super::*;
 
 #[tokio::test]
 async fn two_stores_in_memory_share_nothing() {

@@ -12,14 +12,14 @@ use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::Duration;
 
 use async_trait::async_trait;
+use chasqui_payment::{JobKind, Observation, Timestamp};
+use chasqui_store::{IdempotencyStore, JobQueue, PaymentReader, PaymentStore, Store, StoreError};
+use chasqui_store_suite::{StoreFactory, store_suite};
 use tempfile::TempDir;
 
 use super::error::DatabaseError;
 use super::statement_cache::StatementCache;
 use super::{DatabaseLocation, DatabaseState, SqliteLimits, SqliteStore};
-use chasqui_payment::{JobKind, Observation, Timestamp};
-use chasqui_store::{IdempotencyStore, JobQueue, PaymentReader, PaymentStore, Store, StoreError};
-use chasqui_store_suite::{StoreFactory, store_suite};
 
 /// Every fresh store is a file of its own in one directory.
 struct Files {

@@ -1,8 +1,9 @@
 //! Intents and payments: what is stored, and what stays when a payment is created again.
 
-use crate::fixtures::*;
 use chasqui_payment::StatusReason;
 use chasqui_store::{JobResult, StoreError};
+
+use crate::fixtures::*;
 
 const LEASE: std::time::Duration = std::time::Duration::from_secs(1);
 

@@ -2,11 +2,12 @@
 
 use std::time::Duration;
 
-use crate::fixtures::*;
 use chasqui_store::{
     BeginOutcome, Completion, IDEMPOTENCY_TERM, IN_PROGRESS_LIMIT, IdempotencyKey,
     IdempotentRequest, StoredResponse,
 };
+
+use crate::fixtures::*;
 
 const PAYMENTS: &str = "POST /v3/payments";
 

@@ -3,8 +3,9 @@
 use std::collections::HashSet;
 use std::time::Duration;
 
-use crate::fixtures::*;
 use chasqui_store::{JobResult, LeasedJob};
+
+use crate::fixtures::*;
 
 const LEASE: Duration = Duration::from_millis(1000);
 

@@ -1,4 +1,4 @@
-//! The contracts of [`Store`](chasqui_store::Store) and [`Relay`](chasqui_store::Relay) as tests that run on every
+//! The contracts of [`chasqui_store::Store`] and [`chasqui_store::Relay`] as tests that run on every
 //! implementation.
 //!
 //! An implementation passes its [`StoreFactory`] to [`store_suite!`] and gets a named test for each behaviour. Times are

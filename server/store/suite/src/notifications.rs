@@ -1,7 +1,8 @@
 //! A notification is stored once, byte for byte.
 
-use crate::fixtures::*;
 use chasqui_store::StoredNotification;
+
+use crate::fixtures::*;
 
 fn stored(body: &str, ms: i64) -> StoredNotification {
     StoredNotification {

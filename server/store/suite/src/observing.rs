@@ -3,11 +3,12 @@
 use std::collections::HashSet;
 use std::time::Duration;
 
-use crate::fixtures::*;
 use chasqui_payment::StatusReason;
 use chasqui_store::{JobResult, StoreError};
 use rand::rngs::StdRng;
 use rand::{RngExt, SeedableRng};
+
+use crate::fixtures::*;
 
 pub async fn an_unknown_payment_begins_as_pending_without_terms(factory: &impl StoreFactory) {
     let store = factory.fresh().await;

@@ -1,17 +1,16 @@
 //! The contract of [`Relay`] as tests that run on every implementation.
 //!
-//! An implementation passes [`relay_suite!`] a future that makes a [`Deployment`]: instances that share one backend, without
+//! An implementation passes `relay_suite!` a future that makes a [`Deployment`]: instances that share one backend, without
 //! subscriptions.
 
 use std::any::Any;
 use std::sync::Arc;
 use std::time::Duration;
 
-use futures_util::future::{BoxFuture, join_all};
-use tokio::sync::mpsc;
-
 use chasqui_payment::{PaymentId, PaymentState, Timestamp, Version};
 use chasqui_store::{Change, Relay, RelayListener};
+use futures_util::future::{BoxFuture, join_all};
+use tokio::sync::mpsc;
 
 /// Only a failing test waits this long.
 pub const DEADLINE: Duration = Duration::from_secs(20);

@@ -2,8 +2,9 @@
 
 use std::time::Duration;
 
-use crate::fixtures::*;
 use chasqui_store::{JobResult, TIMELINE_LIMIT, TimelineEntry};
+
+use crate::fixtures::*;
 
 pub async fn it_lists_everything_in_order(factory: &impl StoreFactory) {
     let store = factory.fresh().await;

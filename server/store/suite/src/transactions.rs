@@ -1,7 +1,8 @@
 //! Payments are found by their merchant's transaction id.
 
-use crate::fixtures::*;
 use chasqui_store::BY_TRANSACTION_LIMIT;
+
+use crate::fixtures::*;
 
 fn paying(name: &str, transaction_id: &str, ms: i64) -> Payment {
     let mut payment = Payment {

@@ -4,11 +4,9 @@ use axum::response::Response;
 use maud::{Markup, html};
 
 use super::layout::Page;
-use crate::shop::{
-    cart::{LARGEST_QUANTITY, Line},
-    catalogue::pesos,
-    visit::Visit,
-};
+use crate::shop::cart::{LARGEST_QUANTITY, Line};
+use crate::shop::catalogue::pesos;
+use crate::shop::visit::Visit;
 
 /// `GET /cart`
 pub(in crate::shop) async fn cart(visit: Visit) -> Response {

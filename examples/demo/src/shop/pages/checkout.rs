@@ -2,15 +2,17 @@
 
 use std::sync::Arc;
 
-use axum::{
-    extract::State,
-    http::StatusCode,
-    response::{IntoResponse, Redirect, Response},
-};
+use axum::extract::State;
+use axum::http::StatusCode;
+use axum::response::{IntoResponse, Redirect, Response};
 use maud::html;
 
 use super::layout::{Page, receipt};
-use crate::shop::{Shop, catalogue::pesos, checkout::LONGEST_FIELD, order::fresh_id, visit::Visit};
+use crate::shop::Shop;
+use crate::shop::catalogue::pesos;
+use crate::shop::checkout::LONGEST_FIELD;
+use crate::shop::order::fresh_id;
+use crate::shop::visit::Visit;
 
 /// `GET /checkout`
 pub(in crate::shop) async fn checkout(State(shop): State<Arc<Shop>>, visit: Visit) -> Response {

@@ -2,15 +2,14 @@
 
 use std::sync::Arc;
 
-use axum::{extract::State, response::Response};
+use axum::extract::State;
+use axum::response::Response;
 use maud::{Markup, html};
 
 use super::layout::{Page, picture};
-use crate::shop::{
-    Shop, ShopConfig,
-    catalogue::{PRODUCTS, pesos},
-    visit::Visit,
-};
+use crate::shop::catalogue::{PRODUCTS, pesos};
+use crate::shop::visit::Visit;
+use crate::shop::{Shop, ShopConfig};
 
 /// `GET /`
 pub(in crate::shop) async fn front(State(shop): State<Arc<Shop>>, visit: Visit) -> Response {

@@ -4,12 +4,10 @@ use axum::response::{Html, IntoResponse, Response};
 use jiff::Timestamp;
 use maud::{DOCTYPE, Markup, html};
 
-use crate::shop::{
-    cart::Line,
-    catalogue::{Product, pesos},
-    language::Language,
-    visit::Visit,
-};
+use crate::shop::cart::Line;
+use crate::shop::catalogue::{Product, pesos};
+use crate::shop::language::Language;
+use crate::shop::visit::Visit;
 
 /// One page. `head` holds the extra head elements of some pages.
 pub(super) struct Page<'a> {

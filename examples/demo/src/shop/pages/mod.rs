@@ -10,12 +10,10 @@ mod order;
 mod product;
 mod way_back;
 
-pub(super) use self::{
-    cart::cart,
-    checkout::{checkout, unusable_form},
-    front::front,
-    notice::{missing, no_payment},
-    order::{order, orders},
-    product::product,
-    way_back::{cancelled, returned},
-};
+pub(super) use self::cart::cart;
+pub(super) use self::checkout::{checkout, unusable_form};
+pub(super) use self::front::front;
+pub(super) use self::notice::{missing, no_payment};
+pub(super) use self::order::{order, orders};
+pub(super) use self::product::product;
+pub(super) use self::way_back::{cancelled, returned};

@@ -2,15 +2,15 @@
 
 use std::sync::Arc;
 
-use axum::{
-    extract::State,
-    http::StatusCode,
-    response::{IntoResponse, Response},
-};
+use axum::extract::State;
+use axum::http::StatusCode;
+use axum::response::{IntoResponse, Response};
 use maud::html;
 
 use super::layout::Page;
-use crate::shop::{Shop, order::Order, visit::Visit};
+use crate::shop::Shop;
+use crate::shop::order::Order;
+use crate::shop::visit::Visit;
 
 /// Also for an order that was lost at a restart of the demo.
 pub(in crate::shop) async fn missing(_shop: State<Arc<Shop>>, visit: Visit) -> Response {

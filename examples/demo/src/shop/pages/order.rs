@@ -2,23 +2,17 @@
 
 use std::sync::Arc;
 
-use axum::{
-    extract::{Path, State},
-    response::Response,
-};
+use axum::extract::{Path, State};
+use axum::response::Response;
 use jiff::Timestamp;
 use maud::{Markup, html};
 
-use super::{
-    layout::{Page, clock, receipt},
-    notice::missing,
-};
-use crate::shop::{
-    Shop,
-    catalogue::pesos,
-    order::{Event, Happening, Order},
-    visit::Visit,
-};
+use super::layout::{Page, clock, receipt};
+use super::notice::missing;
+use crate::shop::Shop;
+use crate::shop::catalogue::pesos;
+use crate::shop::order::{Event, Happening, Order};
+use crate::shop::visit::Visit;
 
 /// How often the page of an unpaid order reloads.
 const REFRESH_S: u8 = 3;

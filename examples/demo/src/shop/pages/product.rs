@@ -2,22 +2,16 @@
 
 use std::sync::Arc;
 
-use axum::{
-    extract::{Path, State},
-    response::Response,
-};
+use axum::extract::{Path, State};
+use axum::response::Response;
 use maud::html;
 
-use super::{
-    layout::{Page, picture},
-    notice::missing,
-};
-use crate::shop::{
-    Shop,
-    cart::LARGEST_QUANTITY,
-    catalogue::{Product, pesos},
-    visit::Visit,
-};
+use super::layout::{Page, picture};
+use super::notice::missing;
+use crate::shop::Shop;
+use crate::shop::cart::LARGEST_QUANTITY;
+use crate::shop::catalogue::{Product, pesos};
+use crate::shop::visit::Visit;
 
 /// `GET /products/{slug}`
 pub(in crate::shop) async fn product(

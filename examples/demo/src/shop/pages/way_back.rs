@@ -3,24 +3,18 @@
 
 use std::sync::Arc;
 
-use axum::{
-    extract::{Path, State},
-    http::header,
-    response::{IntoResponse, Response},
-};
+use axum::extract::{Path, State};
+use axum::http::header;
+use axum::response::{IntoResponse, Response};
 use jiff::Timestamp;
 use maud::{Markup, html};
 
-use super::{
-    layout::{Page, receipt},
-    notice::missing,
-};
-use crate::shop::{
-    Shop,
-    cart::Cart,
-    order::{Happening, Order},
-    visit::Visit,
-};
+use super::layout::{Page, receipt};
+use super::notice::missing;
+use crate::shop::Shop;
+use crate::shop::cart::Cart;
+use crate::shop::order::{Happening, Order};
+use crate::shop::visit::Visit;
 
 /// `GET /orders/{id}/return`, to which the gateway adds the payment's status token as `#chasqui=…`.
 pub(in crate::shop) async fn returned(

@@ -12,18 +12,17 @@ use std::time::Duration;
 use axum::extract::{Path, Request, State};
 use axum::http::{HeaderMap, HeaderValue, Method, StatusCode, header};
 use axum::response::{IntoResponse, Response};
-
-use super::app_state::SharedState;
-use super::peer;
-use chasqui_core::Payments;
-use chasqui_core::clock;
+use chasqui_core::{Payments, clock};
 use chasqui_payment::{Payment, PaymentReference, StatusKind};
 use page::Page;
 use texts::Language;
 
+use super::app_state::SharedState;
+use super::peer;
+
 /// How long a payer waits for the store to be read, and then for the return to be recorded. Without an answer the payer
 /// gets a page that needs no store and reloads itself.
-const PATIENCE: Duration = Duration::from_secs(3);
+const TIMEOUT: Duration = Duration::from_secs(3);
 
 pub(super) async fn returned(
     state: SharedState,
@@ -58,7 +57,7 @@ async fn hop(State(state): SharedState, reference: &str, request: Request, way: 
     let Ok(reference) = PaymentReference::parse(reference) else {
         return unknown(language);
     };
-    let looking = tokio::time::timeout(PATIENCE, state.payments.find_by_reference(&reference));
+    let looking = tokio::time::timeout(TIMEOUT, state.payments.find_by_reference(&reference));
     let (intent, mut payment) = match looking.await {
         Ok(Ok(Some(found))) => found,
         Ok(Ok(None)) => return unknown(language),
@@ -73,16 +72,16 @@ async fn hop(State(state): SharedState, reference: &str, request: Request, way: 
     };
     if payment.is_none() && visitor == Visitor::Payer {
         let adopting = state.payments.adopt_intent(&intent);
-        payment = tokio::time::timeout(PATIENCE, adopting)
+        payment = tokio::time::timeout(TIMEOUT, adopting)
             .await
             .unwrap_or(None);
     }
     let token = match visitor {
         Visitor::Payer => payment.as_ref().map(|payment| {
-            let tokens = &state.tokens;
-            tokens
-                .mint(&payment.id, &payment.account, clock::now())
-                .text
+            let token = state
+                .tokens
+                .mint(&payment.id, &payment.account, clock::now());
+            token.text
         }),
         Visitor::Prefetch | Visitor::Reader => None,
     };
@@ -104,16 +103,13 @@ async fn hop(State(state): SharedState, reference: &str, request: Request, way: 
         (None, Some(_), _) if !is_recorded => being_verified(language),
         (None, Some(payment), token) => {
             let resume_url = payment.resume_url(clock::now());
-            page(
-                StatusCode::OK,
-                &Page {
-                    language,
-                    kind: payment.state.version.kind(),
-                    token,
-                    resume_url: resume_url.map(str::to_owned),
-                    reload: !payment.state.is_final(),
-                },
-            )
+            page(&Page {
+                language,
+                kind: payment.state.version.kind(),
+                token,
+                resume_url: resume_url.map(str::to_owned),
+                reload: !payment.state.is_final(),
+            })
         }
         // Khipu's answer to the creation was never recorded; its notification brings the payment.
         (None, None, _) => being_verified(language),
@@ -181,7 +177,7 @@ async fn arrive(payments: &Arc<Payments>, payment: &mut Payment, way: Way) -> bo
         }
         Way::Returned => {
             let returned = payments.payer_returned(payment);
-            match tokio::time::timeout(PATIENCE, returned).await {
+            match tokio::time::timeout(TIMEOUT, returned).await {
                 Ok(Ok(state)) => {
                     payment.state = state;
                     true
@@ -222,40 +218,26 @@ fn see_other(url: &str, token: Option<&str>) -> Option<Response> {
 
 /// The page when nothing more is known.
 fn being_verified(language: Language) -> Response {
-    page(
-        StatusCode::OK,
-        &Page {
-            language,
-            kind: StatusKind::Returned,
-            token: None,
-            resume_url: None,
-            reload: true,
-        },
-    )
+    page(&Page {
+        language,
+        kind: StatusKind::Returned,
+        token: None,
+        resume_url: None,
+        reload: true,
+    })
 }
 
 fn unknown(language: Language) -> Response {
-    let html = page::unknown(language).into_string();
-    private(
-        (
-            StatusCode::NOT_FOUND,
-            [(header::CONTENT_TYPE, "text/html; charset=utf-8")],
-            html,
-        )
-            .into_response(),
-    )
+    html(StatusCode::NOT_FOUND, page::unknown(language).into_string())
 }
 
-fn page(status: StatusCode, page: &Page) -> Response {
-    let html = page.render().into_string();
-    private(
-        (
-            status,
-            [(header::CONTENT_TYPE, "text/html; charset=utf-8")],
-            html,
-        )
-            .into_response(),
-    )
+fn page(page: &Page) -> Response {
+    html(StatusCode::OK, page.render().into_string())
+}
+
+fn html(status: StatusCode, html: String) -> Response {
+    let content_type = [(header::CONTENT_TYPE, "text/html; charset=utf-8")];
+    private((status, content_type, html).into_response())
 }
 
 fn private(mut response: Response) -> Response {

@@ -1,9 +1,9 @@
 //! The hosted page: rendered with the status, live with the script, reloading itself without it.
 
+use chasqui_payment::{Status, StatusKind};
 use maud::{DOCTYPE, Markup, html};
 
 use super::texts::Language;
-use chasqui_payment::{Status, StatusKind};
 
 pub(super) struct Page {
     pub(super) language: Language,

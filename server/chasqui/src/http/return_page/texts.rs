@@ -2,7 +2,6 @@
 
 use axum::http::HeaderMap;
 use axum::http::header::ACCEPT_LANGUAGE;
-
 use chasqui_payment::StatusKind;
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]

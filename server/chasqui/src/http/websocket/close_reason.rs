@@ -2,13 +2,13 @@
 
 use std::time::Duration;
 
+use chasqui_core::WatchError;
+use chasqui_core::push::WatchRefusal;
 use tokio_tungstenite::tungstenite::Utf8Bytes;
 use tokio_tungstenite::tungstenite::protocol::CloseFrame;
 use tokio_tungstenite::tungstenite::protocol::frame::coding::CloseCode;
 
 use crate::http::problem::ApiProblem;
-use chasqui_core::WatchError;
-use chasqui_core::push::WatchRefusal;
 
 /// A close code and its reason.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -79,9 +79,10 @@ impl From<WatchError> for CloseReason {
 
 #[cfg(test)]
 mod tests {
+    use axum::http::StatusCode;
+
     use super::*;
     use crate::http::connection_limiter::LimitReached;
-    use axum::http::StatusCode;
 
     #[test]
     fn close_codes_say_whether_to_reconnect() {

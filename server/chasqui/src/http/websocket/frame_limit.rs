@@ -190,8 +190,9 @@ impl<S: AsyncWrite + Unpin> AsyncWrite for FrameLimit<S> {
 
 #[cfg(test)]
 mod tests {
-    use super::*;
     use tokio::io::AsyncReadExt;
+
+    use super::*;
 
     /// A masked frame, as a browser sends it.
     fn frame(opcode: u8, payload: usize) -> Vec<u8> {

@@ -9,6 +9,9 @@ use std::pin::Pin;
 use std::task::{Context, Poll, ready};
 use std::time::Duration;
 
+use chasqui_core::WatchHandle;
+use chasqui_core::push::{StatusMessage, WatcherSignal};
+use chasqui_payment::Version;
 use futures_util::{SinkExt, StreamExt};
 use serde::Deserialize;
 use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
@@ -20,9 +23,6 @@ use tokio_tungstenite::tungstenite::{Bytes, Error as SocketError, Message as Fra
 use super::close_reason::CloseReason;
 use super::frame_limit::FrameLimit;
 use crate::http::connection_limiter::ConnectionPermit;
-use chasqui_core::WatchHandle;
-use chasqui_core::push::{StatusMessage, WatcherSignal};
-use chasqui_payment::Version;
 
 pub(super) type Socket = WebSocketStream<FrameLimit<TcpStream>>;
 

@@ -1,11 +1,10 @@
 use std::sync::atomic::Ordering;
 
-use metrics_exporter_prometheus::PrometheusBuilder;
-
 use chasqui_payment::{
     MerchantUrls, NewJob, Observation, PaymentState, Reported, Source, StatusKind,
 };
 use chasqui_store::TimelineEvent;
+use metrics_exporter_prometheus::PrometheusBuilder;
 
 use super::*;
 use crate::jobs::JobWorker;

@@ -5,7 +5,6 @@ use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::Duration;
 
 use bytes::Bytes;
-
 use chasqui_khipu::signature as khipu;
 use chasqui_payment::{Payment, Verdict};
 use chasqui_store::{JobResult, StoredNotification};

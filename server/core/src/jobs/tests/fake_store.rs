@@ -6,8 +6,6 @@ use std::sync::{Arc, Mutex, MutexGuard};
 use std::time::Duration;
 
 use async_trait::async_trait;
-use tokio::sync::mpsc;
-
 use chasqui_payment::{
     AccountName, Intent, JobKind, JobPriority, Payment, PaymentId, PaymentReference, PaymentState,
     Timestamp,
@@ -16,6 +14,7 @@ use chasqui_store::{
     JobAttempt, JobQueue, JobResult, LeasedJob, PaymentReader, StoreError, StoredNotification,
     TimelineEntry,
 };
+use tokio::sync::mpsc;
 
 pub(in crate::jobs) type Finished = (LeasedJob, JobResult, Option<JobAttempt>);
 

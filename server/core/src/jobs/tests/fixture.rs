@@ -3,7 +3,6 @@
 use std::time::Duration;
 
 use bytes::Bytes;
-
 use chasqui_khipu::signature as khipu;
 use chasqui_payment::{
     AccountName, Amount, Currency, MerchantUrls, Payment, PaymentId, PaymentState, PaymentTerms,

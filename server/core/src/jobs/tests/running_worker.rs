@@ -3,13 +3,12 @@
 use std::sync::Arc;
 
 use bytes::Bytes;
+use chasqui_payment::{JobKind, Payment};
+use chasqui_store::{JobAttempt, JobResult, LeasedJob, StoredNotification};
 use tokio::sync::{Notify, mpsc};
 use tokio::task::JoinHandle;
 use tokio::time::timeout;
 use tokio_util::sync::CancellationToken;
-
-use chasqui_payment::{JobKind, Payment};
-use chasqui_store::{JobAttempt, JobResult, LeasedJob, StoredNotification};
 
 use super::fake_store::{FakeStore, Finished};
 use super::fixture::DEADLINE;

@@ -4,14 +4,13 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use bytes::Bytes;
+use chasqui_payment::{AccountName, NewJob, Observation, PaymentId, Reported, Source};
+use chasqui_store::{JobResult, Store};
+use chasqui_store_sqlite::{DatabaseLocation, SqliteStore};
 use futures_util::future::try_join_all;
 use tokio::sync::Notify;
 use tokio::time::timeout;
 use tokio_util::sync::CancellationToken;
-
-use chasqui_payment::{AccountName, NewJob, Observation, PaymentId, Reported, Source};
-use chasqui_store::{JobResult, Store};
-use chasqui_store_sqlite::{DatabaseLocation, SqliteStore};
 
 use super::fixture::{self, DEADLINE};
 use super::merchant_server::MerchantServer;

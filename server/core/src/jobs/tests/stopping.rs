@@ -4,9 +4,8 @@ use std::sync::Arc;
 use std::sync::atomic::Ordering;
 use std::time::Duration;
 
-use tokio::time::timeout;
-
 use chasqui_store::JobResult;
+use tokio::time::timeout;
 
 use super::fake_store::FakeStore;
 use super::fixture::{self, DEADLINE};

@@ -1,10 +1,9 @@
 use std::sync::Mutex;
 use std::sync::atomic::Ordering;
 
+use chasqui_payment::PaymentId;
 use tokio::sync::mpsc;
 use tokio::task::JoinHandle;
-
-use chasqui_payment::PaymentId;
 
 use super::*;
 use crate::jobs::tests::fake_store::{FakeStore, Finished};
