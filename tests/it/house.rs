@@ -2,6 +2,7 @@
 
 mod crates;
 mod exports;
+mod mentions;
 mod source;
 mod words;
 
