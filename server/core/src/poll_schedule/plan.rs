@@ -31,7 +31,7 @@ pub(crate) const URGENT_MIN_INTERVAL: Duration = min_interval(0);
 
 /// Each payment is in `entries` once. The heaps may hold outdated times; the entry's own time counts. The limits on watchers,
 /// visits and uncommitted results bound all of it; an unneeded payment leaves when it is due.
-#[derive(Debug)]
+#[derive(Debug, Default)]
 pub(super) struct Plan {
     /// The most entries; beyond it only watched and uncommitted payments get one.
     limit: usize,
@@ -95,10 +95,7 @@ impl Plan {
     pub(super) fn new(limit: usize) -> Self {
         Self {
             limit,
-            later: BinaryHeap::new(),
-            due: BinaryHeap::new(),
-            entries: HashMap::new(),
-            uncommitted: 0,
+            ..Self::default()
         }
     }
 
