@@ -43,6 +43,26 @@ fn a_missing_file_or_function_is_noticed() {
     }
 }
 
+#[test]
+fn metrics_that_the_operating_guide_names_exist() {
+    let sources = files(&["rs"]);
+    let text = fs::read_to_string(workspace().join("OPERATING.md")).expect("OPERATING.md");
+    let mut found = BTreeSet::new();
+    for (index, line) in text.lines().enumerate() {
+        for span in code_spans(line).filter(|span| span.starts_with("chasqui_")) {
+            let name = span.split('{').next().unwrap_or(span);
+            let written = format!("\"{name}\"");
+            if !sources.iter().any(|file| file.text.contains(&written)) {
+                found.insert(format!("OPERATING.md:{}: {name}", index + 1));
+            }
+        }
+    }
+    fail_if_any(
+        "the operating guide names metrics that do not exist",
+        &found,
+    );
+}
+
 /// What stands between backticks.
 fn code_spans(line: &str) -> impl Iterator<Item = &str> {
     line.split('`').skip(1).step_by(2)
