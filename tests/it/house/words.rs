@@ -47,7 +47,7 @@ const PHRASES: [&str; 6] = [
     "relay losses",
 ];
 
-/// Stored names, which an update must still find; keys whose new names the configuration tells; a text of the demo's shop.
+/// Stored names, which an update must still find; old keys that the configuration refuses with the new name; a text of the demo's shop.
 const ALLOWED: [(&str, &str); 9] = [
     ("server/store-redis/src/keys.rs", "agenda"),
     ("server/store-redis/src/tests/partitions.rs", "agenda"),

@@ -76,7 +76,7 @@ async fn open_all(
         .await
 }
 
-/// Those whom one instance sent away came back over the whole window, and not all at once.
+/// The watchers that one instance closed came back over the whole window, not all at once.
 #[track_caller]
 fn expect_spread(summaries: &[WatchSummary], began: Instant) {
     let end = began + DRAIN_WINDOW;

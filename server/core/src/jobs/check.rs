@@ -193,7 +193,7 @@ fn retry_undecided(
 /// Ends the checks of a payment that was not created here after [`NOT_FOUND_LIMIT`] answers.
 fn not_found(job: &mut LeasedJob, payment: &Payment, answer: String) -> CheckEnd {
     if payment.terms.is_none() && job.attempts + 1 >= NOT_FOUND_LIMIT {
-        tracing::warn!(payment_id = %job.payment_id, "khipu does not know a payment of which it sent a notification; its checks end");
+        tracing::warn!(payment_id = %job.payment_id, "khipu does not know a payment that it notified of; its checks end");
         return (JobResult::Done, Some("khipu knows no such payment".into()));
     }
     retry_undecided(job, payment, answer, true)

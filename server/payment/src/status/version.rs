@@ -106,7 +106,7 @@ impl Version {
         self >= Self::CONFIRMED
     }
 
-    /// Who reported it, where the status alone does not tell.
+    /// Its reporter, where the status alone does not show it.
     pub fn by(self) -> Option<&'static str> {
         match self.kind() {
             StatusKind::Returned => Some("payer"),
