@@ -24,6 +24,7 @@ use tokio::net::TcpListener;
 use tokio::pin;
 use tokio::sync::Notify;
 use tokio::task::{JoinError, JoinSet};
+use tokio::time::{Instant, timeout_at};
 use tokio_util::sync::CancellationToken;
 
 use crate::config::Config;
@@ -94,11 +95,8 @@ async fn run_on(
     };
     let hub = Arc::new(Hub::new(limits.watchers_per_payment, intervals));
     let relay = opened.relay(Arc::clone(&hub) as Arc<dyn RelayListener>);
-    let khipu = KhipuClient::new(
-        config.khipu.base_url.as_str(),
-        config.khipu.timeout,
-        limits.khipu_answer_bytes,
-    )?;
+    let (url, timeout) = (config.khipu.base_url.as_str(), config.khipu.timeout);
+    let khipu = KhipuClient::new(url, timeout, limits.khipu_answer_bytes)?;
     let wake = JobWakeups::default();
     let parts = Dependencies {
         store: Arc::clone(&store),
@@ -107,19 +105,15 @@ async fn run_on(
         khipu,
         wake: wake.clone(),
     };
-    let payments = Arc::new(Payments::new(gateway_settings(&config), parts));
+    let payments = Arc::new(Payments::new(payments_settings(&config), parts));
     let readiness = Arc::new(Readiness::default());
     let (asked, ready) = (Arc::clone(&payments), Arc::clone(&readiness));
     let state = Arc::new(AppState::new(&config, asked, tokens, ready, metrics));
 
     let mut loops = start_loops(&hub, &payments, &readiness);
     let delivery = delivery_handler(&payments, &store)?;
-    let deliveries = worker(
-        &store,
-        delivery,
-        DeliveryHandler::WORKER_LIMITS,
-        wake.deliveries,
-    )?;
+    let limits = DeliveryHandler::WORKER_LIMITS;
+    let deliveries = worker(&store, delivery, limits, wake.deliveries)?;
     let check = CheckHandler::new(Arc::clone(&payments), store.clone());
     let limits = check.worker_limits();
     let checks = worker(&store, check, limits, wake.checks)?;
@@ -145,7 +139,7 @@ async fn run_on(
     }
     readiness.set_draining();
     let window = config.server.drain_window;
-    let deadline = tokio::time::Instant::now() + window;
+    let deadline = Instant::now() + window;
     hub.drain(window).await;
     stop.cancel();
     let finished = async {
@@ -156,16 +150,9 @@ async fn run_on(
             }
         }
     };
-    if tokio::time::timeout_at(
-        deadline.max(tokio::time::Instant::now() + FINAL_GRACE),
-        finished,
-    )
-    .await
-    .is_err()
-    {
-        tracing::warn!(
-            "requests or deliveries did not end in time and were cut off; deliveries are retried"
-        );
+    let deadline = deadline.max(Instant::now() + FINAL_GRACE);
+    if timeout_at(deadline, finished).await.is_err() {
+        tracing::warn!("requests or jobs did not end in time and were cut off; jobs run again");
     }
     loops.abort_all();
     tracing::info!("stopped");
@@ -210,7 +197,7 @@ impl Servers {
     }
 }
 
-fn gateway_settings(config: &Config) -> Settings {
+fn payments_settings(config: &Config) -> Settings {
     let limits = &config.limits;
     Settings {
         accounts: config.accounts.clone(),

@@ -34,14 +34,14 @@ pub(crate) struct RateLimiter {
     account: AccountName,
     /// Keeps the installation's pace.
     store: Arc<dyn CallPacer>,
-    state: Mutex<State>,
+    state: Mutex<LimiterState>,
     dispatcher: tokio::sync::Mutex<()>,
     /// A slot came back, or a pause began.
     changed: Notify,
 }
 
 #[derive(Debug)]
-struct State {
+struct LimiterState {
     queue: WaitQueue<CallSlot>,
     /// What this instance reserved, for when the store is unavailable.
     bucket: CallBucket,
@@ -72,7 +72,7 @@ impl RateLimiter {
             per_second: per_second.max(1),
             account,
             store,
-            state: Mutex::new(State {
+            state: Mutex::new(LimiterState {
                 queue: WaitQueue::new(),
                 bucket: CallBucket::default(),
                 began_at: Instant::now(),
@@ -223,13 +223,13 @@ impl RateLimiter {
         QueueFull { retry_after }
     }
 
-    fn state(&self) -> MutexGuard<'_, State> {
+    fn state(&self) -> MutexGuard<'_, LimiterState> {
         self.state.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
 
-impl State {
-    /// The time of [`State::bucket`], which begins with a full burst.
+impl LimiterState {
+    /// The time of [`LimiterState::bucket`], which begins with a full burst.
     fn bucket_time(&self) -> Duration {
         self.began_at.elapsed() + Duration::from_secs(1)
     }

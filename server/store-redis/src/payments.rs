@@ -189,8 +189,8 @@ fn outcome(
     account: &AccountName,
     reply: Value,
 ) -> Result<Outcome, StoreError> {
-    type Row = (Option<Vec<u8>>, Vec<u8>, Option<String>, Option<String>);
-    let (before, after, reference, transaction_id): Row = replies::unless_foreign(reply)?;
+    type ObserveReply = (Option<Vec<u8>>, Vec<u8>, Option<String>, Option<String>);
+    let (before, after, reference, transaction_id): ObserveReply = replies::unless_foreign(reply)?;
     let state = |text: &[u8]| change::parse(text).ok_or_else(|| replies::damaged("state"));
     let outcome = Outcome {
         before: before.as_deref().map(state).transpose()?,

@@ -16,10 +16,10 @@ const GENERATION: usize = 32 * 1024;
 /// Two generations, so that old polls are dropped without a scan. Each is remembered for one to two times
 /// [`LONGEST_POLL_LOCK`].
 #[derive(Debug, Default)]
-pub(super) struct RecentPolls(Mutex<Generations>);
+pub(super) struct RecentPolls(Mutex<PollGenerations>);
 
 #[derive(Debug, Default)]
-struct Generations {
+struct PollGenerations {
     started_at: Timestamp,
     young: HashMap<PaymentId, Timestamp>,
     old: HashMap<PaymentId, Timestamp>,

@@ -42,11 +42,11 @@ pub(super) struct Connection {
     /// Cancelled when the connection has to close for another.
     pub(super) evicted: CancellationToken,
     /// Locked before the table, never after it.
-    state: Mutex<State>,
+    state: Mutex<ConnectionState>,
 }
 
 #[derive(Debug, Clone, Copy)]
-enum State {
+enum ConnectionState {
     /// Waits for a complete request. If the table no longer holds the number, the connection was evicted.
     Receiving {
         number: u64,
@@ -104,7 +104,7 @@ impl Connections {
         Some(Connection {
             connections: Arc::clone(self),
             evicted,
-            state: Mutex::new(State::Receiving { number }),
+            state: Mutex::new(ConnectionState::Receiving { number }),
         })
     }
 
@@ -126,7 +126,7 @@ impl Connection {
     /// The request is complete: the connection cannot be evicted until [`answered`](Self::answered).
     pub(super) fn begin_answer(&self, may_use_reserve: bool) -> Result<(), NoCapacity> {
         let mut state = self.state();
-        let State::Receiving { number } = *state else {
+        let ConnectionState::Receiving { number } = *state else {
             return Ok(());
         };
         let mut table = self.connections.table();
@@ -141,7 +141,7 @@ impl Connection {
         if !in_reserve {
             table.answering += 1;
         }
-        *state = State::Answering { in_reserve };
+        *state = ConnectionState::Answering { in_reserve };
         Ok(())
     }
 
@@ -150,17 +150,20 @@ impl Connection {
         let mut state = self.state();
         let mut table = self.connections.table();
         match *state {
-            State::Receiving { number } if table.receiving.remove(&number).is_none() => return,
-            State::Receiving { .. } | State::Answering { in_reserve: true } => {}
-            State::Answering { in_reserve: false } => table.answering -= 1,
+            ConnectionState::Receiving { number } if table.receiving.remove(&number).is_none() => {
+                return;
+            }
+            ConnectionState::Receiving { .. } | ConnectionState::Answering { in_reserve: true } => {
+            }
+            ConnectionState::Answering { in_reserve: false } => table.answering -= 1,
         }
         let number = table.receive(&self.evicted);
-        *state = State::Receiving { number };
+        *state = ConnectionState::Receiving { number };
         drop(table);
         self.connections.changed.notify_one();
     }
 
-    fn state(&self) -> MutexGuard<'_, State> {
+    fn state(&self) -> MutexGuard<'_, ConnectionState> {
         self.state.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
@@ -171,9 +174,12 @@ impl Drop for Connection {
         let mut table = self.connections.table();
         match state {
             // Eviction has counted it already.
-            State::Receiving { number } if table.receiving.remove(&number).is_none() => return,
-            State::Receiving { .. } | State::Answering { in_reserve: true } => {}
-            State::Answering { in_reserve: false } => table.answering -= 1,
+            ConnectionState::Receiving { number } if table.receiving.remove(&number).is_none() => {
+                return;
+            }
+            ConnectionState::Receiving { .. } | ConnectionState::Answering { in_reserve: true } => {
+            }
+            ConnectionState::Answering { in_reserve: false } => table.answering -= 1,
         }
         table.open -= 1;
         drop(table);

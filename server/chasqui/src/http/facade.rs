@@ -7,7 +7,7 @@ use axum::extract::rejection::{BytesRejection, QueryRejection};
 use axum::extract::{Path, Query, State};
 use axum::http::HeaderMap;
 use axum::response::Response;
-use chasqui_core::{Account, PaymentsError, clock};
+use chasqui_core::{Account, CreatedPayment, PaymentsError, clock};
 use chasqui_khipu::{JsonObject, KhipuResponse};
 use chasqui_payment::Timestamp;
 use serde::{Deserialize, Serialize};
@@ -63,18 +63,14 @@ async fn create_and_render(
     fields: JsonObject,
     hop: bool,
 ) -> Result<Bytes, PaymentsError> {
-    let created = state.payments.create(&account, fields, hop).await?;
-    let token = state
-        .tokens
-        .mint(&created.payment_id, &account.name, clock::now());
-    let mut fields = created.fields;
+    let CreatedPayment {
+        payment_id,
+        mut fields,
+    } = state.payments.create(&account, fields, hop).await?;
+    let token = state.tokens.mint(&payment_id, &account.name, clock::now());
+    let status_url = format!("/v1/payments/{payment_id}/status");
     fields.set("status_token", &token.text);
-    fields.set(
-        "status_url",
-        &state
-            .server
-            .public(&format!("/v1/payments/{}/status", created.payment_id)),
-    );
+    fields.set("status_url", &state.server.public(&status_url));
     Ok(fields.to_json().into())
 }
 
@@ -92,9 +88,8 @@ pub(super) async fn delete(
     MerchantAuth(account): MerchantAuth,
     Path(id): Path<String>,
 ) -> Result<Response, ApiProblem> {
-    Ok(passed_on(
-        state.payments.delete(&account, &payment_id(&id)?).await?,
-    ))
+    let answer = state.payments.delete(&account, &payment_id(&id)?).await?;
+    Ok(passed_on(answer))
 }
 
 /// The longest that Khipu takes.

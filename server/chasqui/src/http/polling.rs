@@ -65,11 +65,8 @@ async fn held(
 fn render(message: &StatusMessage, known: u16) -> Response {
     let version = message.version.number();
     let mut response = if version <= known {
-        (
-            StatusCode::NOT_MODIFIED,
-            [(header::CACHE_CONTROL, "no-store")],
-        )
-            .into_response()
+        let headers = [(header::CACHE_CONTROL, "no-store")];
+        (StatusCode::NOT_MODIFIED, headers).into_response()
     } else {
         json(message.json.clone())
     };
@@ -80,19 +77,11 @@ fn render(message: &StatusMessage, known: u16) -> Response {
 
 /// Whole seconds, up to the limit.
 fn parse_wait(text: &str, limit: Duration) -> Result<Duration, ApiProblem> {
-    let refused = || {
-        ApiProblem::bad_request(
-            "invalid_wait",
-            format!("wait must be whole seconds from 0 to {}", limit.as_secs()),
-        )
-    };
-    let seconds: u64 = text.parse().map_err(|_| refused())?;
-    let wait = Duration::from_secs(seconds);
-    if wait > limit {
-        Err(refused())
-    } else {
-        Ok(wait)
-    }
+    let wait = text.parse().ok().map(Duration::from_secs);
+    wait.filter(|wait| *wait <= limit).ok_or_else(|| {
+        let detail = format!("wait must be whole seconds from 0 to {}", limit.as_secs());
+        ApiProblem::bad_request("invalid_wait", detail)
+    })
 }
 
 /// The version in `If-None-Match`; 0, below every version, if there is none.

@@ -97,7 +97,7 @@ impl NodeSubscriber {
         let connection = PubSubConnection::open(settings, &self.address, CLIENT_NAME)
             .await
             .map_err(|failure| failure.0)?;
-        let mut session = Session {
+        let mut session = SubscriberSession {
             subscriber: self,
             connection,
             unconfirmed: HashMap::new(),
@@ -114,7 +114,7 @@ impl NodeSubscriber {
     }
 }
 
-struct Session<'a> {
+struct SubscriberSession<'a> {
     subscriber: &'a NodeSubscriber,
     connection: PubSubConnection,
     /// Commands about a channel without a confirmation yet. Replies come in the order of the commands: the last one
@@ -135,7 +135,7 @@ enum Received {
     Other,
 }
 
-impl Session<'_> {
+impl SubscriberSession<'_> {
     /// Everything that is wanted. Returns it: changes of these may have been missed until now.
     async fn subscribe_all(&mut self) -> Result<Vec<PaymentId>, DisconnectReason> {
         let NodeSubscriber {

@@ -18,7 +18,7 @@ pub(super) struct SubscriptionRegistry {
 
 #[derive(Debug)]
 struct Section {
-    topics: HashMap<PaymentId, Topic>,
+    topics: HashMap<PaymentId, Channel>,
     /// To be subscribed or unsubscribed, by the state of the topic when the commands are sent.
     changed: Vec<PaymentId>,
     /// Notified when `changed` has entries. `Err`: why there is none.
@@ -26,7 +26,7 @@ struct Section {
 }
 
 #[derive(Debug, Default)]
-struct Topic {
+struct Channel {
     subscriptions: u32,
     state: SubscriptionState,
     waiting: Vec<oneshot::Sender<()>>,

@@ -197,10 +197,8 @@ async fn arrive(payments: &Arc<Payments>, payment: &mut Payment, way: Way) -> bo
 
 /// For a browser that prefetches.
 fn not_yet() -> Response {
-    let mut response = StatusCode::SERVICE_UNAVAILABLE.into_response();
-    let headers = response.headers_mut();
-    headers.insert(header::CACHE_CONTROL, HeaderValue::from_static("no-store"));
-    response
+    let headers = [(header::CACHE_CONTROL, "no-store")];
+    (StatusCode::SERVICE_UNAVAILABLE, headers).into_response()
 }
 
 /// Redirects to the shop. The token is in the fragment, which no server receives or logs.
