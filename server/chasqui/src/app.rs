@@ -217,7 +217,7 @@ fn start_loops(
 ) -> JoinSet<()> {
     let mut loops = JoinSet::new();
     let (hub, readiness) = (Arc::clone(hub), Arc::clone(readiness));
-    loops.spawn(async move { hub.run_timer_wheel(|| readiness.turned(clock::now())).await });
+    loops.spawn(async move { hub.run_timer_wheel(|| readiness.ticked(clock::now())).await });
     loops.spawn(Arc::clone(payments).poll_watched());
     loops.spawn(Arc::clone(payments).resync());
     loops

@@ -15,9 +15,9 @@ use crate::error::RefreshError;
 pub(crate) type RefreshResult = Result<Arc<PaymentResponse>, RefreshError>;
 
 /// A response belongs to the account that queried.
-type QuestionKey = (AccountName, PaymentId);
+type RefreshKey = (AccountName, PaymentId);
 
-type Refreshes = Arc<DashMap<QuestionKey, Shared<BoxFuture<'static, RefreshResult>>>>;
+type Refreshes = Arc<DashMap<RefreshKey, Shared<BoxFuture<'static, RefreshResult>>>>;
 
 #[derive(Debug, Default)]
 pub(crate) struct InFlightRefreshes(Refreshes);
@@ -25,7 +25,7 @@ pub(crate) struct InFlightRefreshes(Refreshes);
 /// Removes a refresh that has ended or panicked.
 struct InFlightGuard {
     refreshes: Refreshes,
-    key: QuestionKey,
+    key: RefreshKey,
 }
 
 impl Drop for InFlightGuard {
@@ -38,7 +38,7 @@ impl InFlightRefreshes {
     /// The result of the refresh in flight under this key; without one, `refresh` starts.
     pub(crate) async fn coalesce(
         &self,
-        key: QuestionKey,
+        key: RefreshKey,
         refresh: impl Future<Output = RefreshResult> + Send + 'static,
     ) -> RefreshResult {
         let result = match self.0.entry(key.clone()) {

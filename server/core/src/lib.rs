@@ -4,7 +4,7 @@
 //! `watch` the payer's page and return. `refresh` queries a payment at Khipu, `poller` repeats that while it is watched, and
 //! `jobs` runs the store's timed work: deliveries and checks. `push` holds the watchers.
 //!
-//! Nothing here knows HTTP, a transport, a configuration file or the store's implementation.
+//! Nothing here serves HTTP or knows a transport to browsers, a configuration file or the store's implementation.
 
 mod account;
 pub mod clock;

@@ -14,7 +14,7 @@ const STUCK_AFTER: Duration = Duration::from_secs(5);
 #[derive(Debug, Default)]
 pub(crate) struct Readiness {
     state: AtomicU8,
-    last_turn: AtomicI64,
+    last_tick: AtomicI64,
 }
 
 const READY: u8 = 1;
@@ -22,7 +22,7 @@ const DRAINING: u8 = 2;
 
 impl Readiness {
     pub(crate) fn set_ready(&self) {
-        self.turned(clock::now());
+        self.ticked(clock::now());
         self.state.store(READY, Ordering::Release);
     }
 
@@ -31,15 +31,15 @@ impl Readiness {
     }
 
     /// The hub's loop has turned.
-    pub(crate) fn turned(&self, now: Timestamp) {
-        self.last_turn.store(now.unix_ms(), Ordering::Relaxed);
+    pub(crate) fn ticked(&self, now: Timestamp) {
+        self.last_tick.store(now.unix_ms(), Ordering::Relaxed);
     }
 
     pub(super) fn why_not(&self) -> Option<&'static str> {
-        let last_turn = Timestamp::from_unix_ms(self.last_turn.load(Ordering::Relaxed));
+        let last_tick = Timestamp::from_unix_ms(self.last_tick.load(Ordering::Relaxed));
         match self.state.load(Ordering::Acquire) {
             DRAINING => Some("draining"),
-            READY if clock::now().since(last_turn) > STUCK_AFTER => Some("stuck"),
+            READY if clock::now().since(last_tick) > STUCK_AFTER => Some("stuck"),
             READY => None,
             _ => Some("starting"),
         }

@@ -281,7 +281,7 @@ impl<'p> Attempt<'p> {
                     attempt,
                     duration_ms,
                     result,
-                    "not delivered, given up; redeliver it by hand"
+                    "not delivered after the last attempt; tell the merchant, or let it read the status"
                 );
             }
         }
