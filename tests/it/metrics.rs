@@ -110,7 +110,7 @@ async fn a_flood_of_bad_notifications_is_counted_and_does_not_flood_the_log() {
 
 #[tokio::test]
 async fn an_undocumented_word_is_counted_once_per_response() {
-    const NAME: &str = "chasqui_khipu_unknown_words_total{field=\"status_detail\"}";
+    const NAME: &str = "chasqui_khipu_unknown_values_total{field=\"status_detail\"}";
     let sandbox = Sandbox::start().await;
     let khipu_proxy = KhipuProxy::start(&sandbox.url).await;
     let settings = GatewaySettings::new(&khipu_proxy.url);

@@ -107,8 +107,8 @@ async fn run_on(
     };
     let payments = Arc::new(Payments::new(payments_settings(&config), parts));
     let readiness = Arc::new(Readiness::default());
-    let (asked, ready) = (Arc::clone(&payments), Arc::clone(&readiness));
-    let state = Arc::new(AppState::new(&config, asked, tokens, ready, metrics));
+    let (use_cases, ready) = (Arc::clone(&payments), Arc::clone(&readiness));
+    let state = Arc::new(AppState::new(&config, use_cases, tokens, ready, metrics));
 
     let mut loops = start_loops(&hub, &payments, &readiness);
     let delivery = delivery_handler(&payments, &store)?;
@@ -169,7 +169,7 @@ struct Servers {
 impl Servers {
     fn open(config: &Config, listeners: Listeners, stop: &CancellationToken) -> Self {
         let limits = &config.limits;
-        let granted = http::ListenerLimits {
+        let listener_limits = http::ListenerLimits {
             connections: limits.connections,
             reserved_connections: limits.reserved_connections,
             connections_per_address: limits.connections_per_address,
@@ -184,8 +184,8 @@ impl Servers {
         let mut serving = JoinSet::new();
         let mut spawn = |listener| {
             let router = RouterSlot::starting();
-            let (granted, stop) = (granted.clone(), stop.clone());
-            serving.spawn(http::serve(listener, Arc::clone(&router), granted, stop));
+            let (limits, stop) = (listener_limits.clone(), stop.clone());
+            serving.spawn(http::serve(listener, Arc::clone(&router), limits, stop));
             router
         };
         let (public, admin) = (spawn(listeners.public), spawn(listeners.admin));
@@ -236,9 +236,9 @@ fn delivery_handler(
     payments: &Arc<Payments>,
     store: &Arc<dyn Store>,
 ) -> Result<DeliveryHandler, AppError> {
-    let asking = Arc::clone(payments);
+    let use_cases = Arc::clone(payments);
     let build_notification = Arc::new(move |id, account| {
-        let payments = Arc::clone(&asking);
+        let payments = Arc::clone(&use_cases);
         async move { payments.rebuild_notification(&account, &id).await }.boxed()
     });
     let (accounts, limits) = (&payments.accounts, Default::default());

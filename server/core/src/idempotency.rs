@@ -3,14 +3,12 @@
 //! The key is durable before the work begins, and the response before the merchant receives it. Work that may have had its
 //! effect never runs again under the same key.
 
-use std::panic::AssertUnwindSafe;
 use std::sync::Arc;
 
 use chasqui_store::{
     BeginOutcome, Completion, IdempotencyKey, IdempotencyStore, IdempotentRequest, StoreError,
     StoredResponse,
 };
-use futures_util::FutureExt;
 
 use crate::clock;
 use crate::detached::detached;
@@ -76,10 +74,10 @@ where
         .map_err(PaymentsError::from)?
 }
 
-async fn begin_and_complete<T>(
+async fn begin_and_complete<T: Send + 'static>(
     store: &dyn IdempotencyStore,
     request: &IdempotentRequest,
-    work: impl Future<Output = Result<T, PaymentsError>> + Send,
+    work: impl Future<Output = Result<T, PaymentsError>> + Send + 'static,
     render: impl FnOnce(&Result<T, PaymentsError>) -> StoredResponse + Send,
 ) -> Result<IdempotentResult<T>, IdempotencyError> {
     let begun = begin(store, request).await.map_err(PaymentsError::from)?;
@@ -98,11 +96,10 @@ async fn begin_and_complete<T>(
         BeginOutcome::KeyReused => return Err(IdempotencyError::KeyReused),
         BeginOutcome::OutcomeUnknown => return Err(IdempotencyError::OutcomeUnknown),
     }
-    // The state of work that panicked is not used again.
-    let result = AssertUnwindSafe(work)
-        .catch_unwind()
+    // A task of its own: the end of work that panics is stored too.
+    let result = detached(work)
         .await
-        .unwrap_or_else(|_| Err(PaymentsError::Interrupted("it panicked".to_owned())));
+        .unwrap_or_else(|error| Err(error.into()));
     let completion = completion(&result, render);
     if let Err(error) = store.complete(request, &completion).await {
         // The merchant receives the response. A repeat is answered "in progress", and later "outcome unknown".

@@ -76,10 +76,9 @@ impl Payments {
         };
         let fresh = signature::is_within_tolerance(verified.t, now, self.notification_tolerance);
         let verdict = verdict_of(account, stored.as_ref(), &body, fresh);
-        let signature = signature_header.unwrap_or_default().to_owned();
         let notification = Notification {
             body: raw.clone(),
-            signature,
+            signature: verified.header.to_owned(),
             verdict,
         };
         let observation = observation(account, stored.as_ref(), &body, notification, now);
@@ -90,9 +89,11 @@ impl Payments {
         };
         report(account, &id, verdict);
         if verdict == Verdict::Mismatch {
-            let terms = stored.as_ref().and_then(|payment| payment.terms.as_ref());
-            let field = terms.and_then(|terms| body.disagreement(terms, account.receiver_id));
-            report_mismatch(account, &id, field.unwrap_or("payment"));
+            report_mismatch(
+                account,
+                &id,
+                differing_field(account, stored.as_ref(), &body),
+            );
         }
         Ok(AcceptedNotification {
             verdict,
@@ -205,6 +206,20 @@ fn report(account: &Account, id: &PaymentId, verdict: Verdict) {
             tracing::warn!(payment_id = %id, verdict = other.as_str(), "a notification does not confirm by itself; khipu is queried")
         }
     }
+}
+
+#[expect(
+    clippy::expect_used,
+    reason = "a mismatch is a field of the terms that differs"
+)]
+fn differing_field(
+    account: &Account,
+    stored: Option<&Payment>,
+    body: &NotificationBody,
+) -> &'static str {
+    let terms = stored.and_then(|payment| payment.terms.as_ref());
+    let field = terms.and_then(|terms| body.disagreement(terms, account.receiver_id));
+    field.expect("a field differs")
 }
 
 fn report_mismatch(account: &Account, id: &PaymentId, field: &'static str) {

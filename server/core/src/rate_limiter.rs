@@ -25,7 +25,7 @@ const RETURNED_SLOT_TERM: Duration = Duration::from_secs(1);
 
 /// How long the store may take to reserve a slot. After a failure the instance keeps the pace by itself and does not call the
 /// store for [`STORE_PAUSE`], so that watchers see Khipu's answers although the store is unavailable.
-const STORE_TIMEOUT: Duration = Duration::from_secs(1);
+const PACE_TIMEOUT: Duration = Duration::from_secs(1);
 const STORE_PAUSE: Duration = Duration::from_secs(5);
 
 #[derive(Debug)]
@@ -135,7 +135,7 @@ impl RateLimiter {
         self.changed.notify_one();
         let account = &self.account;
         let paused = self.store.pause_calls(account, clock::now(), pause);
-        if let Err(error) = within(STORE_TIMEOUT, paused).await {
+        if let Err(error) = within(PACE_TIMEOUT, paused).await {
             tracing::warn!(%account, %error, "the pause that khipu asked for could not be shared; other instances may keep calling");
         }
     }
@@ -188,7 +188,7 @@ impl RateLimiter {
         let reserved = self
             .store
             .reserve_call(account, clock::now(), self.per_second);
-        match within(STORE_TIMEOUT, reserved).await {
+        match within(PACE_TIMEOUT, reserved).await {
             Ok(wait) => local.max(Instant::now() + wait),
             Err(error) => {
                 tracing::debug!(%account, %error, "the pace of calls is kept by this instance alone");

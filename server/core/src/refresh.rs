@@ -5,7 +5,7 @@ use std::time::Duration;
 
 use bytes::Bytes;
 use chasqui_khipu::KhipuError;
-use chasqui_khipu::wire::{PaymentResponse, UnknownWord};
+use chasqui_khipu::wire::{PaymentResponse, UnknownValue};
 use chasqui_payment::{
     JobPriority, MerchantUrls, NewJob, Observation, Payment, PaymentId, PaymentState, Price,
     Reported, Source, StatusKind, StatusUpdate, Timestamp, Version,
@@ -150,10 +150,10 @@ impl Payments {
     ) -> Result<PaymentResponse, RefreshError> {
         let response = self.khipu.payment(&account.khipu_api_key, id).await;
         if let Ok(response) = &response
-            && let Some(UnknownWord { field, word }) = response.unknown_word()
+            && let Some(UnknownValue { field, value }) = response.unknown_value()
         {
-            metrics::counter!("chasqui_khipu_unknown_words_total", "field" => field).increment(1);
-            tracing::warn!(payment_id = %id, field, word, "khipu's answer has an unknown value");
+            metrics::counter!("chasqui_khipu_unknown_values_total", "field" => field).increment(1);
+            tracing::warn!(payment_id = %id, field, value, "khipu's answer has an unknown value");
         }
         let error = match response {
             Ok(response) if response.payment_id == *id => return Ok(response),

@@ -46,6 +46,8 @@ pub const HEADER: &str = "x-khipu-signature";
 pub struct VerifiedBody<'b> {
     /// When it was signed, by the signer's clock; check it with [`is_within_tolerance`].
     pub t: Timestamp,
+    /// The `x-khipu-signature` header as it came.
+    pub header: &'b str,
     body: &'b [u8],
 }
 
@@ -83,11 +85,12 @@ pub enum SignatureError {
 /// Checks the header against the received bytes, in constant time. Any of the secrets may match: there are several while one
 /// is being replaced.
 pub fn verify<'b>(
-    header: Option<&str>,
+    header: Option<&'b str>,
     raw_body: &'b [u8],
     secrets: &[Secret],
 ) -> Result<VerifiedBody<'b>, SignatureError> {
-    let parts = Parts::read(header.ok_or(SignatureError::Missing)?)?;
+    let header = header.ok_or(SignatureError::Missing)?;
+    let parts = Parts::read(header)?;
     let matches = secrets
         .iter()
         // An empty secret is no secret.
@@ -102,6 +105,7 @@ pub fn verify<'b>(
     if matches {
         Ok(VerifiedBody {
             t: parts.t,
+            header,
             body: raw_body,
         })
     } else {

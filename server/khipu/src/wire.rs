@@ -13,4 +13,4 @@ mod tests;
 pub use notification::{FORM_NOTIFICATION, NotificationBody, is_form_notification};
 pub use request::{CreateRequest, FieldError, ReturnUrls};
 pub(crate) use response::error_message;
-pub use response::{ATTEMPT_TERM, CreateResponse, PaymentResponse, UnknownWord};
+pub use response::{ATTEMPT_TERM, CreateResponse, PaymentResponse, UnknownValue};

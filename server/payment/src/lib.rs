@@ -6,12 +6,12 @@
 mod amount;
 mod checks;
 mod id;
+mod named_enum;
 mod observation;
 mod payment;
 mod secret;
 mod status;
 mod timestamp;
-mod worded_enum;
 
 pub use amount::{Amount, Currency, InvalidAmount, InvalidCurrency};
 pub use checks::{CHECKED_AFTER_EXPIRY, CheckPlan, USUAL_TERM, retry};

@@ -3,11 +3,11 @@
 use bytes::Bytes;
 
 use crate::id::AccountName;
+use crate::named_enum::named_enum;
 use crate::status::StatusUpdate;
 use crate::timestamp::Timestamp;
-use crate::worded_enum::worded_enum;
 
-worded_enum! {
+named_enum! {
     /// Where an observation comes from.
     Source {
         /// Khipu's webhook.
@@ -21,7 +21,7 @@ worded_enum! {
     }
 }
 
-worded_enum! {
+named_enum! {
     /// How far a notification is believed. Only one that agrees changes the status; otherwise Khipu is asked.
     Verdict {
         /// Fresh, signed, about a payment made here, and in agreement with it.
@@ -46,7 +46,7 @@ pub struct Notification {
     pub verdict: Verdict,
 }
 
-worded_enum! {
+named_enum! {
     /// Timed work that an observation schedules.
     JobKind {
         /// Send the confirmation to the merchant's notify_url. At most one per payment, ever; scheduled only if the payment

@@ -12,13 +12,13 @@
 //! [`PaymentState::answered`] and [`PaymentState::returned`] give the update for an answer of Khipu's and for a payer's
 //! return.
 
+mod name;
 mod version;
-mod word;
 
 use std::time::Duration;
 
+pub use name::{Status, StatusReason};
 pub use version::{StatusKind, Version};
-pub use word::{Status, StatusReason};
 
 use crate::timestamp::Timestamp;
 

@@ -11,12 +11,13 @@ use chasqui_store::{JobAttempt, JobResult, LeasedJob, PaymentReader, StoreError}
 use tokio::time::timeout;
 use tokio_util::sync::CancellationToken;
 
-use super::worker::{JobEnd, JobHandler, STORE_TIMEOUT, WorkerLimits, within};
+use super::worker::{JobEnd, JobHandler, STORE_TIMEOUT, WorkerLimits};
 use crate::clock;
 use crate::error::RefreshError;
 use crate::payments::{CROSS_CHECK_DELAY, Payments};
 use crate::poller::PollOutcome;
 use crate::rate_limiter::CHECKS_WAITING;
+use crate::store_call::within;
 
 /// The most checks in one lease call, and that run beside those that wait for a slot: an account with a full queue holds up no
 /// other.
@@ -65,7 +66,7 @@ impl CheckHandler {
 
     async fn check(&self, job: &mut LeasedJob) -> CheckEnd {
         let id = &job.payment_id;
-        let payment = match within(self.reader.payment(id)).await {
+        let payment = match within(STORE_TIMEOUT, self.reader.payment(id)).await {
             Ok(Some(payment)) => payment,
             Ok(None) => return OVER,
             Err(error) => return retry_unread(job, &error),
@@ -89,7 +90,7 @@ impl CheckHandler {
             Err(_) => return retry_undecided(job, &payment, "no answer in time".into(), false),
         };
         // Read again, with what the answer has changed.
-        let payment = match within(self.reader.payment(id)).await {
+        let payment = match within(STORE_TIMEOUT, self.reader.payment(id)).await {
             Ok(Some(payment)) => payment,
             Ok(None) => return OVER,
             Err(error) => return retry_unread(job, &error),

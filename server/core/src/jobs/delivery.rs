@@ -22,9 +22,10 @@ use super::attempt_outcome::AttemptOutcome;
 use super::merchant_client::MerchantClient;
 use super::retry_schedule;
 use super::webhook_request::{WebhookRequest, WebhookRequestBody};
-use super::worker::{JobEnd, JobHandler, STORE_TIMEOUT, WorkerLimits, within};
+use super::worker::{JobEnd, JobHandler, STORE_TIMEOUT, WorkerLimits};
 use crate::account::{Account, Accounts};
 use crate::clock;
+use crate::store_call::within;
 
 /// Queries a confirmed payment at Khipu and returns the body of a notification 3.0, for when no notification agrees with the
 /// payment. The error is a short text for people, without payer data.
@@ -123,7 +124,7 @@ impl DeliveryHandler {
             ));
         };
         let account = &merchant.account;
-        let stored = within(self.payments.notification(&payment.id)).await?;
+        let stored = within(STORE_TIMEOUT, self.payments.notification(&payment.id)).await?;
         let body = match stored.filter(|stored| agrees(stored, payment, account)) {
             Some(stored) => WebhookRequestBody::Notification(stored),
             None => match self.build_body(payment, account).await {
@@ -167,7 +168,8 @@ impl JobHandler for DeliveryHandler {
         job: &mut LeasedJob,
         stop: &CancellationToken,
     ) -> Result<JobEnd, StoreError> {
-        let Some(payment) = within(self.payments.payment(&job.payment_id)).await? else {
+        let Some(payment) = within(STORE_TIMEOUT, self.payments.payment(&job.payment_id)).await?
+        else {
             let outcome = AttemptOutcome::Unsendable("the payment is not in the store".to_owned());
             return Ok(Attempt::begin("", None).end(job, &outcome));
         };

@@ -13,7 +13,8 @@ use tokio::task::{JoinError, JoinSet};
 use tokio::time::{Instant, sleep, sleep_until, timeout};
 use tokio_util::sync::CancellationToken;
 
-use crate::{clock, store_call};
+use crate::clock;
+use crate::store_call::within;
 
 /// The longest call of the store.
 pub(super) const STORE_TIMEOUT: Duration = Duration::from_secs(5);
@@ -171,7 +172,7 @@ impl<H: JobHandler> JobWorker<H> {
         let leased = self
             .queue
             .lease_due(H::KIND, clock::now(), room, limits.lease);
-        let leased = within(leased).await?;
+        let leased = within(STORE_TIMEOUT, leased).await?;
         let found = leased.len();
         for job in leased {
             let (worker, stop) = (Arc::clone(self), cancel_jobs.clone());
@@ -180,7 +181,7 @@ impl<H: JobHandler> JobWorker<H> {
         if found >= room {
             return Ok(Duration::ZERO);
         }
-        let next = within(self.queue.next_due(H::KIND)).await?;
+        let next = within(STORE_TIMEOUT, self.queue.next_due(H::KIND)).await?;
         let pause = next.map_or(IDLE_INTERVAL, |due_at| due_at.since(clock::now()));
         // A job that is due and was not leased is under a lease, or the store's clock is behind.
         Ok(pause.clamp(MIN_INTERVAL, IDLE_INTERVAL))
@@ -200,7 +201,7 @@ impl<H: JobHandler> JobWorker<H> {
         let (payment_id, kind) = (job.payment_id.as_str(), H::KIND.as_str());
         for failures in 0.. {
             let finished = self.queue.finish(job, &end.result, end.attempt.as_ref());
-            match within(finished).await {
+            match within(STORE_TIMEOUT, finished).await {
                 Ok(true) => {
                     if let JobResult::Retry { due_at } | JobResult::PutBack { due_at } = end.result
                         && due_at.since(clock::now()) < IDLE_INTERVAL
@@ -270,12 +271,6 @@ fn report_panic<H: JobHandler>(ended: Result<(), JoinError>) {
 fn backoff(failures: u32) -> Duration {
     let pause = BACKOFF.saturating_mul(2u32.saturating_pow(failures));
     (pause.min(IDLE_INTERVAL)).mul_f64(0.5 + rand::random::<f64>() / 2.0)
-}
-
-pub(super) async fn within<T>(
-    call: impl Future<Output = Result<T, StoreError>>,
-) -> Result<T, StoreError> {
-    store_call::within(STORE_TIMEOUT, call).await
 }
 
 #[cfg(test)]

@@ -78,16 +78,16 @@ impl PaymentResponse {
     }
 
     /// A value that Khipu's documentation does not describe. The caller reports it.
-    pub fn unknown_word(&self) -> Option<UnknownWord> {
+    pub fn unknown_value(&self) -> Option<UnknownValue> {
         let status = self.fields.text("status")?;
         match status.as_str() {
             "pending" | "verifying" | "deleted" => None,
             "done" => {
                 let detail = self.fields.text("status_detail").unwrap_or_default();
                 let is_known = detail == "normal" || StatusReason::parse(&detail).is_some();
-                (!is_known).then(|| UnknownWord::new("status_detail", &detail))
+                (!is_known).then(|| UnknownValue::new("status_detail", &detail))
             }
-            other => Some(UnknownWord::new("status", other)),
+            other => Some(UnknownValue::new("status", other)),
         }
     }
 
@@ -160,13 +160,13 @@ impl PaymentResponse {
             .filter(|name| fields.text(name).is_some());
         let mut notification = JsonObject::default();
         for name in ALWAYS.split(' ').chain(not_empty) {
-            match fields.get(name) {
+            match (fields.get(name), fields.text(name)) {
                 // Amounts are strings in a notification, even where they are numbers in an answer.
-                Some(_) if matches!(name, "amount" | "discount") => {
-                    notification.set(name, &fields.text(name).unwrap_or_default());
+                (Some(_), Some(text)) if matches!(name, "amount" | "discount") => {
+                    notification.set(name, &text);
                 }
-                Some(raw) => notification.set_raw(name, raw.to_owned()),
-                None => {}
+                (Some(raw), _) => notification.set_raw(name, raw.to_owned()),
+                (None, _) => {}
             }
         }
         notification.to_json().into()
@@ -175,16 +175,16 @@ impl PaymentResponse {
 
 /// A status or status_detail that Khipu's documentation does not describe.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub struct UnknownWord {
+pub struct UnknownValue {
     pub field: &'static str,
     /// Escaped, and short enough for a log.
-    pub word: String,
+    pub value: String,
 }
 
-impl UnknownWord {
-    fn new(field: &'static str, word: &str) -> Self {
-        let start: String = word.chars().take(40).collect();
-        let word = start.escape_debug().to_string();
-        Self { field, word }
+impl UnknownValue {
+    fn new(field: &'static str, value: &str) -> Self {
+        let start: String = value.chars().take(40).collect();
+        let value = start.escape_debug().to_string();
+        Self { field, value }
     }
 }

@@ -202,9 +202,9 @@ fn another_notification_version_is_refused_with_the_reason() {
 
 #[test]
 fn an_undocumented_word_is_reported_and_truncated() {
-    let word = |fields: &str| {
-        let unknown = answer(fields).unknown_word();
-        unknown.map(|unknown| (unknown.field, unknown.word))
+    let value = |fields: &str| {
+        let unknown = answer(fields).unknown_value();
+        unknown.map(|unknown| (unknown.field, unknown.value))
     };
     for known in [
         r#""status":"pending""#,
@@ -214,16 +214,16 @@ fn an_undocumented_word_is_reported_and_truncated() {
         r#""status":"done","status_detail":"marked-as-abuse""#,
         r#""amount":"1""#,
     ] {
-        assert_eq!(word(known), None, "{known}");
+        assert_eq!(value(known), None, "{known}");
     }
-    let status = word(r#""status":"an-unknown-word""#);
+    let status = value(r#""status":"an-unknown-word""#);
     assert_eq!(status, Some(("status", "an-unknown-word".to_owned())));
-    let detail = word(&format!(
+    let detail = value(&format!(
         r#""status":"done","status_detail":"{}""#,
         "x".repeat(1000)
     ));
     assert_eq!(detail, Some(("status_detail", "x".repeat(40))));
-    let none = word(r#""status":"done""#);
+    let none = value(r#""status":"done""#);
     assert_eq!(none, Some(("status_detail", String::new())));
 }
 

@@ -88,7 +88,7 @@ fn the_numbers_of_0_1_are_read_as_todays() {
 }
 
 #[test]
-fn words_are_those_of_the_wire() {
+fn names_are_those_of_the_wire() {
     for word in [
         "pending",
         "verifying",

@@ -2,7 +2,7 @@
 
 use std::fmt;
 
-use super::word::Status;
+use super::name::Status;
 
 /// A status's place within its round, and the two that end all rounds. The discriminant is the number's last digit;
 /// higher overtakes lower.

@@ -18,9 +18,21 @@ pub(super) struct CloseReason {
 }
 
 impl CloseReason {
-    /// The status is final.
-    pub(super) fn settled() -> Self {
+    pub(super) fn final_status() -> Self {
         Self::new(1000, "final")
+    }
+
+    pub(super) fn too_many_messages() -> Self {
+        Self::new(1008, "too many messages")
+    }
+
+    pub(super) fn message_too_long() -> Self {
+        Self::new(1009, "a message is at most 1024 bytes")
+    }
+
+    /// The connection has lived as long as it may; the client reconnects.
+    pub(super) fn lifetime() -> Self {
+        Self::new(4508, "lifetime")
     }
 
     pub(super) fn frame(&self) -> CloseFrame {
@@ -30,7 +42,7 @@ impl CloseReason {
         }
     }
 
-    pub(super) fn new(code: u16, reason: impl Into<Utf8Bytes>) -> Self {
+    fn new(code: u16, reason: impl Into<Utf8Bytes>) -> Self {
         Self {
             code,
             reason: reason.into(),

@@ -105,10 +105,10 @@ impl Session {
                 Some(Ok(Frame::Text(text))) => self.receive(text.as_str()),
                 Some(Ok(_)) => {}
                 Some(Err(SocketError::Capacity(_))) => {
-                    self.discard(&CloseReason::new(1009, "a message is at most 1024 bytes"));
+                    self.discard(&CloseReason::message_too_long());
                 }
                 Some(Err(_)) if self.socket.get_ref().exceeded() => {
-                    self.discard(&CloseReason::new(1008, "too many messages"));
+                    self.discard(&CloseReason::too_many_messages());
                 }
                 Some(Err(_)) | None => return Poll::Ready(()),
             }
@@ -163,7 +163,7 @@ impl Session {
             .increment(1);
         tracing::debug!(payment_id = %watch.payment_id(), version = seen, "receipt: the payer saw the status");
         if matches!(self.phase, Phase::FinalSent) && version.is_final() {
-            self.close(CloseReason::settled());
+            self.close(CloseReason::final_status());
         }
     }
 
@@ -188,7 +188,7 @@ impl Session {
                     let _ = self.socket.start_send_unpin(Frame::Ping(Bytes::new()));
                 }
                 WatcherSignal::Lifetime if matches!(self.phase, Phase::Watching) => {
-                    self.close(CloseReason::new(4508, "lifetime"));
+                    self.close(CloseReason::lifetime());
                 }
                 WatcherSignal::GoingAway { retry_after_ms }
                     if matches!(self.phase, Phase::Watching) =>
@@ -254,7 +254,7 @@ impl Session {
         };
         ready!(deadline.as_mut().poll(context));
         if matches!(self.phase, Phase::FinalSent) {
-            self.close(CloseReason::settled());
+            self.close(CloseReason::final_status());
             context.waker().wake_by_ref();
             return Poll::Pending;
         }

@@ -1,8 +1,8 @@
-//! The words of a status.
+//! The names of a status on the wire and in the store.
 
-use crate::worded_enum::worded_enum;
+use crate::named_enum::named_enum;
 
-worded_enum! {
+named_enum! {
     /// The status that merchants and payers see.
     Status {
         /// No transfer is known.
@@ -22,7 +22,7 @@ worded_enum! {
     }
 }
 
-worded_enum! {
+named_enum! {
     /// Why, where the status alone does not say it.
     StatusReason {
         RejectedByPayer = "rejected-by-payer",

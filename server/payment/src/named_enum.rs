@@ -1,6 +1,6 @@
 //! Enums with one word for each value: the same in JSON, in the stores and in metrics.
 
-macro_rules! worded_enum {
+macro_rules! named_enum {
     ($(#[$meta:meta])* $name:ident { $($(#[$doc:meta])* $variant:ident = $word:literal,)* }) => {
         $(#[$meta])*
         #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, serde::Serialize, serde::Deserialize)]
@@ -25,4 +25,4 @@ macro_rules! worded_enum {
     };
 }
 
-pub(crate) use worded_enum;
+pub(crate) use named_enum;
