@@ -56,7 +56,7 @@ impl Queue {
             caller,
         };
         let name = self.name;
-        let stopped = || StoreError::Unavailable(format!("its {name} thread has stopped"));
+        let stopped = || StoreError::Unavailable(format!("the {name} thread has stopped"));
         self.sender
             .try_send(Box::new(pending))
             .map_err(|error| match error {

@@ -74,7 +74,9 @@ impl ThreadPool {
     {
         match &self.queue {
             Some(queue) => queue.run(work).await,
-            None => Err(StoreError::Unavailable("it is closed".to_owned())),
+            None => Err(StoreError::Unavailable(
+                "the sqlite file is closed: the process is stopping".to_owned(),
+            )),
         }
     }
 }
@@ -84,7 +86,9 @@ impl Drop for ThreadPool {
         self.queue = None;
         for thread in self.threads.drain(..) {
             if thread.join().is_err() {
-                tracing::error!("a store thread panicked");
+                tracing::error!(
+                    "a thread of the sqlite store panicked; the process ends, and its restart recovers"
+                );
             }
         }
     }

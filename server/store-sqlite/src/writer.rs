@@ -36,7 +36,7 @@ fn serve(connection: &Connection, operations: &Operations, group_limit: usize) {
         let committed = commit(&mut statements, &mut group);
         if let Err(error) = &committed {
             let error = StoreError::from(error.clone());
-            tracing::warn!(operations = group.len(), %error, "a group was not committed");
+            tracing::warn!(operations = group.len(), %error, "sqlite did not commit these operations; their callers got an error and try again");
         }
         for operation in group.drain(..) {
             operation.answer(&committed);
@@ -83,7 +83,7 @@ fn roll_back(connection: &Connection) {
         return;
     }
     if let Err(error) = connection.execute_batch("ROLLBACK") {
-        tracing::error!(%error, "a transaction could not be rolled back");
+        tracing::error!(%error, "sqlite could not roll back a failed transaction; restart if writes keep failing");
     }
 }
 

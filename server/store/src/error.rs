@@ -2,8 +2,7 @@
 
 #[derive(Debug, Clone, thiserror::Error)]
 pub enum StoreError {
-    /// The payment or reference belongs to another account.
-    #[error("it belongs to another account")]
+    #[error("the payment or reference belongs to another account")]
     WrongAccount,
     /// The store is unreachable, full, too slow or damaged; the text says which.
     #[error("the store is not available: {0}")]

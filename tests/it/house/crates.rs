@@ -27,6 +27,65 @@ struct Drawing {
     edges: BTreeMap<Edge, usize>,
 }
 
+/// What a layer must not touch, also if ARCHITECTURE.md draws it: a crate that is not listed cannot be used.
+const FORBIDDEN: [(&str, &[&str]); 8] = [
+    (
+        "chasqui-payment",
+        &[
+            "tokio", "axum", "redis", "rusqlite", "reqwest", "metrics", "tracing", "rand",
+        ],
+    ),
+    (
+        "chasqui-khipu",
+        &["tokio", "axum", "redis", "rusqlite", "chasqui-store"],
+    ),
+    (
+        "chasqui-store",
+        &["tokio", "axum", "redis", "rusqlite", "reqwest"],
+    ),
+    (
+        "chasqui-store-sqlite",
+        &["axum", "redis", "reqwest", "chasqui-khipu"],
+    ),
+    (
+        "chasqui-redis-topology",
+        &["axum", "rusqlite", "reqwest", "metrics", "chasqui-payment"],
+    ),
+    (
+        "chasqui-store-redis",
+        &["axum", "rusqlite", "reqwest", "chasqui-khipu"],
+    ),
+    (
+        "chasqui-core",
+        &[
+            "axum",
+            "redis",
+            "rusqlite",
+            "toml",
+            "clap",
+            "chasqui-store-sqlite",
+            "chasqui-store-redis",
+        ],
+    ),
+    ("chasqui", &["redis", "rusqlite"]),
+];
+
+#[test]
+fn no_crate_lists_what_its_layer_must_not_touch() {
+    let mut found = BTreeSet::new();
+    let packages = packages();
+    for (name, forbidden) in FORBIDDEN {
+        let of_name = packages.iter().find(|(package, _, _)| package == name);
+        let (_, manifest, package) = of_name.expect("a crate of this name");
+        for (dependency, is_dev) in dependencies(package) {
+            if !is_dev && forbidden.contains(&&*dependency) {
+                found.insert(format!("{manifest}:1: {name} lists {dependency}"));
+            }
+        }
+    }
+    fail_if_any("a layer touches what it must not", &found);
+}
+
 #[test]
 fn the_crates_depend_on_each_other_as_architecture_md_draws_them() {
     let text = fs::read_to_string(workspace().join("ARCHITECTURE.md")).expect("ARCHITECTURE.md");
@@ -131,6 +190,25 @@ fn parse(text: &str) -> Option<Drawing> {
 /// The manifest of each crate under `server/`, and what they use of each other. Other crates of ours, such as the Redis
 /// processes of the tests, are not drawn.
 fn cargo_metadata() -> (BTreeMap<String, String>, BTreeSet<Edge>) {
+    let packages = packages();
+    let manifests: BTreeMap<_, _> = packages
+        .iter()
+        .map(|(name, path, _)| (name.clone(), path.clone()))
+        .collect();
+    let mut edges = BTreeSet::new();
+    for (from, _, package) in &packages {
+        for (to, is_dev) in dependencies(package) {
+            if manifests.contains_key(&to) {
+                let from = from.clone();
+                edges.insert(Edge { is_dev, from, to });
+            }
+        }
+    }
+    (manifests, edges)
+}
+
+/// What cargo knows of each crate under `server/`, with its name and the path of its manifest.
+fn packages() -> Vec<(String, String, Value)> {
     let output = Command::new(env!("CARGO"))
         .args(["metadata", "--offline", "--no-deps", "--format-version=1"])
         .current_dir(workspace())
@@ -142,7 +220,7 @@ fn cargo_metadata() -> (BTreeMap<String, String>, BTreeSet<Edge>) {
     let list = |value: &Value| value.as_array().expect("a list").clone();
     let text = |value: &Value| value.as_str().expect("a text").to_owned();
     let root = format!("{}/", text(&metadata["workspace_root"]));
-    let packages: Vec<(String, String, Value)> = list(&metadata["packages"])
+    list(&metadata["packages"])
         .into_iter()
         .filter_map(|package| {
             let path = text(&package["manifest_path"]);
@@ -150,21 +228,14 @@ fn cargo_metadata() -> (BTreeMap<String, String>, BTreeSet<Edge>) {
             path.starts_with("server/")
                 .then(|| (text(&package["name"]), path, package))
         })
-        .collect();
-    let manifests: BTreeMap<_, _> = packages
-        .iter()
-        .map(|(name, path, _)| (name.clone(), path.clone()))
-        .collect();
-    let mut edges = BTreeSet::new();
-    for (from, _, package) in &packages {
-        for dependency in list(&package["dependencies"]) {
-            let to = text(&dependency["name"]);
-            if manifests.contains_key(&to) {
-                let is_dev = dependency["kind"] == "dev";
-                let from = from.clone();
-                edges.insert(Edge { is_dev, from, to });
-            }
-        }
-    }
-    (manifests, edges)
+        .collect()
+}
+
+/// The names of a crate's dependencies, and whether only its tests use them.
+fn dependencies(package: &Value) -> impl Iterator<Item = (String, bool)> {
+    let dependencies = package["dependencies"].as_array().expect("a list");
+    dependencies.iter().map(|dependency| {
+        let name = dependency["name"].as_str().expect("a text").to_owned();
+        (name, dependency["kind"] == "dev")
+    })
 }

@@ -14,10 +14,17 @@ pub(super) struct SourceFile {
 }
 
 impl SourceFile {
-    /// Numbered lines that are not comments.
+    /// Tests, and what they share.
+    pub(super) fn is_test(&self) -> bool {
+        let path = &self.path;
+        path.contains("/tests/") || path.ends_with("/tests.rs") || path.contains("/suite/")
+    }
+
+    /// Numbered lines that are not comments, up to the tests at the end of the file.
     pub(super) fn code(&self) -> impl Iterator<Item = (usize, &str)> {
         let lines = self.text.lines().enumerate();
         lines
+            .take_while(|(_, line)| *line != "mod tests {")
             .map(|(index, line)| (index + 1, line))
             .filter(|(_, line)| !line.trim_start().starts_with("//"))
     }

@@ -18,7 +18,7 @@ pub enum AppError {
     #[error("storage.url: {0}")]
     Redis(String),
     /// One line each.
-    #[error("storage.url: refuse to keep payments in this Redis; change its settings:\n{0}")]
+    #[error("storage.url: this Redis would lose payments; change its settings:\n{0}")]
     Unfit(String),
     #[error("cannot read or create the signing key {path}: {error}")]
     SigningKey { path: PathBuf, error: io::Error },

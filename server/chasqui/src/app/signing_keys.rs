@@ -23,7 +23,9 @@ fn signing_keys(config: &Config) -> Result<Vec<Secret>, AppError> {
     }
     match &config.storage {
         StorageConfig::Memory => Ok(vec![fresh_key()]),
-        StorageConfig::Redis(_) => unreachable!("a configuration without them is refused"),
+        StorageConfig::Redis(_) => {
+            unreachable!("a configuration with a Redis and no signing keys is refused")
+        }
         StorageConfig::File(database) => {
             let path = beside(database);
             let key = kept_key(&path).map_err(|error| AppError::SigningKey { path, error })?;

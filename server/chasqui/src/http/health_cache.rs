@@ -22,7 +22,11 @@ impl HealthCache {
         let health = payments.health().await;
         for (part, result) in [("store", &health.store), ("relay", &health.relay)] {
             if let Err(error) = result {
-                tracing::warn!(part, ?error, "health check failed");
+                tracing::warn!(
+                    part,
+                    ?error,
+                    "a health check failed; /healthz says 503 until this part answers"
+                );
             }
         }
         *last = Some((Instant::now(), health.clone()));

@@ -52,7 +52,7 @@ fn refused(state: &AppState, account: Option<AccountName>, problem: ApiProblem) 
             code = problem.code,
             detail = problem.detail,
             suppressed,
-            "notification refused"
+            "notification refused; detail says why and what to change"
         );
     }
     problem

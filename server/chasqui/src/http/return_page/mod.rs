@@ -62,11 +62,13 @@ async fn hop(State(state): SharedState, reference: &str, request: Request, way: 
         Ok(Ok(Some(found))) => found,
         Ok(Ok(None)) => return unknown(language),
         Ok(Err(error)) => {
-            tracing::warn!(%error, "cannot look up the payment of a returning payer");
+            tracing::warn!(%error, "the store cannot look up a returning payer's payment; the page reloads until it can");
             return being_verified(language);
         }
         Err(_) => {
-            tracing::warn!("the store does not answer about a returning payer");
+            tracing::warn!(
+                "the store did not look up a returning payer's payment in time; the page reloads until it does"
+            );
             return being_verified(language);
         }
     };
@@ -183,11 +185,11 @@ async fn arrive(payments: &Arc<Payments>, payment: &mut Payment, way: Way) -> bo
                     true
                 }
                 Ok(Err(error)) => {
-                    tracing::warn!(payment_id = %payment.id, %error, "cannot record a payer's return");
+                    tracing::warn!(payment_id = %payment.id, %error, "a payer's return could not be recorded; the payer goes on to the shop");
                     false
                 }
                 Err(_) => {
-                    tracing::warn!(payment_id = %payment.id, "a payer's return was not recorded in time");
+                    tracing::warn!(payment_id = %payment.id, "a payer's return was not recorded in time; the payer goes on to the shop");
                     false
                 }
             }
