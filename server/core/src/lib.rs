@@ -1,8 +1,17 @@
 //! The use cases, and the one door through which a payment changes: [`Payments`].
 //!
-//! `merchant` has the merchant's calls, and `idempotency` those that may arrive twice; `notifications` Khipu's notifications;
-//! `watch` the payer's page and return. `refresh` queries a payment at Khipu, `poller` repeats that while it is watched, and
-//! `jobs` runs the store's timed work: deliveries and checks. `push` holds the watchers.
+//! | file | what it does |
+//! |---|---|
+//! | `merchant`, `idempotency` | the merchant's calls, and those that may arrive twice |
+//! | `notifications` | Khipu's notifications |
+//! | `watch`, `visit_limiter` | the payer's page and return, and how often a visit counts |
+//! | `lookup`, `not_found_cache` | a payment as its account knows it; what Khipu does not know |
+//! | `refresh`, `in_flight` | one query at Khipu, shared by all that want its answer |
+//! | `poller`, `poll_schedule` | queries while a page is open, and when the next is due |
+//! | `rate_limiter` | who may call Khipu next |
+//! | [`jobs`] | the store's timed work: deliveries and checks |
+//! | [`push`] | the watchers: hub, slot, timer wheel |
+//! | `resync`, `health` | what a lost relay missed; whether store and relay work |
 //!
 //! Nothing here serves HTTP or knows a transport to browsers, a configuration file or the store's implementation.
 

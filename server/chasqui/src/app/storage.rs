@@ -55,7 +55,7 @@ pub(super) async fn open(storage: &StorageConfig) -> Result<Opened, AppError> {
                 return Ok(opened);
             }
             Err(AppError::Redis(why)) if Instant::now() + RETRY_PAUSE < deadline => {
-                tracing::warn!(why, "redis is not reachable; trying again");
+                tracing::info!(reason = why, "waiting for redis");
                 sleep(RETRY_PAUSE).await;
             }
             Err(error) => return Err(error),
