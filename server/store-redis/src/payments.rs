@@ -9,13 +9,13 @@ use chasqui_payment::{
 };
 use chasqui_redis_topology::{Partition, ScriptCall, Value};
 use chasqui_store::{
-    Outcome, PaymentReader, PaymentStore, StoreError, StoredNotification, TimelineEntry,
+    Outcome, PaymentIndex, PaymentReader, PaymentStore, StoreError, StoredNotification,
 };
 use sha2::{Digest, Sha256};
 
 use super::payment_calls::{with_fields, with_queues, writing};
 use super::redis_store::{RedisStore, ms};
-use super::{change, fields, intents, keys, replies, scripts, timeline, transactions};
+use super::{change, fields, intents, keys, replies, scripts, transactions};
 
 const STATE: &str = "status status_at late reason";
 
@@ -24,10 +24,6 @@ const FIELDS: &str = "status status_at late reason account amount currency trans
 
 #[async_trait]
 impl PaymentReader for RedisStore {
-    async fn intent(&self, reference: &PaymentReference) -> Result<Option<Intent>, StoreError> {
-        intents::find(self, reference).await
-    }
-
     async fn payment(&self, id: &PaymentId) -> Result<Option<Payment>, StoreError> {
         let partition = Partition::of(id.as_str());
         let row = fields::of(self, partition, keys::payment(id), FIELDS).await?;
@@ -39,14 +35,6 @@ impl PaymentReader for RedisStore {
         rows.into_iter()
             .map(|row| row.map(|row| state(&row)).transpose())
             .collect()
-    }
-
-    async fn by_transaction(
-        &self,
-        account: &AccountName,
-        transaction_id: &str,
-    ) -> Result<Vec<PaymentId>, StoreError> {
-        transactions::find(self, account, transaction_id).await
     }
 
     /// `Agrees` before the others, and of each the first. `None` too when its bytes have been erased.
@@ -73,9 +61,20 @@ impl PaymentReader for RedisStore {
             received_at: replies::timestamp(received_at)?,
         }))
     }
+}
 
-    async fn timeline(&self, id: &PaymentId) -> Result<Vec<TimelineEntry>, StoreError> {
-        timeline::read(self, id).await
+#[async_trait]
+impl PaymentIndex for RedisStore {
+    async fn intent(&self, reference: &PaymentReference) -> Result<Option<Intent>, StoreError> {
+        intents::find(self, reference).await
+    }
+
+    async fn by_transaction(
+        &self,
+        account: &AccountName,
+        transaction_id: &str,
+    ) -> Result<Vec<PaymentId>, StoreError> {
+        transactions::find(self, account, transaction_id).await
     }
 }
 

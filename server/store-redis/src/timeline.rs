@@ -5,29 +5,30 @@
 
 use std::time::Duration;
 
+use async_trait::async_trait;
 use chasqui_payment::{JobKind, PaymentId, Source, Timestamp, Verdict, Version};
 use chasqui_redis_topology::Partition;
-use chasqui_store::{JobAttempt, LeasedJob, StoreError, TimelineEntry, TimelineEvent};
+use chasqui_store::{JobAttempt, LeasedJob, StoreError, Timeline, TimelineEntry, TimelineEvent};
 
 use super::redis_store::{RedisStore, ms};
 use super::{keys, replies, scripts};
 
-pub(super) async fn read(
-    store: &RedisStore,
-    id: &PaymentId,
-) -> Result<Vec<TimelineEntry>, StoreError> {
-    let call = scripts::TIMELINE
-        .call()
-        .key(keys::timeline(id))
-        .key(keys::notified(id));
-    let lines: Vec<String> = store.run(Partition::of(id.as_str()), &call).await?;
-    let mut entries = lines
-        .iter()
-        .map(|line| parse(line).ok_or_else(|| replies::damaged("timeline's entry")))
-        .collect::<Result<Vec<_>, _>>()?;
-    // An attempt is recorded when it ends and shown where it began. Entries of one moment keep their order.
-    entries.sort_by_key(|entry| entry.at);
-    Ok(entries)
+#[async_trait]
+impl Timeline for RedisStore {
+    async fn timeline(&self, id: &PaymentId) -> Result<Vec<TimelineEntry>, StoreError> {
+        let call = scripts::TIMELINE
+            .call()
+            .key(keys::timeline(id))
+            .key(keys::notified(id));
+        let lines: Vec<String> = self.run(Partition::of(id.as_str()), &call).await?;
+        let mut entries = lines
+            .iter()
+            .map(|line| parse(line).ok_or_else(|| replies::damaged("timeline's entry")))
+            .collect::<Result<Vec<_>, _>>()?;
+        // An attempt is recorded when it ends and shown where it began. Entries of one moment keep their order.
+        entries.sort_by_key(|entry| entry.at);
+        Ok(entries)
+    }
 }
 
 /// What `finish_job.lua` records.

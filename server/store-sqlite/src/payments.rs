@@ -6,8 +6,8 @@ use chasqui_payment::{
     PaymentReference, PaymentState, PaymentTerms, StatusReason, Timestamp, Version,
 };
 use chasqui_store::{
-    BY_TRANSACTION_LIMIT, Outcome, PaymentReader, PaymentStore, StoreError, StoredNotification,
-    TimelineEntry,
+    BY_TRANSACTION_LIMIT, Outcome, PaymentIndex, PaymentReader, PaymentStore, StoreError,
+    StoredNotification,
 };
 use rusqlite::{OptionalExtension, Row};
 
@@ -19,12 +19,6 @@ use super::{intents, job_queue, notifications, timeline};
 
 #[async_trait]
 impl PaymentReader for SqliteStore {
-    async fn intent(&self, reference: &PaymentReference) -> Result<Option<Intent>, StoreError> {
-        let reference = reference.clone();
-        self.read(move |statements| intents::find(statements, &reference))
-            .await
-    }
-
     async fn payment(&self, id: &PaymentId) -> Result<Option<Payment>, StoreError> {
         let id = id.clone();
         self.read(move |statements| find(statements, &id)).await
@@ -39,6 +33,21 @@ impl PaymentReader for SqliteStore {
                 .collect()
         })
         .await
+    }
+
+    async fn notification(&self, id: &PaymentId) -> Result<Option<StoredNotification>, StoreError> {
+        let id = id.clone();
+        self.read(move |statements| notifications::find(statements, &id))
+            .await
+    }
+}
+
+#[async_trait]
+impl PaymentIndex for SqliteStore {
+    async fn intent(&self, reference: &PaymentReference) -> Result<Option<Intent>, StoreError> {
+        let reference = reference.clone();
+        self.read(move |statements| intents::find(statements, &reference))
+            .await
     }
 
     async fn by_transaction(
@@ -61,18 +70,6 @@ impl PaymentReader for SqliteStore {
             Ok(ids)
         })
         .await
-    }
-
-    async fn notification(&self, id: &PaymentId) -> Result<Option<StoredNotification>, StoreError> {
-        let id = id.clone();
-        self.read(move |statements| notifications::find(statements, &id))
-            .await
-    }
-
-    async fn timeline(&self, id: &PaymentId) -> Result<Vec<TimelineEntry>, StoreError> {
-        let id = id.clone();
-        self.read(move |statements| timeline::read(statements, &id))
-            .await
     }
 }
 

@@ -2,12 +2,16 @@
 
 use std::time::Duration;
 
+use async_trait::async_trait;
 use chasqui_payment::{Observation, PaymentId, Timestamp, Version};
-use chasqui_store::{JobAttempt, LeasedJob, TIMELINE_LIMIT, TimelineEntry, TimelineEvent};
+use chasqui_store::{
+    JobAttempt, LeasedJob, StoreError, TIMELINE_LIMIT, Timeline, TimelineEntry, TimelineEvent,
+};
 use rusqlite::Row;
 
 use super::columns::RowExt;
 use super::error::DatabaseError;
+use super::sqlite_store::SqliteStore;
 use super::statement_cache::StatementCache;
 
 /// Recorded once per payment. Returns whether this was the first time.
@@ -81,7 +85,15 @@ pub(super) fn record_attempt(
     Ok(())
 }
 
-pub(super) fn read(
+#[async_trait]
+impl Timeline for SqliteStore {
+    async fn timeline(&self, id: &PaymentId) -> Result<Vec<TimelineEntry>, StoreError> {
+        let id = id.clone();
+        self.read(move |statements| read(statements, &id)).await
+    }
+}
+
+fn read(
     statements: &mut StatementCache<'_>,
     id: &PaymentId,
 ) -> Result<Vec<TimelineEntry>, DatabaseError> {

@@ -1,6 +1,7 @@
 //! What is stored, as a trait for each role, and the relay that carries a change to other instances.
 //!
-//! [`PaymentReader`] reads payments and [`PaymentStore`] alone changes them; [`JobQueue`] holds timed work;
+//! [`PaymentReader`] reads payments, [`PaymentIndex`] leads to them, [`Timeline`] has their history, and [`PaymentStore`] alone
+//! changes them; [`JobQueue`] holds timed work;
 //! [`IdempotencyStore`] remembers merchants' requests; [`PollLock`] and [`CallPacer`] keep instances from asking Khipu twice
 //! or too fast. [`Store`] is all of these.
 //!
@@ -26,15 +27,17 @@ pub use idempotency::{
 };
 pub use job_queue::{JobAttempt, JobQueue, JobResult, LeasedJob};
 pub use payments::{
-    BY_TRANSACTION_LIMIT, Outcome, PaymentReader, PaymentStore, StoredNotification,
+    BY_TRANSACTION_LIMIT, Outcome, PaymentIndex, PaymentReader, PaymentStore, StoredNotification,
 };
 pub use poll_lock::{LONGEST_POLL_LOCK, PollLock};
 pub use relay::{Change, Relay, RelayError, RelayListener};
-pub use timeline::{TIMELINE_LIMIT, TimelineEntry, TimelineEvent};
+pub use timeline::{TIMELINE_LIMIT, Timeline, TimelineEntry, TimelineEvent};
 
 /// Every role: what an implementation offers.
 #[async_trait]
-pub trait Store: PaymentStore + JobQueue + IdempotencyStore + PollLock + CallPacer {
+pub trait Store:
+    PaymentStore + PaymentIndex + Timeline + JobQueue + IdempotencyStore + PollLock + CallPacer
+{
     /// Whether the store can be written to now.
     async fn health_check(&self) -> Result<(), StoreError>;
 }

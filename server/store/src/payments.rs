@@ -8,20 +8,27 @@ use chasqui_payment::{
 };
 
 use crate::error::StoreError;
-use crate::timeline::TimelineEntry;
 
 /// The most payments that are found by one transaction id. A few are usual: a merchant may create a payment for each try.
 pub const BY_TRANSACTION_LIMIT: usize = 100;
 
-/// Reads payments.
+/// Reads payments by their id.
 #[async_trait]
 pub trait PaymentReader: Send + Sync + std::fmt::Debug + 'static {
-    async fn intent(&self, reference: &PaymentReference) -> Result<Option<Intent>, StoreError>;
-
     async fn payment(&self, id: &PaymentId) -> Result<Option<Payment>, StoreError>;
 
     /// The states of payments, in the order of `ids`; `None` for an unknown one.
     async fn states(&self, ids: &[PaymentId]) -> Result<Vec<Option<PaymentState>>, StoreError>;
+
+    /// The notification to deliver: the first with verdict `Agrees`; without one, the first that is `Stale` or
+    /// `UnknownPayment`, which the caller must compare with the payment's terms.
+    async fn notification(&self, id: &PaymentId) -> Result<Option<StoredNotification>, StoreError>;
+}
+
+/// Leads to payments by what their merchant and their payer know of them.
+#[async_trait]
+pub trait PaymentIndex: Send + Sync + std::fmt::Debug + 'static {
+    async fn intent(&self, reference: &PaymentReference) -> Result<Option<Intent>, StoreError>;
 
     /// The account's payments with this transaction id, the newest first, at most [`BY_TRANSACTION_LIMIT`].
     async fn by_transaction(
@@ -29,14 +36,6 @@ pub trait PaymentReader: Send + Sync + std::fmt::Debug + 'static {
         account: &AccountName,
         transaction_id: &str,
     ) -> Result<Vec<PaymentId>, StoreError>;
-
-    /// The notification to deliver: the first with verdict `Agrees`; without one, the first that is `Stale` or
-    /// `UnknownPayment`, which the caller must compare with the payment's terms.
-    async fn notification(&self, id: &PaymentId) -> Result<Option<StoredNotification>, StoreError>;
-
-    /// The payment's records, oldest first and in the order recorded, at most [`TIMELINE_LIMIT`](crate::TIMELINE_LIMIT):
-    /// the oldest, or those that were recorded first.
-    async fn timeline(&self, id: &PaymentId) -> Result<Vec<TimelineEntry>, StoreError>;
 }
 
 /// Changes payments.

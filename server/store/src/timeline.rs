@@ -2,10 +2,20 @@
 
 use std::time::Duration;
 
-use chasqui_payment::{JobKind, Source, Timestamp, Verdict, Version};
+use async_trait::async_trait;
+use chasqui_payment::{JobKind, PaymentId, Source, Timestamp, Verdict, Version};
+
+use crate::error::StoreError;
 
 /// The most entries of a timeline.
 pub const TIMELINE_LIMIT: usize = 1000;
+
+#[async_trait]
+pub trait Timeline: Send + Sync + std::fmt::Debug + 'static {
+    /// The payment's records, oldest first and in the order recorded, at most [`TIMELINE_LIMIT`]: the oldest, or those that
+    /// were recorded first.
+    async fn timeline(&self, id: &PaymentId) -> Result<Vec<TimelineEntry>, StoreError>;
+}
 
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct TimelineEntry {

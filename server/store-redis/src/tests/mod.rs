@@ -16,7 +16,8 @@ use async_trait::async_trait;
 use chasqui_payment::{JobKind, Observation, Payment, PaymentId, PaymentState, Timestamp};
 use chasqui_redis_topology::{Credentials, Partition, RedisClient, RedisSettings, Topology};
 use chasqui_store::{
-    JobQueue, JobResult, LeasedJob, PaymentReader, PaymentStore, PollLock, Store, StoreError,
+    JobQueue, JobResult, LeasedJob, PaymentIndex, PaymentReader, PaymentStore, PollLock, Store,
+    StoreError,
 };
 use chasqui_store_suite::{StoreFactory, store_suite};
 use redis_processes::{AppendOnly, Options, RedisCluster, RedisServer};

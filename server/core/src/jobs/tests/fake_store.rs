@@ -6,13 +6,9 @@ use std::sync::{Arc, Mutex, MutexGuard};
 use std::time::Duration;
 
 use async_trait::async_trait;
-use chasqui_payment::{
-    AccountName, Intent, JobKind, JobPriority, Payment, PaymentId, PaymentReference, PaymentState,
-    Timestamp,
-};
+use chasqui_payment::{JobKind, JobPriority, Payment, PaymentId, PaymentState, Timestamp};
 use chasqui_store::{
     JobAttempt, JobQueue, JobResult, LeasedJob, PaymentReader, StoreError, StoredNotification,
-    TimelineEntry,
 };
 use tokio::sync::mpsc;
 
@@ -79,10 +75,6 @@ fn away() -> StoreError {
 
 #[async_trait]
 impl PaymentReader for FakeStore {
-    async fn intent(&self, _: &PaymentReference) -> Result<Option<Intent>, StoreError> {
-        Ok(None)
-    }
-
     async fn payment(&self, id: &PaymentId) -> Result<Option<Payment>, StoreError> {
         let payments = self.payments.lock().expect("payments");
         Ok(payments.get(id).map(|(payment, _)| payment.clone()))
@@ -94,17 +86,9 @@ impl PaymentReader for FakeStore {
         Ok(ids.iter().map(state).collect())
     }
 
-    async fn by_transaction(&self, _: &AccountName, _: &str) -> Result<Vec<PaymentId>, StoreError> {
-        Ok(Vec::new())
-    }
-
     async fn notification(&self, id: &PaymentId) -> Result<Option<StoredNotification>, StoreError> {
         let payments = self.payments.lock().expect("payments");
         Ok(payments.get(id).and_then(|(_, stored)| stored.clone()))
-    }
-
-    async fn timeline(&self, _: &PaymentId) -> Result<Vec<TimelineEntry>, StoreError> {
-        Ok(Vec::new())
     }
 }
 
