@@ -17,10 +17,11 @@ const CRC16: Crc<u16> = Crc::<u16>::new(&CRC_16_XMODEM);
 pub struct Partition(u8);
 
 impl Partition {
-    /// Of what is stored under `name`.
+    /// The partition of what is stored under `name`.
+    #[expect(clippy::expect_used, reason = "a remainder of 64")]
     pub fn of(name: &str) -> Self {
         let number = CRC16.checksum(name.as_bytes()) % u16::from(PARTITIONS);
-        Self(u8::try_from(number).unwrap_or_default())
+        Self(u8::try_from(number).expect("under 64"))
     }
 
     pub fn all() -> impl Iterator<Item = Self> {

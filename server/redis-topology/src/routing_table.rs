@@ -178,12 +178,12 @@ async fn query_sentinels(sentinels: &[Node], master: &str) -> Result<NodeAddress
     let mut reason = format!("no sentinel knows a master named {master:?}");
     let mut named: Vec<NodeAddress> = Vec::new();
     for reply in join_all(replies).await {
-        match reply {
-            Ok(reply) => {
-                let master: Option<(String, u16)> =
-                    ::redis::from_redis_value(reply).unwrap_or_default();
-                named.extend(master.map(|(host, port)| NodeAddress { host, port }));
-            }
+        let master = reply.and_then(|reply| {
+            let master = ::redis::from_redis_value::<Option<(String, u16)>>(reply);
+            master.map_err(|error| format!("a sentinel's reply cannot be read: {error}"))
+        });
+        match master {
+            Ok(master) => named.extend(master.map(|(host, port)| NodeAddress { host, port })),
             Err(failure) => reason = failure,
         }
     }

@@ -1,4 +1,4 @@
-//! Every name that is stored in Redis: of keys, and of the fields and words that the scripts share with Rust.
+//! Names that are stored in Redis: those of all keys, and of the fields and words that scripts share with each other.
 //!
 //! Some are not the code's own (`agenda` is a job queue, `turn` a poll lock, `questions` a call bucket, `standing` and
 //! `until` a job's state and lease end): they are those of version 0.1, and to rename what is stored every key would have

@@ -131,6 +131,8 @@ enum Received {
     Subscribed(PaymentId),
     Unsubscribed(PaymentId),
     Pong,
+    /// A change of this payment that cannot be read.
+    UnknownForm(PaymentId),
     Error(String),
     Other,
 }
@@ -257,6 +259,9 @@ impl SubscriberSession<'_> {
                     return Err("a slot moved to another server".into());
                 }
             }
+            Received::UnknownForm(payment_id) => {
+                tracing::warn!(%payment_id, "ignored a change in an unknown form; another version of chasqui publishes here");
+            }
             Received::Error(text) => return Err(text),
             Received::Other => {}
         }
@@ -303,10 +308,7 @@ fn parse(frame: Value) -> Received {
 fn parse_message(channel: &[u8], payload: &[u8]) -> Received {
     match (change::payment_of(channel), change::parse(payload)) {
         (Some(payment_id), Some(state)) => Received::Change(Change { payment_id, state }),
-        (Some(payment_id), None) => {
-            tracing::warn!(%payment_id, "ignored a change in an unknown form; another version of chasqui publishes here");
-            Received::Other
-        }
+        (Some(payment_id), None) => Received::UnknownForm(payment_id),
         (None, _) => std::str::from_utf8(payload)
             .ok()
             .and_then(|text| text.parse().ok())
