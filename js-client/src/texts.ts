@@ -25,9 +25,9 @@ export type View =
 /** The advice stands out before the text, because the payer must not miss it. */
 type Text = readonly [title: string, text: string, advice?: string];
 
-/** The first supported language of the BCP 47 tags in `wishes`; else the Spanish of Chile. */
-export function languageOf(wishes: readonly (string | null | undefined)[]): Language {
-  const known = wishes.map((wish) => wish?.slice(0, 2).toLowerCase()).find((wish) => wish && wish in texts);
+/** The first supported language of the BCP 47 tags in `tags`; else the Spanish of Chile. */
+export function languageOf(tags: readonly (string | null | undefined)[]): Language {
+  const known = tags.map((tag) => tag?.slice(0, 2).toLowerCase()).find((tag) => tag && tag in texts);
   return (known as Language | undefined) ?? 'es';
 }
 

@@ -159,7 +159,7 @@ describe("a payer", () => {
     const order = page.url().match(/orders\/(\w+)/)[1];
     await until("the shop has the notification", async () => /Pagado/.test(await (await fetch(`${demo.shop}/orders/${order}`)).text()));
     await page.reload();
-    await page.locator("chasqui-status .told").filter({ visible: true, hasText: "Pago confirmado" }).waitFor();
+    await page.locator("chasqui-status .notice").filter({ visible: true, hasText: "Pago confirmado" }).waitFor();
     await page.locator("#order-link").waitFor();
     assert.equal(page.seen.filter((status) => status === "confirmed").length, 1, "no token, no status");
   });

@@ -23,7 +23,7 @@ impl Language {
         headers
             .get(header::ACCEPT_LANGUAGE)
             .and_then(|value| value.to_str().ok())
-            .and_then(|wishes| wishes.split(',').find_map(Self::parse))
+            .and_then(|languages| languages.split(',').find_map(Self::parse))
             .unwrap_or(Self::Spanish)
     }
 

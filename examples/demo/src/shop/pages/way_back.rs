@@ -30,7 +30,7 @@ pub(in crate::shop) async fn returned(
     let body = html! {
         div.wrap.narrow {
             h1.calm { (t("Gracias por tu compra", "Thank you for your order")) }
-            chasqui-status { div.told { (what_the_shop_knows(&visit, &order)) } }
+            chasqui-status { div.notice { (what_the_shop_knows(&visit, &order)) } }
             p.actions #order-link hidden {
                 a.button href={ "/orders/" (order.id) } { (t("Ver tu pedido", "See your order")) }
             }
