@@ -1,5 +1,6 @@
 //! Injected failures and their probabilities: the settings of `PUT /sandbox/behaviour` and the seeded generators.
 
+use std::sync::{Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
 use rand::rngs::StdRng;
@@ -143,40 +144,54 @@ pub(crate) struct CallFaults {
 #[derive(Debug)]
 pub(crate) struct FaultInjector {
     seed: u64,
+    state: Mutex<InjectorState>,
+}
+
+#[derive(Debug)]
+struct InjectorState {
     behaviour: Behaviour,
     calls: StdRng,
     attempts: StdRng,
     holds: StdRng,
 }
 
-impl FaultInjector {
-    pub(crate) fn new(seed: u64, behaviour: Behaviour) -> Self {
+impl InjectorState {
+    fn new(seed: u64, behaviour: Behaviour) -> Self {
         Self {
-            seed,
             behaviour,
             calls: StdRng::seed_from_u64(seed),
             attempts: StdRng::seed_from_u64(seed.wrapping_add(1)),
             holds: StdRng::seed_from_u64(seed.wrapping_add(2)),
         }
     }
+}
 
-    /// Replaces the behaviour and restarts the generators, so that a scenario does not depend on earlier
-    /// draws.
-    pub(crate) fn replace(&mut self, behaviour: Behaviour) {
-        *self = Self::new(self.seed, behaviour);
+impl FaultInjector {
+    pub(crate) fn new(seed: u64, behaviour: Behaviour) -> Self {
+        Self {
+            seed,
+            state: Mutex::new(InjectorState::new(seed, behaviour)),
+        }
     }
 
-    pub(crate) fn behaviour(&self) -> &Behaviour {
-        &self.behaviour
+    /// Replaces the behaviour and restarts the generators, so that a scenario does not depend on
+    /// earlier draws.
+    pub(crate) fn replace(&self, behaviour: Behaviour) {
+        *self.state() = InjectorState::new(self.seed, behaviour);
     }
 
-    pub(crate) fn for_call(&mut self) -> CallFaults {
-        let api = &self.behaviour.api;
+    pub(crate) fn behaviour(&self) -> Behaviour {
+        self.state().behaviour.clone()
+    }
+
+    pub(crate) fn for_call(&self) -> CallFaults {
+        let state = &mut *self.state();
+        let api = &state.behaviour.api;
         let (refused, fails_after_effect) = (
-            hit(&mut self.calls, api.error_rate),
-            hit(&mut self.calls, api.fail_after_effect),
+            hit(&mut state.calls, api.error_rate),
+            hit(&mut state.calls, api.fail_after_effect),
         );
-        let part = self.calls.random::<f64>();
+        let part = state.calls.random::<f64>();
         CallFaults {
             answer_delay: Duration::from_millis(api.answer_delay_ms).mul_f64(part),
             latency: Duration::from_millis(api.latency_ms),
@@ -185,22 +200,28 @@ impl FaultInjector {
         }
     }
 
-    pub(crate) fn for_attempt(&mut self) -> AttemptFaults {
-        let notify = &self.behaviour.notify;
+    pub(crate) fn for_attempt(&self) -> AttemptFaults {
+        let state = &mut *self.state();
+        let notify = &state.behaviour.notify;
         AttemptFaults {
-            dropped: hit(&mut self.attempts, notify.drop),
-            duplicated: hit(&mut self.attempts, notify.duplicate),
-            corrupted: hit(&mut self.attempts, notify.corrupt_signature),
+            dropped: hit(&mut state.attempts, notify.drop),
+            duplicated: hit(&mut state.attempts, notify.duplicate),
+            corrupted: hit(&mut state.attempts, notify.corrupt_signature),
         }
     }
 
     /// Whether a later notification should overtake this one.
-    pub(crate) fn holds_notification(&mut self) -> bool {
-        hit(&mut self.holds, self.behaviour.notify.reorder)
+    pub(crate) fn holds_notification(&self) -> bool {
+        let state = &mut *self.state();
+        hit(&mut state.holds, state.behaviour.notify.reorder)
+    }
+
+    fn state(&self) -> MutexGuard<'_, InjectorState> {
+        self.state.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
 
-/// Draws exactly once, for any probability.
+/// InjectorState exactly once, for any probability.
 fn hit(dice: &mut StdRng, probability: f64) -> bool {
     dice.random::<f64>() < probability
 }
@@ -216,32 +237,32 @@ mod tests {
         .expect("a behaviour")
     }
 
-    fn drops(injector: &mut FaultInjector) -> Vec<bool> {
+    fn drops(injector: &FaultInjector) -> Vec<bool> {
         (0..64).map(|_| injector.for_attempt().dropped).collect()
     }
 
     #[test]
     fn the_same_seed_makes_the_same_decisions() {
-        let first = drops(&mut FaultInjector::new(7, half()));
-        assert_eq!(first, drops(&mut FaultInjector::new(7, half())));
-        assert_ne!(first, drops(&mut FaultInjector::new(8, half())));
+        let first = drops(&FaultInjector::new(7, half()));
+        assert_eq!(first, drops(&FaultInjector::new(7, half())));
+        assert_ne!(first, drops(&FaultInjector::new(8, half())));
         assert!(first.contains(&true) && first.contains(&false));
     }
 
     #[test]
     fn calls_do_not_change_what_happens_to_notifications() {
-        let mut injector = FaultInjector::new(7, half());
-        let alone = drops(&mut FaultInjector::new(7, half()));
+        let injector = FaultInjector::new(7, half());
+        let alone = drops(&FaultInjector::new(7, half()));
         for _ in 0..10 {
             injector.for_call();
         }
-        assert_eq!(alone, drops(&mut injector));
+        assert_eq!(alone, drops(&injector));
     }
 
     #[test]
     fn answer_delays_are_spread_up_to_the_longest() {
         let behaviour = Behaviour::read(br#"{"api":{"answer_delay_ms":1000}}"#).expect("valid");
-        let mut injector = FaultInjector::new(7, behaviour);
+        let injector = FaultInjector::new(7, behaviour);
         let delays: Vec<_> = (0..64).map(|_| injector.for_call().answer_delay).collect();
         assert!(delays.iter().all(|delay| *delay <= Duration::from_secs(1)));
         assert!(
@@ -258,7 +279,7 @@ mod tests {
 
     #[test]
     fn probabilities_0_and_1_are_exact() {
-        let mut injector = FaultInjector::new(
+        let injector = FaultInjector::new(
             1,
             Behaviour::read(br#"{"notify":{"drop":1}}"#).expect("a behaviour"),
         );

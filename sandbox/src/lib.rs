@@ -6,7 +6,7 @@
 //!
 //! Reading order: [`run`] below, then
 //! - `payment` a payment and its transitions, `money`, `identifiers`, `catalogue`
-//! - `simulator` the only place where payments change
+//! - `simulator` the only place where payments change, `state` what it holds
 //! - `api` Khipu's routes, with `validation`, `answers`, `prediction`, `api_error`
 //! - `notifier` retries, with `notification` (the body) and `signature`
 //! - `control` the routes under `/sandbox`, with `behaviour` (injected failures)
@@ -24,10 +24,12 @@ mod identifiers;
 mod money;
 mod notification;
 mod notifier;
+mod options;
 mod payment;
 mod prediction;
 mod signature;
 mod simulator;
+mod state;
 mod validation;
 
 use std::io;
@@ -35,45 +37,15 @@ use std::time::Duration;
 
 use axum::Router;
 use axum::serve::ListenerExt;
+pub use options::Options;
 pub use signature::{SIGNATURE_HEADER, signature};
 use tokio::net::TcpListener;
 use tokio::sync::watch;
 
-use crate::notifier::Notifier;
 use crate::simulator::Simulator;
 
 /// How long calls under way may take to end after a shutdown.
 const SHUTDOWN_GRACE: Duration = Duration::from_secs(2);
-
-/// The settings of a sandbox at start; everything else is set through `/sandbox`.
-#[derive(Clone, Debug)]
-pub struct Options {
-    /// The key that `/v3` expects in `x-api-key`.
-    pub api_key: String,
-    /// The collection account's secret, which signs notifications.
-    pub secret: String,
-    /// The collection account.
-    pub receiver_id: u64,
-    /// Base of payment_url and the other URLs, without a trailing slash. `None`: the listener's address.
-    pub public_url: Option<String>,
-    /// Seeds the behaviour's random decisions. Payment ids do not depend on it.
-    pub seed: u64,
-    /// The pause after the first failed attempt to notify. It doubles after each, up to 60 s.
-    pub retry_first_delay: Duration,
-}
-
-impl Default for Options {
-    fn default() -> Self {
-        Self {
-            api_key: "sandbox-api-key-not-real".to_owned(),
-            secret: "sandbox-secret-not-real".to_owned(),
-            receiver_id: 990_939,
-            public_url: None,
-            seed: 0,
-            retry_first_delay: Duration::from_secs(1),
-        }
-    }
-}
 
 /// Serves on `listener` until `shutdown` completes. Calls under way then have two seconds to end; waiting
 /// notifications are dropped, and all data with them.
@@ -91,7 +63,7 @@ pub async fn run(
     };
     // Every background task ends when this is dropped.
     let (_running, running) = watch::channel(());
-    let simulator = Simulator::new(options, base_url, Notifier::new()?, running);
+    let simulator = Simulator::new(options, base_url, running)?;
     let router = Router::new()
         .merge(api::routes(&simulator))
         .merge(control::routes())

@@ -19,8 +19,10 @@ use tokio::sync::{Semaphore, watch};
 use tokio::time::Instant;
 
 use crate::answers::date;
+use crate::behaviour::FaultInjector;
+use crate::options::Options;
 use crate::signature::{SIGNATURE_HEADER, corrupt_signature, signature};
-use crate::simulator::Simulator;
+use crate::state::State;
 
 /// Concurrent attempts; the rest wait. A receiver that does not answer occupies a place for
 /// [`ANSWER_WITHIN`] and delays the others.
@@ -124,6 +126,10 @@ struct Log {
 
 pub(crate) struct Notifier {
     client: reqwest::Client,
+    secret: String,
+    retry_first_delay: Duration,
+    injector: Arc<FaultInjector>,
+    state: Arc<Mutex<State>>,
     places: Semaphore,
     log: Mutex<Log>,
     next_number: AtomicU64,
@@ -134,9 +140,17 @@ pub(crate) struct Notifier {
 }
 
 impl Notifier {
-    pub(crate) fn new() -> io::Result<Self> {
+    pub(crate) fn new(
+        options: &Options,
+        injector: Arc<FaultInjector>,
+        state: Arc<Mutex<State>>,
+    ) -> io::Result<Self> {
         Ok(Self {
             client: client().map_err(io::Error::other)?,
+            secret: options.secret.clone(),
+            retry_first_delay: options.retry_first_delay,
+            injector,
+            state,
             places: Semaphore::new(MAX_SENDS_IN_FLIGHT),
             log: Mutex::default(),
             next_number: AtomicU64::new(1),
@@ -145,8 +159,9 @@ impl Notifier {
         })
     }
 
-    /// The place of a notification in the order of conciliation; with `hold` a later one may overtake it.
-    pub(crate) fn position(&self, hold: bool) -> QueuePosition {
+    /// The place of a new notification in the order of conciliation.
+    pub(crate) fn next_position(&self) -> QueuePosition {
+        let hold = self.injector.holds_notification();
         QueuePosition {
             number: self.next_number.fetch_add(1, Ordering::Relaxed),
             held: hold && !self.holding.swap(true, Ordering::AcqRel),
@@ -179,6 +194,112 @@ impl Notifier {
         self.log.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
+    /// Sends one notification until a 200, the end of two days, or a reset.
+    pub(crate) async fn deliver(self: Arc<Self>, notice: Notice, position: QueuePosition) {
+        let delay_ms = self.injector.behaviour().notify.delay_ms;
+        tokio::time::sleep(Duration::from_millis(delay_ms)).await;
+        self.hold(position).await;
+        let begun = Instant::now();
+        let mut pause = self.retry_first_delay;
+        for number in 1.. {
+            if !self.knows(&notice.payment_id) {
+                return;
+            }
+            let arrived = self.attempt(&notice, number).await;
+            if arrived {
+                let advance = |latest: &mut u64| *latest = position.number.max(*latest);
+                self.arrived.send_modify(advance);
+            }
+            if arrived || begun.elapsed() + pause > RETRY_FOR {
+                return;
+            }
+            tokio::time::sleep(pause).await;
+            pause = (pause * 2).min(RETRY_PAUSE_CAP);
+        }
+    }
+
+    /// Waits, when held, until a later notification has arrived.
+    async fn hold(&self, position: QueuePosition) {
+        if position.held {
+            let mut arrived = self.arrived.subscribe();
+            let overtaken = arrived.wait_for(|&latest| latest > position.number);
+            let _ = tokio::time::timeout(REORDER_HOLD_CAP, overtaken).await;
+            self.holding.store(false, Ordering::Release);
+        }
+    }
+
+    /// Makes one attempt, with any injected failures. Returns true after a 200.
+    async fn attempt(&self, notice: &Notice, number: u32) -> bool {
+        let faults = self.injector.for_attempt();
+        let Ok(_place) = self.places.acquire().await else {
+            return false;
+        };
+        let now = Timestamp::now();
+        let header = if faults.corrupted {
+            corrupt_signature(&self.secret, now, &notice.body)
+        } else {
+            signature(&self.secret, now, &notice.body)
+        };
+        let mut entry = Attempt {
+            payment_id: notice.payment_id.clone(),
+            url: notice.url.clone(),
+            attempt: number,
+            at: date(now),
+            status: None,
+            error: None,
+            signature: header,
+            injected: Vec::new(),
+            body: Arc::clone(&notice.body),
+        };
+        if faults.corrupted {
+            entry.injected.push(CORRUPTED);
+        }
+        if faults.dropped {
+            entry.injected.push(DROPPED);
+            entry.error = Some("dropped by notify.drop, never sent".to_owned());
+            return self.conclude(entry);
+        }
+        if faults.duplicated {
+            let mut twin = entry.clone();
+            twin.injected.push(DUPLICATED);
+            let (first, second) = tokio::join!(self.send(notice, entry), self.send(notice, twin));
+            first || second
+        } else {
+            self.send(notice, entry).await
+        }
+    }
+
+    async fn send(&self, notice: &Notice, mut entry: Attempt) -> bool {
+        match self.post(notice, &entry.signature).await {
+            Ok(status) => entry.status = Some(status.as_u16()),
+            Err(error) => entry.error = Some(reason(&error)),
+        }
+        self.conclude(entry)
+    }
+
+    fn conclude(&self, entry: Attempt) -> bool {
+        let arrived = entry.is_accepted();
+        if !arrived {
+            tracing::debug!(
+                payment_id = entry.payment_id,
+                attempt = entry.attempt,
+                status = entry.status,
+                "notification without a 200"
+            );
+        }
+        // After a reset the log excludes attempts that began before it.
+        if self.knows(&entry.payment_id) {
+            self.record(entry);
+        }
+        arrived
+    }
+
+    /// False after a reset.
+    fn knows(&self, payment_id: &str) -> bool {
+        let state = self.state.lock().unwrap_or_else(PoisonError::into_inner);
+        state.payments.contains_key(payment_id)
+    }
+
     async fn post(&self, notice: &Notice, signature: &str) -> reqwest::Result<StatusCode> {
         let mut answer = self
             .client
@@ -197,110 +318,6 @@ impl Notifier {
         }
         Ok(answer.status())
     }
-}
-
-/// Sends one notification until a 200, the end of two days, or a reset.
-pub(crate) async fn deliver(simulator: Simulator, notice: Notice, position: QueuePosition) {
-    tokio::time::sleep(simulator.notification_delay()).await;
-    hold(simulator.notifier(), position).await;
-    let begun = Instant::now();
-    let mut pause = simulator.options().retry_first_delay;
-    for number in 1.. {
-        if !simulator.knows(&notice.payment_id) {
-            return;
-        }
-        let arrived = attempt(&simulator, &notice, number).await;
-        if arrived {
-            let latest = &simulator.notifier().arrived;
-            latest.send_modify(|latest| *latest = position.number.max(*latest));
-        }
-        if arrived || begun.elapsed() + pause > RETRY_FOR {
-            return;
-        }
-        tokio::time::sleep(pause).await;
-        pause = (pause * 2).min(RETRY_PAUSE_CAP);
-    }
-}
-
-/// Waits, when held, until a later notification has arrived.
-async fn hold(notifier: &Notifier, position: QueuePosition) {
-    if position.held {
-        let mut arrived = notifier.arrived.subscribe();
-        let overtaken = arrived.wait_for(|&latest| latest > position.number);
-        let _ = tokio::time::timeout(REORDER_HOLD_CAP, overtaken).await;
-        notifier.holding.store(false, Ordering::Release);
-    }
-}
-
-/// Makes one attempt, with any injected failures. Returns true after a 200.
-async fn attempt(simulator: &Simulator, notice: &Notice, number: u32) -> bool {
-    let faults = simulator.attempt_faults();
-    let notifier = simulator.notifier();
-    let Ok(_place) = notifier.places.acquire().await else {
-        return false;
-    };
-    let now = Timestamp::now();
-    let secret = &simulator.options().secret;
-    let header = if faults.corrupted {
-        corrupt_signature(secret, now, &notice.body)
-    } else {
-        signature(secret, now, &notice.body)
-    };
-    let mut entry = Attempt {
-        payment_id: notice.payment_id.clone(),
-        url: notice.url.clone(),
-        attempt: number,
-        at: date(now),
-        status: None,
-        error: None,
-        signature: header,
-        injected: Vec::new(),
-        body: Arc::clone(&notice.body),
-    };
-    if faults.corrupted {
-        entry.injected.push(CORRUPTED);
-    }
-    if faults.dropped {
-        entry.injected.push(DROPPED);
-        entry.error = Some("dropped by notify.drop, never sent".to_owned());
-        return conclude(simulator, entry);
-    }
-    if faults.duplicated {
-        let mut twin = entry.clone();
-        twin.injected.push(DUPLICATED);
-        let (first, second) = tokio::join!(
-            send(simulator, notice, entry),
-            send(simulator, notice, twin)
-        );
-        first || second
-    } else {
-        send(simulator, notice, entry).await
-    }
-}
-
-async fn send(simulator: &Simulator, notice: &Notice, mut entry: Attempt) -> bool {
-    match simulator.notifier().post(notice, &entry.signature).await {
-        Ok(status) => entry.status = Some(status.as_u16()),
-        Err(error) => entry.error = Some(reason(&error)),
-    }
-    conclude(simulator, entry)
-}
-
-fn conclude(simulator: &Simulator, entry: Attempt) -> bool {
-    let arrived = entry.is_accepted();
-    if !arrived {
-        tracing::debug!(
-            payment_id = entry.payment_id,
-            attempt = entry.attempt,
-            status = entry.status,
-            "notification without a 200"
-        );
-    }
-    // After a reset the log excludes attempts that began before it.
-    if simulator.knows(&entry.payment_id) {
-        simulator.notifier().record(entry);
-    }
-    arrived
 }
 
 fn as_text<S: Serializer>(body: &Arc<str>, serializer: S) -> Result<S::Ok, S::Error> {

@@ -1,27 +1,25 @@
 //! The simulated Khipu: the only place where payments change. Knows no HTTP; the routes of `api`, `control`
 //! and `bank_page` parse, call this, and render.
 
-use std::collections::HashMap;
+use std::io;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
-use std::time::Duration;
 
 use jiff::Timestamp;
 use tokio::sync::watch;
 
-use crate::behaviour::{AttemptFaults, Behaviour, CallFaults, FaultInjector};
+use crate::behaviour::{Behaviour, CallFaults, FaultInjector};
 use crate::money::Amount;
-use crate::notifier::{Notice, Notifier, deliver};
+use crate::notification;
+use crate::notifier::{Notice, Notifier};
+use crate::options::Options;
 use crate::payment::{
     Action, Effect, Impossible, Method, Order, Payment, Refund, RefundError, Status,
 };
-use crate::{Options, notification};
+use crate::state::State;
 
 /// At this many payments a creation is refused with 503 until a reset, because a gateway may still query
 /// the old ones.
 pub(crate) const MAX_PAYMENTS: usize = 200_000;
-
-/// What the refund wallet holds after a start or reset, in pesos.
-const WALLET_START_CLP: i64 = 1_000_000_000;
 
 /// The currency of the refund wallet; refunds in another currency do not touch it.
 pub(crate) const WALLET_CURRENCY: &str = "CLP";
@@ -33,17 +31,11 @@ pub(crate) struct Simulator(Arc<Inner>);
 struct Inner {
     options: Options,
     base_url: String,
-    state: Mutex<State>,
-    injector: Mutex<FaultInjector>,
-    notifier: Notifier,
+    state: Arc<Mutex<State>>,
+    injector: Arc<FaultInjector>,
+    notifier: Arc<Notifier>,
     /// Closed when the sandbox stops, which ends waiting tasks.
     running: watch::Receiver<()>,
-}
-
-/// The data that a reset deletes.
-struct State {
-    payments: HashMap<String, Payment>,
-    wallet: Amount,
 }
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -68,18 +60,19 @@ impl Simulator {
     pub(crate) fn new(
         options: Options,
         base_url: String,
-        notifier: Notifier,
         running: watch::Receiver<()>,
-    ) -> Self {
-        let injector = FaultInjector::new(options.seed, Behaviour::default());
-        Self(Arc::new(Inner {
+    ) -> io::Result<Self> {
+        let injector = Arc::new(FaultInjector::new(options.seed, Behaviour::default()));
+        let state = Arc::new(Mutex::new(State::empty()));
+        let notifier = Notifier::new(&options, Arc::clone(&injector), Arc::clone(&state))?;
+        Ok(Self(Arc::new(Inner {
             options,
             base_url,
-            state: Mutex::new(State::empty()),
-            injector: Mutex::new(injector),
-            notifier,
+            state,
+            injector,
+            notifier: Arc::new(notifier),
             running,
-        }))
+        })))
     }
 
     pub(crate) fn options(&self) -> &Options {
@@ -106,7 +99,7 @@ impl Simulator {
     }
 
     pub(crate) fn payment(&self, id: &str) -> Result<Payment, Refusal> {
-        self.state().find(id).cloned()
+        find(&mut self.state(), id).cloned()
     }
 
     /// All payments, oldest first.
@@ -114,10 +107,6 @@ impl Simulator {
         let mut payments: Vec<_> = self.state().payments.values().cloned().collect();
         payments.sort_by(|a, b| (a.created_at, &a.id).cmp(&(b.created_at, &b.id)));
         payments
-    }
-
-    pub(crate) fn knows(&self, id: &str) -> bool {
-        self.state().payments.contains_key(id)
     }
 
     /// Applies an action and starts the notification if it conciliated the payment.
@@ -137,7 +126,7 @@ impl Simulator {
 
     fn change(&self, id: &str, action: Action) -> Result<(Payment, Effect), Refusal> {
         let mut state = self.state();
-        let payment = state.find(id)?;
+        let payment = find(&mut state, id)?;
         let effect = payment
             .act(action, Timestamp::now())
             .map_err(|Impossible| Refusal::Impossible {
@@ -150,7 +139,7 @@ impl Simulator {
     pub(crate) fn pay(&self, id: &str, method: Method) -> Result<Payment, Refusal> {
         let payment = self.act(id, Action::Authorize(method))?;
         let attempt = payment.attempt_number();
-        if let Some(delay) = self.injector().behaviour().conciliation_delay() {
+        if let Some(delay) = self.behaviour().conciliation_delay() {
             let simulator = self.clone();
             let id = payment.id.clone();
             self.spawn(async move {
@@ -169,7 +158,7 @@ impl Simulator {
 
     pub(crate) fn delete(&self, id: &str) -> Result<(), Refusal> {
         let mut state = self.state();
-        let payment = state.find(id)?;
+        let payment = find(&mut state, id)?;
         payment.delete().map_err(|Impossible| Refusal::Impossible {
             status: payment.status,
         })
@@ -183,7 +172,7 @@ impl Simulator {
     ) -> Result<(Payment, Refund), Refusal> {
         let mut state = self.state();
         let wallet = state.wallet;
-        let payment = state.find(id)?;
+        let payment = find(&mut state, id)?;
         let currency = &payment.order.currency;
         let amount = amount.map(|amount| amount.charged_in(currency));
         let charged = from == RefundFrom::Wallet && currency == WALLET_CURRENCY;
@@ -205,23 +194,15 @@ impl Simulator {
     }
 
     pub(crate) fn behaviour(&self) -> Behaviour {
-        self.injector().behaviour().clone()
+        self.0.injector.behaviour()
     }
 
     pub(crate) fn behave(&self, behaviour: Behaviour) {
-        self.injector().replace(behaviour);
+        self.0.injector.replace(behaviour);
     }
 
     pub(crate) fn call_faults(&self) -> CallFaults {
-        self.injector().for_call()
-    }
-
-    pub(crate) fn attempt_faults(&self) -> AttemptFaults {
-        self.injector().for_attempt()
-    }
-
-    pub(crate) fn notification_delay(&self) -> Duration {
-        Duration::from_millis(self.injector().behaviour().notify.delay_ms)
+        self.0.injector.for_call()
     }
 
     /// Deletes every payment and attempt and restores the default behaviour. Work under way ends because its
@@ -254,34 +235,16 @@ impl Simulator {
                 url: order.notify_url.clone(),
                 body: body.into(),
             };
-            let position = self
-                .notifier()
-                .position(self.injector().holds_notification());
-            self.spawn(deliver(self.clone(), notice, position));
+            let position = self.notifier().next_position();
+            self.spawn(Arc::clone(&self.0.notifier).deliver(notice, position));
         }
     }
 
     fn state(&self) -> MutexGuard<'_, State> {
         self.0.state.lock().unwrap_or_else(PoisonError::into_inner)
     }
-
-    fn injector(&self) -> MutexGuard<'_, FaultInjector> {
-        self.0
-            .injector
-            .lock()
-            .unwrap_or_else(PoisonError::into_inner)
-    }
 }
 
-impl State {
-    fn empty() -> Self {
-        Self {
-            payments: HashMap::new(),
-            wallet: Amount::whole(WALLET_START_CLP),
-        }
-    }
-
-    fn find(&mut self, id: &str) -> Result<&mut Payment, Refusal> {
-        self.payments.get_mut(id).ok_or(Refusal::UnknownPayment)
-    }
+fn find<'a>(state: &'a mut State, id: &str) -> Result<&'a mut Payment, Refusal> {
+    state.payments.get_mut(id).ok_or(Refusal::UnknownPayment)
 }
