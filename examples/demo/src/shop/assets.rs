@@ -7,7 +7,7 @@ use axum::http::{HeaderName, HeaderValue, StatusCode, header};
 use axum::middleware::Next;
 use axum::response::{IntoResponse, Response};
 
-use super::Shop;
+use super::state::Shop;
 use super::visit::{LANGUAGE_COOKIE, chosen_language};
 
 const CSS: &str = "text/css; charset=utf-8";

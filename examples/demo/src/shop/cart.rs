@@ -1,12 +1,6 @@
 //! The cart is a cookie: `manta.1_llavero.2`. The server stores nothing before the order.
 
-use axum::Form;
-use axum::http::header;
-use axum::response::{IntoResponse, Redirect, Response};
-use serde::Deserialize;
-
 use super::catalogue::Product;
-use super::visit::Visit;
 
 pub(super) const COOKIE: &str = "nudo_cart";
 /// The most of one product.
@@ -76,26 +70,6 @@ impl Cart {
         let lines = lines.join("_");
         format!("{COOKIE}={lines}; Path=/; Max-Age=604800; HttpOnly; SameSite=Lax")
     }
-}
-
-#[derive(Deserialize)]
-pub(super) struct Change {
-    product: String,
-    quantity: u8,
-    /// If present, adds to the quantity in the cart.
-    add: Option<String>,
-}
-
-/// `POST /cart`
-pub(super) async fn change(mut visit: Visit, Form(change): Form<Change>) -> Response {
-    if let Some(product) = Product::find(&change.product) {
-        let before = change.add.map_or(0, |_| visit.cart.quantity(product));
-        visit
-            .cart
-            .set(product, before.saturating_add(change.quantity));
-    }
-    let cookie = [(header::SET_COOKIE, visit.cart.cookie())];
-    (cookie, Redirect::to("/cart")).into_response()
 }
 
 #[cfg(test)]

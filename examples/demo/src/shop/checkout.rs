@@ -13,11 +13,10 @@ use reqwest::RequestBuilder;
 use serde::Deserialize;
 use serde_json::json;
 
-use super::order::{Happening, Order, Payment, fresh_id, is_id};
+use super::order::{Happening, LONGEST_FIELD, Order, Payment, fresh_id, is_id};
+use super::pages;
+use super::state::Shop;
 use super::visit::Visit;
-use super::{Shop, pages};
-
-pub(super) const LONGEST_FIELD: usize = 100;
 
 /// How often a request in progress is repeated, and the longest delay between two.
 const MAX_TRIES: u32 = 5;

@@ -2,7 +2,8 @@
 //! trusts only the signed notification. It never polls and never trusts a browser about a payment.
 //!
 //! Reading order: `checkout` creates the payment, `webhook` receives the notification, `order` holds the data. `pages`
-//! renders, `visit` parses the visitor's data from a request, `assets` has the style sheet and the pictures.
+//! renders, `visit` parses the visitor's data from a request, `state` is what the handlers share, `assets` has the style
+//! sheet and the pictures.
 
 mod assets;
 mod cart;
@@ -11,6 +12,7 @@ mod checkout;
 mod language;
 mod order;
 mod pages;
+mod state;
 #[cfg(test)]
 mod tests;
 mod visit;
@@ -26,33 +28,13 @@ use axum::{Router, middleware};
 use tokio::net::TcpListener;
 
 use self::order::OrderBook;
+use self::state::Shop;
+pub(crate) use self::state::ShopConfig;
 
 /// Enough for a notification of this shop's payments and for its forms.
 const LARGEST_BODY: usize = 64 * 1024;
 /// Generous, because Khipu can be slow and the gateway waits for it.
 const GATEWAY_TIMEOUT: Duration = Duration::from_secs(20);
-
-/// A merchant's settings. URLs have no trailing slash.
-#[derive(Clone)]
-pub(crate) struct ShopConfig {
-    /// Where payers and the gateway reach this shop.
-    pub(crate) public_url: String,
-    /// Where the shop and its pages reach the gateway.
-    pub(crate) gateway_url: String,
-    /// The origin of payment_url: the only foreign target of the shop's forms.
-    pub(crate) bank_url: String,
-    /// A merchant's key of the gateway, `chq_…`.
-    pub(crate) api_key: String,
-    /// The collection account's secret, which signs notifications.
-    pub(crate) khipu_secret: String,
-}
-
-/// The state of every handler.
-struct Shop {
-    config: ShopConfig,
-    orders: OrderBook,
-    http: reqwest::Client,
-}
 
 /// Serves the shop on `listener` until `shutdown` completes.
 ///
@@ -84,7 +66,7 @@ fn router(shop: Arc<Shop>) -> Router {
         // The shop.
         .route("/", get(pages::front))
         .route("/products/{slug}", get(pages::product))
-        .route("/cart", get(pages::cart).post(cart::change))
+        .route("/cart", get(pages::cart).post(pages::change_cart))
         // Paying.
         .route("/checkout", get(pages::checkout).post(checkout::place))
         .route("/orders/{id}/pay", post(checkout::pay))

@@ -12,6 +12,8 @@ use super::cart::{Cart, Line};
 const MOST_ORDERS: usize = 500;
 /// Per order; later events are not recorded.
 const MOST_EVENTS: usize = 20;
+/// Of the buyer's name and e-mail, in bytes.
+pub(super) const LONGEST_FIELD: usize = 100;
 /// Without letters and digits that are confused when an order number is read aloud.
 const ID_ALPHABET: &[u8; 32] = b"ABCDEFGHJKLMNPQRSTUVWXYZ23456789";
 const ID_LENGTH: usize = 10;

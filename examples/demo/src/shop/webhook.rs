@@ -19,8 +19,8 @@ use jiff::Timestamp;
 use serde::Deserialize;
 use sha2::Sha256;
 
-use super::Shop;
 use super::order::Happening;
+use super::state::Shop;
 
 /// A signature is valid for ten minutes, in both directions because clocks differ, so that an old, recorded
 /// notification cannot be replayed.

@@ -1,11 +1,14 @@
 //! The cart.
 
-use axum::response::Response;
+use axum::Form;
+use axum::http::header;
+use axum::response::{IntoResponse, Redirect, Response};
 use maud::{Markup, html};
+use serde::Deserialize;
 
 use super::layout::Page;
 use crate::shop::cart::{LARGEST_QUANTITY, Line};
-use crate::shop::catalogue::pesos;
+use crate::shop::catalogue::{Product, pesos};
 use crate::shop::visit::Visit;
 
 /// `GET /cart`
@@ -35,6 +38,29 @@ pub(in crate::shop) async fn cart(visit: Visit) -> Response {
         body,
     }
     .answer(&visit)
+}
+
+#[derive(Deserialize)]
+pub(in crate::shop) struct CartChange {
+    product: String,
+    quantity: u8,
+    /// If present, adds to the quantity in the cart.
+    add: Option<String>,
+}
+
+/// `POST /cart`
+pub(in crate::shop) async fn change_cart(
+    mut visit: Visit,
+    Form(change): Form<CartChange>,
+) -> Response {
+    if let Some(product) = Product::find(&change.product) {
+        let before = change.add.map_or(0, |_| visit.cart.quantity(product));
+        visit
+            .cart
+            .set(product, before.saturating_add(change.quantity));
+    }
+    let cookie = [(header::SET_COOKIE, visit.cart.cookie())];
+    (cookie, Redirect::to("/cart")).into_response()
 }
 
 fn row(visit: &Visit, line: &Line) -> Markup {

@@ -8,10 +8,9 @@ use axum::response::{IntoResponse, Redirect, Response};
 use maud::html;
 
 use super::layout::{Page, receipt};
-use crate::shop::Shop;
 use crate::shop::catalogue::pesos;
-use crate::shop::checkout::LONGEST_FIELD;
-use crate::shop::order::fresh_id;
+use crate::shop::order::{LONGEST_FIELD, fresh_id};
+use crate::shop::state::Shop;
 use crate::shop::visit::Visit;
 
 /// `GET /checkout`

@@ -8,8 +8,8 @@ use maud::{Markup, html};
 
 use super::layout::{Page, picture};
 use crate::shop::catalogue::{PRODUCTS, pesos};
+use crate::shop::state::{Shop, ShopConfig};
 use crate::shop::visit::Visit;
-use crate::shop::{Shop, ShopConfig};
 
 /// `GET /`
 pub(in crate::shop) async fn front(State(shop): State<Arc<Shop>>, visit: Visit) -> Response {

@@ -1,5 +1,5 @@
-//! The shop's pages, one file for each step of the visit. They read and render; only `way_back` changes an order, by
-//! recording the payer's return.
+//! The shop's pages, one file for each step of the visit. They read and render; `cart` also changes the visitor's cart, and
+//! `way_back` records the payer's return on the order.
 
 mod cart;
 mod checkout;
@@ -10,7 +10,7 @@ mod order;
 mod product;
 mod way_back;
 
-pub(super) use self::cart::cart;
+pub(super) use self::cart::{cart, change_cart};
 pub(super) use self::checkout::{checkout, unusable_form};
 pub(super) use self::front::front;
 pub(super) use self::notice::{missing, no_payment};

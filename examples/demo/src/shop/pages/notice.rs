@@ -8,8 +8,8 @@ use axum::response::{IntoResponse, Response};
 use maud::html;
 
 use super::layout::Page;
-use crate::shop::Shop;
 use crate::shop::order::Order;
+use crate::shop::state::Shop;
 use crate::shop::visit::Visit;
 
 /// Also for an order that was lost at a restart of the demo.

@@ -9,9 +9,9 @@ use maud::{Markup, html};
 
 use super::layout::{Page, clock, receipt};
 use super::notice::missing;
-use crate::shop::Shop;
 use crate::shop::catalogue::pesos;
 use crate::shop::order::{Event, Happening, Order};
+use crate::shop::state::Shop;
 use crate::shop::visit::Visit;
 
 /// How often the page of an unpaid order reloads.

@@ -8,9 +8,9 @@ use maud::html;
 
 use super::layout::{Page, picture};
 use super::notice::missing;
-use crate::shop::Shop;
 use crate::shop::cart::LARGEST_QUANTITY;
 use crate::shop::catalogue::{Product, pesos};
+use crate::shop::state::Shop;
 use crate::shop::visit::Visit;
 
 /// `GET /products/{slug}`

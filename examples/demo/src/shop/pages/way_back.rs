@@ -11,9 +11,9 @@ use maud::{Markup, html};
 
 use super::layout::{Page, receipt};
 use super::notice::missing;
-use crate::shop::Shop;
 use crate::shop::cart::Cart;
 use crate::shop::order::{Happening, Order};
+use crate::shop::state::Shop;
 use crate::shop::visit::Visit;
 
 /// `GET /orders/{id}/return`, to which the gateway adds the payment's status token as `#chasqui=…`.
