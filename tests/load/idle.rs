@@ -8,7 +8,8 @@ use std::time::{Duration, Instant};
 
 use clap::Args;
 
-use crate::Failure;
+use crate::duration::parse_duration;
+use crate::failure::Failure;
 use crate::installation::{Installation, InstallationOptions, Programs};
 use crate::process::{self, ChildProcess, Memory};
 use crate::report::{self, Connecting, Holding, Machine, MemoryByPhase, percentile_ms, rounded};
@@ -38,11 +39,11 @@ pub(crate) struct Options {
     #[arg(long, value_name = "N")]
     payments: Option<usize>,
     /// How long they are held; heartbeats come every 30 s, pings every 2 min.
-    #[arg(long, value_parser = crate::span, default_value = "30s")]
+    #[arg(long, value_parser = parse_duration, default_value = "30s")]
     hold: Duration,
     /// How long after all watchers left memory is measured. The wheel forgets a watcher within 33 s, allocators
     /// return what is free after some seconds.
-    #[arg(long, value_parser = crate::span, default_value = "35s")]
+    #[arg(long, value_parser = parse_duration, default_value = "35s")]
     rest: Duration,
     /// storage.url, such as redis://127.0.0.1; by default a SQLite file of its own.
     #[arg(long, value_name = "URL")]

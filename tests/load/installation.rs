@@ -11,7 +11,7 @@ use serde::Deserialize;
 use serde_json::json;
 use tempfile::TempDir;
 
-use crate::Failure;
+use crate::failure::Failure;
 use crate::process::{ChildProcess, START_DEADLINE};
 
 const KHIPU_KEY: &str = "sandbox-api-key-not-real";

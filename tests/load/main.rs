@@ -7,6 +7,8 @@
 
 #![expect(clippy::print_stderr, reason = "a command speaks to its terminal")]
 
+mod duration;
+mod failure;
 mod idle;
 mod installation;
 mod process;
@@ -21,8 +23,8 @@ use std::time::Duration;
 use clap::{Parser, Subcommand};
 use tokio::signal::unix::{SignalKind, signal};
 
-/// What went wrong, for a person.
-type Failure = Box<dyn std::error::Error + Send + Sync>;
+use crate::duration::parse_duration;
+use crate::failure::Failure;
 
 /// Puts load on a gateway and measures what it takes. JSON goes to stdout, progress to stderr.
 #[derive(Debug, Parser)]
@@ -42,7 +44,7 @@ enum Command {
         #[arg(long, value_name = "FILE", default_value = "-")]
         json: PathBuf,
         /// The whole measurement is given up after this long, and its processes are ended.
-        #[arg(long, value_parser = span, default_value = "10m")]
+        #[arg(long, value_parser = parse_duration, default_value = "10m")]
         timeout: Duration,
     },
     /// What payments and their watchers take of a Redis, which is started for it.
@@ -53,7 +55,7 @@ enum Command {
         #[arg(long, value_name = "FILE", default_value = "-")]
         json: PathBuf,
         /// The whole measurement is given up after this long, and its processes are ended.
-        #[arg(long, value_parser = span, default_value = "10m")]
+        #[arg(long, value_parser = parse_duration, default_value = "10m")]
         timeout: Duration,
     },
 }
@@ -109,19 +111,5 @@ async fn interrupted() {
     tokio::select! {
         _ = terminate.recv() => {}
         _ = interrupt.recv() => {}
-    }
-}
-
-/// `30s`, `5m`, `500ms`; a bare number is seconds.
-fn span(text: &str) -> Result<Duration, String> {
-    let digits = text.trim_end_matches(|c: char| c.is_ascii_alphabetic());
-    let number: u64 = digits
-        .parse()
-        .map_err(|_| format!("{text} is not a time like 30s, 5m or 500ms"))?;
-    match &text[digits.len()..] {
-        "" | "s" => Ok(Duration::from_secs(number)),
-        "ms" => Ok(Duration::from_millis(number)),
-        "m" => Ok(Duration::from_secs(number.saturating_mul(60))),
-        _ => Err(format!("{text} is not a time like 30s, 5m or 500ms")),
     }
 }

@@ -7,7 +7,7 @@ use std::time::Duration;
 
 use serde::Serialize;
 
-use crate::Failure;
+use crate::failure::Failure;
 
 /// How long a child may take to say that it listens, and a gateway to become ready.
 pub(crate) const START_DEADLINE: Duration = Duration::from_secs(20);

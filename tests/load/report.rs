@@ -6,7 +6,7 @@ use std::time::Duration;
 
 use serde::Serialize;
 
-use crate::Failure;
+use crate::failure::Failure;
 use crate::process::Memory;
 
 /// What `load idle` found.

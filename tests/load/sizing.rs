@@ -13,7 +13,7 @@ use clap::Args;
 use redis_processes::{AppendOnly, Options as RedisOptions, RedisServer};
 use tokio::net::TcpListener;
 
-use crate::Failure;
+use crate::failure::Failure;
 use crate::idle::progress;
 use crate::installation::{Installation, InstallationOptions, Programs};
 use crate::report::{self, Machine, rounded};

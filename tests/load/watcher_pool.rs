@@ -14,7 +14,7 @@ use tokio::net::{TcpSocket, TcpStream};
 use tokio::sync::{Semaphore, mpsc};
 use tokio::task::JoinSet;
 
-use crate::Failure;
+use crate::failure::Failure;
 use crate::installation::Payment;
 
 /// Watchers that are connecting at once.

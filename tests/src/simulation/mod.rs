@@ -11,14 +11,16 @@
 //! within minutes to days. Here each whose status is not Khipu's yet gets a visit instead, by its shop's back end or by a
 //! page that is loaded once, and the report counts them.
 //!
-//! In reading order: `plan` decides the steps, `payer` performs them on the `system`, `page` and `shops` record
+//! In reading order: `plan_builder` decides the steps of a `plan`, `payer` performs them on the `system`, `page` and `shops` record
 //! what they receive, `expected_status` is what they should show, `comparison` compares, [`report`] is the result.
 
 mod comparison;
 mod expected_status;
+mod options;
 mod page;
 mod payer;
 mod plan;
+mod plan_builder;
 pub mod report;
 mod shops;
 mod system;
@@ -30,40 +32,15 @@ use serde_json::{Value, json};
 use tokio::sync::watch;
 
 use self::comparison::Comparison;
+pub use self::options::{Options, Storage};
 use self::payer::PaymentHistory;
-use self::plan::Plan;
+use self::plan_builder::build_plan;
 use self::report::Report;
 use self::system::{System, kill};
 use crate::program::chasqui;
 
 /// Payments in progress at once.
 const AT_ONCE: usize = 256;
-
-#[derive(Debug, Clone)]
-pub struct Options {
-    pub seed: u64,
-    pub payments: usize,
-    pub storage: Storage,
-    /// Spread evenly over the first two thirds of the payments.
-    pub kills: usize,
-}
-
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Storage {
-    /// One gateway on a file.
-    Sqlite,
-    /// Three gateways on one Redis.
-    Redis,
-}
-
-impl Storage {
-    fn gateways(self) -> usize {
-        match self {
-            Self::Sqlite => 1,
-            Self::Redis => 3,
-        }
-    }
-}
 
 /// Runs a simulation to its end.
 pub async fn run(options: &Options) -> Report {
@@ -78,7 +55,7 @@ pub async fn run(options: &Options) -> Report {
         .map(async |number| {
             let history = system
                 .environment
-                .run_plan(Plan::new(options.seed, number))
+                .run_plan(build_plan(options.seed, number))
                 .await;
             completed.send_modify(|count| *count += 1);
             history

@@ -1,10 +1,6 @@
-//! What happens to one payment: decided by the seed and the payment's number alone, before anything runs. Pure.
-
-mod builder;
+//! What happens to one payment.
 
 use std::time::Duration;
-
-use self::builder::PlanBuilder;
 
 /// Shops of a simulation.
 pub(super) const SHOPS: usize = 4;
@@ -97,11 +93,6 @@ pub(super) enum Forgery {
 }
 
 impl Plan {
-    /// A function of seed and number alone.
-    pub(super) fn new(seed: u64, number: usize) -> Self {
-        PlanBuilder::new(seed, number).build(number)
-    }
-
     pub(super) fn is_unnotified(&self) -> bool {
         let unnotified = |step: &Step| matches!(step, Step::KhipuUnnotified(_));
         self.steps.iter().any(unnotified)
@@ -110,46 +101,5 @@ impl Plan {
     pub(super) fn forgeries(&self) -> usize {
         let forged = |step: &&Step| matches!(step, Step::Forge(_));
         self.steps.iter().filter(forged).count()
-    }
-}
-
-#[cfg(test)]
-mod tests {
-    use std::collections::HashSet;
-
-    use super::builder::{FORGERIES, OUTCOME_SHARES};
-    use super::*;
-
-    #[test]
-    fn the_same_seed_decides_the_same() {
-        for number in 0..200 {
-            assert_eq!(Plan::new(7, number), Plan::new(7, number));
-        }
-        let differ = (0..200).filter(|&number| Plan::new(7, number) != Plan::new(8, number));
-        assert!(differ.count() > 190);
-    }
-
-    #[test]
-    fn every_outcome_and_every_failure_occurs_within_a_few_hundred() {
-        let shares: u32 = OUTCOME_SHARES.iter().map(|(_, share)| share).sum();
-        assert_eq!(shares, 100);
-        let plans: Vec<Plan> = (0..500).map(|number| Plan::new(1, number)).collect();
-        let outcomes: HashSet<PlannedOutcome> = plans.iter().map(|plan| plan.outcome).collect();
-        assert_eq!(outcomes.len(), OUTCOME_SHARES.len());
-        for outcome in [
-            PlannedOutcome::Paid,
-            PlannedOutcome::PaidAfterGivingUp,
-            PlannedOutcome::Reversed,
-        ] {
-            let mut of_it = plans.iter().filter(|plan| plan.outcome == outcome);
-            assert!(of_it.any(Plan::is_unnotified), "{outcome:?}");
-        }
-        for forgery in FORGERIES {
-            let forged = |plan: &Plan| plan.steps.contains(&Step::Forge(forgery));
-            assert!(plans.iter().any(forged), "{forgery:?}");
-        }
-        for answer in [ShopAnswer::Fails, ShopAnswer::TakesSlowly] {
-            assert!(plans.iter().any(|plan| plan.first_answer == answer));
-        }
     }
 }

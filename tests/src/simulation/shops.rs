@@ -13,7 +13,8 @@ use serde::Deserialize;
 use tokio::net::TcpListener;
 use tokio::task::JoinHandle;
 
-use super::plan::{Plan, ShopAnswer};
+use super::plan::ShopAnswer;
+use super::plan_builder::build_plan;
 use crate::gateway_settings::KHIPU_SECRET;
 use crate::notification::is_signed;
 
@@ -163,7 +164,7 @@ impl ShopsState {
         let number = transaction_id.strip_prefix("order-");
         match number.and_then(|number| number.parse().ok()) {
             Some(number) if is_first && self.is_failing.load(Ordering::Relaxed) => {
-                Plan::new(self.seed, number).first_answer
+                build_plan(self.seed, number).first_answer
             }
             _ => ShopAnswer::Takes,
         }

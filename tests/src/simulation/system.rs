@@ -7,9 +7,9 @@ use rand::{RngExt, SeedableRng};
 use redis_processes::{Options as RedisOptions, RedisServer};
 use tokio::sync::watch;
 
+use super::options::{Options, Storage};
 use super::payer::Environment;
 use super::shops::Shops;
-use super::{Options, Storage};
 use crate::gateway_client::{GatewayClient, client};
 use crate::gateway_process::GatewayProcess;
 use crate::gateway_settings::GatewaySettings;

@@ -1,11 +1,11 @@
-//! Draws one payment's steps from its own random numbers.
+//! Decides what happens to one payment, by the seed and the payment's number alone, before anything runs. Pure.
 
 use std::time::Duration;
 
 use rand::rngs::StdRng;
 use rand::{RngExt, SeedableRng};
 
-use super::{Forgery, Plan, PlannedOutcome, SHOPS, ShopAnswer, Step, Transport};
+use super::plan::{Forgery, Plan, PlannedOutcome, SHOPS, ShopAnswer, Step, Transport};
 
 /// The longest pause between two steps. Some are none at all, so that things meet in every order.
 const LONGEST_PAUSE: Duration = Duration::from_millis(900);
@@ -19,7 +19,7 @@ const FORGED: u32 = 10;
 const READ_BY_SHOP: u32 = 10;
 
 /// Of 100 payments, how many end so.
-pub(super) const OUTCOME_SHARES: [(PlannedOutcome, u32); 13] = [
+const OUTCOME_SHARES: [(PlannedOutcome, u32); 13] = [
     (PlannedOutcome::Paid, 28),
     (PlannedOutcome::PaidAtOnce, 6),
     (PlannedOutcome::PaidAfterGivingUp, 20),
@@ -35,7 +35,7 @@ pub(super) const OUTCOME_SHARES: [(PlannedOutcome, u32); 13] = [
     (PlannedOutcome::Deleted, 3),
 ];
 
-pub(super) const FORGERIES: [Forgery; 5] = [
+const FORGERIES: [Forgery; 5] = [
     Forgery::WrongSecret,
     Forgery::Hexadecimal,
     Forgery::ChangedBody,
@@ -43,7 +43,12 @@ pub(super) const FORGERIES: [Forgery; 5] = [
     Forgery::OtherAmount,
 ];
 
-pub(super) struct PlanBuilder {
+/// A function of seed and number alone.
+pub(super) fn build_plan(seed: u64, number: usize) -> Plan {
+    PlanBuilder::new(seed, number).build(number)
+}
+
+struct PlanBuilder {
     rng: StdRng,
     steps: Vec<Step>,
     /// As far as it decides what the payer can do next.
@@ -58,7 +63,7 @@ enum PayerState {
 }
 
 impl PlanBuilder {
-    pub(super) fn new(seed: u64, number: usize) -> Self {
+    fn new(seed: u64, number: usize) -> Self {
         Self {
             rng: rng(seed, number),
             steps: Vec::new(),
@@ -66,7 +71,7 @@ impl PlanBuilder {
         }
     }
 
-    pub(super) fn build(mut self, number: usize) -> Plan {
+    fn build(mut self, number: usize) -> Plan {
         let outcome = self.outcome();
         let shop = self.rng.random_range(0..SHOPS);
         let first_answer = self.first_answer();
@@ -296,4 +301,44 @@ fn rng(seed: u64, number: usize) -> StdRng {
     const SPREAD: u64 = 0x9E37_79B9_7F4A_7C15;
     let number = u64::try_from(number).unwrap_or(u64::MAX);
     StdRng::seed_from_u64(seed.wrapping_add(number.wrapping_mul(SPREAD)))
+}
+
+#[cfg(test)]
+mod tests {
+    use std::collections::HashSet;
+
+    use super::*;
+
+    #[test]
+    fn the_same_seed_decides_the_same() {
+        for number in 0..200 {
+            assert_eq!(build_plan(7, number), build_plan(7, number));
+        }
+        let differ = (0..200).filter(|&number| build_plan(7, number) != build_plan(8, number));
+        assert!(differ.count() > 190);
+    }
+
+    #[test]
+    fn every_outcome_and_every_failure_occurs_within_a_few_hundred() {
+        let shares: u32 = OUTCOME_SHARES.iter().map(|(_, share)| share).sum();
+        assert_eq!(shares, 100);
+        let plans: Vec<Plan> = (0..500).map(|number| build_plan(1, number)).collect();
+        let outcomes: HashSet<PlannedOutcome> = plans.iter().map(|plan| plan.outcome).collect();
+        assert_eq!(outcomes.len(), OUTCOME_SHARES.len());
+        for outcome in [
+            PlannedOutcome::Paid,
+            PlannedOutcome::PaidAfterGivingUp,
+            PlannedOutcome::Reversed,
+        ] {
+            let mut of_it = plans.iter().filter(|plan| plan.outcome == outcome);
+            assert!(of_it.any(Plan::is_unnotified), "{outcome:?}");
+        }
+        for forgery in FORGERIES {
+            let forged = |plan: &Plan| plan.steps.contains(&Step::Forge(forgery));
+            assert!(plans.iter().any(forged), "{forgery:?}");
+        }
+        for answer in [ShopAnswer::Fails, ShopAnswer::TakesSlowly] {
+            assert!(plans.iter().any(|plan| plan.first_answer == answer));
+        }
+    }
 }
