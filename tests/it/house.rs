@@ -1,5 +1,6 @@
 //! What the documents promise about the source tree: crates, layers, names and sizes. Reads files, starts no gateway.
 
+mod circles;
 mod crates;
 mod exports;
 mod mentions;

@@ -24,7 +24,7 @@ impl SourceFile {
     pub(super) fn code(&self) -> impl Iterator<Item = (usize, &str)> {
         let lines = self.text.lines().enumerate();
         lines
-            .take_while(|(_, line)| *line != "mod tests {")
+            .take_while(|(_, line)| !line.ends_with("mod tests {"))
             .map(|(index, line)| (index + 1, line))
             .filter(|(_, line)| !line.trim_start().starts_with("//"))
     }
