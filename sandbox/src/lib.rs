@@ -37,7 +37,7 @@ use std::time::Duration;
 
 use axum::Router;
 use axum::serve::ListenerExt;
-pub use options::Options;
+pub use options::SandboxOptions;
 pub use signature::{SIGNATURE_HEADER, signature};
 use tokio::net::TcpListener;
 use tokio::sync::watch;
@@ -53,7 +53,7 @@ const SHUTDOWN_GRACE: Duration = Duration::from_secs(2);
 /// # Errors
 /// When the listener fails or no HTTP client can be created.
 pub async fn run(
-    options: Options,
+    options: SandboxOptions,
     listener: TcpListener,
     shutdown: impl Future<Output = ()> + Send + 'static,
 ) -> io::Result<()> {

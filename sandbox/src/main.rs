@@ -1,10 +1,10 @@
-//! Command line of the sandbox: flags to [`Options`], a listener, and a stop on SIGTERM or ctrl-c.
+//! Command line of the sandbox: flags to [`SandboxOptions`], a listener, and a stop on SIGTERM or ctrl-c.
 
 use std::io::{self, Write};
 use std::net::SocketAddr;
 
 use clap::Parser;
-use khipu_sandbox::Options;
+use khipu_sandbox::SandboxOptions;
 use tokio::net::TcpListener;
 use tokio::signal::unix::{SignalKind, signal};
 
@@ -15,19 +15,19 @@ struct Flags {
     #[arg(long, default_value = "127.0.0.1:9090")]
     listen: SocketAddr,
     /// The key that clients send as x-api-key
-    #[arg(long, default_value_t = Options::default().api_key)]
+    #[arg(long, default_value_t = SandboxOptions::default().api_key)]
     api_key: String,
     /// The account's secret, which signs notifications
-    #[arg(long, default_value_t = Options::default().secret)]
+    #[arg(long, default_value_t = SandboxOptions::default().secret)]
     secret: String,
     /// The collection account
-    #[arg(long, default_value_t = Options::default().receiver_id)]
+    #[arg(long, default_value_t = SandboxOptions::default().receiver_id)]
     receiver_id: u64,
     /// Base of the URLs in answers; the listening address if absent
     #[arg(long)]
     public_url: Option<String>,
     /// Seed of the random decisions of /sandbox/behaviour
-    #[arg(long, default_value_t = Options::default().seed)]
+    #[arg(long, default_value_t = SandboxOptions::default().seed)]
     seed: u64,
 }
 
@@ -58,13 +58,13 @@ async fn main() -> io::Result<()> {
         "khipu-sandbox listening on http://{}",
         listener.local_addr()?
     )?;
-    let options = Options {
+    let options = SandboxOptions {
         api_key: flags.api_key,
         secret: flags.secret,
         receiver_id: flags.receiver_id,
         public_url: flags.public_url,
         seed: flags.seed,
-        ..Options::default()
+        ..SandboxOptions::default()
     };
     khipu_sandbox::run(options, listener, async move {
         tokio::select! {

@@ -20,7 +20,7 @@ use tokio::time::Instant;
 
 use crate::answers::date;
 use crate::behaviour::FaultInjector;
-use crate::options::Options;
+use crate::options::SandboxOptions;
 use crate::signature::{SIGNATURE_HEADER, corrupt_signature, signature};
 use crate::state::State;
 
@@ -53,7 +53,7 @@ const CORRUPTED: &str = "corrupt_signature";
 
 /// One notification to send.
 #[derive(Clone, Debug)]
-pub(crate) struct Notice {
+pub(crate) struct OutgoingNotification {
     pub(crate) payment_id: String,
     pub(crate) url: String,
     pub(crate) body: Arc<str>,
@@ -141,7 +141,7 @@ pub(crate) struct Notifier {
 
 impl Notifier {
     pub(crate) fn new(
-        options: &Options,
+        options: &SandboxOptions,
         injector: Arc<FaultInjector>,
         state: Arc<Mutex<State>>,
     ) -> io::Result<Self> {
@@ -195,17 +195,21 @@ impl Notifier {
     }
 
     /// Sends one notification until a 200, the end of two days, or a reset.
-    pub(crate) async fn deliver(self: Arc<Self>, notice: Notice, position: QueuePosition) {
+    pub(crate) async fn deliver(
+        self: Arc<Self>,
+        notification: OutgoingNotification,
+        position: QueuePosition,
+    ) {
         let delay_ms = self.injector.behaviour().notify.delay_ms;
         tokio::time::sleep(Duration::from_millis(delay_ms)).await;
         self.hold(position).await;
         let begun = Instant::now();
         let mut pause = self.retry_first_delay;
         for number in 1.. {
-            if !self.knows(&notice.payment_id) {
+            if !self.knows(&notification.payment_id) {
                 return;
             }
-            let arrived = self.attempt(&notice, number).await;
+            let arrived = self.attempt(&notification, number).await;
             if arrived {
                 let advance = |latest: &mut u64| *latest = position.number.max(*latest);
                 self.arrived.send_modify(advance);
@@ -229,27 +233,27 @@ impl Notifier {
     }
 
     /// Makes one attempt, with any injected failures. Returns true after a 200.
-    async fn attempt(&self, notice: &Notice, number: u32) -> bool {
+    async fn attempt(&self, notification: &OutgoingNotification, number: u32) -> bool {
         let faults = self.injector.for_attempt();
         let Ok(_place) = self.places.acquire().await else {
             return false;
         };
         let now = Timestamp::now();
         let header = if faults.corrupted {
-            corrupt_signature(&self.secret, now, &notice.body)
+            corrupt_signature(&self.secret, now, &notification.body)
         } else {
-            signature(&self.secret, now, &notice.body)
+            signature(&self.secret, now, &notification.body)
         };
         let mut entry = Attempt {
-            payment_id: notice.payment_id.clone(),
-            url: notice.url.clone(),
+            payment_id: notification.payment_id.clone(),
+            url: notification.url.clone(),
             attempt: number,
             at: date(now),
             status: None,
             error: None,
             signature: header,
             injected: Vec::new(),
-            body: Arc::clone(&notice.body),
+            body: Arc::clone(&notification.body),
         };
         if faults.corrupted {
             entry.injected.push(CORRUPTED);
@@ -262,15 +266,18 @@ impl Notifier {
         if faults.duplicated {
             let mut twin = entry.clone();
             twin.injected.push(DUPLICATED);
-            let (first, second) = tokio::join!(self.send(notice, entry), self.send(notice, twin));
+            let (first, second) = tokio::join!(
+                self.send(notification, entry),
+                self.send(notification, twin)
+            );
             first || second
         } else {
-            self.send(notice, entry).await
+            self.send(notification, entry).await
         }
     }
 
-    async fn send(&self, notice: &Notice, mut entry: Attempt) -> bool {
-        match self.post(notice, &entry.signature).await {
+    async fn send(&self, notification: &OutgoingNotification, mut entry: Attempt) -> bool {
+        match self.post(notification, &entry.signature).await {
             Ok(status) => entry.status = Some(status.as_u16()),
             Err(error) => entry.error = Some(reason(&error)),
         }
@@ -300,13 +307,17 @@ impl Notifier {
         state.payments.contains_key(payment_id)
     }
 
-    async fn post(&self, notice: &Notice, signature: &str) -> reqwest::Result<StatusCode> {
+    async fn post(
+        &self,
+        notification: &OutgoingNotification,
+        signature: &str,
+    ) -> reqwest::Result<StatusCode> {
         let mut answer = self
             .client
-            .post(&notice.url)
+            .post(&notification.url)
             .header(CONTENT_TYPE, "application/json")
             .header(SIGNATURE_HEADER, signature)
-            .body(notice.body.to_string())
+            .body(notification.body.to_string())
             .send()
             .await?;
         let mut read = 0;

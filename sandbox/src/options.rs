@@ -4,7 +4,7 @@ use std::time::Duration;
 
 /// The settings of a sandbox at start; everything else is set through `/sandbox`.
 #[derive(Clone, Debug)]
-pub struct Options {
+pub struct SandboxOptions {
     /// The key that `/v3` expects in `x-api-key`.
     pub api_key: String,
     /// The collection account's secret, which signs notifications.
@@ -19,7 +19,7 @@ pub struct Options {
     pub retry_first_delay: Duration,
 }
 
-impl Default for Options {
+impl Default for SandboxOptions {
     fn default() -> Self {
         Self {
             api_key: "sandbox-api-key-not-real".to_owned(),

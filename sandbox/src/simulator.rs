@@ -10,8 +10,8 @@ use tokio::sync::watch;
 use crate::behaviour::{Behaviour, CallFaults, FaultInjector};
 use crate::money::Amount;
 use crate::notification;
-use crate::notifier::{Notice, Notifier};
-use crate::options::Options;
+use crate::notifier::{Notifier, OutgoingNotification};
+use crate::options::SandboxOptions;
 use crate::payment::{
     Action, Effect, Impossible, Method, Order, Payment, Refund, RefundError, Status,
 };
@@ -29,7 +29,7 @@ pub(crate) const WALLET_CURRENCY: &str = "CLP";
 pub(crate) struct Simulator(Arc<Inner>);
 
 struct Inner {
-    options: Options,
+    options: SandboxOptions,
     base_url: String,
     state: Arc<Mutex<State>>,
     injector: Arc<FaultInjector>,
@@ -58,7 +58,7 @@ pub(crate) enum RefundFrom {
 
 impl Simulator {
     pub(crate) fn new(
-        options: Options,
+        options: SandboxOptions,
         base_url: String,
         running: watch::Receiver<()>,
     ) -> io::Result<Self> {
@@ -75,7 +75,7 @@ impl Simulator {
         })))
     }
 
-    pub(crate) fn options(&self) -> &Options {
+    pub(crate) fn options(&self) -> &SandboxOptions {
         &self.0.options
     }
 
@@ -230,13 +230,13 @@ impl Simulator {
             return;
         }
         if let Some(body) = notification::body(payment, self.base_url()) {
-            let notice = Notice {
+            let notification = OutgoingNotification {
                 payment_id: payment.id.clone(),
                 url: order.notify_url.clone(),
                 body: body.into(),
             };
             let position = self.notifier().next_position();
-            self.spawn(Arc::clone(&self.0.notifier).deliver(notice, position));
+            self.spawn(Arc::clone(&self.0.notifier).deliver(notification, position));
         }
     }
 

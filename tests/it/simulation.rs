@@ -1,6 +1,6 @@
 //! Every failure at once; at the end every status matches Khipu's.
 
-use chasqui_tests::simulation::{Options, Storage, run};
+use chasqui_tests::simulation::{SimulationOptions, Storage, run};
 
 const PAYMENTS: usize = 2_000;
 const KILLS: usize = 4;
@@ -19,7 +19,7 @@ async fn after_every_failure_all_statuses_match_khipu_on_redis() {
 }
 
 async fn simulate(storage: Storage) {
-    let report = run(&Options {
+    let report = run(&SimulationOptions {
         seed: SEED,
         payments: PAYMENTS,
         storage,

@@ -10,7 +10,7 @@ use clap::Args;
 
 use crate::duration::parse_duration;
 use crate::failure::Failure;
-use crate::installation::{Installation, InstallationOptions, Programs};
+use crate::installation::{Installation, InstallationOptions, ProgramPaths};
 use crate::process::{self, ChildProcess, Memory};
 use crate::report::{self, Connecting, Holding, Machine, MemoryByPhase, percentile_ms, rounded};
 use crate::watcher_pool::WatcherPool;
@@ -31,7 +31,7 @@ const SETTLE_DEADLINE: Duration = Duration::from_secs(30);
 const LEAVE_DEADLINE: Duration = Duration::from_secs(30);
 
 #[derive(Debug, Args)]
-pub(crate) struct Options {
+pub(crate) struct IdleOptions {
     /// How many watchers.
     #[arg(long, value_name = "N")]
     watchers: usize,
@@ -49,10 +49,10 @@ pub(crate) struct Options {
     #[arg(long, value_name = "URL")]
     storage: Option<String>,
     #[command(flatten)]
-    programs: Programs,
+    programs: ProgramPaths,
 }
 
-pub(crate) async fn measure(options: &Options) -> Result<report::Idle, Failure> {
+pub(crate) async fn measure(options: &IdleOptions) -> Result<report::Idle, Failure> {
     let machine = Machine::here();
     let watchers = options.watchers;
     let payments = options.payments.unwrap_or(watchers);

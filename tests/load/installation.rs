@@ -23,7 +23,7 @@ const CREATING: usize = 64;
 
 /// Which programs.
 #[derive(Debug, Args)]
-pub(crate) struct Programs {
+pub(crate) struct ProgramPaths {
     /// The gateway; by default the one beside this program.
     #[arg(long, value_name = "PATH")]
     gateway_bin: Option<PathBuf>,
@@ -89,7 +89,7 @@ async fn until_ready(address: SocketAddr) -> Result<(), Failure> {
 impl Installation {
     /// Starts both. The gateway's limits on watchers are raised to what will come, from one address: ours.
     pub(crate) async fn start(
-        programs: &Programs,
+        programs: &ProgramPaths,
         options: &InstallationOptions<'_>,
     ) -> Result<Self, Failure> {
         let gateway_bin = program(programs.gateway_bin.as_deref(), "chasqui")?;

@@ -39,7 +39,7 @@ enum Command {
     /// What an idle watcher costs: memory, processor time, and how fast watchers connect.
     Idle {
         #[command(flatten)]
-        options: idle::Options,
+        options: idle::IdleOptions,
         /// Where the report goes; - is stdout.
         #[arg(long, value_name = "FILE", default_value = "-")]
         json: PathBuf,
@@ -50,7 +50,7 @@ enum Command {
     /// What payments and their watchers take of a Redis, which is started for it.
     Redis {
         #[command(flatten)]
-        options: sizing::Options,
+        options: sizing::SizingOptions,
         /// Where the report goes; - is stdout.
         #[arg(long, value_name = "FILE", default_value = "-")]
         json: PathBuf,

@@ -15,7 +15,7 @@ use tokio::net::TcpListener;
 
 use crate::failure::Failure;
 use crate::idle::progress;
-use crate::installation::{Installation, InstallationOptions, Programs};
+use crate::installation::{Installation, InstallationOptions, ProgramPaths};
 use crate::report::{self, Machine, rounded};
 use crate::watcher_pool::WatcherPool;
 
@@ -29,7 +29,7 @@ const SETTLE_DEADLINE: Duration = Duration::from_secs(60);
 const DELIVERED_WITHIN: Duration = Duration::from_secs(300);
 
 #[derive(Debug, Args)]
-pub(crate) struct Options {
+pub(crate) struct SizingOptions {
     /// How many payments are created, watched, confirmed and delivered.
     #[arg(long, value_name = "N")]
     payments: usize,
@@ -37,10 +37,10 @@ pub(crate) struct Options {
     #[arg(long, value_name = "LINE")]
     redis_setting: Vec<String>,
     #[command(flatten)]
-    programs: Programs,
+    programs: ProgramPaths,
 }
 
-pub(crate) async fn measure(options: &Options) -> Result<report::Sizing, Failure> {
+pub(crate) async fn measure(options: &SizingOptions) -> Result<report::Sizing, Failure> {
     let machine = Machine::here();
     let payments = options.payments;
     let always = RedisOptions::append_only(AppendOnly::Always);

@@ -10,7 +10,7 @@ use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 
 use chasqui_tests::simulation::report::Report;
-use chasqui_tests::simulation::{Options, Storage, run};
+use chasqui_tests::simulation::{SimulationOptions, Storage, run};
 use clap::{Parser, ValueEnum};
 use jiff::Timestamp;
 
@@ -43,7 +43,7 @@ enum StorageName {
 #[tokio::main]
 async fn main() -> ExitCode {
     let arguments = Arguments::parse();
-    let options = Options {
+    let options = SimulationOptions {
         seed: arguments
             .seed
             .unwrap_or_else(|| u64::from(rand::random::<u32>())),

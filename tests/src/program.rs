@@ -6,7 +6,7 @@ use std::sync::OnceLock;
 
 /// Where the two programs are.
 #[derive(Debug)]
-struct Programs {
+struct BuiltPrograms {
     chasqui: PathBuf,
     khipu_sandbox: PathBuf,
 }
@@ -22,8 +22,8 @@ pub fn khipu_sandbox() -> &'static Path {
 }
 
 /// Asks cargo, which knows where they are and builds what is stale: a test never runs yesterday's program.
-fn programs() -> &'static Programs {
-    static PROGRAMS: OnceLock<Programs> = OnceLock::new();
+fn programs() -> &'static BuiltPrograms {
+    static PROGRAMS: OnceLock<BuiltPrograms> = OnceLock::new();
     PROGRAMS.get_or_init(|| {
         let mut cargo = Command::new(env!("CARGO"));
         cargo
@@ -45,7 +45,7 @@ fn programs() -> &'static Programs {
                 .find_map(|message| message["executable"].as_str().map(PathBuf::from))
                 .unwrap_or_else(|| panic!("cargo built no {name}"))
         };
-        Programs {
+        BuiltPrograms {
             chasqui: executable("chasqui"),
             khipu_sandbox: executable("khipu-sandbox"),
         }

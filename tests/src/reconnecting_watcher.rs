@@ -76,14 +76,14 @@ impl ReconnectingWatcher {
 
 /// Why a connection ended, and when to reconnect if the close reason has a time.
 #[derive(Debug, Clone, Copy)]
-struct ConnectionEnd {
+struct Disconnect {
     code: Option<u16>,
     after: Option<Duration>,
     at: Instant,
 }
 
 /// `Ok`: the final status.
-async fn follow(watcher: &mut WebSocketWatcher) -> Result<String, ConnectionEnd> {
+async fn follow(watcher: &mut WebSocketWatcher) -> Result<String, Disconnect> {
     let mut last = String::new();
     loop {
         match watcher.next_event().await {
@@ -101,14 +101,14 @@ async fn follow(watcher: &mut WebSocketWatcher) -> Result<String, ConnectionEnd>
                     !(4400..4500).contains(&code) || code == 4429,
                     "closed for good: {code} {reason}"
                 );
-                return Err(ConnectionEnd {
+                return Err(Disconnect {
                     code: Some(code),
                     after: wait_asked_for(&reason),
                     at: Instant::now(),
                 });
             }
             WatcherEvent::Lost => {
-                return Err(ConnectionEnd {
+                return Err(Disconnect {
                     code: None,
                     after: None,
                     at: Instant::now(),

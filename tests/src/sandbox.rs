@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use khipu_sandbox::Options;
+use khipu_sandbox::SandboxOptions;
 use reqwest::{Client, Method};
 use serde_json::{Value, json};
 use tokio::net::TcpListener;
@@ -23,18 +23,18 @@ impl Sandbox {
     /// The account of [`GatewaySettings::new`](crate::gateway_settings::GatewaySettings::new). A refused notification is repeated after 50 ms
     /// at first.
     pub async fn start() -> Self {
-        Self::start_with_seed(Options::default().seed).await
+        Self::start_with_seed(SandboxOptions::default().seed).await
     }
 
     /// The same with another seed.
     pub async fn start_with_seed(seed: u64) -> Self {
-        let options = Options {
+        let options = SandboxOptions {
             api_key: KHIPU_API_KEY.into(),
             secret: KHIPU_SECRET.into(),
             receiver_id: RECEIVER_ID,
             retry_first_delay: Duration::from_millis(50),
             seed,
-            ..Options::default()
+            ..SandboxOptions::default()
         };
         let listener = TcpListener::bind("127.0.0.1:0").await.expect("a free port");
         let url = format!("http://{}", listener.local_addr().expect("bound"));

@@ -31,7 +31,7 @@ pub struct WebSocketWatcher {
 }
 
 /// What the gateway sends to an idle watcher.
-const HEARTBEAT: &str = "{}";
+const HEARTBEAT_TEXT: &str = "{}";
 
 #[derive(Debug, Clone, PartialEq)]
 pub enum WatcherEvent {
@@ -98,7 +98,9 @@ impl WebSocketWatcher {
     pub async fn next_event(&mut self) -> WatcherEvent {
         loop {
             match self.socket.next().await {
-                Some(Ok(Message::Text(text))) if text.as_str() == HEARTBEAT => self.heartbeats += 1,
+                Some(Ok(Message::Text(text))) if text.as_str() == HEARTBEAT_TEXT => {
+                    self.heartbeats += 1
+                }
                 Some(Ok(Message::Text(text))) => return self.parse_status(text.as_str()),
                 Some(Ok(Message::Close(frame))) => {
                     let (code, reason) = frame
@@ -178,7 +180,7 @@ impl WebSocketWatcher {
         let frame = within("a heartbeat", async {
             loop {
                 match self.socket.next().await {
-                    Some(Ok(Message::Text(text))) if text.as_str() == HEARTBEAT => break true,
+                    Some(Ok(Message::Text(text))) if text.as_str() == HEARTBEAT_TEXT => break true,
                     Some(Ok(_)) => {}
                     _ => break false,
                 }

@@ -67,12 +67,12 @@ pub(crate) async fn run(
         admin: listeners.admin,
     };
     let gateway = chasqui::app::run(config, doors, stopping());
-    let options = khipu_sandbox::Options {
+    let options = khipu_sandbox::SandboxOptions {
         api_key: keys.khipu_api_key.clone(),
         secret: keys.khipu_secret.clone(),
         receiver_id: RECEIVER_ID,
         public_url: Some(urls.sandbox.clone()),
-        ..khipu_sandbox::Options::default()
+        ..khipu_sandbox::SandboxOptions::default()
     };
     let sandbox = khipu_sandbox::run(options, listeners.sandbox, stopping());
     let shop = shop::run(shop_config(urls, &keys), listeners.shop, stopping());

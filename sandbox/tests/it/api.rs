@@ -1,6 +1,6 @@
 //! Every route of Khipu's API.
 
-use khipu_sandbox::Options;
+use khipu_sandbox::SandboxOptions;
 use reqwest::Method;
 use serde_json::{Value, json};
 
@@ -122,11 +122,11 @@ async fn a_missing_or_wrong_key_is_refused_on_every_route() {
 
 #[tokio::test]
 async fn the_key_and_the_account_are_those_of_the_options() {
-    let sandbox = Sandbox::start_with(Options {
+    let sandbox = Sandbox::start_with(SandboxOptions {
         api_key: "other-key".to_owned(),
         receiver_id: 77,
         public_url: Some("https://khipu.example/".to_owned()),
-        ..Options::default()
+        ..SandboxOptions::default()
     })
     .await;
     let id = sandbox.create(json!({})).await;

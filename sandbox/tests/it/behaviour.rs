@@ -2,7 +2,7 @@
 
 use std::time::{Duration, Instant};
 
-use khipu_sandbox::Options;
+use khipu_sandbox::SandboxOptions;
 use serde_json::{Value, json};
 
 use crate::harness::{Receiver, Sandbox, eventually};
@@ -125,7 +125,7 @@ async fn corrupt_signature_does_not_verify() {
         .await;
     conciliated(&sandbox, &receiver).await;
     let wrong = receiver.next().await;
-    assert!(!wrong.is_signed_with(&Options::default().secret));
+    assert!(!wrong.is_signed_with(&SandboxOptions::default().secret));
     let attempts = sandbox.attempts_until(1).await;
     assert_eq!(attempts[0]["injected"], json!(["corrupt_signature"]));
 }
@@ -210,9 +210,9 @@ async fn fail_after_effect_answers_500_after_the_effect() {
 async fn the_same_seed_fails_the_same_calls() {
     let mut runs = Vec::new();
     for seed in [3, 3, 4] {
-        let sandbox = Sandbox::start_with(Options {
+        let sandbox = Sandbox::start_with(SandboxOptions {
             seed,
-            ..Options::default()
+            ..SandboxOptions::default()
         })
         .await;
         sandbox

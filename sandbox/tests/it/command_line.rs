@@ -3,7 +3,7 @@
 use std::io::{BufRead, BufReader};
 use std::process::{Child, Command, Stdio};
 
-use khipu_sandbox::Options;
+use khipu_sandbox::SandboxOptions;
 
 struct Running {
     process: Child,
@@ -52,7 +52,7 @@ async fn it_prints_its_real_port_and_serves_there_without_ca_certificates() {
     assert_eq!(answer.unwrap().status(), 200);
     let answer = client
         .get(&banks)
-        .header("x-api-key", Options::default().api_key)
+        .header("x-api-key", SandboxOptions::default().api_key)
         .send()
         .await;
     assert_eq!(answer.unwrap().status(), 401);

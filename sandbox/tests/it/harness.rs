@@ -9,7 +9,7 @@ use axum::extract::State;
 use axum::http::{HeaderMap, StatusCode};
 use axum::routing::post;
 use jiff::Timestamp;
-use khipu_sandbox::{Options, SIGNATURE_HEADER, run, signature};
+use khipu_sandbox::{SIGNATURE_HEADER, SandboxOptions, run, signature};
 use reqwest::redirect::Policy;
 use reqwest::{Client, Method, RequestBuilder};
 use serde_json::{Value, json};
@@ -47,15 +47,15 @@ impl Answer {
 
 impl Sandbox {
     pub(crate) async fn start() -> Self {
-        Self::start_with(Options::default()).await
+        Self::start_with(SandboxOptions::default()).await
     }
 
     /// Retries after 20 ms instead of a second; otherwise uses `options`.
-    pub(crate) async fn start_with(options: Options) -> Self {
+    pub(crate) async fn start_with(options: SandboxOptions) -> Self {
         let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
         let url = format!("http://{}", listener.local_addr().unwrap());
         let (stop, stopped) = oneshot::channel::<()>();
-        let options = Options {
+        let options = SandboxOptions {
             retry_first_delay: Duration::from_millis(20),
             ..options
         };

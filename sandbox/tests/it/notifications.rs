@@ -1,6 +1,6 @@
 //! Notifications, received by a real merchant endpoint.
 
-use khipu_sandbox::Options;
+use khipu_sandbox::SandboxOptions;
 use serde_json::json;
 
 use crate::harness::{Receiver, Sandbox};
@@ -19,8 +19,8 @@ async fn a_conciliated_payment_is_notified_and_its_signature_verifies_over_the_r
     let payment = sandbox.done(&id, "conciliate").await;
     let arrival = receiver.next().await;
     assert_eq!(arrival.content_type, "application/json");
-    assert!(arrival.is_signed_with(&Options::default().secret));
-    assert!(!arrival.is_signed_with(&Options::default().api_key));
+    assert!(arrival.is_signed_with(&SandboxOptions::default().secret));
+    assert!(!arrival.is_signed_with(&SandboxOptions::default().api_key));
     let text = std::str::from_utf8(&arrival.body).unwrap();
     assert!(text.contains(r#""transaction_id":"A\/1""#) && !text.contains("://"));
 
@@ -184,7 +184,7 @@ async fn retries_have_the_same_body_and_a_fresh_signature_until_a_200() {
     for pair in arrivals.windows(2) {
         assert_eq!(pair[0].body, pair[1].body);
         assert!(pair[0].t() < pair[1].t(), "signed again");
-        assert!(pair[1].is_signed_with(&Options::default().secret));
+        assert!(pair[1].is_signed_with(&SandboxOptions::default().secret));
     }
     let attempts = sandbox.attempts_until(4).await;
     let statuses: Vec<_> = attempts

@@ -21,7 +21,7 @@ const BEFORE: usize = 100;
 const LATER: usize = 30;
 
 /// Three gateways and many watchers on the two that are not notified. Khipu's answers are held back.
-struct Testbed {
+struct FailoverTestbed {
     fleet: Fleet,
     _khipu_proxy: KhipuProxy,
     payments: Vec<TestPayment>,
@@ -32,7 +32,7 @@ struct Testbed {
     accepted: watch::Sender<usize>,
 }
 
-impl Testbed {
+impl FailoverTestbed {
     /// `has_deliveries`: whether the payments have a notify_url.
     async fn start(url: &str, has_deliveries: bool) -> Self {
         let storage = vec![url.to_owned(); 3];
@@ -102,7 +102,7 @@ async fn follow_all(fleet: &Fleet, payments: &[TestPayment]) -> Vec<BackgroundWa
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_cluster_master_that_is_killed_under_load_loses_nothing() {
     let mut cluster = RedisCluster::start(&Options::default()).await;
-    let mut testbed = Testbed::start(&cluster.url(), false).await;
+    let mut testbed = FailoverTestbed::start(&cluster.url(), false).await;
     let slot = slots_of(&cluster, &testbed.payments[..1]).await[0];
     let killing = async {
         testbed.some_are_accepted().await;
@@ -120,7 +120,7 @@ async fn a_cluster_master_that_is_killed_under_load_loses_nothing() {
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_master_that_the_sentinels_replace_under_load_loses_nothing() {
     let mut trio = SentinelTrio::start(&Options::default()).await;
-    let mut testbed = Testbed::start(&trio.url(), true).await;
+    let mut testbed = FailoverTestbed::start(&trio.url(), true).await;
     let killing = async {
         testbed.some_are_accepted().await;
         trio.kill_master();
@@ -139,7 +139,7 @@ async fn a_master_that_the_sentinels_replace_under_load_loses_nothing() {
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_slot_that_moves_takes_its_watchers_along() {
     let cluster = RedisCluster::start(&Options::default()).await;
-    let testbed = Testbed::start(&cluster.url(), false).await;
+    let testbed = FailoverTestbed::start(&cluster.url(), false).await;
     let slots = slots_of(&cluster, &testbed.payments).await;
     let population = |slot: u16| slots.iter().filter(|other| **other == slot).count();
     let busiest = slots.iter().copied().max_by_key(|slot| population(*slot));
@@ -148,7 +148,7 @@ async fn a_slot_that_moves_takes_its_watchers_along() {
         .filter(|number| slots[*number] == slot)
         .collect();
     assert!(moving.len() >= 3, "too few payments share a slot");
-    let Testbed {
+    let FailoverTestbed {
         fleet,
         payments,
         mut watchers,

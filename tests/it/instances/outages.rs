@@ -24,7 +24,7 @@ const CUT_OFF: usize = 2;
 const OTHER: usize = 0;
 
 /// A fleet of three with five payments, each watched on two of them.
-struct Testbed {
+struct OutageTestbed {
     fleet: Fleet,
     /// Khipu confirms it in the outage, without a notification.
     asked: TestPayment,
@@ -39,7 +39,7 @@ struct Testbed {
     on_other: [BackgroundWatcher; 3],
 }
 
-impl Testbed {
+impl OutageTestbed {
     async fn start(storage: &[String]) -> Self {
         let fleet = Fleet::start(storage).await;
         // What arrives is what the test sends.
@@ -167,7 +167,7 @@ async fn notify(api: &GatewayClient, payment: &TestPayment) -> HttpResponse {
 #[tokio::test]
 async fn redis_frozen_for_a_minute_loses_nothing() {
     let (redis, storage) = redis_for(3).await;
-    let mut testbed = Testbed::start(&storage).await;
+    let mut testbed = OutageTestbed::start(&storage).await;
     let began = Instant::now();
     redis.freeze();
     testbed.expect_degraded().await;
@@ -180,7 +180,7 @@ async fn redis_frozen_for_a_minute_loses_nothing() {
 #[tokio::test]
 async fn redis_gone_for_a_minute_loses_nothing() {
     let (mut redis, storage) = redis_for(3).await;
-    let mut testbed = Testbed::start(&storage).await;
+    let mut testbed = OutageTestbed::start(&storage).await;
     let began = Instant::now();
     redis.kill();
     testbed.expect_degraded().await;
@@ -195,7 +195,7 @@ async fn a_network_that_drops_everything_for_a_minute_loses_nothing() {
     let (redis, mut storage) = redis_for(3).await;
     let network = ChaosProxy::start(&redis.url()).await;
     storage[CUT_OFF].clone_from(&network.url);
-    let mut testbed = Testbed::start(&storage).await;
+    let mut testbed = OutageTestbed::start(&storage).await;
     let began = Instant::now();
     network.stall();
     testbed.expect_degraded().await;

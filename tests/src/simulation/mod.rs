@@ -32,7 +32,7 @@ use serde_json::{Value, json};
 use tokio::sync::watch;
 
 use self::comparison::Comparison;
-pub use self::options::{Options, Storage};
+pub use self::options::{SimulationOptions, Storage};
 use self::payer::PaymentHistory;
 use self::plan_builder::build_plan;
 use self::report::Report;
@@ -43,7 +43,7 @@ use crate::program::chasqui;
 const AT_ONCE: usize = 256;
 
 /// Runs a simulation to its end.
-pub async fn run(options: &Options) -> Report {
+pub async fn run(options: &SimulationOptions) -> Report {
     // Built first, so that the duration does not include it.
     chasqui();
     let begun = Instant::now();

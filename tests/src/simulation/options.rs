@@ -1,7 +1,7 @@
 //! What a simulation is asked for.
 
 #[derive(Debug, Clone)]
-pub struct Options {
+pub struct SimulationOptions {
     pub seed: u64,
     pub payments: usize,
     pub storage: Storage,

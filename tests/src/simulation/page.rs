@@ -64,7 +64,7 @@ impl PageState {
 }
 
 /// Why a connection is over.
-enum ConnectionEnd {
+enum ConnectionOutcome {
     /// It showed a final status.
     Final,
     /// Closed for good.
@@ -86,19 +86,19 @@ impl Page {
             let shown = Arc::clone(&shown);
             async move {
                 for gateway in gateways.iter().cycle().skip(first) {
-                    let connection_end = match transport {
+                    let connection_outcome = match transport {
                         Transport::WebSocket => follow_websocket(gateway, &payment, &shown).await,
                         Transport::Polling => {
                             follow_by_polling(gateway, &client, &payment, &shown).await
                         }
                     };
-                    match connection_end {
-                        ConnectionEnd::Final => return,
-                        ConnectionEnd::Refused(why) => {
+                    match connection_outcome {
+                        ConnectionOutcome::Final => return,
+                        ConnectionOutcome::Refused(why) => {
                             lock(&shown).faults.push(format!("refused: {why}"));
                             return;
                         }
-                        ConnectionEnd::Retry(after) => {
+                        ConnectionOutcome::Retry(after) => {
                             let any_part = BACKOFF.mul_f64(rand::random());
                             tokio::time::sleep(after.unwrap_or(any_part)).await;
                         }
@@ -129,9 +129,9 @@ async fn follow_websocket(
     gateway: &str,
     payment: &TestPayment,
     shown: &Mutex<PageState>,
-) -> ConnectionEnd {
+) -> ConnectionOutcome {
     let Some(mut watcher) = WebSocketWatcher::try_open(gateway, payment).await else {
-        return ConnectionEnd::Retry(None);
+        return ConnectionOutcome::Retry(None);
     };
     loop {
         match watcher.next_event().await {
@@ -140,23 +140,23 @@ async fn follow_websocket(
                 lock(shown).show(status);
                 watcher.acknowledge(version.unwrap_or_default()).await;
                 if is_final {
-                    return ConnectionEnd::Final;
+                    return ConnectionOutcome::Final;
                 }
             }
-            WatcherEvent::Closed(code, reason) => return connection_end(code, &reason),
-            WatcherEvent::Lost => return ConnectionEnd::Retry(None),
+            WatcherEvent::Closed(code, reason) => return connection_outcome(code, &reason),
+            WatcherEvent::Lost => return ConnectionOutcome::Retry(None),
         }
     }
 }
 
 /// 44xx is for good, except 4429.
-fn connection_end(code: u16, reason: &str) -> ConnectionEnd {
+fn connection_outcome(code: u16, reason: &str) -> ConnectionOutcome {
     if (4400..4500).contains(&code) && code != 4429 {
-        return ConnectionEnd::Refused(format!("{code} {reason}"));
+        return ConnectionOutcome::Refused(format!("{code} {reason}"));
     }
     let asked = reason.strip_prefix("retry_after_ms=");
     let after = asked.and_then(|after| after.parse().ok());
-    ConnectionEnd::Retry(after.map(Duration::from_millis))
+    ConnectionOutcome::Retry(after.map(Duration::from_millis))
 }
 
 async fn follow_by_polling(
@@ -164,7 +164,7 @@ async fn follow_by_polling(
     client: &Client,
     payment: &TestPayment,
     shown: &Mutex<PageState>,
-) -> ConnectionEnd {
+) -> ConnectionOutcome {
     loop {
         let version = lock(shown).version;
         let url = format!("{gateway}/v1/payments/{}/status?wait={HOLD}", payment.id);
@@ -176,26 +176,26 @@ async fn follow_by_polling(
             request = request.header("if-none-match", format!("\"{version}\""));
         }
         let Ok(answer) = request.send().await else {
-            return ConnectionEnd::Retry(None);
+            return ConnectionOutcome::Retry(None);
         };
         match answer.status() {
             StatusCode::OK => {
                 let body = answer.bytes().await.ok();
                 let Some(status) = body.and_then(|body| serde_json::from_slice(&body).ok()) else {
-                    return ConnectionEnd::Retry(None);
+                    return ConnectionOutcome::Retry(None);
                 };
                 let mut shown = lock(shown);
                 shown.show(status);
                 if shown.is_final() {
-                    return ConnectionEnd::Final;
+                    return ConnectionOutcome::Final;
                 }
             }
             StatusCode::NOT_MODIFIED => {}
             refused
             @ (StatusCode::UNAUTHORIZED | StatusCode::FORBIDDEN | StatusCode::NOT_FOUND) => {
-                return ConnectionEnd::Refused(refused.to_string());
+                return ConnectionOutcome::Refused(refused.to_string());
             }
-            _ => return ConnectionEnd::Retry(None),
+            _ => return ConnectionOutcome::Retry(None),
         }
         // For one that does not hold the request.
         tokio::time::sleep(BACKOFF.mul_f64(rand::random())).await;

@@ -7,7 +7,7 @@ use rand::{RngExt, SeedableRng};
 use redis_processes::{Options as RedisOptions, RedisServer};
 use tokio::sync::watch;
 
-use super::options::{Options, Storage};
+use super::options::{SimulationOptions, Storage};
 use super::payer::Environment;
 use super::shops::Shops;
 use crate::gateway_client::{GatewayClient, client};
@@ -29,7 +29,7 @@ pub(super) struct System {
 }
 
 impl System {
-    pub(super) async fn start(options: &Options) -> Self {
+    pub(super) async fn start(options: &SimulationOptions) -> Self {
         let sandbox = Sandbox::start_with_seed(options.seed).await;
         let shops = Shops::start(options.seed).await;
         let balancer = LoadBalancer::start().await;
@@ -83,7 +83,7 @@ fn settings(khipu_url: &str, public_url: &str) -> GatewaySettings {
 /// SIGKILL, a pause, and a restart on the same port and storage. Returns the time of each kill.
 pub(super) async fn kill(
     gateways: &mut [GatewayProcess],
-    options: &Options,
+    options: &SimulationOptions,
     completed: &watch::Sender<usize>,
 ) -> Vec<Instant> {
     let mut rng = StdRng::seed_from_u64(options.seed ^ 0x006b_696c_6c73);
