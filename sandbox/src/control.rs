@@ -12,7 +12,7 @@ use serde_json::{Value, json};
 use crate::answers::PaymentAnswer;
 use crate::api_error::ApiError;
 use crate::behaviour::Behaviour;
-use crate::notifier::{Attempt, Counts};
+use crate::notifier::{Counts, LoggedAttempt};
 use crate::payment::{Action, Method, Status};
 use crate::simulator::{Refusal, Simulator};
 
@@ -168,7 +168,7 @@ struct NotificationsQuery {
 async fn list_notifications(
     State(simulator): State<Simulator>,
     Query(query): Query<NotificationsQuery>,
-) -> Json<Vec<Attempt>> {
+) -> Json<Vec<LoggedAttempt>> {
     let mut attempts = simulator.notifier().attempts();
     if let Some(id) = query.payment_id {
         attempts.retain(|attempt| attempt.payment_id == id);

@@ -8,7 +8,7 @@ use crate::money::Amount;
 use crate::payment::Payment;
 
 #[derive(Serialize)]
-struct Notification<'a> {
+struct NotificationJson<'a> {
     payment_id: &'a str,
     receiver_id: u64,
     subject: &'a str,
@@ -40,7 +40,7 @@ pub(crate) fn body(payment: &Payment, base_url: &str) -> Option<String> {
     let conciliated_at = payment.conciliated_at?;
     let order = &payment.order;
     let transfer = payment.transfer.as_ref();
-    let notification = Notification {
+    let notification = NotificationJson {
         payment_id: &payment.id,
         receiver_id: payment.receiver_id,
         subject: &order.subject,
@@ -67,7 +67,7 @@ pub(crate) fn body(payment: &Payment, base_url: &str) -> Option<String> {
 }
 
 /// A slash occurs in JSON only inside strings, so replacing it in the finished text is exact.
-fn escaped(notification: &Notification<'_>) -> Option<String> {
+fn escaped(notification: &NotificationJson<'_>) -> Option<String> {
     let json = serde_json::to_string(notification).ok()?;
     Some(json.replace('/', "\\/"))
 }
@@ -77,8 +77,8 @@ mod tests {
     use super::*;
     use crate::signature::tests as golden;
 
-    fn golden_notification(operation_code: Option<&str>) -> Notification<'_> {
-        Notification {
+    fn golden_notification(operation_code: Option<&str>) -> NotificationJson<'_> {
+        NotificationJson {
             payment_id: "zfxnocsow6mz",
             receiver_id: 990_939,
             subject: "TEST_COBRO",

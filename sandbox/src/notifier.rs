@@ -22,7 +22,7 @@ use crate::answers::date;
 use crate::behaviour::FaultInjector;
 use crate::options::SandboxOptions;
 use crate::signature::{SIGNATURE_HEADER, corrupt_signature, signature};
-use crate::state::State;
+use crate::state::SandboxState;
 
 /// Concurrent attempts; the rest wait. A receiver that does not answer occupies a place for
 /// [`ANSWER_WITHIN`] and delays the others.
@@ -59,12 +59,6 @@ pub(crate) struct OutgoingNotification {
     pub(crate) body: Arc<str>,
 }
 
-impl Attempt {
-    fn is_accepted(&self) -> bool {
-        self.status == Some(200)
-    }
-}
-
 /// A notification's place in the order, and whether a later one may overtake it.
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct QueuePosition {
@@ -74,7 +68,7 @@ pub(crate) struct QueuePosition {
 
 /// One attempt of a notification, as logged.
 #[derive(Clone, Debug, Serialize)]
-pub(crate) struct Attempt {
+pub(crate) struct LoggedAttempt {
     pub(crate) payment_id: String,
     url: String,
     /// From 1. A duplicate has the number of its original.
@@ -94,6 +88,12 @@ pub(crate) struct Attempt {
     body: Arc<str>,
 }
 
+impl LoggedAttempt {
+    fn is_accepted(&self) -> bool {
+        self.status == Some(200)
+    }
+}
+
 /// Counts of attempts by their outcome. A duplicate counts as an attempt.
 #[derive(Clone, Copy, Debug, Default, Serialize)]
 pub(crate) struct Counts {
@@ -106,7 +106,7 @@ pub(crate) struct Counts {
 }
 
 impl Counts {
-    fn add(&mut self, attempt: &Attempt) {
+    fn add(&mut self, attempt: &LoggedAttempt) {
         let injected = |what| u64::from(attempt.injected.contains(&what));
         self.attempts += 1;
         self.accepted += u64::from(attempt.is_accepted());
@@ -117,9 +117,9 @@ impl Counts {
 }
 
 #[derive(Debug, Default)]
-struct Log {
+struct AttemptLog {
     /// The newest.
-    attempts: VecDeque<Attempt>,
+    attempts: VecDeque<LoggedAttempt>,
     /// Of all attempts.
     counts: Counts,
 }
@@ -129,9 +129,9 @@ pub(crate) struct Notifier {
     secret: String,
     retry_first_delay: Duration,
     injector: Arc<FaultInjector>,
-    state: Arc<Mutex<State>>,
+    state: Arc<Mutex<SandboxState>>,
     places: Semaphore,
-    log: Mutex<Log>,
+    log: Mutex<AttemptLog>,
     next_number: AtomicU64,
     /// Whether a notification is being held. Only one at a time, because each waits for a later one.
     holding: AtomicBool,
@@ -143,7 +143,7 @@ impl Notifier {
     pub(crate) fn new(
         options: &SandboxOptions,
         injector: Arc<FaultInjector>,
-        state: Arc<Mutex<State>>,
+        state: Arc<Mutex<SandboxState>>,
     ) -> io::Result<Self> {
         Ok(Self {
             client: client().map_err(io::Error::other)?,
@@ -169,7 +169,7 @@ impl Notifier {
     }
 
     /// Every attempt that ended, in that order.
-    pub(crate) fn attempts(&self) -> Vec<Attempt> {
+    pub(crate) fn attempts(&self) -> Vec<LoggedAttempt> {
         self.log().attempts.iter().cloned().collect()
     }
 
@@ -178,10 +178,10 @@ impl Notifier {
     }
 
     pub(crate) fn forget(&self) {
-        *self.log() = Log::default();
+        *self.log() = AttemptLog::default();
     }
 
-    fn record(&self, attempt: Attempt) {
+    fn record(&self, attempt: LoggedAttempt) {
         let mut log = self.log();
         log.counts.add(&attempt);
         if log.attempts.len() >= MAX_LOGGED_ATTEMPTS {
@@ -190,7 +190,7 @@ impl Notifier {
         log.attempts.push_back(attempt);
     }
 
-    fn log(&self) -> MutexGuard<'_, Log> {
+    fn log(&self) -> MutexGuard<'_, AttemptLog> {
         self.log.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
@@ -244,7 +244,7 @@ impl Notifier {
         } else {
             signature(&self.secret, now, &notification.body)
         };
-        let mut entry = Attempt {
+        let mut entry = LoggedAttempt {
             payment_id: notification.payment_id.clone(),
             url: notification.url.clone(),
             attempt: number,
@@ -276,7 +276,7 @@ impl Notifier {
         }
     }
 
-    async fn send(&self, notification: &OutgoingNotification, mut entry: Attempt) -> bool {
+    async fn send(&self, notification: &OutgoingNotification, mut entry: LoggedAttempt) -> bool {
         match self.post(notification, &entry.signature).await {
             Ok(status) => entry.status = Some(status.as_u16()),
             Err(error) => entry.error = Some(reason(&error)),
@@ -284,7 +284,7 @@ impl Notifier {
         self.conclude(entry)
     }
 
-    fn conclude(&self, entry: Attempt) -> bool {
+    fn conclude(&self, entry: LoggedAttempt) -> bool {
         let arrived = entry.is_accepted();
         if !arrived {
             tracing::debug!(

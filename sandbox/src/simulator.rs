@@ -15,7 +15,7 @@ use crate::options::SandboxOptions;
 use crate::payment::{
     Action, Effect, Impossible, Method, Order, Payment, Refund, RefundError, Status,
 };
-use crate::state::State;
+use crate::state::SandboxState;
 
 /// At this many payments a creation is refused with 503 until a reset, because a gateway may still query
 /// the old ones.
@@ -31,7 +31,7 @@ pub(crate) struct Simulator(Arc<Inner>);
 struct Inner {
     options: SandboxOptions,
     base_url: String,
-    state: Arc<Mutex<State>>,
+    state: Arc<Mutex<SandboxState>>,
     injector: Arc<FaultInjector>,
     notifier: Arc<Notifier>,
     /// Closed when the sandbox stops, which ends waiting tasks.
@@ -63,7 +63,7 @@ impl Simulator {
         running: watch::Receiver<()>,
     ) -> io::Result<Self> {
         let injector = Arc::new(FaultInjector::new(options.seed, Behaviour::default()));
-        let state = Arc::new(Mutex::new(State::empty()));
+        let state = Arc::new(Mutex::new(SandboxState::empty()));
         let notifier = Notifier::new(&options, Arc::clone(&injector), Arc::clone(&state))?;
         Ok(Self(Arc::new(Inner {
             options,
@@ -208,7 +208,7 @@ impl Simulator {
     /// Deletes every payment and attempt and restores the default behaviour. Work under way ends because its
     /// payment is gone; an attempt already sent still arrives, but is not recorded.
     pub(crate) fn reset(&self) {
-        *self.state() = State::empty();
+        *self.state() = SandboxState::empty();
         self.0.notifier.forget();
         self.behave(Behaviour::default());
     }
@@ -240,11 +240,11 @@ impl Simulator {
         }
     }
 
-    fn state(&self) -> MutexGuard<'_, State> {
+    fn state(&self) -> MutexGuard<'_, SandboxState> {
         self.0.state.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
 
-fn find<'a>(state: &'a mut State, id: &str) -> Result<&'a mut Payment, Refusal> {
+fn find<'a>(state: &'a mut SandboxState, id: &str) -> Result<&'a mut Payment, Refusal> {
     state.payments.get_mut(id).ok_or(Refusal::UnknownPayment)
 }

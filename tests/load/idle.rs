@@ -11,7 +11,7 @@ use clap::Args;
 use crate::duration::parse_duration;
 use crate::failure::Failure;
 use crate::installation::{Installation, InstallationOptions, ProgramPaths};
-use crate::process::{self, ChildProcess, Memory};
+use crate::process::{self, ChildProcess, ProcessMemory};
 use crate::report::{self, Connecting, Holding, Machine, MemoryByPhase, percentile_ms, rounded};
 use crate::watcher_pool::WatcherPool;
 
@@ -112,7 +112,7 @@ pub(crate) async fn measure(options: &IdleOptions) -> Result<report::Idle, Failu
         return Err(format!("not all watchers could reconnect: {failure}").into());
     }
 
-    let each = |memory: Memory| {
+    let each = |memory: ProcessMemory| {
         let grown = memory.rss_bytes as f64 - before.rss_bytes as f64;
         grown / watchers as f64
     };
@@ -170,7 +170,7 @@ fn connecting(pool: &WatcherPool, cpu_seconds: f64) -> Connecting {
 }
 
 /// Looks until nothing moves any more.
-async fn settled(process: &ChildProcess) -> Result<Memory, Failure> {
+async fn settled(process: &ChildProcess) -> Result<ProcessMemory, Failure> {
     let deadline = Instant::now() + SETTLE_DEADLINE;
     let mut reference = process.memory()?;
     let mut steady = 0;

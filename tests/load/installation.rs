@@ -59,7 +59,7 @@ pub(crate) struct InstallationOptions<'a> {
 
 /// A payment, as a payer's page knows it.
 #[derive(Debug, Deserialize)]
-pub(crate) struct Payment {
+pub(crate) struct PagePayment {
     #[serde(rename = "payment_id")]
     pub(crate) id: String,
     #[serde(rename = "status_token")]
@@ -158,7 +158,7 @@ filter = "warn"
     }
 
     /// Every payment is paid and Khipu notifies it; as many at once as are created at once.
-    pub(crate) async fn pay(&self, payments: &[Payment]) -> Result<(), Failure> {
+    pub(crate) async fn pay(&self, payments: &[PagePayment]) -> Result<(), Failure> {
         let client = reqwest::Client::builder().no_proxy().build()?;
         let khipu_url = listening_at(&self.sandbox.greeting)?;
         stream::iter(payments)
@@ -185,7 +185,7 @@ filter = "warn"
     }
 
     /// Creates payments as a merchant would. Its connections are closed afterwards.
-    pub(crate) async fn create_payments(&self, count: usize) -> Result<Vec<Payment>, Failure> {
+    pub(crate) async fn create_payments(&self, count: usize) -> Result<Vec<PagePayment>, Failure> {
         let client = reqwest::Client::builder().no_proxy().build()?;
         let url = format!("http://{}/v3/payments", self.address);
         stream::iter(0..count)
@@ -211,7 +211,7 @@ filter = "warn"
                     if !status.is_success() {
                         return Err(format!("a payment was not created: {status} {body}").into());
                     }
-                    Ok::<Payment, Failure>(serde_json::from_str(&body)?)
+                    Ok::<PagePayment, Failure>(serde_json::from_str(&body)?)
                 }
             })
             .buffer_unordered(CREATING)

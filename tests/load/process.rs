@@ -27,7 +27,7 @@ pub(crate) struct ChildProcess {
 
 /// What a process holds of the machine's memory.
 #[derive(Debug, Clone, Copy, Serialize)]
-pub(crate) struct Memory {
+pub(crate) struct ProcessMemory {
     /// Everything resident (VmRSS).
     pub(crate) rss_bytes: u64,
     /// Its own: heap and stacks (RssAnon).
@@ -74,10 +74,10 @@ impl ChildProcess {
         self.child.id()
     }
 
-    pub(crate) fn memory(&self) -> io::Result<Memory> {
+    pub(crate) fn memory(&self) -> io::Result<ProcessMemory> {
         let status = self.read("status")?;
         let shares = self.read("smaps_rollup")?;
-        Ok(Memory {
+        Ok(ProcessMemory {
             rss_bytes: kilobytes(&status, "VmRSS:")?,
             anonymous_bytes: kilobytes(&status, "RssAnon:")?,
             pss_bytes: kilobytes(&shares, "Pss:")?,

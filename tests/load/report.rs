@@ -7,7 +7,7 @@ use std::time::Duration;
 use serde::Serialize;
 
 use crate::failure::Failure;
-use crate::process::Memory;
+use crate::process::ProcessMemory;
 
 /// What `load idle` found.
 #[derive(Debug, Serialize)]
@@ -56,15 +56,15 @@ pub(crate) struct Connecting {
 #[derive(Debug, Serialize)]
 pub(crate) struct MemoryByPhase {
     /// Payments created, no watcher connected.
-    pub(crate) before: Memory,
+    pub(crate) before: ProcessMemory,
     /// All watchers connected.
-    pub(crate) connected: Memory,
+    pub(crate) connected: ProcessMemory,
     /// At the end of the hold.
-    pub(crate) held: Memory,
+    pub(crate) held: ProcessMemory,
     /// All watchers gone, after the rest.
-    pub(crate) after: Memory,
+    pub(crate) after: ProcessMemory,
     /// As many connected again, to the same payments.
-    pub(crate) again: Memory,
+    pub(crate) again: ProcessMemory,
     /// (connected − before) / watchers: socket, task, hub, schedule and allocator, everything in the process.
     pub(crate) rss_bytes_per_watcher: f64,
     /// The same at the end of the hold.

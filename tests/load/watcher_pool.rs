@@ -15,7 +15,7 @@ use tokio::sync::{Semaphore, mpsc};
 use tokio::task::JoinSet;
 
 use crate::failure::Failure;
-use crate::installation::Payment;
+use crate::installation::PagePayment;
 
 /// Watchers that are connecting at once.
 const CONNECTING: usize = 64;
@@ -41,7 +41,7 @@ const PING: u8 = 9;
 #[derive(Debug)]
 pub(crate) struct WatcherPool {
     _watchers: JoinSet<()>,
-    log: Arc<Log>,
+    log: Arc<WatcherLog>,
     /// From the first connect to the last first message.
     pub(crate) connect_time: Duration,
     /// Of each that connected, sorted.
@@ -50,14 +50,14 @@ pub(crate) struct WatcherPool {
 
 /// What happens to the watchers.
 #[derive(Debug, Default)]
-struct Log {
+struct WatcherLog {
     pings: AtomicUsize,
     messages: AtomicUsize,
     lost: AtomicUsize,
     first_failure: Mutex<Option<String>>,
 }
 
-impl Log {
+impl WatcherLog {
     fn record_failure(&self, text: impl FnOnce() -> String) {
         let mut first = self
             .first_failure
@@ -69,8 +69,12 @@ impl Log {
 
 impl WatcherPool {
     /// Connects `count` watchers, spread evenly over the payments, and waits for each first message.
-    pub(crate) async fn connect(address: SocketAddr, payments: &[Payment], count: usize) -> Self {
-        let log = Arc::new(Log::default());
+    pub(crate) async fn connect(
+        address: SocketAddr,
+        payments: &[PagePayment],
+        count: usize,
+    ) -> Self {
+        let log = Arc::new(WatcherLog::default());
         let gate = Arc::new(Semaphore::new(CONNECTING));
         let (arrived, mut arrivals) = mpsc::unbounded_channel();
         let mut watchers = JoinSet::new();
@@ -144,7 +148,7 @@ fn source(i: usize, count: usize) -> Option<Ipv4Addr> {
     (count > WATCHERS_PER_SOURCE).then_some(Ipv4Addr::new(127, 0, 0, index.saturating_add(1)))
 }
 
-fn request(address: SocketAddr, payment: &Payment) -> String {
+fn request(address: SocketAddr, payment: &PagePayment) -> String {
     format!(
         "GET /v1/payments/{id}/status HTTP/1.1\r\n\
          Host: {address}\r\n\
@@ -221,13 +225,13 @@ fn check_head(head: &str) -> Result<(), Failure> {
 
 fn check_first_message(frame: &Frame<'_>) -> Result<(), Failure> {
     #[derive(Deserialize)]
-    struct Status {
+    struct FirstMessage {
         version: u16,
     }
     if frame.opcode != TEXT {
         return Err(frame.describe().into());
     }
-    let status: Status = serde_json::from_slice(frame.payload)?;
+    let status: FirstMessage = serde_json::from_slice(frame.payload)?;
     match status.version {
         1.. => Ok(()),
         0 => Err("a status of version 0".into()),
@@ -235,7 +239,7 @@ fn check_first_message(frame: &Frame<'_>) -> Result<(), Failure> {
 }
 
 /// Answers pings until the connection ends. No buffer is held while it waits.
-async fn answer_pings(stream: TcpStream, log: &Log) {
+async fn answer_pings(stream: TcpStream, log: &WatcherLog) {
     let reason = loop {
         if let Err(error) = stream.readable().await {
             break error.to_string();
@@ -257,7 +261,7 @@ async fn answer_pings(stream: TcpStream, log: &Log) {
 }
 
 /// Frames are small and sent whole, and so they are read whole.
-fn read_frames(stream: &TcpStream, mut bytes: &[u8], log: &Log) -> Result<(), Failure> {
+fn read_frames(stream: &TcpStream, mut bytes: &[u8], log: &WatcherLog) -> Result<(), Failure> {
     while !bytes.is_empty() {
         let frame = Frame::read(bytes)?.ok_or("a frame in pieces")?;
         match frame.opcode {

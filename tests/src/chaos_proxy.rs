@@ -13,12 +13,12 @@ use tokio::task::JoinHandle;
 pub struct ChaosProxy {
     /// The target's URL with the proxy's address, to be used in its place.
     pub url: String,
-    state: watch::Sender<State>,
+    state: watch::Sender<NetworkState>,
     task: JoinHandle<()>,
 }
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-struct State {
+struct NetworkState {
     stalled: bool,
     /// What connections of an earlier generation send is lost.
     generation: u64,
@@ -26,7 +26,7 @@ struct State {
     cut_before: u64,
 }
 
-impl State {
+impl NetworkState {
     fn begin_generation(&mut self) {
         self.stalled = false;
         self.generation += 1;
@@ -45,7 +45,7 @@ impl ChaosProxy {
         let target: Arc<str> = address.into();
         let listener = TcpListener::bind("127.0.0.1:0").await.expect("a free port");
         let url = format!("{scheme}://{}", listener.local_addr().expect("bound"));
-        let state = watch::Sender::new(State {
+        let state = watch::Sender::new(NetworkState {
             stalled: false,
             generation: 0,
             cut_before: 0,
@@ -84,7 +84,7 @@ impl ChaosProxy {
 
     /// New connections work again. The old ones stay open and stay broken.
     pub fn restore_for_newcomers(&self) {
-        self.state.send_modify(State::begin_generation);
+        self.state.send_modify(NetworkState::begin_generation);
     }
 }
 
@@ -94,7 +94,7 @@ impl Drop for ChaosProxy {
     }
 }
 
-async fn carry(mut client: TcpStream, target: Arc<str>, states: watch::Receiver<State>) {
+async fn carry(mut client: TcpStream, target: Arc<str>, states: watch::Receiver<NetworkState>) {
     let generation = states.borrow().generation;
     let Ok(mut server) = TcpStream::connect(&*target).await else {
         return;
@@ -125,7 +125,7 @@ async fn carry(mut client: TcpStream, target: Arc<str>, states: watch::Receiver<
 async fn pump(
     mut from: ReadHalf<'_>,
     mut to: WriteHalf<'_>,
-    states: &watch::Receiver<State>,
+    states: &watch::Receiver<NetworkState>,
     generation: u64,
 ) {
     let mut buffer = [0; 8192];

@@ -147,7 +147,7 @@ async fn receive(
     body: Bytes,
 ) -> Response {
     let delivery = ReceivedDelivery { headers, body };
-    let _attempt = Attempt::begin(&state, delivery.header("webhook-id"));
+    let _attempt = AttemptInProgress::begin(&state, delivery.header("webhook-id"));
     let (response, delay) = {
         let mut state = lock(&state);
         let response = state.responses.pop_front();
@@ -169,12 +169,12 @@ async fn receive(
 }
 
 /// In progress until dropped: answered, or disconnected.
-struct Attempt {
+struct AttemptInProgress {
     state: Arc<Mutex<ReceiverState>>,
     webhook_id: String,
 }
 
-impl Attempt {
+impl AttemptInProgress {
     fn begin(state: &Arc<Mutex<ReceiverState>>, webhook_id: &str) -> Self {
         let mut locked = lock(state);
         let others = locked.in_progress.entry(webhook_id.to_owned()).or_default();
@@ -189,7 +189,7 @@ impl Attempt {
     }
 }
 
-impl Drop for Attempt {
+impl Drop for AttemptInProgress {
     fn drop(&mut self) {
         if let Some(count) = lock(&self.state).in_progress.get_mut(&self.webhook_id) {
             *count -= 1;

@@ -13,7 +13,7 @@ use crate::shop::{self, ShopConfig};
 const RECEIVER_ID: u64 = 990_939;
 const SECRET_LENGTH: usize = 40;
 
-pub(crate) struct Listeners {
+pub(crate) struct DemoListeners {
     pub(crate) gateway: TcpListener,
     pub(crate) sandbox: TcpListener,
     pub(crate) shop: TcpListener,
@@ -30,13 +30,13 @@ pub(crate) struct Urls {
 
 /// The shop has the merchant key and the account's secret, the gateway that key's hash and both of Khipu's values,
 /// the sandbox Khipu's values only.
-struct Keys {
+struct DemoKeys {
     merchant_key: String,
     khipu_api_key: String,
     khipu_secret: String,
 }
 
-impl Keys {
+impl DemoKeys {
     fn fresh() -> Self {
         let random = || Alphanumeric.sample_string(&mut rand::rng(), SECRET_LENGTH);
         Self {
@@ -50,10 +50,10 @@ impl Keys {
 /// Runs the three until `shutdown` completes or one of them fails, which ends the others.
 pub(crate) async fn run(
     urls: &Urls,
-    listeners: Listeners,
+    listeners: DemoListeners,
     shutdown: impl Future<Output = ()> + Send + 'static,
 ) -> Result<(), Box<dyn Error>> {
-    let keys = Keys::fresh();
+    let keys = DemoKeys::fresh();
     let (stop, stopped) = watch::channel(());
     let stopping = || {
         let mut stopped = stopped.clone();
@@ -95,7 +95,7 @@ pub(crate) async fn run(
     ended.map(drop)
 }
 
-fn shop_config(urls: &Urls, keys: &Keys) -> ShopConfig {
+fn shop_config(urls: &Urls, keys: &DemoKeys) -> ShopConfig {
     ShopConfig {
         public_url: urls.shop.clone(),
         gateway_url: urls.gateway.clone(),
@@ -106,14 +106,14 @@ fn shop_config(urls: &Urls, keys: &Keys) -> ShopConfig {
 }
 
 /// A configuration file for an account whose webhook is on this machine.
-fn gateway_toml(urls: &Urls, keys: &Keys) -> String {
+fn gateway_toml(urls: &Urls, keys: &DemoKeys) -> String {
     let Urls {
         gateway,
         sandbox,
         shop,
         ..
     } = urls;
-    let Keys {
+    let DemoKeys {
         khipu_api_key,
         khipu_secret,
         ..
@@ -154,7 +154,7 @@ mod tests {
             shop: "http://127.0.0.1:3".to_owned(),
             admin: "http://127.0.0.1:4".to_owned(),
         };
-        let mut keys = Keys::fresh();
+        let mut keys = DemoKeys::fresh();
         keys.merchant_key = "abc".to_owned();
         let toml = gateway_toml(&urls, &keys);
         // The test vector of FIPS 180-2.

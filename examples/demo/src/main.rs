@@ -51,7 +51,7 @@ async fn main() -> ExitCode {
 }
 
 async fn demo(flags: &Flags) -> Result<(), Box<dyn Error>> {
-    let listeners = composition::Listeners {
+    let listeners = composition::DemoListeners {
         gateway: bind(flags.listen, "--listen").await?,
         sandbox: bind(flags.sandbox_listen, "--sandbox-listen").await?,
         shop: bind(flags.shop_listen, "--shop-listen").await?,

@@ -2,7 +2,7 @@
 
 use serde_json::json;
 
-use crate::harness::{Answer, Receiver, Sandbox, eventually};
+use crate::harness::{Receiver, Sandbox, SandboxResponse, eventually};
 
 const RETURN: &str = "https://shop.example/back?order=1#now";
 const CANCEL: &str = "https://shop.example/cart";
@@ -11,7 +11,7 @@ fn urls() -> serde_json::Value {
     json!({ "return_url": RETURN, "cancel_url": CANCEL })
 }
 
-fn has_buttons(page: &Answer) -> bool {
+fn has_buttons(page: &SandboxResponse) -> bool {
     page.text.contains("<form")
 }
 

@@ -5,12 +5,12 @@ use std::process::{Child, Command, Stdio};
 
 use khipu_sandbox::SandboxOptions;
 
-struct Running {
+struct RunningSandbox {
     process: Child,
     url: String,
 }
 
-fn start(flags: &[&str]) -> Running {
+fn start(flags: &[&str]) -> RunningSandbox {
     let mut process = Command::new(env!("CARGO_BIN_EXE_khipu-sandbox"))
         .args(["--listen", "127.0.0.1:0"])
         .args(flags)
@@ -29,10 +29,10 @@ fn start(flags: &[&str]) -> Running {
         .strip_prefix("khipu-sandbox listening on ")
         .unwrap()
         .to_owned();
-    Running { process, url }
+    RunningSandbox { process, url }
 }
 
-fn exits_with_success_after(mut running: Running, signal: &str) {
+fn exits_with_success_after(mut running: RunningSandbox, signal: &str) {
     let id = running.process.id().to_string();
     let sent = Command::new("kill").args([signal, &id]).status().unwrap();
     assert!(sent.success());

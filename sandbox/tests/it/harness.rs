@@ -29,13 +29,13 @@ pub(crate) struct Sandbox {
     server: JoinHandle<std::io::Result<()>>,
 }
 
-pub(crate) struct Answer {
+pub(crate) struct SandboxResponse {
     pub(crate) status: u16,
     pub(crate) headers: HeaderMap,
     pub(crate) text: String,
 }
 
-impl Answer {
+impl SandboxResponse {
     pub(crate) fn json(&self) -> Value {
         serde_json::from_str(&self.text).unwrap()
     }
@@ -92,7 +92,12 @@ impl Sandbox {
     }
 
     /// A call of Khipu's API with the right key.
-    pub(crate) async fn call(&self, method: Method, path: &str, body: Option<Value>) -> Answer {
+    pub(crate) async fn call(
+        &self,
+        method: Method,
+        path: &str,
+        body: Option<Value>,
+    ) -> SandboxResponse {
         let request = self.request(method, path).header("x-api-key", &self.key);
         send(match body {
             Some(body) => request.body(body.to_string()),
@@ -101,20 +106,20 @@ impl Sandbox {
         .await
     }
 
-    pub(crate) async fn get(&self, path: &str) -> Answer {
+    pub(crate) async fn get(&self, path: &str) -> SandboxResponse {
         self.call(Method::GET, path, None).await
     }
 
-    pub(crate) async fn post(&self, path: &str, body: Value) -> Answer {
+    pub(crate) async fn post(&self, path: &str, body: Value) -> SandboxResponse {
         self.call(Method::POST, path, Some(body)).await
     }
 
-    pub(crate) async fn put(&self, path: &str, body: Value) -> Answer {
+    pub(crate) async fn put(&self, path: &str, body: Value) -> SandboxResponse {
         self.call(Method::PUT, path, Some(body)).await
     }
 
     /// Presses a button of the bank page.
-    pub(crate) async fn press(&self, path: &str) -> Answer {
+    pub(crate) async fn press(&self, path: &str) -> SandboxResponse {
         send(self.request(Method::POST, path)).await
     }
 
@@ -133,7 +138,7 @@ impl Sandbox {
             .await
     }
 
-    pub(crate) async fn act(&self, id: &str, action: &str) -> Answer {
+    pub(crate) async fn act(&self, id: &str, action: &str) -> SandboxResponse {
         let path = format!("/sandbox/payments/{id}/actions");
         self.post(&path, json!({ "action": action })).await
     }
@@ -191,9 +196,9 @@ pub(crate) async fn eventually<T>(mut ask: impl AsyncFnMut() -> Option<T>) -> T 
     .unwrap()
 }
 
-pub(crate) async fn send(request: RequestBuilder) -> Answer {
+pub(crate) async fn send(request: RequestBuilder) -> SandboxResponse {
     let answer = request.send().await.unwrap();
-    Answer {
+    SandboxResponse {
         status: answer.status().as_u16(),
         headers: answer.headers().clone(),
         text: answer.text().await.unwrap(),
@@ -239,10 +244,10 @@ impl Receiver {
     }
 }
 
-type ReceiverState = (Arc<Mutex<Vec<u16>>>, mpsc::UnboundedSender<Arrival>);
+type RouteState = (Arc<Mutex<Vec<u16>>>, mpsc::UnboundedSender<Arrival>);
 
 async fn receive(
-    State((answers, sender)): State<ReceiverState>,
+    State((answers, sender)): State<RouteState>,
     headers: HeaderMap,
     body: Bytes,
 ) -> StatusCode {

@@ -8,7 +8,7 @@ use reqwest::{Client, StatusCode};
 use serde_json::Value;
 use tokio::task::JoinHandle;
 
-use super::plan::Transport;
+use super::plan::PageTransport;
 use crate::gateway_client::TestPayment;
 use crate::websocket_watcher::{WatcherEvent, WebSocketWatcher};
 
@@ -23,7 +23,7 @@ const ANSWER_WITHIN: Duration = Duration::from_secs(20);
 
 /// Closed when it is dropped; what it showed can still be read.
 #[derive(Debug)]
-pub(super) struct Page {
+pub(super) struct PayerPage {
     shown: Arc<Mutex<PageState>>,
     task: JoinHandle<()>,
 }
@@ -72,10 +72,10 @@ enum ConnectionOutcome {
     Retry(Option<Duration>),
 }
 
-impl Page {
+impl PayerPage {
     /// Begins at the gateway with this number, and goes to the next after each connection.
     pub(super) fn open(
-        transport: Transport,
+        transport: PageTransport,
         gateways: Arc<[String]>,
         first: usize,
         client: Client,
@@ -87,8 +87,10 @@ impl Page {
             async move {
                 for gateway in gateways.iter().cycle().skip(first) {
                     let connection_outcome = match transport {
-                        Transport::WebSocket => follow_websocket(gateway, &payment, &shown).await,
-                        Transport::Polling => {
+                        PageTransport::WebSocket => {
+                            follow_websocket(gateway, &payment, &shown).await
+                        }
+                        PageTransport::Polling => {
                             follow_by_polling(gateway, &client, &payment, &shown).await
                         }
                     };
@@ -119,7 +121,7 @@ impl Page {
     }
 }
 
-impl Drop for Page {
+impl Drop for PayerPage {
     fn drop(&mut self) {
         self.task.abort();
     }

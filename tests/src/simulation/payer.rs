@@ -6,8 +6,8 @@ use std::time::{Duration, Instant};
 use reqwest::{Client, Method, RequestBuilder};
 use serde_json::{Value, json};
 
-use super::page::{Page, PageState};
-use super::plan::{Forgery, Plan, Step, Transport};
+use super::page::{PageState, PayerPage};
+use super::plan::{Forgery, PageTransport, PaymentPlan, Step};
 use super::shops::{Shops, order};
 use crate::deadline::within;
 use crate::gateway_client::{self, GatewayClient, HttpResponse, TestPayment, try_send};
@@ -38,12 +38,12 @@ pub(super) struct Environment {
 /// One payment, as it went.
 #[derive(Debug)]
 pub(super) struct PaymentHistory {
-    pub(super) plan: Plan,
+    pub(super) plan: PaymentPlan,
     pub(super) payment: TestPayment,
     /// The earliest time at which Khipu may have reported it paid.
     pub(super) paid_at: Option<Instant>,
     /// The page that is open, and what those showed that were closed.
-    pub(super) page: Option<Page>,
+    pub(super) page: Option<PayerPage>,
     pub(super) closed: Vec<PageState>,
     /// What went wrong on the way.
     pub(super) faults: Vec<String>,
@@ -51,7 +51,7 @@ pub(super) struct PaymentHistory {
 
 impl Environment {
     /// From its creation to the last step.
-    pub(super) async fn run_plan(&self, plan: Plan) -> PaymentHistory {
+    pub(super) async fn run_plan(&self, plan: PaymentPlan) -> PaymentHistory {
         let payment = self.create(&plan).await;
         let mut history = PaymentHistory {
             plan,
@@ -68,7 +68,7 @@ impl Environment {
     }
 
     /// As a careful shop does: the same key until there is an answer, another one where the outcome stays unknown.
-    async fn create(&self, plan: &Plan) -> TestPayment {
+    async fn create(&self, plan: &PaymentPlan) -> TestPayment {
         let order = gateway_client::order(json!({
             "notify_url": self.shops.notify_url(plan.shop),
             "return_url": format!("https://shop.example/thanks?order={}", plan.number),
@@ -163,9 +163,9 @@ impl Environment {
         }
     }
 
-    fn open_page(&self, history: &mut PaymentHistory, transport: Transport) {
+    fn open_page(&self, history: &mut PaymentHistory, transport: PageTransport) {
         history.close_page();
-        history.page = Some(Page::open(
+        history.page = Some(PayerPage::open(
             transport,
             Arc::clone(&self.gateways),
             history.plan.number,

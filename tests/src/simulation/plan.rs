@@ -6,7 +6,7 @@ use std::time::Duration;
 pub(super) const SHOPS: usize = 4;
 
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub(super) struct Plan {
+pub(super) struct PaymentPlan {
     pub(super) number: usize,
     pub(super) outcome: PlannedOutcome,
     /// Which shop sells.
@@ -61,7 +61,7 @@ pub(super) enum Step {
     /// The payer comes back through `cancel_url`.
     GiveUp,
     /// The payer opens the shop's page, or opens it again.
-    OpenPage(Transport),
+    OpenPage(PageTransport),
     ClosePage,
     /// The shop deletes the payment.
     Delete,
@@ -73,7 +73,7 @@ pub(super) enum Step {
 }
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(super) enum Transport {
+pub(super) enum PageTransport {
     WebSocket,
     Polling,
 }
@@ -92,7 +92,7 @@ pub(super) enum Forgery {
     OtherAmount,
 }
 
-impl Plan {
+impl PaymentPlan {
     pub(super) fn is_unnotified(&self) -> bool {
         let unnotified = |step: &Step| matches!(step, Step::KhipuUnnotified(_));
         self.steps.iter().any(unnotified)

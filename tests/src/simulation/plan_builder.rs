@@ -5,7 +5,7 @@ use std::time::Duration;
 use rand::rngs::StdRng;
 use rand::{RngExt, SeedableRng};
 
-use super::plan::{Forgery, Plan, PlannedOutcome, SHOPS, ShopAnswer, Step, Transport};
+use super::plan::{Forgery, PageTransport, PaymentPlan, PlannedOutcome, SHOPS, ShopAnswer, Step};
 
 /// The longest pause between two steps. Some are none at all, so that things meet in every order.
 const LONGEST_PAUSE: Duration = Duration::from_millis(900);
@@ -44,7 +44,7 @@ const FORGERIES: [Forgery; 5] = [
 ];
 
 /// A function of seed and number alone.
-pub(super) fn build_plan(seed: u64, number: usize) -> Plan {
+pub(super) fn build_plan(seed: u64, number: usize) -> PaymentPlan {
     PlanBuilder::new(seed, number).build(number)
 }
 
@@ -71,7 +71,7 @@ impl PlanBuilder {
         }
     }
 
-    fn build(mut self, number: usize) -> Plan {
+    fn build(mut self, number: usize) -> PaymentPlan {
         let outcome = self.outcome();
         let shop = self.rng.random_range(0..SHOPS);
         let first_answer = self.first_answer();
@@ -90,7 +90,7 @@ impl PlanBuilder {
             }
         }
         self.insert_extras();
-        Plan {
+        PaymentPlan {
             number,
             outcome,
             shop,
@@ -235,9 +235,9 @@ impl PlanBuilder {
 
     fn open_page(&mut self) {
         let transport = if self.happens(70) {
-            Transport::WebSocket
+            PageTransport::WebSocket
         } else {
-            Transport::Polling
+            PageTransport::Polling
         };
         self.steps.push(Step::OpenPage(transport));
     }
@@ -322,7 +322,7 @@ mod tests {
     fn every_outcome_and_every_failure_occurs_within_a_few_hundred() {
         let shares: u32 = OUTCOME_SHARES.iter().map(|(_, share)| share).sum();
         assert_eq!(shares, 100);
-        let plans: Vec<Plan> = (0..500).map(|number| build_plan(1, number)).collect();
+        let plans: Vec<PaymentPlan> = (0..500).map(|number| build_plan(1, number)).collect();
         let outcomes: HashSet<PlannedOutcome> = plans.iter().map(|plan| plan.outcome).collect();
         assert_eq!(outcomes.len(), OUTCOME_SHARES.len());
         for outcome in [
@@ -331,10 +331,10 @@ mod tests {
             PlannedOutcome::Reversed,
         ] {
             let mut of_it = plans.iter().filter(|plan| plan.outcome == outcome);
-            assert!(of_it.any(Plan::is_unnotified), "{outcome:?}");
+            assert!(of_it.any(PaymentPlan::is_unnotified), "{outcome:?}");
         }
         for forgery in FORGERIES {
-            let forged = |plan: &Plan| plan.steps.contains(&Step::Forge(forgery));
+            let forged = |plan: &PaymentPlan| plan.steps.contains(&Step::Forge(forgery));
             assert!(plans.iter().any(forged), "{forgery:?}");
         }
         for answer in [ShopAnswer::Fails, ShopAnswer::TakesSlowly] {

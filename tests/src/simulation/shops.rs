@@ -64,7 +64,7 @@ pub(super) struct DeliveryAttempts {
 }
 
 #[derive(Deserialize)]
-struct Body {
+struct DeliveryBody {
     payment_id: String,
     transaction_id: String,
 }
@@ -134,7 +134,7 @@ async fn receive(
     };
     let shop = uri.path().strip_prefix("/shops/");
     let shop = shop.and_then(|shop| shop.parse().ok());
-    let read: Result<Body, _> = serde_json::from_slice(&body);
+    let read: Result<DeliveryBody, _> = serde_json::from_slice(&body);
     let (Some(shop), Ok(read)) = (shop, read) else {
         let body = String::from_utf8_lossy(&body);
         lock(&state.unreadable).push(format!("{uri}: {body}"));

@@ -13,7 +13,7 @@ use reqwest::RequestBuilder;
 use serde::Deserialize;
 use serde_json::json;
 
-use super::order::{Happening, LONGEST_FIELD, Order, Payment, fresh_id, is_id};
+use super::order::{Happening, LONGEST_FIELD, Order, OrderPayment, fresh_id, is_id};
 use super::pages;
 use super::state::Shop;
 use super::visit::Visit;
@@ -96,7 +96,7 @@ async fn lead_to_bank(shop: &Shop, visit: &Visit, order: Order) -> Response {
 }
 
 /// Creates the payment as in any Khipu 3.0 integration, with the gateway's address and key.
-async fn create_payment(shop: &Shop, order: &Order) -> Result<Payment, String> {
+async fn create_payment(shop: &Shop, order: &Order) -> Result<OrderPayment, String> {
     let Shop { config, http, .. } = shop;
     let page = format!("{}/orders/{}", config.public_url, order.id);
     let body = json!({
@@ -135,7 +135,7 @@ async fn create_payment(shop: &Shop, order: &Order) -> Result<Payment, String> {
     }
     let created: Created = serde_json::from_slice(&bytes)
         .map_err(|error| format!("answer cannot be read: {error}"))?;
-    Ok(Payment {
+    Ok(OrderPayment {
         id: created.payment_id,
         url: created.payment_url,
     })

@@ -27,21 +27,21 @@ pub(super) struct Order {
     pub(super) total: u64,
     pub(super) name: String,
     pub(super) email: String,
-    pub(super) payment: Option<Payment>,
+    pub(super) payment: Option<OrderPayment>,
     /// When the verified notification came. Never reset.
     pub(super) paid_at: Option<Timestamp>,
-    pub(super) events: Vec<Event>,
+    pub(super) events: Vec<OrderEvent>,
 }
 
 #[derive(Clone, Debug)]
-pub(super) struct Payment {
+pub(super) struct OrderPayment {
     pub(super) id: String,
     /// The bank page. The payer can return to it until the payment is made.
     pub(super) url: String,
 }
 
 #[derive(Clone, Debug)]
-pub(super) struct Event {
+pub(super) struct OrderEvent {
     pub(super) at: Timestamp,
     pub(super) what: Happening,
 }
@@ -62,7 +62,7 @@ pub(super) enum Happening {
 
 impl Order {
     pub(super) fn new(id: String, cart: &Cart, name: String, email: String) -> Self {
-        let placed = Event {
+        let placed = OrderEvent {
             at: Timestamp::now(),
             what: Happening::Placed,
         };
@@ -85,7 +85,7 @@ impl Order {
     /// Records an event once, because pages are reloaded and notifications repeated.
     pub(super) fn note(&mut self, what: Happening, at: Timestamp) {
         if !self.knows(&what) && self.events.len() < MOST_EVENTS {
-            self.events.push(Event { at, what });
+            self.events.push(OrderEvent { at, what });
         }
     }
 

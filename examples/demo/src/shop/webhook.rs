@@ -37,7 +37,7 @@ pub(super) async fn receive(
     if !is_genuine(signature, &body, &shop.config.khipu_secret, now) {
         return (StatusCode::UNAUTHORIZED, "signature does not verify");
     }
-    let Ok(notification) = serde_json::from_slice::<Notification>(&body) else {
+    let Ok(notification) = serde_json::from_slice::<NotificationFields>(&body) else {
         return (StatusCode::BAD_REQUEST, "not a notification 3.0");
     };
     let saved = shop.orders.update(&notification.transaction_id, |order| {
@@ -86,26 +86,26 @@ fn part<'a>(header: &'a str, name: &str) -> Option<&'a str> {
 
 /// The fields that a shop needs. A notification has no status; its arrival means "paid".
 #[derive(Deserialize)]
-struct Notification {
+struct NotificationFields {
     transaction_id: String,
-    amount: Amount,
+    amount: AmountField,
     currency: String,
 }
 
 /// Khipu sends "1000.0000"; its description has a number.
 #[derive(Deserialize)]
 #[serde(untagged)]
-enum Amount {
+enum AmountField {
     Text(String),
     Number(serde_json::Number),
 }
 
-impl Notification {
+impl NotificationFields {
     /// Rounds to whole pesos, half up: Khipu may notify an order of 11901 as 11900.5.
     fn pesos(&self) -> Option<u64> {
         let text = match &self.amount {
-            Amount::Text(text) => text.clone(),
-            Amount::Number(number) => number.to_string(),
+            AmountField::Text(text) => text.clone(),
+            AmountField::Number(number) => number.to_string(),
         };
         let (whole, decimals) = text.split_once('.').unwrap_or((&text, ""));
         let digits = |text: &str| text.bytes().all(|byte| byte.is_ascii_digit());
@@ -135,7 +135,7 @@ mod tests {
     #[test]
     fn the_golden_vector_verifies() {
         assert!(verifies(HEADER, BODY, SECRET, 0));
-        let notification: Notification = serde_json::from_str(BODY).expect("valid");
+        let notification: NotificationFields = serde_json::from_str(BODY).expect("valid");
         assert_eq!(
             notification.transaction_id,
             "15f836bd-e8a7-4d12-b2f1-56403012b555"
@@ -175,7 +175,7 @@ mod tests {
     fn amounts_are_whole_pesos_half_up() {
         let pesos = |amount: &str| {
             let json = format!(r#"{{"transaction_id":"x","currency":"CLP","amount":{amount}}}"#);
-            serde_json::from_str::<Notification>(&json)
+            serde_json::from_str::<NotificationFields>(&json)
                 .expect("valid")
                 .pesos()
         };

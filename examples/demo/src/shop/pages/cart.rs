@@ -6,7 +6,7 @@ use axum::response::{IntoResponse, Redirect, Response};
 use maud::{Markup, html};
 use serde::Deserialize;
 
-use super::layout::Page;
+use super::layout::ShopPage;
 use crate::shop::cart::{LARGEST_QUANTITY, Line};
 use crate::shop::catalogue::{Product, pesos};
 use crate::shop::visit::Visit;
@@ -32,7 +32,7 @@ pub(in crate::shop) async fn cart(visit: Visit) -> Response {
             }
         }
     };
-    Page {
+    ShopPage {
         title: t("Tu carro", "Your cart"),
         head: html! {},
         body,

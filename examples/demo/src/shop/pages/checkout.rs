@@ -7,7 +7,7 @@ use axum::http::StatusCode;
 use axum::response::{IntoResponse, Redirect, Response};
 use maud::html;
 
-use super::layout::{Page, receipt};
+use super::layout::{ShopPage, receipt};
 use crate::shop::catalogue::pesos;
 use crate::shop::order::{LONGEST_FIELD, fresh_id};
 use crate::shop::state::Shop;
@@ -73,7 +73,7 @@ fn form(_shop: &Shop, visit: &Visit, alert: Option<&str>) -> Response {
             }
         }
     };
-    Page {
+    ShopPage {
         title: t("Pagar", "Checkout"),
         head: html! {},
         body,

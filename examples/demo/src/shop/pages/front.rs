@@ -6,7 +6,7 @@ use axum::extract::State;
 use axum::response::Response;
 use maud::{Markup, html};
 
-use super::layout::{Page, picture};
+use super::layout::{ShopPage, picture};
 use crate::shop::catalogue::{PRODUCTS, pesos};
 use crate::shop::state::{Shop, ShopConfig};
 use crate::shop::visit::Visit;
@@ -49,7 +49,7 @@ pub(in crate::shop) async fn front(State(shop): State<Arc<Shop>>, visit: Visit) 
         }
         (what_happens(&visit, &shop.config))
     };
-    Page {
+    ShopPage {
         title: t("Tejidos de los Andes", "Textiles of the Andes"),
         head: html! {},
         body,

@@ -10,13 +10,13 @@ use crate::shop::language::Language;
 use crate::shop::visit::Visit;
 
 /// One page. `head` holds the extra head elements of some pages.
-pub(super) struct Page<'a> {
+pub(super) struct ShopPage<'a> {
     pub(super) title: &'a str,
     pub(super) head: Markup,
     pub(super) body: Markup,
 }
 
-impl Page<'_> {
+impl ShopPage<'_> {
     pub(super) fn answer(self, visit: &Visit) -> Response {
         Html(self.draw(visit).into_string()).into_response()
     }

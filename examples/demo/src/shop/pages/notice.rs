@@ -7,7 +7,7 @@ use axum::http::StatusCode;
 use axum::response::{IntoResponse, Response};
 use maud::html;
 
-use super::layout::Page;
+use super::layout::ShopPage;
 use crate::shop::order::Order;
 use crate::shop::state::Shop;
 use crate::shop::visit::Visit;
@@ -26,7 +26,7 @@ pub(in crate::shop) async fn missing(_shop: State<Arc<Shop>>, visit: Visit) -> R
             p.actions { a.button href="/" { (t("Volver a la tienda", "Back to the shop")) } }
         }
     };
-    let page = Page {
+    let page = ShopPage {
         title,
         head: html! {},
         body,
@@ -53,7 +53,7 @@ pub(in crate::shop) fn no_payment(_shop: &Shop, visit: &Visit, order: &Order) ->
             }
         }
     };
-    let page = Page {
+    let page = ShopPage {
         title,
         head: html! {},
         body,

@@ -7,10 +7,10 @@ use axum::response::Response;
 use jiff::Timestamp;
 use maud::{Markup, html};
 
-use super::layout::{Page, clock, receipt};
+use super::layout::{ShopPage, clock, receipt};
 use super::notice::missing;
 use crate::shop::catalogue::pesos;
-use crate::shop::order::{Event, Happening, Order};
+use crate::shop::order::{Happening, Order, OrderEvent};
 use crate::shop::state::Shop;
 use crate::shop::visit::Visit;
 
@@ -53,7 +53,7 @@ pub(in crate::shop) async fn order(
     let head = html! {
         @if order.paid_at.is_none() { meta http-equiv="refresh" content=(REFRESH_S); }
     };
-    Page {
+    ShopPage {
         title: &title,
         head,
         body,
@@ -90,7 +90,7 @@ fn state(visit: &Visit, order: &Order) -> Markup {
     }
 }
 
-fn happening(visit: &Visit, event: &Event, start: Timestamp) -> Markup {
+fn happening(visit: &Visit, event: &OrderEvent, start: Timestamp) -> Markup {
     let t = |spanish, english| visit.language.pick(spanish, english);
     let (text, detail) = match &event.what {
         Happening::Placed => (
@@ -165,7 +165,7 @@ pub(in crate::shop) async fn orders(State(shop): State<Arc<Shop>>, visit: Visit)
             }
         }
     };
-    Page {
+    ShopPage {
         title: t("Pedidos", "Orders"),
         head: html! {},
         body,

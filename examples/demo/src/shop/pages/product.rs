@@ -6,7 +6,7 @@ use axum::extract::{Path, State};
 use axum::response::Response;
 use maud::html;
 
-use super::layout::{Page, picture};
+use super::layout::{ShopPage, picture};
 use super::notice::missing;
 use crate::shop::cart::LARGEST_QUANTITY;
 use crate::shop::catalogue::{Product, pesos};
@@ -52,7 +52,7 @@ pub(in crate::shop) async fn product(
             }
         }
     };
-    Page {
+    ShopPage {
         title: name,
         head: html! {},
         body,

@@ -9,7 +9,7 @@ use axum::response::{IntoResponse, Response};
 use jiff::Timestamp;
 use maud::{Markup, html};
 
-use super::layout::{Page, receipt};
+use super::layout::{ShopPage, receipt};
 use super::notice::missing;
 use crate::shop::cart::Cart;
 use crate::shop::order::{Happening, Order};
@@ -55,7 +55,7 @@ pub(in crate::shop) async fn returned(
             noscript { meta http-equiv="refresh" content={ "10; url=/orders/" (order.id) "/return" }; }
         }
     };
-    let page = Page {
+    let page = ShopPage {
         title: t("Tu pago", "Your payment"),
         head,
         body,
@@ -124,7 +124,7 @@ pub(in crate::shop) async fn cancelled(
             }
         }
     };
-    Page {
+    ShopPage {
         title,
         head: html! {},
         body,
