@@ -1,5 +1,5 @@
-//! Several accounts on one gateway: what one of them signs or asks about the payment of another is of no use to it, and
-//! takes nothing from the other.
+//! Several accounts on one gateway: what one of them signs or asks about another's payment gives it nothing, and changes
+//! nothing for the other.
 
 use chasqui_tests::deadline::eventually;
 use chasqui_tests::gateway_client::TestPayment;
@@ -47,7 +47,7 @@ async fn squat(testbed: &Testbed, payment_id: &str) {
     answer.await.expect(200);
 }
 
-/// A payment of the first account, made past the gateway.
+/// A payment of the first account, created at Khipu without the gateway.
 async fn made_at_khipu(testbed: &Testbed) -> String {
     let order = json!({ "amount": 24990, "currency": "CLP", "subject": "direct" });
     testbed.sandbox.create(order).await

@@ -24,7 +24,7 @@ async fn a_payment_that_is_unknown_here_is_adopted_from_khipu() {
     watcher.until("confirmed").await;
 }
 
-/// Its reference was bound, and then Redis was away.
+/// Redis failed after the reference was bound.
 #[tokio::test]
 async fn a_payment_that_could_not_be_kept_when_it_was_made_is_adopted_when_its_payer_comes_back() {
     let redis = RedisServer::start(&Options::default()).await;
@@ -47,7 +47,7 @@ async fn a_payment_that_could_not_be_kept_when_it_was_made_is_adopted_when_its_p
     assert_eq!(testbed.api.status(&payment).await["status"], "verifying");
 }
 
-/// Of the payment nothing is here but what leads to it, and Khipu does not say more: the shop may know the order.
+/// The store has only what leads to the payment, and Khipu does not answer: the shop may know the order.
 #[tokio::test]
 async fn a_payer_whose_payment_cannot_be_adopted_now_goes_on_to_the_shop() {
     let (_directory, testbed, path) = forgotten().await;
@@ -71,7 +71,7 @@ async fn a_head_adopts_nothing() {
     assert_eq!(found.expect(200).json()["payments"], json!([]));
 }
 
-/// A payment that could not be kept when it was made; what leads to it was.
+/// A payment that could not be stored at its creation, unlike what leads to it.
 async fn forgotten() -> (TempDir, Testbed, String) {
     let directory = tempfile::tempdir().expect("a directory");
     let database = directory.path().join("chasqui.db");

@@ -1,7 +1,7 @@
 //! Scenarios that must end the same on SQLite and on Redis.
 
-/// Each named function of the module as one test a store. It takes what the module's `start` makes of a storage URL, `None`
-/// for SQLite in memory.
+/// Runs each named function of the module as one test for each store. Its argument is what the module's `start` makes of a
+/// storage URL; `None` is SQLite in memory.
 macro_rules! on_both_stores {
     ($($scenario:ident)*) => {
         mod sqlite {

@@ -1,4 +1,4 @@
-//! Scheduled checks: payments that have no watcher any more are confirmed and delivered all the same.
+//! Scheduled checks: payments without a watcher are confirmed and delivered too.
 
 use std::time::{Duration, Instant};
 
@@ -68,7 +68,7 @@ async fn a_stale_notification_after_earlier_attempts_is_confirmed_within_three_s
     let notified = Instant::now();
     notify().await;
     asked(&khipu_proxy, &payment, 3).await;
-    // Read once at the end: a reader makes Khipu be asked, too.
+    // Read once at the end, because a read polls Khipu too.
     tokio::time::sleep_until((notified + Duration::from_secs(3)).into()).await;
     assert_eq!(testbed.api.status(&payment).await["status"], "confirmed");
 }

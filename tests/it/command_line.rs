@@ -29,7 +29,7 @@ fn toml(settings: &GatewaySettings) -> String {
     settings.to_toml(ANY_PORT.into(), ANY_PORT.into())
 }
 
-/// Runs it to its end, without blocking what it may have to speak with.
+/// Runs it to its end without blocking the servers of this test.
 async fn run(directory: &Path, arguments: &[&str]) -> Output {
     let mut command = Command::new(chasqui());
     command.current_dir(directory).args(arguments);
@@ -207,7 +207,7 @@ async fn a_whole_run_logs_no_secret_no_token_and_nothing_of_the_payer() {
     sandbox.act(&payment.id, "conciliate").await;
     watcher.until("confirmed").await;
     let delivery = merchant.next().await;
-    // And what goes wrong, which is where logs say most.
+    // Failures, too, because their logs have the most fields.
     api.notify(Some("t=1,s=bm8="), delivery.body.clone())
         .await
         .expect(401);

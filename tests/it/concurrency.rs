@@ -1,4 +1,4 @@
-//! Events at the same time, often enough to meet in every order.
+//! Events at the same time, repeated so often that they coincide in every order.
 
 use std::time::Duration;
 
@@ -7,7 +7,7 @@ use chasqui_tests::testbed::Testbed;
 use futures_util::{StreamExt, stream};
 use serde_json::json;
 
-/// How far apart two things begin, at most, in microseconds: about as long as either takes.
+/// The longest time between the starts of two events, in microseconds: about as long as either takes.
 const JITTER: u64 = 6_000;
 
 async fn jitter(random: u64) {

@@ -42,7 +42,7 @@ async fn send_text(testbed: &Testbed, text: &str) -> TcpStream {
     stream
 }
 
-/// What comes until nothing more does.
+/// Reads until the connection ends.
 async fn to_the_end(mut stream: TcpStream) -> String {
     let mut answer = Vec::new();
     // An end or a reset.
@@ -50,7 +50,7 @@ async fn to_the_end(mut stream: TcpStream) -> String {
     String::from_utf8(answer).expect("text")
 }
 
-/// One answer, short enough to come at once; none if the connection has ended.
+/// Reads one short answer; empty if the connection has ended.
 async fn answer(stream: &mut TcpStream) -> Option<String> {
     let mut answer = [0; 2048];
     let length = within("an answer or the end", stream.read(&mut answer)).await;
@@ -60,7 +60,7 @@ async fn answer(stream: &mut TcpStream) -> Option<String> {
     }
 }
 
-/// The head of a creation whose body is announced and does not come.
+/// The head of a creation whose body never arrives.
 fn creation(testbed: &Testbed) -> String {
     format!(
         "POST /v3/payments HTTP/1.1\r\nhost: gateway\r\nx-api-key: {}\r\ncontent-length: 1000\r\n\r\n",
@@ -68,7 +68,7 @@ fn creation(testbed: &Testbed) -> String {
     )
 }
 
-/// Answered on a connection of its own, within [`AT_ONCE`].
+/// Sends a request on its own connection and expects an answer within [`AT_ONCE`].
 async fn at_once(testbed: &Testbed, method: Method, path: &str) -> HttpResponse {
     let api = GatewayClient::new(&testbed.gateway.url, &testbed.api.key);
     let began = Instant::now();
@@ -87,7 +87,7 @@ async fn notified_at_once(testbed: &Testbed, payment: &TestPayment) {
     assert!(began.elapsed() < AT_ONCE, "{:?}", began.elapsed());
 }
 
-/// Polls that are held, so many that no place is left.
+/// Holds so many polls that no place is left.
 async fn held(testbed: &Testbed, payment: &TestPayment, count: usize) -> Vec<TcpStream> {
     let poll = format!(
         "GET /v1/payments/{}/status?wait=60 HTTP/1.1\r\nhost: gateway\r\nauthorization: Bearer {}\r\nif-none-match: \"11\"\r\n\r\n",
@@ -176,7 +176,7 @@ async fn probes_and_notifications_have_places_of_their_own() {
     assert_eq!(refused.header("retry-after"), "1");
     assert_eq!(refused.header("connection"), "close");
     refused.expect_problem(503, "busy");
-    // One that has a body is refused when the body is there.
+    // A request with a body is refused once the body has arrived.
     let refused = api
         .with_key(&testbed.api.key)
         .post("/v3/payments", "{}")
@@ -286,7 +286,7 @@ async fn behind_a_trusted_proxy_each_client_has_a_share_of_its_own() {
     .await;
     assert_eq!(refused.header("retry-after"), "1");
     refused.expect_problem(429, "too_many_requests");
-    // A client behind the same proxy, one that wrote the other's address itself, and the proxy itself.
+    // A client behind the same proxy, a client that forged the other's address, and the proxy itself.
     for client in ["203.0.113.8", "203.0.113.7, 203.0.113.9", "127.0.0.1"] {
         let answer = try_send(poll(client, 0)).await.expect("an answer");
         assert!(

@@ -1,4 +1,4 @@
-//! kill -9 at the worst moments: what was answered 200 is kept, what was begun is found again.
+//! SIGKILL at the worst moments: what was answered 200 is kept, and what was begun is resumed.
 
 use chasqui_tests::chaos_proxy::ChaosProxy;
 use chasqui_tests::gateway_client::{GatewayClient, TestPayment, order, try_send};
@@ -30,7 +30,7 @@ async fn a_change_that_was_answered_200_reaches_the_watcher_after_a_crash_before
     assert_eq!(watcher.status().await["status"], "pending");
 
     network.stall();
-    // Khipu itself would say pending: what is confirmed below was kept here.
+    // Khipu itself answers pending, so a confirmation below was stored here.
     let notification = body(&payment.id, &json!({}));
     api.notify(Some(&signed(&notification)), notification)
         .await
@@ -89,7 +89,7 @@ async fn of_ten_thousand_notifications_none_that_was_answered_200_is_lost_by_kil
     });
     let killing = async {
         for kill in 1..=PAYMENTS / KILL_EVERY {
-            // The last one right after the last 200.
+            // The last kill comes right after the last 200.
             let mut count = accepted.subscribe();
             let enough = count.wait_for(|&count| count >= kill * KILL_EVERY).await;
             drop(enough.expect("the counter lives"));

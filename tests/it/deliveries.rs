@@ -172,7 +172,7 @@ async fn a_notification_signed_minutes_ago_is_signed_again_for_the_merchant() {
     let payment = testbed.create(json!({})).await;
     let notification = body(&payment.id, &json!({}));
     let began = now_ms();
-    // Young enough to be believed, too old for a handler that checks it.
+    // Recent enough for the gateway, too old for a merchant that checks `t`.
     let t = (began - 5 * 60 * 1000).to_string();
     let kept = signature(KHIPU_SECRET, &t, &notification);
     let answer = testbed.api.notify(Some(&kept), notification.clone()).await;

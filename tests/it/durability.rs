@@ -15,7 +15,7 @@ use redis_processes::running::Running;
 use serde_json::json;
 use tempfile::TempDir;
 
-/// strace on a running gateway: what its disk answers is replaced while this lives.
+/// strace on a running gateway: replaces the results of its disk's calls until it is dropped.
 struct Disk {
     strace: Running,
     directory: TempDir,
@@ -37,7 +37,7 @@ impl Disk {
             directory.path(),
         );
         let mut disk = Self { strace, directory };
-        // From then on every thread's calls are met.
+        // From then on the calls of every thread are traced.
         eventually("strace is attached (it needs ptrace)", async || {
             assert!(
                 disk.strace.has_ended().is_none(),
@@ -95,7 +95,7 @@ async fn no_notification_is_answered_200_while_the_disk_fails() {
         assert!(!answer.header("retry-after").is_empty());
     }
     assert!(disk.syncs() >= payments.len(), "each was tried");
-    // Nor is a payment created that could not be found again.
+    // No payment is created either, because it could not be found again.
     let answer = api.post("/v3/payments", order(json!({})).to_string()).await;
     answer.expect_problem(503, "unavailable");
     assert_eq!(sandbox.payments().await.len(), payments.len());

@@ -55,13 +55,13 @@ fn expect_under_way(answer: HttpResponse) {
     assert!(seconds > 0);
 }
 
-/// The ids of the payments that there are at Khipu.
+/// The ids of all payments at Khipu.
 async fn made(sandbox: &Sandbox) -> Vec<String> {
     let id = |payment: &Value| payment["payment_id"].as_str().expect("an id").to_owned();
     sandbox.payments().await.iter().map(id).collect()
 }
 
-/// The id of the only payment that there is at Khipu.
+/// The id of the only payment at Khipu.
 async fn only_one(sandbox: &Sandbox) -> String {
     let mut ids = made(sandbox).await;
     assert_eq!(ids.len(), 1, "{ids:?}");
@@ -274,7 +274,7 @@ async fn a_request_that_an_instance_died_over_is_not_done_again() {
     );
     khipu_proxy.release_responses();
     gateway.restart().await;
-    // The store cannot know that the instance that began it is gone.
+    // The store cannot know that the instance that began it has ended.
     expect_under_way(create(&api, &json!({})).await);
     only_one(&sandbox).await;
 }

@@ -1,4 +1,4 @@
-//! Khipu is silent, slow or down: what watchers and merchants get all the same.
+//! Khipu does not answer, is slow or is down: what watchers and merchants get nevertheless.
 
 use std::time::{Duration, Instant};
 

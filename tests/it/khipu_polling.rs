@@ -17,7 +17,7 @@ const PER_SECOND: u32 = 10;
 
 #[tokio::test]
 async fn a_payer_who_reloads_continuously_does_not_delay_anothers_confirmation() {
-    /// Each counts once a second: more than the account may ask.
+    /// Each visit counts once a second: more than the account's rate.
     const RELOADED: usize = 15;
     let testbed = Testbed::start().await;
     let lost = json!({ "notify": { "drop": 1 } });
@@ -56,7 +56,7 @@ async fn a_payer_who_reloads_continuously_does_not_delay_anothers_confirmation()
     );
 }
 
-/// It was confirmed long ago, so that nothing else has Khipu asked.
+/// It was confirmed long ago, so that nothing else polls Khipu.
 #[tokio::test]
 async fn visits_to_a_confirmed_payment_poll_khipu_once_and_find_a_reversal() {
     let directory = tempfile::tempdir().expect("a directory");
@@ -143,7 +143,7 @@ async fn two_gateways_on_one_redis_share_the_accounts_rate() {
     let storage = vec![redis.url(); 2];
     let (fleet, khipu_proxy) = Fleet::start_with_khipu_proxy(&storage, |_| {}).await;
     let payments = fleet.create_without_notify_url(PAYMENTS).await;
-    // Each visit has Khipu asked.
+    // Each visit polls Khipu.
     let visits = payments.iter().enumerate().map(|(n, payment)| {
         let api = &fleet.apis[n % 2];
         async move { api.status(payment).await }

@@ -16,7 +16,7 @@ async fn an_unknown_payment_is_adopted_as_khipu_describes_it() {
         .create(json!({ "amount": 500, "currency": "CLP", "subject": "direct" }))
         .await;
     testbed.sandbox.act(&direct, "conciliate").await;
-    // The amount is wrong, but nothing is believed of it anyway.
+    // The amount is wrong, but the notification is not believed anyway.
     accepted(&testbed, &body(&direct, &json!({ "amount": "1.0000" }))).await;
 
     let direct = TestPayment {

@@ -26,7 +26,7 @@ pub(crate) async fn accepted(testbed: &Testbed, body: &str) {
         .expect(200);
 }
 
-/// Posts it, expects this refusal and that nothing came of it.
+/// Posts it, and expects this refusal and no effect.
 pub(crate) async fn refused(
     testbed: &Testbed,
     payment: &TestPayment,
@@ -191,7 +191,7 @@ async fn a_confirmation_that_overtakes_verifying_is_never_taken_back() {
     assert_eq!(watcher.closed().await.0, 1000);
 }
 
-/// Integrations that took each notification for news moved an order back that had been shipped, or refunded, since.
+/// An integration that takes each notification for a change would move a shipped or refunded order back.
 #[tokio::test]
 async fn a_retry_does_not_move_a_payment_back() {
     let mut testbed = Testbed::start().await;

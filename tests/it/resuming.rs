@@ -1,5 +1,5 @@
-//! The payer tries again after an end that was none: rejected, cancelled or expired, and then paid. Khipu's notification is
-//! lost each time, so that nothing but asking can find out.
+//! The payer tries again after a payment was rejected, cancelled or expired, and pays. Khipu's notification is lost each
+//! time, so that only a poll can find the payment.
 
 use std::time::{Duration, Instant};
 
@@ -13,7 +13,7 @@ use serde_json::{Value, json};
 use crate::both_stores::on_both_stores;
 use crate::return_hop::{hop, visit};
 
-/// From a confirmation that was found by asking to its delivery, and then some.
+/// From a confirmation that a poll found to its delivery, with a margin.
 const DELIVERED_WITHIN: Duration = Duration::from_secs(25);
 
 on_both_stores! {
@@ -72,7 +72,7 @@ async fn a_rejected_payment_that_is_paid_is_confirmed_on_every_page_and_delivere
     assert!(others.is_empty(), "delivered once: {others:?}");
 }
 
-/// What the return hop leaves the payer with: the first status of the page behind it.
+/// The first status of the page to which the return hop leads.
 async fn returned(testbed: &Testbed, payment: &TestPayment) -> Value {
     let path = hop(testbed, payment, "return_url").await;
     visit(testbed, &path, "es").await.expect(200);

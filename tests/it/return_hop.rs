@@ -62,7 +62,7 @@ async fn a_guest_who_returns_in_another_browser_sees_the_payment() {
         .await;
     let path = hop(&testbed, &payment, "return_url").await;
     for _ in 0..2 {
-        // Every request of this harness comes with nothing that an earlier one left behind.
+        // The harness keeps no cookies: each request is like a new browser's.
         let answer = visit(&testbed, &path, "es").await.expect(303);
         let token = answer.header("location").split("#chasqui=").last();
         let page = TestPayment {
@@ -316,7 +316,7 @@ async fn a_payer_whose_return_a_full_redis_cannot_record_goes_on_to_the_shop() {
     );
 }
 
-/// A browser that repeats a request gives the first one up. What the first one began is not lost with it.
+/// A browser that repeats a request cancels the first one, whose work goes on.
 #[tokio::test]
 async fn a_return_that_the_browser_repeats_is_recorded_all_the_same() {
     let testbed = Testbed::start().await;

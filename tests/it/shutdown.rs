@@ -14,7 +14,7 @@ use chasqui_tests::websocket_watcher::WebSocketWatcher;
 use futures_util::future::join_all;
 use serde_json::json;
 
-/// `server.drain_window` by default, and what a slow machine needs beside it.
+/// `server.drain_window` by default, and a margin for a slow machine.
 const DRAIN_WINDOW: Duration = Duration::from_secs(8);
 
 async fn start() -> (Sandbox, GatewayProcess, GatewayClient, TestPayment) {
@@ -99,7 +99,7 @@ async fn while_draining_it_wants_no_traffic_and_a_second_signal_ends_it_at_once(
     let (_sandbox, mut gateway, api, payment) = start().await;
     let mut watcher = WebSocketWatcher::open(&gateway.url, &payment).await;
     watcher.status().await;
-    // Never answers a close, so the gateway has to wait for it.
+    // Answers no close, so the gateway has to wait for it.
     let _mute = watcher.into_stream();
     gateway.terminate();
     let answer = eventually("/readyz reports draining", async || {

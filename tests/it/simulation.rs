@@ -5,7 +5,7 @@ use chasqui_tests::simulation::{SimulationOptions, Storage, run};
 const PAYMENTS: usize = 2_000;
 const KILLS: usize = 4;
 
-/// Another one every time would be another test every time; the command takes any.
+/// Fixed, so that each run is the same test; `simulate` takes any seed.
 const SEED: u64 = 20_261_124;
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]

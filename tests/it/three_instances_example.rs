@@ -17,13 +17,13 @@ struct Example {
     stdout: String,
     api: GatewayClient,
     sandbox: GatewayClient,
-    /// Ports are held until it has ended.
+    /// Its ports, held until it has ended.
     _ports: Vec<HeldPort>,
     _directory: tempfile::TempDir,
 }
 
 impl Example {
-    /// Everything answers when this returns.
+    /// Starts the example; every part answers when this returns.
     async fn start() -> Self {
         let ports: Vec<_> = (0..9).map(|_| HeldPort::take()).collect();
         let port = |i: usize| ports[i].address.port().to_string();
@@ -110,7 +110,7 @@ async fn the_example_takes_payments_goes_on_without_one_gateway_and_ends_all_of_
     let ended = Command::new("kill").arg(gateway).status().expect("kill");
     assert!(ended.success());
     eventually("the gateway has drained", async || {
-        // Its parent, the script, takes notice of it only at the end: until then it is a process that has ended.
+        // Its parent, the script, waits for it only at the end: until then it is a zombie.
         let status = fs::read_to_string(format!("/proc/{gateway}/status")).unwrap_or_default();
         (!status.contains("State:\tR") && !status.contains("State:\tS")).then_some(())
     })

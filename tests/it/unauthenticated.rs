@@ -52,7 +52,7 @@ async fn connected(from: Ipv4Addr, to: SocketAddr) -> Option<TcpStream> {
     let socket = TcpSocket::new_v4().expect("a socket");
     socket.bind((from, 0).into()).expect("an address of ours");
     let mut stream = within("a connection", socket.connect(to)).await.ok()?;
-    // An answer proves that it was taken.
+    // An answer proves that it was accepted.
     stream
         .write_all(b"GET /livez HTTP/1.1\r\nhost: gateway\r\n\r\n")
         .await

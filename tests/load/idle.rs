@@ -18,13 +18,13 @@ use crate::watcher_pool::WatcherPool;
 /// Files that a process has open beside its watchers.
 const OTHER_FILES: u64 = 500;
 
-/// Memory is looked at this often while it settles…
+/// Interval between two readings of memory while it settles.
 const LOOK: Duration = Duration::from_millis(500);
-/// …until so many looks in a row agree…
+/// Memory has settled after this many readings in a row…
 const STEADY_LOOKS: u32 = 4;
-/// …within this…
+/// …that differ by no more than this.
 const STEADY_BYTES: u64 = 256 * 1024;
-/// …or it has taken too long, and is taken as it is.
+/// After this long the last reading counts, settled or not.
 const SETTLE_DEADLINE: Duration = Duration::from_secs(30);
 
 /// From the disconnect of all watchers until the gateway has closed their connections.
@@ -169,7 +169,7 @@ fn connecting(pool: &WatcherPool, cpu_seconds: f64) -> Connecting {
     }
 }
 
-/// Looks until nothing moves any more.
+/// Reads memory until it has settled.
 async fn settled(process: &ChildProcess) -> Result<ProcessMemory, Failure> {
     let deadline = Instant::now() + SETTLE_DEADLINE;
     let mut reference = process.memory()?;

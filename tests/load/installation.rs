@@ -1,4 +1,4 @@
-//! What is measured: a gateway with a sandbox behind it, both as processes, in a directory that goes with them.
+//! What is measured: a gateway and its sandbox as processes, in a directory that is deleted with them.
 
 use std::net::{Ipv4Addr, SocketAddr, TcpListener};
 use std::path::{Path, PathBuf};
@@ -18,10 +18,10 @@ const KHIPU_KEY: &str = "sandbox-api-key-not-real";
 const KHIPU_SECRET: &str = "sandbox-secret-not-real";
 const RECEIVER_ID: u64 = 990_939;
 
-/// Payments that are being created at once.
+/// Creations in progress at once.
 const CREATING: usize = 64;
 
-/// Which programs.
+/// The programs to start.
 #[derive(Debug, Args)]
 pub(crate) struct ProgramPaths {
     /// The gateway; by default the one beside this program.
@@ -34,13 +34,13 @@ pub(crate) struct ProgramPaths {
 
 #[derive(Debug)]
 pub(crate) struct Installation {
-    // Fields are dropped in order: first who asks, then who answers, then the files.
+    // Fields are dropped in order: the gateway before the sandbox that it calls, then the files.
     pub(crate) gateway: ChildProcess,
     sandbox: ChildProcess,
     _directory: TempDir,
     /// Where the gateway listens.
     pub(crate) address: SocketAddr,
-    /// As it calls itself.
+    /// The output of `chasqui --version`.
     pub(crate) version: String,
     key: String,
 }
@@ -49,7 +49,7 @@ pub(crate) struct Installation {
 #[derive(Debug, Default)]
 pub(crate) struct InstallationOptions<'a> {
     pub(crate) watchers: usize,
-    /// Of one payment.
+    /// Watchers of one payment.
     pub(crate) per_payment: usize,
     /// `storage.url`; a file of its own if there is none.
     pub(crate) storage: Option<&'a str>,
@@ -57,7 +57,7 @@ pub(crate) struct InstallationOptions<'a> {
     pub(crate) notify_url: Option<&'a str>,
 }
 
-/// A payment, as a payer's page knows it.
+/// What a payer's page has of a payment.
 #[derive(Debug, Deserialize)]
 pub(crate) struct PagePayment {
     #[serde(rename = "payment_id")]
@@ -66,10 +66,10 @@ pub(crate) struct PagePayment {
     pub(crate) token: String,
 }
 
-/// Between two looks whether the gateway is ready.
+/// Interval between two readiness probes.
 const LOOK_AGAIN: Duration = Duration::from_millis(20);
 
-/// A gateway listens before its storage is there.
+/// Waits for the storage, too: a gateway listens before it has one.
 async fn until_ready(address: SocketAddr) -> Result<(), Failure> {
     let client = reqwest::Client::builder().no_proxy().build()?;
     let url = format!("http://{address}/readyz");
@@ -87,7 +87,7 @@ async fn until_ready(address: SocketAddr) -> Result<(), Failure> {
 }
 
 impl Installation {
-    /// Starts both. The gateway's limits on watchers are raised to what will come, from one address: ours.
+    /// Starts both. The gateway's limits on watchers are raised to their number, because all come from one address.
     pub(crate) async fn start(
         programs: &ProgramPaths,
         options: &InstallationOptions<'_>,
@@ -157,7 +157,7 @@ filter = "warn"
         })
     }
 
-    /// Every payment is paid and Khipu notifies it; as many at once as are created at once.
+    /// Pays every payment, which Khipu then notifies. As many are in progress at once as while creating.
     pub(crate) async fn pay(&self, payments: &[PagePayment]) -> Result<(), Failure> {
         let client = reqwest::Client::builder().no_proxy().build()?;
         let khipu_url = listening_at(&self.sandbox.greeting)?;
@@ -262,7 +262,7 @@ fn listening_at(greeting: &str) -> Result<&str, Failure> {
         .ok_or_else(|| format!("no address in: {greeting}").into())
 }
 
-/// Free a moment ago: the system gives such ports out at random, so that it still is.
+/// A port that was free a moment ago. The system picks such ports at random, so it is very likely still free.
 fn free_address() -> Result<SocketAddr, Failure> {
     Ok(TcpListener::bind((Ipv4Addr::LOCALHOST, 0))?.local_addr()?)
 }

@@ -1,9 +1,9 @@
 //! The load tool: what a gateway costs, measured from outside.
 //!
-//! It starts the real binaries as processes of their own, speaks HTTP and WebSocket with them, and reads
-//! from `/proc` what they take. It never looks inside: nothing here depends on the gateway's code. [`idle`] and [`sizing`]
-//! are the measurements; `installation` is what is measured, `pool` the watchers, `process` children and `/proc`, `report`
-//! the answer. Figures, and how to make them again: RESULTS.md beside this file.
+//! It starts the real binaries as processes, uses them over HTTP and WebSocket, and reads their costs from `/proc`. It does
+//! not depend on the gateway's code. [`idle`] and [`sizing`] are the measurements; `installation` is what is measured,
+//! `watcher_pool` the watchers, `process` children and `/proc`, `report` the result. RESULTS.md has the figures and how to
+//! repeat them.
 
 #![expect(clippy::print_stderr, reason = "a command speaks to its terminal")]
 
@@ -87,7 +87,7 @@ async fn main() -> ExitCode {
     }
 }
 
-/// However this ends, dropping the future ends the processes that it started.
+/// Ends the measurement at the timeout or at a signal; dropping the future ends the processes that it started.
 async fn within<T>(
     timeout: Duration,
     measurement: impl Future<Output = Result<T, Failure>>,

@@ -9,30 +9,30 @@ use serde::Serialize;
 
 use crate::failure::Failure;
 
-/// How long a child may take to say that it listens, and a gateway to become ready.
+/// How long a child may take to print its address, and a gateway to become ready.
 pub(crate) const START_DEADLINE: Duration = Duration::from_secs(20);
 
-/// Processor time in `/proc` is counted in this many ticks a second, on every machine that Linux has run on in this century.
+/// Ticks a second in which `/proc` counts processor time; the same on all current architectures.
 const TICKS_PER_SECOND: f64 = 100.0;
 
 /// A child that is ended, by its own handle, when this is dropped.
 #[derive(Debug)]
 pub(crate) struct ChildProcess {
     child: Child,
-    /// Held open: a child whose reader is gone may end because of it.
+    /// Held open, because a child may end when it writes to a closed pipe.
     _stdout: Option<BufReader<ChildStdout>>,
     /// The first line that it wrote: where it listens.
     pub(crate) greeting: String,
 }
 
-/// What a process holds of the machine's memory.
+/// The memory of a process.
 #[derive(Debug, Clone, Copy, Serialize)]
 pub(crate) struct ProcessMemory {
-    /// Everything resident (VmRSS).
+    /// All resident memory (VmRSS).
     pub(crate) rss_bytes: u64,
-    /// Its own: heap and stacks (RssAnon).
+    /// Heap and stacks (RssAnon).
     pub(crate) anonymous_bytes: u64,
-    /// With what is shared divided among those who share it.
+    /// Resident memory, with shared pages divided among the processes that share them (Pss).
     pub(crate) pss_bytes: u64,
 }
 
@@ -46,14 +46,14 @@ impl ChildProcess {
             .spawn()
             .map_err(|error| format!("{} cannot be started: {error}", program.display()))?;
         let stdout = child.stdout.take();
-        // From here on the child is ended if anything fails, and with it the read below.
+        // From here on a failure ends the child, and so the read below.
         let mut process = Self {
             child,
             _stdout: None,
             greeting: String::new(),
         };
         let mut stdout = BufReader::new(stdout.ok_or("a child without stdout")?);
-        // On a thread of its own: reading from a silent child blocks.
+        // On a blocking thread, because the child may write nothing.
         let reading = tokio::task::spawn_blocking(move || {
             let mut line = String::new();
             stdout.read_line(&mut line).map(|_| (stdout, line))
@@ -87,7 +87,7 @@ impl ChildProcess {
     /// Seconds of processor time since it started, its own and the kernel's on its behalf.
     pub(crate) fn cpu_seconds(&self) -> io::Result<f64> {
         let stat = self.read("stat")?;
-        // The name, second in line, may hold blanks and brackets; everything after its last bracket is regular.
+        // The second field, the name, may contain blanks and brackets, so the fields are read after its last bracket.
         let fields = stat.rsplit_once(')').map_or("", |(_, fields)| fields);
         let ticks: Option<Vec<u32>> = fields
             .split_ascii_whitespace()

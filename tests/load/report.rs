@@ -1,4 +1,4 @@
-//! The answer, as JSON: every figure with its unit in its name, and on what it was measured.
+//! The report as JSON: each figure has its unit in its name, and the report names the machine.
 
 use std::io::Write;
 use std::path::Path;
@@ -12,14 +12,14 @@ use crate::process::ProcessMemory;
 /// What `load idle` found.
 #[derive(Debug, Serialize)]
 pub(crate) struct Idle {
-    /// As the gateway calls itself.
+    /// The output of `chasqui --version`.
     pub(crate) gateway: String,
-    /// RFC 3339, when it was over.
+    /// When the measurement ended, in RFC 3339.
     pub(crate) measured_at: String,
     pub(crate) machine: Machine,
-    /// Asked for.
+    /// The number requested.
     pub(crate) watchers: usize,
-    /// That the watchers were spread over.
+    /// The payments that the watchers were spread over.
     pub(crate) payments: usize,
     pub(crate) payments_created_per_second: f64,
     pub(crate) connecting: Connecting,
@@ -33,26 +33,26 @@ pub(crate) struct Machine {
     pub(crate) cores: usize,
     pub(crate) memory_bytes: u64,
     pub(crate) kernel: String,
-    /// When it began: above zero, others used the machine too.
+    /// At the start. Above zero, other programs used the machine too.
     pub(crate) load_average_1m: f64,
 }
 
 /// TCP connect, handshake, and the first message; client and gateway share the machine.
 #[derive(Debug, Serialize)]
 pub(crate) struct Connecting {
-    /// Who got the first message.
+    /// Watchers that got the first message.
     pub(crate) connected: usize,
     pub(crate) connects_per_second: f64,
     pub(crate) first_message_ms_p50: f64,
     pub(crate) first_message_ms_p99: f64,
     pub(crate) first_message_ms_max: f64,
-    /// The gateway's processor time for one of them, in microseconds.
+    /// The gateway's processor time for one connection, in microseconds.
     pub(crate) cpu_microseconds_per_connect: f64,
-    /// What went wrong first, if anything did.
+    /// The first failure, if there was one.
     pub(crate) first_failure: Option<String>,
 }
 
-/// The gateway's, each after it had settled.
+/// The gateway's memory, each after it had settled.
 #[derive(Debug, Serialize)]
 pub(crate) struct MemoryByPhase {
     /// Payments created, no watcher connected.
@@ -69,9 +69,9 @@ pub(crate) struct MemoryByPhase {
     pub(crate) rss_bytes_per_watcher: f64,
     /// The same at the end of the hold.
     pub(crate) rss_bytes_per_watcher_held: f64,
-    /// The same with the second wave: much more than the first would be a leak.
+    /// The same with the second wave. A much higher figure than the first is a leak.
     pub(crate) rss_bytes_per_watcher_again: f64,
-    /// Of what the watchers had taken, what came back, in percent.
+    /// How much of what the watchers took was returned, in percent.
     pub(crate) rss_returned_percent: f64,
 }
 
@@ -89,17 +89,17 @@ pub(crate) struct Holding {
     pub(crate) cpu_seconds_per_watcher_hour: f64,
 }
 
-/// What `load redis` found: what a Redis holds, by its own `used_memory`.
+/// What `load redis` found: a Redis's `used_memory`.
 #[derive(Debug, Serialize)]
 pub(crate) struct Sizing {
-    /// As the gateway calls itself.
+    /// The output of `chasqui --version`.
     pub(crate) gateway: String,
     pub(crate) redis: String,
-    /// RFC 3339, when it was over.
+    /// When the measurement ended, in RFC 3339.
     pub(crate) measured_at: String,
     pub(crate) machine: Machine,
     pub(crate) payments: usize,
-    /// Nothing in it yet.
+    /// Before the first payment.
     pub(crate) empty_bytes: u64,
     /// Created and open: with its intent and its place in the index of transactions.
     pub(crate) bytes_per_open_payment: f64,
@@ -112,7 +112,7 @@ pub(crate) struct Sizing {
     pub(crate) append_only_file_bytes_per_delivered_payment: f64,
 }
 
-/// As JSON; `-` is stdout.
+/// Writes the report as JSON; `-` is stdout.
 pub(crate) fn write(report: &impl Serialize, file: &Path) -> Result<(), Failure> {
     let mut text = serde_json::to_string_pretty(report)?;
     text.push('\n');
@@ -153,13 +153,13 @@ impl Machine {
     }
 }
 
-/// One decimal is what such measurements are good for; six for what is small.
+/// Rounds to a number of decimals: one for most figures, six for small ones.
 pub(crate) fn rounded(value: f64, decimals: i32) -> f64 {
     let scale = 10f64.powi(decimals);
     (value * scale).round() / scale
 }
 
-/// Of sorted times, the one below which so many percent are.
+/// The percentile of sorted times, in milliseconds.
 pub(crate) fn percentile_ms(sorted: &[Duration], percent: usize) -> f64 {
     let rank = (sorted.len() * percent).div_ceil(100).max(1) - 1;
     sorted

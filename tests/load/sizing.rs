@@ -1,7 +1,7 @@
-//! What payments and their watchers take of a Redis: memory by its own account, and bytes of its log.
+//! What payments and their watchers take of a Redis: memory as it reports it, and bytes of its append-only file.
 //!
-//! A Redis of its own, one gateway, the simulator, and a merchant that accepts every delivery. Each phase ends
-//! once Redis's memory stands still, so that the difference is the phase's.
+//! It starts a Redis, one gateway, the sandbox, and a merchant that accepts every delivery. Each phase ends once Redis's
+//! memory has settled, so that the difference is what the phase cost.
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
@@ -19,10 +19,10 @@ use crate::installation::{Installation, InstallationOptions, ProgramPaths};
 use crate::report::{self, Machine, rounded};
 use crate::watcher_pool::WatcherPool;
 
-/// Memory stands still when so many looks in a row agree…
+/// Memory has settled after this many readings in a row…
 const STEADY_LOOKS: u32 = 4;
 const LOOK: Duration = Duration::from_millis(500);
-/// …within this.
+/// …that differ by no more than this.
 const STEADY_BYTES: u64 = 64 * 1024;
 const SETTLE_DEADLINE: Duration = Duration::from_secs(60);
 
@@ -124,7 +124,7 @@ impl Merchant {
     }
 }
 
-/// Used memory, once it stands still.
+/// Used memory, once it has settled.
 async fn settled(redis: &RedisServer) -> Result<u64, Failure> {
     let started = Instant::now();
     let mut last = 0u64;
@@ -141,7 +141,7 @@ async fn settled(redis: &RedisServer) -> Result<u64, Failure> {
     Ok(last)
 }
 
-/// What their retention does, all at once.
+/// Deletes all raw notifications at once, as their retention does over time.
 async fn erase_raw(redis: &RedisServer) -> Result<(), Failure> {
     let keys: Vec<String> = redis.try_ask(&["KEYS", "chasqui:*:raw:*"]).await?;
     for some in keys.chunks(1000) {
@@ -156,7 +156,7 @@ async fn number(redis: &RedisServer, section: &str, name: &str) -> Result<u64, F
     Ok(field(redis, section, name).await?.parse()?)
 }
 
-/// Of Redis's INFO.
+/// The value of `name` in a section of Redis's INFO.
 async fn field(redis: &RedisServer, section: &str, name: &str) -> Result<String, Failure> {
     let info: String = redis.try_ask(&["INFO", section]).await?;
     info.lines()

@@ -12,7 +12,7 @@ use serde_json::Value;
 
 const WATCHERS: usize = 800;
 
-/// Half of what one forgotten 32 KiB buffer would cost.
+/// Half of a 32 KiB buffer that is left allocated.
 const MAX_RSS_BYTES_PER_WATCHER: f64 = 16_384.0;
 
 #[test]
@@ -84,8 +84,8 @@ fn missing_programs_are_named_with_the_command_that_builds_them() {
     );
 }
 
-/// Cargo builds only this package's own programs for its tests. Built with the tests, because then everything that they
-/// share with this very run is there already.
+/// Cargo builds only this package's own programs for its tests. Builds the tests too, because then this run has already
+/// built what they share.
 fn build_what_it_starts(tool: &Path) {
     let profile = tool.parent().expect("a profile's directory");
     let target: PathBuf = profile.parent().expect("a target directory").into();

@@ -1,7 +1,6 @@
-//! The watchers: as many WebSockets as asked for, each following a payment and answering pings.
+//! The watchers: WebSockets that each follow a payment and answer pings.
 //!
-//! Written by hand over bare TCP, so that nineteen thousand of them leave the machine to the gateway: the gateway is what
-//! is measured.
+//! Written by hand over bare TCP, so that nineteen thousand of them leave the machine to the gateway.
 
 use std::net::{Ipv4Addr, SocketAddr};
 use std::sync::atomic::{AtomicUsize, Ordering};
@@ -26,10 +25,10 @@ const CONNECT_DEADLINE: Duration = Duration::from_secs(30);
 /// A source address has about 28,000 ports for one destination.
 const WATCHERS_PER_SOURCE: usize = 20_000;
 
-/// A response's head, or a frame. Larger is not what we asked for.
+/// The largest response head or frame that is expected.
 const MAX_READ: usize = 1024;
 
-/// RFC 6455's own example, and what must come back for it.
+/// The key of RFC 6455's example, and its accept value.
 const KEY: &str = "dGhlIHNhbXBsZSBub25jZQ==";
 const ACCEPT: &str = "s3pPLMBiTxaQ9kYGzzhZRbK+xOo=";
 
@@ -37,14 +36,14 @@ const TEXT: u8 = 1;
 const CLOSE: u8 = 8;
 const PING: u8 = 9;
 
-/// Watchers that are connected. Dropped, they are gone: their connections are closed, as by a page that is closed.
+/// Connected watchers. Dropping the pool closes their connections, as a page that is closed does.
 #[derive(Debug)]
 pub(crate) struct WatcherPool {
     _watchers: JoinSet<()>,
     log: Arc<WatcherLog>,
     /// From the first connect to the last first message.
     pub(crate) connect_time: Duration,
-    /// Of each that connected, sorted.
+    /// Of each connected watcher, sorted.
     pub(crate) times_to_first_message: Vec<Duration>,
 }
 
@@ -126,12 +125,12 @@ impl WatcherPool {
         self.log.pings.load(Ordering::Relaxed)
     }
 
-    /// After the first.
+    /// Messages after the first.
     pub(crate) fn further_messages(&self) -> usize {
         self.log.messages.load(Ordering::Relaxed)
     }
 
-    /// Connected once, and closed since by the other end.
+    /// Watchers whose connection the other end has closed.
     pub(crate) fn lost(&self) -> usize {
         self.log.lost.load(Ordering::Relaxed)
     }
@@ -142,7 +141,7 @@ impl WatcherPool {
     }
 }
 
-/// More watchers than one address has ports come from several.
+/// The source address of watcher `i`: one address does not have ports for all.
 fn source(i: usize, count: usize) -> Option<Ipv4Addr> {
     let index = u8::try_from(i / WATCHERS_PER_SOURCE).unwrap_or(u8::MAX);
     (count > WATCHERS_PER_SOURCE).then_some(Ipv4Addr::new(127, 0, 0, index.saturating_add(1)))
@@ -260,13 +259,13 @@ async fn answer_pings(stream: TcpStream, log: &WatcherLog) {
     log.record_failure(|| format!("a watcher was lost: {reason}"));
 }
 
-/// Frames are small and sent whole, and so they are read whole.
+/// Expects whole frames: they are small and sent in one piece.
 fn read_frames(stream: &TcpStream, mut bytes: &[u8], log: &WatcherLog) -> Result<(), Failure> {
     while !bytes.is_empty() {
         let frame = Frame::read(bytes)?.ok_or("a frame in pieces")?;
         match frame.opcode {
             PING => {
-                // Masked, with a mask of zeroes: the ping had no payload to speak of.
+                // Masked with zeroes, as a client must mask.
                 let pong = [&[0x8A, 0x80][..], &[0; 4]].concat();
                 stream.try_write(&pong)?;
                 log.pings.fetch_add(1, Ordering::Relaxed);
@@ -291,7 +290,7 @@ struct Frame<'a> {
 }
 
 impl<'a> Frame<'a> {
-    /// `None` while there is more to come.
+    /// `None` until the frame is complete.
     fn read(bytes: &'a [u8]) -> Result<Option<Self>, Failure> {
         let (first, header, payload_length) = match *bytes {
             [first, length @ 0..=125, ..] => (first, 2, usize::from(length)),

@@ -18,20 +18,20 @@ use crate::program::chasqui;
 pub struct GatewayProcess {
     pub url: String,
     running: Running,
-    /// Before the directory: dropped in this order.
+    /// Dropped before the directory.
     _port: HeldPort,
     directory: TempDir,
 }
 
 impl GatewayProcess {
-    /// Ready when this returns. An in-memory database becomes a file, which a restart keeps.
+    /// Starts it; ready when this returns. An in-memory database becomes a file, which a restart keeps.
     pub async fn start(settings: &GatewaySettings) -> Self {
         let process = Self::launch(settings);
         ready(&process.url).await;
         process
     }
 
-    /// Does not wait until it is ready: it may refuse to start.
+    /// Starts it without waiting until it is ready, for one that refuses to start.
     pub fn launch(settings: &GatewaySettings) -> Self {
         Self::launch_with(&mut serve(), settings)
     }
@@ -70,22 +70,22 @@ impl GatewayProcess {
         ready(&self.url).await;
     }
 
-    /// SIGKILL: nothing is finished, nothing flushed.
+    /// Sends SIGKILL: no work is finished and nothing is flushed.
     pub fn kill(&mut self) {
         self.running.kill();
     }
 
-    /// SIGTERM.
+    /// Sends SIGTERM.
     pub fn terminate(&self) {
         self.running.terminate();
     }
 
-    /// SIGSTOP: its connections stay, and it does nothing.
+    /// Sends SIGSTOP: its connections stay, and it does nothing.
     pub fn freeze(&self) {
         self.running.freeze();
     }
 
-    /// SIGCONT.
+    /// Sends SIGCONT.
     pub fn thaw(&self) {
         self.running.thaw();
     }

@@ -1,4 +1,4 @@
-//! The gateway inside this process: quick to start, and gone with the test.
+//! The gateway inside this process: quick to start, and ended with the test.
 
 use std::net::SocketAddr;
 
@@ -21,7 +21,7 @@ pub struct InProcessGateway {
 }
 
 impl InProcessGateway {
-    /// Runs on ports that are free; ready when this returns.
+    /// Runs it on free ports; ready when this returns.
     pub async fn start(settings: &GatewaySettings) -> Self {
         let (public, listen) = listener().await;
         let (admin, admin_listen) = listener().await;
@@ -42,7 +42,7 @@ impl InProcessGateway {
         gateway
     }
 
-    /// Asks it to stop, without waiting.
+    /// Requests a stop, without waiting.
     pub fn request_stop(&mut self) {
         if let Some(stop) = self.stop.take() {
             let _ = stop.send(());
@@ -71,7 +71,7 @@ async fn listener() -> (TcpListener, SocketAddr) {
     (listener, address)
 }
 
-/// Waits until the gateway at `url` wants traffic.
+/// Waits until the gateway at `url` is ready.
 pub async fn ready(url: &str) {
     let api = GatewayClient::new(url, "");
     eventually("/readyz answers 200", async || {

@@ -1,4 +1,4 @@
-//! How long something took, many times.
+//! Durations of a repeated operation.
 
 use std::fmt;
 use std::time::Duration;
@@ -10,7 +10,7 @@ pub struct Latencies {
 }
 
 impl Latencies {
-    /// At least one.
+    /// Expects at least one.
     pub fn percentile(&self, percent: usize) -> Duration {
         let last = self
             .sorted

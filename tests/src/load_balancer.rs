@@ -1,4 +1,4 @@
-//! One address for several gateways, as the world sees a fleet: each connection goes to the next one that accepts it.
+//! One address for several gateways: each connection goes to the next one that accepts it.
 
 use std::sync::{Arc, Mutex, PoisonError};
 
@@ -14,7 +14,7 @@ pub struct LoadBalancer {
 }
 
 impl LoadBalancer {
-    /// Leads nowhere yet.
+    /// Has no targets yet.
     pub async fn start() -> Self {
         let listener = TcpListener::bind("127.0.0.1:0").await.expect("a free port");
         let url = format!("http://{}", listener.local_addr().expect("bound"));
@@ -34,7 +34,7 @@ impl LoadBalancer {
         Self { url, targets, task }
     }
 
-    /// To these gateways, by their URLs.
+    /// Forwards to these gateways, by their URLs.
     pub fn set_targets(&self, gateway_urls: &[String]) {
         let addresses = gateway_urls
             .iter()

@@ -1,4 +1,4 @@
-//! The programs as they ship: built once, from the sources as they are, and run as children.
+//! The shipped programs, built once from the current sources and run as children.
 
 use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
@@ -21,7 +21,7 @@ pub fn khipu_sandbox() -> &'static Path {
     &programs().khipu_sandbox
 }
 
-/// Asks cargo, which knows where they are and builds what is stale: a test never runs yesterday's program.
+/// Cargo reports where the programs are, and builds what is stale.
 fn programs() -> &'static BuiltPrograms {
     static PROGRAMS: OnceLock<BuiltPrograms> = OnceLock::new();
     PROGRAMS.get_or_init(|| {

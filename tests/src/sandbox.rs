@@ -48,7 +48,7 @@ impl Sandbox {
         sandbox
     }
 
-    /// One that runs elsewhere.
+    /// A sandbox that runs elsewhere.
     pub fn at(url: &str) -> Self {
         Self {
             url: url.into(),
@@ -88,7 +88,7 @@ impl Sandbox {
         answer.expect(200).json()
     }
 
-    /// Counts of notification attempts by what became of them.
+    /// Counts of notification attempts by outcome.
     pub async fn notification_counts(&self) -> Value {
         let path = "/sandbox/notifications/counts";
         let answer = self.call(Method::GET, path, Value::Null).await;
@@ -130,14 +130,14 @@ impl Sandbox {
         self.call(Method::GET, path, Value::Null).await.expect(200)
     }
 
-    /// Forgets everything.
+    /// Deletes every payment and resets the behaviour.
     pub async fn reset(&self) {
         self.call(Method::POST, "/sandbox/reset", Value::Null)
             .await
             .expect(200);
     }
 
-    /// Every attempt to notify of a payment, as it went.
+    /// The logged attempts to notify of a payment.
     pub async fn notifications(&self, payment_id: &str) -> Vec<Value> {
         let path = format!("/sandbox/notifications?payment_id={payment_id}");
         let answer = self.call(Method::GET, &path, Value::Null).await;

@@ -86,7 +86,7 @@ async fn redis_is_reached_over_tls_by_an_authority_of_ones_own() {
     .await;
 }
 
-/// Starts a gateway that is not to start, and answers with what it complained of.
+/// Starts a gateway that must refuse to start, and returns its error.
 async fn refusal(settings: &GatewaySettings) -> String {
     let mut gateway = GatewayProcess::launch(settings);
     let status = gateway.ended().await;
@@ -105,7 +105,7 @@ async fn a_certificate_of_an_unknown_authority_is_refused() {
     settings
         .storage_more
         .push(format!("ca_file = {:?}", stranger.ca_file()));
-    // A gateway that starts would wait a while for a Redis that may become reachable.
+    // `serve` would wait for a Redis that may become reachable.
     let mut check = GatewayProcess::launch_with(&mut check(), &settings);
     assert_eq!(check.ended().await.code(), Some(1));
     let output = check.stdout() + &check.log();

@@ -12,7 +12,7 @@ use tokio::sync::watch;
 
 const PAYMENTS: usize = 5_000;
 
-/// Its file only grows.
+/// Without rewrites: the append-only file only grows.
 fn options(append_only: AppendOnly) -> Options {
     Options::append_only(append_only).with("auto-aof-rewrite-percentage 0")
 }
@@ -39,7 +39,7 @@ async fn of_five_thousand_notifications_none_that_was_answered_200_is_lost_by_ki
     );
     let killing = async {
         for kill in 1..=PAYMENTS / KILL_EVERY {
-            // The last one right after the last 200.
+            // The last kill comes right after the last 200.
             let mut count = accepted.subscribe();
             let enough = count.wait_for(|&count| count >= kill * KILL_EVERY).await;
             drop(enough.expect("the counter lives"));
@@ -58,7 +58,7 @@ async fn of_five_thousand_notifications_none_that_was_answered_200_is_lost_by_ki
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn what_redis_lost_is_recovered_as_soon_as_it_is_watched_returned_to_or_asked_for() {
-    /// Of each kind, looked at afterwards.
+    /// Payments of each kind that are compared afterwards.
     const SAMPLE: usize = 20;
     let mut redis = RedisServer::start(&options(AppendOnly::EverySecond)).await;
     let mut fleet = Fleet::start_with(&[redis.url(), redis.url()], |settings| {

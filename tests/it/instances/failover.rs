@@ -26,7 +26,7 @@ struct FailoverTestbed {
     _khipu_proxy: KhipuProxy,
     payments: Vec<TestPayment>,
     watchers: Vec<BackgroundWatcher>,
-    /// Nothing happens to them before all is over.
+    /// Unchanged until the failover is over.
     later: Vec<TestPayment>,
     later_watchers: Vec<BackgroundWatcher>,
     accepted: watch::Sender<usize>,
@@ -57,7 +57,7 @@ impl FailoverTestbed {
         }
     }
 
-    /// Each until it is answered 200, as Khipu does.
+    /// Repeats each notification until it is answered 200, as Khipu does.
     async fn notify_all(&self) {
         stream::iter(&self.payments)
             .for_each_concurrent(8, |payment| async move {
@@ -109,7 +109,7 @@ async fn a_cluster_master_that_is_killed_under_load_loses_nothing() {
         let master = cluster.master_of_slot(slot).await;
         cluster.kill_master(master);
         cluster.until_failed_over(slot, master).await;
-        // As its new master's replica, without which nothing would be durable enough.
+        // As its new master's replica, without which writes would have too few copies.
         cluster.nodes[master].restart().await;
         cluster.until_whole().await;
     };
@@ -128,7 +128,7 @@ async fn a_master_that_the_sentinels_replace_under_load_loses_nothing() {
     };
     tokio::join!(testbed.notify_all(), killing);
     testbed.expect_nothing_lost().await;
-    // What was claimed when the master died comes back with its lease.
+    // Jobs that were leased when the master died become due when their leases end.
     let lease = Duration::from_secs(60);
     testbed
         .fleet
@@ -164,7 +164,7 @@ async fn a_slot_that_moves_takes_its_watchers_along() {
 
     notify(moving[0]).await;
     let migration = cluster.begin_migration(slot, to).await;
-    // A slot on its way may refuse what needs keys of both sides; it is repeated, as Khipu does.
+    // A moving slot may refuse a script with keys on both sides; the notification is repeated, as Khipu does.
     let finishing = async {
         cluster.move_keys(&migration).await;
         cluster.finish_migration(migration).await;

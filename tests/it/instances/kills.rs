@@ -14,11 +14,11 @@ use super::redis_for;
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn each_instance_killed_in_turn_under_load_loses_nothing() {
     const PAYMENTS: usize = 1_800;
-    /// Of these, watched by a browser that comes back.
+    /// Payments among these that a reconnecting browser watches.
     const WATCHED: usize = 300;
     /// Response time of the merchant: some attempts are in progress at every kill.
     const RESPONSE_TIME: Duration = Duration::from_millis(100);
-    /// A lease, and what a busy machine needs beside it.
+    /// A lease, and a margin for a busy machine.
     const LEASE: Duration = Duration::from_secs(60);
 
     let (_redis, storage) = redis_for(3).await;

@@ -12,7 +12,7 @@ use super::redis_for;
 /// One watched payment is polled at 0, 1, 3 and 6 s; the next poll is due at 11 s.
 const WATCHED_FOR: Duration = Duration::from_secs(10);
 const POLLS: usize = 4;
-/// Those of one round would be nearer to each other than this.
+/// Two polls of one round would be closer to each other than this.
 const BETWEEN_ROUNDS: Duration = Duration::from_millis(500);
 
 #[track_caller]
@@ -23,7 +23,7 @@ fn expect_one_schedule(times: &[Instant]) {
         .filter(|gap| *gap < BETWEEN_ROUNDS)
         .collect();
     assert!(near.is_empty(), "asked twice in a round: {near:?}");
-    // One more or less when the instances' rounds are not one another's.
+    // One more or less, because the instances' rounds are not aligned.
     let expected = POLLS - 1..=POLLS + 2;
     assert!(
         expected.contains(&times.len()),
@@ -88,7 +88,7 @@ async fn a_delivery_that_three_instances_know_of_is_attempted_by_one() {
 
 #[tokio::test]
 async fn a_delivery_leased_by_an_instance_that_dies_is_finished_by_another() {
-    /// A delivery's.
+    /// The lease of a delivery.
     const LEASE: Duration = Duration::from_secs(60);
     /// The idle worker's look for due jobs, and a busy machine.
     const SLACK: Duration = Duration::from_secs(10);

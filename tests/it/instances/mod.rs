@@ -31,7 +31,7 @@ fn only_the_relay_delivers(khipu_proxy: &KhipuProxy) {
     khipu_proxy.hold_get_responses();
 }
 
-/// As long as the configuration allows.
+/// Sets the longest time-out that the configuration allows.
 fn patient_with_khipu(settings: &mut GatewaySettings) {
     settings.khipu.push("timeout = \"30s\"".into());
 }
@@ -39,7 +39,7 @@ fn patient_with_khipu(settings: &mut GatewaySettings) {
 /// Enough for a busy machine, and shorter than the time-out of a held request to Khipu.
 const PROMPTLY: Duration = Duration::from_secs(15);
 
-/// Anything up to `longest`, so that two things meet in every order.
+/// A random pause up to `longest`, so that two events coincide in every order.
 async fn jitter(longest: Duration) {
     tokio::time::sleep(longest.mul_f64(rand::random())).await;
 }

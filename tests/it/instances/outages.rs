@@ -18,9 +18,9 @@ use super::redis_for;
 /// Longer than any client's patience, and than any buffer's.
 const OUTAGE: Duration = Duration::from_secs(60);
 
-/// In the half-open scenario the only one whose way to Redis fails; in the others Redis fails for it as for all.
+/// The only gateway whose connection to Redis fails in the half-open scenario; in the others Redis fails for all.
 const CUT_OFF: usize = 2;
-/// One whose Redis answers, or does again.
+/// A gateway whose Redis answers, or answers again.
 const OTHER: usize = 0;
 
 /// A fleet of three with five payments, each watched on two of them.
@@ -117,7 +117,7 @@ impl OutageTestbed {
         assert!(!refused.header("retry-after").is_empty());
     }
 
-    /// Afterwards everything works by itself, everywhere.
+    /// Afterwards every gateway works without intervention.
     async fn expect_recovery(mut self) {
         for api in &self.fleet.apis {
             eventually("/healthz reports ok", async || {
@@ -204,7 +204,7 @@ async fn a_network_that_drops_everything_for_a_minute_loses_nothing() {
     }
     sleep_until((began + OUTAGE).into()).await;
     testbed.expect_refusals().await;
-    // Without a reset: an old connection waits for ever.
+    // Without a reset, so that an old connection waits forever.
     network.restore_for_newcomers();
     testbed.expect_recovery().await;
 }

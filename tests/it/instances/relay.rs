@@ -38,7 +38,7 @@ struct Notified {
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_webhook_on_one_instance_reaches_browsers_on_the_others_five_thousand_payments_at_once() {
     const PAYMENTS: usize = 5_000;
-    /// Notified one after another, before: what it takes when there is nothing else to do.
+    /// Payments that are notified one after another first, without other load.
     const ONE_BY_ONE: usize = 300;
     let (redis, storage) = redis_for(3).await;
     let fleet = Fleet::start_with(&storage, |settings| {
@@ -74,7 +74,7 @@ async fn a_webhook_on_one_instance_reaches_browsers_on_the_others_five_thousand_
     drop_with_redis(fleet, redis);
 }
 
-/// Gateways first: they would otherwise complain of an outage that is only the end of the test.
+/// Gateways first; otherwise they would log an outage.
 fn drop_with_redis(fleet: Fleet, redis: RedisServer) {
     drop(fleet);
     drop(redis);
@@ -138,7 +138,7 @@ async fn notify_all_at_once(
     notified
 }
 
-/// Every browser ends with the right status; then how long that took is printed, past the capturing of what tests say.
+/// Expects the right status in every browser, and prints the latencies past the test's captured output.
 async fn report(
     what: &str,
     notified: &[Notified],
@@ -150,7 +150,7 @@ async fn report(
         let shown = watched.on_b.until("confirmed").await;
         watched.on_c.until("confirmed").await;
         since_sent.push(shown.duration_since(notified.sent));
-        // A frame may overtake the 200, which is written after it: that is no time at all.
+        // A frame may overtake the 200, which is written after it: that counts as zero.
         since_accepted.push(shown.saturating_duration_since(notified.accepted));
         for watcher in [&mut watched.on_b, &mut watched.on_c] {
             assert_eq!(
@@ -174,9 +174,9 @@ async fn report(
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_watcher_that_subscribes_elsewhere_during_a_notification_never_misses_the_status() {
-    /// Each is watched on two instances: ten thousand who subscribe.
+    /// Each is watched on two instances: ten thousand subscriptions.
     const PAYMENTS: usize = 5_000;
-    /// How far apart two things begin at most: about as long as either takes.
+    /// The longest time between the starts of two events: about as long as either takes.
     const JITTER: Duration = Duration::from_millis(15);
     let (redis, storage) = redis_for(3).await;
     let (fleet, khipu_proxy) = Fleet::start_with_khipu_proxy(&storage, |settings| {

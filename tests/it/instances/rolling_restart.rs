@@ -83,7 +83,7 @@ fn expect_spread(summaries: &[WatchSummary], began: Instant) {
     let sent_away = |disconnection: &Disconnection| {
         disconnection.code == Some(1012) && (began..end).contains(&disconnection.at)
     };
-    // Those whose time came late, on a busy machine, are in parts of their own.
+    // Watchers that were late on a busy machine are in parts of their own.
     let mut parts: BTreeMap<u128, usize> = BTreeMap::new();
     for disconnection in summaries.iter().flat_map(|summary| &summary.disconnections) {
         if sent_away(disconnection) {

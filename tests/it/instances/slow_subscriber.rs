@@ -1,4 +1,4 @@
-//! Redis disconnects a subscriber that does not keep up: its watchers get every status all the same.
+//! Redis disconnects a subscriber that does not keep up: its watchers get every status nevertheless.
 
 use std::time::Instant;
 
@@ -25,7 +25,7 @@ async fn watchers_of_a_subscriber_that_was_cut_miss_nothing() {
     }
     for (payment, watcher) in payments.iter().zip(&mut watchers) {
         let killed: usize = redis.ask(&["CLIENT", "KILL", "TYPE", "pubsub"]).await;
-        // In some rounds before it has come back, which is the point.
+        // In some rounds this happens before the subscriber is back, as intended.
         assert!(killed <= fleet.gateways.len(), "{killed}");
         let accepted = fleet.apis[A].notify_until_accepted(&payment.id).await;
         let shown = watcher.until("confirmed").await;
@@ -36,7 +36,7 @@ async fn watchers_of_a_subscriber_that_was_cut_miss_nothing() {
 
 #[tokio::test]
 async fn watchers_of_an_instance_that_slept_through_its_output_buffer_miss_nothing() {
-    /// More than the kernel and Redis together keep for one subscriber.
+    /// More than the kernel and Redis together buffer for one subscriber.
     const FLOOD: usize = 64 * 1024 * 1024;
     const MESSAGE: usize = 64 * 1024;
     let limit = "client-output-buffer-limit pubsub 1mb 512kb 1";

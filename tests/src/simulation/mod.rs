@@ -4,15 +4,16 @@
 //! and its API fails and is slow. Payers come back, leave, give up and resume. Shops fail. Then the failures end, and every
 //! payment, every page and every shop is compared with the sandbox.
 //!
-//! The seed decides what happens to each payment (`plan`), which notifications and calls fail, and when which gateway is
-//! killed. The order of concurrent events depends on the machine.
+//! The seed decides what happens to each payment, which notifications and calls fail, and when which gateway is killed.
+//! The order of concurrent events depends on the machine.
 //!
 //! Some payments have no watcher at the end, and their notification is lost. In production scheduled checks find those
 //! within minutes to days. Here each whose status is not Khipu's yet gets a visit instead, by its shop's back end or by a
 //! page that is loaded once, and the report counts them.
 //!
-//! In reading order: `plan_builder` decides the steps of a `plan`, `payer` performs them on the `system`, `page` and `shops` record
-//! what they receive, `expected_status` is what they should show, `comparison` compares, [`report`] is the result.
+//! In reading order: `plan_builder` decides the steps of a `plan`, `payer` performs them on the `system`, `page` and
+//! `shops` record what they receive, `expected_status` is what they should show, `comparison` compares, [`report`] is the
+//! result.
 
 mod comparison;
 mod expected_status;
@@ -77,7 +78,7 @@ pub async fn run(options: &SimulationOptions) -> Report {
     report
 }
 
-/// Everything at once.
+/// All faults of the sandbox at once.
 fn faults() -> Value {
     json!({
         "notify": {

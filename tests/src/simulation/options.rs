@@ -1,4 +1,4 @@
-//! What a simulation is asked for.
+//! The options of a simulation.
 
 #[derive(Debug, Clone)]
 pub struct SimulationOptions {

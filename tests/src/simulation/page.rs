@@ -21,7 +21,7 @@ const HOLD: u64 = 10;
 /// A poll that takes longer is lost.
 const ANSWER_WITHIN: Duration = Duration::from_secs(20);
 
-/// Closed when it is dropped; what it showed can still be read.
+/// Dropping it closes the page.
 #[derive(Debug)]
 pub(super) struct PayerPage {
     shown: Arc<Mutex<PageState>>,
@@ -67,7 +67,7 @@ impl PageState {
 enum ConnectionOutcome {
     /// It showed a final status.
     Final,
-    /// Closed for good.
+    /// Closed with a code that forbids a retry.
     Refused(String),
     Retry(Option<Duration>),
 }
@@ -151,7 +151,7 @@ async fn follow_websocket(
     }
 }
 
-/// 44xx is for good, except 4429.
+/// 44xx except 4429 is final.
 fn connection_outcome(code: u16, reason: &str) -> ConnectionOutcome {
     if (4400..4500).contains(&code) && code != 4429 {
         return ConnectionOutcome::Refused(format!("{code} {reason}"));
@@ -199,7 +199,7 @@ async fn follow_by_polling(
             }
             _ => return ConnectionOutcome::Retry(None),
         }
-        // For one that does not hold the request.
+        // For a gateway that does not hold the request.
         tokio::time::sleep(BACKOFF.mul_f64(rand::random())).await;
     }
 }

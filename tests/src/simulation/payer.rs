@@ -35,7 +35,7 @@ pub(super) struct Environment {
     pub(super) client: Client,
 }
 
-/// One payment, as it went.
+/// One payment, and what happened to it.
 #[derive(Debug)]
 pub(super) struct PaymentHistory {
     pub(super) plan: PaymentPlan,
@@ -50,7 +50,7 @@ pub(super) struct PaymentHistory {
 }
 
 impl Environment {
-    /// From its creation to the last step.
+    /// Performs a plan from the creation to the last step.
     pub(super) async fn run_plan(&self, plan: PaymentPlan) -> PaymentHistory {
         let payment = self.create(&plan).await;
         let mut history = PaymentHistory {
@@ -67,7 +67,7 @@ impl Environment {
         history
     }
 
-    /// As a careful shop does: the same key until there is an answer, another one where the outcome stays unknown.
+    /// Repeats the same key until there is an answer, and takes another key where the outcome stays unknown.
     async fn create(&self, plan: &PaymentPlan) -> TestPayment {
         let order = gateway_client::order(json!({
             "notify_url": self.shops.notify_url(plan.shop),
@@ -146,7 +146,7 @@ impl Environment {
         self.sandbox.act_with(&history.payment.id, action).await;
     }
 
-    /// Through our hop: on to the shop, with a token for its page.
+    /// Returns through the gateway's hop, which leads to the shop with a token for its page.
     async fn come_back(&self, history: &mut PaymentHistory, field: &str) {
         let at_khipu = self.sandbox.known(&history.payment.id).await;
         let url = at_khipu[field].as_str().expect("a URL").to_owned();
@@ -174,7 +174,7 @@ impl Environment {
         ));
     }
 
-    /// As the merchant's key shows it.
+    /// The status for the merchant's key.
     pub(super) async fn status(&self, payment_id: &str) -> Value {
         let path = format!("/v1/payments/{payment_id}/status");
         self.insist("the status is read", || self.api.call(Method::GET, &path))
@@ -183,7 +183,7 @@ impl Environment {
             .json()
     }
 
-    /// As the payer's token shows it, to a page that is loaded once.
+    /// The status for the payer's token, as a page that is loaded once gets it.
     pub(super) async fn status_on_page(&self, payment: &TestPayment) -> Value {
         let path = format!("/v1/payments/{}/status", payment.id);
         self.insist("a page is loaded", || {
@@ -244,7 +244,7 @@ impl Environment {
     }
 }
 
-/// A payer's own: so many visits from one address would not count.
+/// An address for each payer, because visits from one address are limited.
 fn address(number: usize) -> String {
     let [.., a, b, c] = number.to_be_bytes();
     format!("10.{a}.{b}.{c}")

@@ -9,18 +9,18 @@ pub(super) const SHOPS: usize = 4;
 pub(super) struct PaymentPlan {
     pub(super) number: usize,
     pub(super) outcome: PlannedOutcome,
-    /// Which shop sells.
+    /// The shop that sells.
     pub(super) shop: usize,
     /// How the shop answers the first delivery.
     pub(super) first_answer: ShopAnswer,
     pub(super) steps: Vec<Step>,
 }
 
-/// How it ends, and how it comes to that.
+/// How the payment ends, and on which way.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 pub(super) enum PlannedOutcome {
     Paid,
-    /// Without `verifying` in between.
+    /// Paid without `verifying` in between.
     PaidAtOnce,
     /// The payer gives up, once or several times, and pays after all.
     PaidAfterGivingUp,
@@ -43,9 +43,9 @@ pub(super) enum PlannedOutcome {
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum ShopAnswer {
     Takes,
-    /// 500
+    /// Answers 500.
     Fails,
-    /// 200, but not at once.
+    /// Answers 200, but not at once.
     TakesSlowly,
 }
 

@@ -7,18 +7,18 @@ use rand::{RngExt, SeedableRng};
 
 use super::plan::{Forgery, PageTransport, PaymentPlan, PlannedOutcome, SHOPS, ShopAnswer, Step};
 
-/// The longest pause between two steps. Some are none at all, so that things meet in every order.
+/// The longest pause between two steps. Some steps have none, so that events coincide in every order.
 const LONGEST_PAUSE: Duration = Duration::from_millis(900);
 
-/// Of 100 payments that are paid, those whose notification never comes.
+/// Percentage of paid payments whose notification never comes.
 const UNNOTIFIED: u32 = 20;
 
-/// Of 100 payments.
+/// Percentages of all payments.
 const REFUSED_BY_SHOP: u32 = 20;
 const FORGED: u32 = 10;
 const READ_BY_SHOP: u32 = 10;
 
-/// Of 100 payments, how many end so.
+/// The percentage of payments with each outcome.
 const OUTCOME_SHARES: [(PlannedOutcome, u32); 13] = [
     (PlannedOutcome::Paid, 28),
     (PlannedOutcome::PaidAtOnce, 6),
@@ -51,7 +51,7 @@ pub(super) fn build_plan(seed: u64, number: usize) -> PaymentPlan {
 struct PlanBuilder {
     rng: StdRng,
     steps: Vec<Step>,
-    /// As far as it decides what the payer can do next.
+    /// What the payer can do next depends on this.
     state: PayerState,
 }
 
@@ -172,7 +172,7 @@ impl PlanBuilder {
         }
     }
 
-    /// Reject, or mark as abuse. One who has given up must begin again to give up again.
+    /// Rejects, or marks as abuse. A payer who has given up must authorize before giving up again.
     fn refuse(&mut self, action: &'static str) {
         if self.state == PayerState::GivenUp {
             self.authorize();
@@ -181,7 +181,7 @@ impl PlanBuilder {
         self.state = PayerState::GivenUp;
     }
 
-    /// What the payer does about it may come before or after.
+    /// The payer may return before or after.
     fn conciliate(&mut self, action: &'static str) {
         self.pause();
         let step = if self.happens(UNNOTIFIED) {
@@ -195,7 +195,7 @@ impl PlanBuilder {
 
     fn give_up(&mut self) {
         match self.rng.random_range(0..4) {
-            // Only the way back: Khipu knows nothing of it.
+            // Only the payer's way back, which Khipu does not see.
             0 => {
                 self.pause();
                 self.steps.push(Step::GiveUp);
@@ -242,7 +242,7 @@ impl PlanBuilder {
         self.steps.push(Step::OpenPage(transport));
     }
 
-    /// What may happen at any moment.
+    /// Inserts steps that may happen at any moment.
     fn insert_extras(&mut self) {
         if self.happens(FORGED) {
             let forgery = FORGERIES[self.rng.random_range(0..FORGERIES.len())];
@@ -296,7 +296,7 @@ impl PlanBuilder {
     }
 }
 
-/// One generator per payment, so that a change to one plan leaves the others alone.
+/// One generator per payment, so that a change to one plan does not change the others.
 fn rng(seed: u64, number: usize) -> StdRng {
     const SPREAD: u64 = 0x9E37_79B9_7F4A_7C15;
     let number = u64::try_from(number).unwrap_or(u64::MAX);

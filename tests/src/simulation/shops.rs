@@ -88,12 +88,12 @@ impl Shops {
         Self { url, state, task }
     }
 
-    /// The notify_url of one.
+    /// The notify_url of a shop.
     pub(super) fn notify_url(&self, shop: usize) -> String {
         format!("{}/shops/{shop}", self.url)
     }
 
-    /// From now on every delivery is taken at once.
+    /// From now on every delivery is answered 200 at once.
     pub(super) fn recover(&self) {
         self.state.is_failing.store(false, Ordering::Relaxed);
     }
