@@ -6,10 +6,10 @@ use chasqui_payment::Version;
 use chasqui_store::JobResult;
 
 use super::fixture::{self, DEADLINE, wait};
-use super::logs::Logs;
 use super::merchant_server::MerchantServer;
 use super::running_worker::RunningWorker;
 use crate::jobs::{retry_schedule, signature};
+use crate::tests::logs::Logs;
 
 #[tokio::test]
 async fn a_2xx_ends_the_delivery() {
