@@ -11,6 +11,7 @@ use tokio::sync::Semaphore;
 
 use crate::account::Account;
 use crate::clock;
+use crate::detached::spawn_detached;
 use crate::error::RefreshError;
 use crate::in_flight::RefreshResult;
 use crate::payments::Payments;
@@ -54,7 +55,7 @@ impl Payments {
         while let Ok(permit) = Arc::clone(&permits).acquire_owned().await {
             let (poll, slot) = schedule.next(|id| self.hub.is_watched(id)).await;
             let (payments, account) = (Arc::clone(&self), Arc::clone(&account));
-            tokio::spawn(async move {
+            spawn_detached("poll", async move {
                 payments.poll(&account, poll, slot).await;
                 drop(permit);
             });
@@ -157,7 +158,7 @@ impl Payments {
             return;
         };
         let (payments, account, id) = (Arc::clone(self), Arc::clone(account), id.clone());
-        tokio::spawn(async move {
+        spawn_detached("recheck", async move {
             payments.recheck(&account, &id).await;
             drop(permit);
         });
