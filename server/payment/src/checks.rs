@@ -2,6 +2,7 @@
 
 use std::time::Duration;
 
+use crate::jitter::jittered;
 use crate::observation::JobPriority;
 use crate::payment::Payment;
 use crate::status::StatusKind;
@@ -37,8 +38,11 @@ pub const USUAL_TERM: Duration = DAY;
 const FIRST_WHILE_AWAITED: Duration = Duration::from_secs(30);
 const LONGEST_WHILE_AWAITED: Duration = HOUR;
 
-/// The waits before attempts that are repeated sooner than planned.
-const RETRIES: [Duration; 4] = [
+/// The most quick repeats of a check after a notification that is not believed by itself, and of a cross-check.
+pub const QUICK_RETRIES: u32 = 4;
+
+/// The waits before quick repeats. The last also applies to every further attempt that Khipu does not answer.
+const CHECK_RETRY_DELAYS: [Duration; QUICK_RETRIES as usize] = [
     Duration::from_secs(5),
     Duration::from_secs(30),
     Duration::from_secs(2 * 60),
@@ -86,25 +90,27 @@ impl CheckPlan {
     }
 
     /// When the next check is due, and its priority, after one that did not decide the payment. `attempts` were made before
-    /// that one; `answered`: Khipu answered it. `None`: the payment is given up.
+    /// that one; `answered`: Khipu answered it; `random`: see [`jittered`]. `None`: the payment is given up.
     pub fn after(
         &self,
         priority: JobPriority,
         attempts: u32,
         answered: bool,
         now: Timestamp,
+        random: f64,
     ) -> Option<(Timestamp, JobPriority)> {
         let planned = self.next(now);
-        let retry = retry(attempts).map(|after| now.plus(after));
+        let retry_at = now.plus(check_retry_delay(attempts, random));
         // Khipu's notification may be ahead of its answers.
-        if let (JobPriority::Notified, Some(retry)) = (priority, retry) {
-            return Some((planned.unwrap_or(retry).min(retry), JobPriority::Notified));
+        if priority == JobPriority::Notified && attempts < QUICK_RETRIES {
+            let due_at = planned.map_or(retry_at, |planned| planned.min(retry_at));
+            return Some((due_at, JobPriority::Notified));
         }
         let planned = planned?;
-        let longest = now.plus(RETRIES[RETRIES.len() - 1]);
-        let due_at = match answered {
-            true => planned,
-            false => planned.min(retry.unwrap_or(longest)),
+        let due_at = if answered {
+            planned
+        } else {
+            planned.min(retry_at)
         };
         Some((due_at, JobPriority::Silent))
     }
@@ -117,9 +123,10 @@ impl Payment {
     }
 }
 
-/// The wait after an attempt that is repeated sooner than planned. `None` after the last.
-pub fn retry(attempts: u32) -> Option<Duration> {
-    RETRIES.get(usize::try_from(attempts).ok()?).copied()
+/// The wait after an attempt that is repeated sooner than planned.
+pub fn check_retry_delay(attempts: u32, random: f64) -> Duration {
+    let index = attempts.min(QUICK_RETRIES - 1) as usize;
+    jittered(CHECK_RETRY_DELAYS[index], random)
 }
 
 /// The intervals double from the first to the longest.
@@ -234,39 +241,62 @@ mod tests {
         let now = at(20 * MINUTE);
         for (attempts, seconds) in [(0, 5), (1, 30), (2, 120), (3, 600)] {
             for answered in [true, false] {
-                let after = plan(DAY).after(JobPriority::Notified, attempts, answered, now);
+                let after = plan(DAY).after(JobPriority::Notified, attempts, answered, now, 0.5);
                 let due_at = now.plus(Duration::from_secs(seconds));
                 assert_eq!(after, Some((due_at, JobPriority::Notified)), "{attempts}");
             }
         }
-        let after = plan(DAY).after(JobPriority::Notified, 4, true, now);
+        let after = plan(DAY).after(JobPriority::Notified, 4, true, now, 0.5);
         assert_eq!(after, Some((at(HOUR), JobPriority::Silent)));
 
         // The plan may be quicker, and it may be over.
         let before = at(HOUR).minus(Duration::from_secs(10));
-        let after = plan(DAY).after(JobPriority::Notified, 1, true, before);
+        let after = plan(DAY).after(JobPriority::Notified, 1, true, before, 0.5);
         assert_eq!(after, Some((at(HOUR), JobPriority::Notified)));
         let late = at(12 * DAY);
-        let after = plan(DAY).after(JobPriority::Notified, 0, true, late);
+        let after = plan(DAY).after(JobPriority::Notified, 0, true, late, 0.5);
         let soon = late.plus(Duration::from_secs(5));
         assert_eq!(after, Some((soon, JobPriority::Notified)));
-        assert_eq!(plan(DAY).after(JobPriority::Notified, 4, true, late), None);
+        assert_eq!(
+            plan(DAY).after(JobPriority::Notified, 4, true, late, 0.5),
+            None
+        );
     }
 
     #[test]
     fn a_planned_check_that_khipu_does_not_answer_is_repeated_sooner() {
         let now = at(20 * MINUTE);
         for (attempts, seconds) in [(0, 5), (1, 30), (2, 120), (3, 600), (4, 600), (99, 600)] {
-            let after = plan(DAY).after(JobPriority::Silent, attempts, false, now);
+            let after = plan(DAY).after(JobPriority::Silent, attempts, false, now, 0.5);
             let due_at = now.plus(Duration::from_secs(seconds));
             assert_eq!(after, Some((due_at, JobPriority::Silent)), "{attempts}");
         }
-        let after = plan(DAY).after(JobPriority::Silent, 0, true, now);
+        let after = plan(DAY).after(JobPriority::Silent, 0, true, now, 0.5);
         assert_eq!(after, Some((at(HOUR), JobPriority::Silent)));
         let before = at(HOUR).minus(Duration::from_secs(10));
-        let after = plan(DAY).after(JobPriority::Silent, 3, false, before);
+        let after = plan(DAY).after(JobPriority::Silent, 3, false, before, 0.5);
         assert_eq!(after, Some((at(HOUR), JobPriority::Silent)));
         let late = at(12 * DAY);
-        assert_eq!(plan(DAY).after(JobPriority::Silent, 0, false, late), None);
+        assert_eq!(
+            plan(DAY).after(JobPriority::Silent, 0, false, late, 0.5),
+            None
+        );
+    }
+
+    /// Many checks fail together when Khipu or the store does.
+    #[test]
+    fn a_repeated_check_is_up_to_a_fifth_earlier_or_later() {
+        let now = at(20 * MINUTE);
+        let wait = |priority, random| {
+            let after = plan(DAY).after(priority, 2, false, now, random);
+            after.expect("again").0.since(now).as_secs()
+        };
+        for priority in [JobPriority::Notified, JobPriority::Silent] {
+            let waits = [0.0, 0.25, 0.5, 1.0].map(|random| wait(priority, random));
+            assert_eq!(waits, [96, 108, 120, 144], "{priority:?}");
+        }
+        // A planned check is not moved.
+        let planned = plan(DAY).after(JobPriority::Silent, 0, true, now, 1.0);
+        assert_eq!(planned, Some((at(HOUR), JobPriority::Silent)));
     }
 }

@@ -6,7 +6,9 @@
 use std::sync::Arc;
 use std::time::Duration;
 
-use chasqui_payment::{CheckPlan, JobKind, JobPriority, Payment, Timestamp, Version, retry};
+use chasqui_payment::{
+    CheckPlan, JobKind, JobPriority, Payment, QUICK_RETRIES, Timestamp, Version, check_retry_delay,
+};
 use chasqui_store::{JobAttempt, JobResult, LeasedJob, PaymentReader, StoreError};
 use tokio::time::timeout;
 use tokio_util::sync::CancellationToken;
@@ -31,9 +33,6 @@ const NOT_FOUND_LIMIT: u32 = 4;
 
 /// How soon a check of a payment that has just been polled is due again.
 const JUST_POLLED_DELAY: Duration = Duration::from_secs(1);
-
-/// The longest time between two attempts to read a check's payment.
-const LONGEST_RETRY: Duration = Duration::from_secs(600);
 
 /// How long a due cross-check waits for the account's rate limit. Then it is dropped and counted.
 const CROSS_CHECK_TERM: Duration = Duration::from_secs(600);
@@ -159,7 +158,7 @@ fn put_back(job: &LeasedJob, payment: &Payment, wait: Duration) -> CheckEnd {
 
 /// The payment, and so its plan, could not be read.
 fn retry_unread(job: &LeasedJob, error: &StoreError) -> CheckEnd {
-    let due_at = clock::now().plus(retry(job.attempts).unwrap_or(LONGEST_RETRY));
+    let due_at = clock::now().plus(check_retry_delay(job.attempts, rand::random()));
     (JobResult::Retry { due_at }, Some(error.to_string()))
 }
 
@@ -172,14 +171,14 @@ fn retry_undecided(
     let now = clock::now();
     let attempts = job.attempts;
     let result = if payment.state.is_final() {
-        match retry(attempts).filter(|_| awaits_cross_check(job, payment)) {
-            Some(after) => JobResult::Retry {
-                due_at: now.plus(after),
+        match awaits_cross_check(job, payment) && attempts < QUICK_RETRIES {
+            true => JobResult::Retry {
+                due_at: now.plus(check_retry_delay(attempts, rand::random())),
             },
-            None => JobResult::Done,
+            false => JobResult::Done,
         }
     } else if let Some((due_at, priority)) =
-        CheckPlan::of(payment).after(job.priority, attempts, answered, now)
+        CheckPlan::of(payment).after(job.priority, attempts, answered, now, rand::random())
     {
         job.priority = priority;
         JobResult::Retry { due_at }

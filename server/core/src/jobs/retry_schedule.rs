@@ -4,7 +4,7 @@
 
 use std::time::Duration;
 
-use chasqui_payment::Timestamp;
+use chasqui_payment::{Timestamp, jittered};
 use chasqui_store::JobResult;
 
 use super::attempt_outcome::AttemptOutcome;
@@ -25,9 +25,6 @@ pub(super) const RETRY_DELAYS: [Duration; 9] = [
     Duration::from_secs(24 * HOUR),
 ];
 
-/// Each wait is up to this much shorter or longer, so that deliveries that failed together do not come back together.
-pub(super) const JITTER: f64 = 0.2;
-
 /// The longest `Retry-After` that is followed, so that a mistaken value does not delay a delivery for a year.
 pub(super) const RETRY_AFTER_LIMIT: Duration = Duration::from_secs(24 * HOUR);
 
@@ -38,20 +35,14 @@ pub(super) const CONTENT_RETRY_TERM: Duration = Duration::from_secs(72 * HOUR);
 const CONTENT_RETRY_DELAYS: (Duration, Duration) =
     (Duration::from_secs(1), Duration::from_secs(10 * MINUTE));
 
-/// The result of a delivery whose attempt number `attempts_made`, from 1, has ended. `random` is in `0.0..1.0`. `Retry-After`
-/// can delay the next attempt, never advance it, and adds no attempt after the last.
+/// The result of a delivery whose attempt number `attempts_made`, from 1, has ended. `random`: see [`jittered`].
+/// `Retry-After` can delay the next attempt, never advance it, and adds no attempt after the last.
 pub(super) fn after_attempt(
     attempts_made: u32,
     outcome: &AttemptOutcome,
     now: Timestamp,
     random: f64,
 ) -> JobResult {
-    let random = if (0.0..=1.0).contains(&random) {
-        random
-    } else {
-        0.5
-    };
-    let jittered = |wait: Duration| now.plus(wait.mul_f64(1.0 - JITTER + 2.0 * JITTER * random));
     let not_before = match outcome {
         AttemptOutcome::Delivered { .. } | AttemptOutcome::Unneeded(_) => return JobResult::Done,
         AttemptOutcome::Gone | AttemptOutcome::Unsendable(_) => return JobResult::Dead,
@@ -61,7 +52,7 @@ pub(super) fn after_attempt(
             if age < CONTENT_RETRY_TERM {
                 let (shortest, longest) = CONTENT_RETRY_DELAYS;
                 return JobResult::PutBack {
-                    due_at: jittered((age / 4).clamp(shortest, longest)),
+                    due_at: now.plus(jittered((age / 4).clamp(shortest, longest), random)),
                 };
             }
             None
@@ -79,7 +70,7 @@ pub(super) fn after_attempt(
     let Some(wait) = wait else {
         return JobResult::Dead;
     };
-    let scheduled = jittered(*wait);
+    let scheduled = now.plus(jittered(*wait, random));
     let not_before = not_before.map_or(scheduled, |at| at.min(now.plus(RETRY_AFTER_LIMIT)));
     let due_at = scheduled.max(not_before);
     JobResult::Retry { due_at }
@@ -238,7 +229,7 @@ mod tests {
 
         #[test]
         fn any_outcome_at_any_time_has_a_result(
-            made in any::<u32>(), now in any::<i64>(), not_before in any::<i64>(), random in any::<f64>(), text in ".{0,40}"
+            made in any::<u32>(), now in any::<i64>(), not_before in any::<i64>(), random in 0.0f64..1.0, text in ".{0,40}"
         ) {
             let now = Timestamp::from_unix_ms(now);
             let not_before = Some(Timestamp::from_unix_ms(not_before));

@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use chasqui_payment::Version;
+use chasqui_payment::{Version, jittered};
 use chasqui_store::JobResult;
 
 use super::fixture::{self, DEADLINE, wait};
@@ -32,9 +32,9 @@ async fn a_failure_is_put_back_as_scheduled_and_the_last_one_is_dead() {
         worker.schedule(made, failing());
         let (result, attempt) = worker.finished().await;
         let wait = wait(result, &attempt);
-        let most = planned.mul_f64(1.0 + retry_schedule::JITTER) + DEADLINE;
+        let most = jittered(planned, 1.0) + DEADLINE;
         assert!(
-            (planned.mul_f64(1.0 - retry_schedule::JITTER)..most).contains(&wait),
+            (jittered(planned, 0.0)..most).contains(&wait),
             "{made}: {wait:?}"
         );
         assert_eq!(attempt.result, "500");
