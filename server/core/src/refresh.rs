@@ -20,7 +20,7 @@ use crate::payments::{CHECK_DELAY, DELIVERY_GRACE, Payments};
 use crate::store_call::within;
 
 /// The longest pause that Khipu's `Retry-After` can impose.
-const LONGEST_PAUSE: Duration = Duration::from_secs(60);
+const LONGEST_KHIPU_PAUSE: Duration = Duration::from_secs(60);
 
 /// How long the store may take to be read before the query. Then Khipu is queried all the same, so that watchers see its
 /// answers although the store is unavailable.
@@ -171,7 +171,7 @@ impl Payments {
         };
         if let Some(pause) = retry_after {
             let rate_limiter = &self.schedule(account).rate_limiter;
-            rate_limiter.pause(pause.min(LONGEST_PAUSE)).await;
+            rate_limiter.pause(pause.min(LONGEST_KHIPU_PAUSE)).await;
         }
         Err(RefreshError::Khipu(error))
     }

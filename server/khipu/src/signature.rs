@@ -114,7 +114,7 @@ pub fn verify<'b>(
 }
 
 /// The header value for a body signed at `t`.
-pub fn sign(secret: &Secret, t: Timestamp, body: &[u8]) -> String {
+pub fn sign_notification(secret: &Secret, t: Timestamp, body: &[u8]) -> String {
     let t = t.unix_ms().to_string();
     let s = mac(secret, &t, body).finalize().into_bytes();
     format!("t={t},s={}", STANDARD.encode(s))
@@ -212,7 +212,7 @@ mod tests {
         let verified = verify(Some(V1_HEADER), V1.as_bytes(), &secrets).expect("golden");
         assert_eq!(verified.t.unix_ms(), T);
         assert_eq!(
-            sign(&secrets[0], Timestamp::from_unix_ms(T), V1.as_bytes()),
+            sign_notification(&secrets[0], Timestamp::from_unix_ms(T), V1.as_bytes()),
             V1_HEADER
         );
     }
@@ -222,7 +222,7 @@ mod tests {
         let secrets = secrets(&[SECRET]);
         assert!(verify(Some(V2_HEADER), v2().as_bytes(), &secrets).is_ok());
         assert_eq!(
-            sign(&secrets[0], Timestamp::from_unix_ms(T), v2().as_bytes()),
+            sign_notification(&secrets[0], Timestamp::from_unix_ms(T), v2().as_bytes()),
             V2_HEADER
         );
     }
@@ -325,7 +325,8 @@ mod tests {
     fn no_secret_and_an_empty_secret_never_verify() {
         let body = V1.as_bytes();
         assert!(verify(Some(V1_HEADER), body, &[]).is_err());
-        let signed_with_nothing = sign(&Secret::new(""), Timestamp::from_unix_ms(T), body);
+        let signed_with_nothing =
+            sign_notification(&Secret::new(""), Timestamp::from_unix_ms(T), body);
         assert!(verify(Some(&signed_with_nothing), body, &secrets(&[""])).is_err());
     }
 
@@ -368,7 +369,7 @@ mod tests {
             secret in ".{1,40}", t in any::<i64>(), body in prop::collection::vec(any::<u8>(), 1..200), at in any::<prop::sample::Index>()
         ) {
             let secrets = [Secret::new(secret)];
-            let header = sign(&secrets[0], Timestamp::from_unix_ms(t), &body);
+            let header = sign_notification(&secrets[0], Timestamp::from_unix_ms(t), &body);
             prop_assert_eq!(verify(Some(&header), &body, &secrets).map(|v| v.t.unix_ms()), Ok(t));
             prop_assert_eq!(claimed_time(&header).map(Timestamp::unix_ms), Ok(t));
             let mut changed = body.clone();

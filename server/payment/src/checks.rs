@@ -8,22 +8,22 @@ use crate::payment::Payment;
 use crate::status::StatusKind;
 use crate::timestamp::Timestamp;
 
-const HOUR: Duration = Duration::from_secs(60 * 60);
-const DAY: Duration = Duration::from_secs(24 * 60 * 60);
+const HOUR: Duration = Duration::from_hours(1);
+const DAY: Duration = Duration::from_hours(24);
 
 /// The first check of a payment after its creation; its creation schedules it.
-const FIRST_CHECK: Duration = Duration::from_secs(15 * 60);
+const FIRST_CHECK: Duration = Duration::from_mins(15);
 
 const AFTER_CREATION: [Duration; 4] = [
     FIRST_CHECK,
     HOUR,
-    Duration::from_secs(3 * 60 * 60),
-    Duration::from_secs(12 * 60 * 60),
+    Duration::from_hours(3),
+    Duration::from_hours(12),
 ];
 
 /// An attempt that the payer started in time has a term of three hours: the last of these checks decides whether it
 /// expired.
-const AFTER_EXPIRY: [Duration; 3] = [Duration::ZERO, HOUR, Duration::from_secs(3 * 60 * 60)];
+const AFTER_EXPIRY: [Duration; 3] = [Duration::ZERO, HOUR, Duration::from_hours(3)];
 
 /// The number of daily checks that follow. After the last one none is planned.
 const DAYS_AFTER_EXPIRY: u32 = 10;
@@ -45,8 +45,8 @@ pub const QUICK_RETRIES: u32 = 4;
 const CHECK_RETRY_DELAYS: [Duration; QUICK_RETRIES as usize] = [
     Duration::from_secs(5),
     Duration::from_secs(30),
-    Duration::from_secs(2 * 60),
-    Duration::from_secs(10 * 60),
+    Duration::from_mins(2),
+    Duration::from_mins(10),
 ];
 
 /// When one payment is checked.

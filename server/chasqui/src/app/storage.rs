@@ -19,7 +19,7 @@ use crate::config::{RedisConfig, StorageConfig};
 const START_TIMEOUT: Duration = Duration::from_secs(30);
 
 /// Between two attempts.
-const RETRY_PAUSE: Duration = Duration::from_secs(1);
+const OPEN_RETRY_PAUSE: Duration = Duration::from_secs(1);
 
 /// A store, and how its changes reach other instances.
 pub(crate) struct Opened {
@@ -54,9 +54,9 @@ pub(super) async fn open(storage: &StorageConfig) -> Result<Opened, AppError> {
                 }
                 return Ok(opened);
             }
-            Err(AppError::Redis(why)) if Instant::now() + RETRY_PAUSE < deadline => {
+            Err(AppError::Redis(why)) if Instant::now() + OPEN_RETRY_PAUSE < deadline => {
                 tracing::info!(reason = why, "waiting for redis");
-                sleep(RETRY_PAUSE).await;
+                sleep(OPEN_RETRY_PAUSE).await;
             }
             Err(error) => return Err(error),
         }

@@ -15,7 +15,7 @@ use super::problem::ApiProblem;
 const X_REQUEST_ID: HeaderName = HeaderName::from_static("x-request-id");
 
 /// A caller's id is kept if it is short and plain, so that callers cannot write log lines.
-const MAX_LENGTH: usize = 128;
+const MAX_REQUEST_ID_LENGTH: usize = 128;
 
 /// For a handler that renders a problem itself.
 #[derive(Debug, Clone)]
@@ -104,7 +104,7 @@ fn name(response: &mut Response, id: &str) {
 }
 
 fn is_plain(id: &str) -> bool {
-    (1..=MAX_LENGTH).contains(&id.len())
+    (1..=MAX_REQUEST_ID_LENGTH).contains(&id.len())
         && id
             .bytes()
             .all(|b| b.is_ascii_alphanumeric() || b"-_.:".contains(&b))

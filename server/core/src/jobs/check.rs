@@ -23,7 +23,7 @@ use crate::store_call::within;
 
 /// The most checks in one lease call, and that run beside those that wait for a slot: an account with a full queue holds up no
 /// other.
-const BATCH: usize = 32;
+const CHECKS_PER_LEASE: usize = 32;
 
 /// The wait for a slot (a minute), Khipu's answer (`khipu.timeout`, 30 s at most) and its commit.
 const POLL_TIMEOUT: Duration = Duration::from_secs(100);
@@ -55,8 +55,8 @@ impl CheckHandler {
 
     pub fn worker_limits(&self) -> WorkerLimits {
         WorkerLimits {
-            in_flight: BATCH + self.payments.accounts.iter().count() * CHECKS_WAITING,
-            batch: BATCH,
+            in_flight: CHECKS_PER_LEASE + self.payments.accounts.iter().count() * CHECKS_WAITING,
+            batch: CHECKS_PER_LEASE,
             lease: Duration::from_secs(120),
             // Shorter than the drain of requests, so that cancelled checks can still be put back.
             drain: Duration::from_millis(500),

@@ -68,12 +68,14 @@ pub struct DeliveryHandler {
 }
 
 impl DeliveryHandler {
-    pub const WORKER_LIMITS: WorkerLimits = WorkerLimits {
-        in_flight: 256,
-        batch: 256,
-        lease: Duration::from_secs(60),
-        drain: Duration::from_secs(5),
-    };
+    pub const fn worker_limits() -> WorkerLimits {
+        WorkerLimits {
+            in_flight: 256,
+            batch: 256,
+            lease: Duration::from_secs(60),
+            drain: Duration::from_secs(5),
+        }
+    }
 
     pub fn new(
         payments: Arc<dyn PaymentReader>,

@@ -9,31 +9,28 @@ use chasqui_store::JobResult;
 
 use super::attempt_outcome::AttemptOutcome;
 
-const MINUTE: u64 = 60;
-const HOUR: u64 = 60 * MINUTE;
-
 /// The waits after each failed attempt. After the last the delivery is dead.
 pub(super) const RETRY_DELAYS: [Duration; 9] = [
     Duration::from_secs(5),
-    Duration::from_secs(5 * MINUTE),
-    Duration::from_secs(30 * MINUTE),
-    Duration::from_secs(2 * HOUR),
-    Duration::from_secs(5 * HOUR),
-    Duration::from_secs(10 * HOUR),
-    Duration::from_secs(14 * HOUR),
-    Duration::from_secs(20 * HOUR),
-    Duration::from_secs(24 * HOUR),
+    Duration::from_mins(5),
+    Duration::from_mins(30),
+    Duration::from_hours(2),
+    Duration::from_hours(5),
+    Duration::from_hours(10),
+    Duration::from_hours(14),
+    Duration::from_hours(20),
+    Duration::from_hours(24),
 ];
 
 /// The longest `Retry-After` that is followed, so that a mistaken value does not delay a delivery for a year.
-pub(super) const RETRY_AFTER_LIMIT: Duration = Duration::from_secs(24 * HOUR);
+pub(super) const RETRY_AFTER_LIMIT: Duration = Duration::from_hours(24);
 
 /// For this long after a confirmation, a failed query for the content counts as no attempt: the merchant has not failed.
-pub(super) const CONTENT_RETRY_TERM: Duration = Duration::from_secs(72 * HOUR);
+pub(super) const CONTENT_RETRY_TERM: Duration = Duration::from_hours(72);
 
 /// Between two such queries: a quarter of the time since the confirmation, within these limits.
 const CONTENT_RETRY_DELAYS: (Duration, Duration) =
-    (Duration::from_secs(1), Duration::from_secs(10 * MINUTE));
+    (Duration::from_secs(1), Duration::from_mins(10));
 
 /// The result of a delivery whose attempt number `attempts_made`, from 1, has ended. `random`: see [`jittered`].
 /// `Retry-After` can delay the next attempt, never advance it, and adds no attempt after the last.
@@ -157,7 +154,7 @@ mod tests {
                 _ => None,
             }
         };
-        let hour = Duration::from_secs(HOUR);
+        let hour = Duration::from_hours(1);
         for made in [1, 10, u32::MAX] {
             assert_eq!(wait(Duration::ZERO, made), Some(1));
             assert_eq!(wait(Duration::from_secs(40), made), Some(10));
@@ -190,7 +187,7 @@ mod tests {
 
     #[test]
     fn retry_after_delays_an_attempt_and_never_advances_it() {
-        let later = Duration::from_secs(10 * MINUTE);
+        let later = Duration::from_mins(10);
         assert_eq!(wait(1, &retry_after_of(later), 0.5), Some(later));
         assert_eq!(wait(3, &retry_after_of(later), 0.5), Some(RETRY_DELAYS[2]));
         assert_eq!(
@@ -201,7 +198,7 @@ mod tests {
 
     #[test]
     fn retry_after_is_followed_up_to_its_limit() {
-        let year = Duration::from_secs(365 * 24 * HOUR);
+        let year = Duration::from_hours(365 * 24);
         assert_eq!(wait(1, &retry_after_of(year), 0.5), Some(RETRY_AFTER_LIMIT));
     }
 
@@ -209,7 +206,7 @@ mod tests {
     fn retry_after_is_read_as_seconds_or_as_a_date() {
         assert_eq!(
             retry_after(" 120 ", NOW),
-            Some(NOW.plus(Duration::from_secs(2 * MINUTE)))
+            Some(NOW.plus(Duration::from_mins(2)))
         );
         let at = Timestamp::parse("1994-11-06T08:49:37Z").expect("date");
         assert_eq!(retry_after("Sun, 06 Nov 1994 08:49:37 GMT", NOW), Some(at));
