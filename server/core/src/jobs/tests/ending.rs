@@ -103,7 +103,7 @@ async fn without_an_address_or_reversed_a_delivery_is_done_unsent_and_no_dead_le
     assert!(attempt.result.starts_with("no notify_url"), "{attempt:?}");
 
     let (mut payment, stored) = fixture::notified("p2", &server.url("/answer/200"));
-    payment.state.version = Version::REVERSED;
+    payment.state.version = Version::from_number(1001).expect("reversed");
     worker.schedule(0, (payment, stored));
     let (result, attempt) = worker.finished().await;
     assert_eq!(result, JobResult::Done);
