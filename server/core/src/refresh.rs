@@ -28,7 +28,7 @@ const READ_TIMEOUT: Duration = Duration::from_secs(1);
 
 /// The effect of a response that says "pending".
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-enum PendingResponse {
+pub(crate) enum PendingResponse {
     Applied,
     Ignored,
 }
@@ -80,17 +80,8 @@ impl Payments {
             .await
     }
 
-    /// As [`refresh_now`](Self::refresh_now), but a response that says "pending" changes nothing.
-    pub(crate) async fn refresh_without_pending(
-        self: &Arc<Self>,
-        account: &Arc<Account>,
-        id: &PaymentId,
-    ) -> RefreshResult {
-        self.refresh_detached(account, id, PendingResponse::Ignored)
-            .await
-    }
-
-    async fn refresh_detached(
+    /// As [`refresh_now`](Self::refresh_now), but `pending` decides whether a response that says "pending" changes anything.
+    pub(crate) async fn refresh_detached(
         self: &Arc<Self>,
         account: &Arc<Account>,
         id: &PaymentId,

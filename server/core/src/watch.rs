@@ -16,6 +16,7 @@ use crate::detached::detached;
 use crate::error::PaymentsError;
 use crate::payments::{CHECK_DELAY, Payments};
 use crate::push::{Registration, StatusMessage, WatchRefusal, Watcher};
+use crate::refresh::PendingResponse;
 
 /// How long a payer who returns to a closed payment (rejected, expired and the like) waits for Khipu's answer.
 const RETURN_TIMEOUT: Duration = Duration::from_millis(1500);
@@ -175,7 +176,8 @@ impl Payments {
         if state.must_be_asked_on_return() {
             let refresh = async {
                 self.acquire_for_visit(account, id).await?;
-                self.refresh_without_pending(account, id).await
+                self.refresh_detached(account, id, PendingResponse::Ignored)
+                    .await
             };
             let refreshed = tokio::time::timeout(RETURN_TIMEOUT, refresh).await;
             let reported = match &refreshed {
