@@ -135,7 +135,8 @@ fn topology(
         }
         Kind::Sentinel => {
             let sentinels = addresses(hosts, SENTINEL_PORT)?;
-            if !is_master_name(path) {
+            // Sentinel's own configuration accepts the same characters in a master's name.
+            if !is_host_name(path) {
                 return Err(
                     "must end in the name by which the sentinels know the master, like /mymaster",
                 );
@@ -229,11 +230,6 @@ fn is_host_name(text: &str) -> bool {
         && text
             .bytes()
             .all(|byte| byte.is_ascii_alphanumeric() || matches!(byte, b'.' | b'-' | b'_'))
-}
-
-/// As Sentinel's own configuration accepts it.
-fn is_master_name(text: &str) -> bool {
-    is_host_name(text)
 }
 
 #[cfg(test)]
