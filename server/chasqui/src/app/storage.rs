@@ -40,14 +40,9 @@ impl Opened {
 
 /// Waits up to [`START_TIMEOUT`] for a Redis that is not reachable yet.
 pub(super) async fn open(storage: &StorageConfig) -> Result<Opened, AppError> {
-    let config = match storage {
-        StorageConfig::Memory => return sqlite(&DatabaseLocation::Memory),
-        StorageConfig::File(path) => return sqlite(&DatabaseLocation::File(path.clone())),
-        StorageConfig::Redis(config) => config,
-    };
     let deadline = Instant::now() + START_TIMEOUT;
     loop {
-        match try_open(config).await {
+        match open_now(storage).await {
             Ok((opened, findings)) => {
                 for finding in findings {
                     tracing::warn!("{}", finding.text);
