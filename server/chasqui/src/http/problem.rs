@@ -218,10 +218,6 @@ impl From<IdempotencyError> for ApiProblem {
 impl From<KhipuError> for ApiProblem {
     #[expect(clippy::expect_used, reason = "Khipu's client refuses other statuses")]
     fn from(error: KhipuError) -> Self {
-        let gateway_timeout = |detail: &str| {
-            Self::new(StatusCode::GATEWAY_TIMEOUT, "khipu_timed_out", detail)
-                .retry_after(DEFAULT_RETRY_AFTER)
-        };
         let bad_gateway = |code, detail: String| {
             Self::new(StatusCode::BAD_GATEWAY, code, detail).retry_after(DEFAULT_RETRY_AFTER)
         };
@@ -256,9 +252,11 @@ impl From<KhipuError> for ApiProblem {
                 "khipu cannot be reached; nothing was carried out".into(),
             ),
             KhipuError::Malformed(_) => bad_gateway("khipu_malformed", error_detail(&error)),
-            KhipuError::TimedOut => gateway_timeout(
-                "khipu did not answer in time; the request may have been carried out",
-            ),
+            KhipuError::TimedOut => {
+                let detail = error_detail(&error);
+                Self::new(StatusCode::GATEWAY_TIMEOUT, "khipu_timed_out", detail)
+                    .retry_after(DEFAULT_RETRY_AFTER)
+            }
         }
     }
 }

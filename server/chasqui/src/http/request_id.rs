@@ -52,20 +52,11 @@ pub(super) async fn identify(mut request: Request, next: Next) -> Response {
     let mut response = next.run(request).instrument(span.clone()).await;
     if let Some(problem) = response.extensions_mut().remove::<ApiProblem>() {
         let _entered = span.enter();
+        let (status, code, detail) = (problem.status.as_u16(), problem.code, &problem.detail);
         if problem.status.is_server_error() {
-            tracing::warn!(
-                status = problem.status.as_u16(),
-                code = problem.code,
-                detail = problem.detail,
-                "request failed"
-            );
+            tracing::warn!(status, code, detail, "request failed");
         } else {
-            tracing::debug!(
-                status = problem.status.as_u16(),
-                code = problem.code,
-                detail = problem.detail,
-                "request failed"
-            );
+            tracing::debug!(status, code, detail, "request failed");
         }
         let rendered = problem.render(&id);
         // Keep headers that other layers added (CORS).
