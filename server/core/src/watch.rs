@@ -47,13 +47,13 @@ impl WatchHandle {
     }
 
     pub fn payment_id(&self) -> &PaymentId {
-        self.registration.payment_id()
+        &self.registration.payment_id
     }
 }
 
 impl Drop for WatchHandle {
     fn drop(&mut self) {
-        self.relay.unsubscribe(self.registration.payment_id());
+        self.relay.unsubscribe(&self.registration.payment_id);
     }
 }
 
