@@ -160,7 +160,7 @@ impl Payments {
             // The status changed during the call; only Khipu knows which is newer.
             Ok(_) => schedule.poll_now(id),
             Err(error) => {
-                tracing::warn!(payment_id = %id, %error, "a deleted payment could not be stored as cancelled; khipu will be queried");
+                tracing::warn!(payment_id = %id, %error, "a deleted payment could not be stored as cancelled; khipu will be asked");
                 schedule.poll_now(id);
             }
         }

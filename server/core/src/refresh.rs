@@ -1,4 +1,4 @@
-//! Queries a payment at Khipu and applies the response.
+//! Asks Khipu about a payment and applies the response.
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -22,7 +22,7 @@ use crate::store_call::within;
 /// The longest pause that Khipu's `Retry-After` can impose.
 const LONGEST_KHIPU_PAUSE: Duration = Duration::from_secs(60);
 
-/// How long the store may take to be read before the query. Then Khipu is queried all the same, so that watchers see its
+/// How long the store may take to be read before the query. Then Khipu is asked all the same, so that watchers see its
 /// answers although the store is unavailable.
 const READ_TIMEOUT: Duration = Duration::from_secs(1);
 
@@ -34,7 +34,7 @@ pub(crate) enum PendingResponse {
 }
 
 impl Payments {
-    /// Queries a payment, and adopts one that is not stored. Callers that come while the query is in flight share it.
+    /// Asks Khipu about a payment, and adopts one that is not stored. Callers that come while the query is in flight share it.
     pub(crate) async fn refresh(
         self: &Arc<Self>,
         account: &Arc<Account>,
@@ -46,7 +46,7 @@ impl Payments {
         self.in_flight.coalesce(key, refresh).await
     }
 
-    /// Queries a payment that is not stored, at the account's pace. A "not found" is remembered for a while.
+    /// Asks Khipu about a payment that is not stored, at the account's pace. A "not found" is remembered for a while.
     pub(crate) async fn refresh_unknown(
         self: &Arc<Self>,
         account: &Arc<Account>,
@@ -88,10 +88,10 @@ impl Payments {
         pending: PendingResponse,
     ) -> RefreshResult {
         let (payments, account, id) = (Arc::clone(self), Arc::clone(account), id.clone());
-        detached(async move { payments.query_and_apply(&account, &id, pending).await }).await?
+        detached(async move { payments.ask_and_apply(&account, &id, pending).await }).await?
     }
 
-    async fn query_and_apply(
+    async fn ask_and_apply(
         self: &Arc<Self>,
         account: &Arc<Account>,
         id: &PaymentId,
@@ -102,11 +102,11 @@ impl Payments {
         if matches!(stored, Err(RefreshError::WrongAccount)) {
             return Err(RefreshError::WrongAccount);
         }
-        let queried_at = clock::now();
-        let response = Arc::new(self.query(account, id).await?);
+        let asked_at = clock::now();
+        let response = Arc::new(self.ask(account, id).await?);
         let applied = match stored {
             Ok(stored) => {
-                self.apply_response(account, id, &response, stored, queried_at, pending)
+                self.apply_response(account, id, &response, stored, asked_at, pending)
                     .await
             }
             Err(error) => Err(error),
@@ -133,8 +133,8 @@ impl Payments {
         }
     }
 
-    /// One GET. A pause that Khipu asks for holds back all calls of the account.
-    async fn query(
+    /// Sends one GET. A pause that Khipu asks for holds back all calls of the account.
+    async fn ask(
         &self,
         account: &Account,
         id: &PaymentId,
@@ -190,7 +190,7 @@ impl Payments {
         id: &PaymentId,
         response: &PaymentResponse,
         stored: Option<Payment>,
-        queried_at: Timestamp,
+        asked_at: Timestamp,
         pending: PendingResponse,
     ) -> Result<(), RefreshError> {
         let mut payment = match stored {
@@ -202,14 +202,14 @@ impl Payments {
             payment.expires_at = response.expires_at;
             self.store.create(&payment).await?;
         }
-        let Some(reported) = response.reported(queried_at) else {
+        let Some(reported) = response.reported(asked_at) else {
             return Ok(());
         };
         if reported == Reported::Pending && pending == PendingResponse::Ignored {
             return Ok(());
         }
-        let Some(update) = payment.state.answered(reported, queried_at) else {
-            report_dispute(&payment, reported, queried_at);
+        let Some(update) = payment.state.answered(reported, asked_at) else {
+            report_dispute(&payment, reported, asked_at);
             return Ok(());
         };
         let price = payment.terms.as_ref().map(|terms| terms.price());
@@ -299,7 +299,7 @@ impl Payments {
         match response.reported(clock::now()) {
             Some(Reported::Confirmed { .. }) => Ok(response.as_notification()),
             // Reversed since, perhaps: a notification would mean "paid".
-            _ => Err("by khipu's answer it is not confirmed".into()),
+            _ => Err("khipu does not report the payment as confirmed".into()),
         }
     }
 }
@@ -314,9 +314,9 @@ fn follow_up_jobs(update: &StatusUpdate, now: Timestamp) -> Vec<NewJob> {
 }
 
 /// A response to a query after the confirmation does not confirm. The status is not lowered; the operator must look.
-fn report_dispute(payment: &Payment, reported: Reported, queried_at: Timestamp) {
+fn report_dispute(payment: &Payment, reported: Reported, asked_at: Timestamp) {
     let PaymentState { version, at, .. } = payment.state;
-    if version == Version::CONFIRMED && reported.final_update().is_none() && at < queried_at {
+    if version == Version::CONFIRMED && reported.final_update().is_none() && at < asked_at {
         metrics::counter!("chasqui_confirmation_disputed_total").increment(1);
         tracing::error!(
             payment_id = %payment.id,

@@ -100,7 +100,7 @@ impl Payments {
         Ok(StatusMessage::of(&payment, clock::now()))
     }
 
-    /// Polls a payment because of a visit. A confirmed one is queried once in ten minutes, to learn of a reversal.
+    /// Polls a payment because of a visit. Khipu is asked about a confirmed one once in ten minutes, to learn of a reversal.
     fn schedule_visit(self: &Arc<Self>, account: &Arc<Account>, payment: &Payment) {
         match payment.state.version.kind() {
             StatusKind::Confirmed => self.recheck_confirmed(account, &payment.id),
@@ -153,8 +153,8 @@ impl Payments {
         self.visits.admit(id, address)
     }
 
-    /// The payer returned from the bank, which by Khipu's guide means "in the verification process". A closed payment is
-    /// queried first, so that a payer who resumed and paid does not see a false failure. Returns the current state. Runs to its
+    /// The payer returned from the bank, which by Khipu's guide means "in the verification process". Khipu is asked about a
+    /// closed payment first, so that a payer who resumed and paid does not see a false failure. Returns the current state. Runs to its
     /// end although the browser hangs up.
     pub async fn payer_returned(
         self: &Arc<Self>,

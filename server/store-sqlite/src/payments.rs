@@ -366,7 +366,7 @@ fn payment(row: &Row<'_>) -> rusqlite::Result<Payment> {
     })
 }
 
-/// From the first four columns.
+/// Reads a state from the first four columns.
 fn state(row: &Row<'_>) -> rusqlite::Result<PaymentState> {
     Ok(PaymentState {
         version: row.value(0)?,

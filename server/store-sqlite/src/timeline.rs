@@ -15,7 +15,7 @@ use super::error::DatabaseError;
 use super::sqlite_store::SqliteStore;
 use super::statement_cache::StatementCache;
 
-/// Recorded once per payment. Returns whether this was the first time.
+/// Records a payment's creation once. Returns whether this was the first time.
 pub(super) fn record_created(
     statements: &mut StatementCache<'_>,
     id: &PaymentId,

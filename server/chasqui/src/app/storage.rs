@@ -18,7 +18,7 @@ use crate::config::{RedisConfig, StorageConfig};
 /// How long the start waits for a Redis: one that starts at the same time takes a moment; a missing one must fail the start.
 const START_TIMEOUT: Duration = Duration::from_secs(30);
 
-/// Between two attempts.
+/// The pause between two attempts to open a Redis.
 const OPEN_RETRY_PAUSE: Duration = Duration::from_secs(1);
 
 /// A store, and how its changes reach other instances.
@@ -58,7 +58,7 @@ pub(super) async fn open(storage: &StorageConfig) -> Result<Opened, AppError> {
     }
 }
 
-/// Once, without waiting, for a check of the configuration. With what the preflight found.
+/// Opens the store without waiting for it. Also returns what the preflight found.
 pub(crate) async fn open_now(
     storage: &StorageConfig,
 ) -> Result<(Opened, Vec<PreflightFinding>), AppError> {
@@ -72,7 +72,7 @@ pub(crate) async fn open_now(
     try_open(config).await
 }
 
-/// Once. `AppError::Redis` may pass; another error does not.
+/// Opens a Redis without waiting for it. `AppError::Redis` may pass; any other error does not.
 async fn try_open(config: &RedisConfig) -> Result<(Opened, Vec<PreflightFinding>), AppError> {
     let unreachable = |failure: CallError| AppError::Redis(failure.0);
     let redis = RedisClient::open(&config.settings)

@@ -161,7 +161,7 @@ fn topology(
     }
 }
 
-/// One at least, each once.
+/// Reads one address or more, each only once.
 fn addresses(hosts: &str, default_port: u16) -> Result<Vec<NodeAddress>, &'static str> {
     let mut seen = HashSet::new();
     let mut addresses = Vec::new();

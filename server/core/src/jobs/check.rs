@@ -1,4 +1,4 @@
-//! A check: queries a payment that is not confirmed, watched or not, or whether Khipu agrees with a confirmation.
+//! A check: asks Khipu about a payment that is not confirmed, watched or not, or whether it agrees with a confirmation.
 //!
 //! [`CheckPlan`] decides when the next one is due. Checks end when the payment is confirmed or reversed, when Khipu knows no
 //! such payment, or with the plan. Watched payments are polled much more often.
@@ -43,7 +43,7 @@ pub struct CheckHandler {
     reader: Arc<dyn PaymentReader>,
 }
 
-/// The result, and Khipu's answer for the timeline; `None`: Khipu was not queried.
+/// The result, and Khipu's answer for the timeline; `None`: Khipu was not asked.
 type CheckEnd = (JobResult, Option<String>);
 
 const OVER: CheckEnd = (JobResult::Done, None);
@@ -79,7 +79,12 @@ impl CheckHandler {
             }
         }
         let Some(account) = self.payments.accounts.by_name(&payment.account) else {
-            return retry_undecided(job, &payment, "its account is not configured".into(), false);
+            return retry_undecided(
+                job,
+                &payment,
+                "the payment's account is not configured".into(),
+                false,
+            );
         };
         let poll = self.payments.try_poll(account, id, job.priority);
         let refreshed = match timeout(POLL_TIMEOUT, poll).await {
@@ -147,7 +152,7 @@ fn drop_cross_check() -> CheckEnd {
     OVER
 }
 
-/// Khipu was not queried.
+/// Puts back a check for which Khipu was not asked.
 fn put_back(job: &LeasedJob, payment: &Payment, wait: Duration) -> CheckEnd {
     let due_at = clock::now().plus(wait);
     match awaits_cross_check(job, payment) && due_at > cross_check_deadline(payment) {
@@ -156,7 +161,7 @@ fn put_back(job: &LeasedJob, payment: &Payment, wait: Duration) -> CheckEnd {
     }
 }
 
-/// The payment, and so its plan, could not be read.
+/// Repeats a check whose payment, and so whose plan, could not be read.
 fn retry_unread(job: &LeasedJob, error: &StoreError) -> CheckEnd {
     let due_at = clock::now().plus(check_retry_delay(job.attempts, rand::random()));
     (JobResult::Retry { due_at }, Some(error.to_string()))
@@ -184,7 +189,7 @@ fn retry_undecided(
         JobResult::Retry { due_at }
     } else {
         metrics::counter!("chasqui_checks_given_up_total").increment(1);
-        tracing::warn!(payment_id = %job.payment_id, "checks of a payment end, undecided long after its expiry; khipu is queried again at a visit or notification");
+        tracing::warn!(payment_id = %job.payment_id, "checks of a payment end, undecided long after its expiry; khipu is asked again at a visit or notification");
         JobResult::Dead
     };
     (result, Some(answer))

@@ -28,7 +28,7 @@ pub(super) const RETRY_AFTER_LIMIT: Duration = Duration::from_hours(24);
 /// For this long after a confirmation, a failed query for the content counts as no attempt: the merchant has not failed.
 pub(super) const CONTENT_RETRY_TERM: Duration = Duration::from_hours(72);
 
-/// Between two such queries: a quarter of the time since the confirmation, within these limits.
+/// The wait between two such queries is a quarter of the time since the confirmation, within these limits.
 const CONTENT_RETRY_DELAYS: (Duration, Duration) =
     (Duration::from_secs(1), Duration::from_mins(10));
 

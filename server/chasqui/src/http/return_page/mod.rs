@@ -198,7 +198,7 @@ async fn arrive(payments: &Arc<Payments>, payment: &mut Payment, way: Way) -> bo
     }
 }
 
-/// For a browser that prefetches.
+/// Answers a browser that prefetches.
 fn not_yet() -> Response {
     let headers = [(header::CACHE_CONTROL, "no-store")];
     (StatusCode::SERVICE_UNAVAILABLE, headers).into_response()
