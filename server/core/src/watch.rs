@@ -154,8 +154,8 @@ impl Payments {
     }
 
     /// The payer returned from the bank, which by Khipu's guide means "in the verification process". Khipu is asked about a
-    /// closed payment first, so that a payer who resumed and paid does not see a false failure. Returns the current state. Runs to its
-    /// end although the browser hangs up.
+    /// closed payment first, so that a payer who resumed and paid does not see a false failure. Returns the current state. Runs
+    /// to its end although the browser hangs up.
     pub async fn payer_returned(
         self: &Arc<Self>,
         payment: &Payment,
