@@ -6,7 +6,7 @@
 use rand::RngExt;
 use sha2::{Digest, Sha256};
 
-const PREFIX: &str = "chq_";
+const KEY_PREFIX: &str = "chq_";
 const RANDOM_CHARACTERS: usize = 40;
 const CHECK_CHARACTERS: usize = 6;
 const ALPHABET: &[u8; 62] = b"0123456789ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz";
@@ -18,7 +18,7 @@ pub fn generate() -> String {
         .map(|_| char::from(ALPHABET[random.random_range(0..ALPHABET.len())]))
         .collect();
     let check = check_of(&body);
-    format!("{PREFIX}{body}{check}")
+    format!("{KEY_PREFIX}{body}{check}")
 }
 
 /// The SHA-256 of a key, as it is stored and compared.
@@ -34,7 +34,7 @@ pub fn hash_text(key: &str) -> String {
 
 /// Whether the check characters match. If not, the key was mistyped or cut short.
 pub fn is_well_formed(key: &str) -> bool {
-    key.strip_prefix(PREFIX)
+    key.strip_prefix(KEY_PREFIX)
         .filter(|rest| rest.len() == RANDOM_CHARACTERS + CHECK_CHARACTERS && rest.is_ascii())
         .map(|rest| rest.split_at(RANDOM_CHARACTERS))
         .is_some_and(|(body, check)| check_of(body) == check)

@@ -112,7 +112,7 @@ async fn run_on(
 
     let mut loops = start_loops(&hub, &payments, &readiness);
     let delivery = delivery_handler(&payments, &store)?;
-    let limits = DeliveryHandler::WORKER_LIMITS;
+    let limits = DeliveryHandler::worker_limits();
     let deliveries = worker(&store, delivery, limits, wake.deliveries)?;
     let check = CheckHandler::new(Arc::clone(&payments), store.clone());
     let limits = check.worker_limits();

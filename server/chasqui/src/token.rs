@@ -12,7 +12,7 @@ use serde::{Deserialize, Serialize};
 const AUDIENCE: &str = "chasqui:status";
 
 /// A token is about 250 bytes; much longer ones are refused unread.
-const MAX_LENGTH: usize = 1024;
+const MAX_TOKEN_LENGTH: usize = 1024;
 
 pub struct StatusTokens {
     signing: EncodingKey,
@@ -99,7 +99,7 @@ impl StatusTokens {
     }
 
     pub fn verify(&self, text: &str) -> Result<TokenSubject, TokenError> {
-        if text.len() > MAX_LENGTH {
+        if text.len() > MAX_TOKEN_LENGTH {
             return Err(TokenError::Invalid);
         }
         let mut error = TokenError::Invalid;
@@ -209,6 +209,6 @@ mod tests {
                 .expect("claims")
         );
         assert!(tokens.verify(&none).is_err());
-        assert!(tokens.verify(&"a".repeat(MAX_LENGTH + 1)).is_err());
+        assert!(tokens.verify(&"a".repeat(MAX_TOKEN_LENGTH + 1)).is_err());
     }
 }

@@ -6,7 +6,7 @@ use chasqui_store::StoreError;
 
 use crate::payments::Payments;
 
-const TIMEOUT: Duration = Duration::from_secs(2);
+const HEALTH_TIMEOUT: Duration = Duration::from_secs(2);
 
 #[derive(Debug, Clone)]
 pub struct Health {
@@ -40,7 +40,7 @@ impl Payments {
 }
 
 async fn in_time(check: impl Future<Output = Result<(), String>>) -> Result<(), HealthError> {
-    match tokio::time::timeout(TIMEOUT, check).await {
+    match tokio::time::timeout(HEALTH_TIMEOUT, check).await {
         Ok(checked) => checked.map_err(HealthError::Failed),
         Err(_) => Err(HealthError::TimedOut),
     }

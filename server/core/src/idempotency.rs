@@ -6,8 +6,7 @@
 use std::sync::Arc;
 
 use chasqui_store::{
-    BeginOutcome, Completion, IdempotencyKey, IdempotencyStore, IdempotentRequest, StoreError,
-    StoredResponse,
+    BeginOutcome, Completion, IdempotencyKey, IdempotencyStore, IdempotentRequest, StoredResponse,
 };
 
 use crate::clock;
@@ -40,16 +39,13 @@ impl Payments {
     ///
     /// The work may return `Store`, `Fields` or `UnknownPayment` only if it had no effect: that releases the key. Work that
     /// has begun runs to its end although the merchant hangs up.
-    pub async fn run_idempotent<T>(
+    pub async fn run_idempotent<T: Send + Sync + 'static>(
         &self,
         key: IdempotencyKey,
         fingerprint: [u8; 32],
         work: impl Future<Output = Result<T, PaymentsError>> + Send + 'static,
         render: impl FnOnce(&Result<T, PaymentsError>) -> StoredResponse + Send + 'static,
-    ) -> Result<IdempotentResult<T>, IdempotencyError>
-    where
-        T: Send + Sync + 'static,
-    {
+    ) -> Result<IdempotentResult<T>, IdempotencyError> {
         let request = IdempotentRequest {
             key,
             fingerprint,
@@ -60,64 +56,46 @@ impl Payments {
     }
 }
 
-async fn run_idempotent<T>(
+async fn run_idempotent<T: Send + Sync + 'static>(
     store: Arc<dyn IdempotencyStore>,
     request: IdempotentRequest,
     work: impl Future<Output = Result<T, PaymentsError>> + Send + 'static,
     render: impl FnOnce(&Result<T, PaymentsError>) -> StoredResponse + Send + 'static,
-) -> Result<IdempotentResult<T>, IdempotencyError>
-where
-    T: Send + Sync + 'static,
-{
-    detached(async move { begin_and_complete(&*store, &request, work, render).await })
-        .await
-        .map_err(PaymentsError::from)?
-}
-
-async fn begin_and_complete<T: Send + 'static>(
-    store: &dyn IdempotencyStore,
-    request: &IdempotentRequest,
-    work: impl Future<Output = Result<T, PaymentsError>> + Send + 'static,
-    render: impl FnOnce(&Result<T, PaymentsError>) -> StoredResponse + Send,
 ) -> Result<IdempotentResult<T>, IdempotencyError> {
-    let begun = begin(store, request).await.map_err(PaymentsError::from)?;
-    let outcome = match begun {
-        BeginOutcome::Started => "started",
-        BeginOutcome::Replay(_) => "replayed",
-        BeginOutcome::InProgress => "in_progress",
-        BeginOutcome::KeyReused => "key_reused",
-        BeginOutcome::OutcomeUnknown => "outcome_unknown",
+    let run = async move {
+        let begun = store.begin(&request).await;
+        if begun.is_err() {
+            // It may have taken effect, and a repeat would then wait for work that does not run.
+            let _ = store.complete(&request, &Completion::Released).await;
+        }
+        let (outcome, repeated) = match begun.map_err(PaymentsError::from)? {
+            BeginOutcome::Started => ("started", None),
+            BeginOutcome::Replay(response) => {
+                ("replayed", Some(Ok(IdempotentResult::Replayed(response))))
+            }
+            BeginOutcome::InProgress => ("in_progress", Some(Err(IdempotencyError::InProgress))),
+            BeginOutcome::KeyReused => ("key_reused", Some(Err(IdempotencyError::KeyReused))),
+            BeginOutcome::OutcomeUnknown => (
+                "outcome_unknown",
+                Some(Err(IdempotencyError::OutcomeUnknown)),
+            ),
+        };
+        metrics::counter!("chasqui_idempotent_requests_total", "outcome" => outcome).increment(1);
+        if let Some(repeated) = repeated {
+            return repeated;
+        }
+        // A task of its own: the end of work that panics is stored too.
+        let result = detached(work)
+            .await
+            .unwrap_or_else(|error| Err(error.into()));
+        let completion = completion(&result, render);
+        if let Err(error) = store.complete(&request, &completion).await {
+            // The merchant receives the response. A repeat is answered "in progress", and later "outcome unknown".
+            tracing::error!(account = %request.key.account, route = request.key.route, %error, "the end of an idempotent request could not be stored; a repeat will not find its response");
+        }
+        Ok(IdempotentResult::Executed(result?))
     };
-    metrics::counter!("chasqui_idempotent_requests_total", "outcome" => outcome).increment(1);
-    match begun {
-        BeginOutcome::Started => {}
-        BeginOutcome::Replay(response) => return Ok(IdempotentResult::Replayed(response)),
-        BeginOutcome::InProgress => return Err(IdempotencyError::InProgress),
-        BeginOutcome::KeyReused => return Err(IdempotencyError::KeyReused),
-        BeginOutcome::OutcomeUnknown => return Err(IdempotencyError::OutcomeUnknown),
-    }
-    // A task of its own: the end of work that panics is stored too.
-    let result = detached(work)
-        .await
-        .unwrap_or_else(|error| Err(error.into()));
-    let completion = completion(&result, render);
-    if let Err(error) = store.complete(request, &completion).await {
-        // The merchant receives the response. A repeat is answered "in progress", and later "outcome unknown".
-        tracing::error!(account = %request.key.account, route = request.key.route, %error, "the end of an idempotent request could not be stored; a repeat will not find its response");
-    }
-    Ok(IdempotentResult::Executed(result?))
-}
-
-async fn begin(
-    store: &dyn IdempotencyStore,
-    request: &IdempotentRequest,
-) -> Result<BeginOutcome, StoreError> {
-    let begun = store.begin(request).await;
-    if begun.is_err() {
-        // It may have taken effect, and a repeat would then wait for work that does not run.
-        let _ = store.complete(request, &Completion::Released).await;
-    }
-    begun
+    detached(run).await.map_err(PaymentsError::from)?
 }
 
 fn completion<T>(

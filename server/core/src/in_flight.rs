@@ -14,7 +14,7 @@ use crate::error::RefreshError;
 
 pub(crate) type RefreshResult = Result<Arc<PaymentResponse>, RefreshError>;
 
-/// A response belongs to the account that queried.
+/// A response belongs to the account that asked.
 type RefreshKey = (AccountName, PaymentId);
 
 type Refreshes = Arc<DashMap<RefreshKey, Shared<BoxFuture<'static, RefreshResult>>>>;

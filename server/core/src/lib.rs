@@ -41,6 +41,7 @@ mod visit_limiter;
 mod watch;
 
 pub use account::{Account, Accounts, InvalidWebhookSecret, WebhookSecret};
+pub use detached::spawn_detached;
 pub use error::PaymentsError;
 pub use health::{Health, HealthError};
 pub use idempotency::{IdempotencyError, IdempotentResult};

@@ -2,8 +2,9 @@
 
 use std::sync::Arc;
 
+use bytes::Bytes;
+use chasqui_khipu::JsonObject;
 use chasqui_khipu::wire::{CreateRequest, ReturnUrls};
-use chasqui_khipu::{JsonObject, KhipuResponse};
 use chasqui_payment::{
     Intent, MerchantUrls, Observation, Payment, PaymentId, PaymentReference, PaymentState,
     Reported, Source,
@@ -121,7 +122,7 @@ impl Payments {
         self: &Arc<Self>,
         account: &Arc<Account>,
         id: &PaymentId,
-    ) -> Result<KhipuResponse, PaymentsError> {
+    ) -> Result<Bytes, PaymentsError> {
         // Read before the call: the answer counts only if the store still holds this state.
         let stored = self.own_payment(account, id).await?;
         let (payments, account, id) = (Arc::clone(self), Arc::clone(account), id.clone());
@@ -133,7 +134,7 @@ impl Payments {
         account: &Arc<Account>,
         id: &PaymentId,
         stored: Option<Payment>,
-    ) -> Result<KhipuResponse, PaymentsError> {
+    ) -> Result<Bytes, PaymentsError> {
         let schedule = self.schedule(account);
         let deleted = self.khipu.delete(&account.khipu_api_key, id).await;
         let response = deleted.inspect_err(|error| {
@@ -159,14 +160,14 @@ impl Payments {
             // The status changed during the call; only Khipu knows which is newer.
             Ok(_) => schedule.poll_now(id),
             Err(error) => {
-                tracing::warn!(payment_id = %id, %error, "a deleted payment could not be stored as cancelled; khipu will be queried");
+                tracing::warn!(payment_id = %id, %error, "a deleted payment could not be stored as cancelled; khipu will be asked");
                 schedule.poll_now(id);
             }
         }
         Ok(response)
     }
 
-    pub async fn banks(&self, account: &Account) -> Result<KhipuResponse, PaymentsError> {
+    pub async fn banks(&self, account: &Account) -> Result<Bytes, PaymentsError> {
         Ok(self.khipu.banks(&account.khipu_api_key).await?)
     }
 }

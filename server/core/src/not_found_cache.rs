@@ -1,6 +1,6 @@
-//! Payments that Khipu does not know: a visit does not query them again for a while.
+//! Payments that Khipu does not know: a visit does not ask about them again for a while.
 //!
-//! In memory: each instance queries once.
+//! In memory: each instance asks once.
 
 use std::collections::HashMap;
 use std::sync::{Mutex, MutexGuard, PoisonError};

@@ -84,7 +84,7 @@ impl Payments {
         let observation = observation(account, stored.as_ref(), &body, notification, now);
         let outcome = match self.apply(&id, observation).await {
             Ok(outcome) => outcome,
-            // Another account's notification came first. The repeat of this one queries the owner.
+            // Another account's notification came first. The repeat of this one asks for the owner.
             Err(error) => return Err(self.not_durable(account, &id, &error.into())),
         };
         report(account, &id, verdict);
@@ -101,8 +101,8 @@ impl Payments {
         })
     }
 
-    /// The stored payment. Another account's notification that came first does not prove whose the payment is: Khipu is
-    /// queried, and the payment adopted.
+    /// Returns the stored payment. Another account's notification that came first does not prove whose the payment is: Khipu is
+    /// asked, and the payment adopted.
     async fn stored_for(
         self: &Arc<Self>,
         account: &Arc<Account>,
@@ -176,7 +176,7 @@ fn observation(
             ];
             (reported.final_update(), jobs)
         }
-        // Verified, but not enough to confirm: Khipu is queried at once.
+        // Verified, but not enough to confirm: Khipu is asked at once.
         Verdict::Stale | Verdict::UnknownPayment | Verdict::Unconciliated | Verdict::Mismatch => {
             let jobs = match is_final {
                 true => Vec::new(),
@@ -203,7 +203,7 @@ fn report(account: &Account, id: &PaymentId, verdict: Verdict) {
         // Reported by `report_mismatch`, with the field.
         Verdict::Mismatch => {}
         other => {
-            tracing::warn!(payment_id = %id, verdict = other.as_str(), "a notification does not confirm by itself; khipu is queried")
+            tracing::warn!(payment_id = %id, verdict = other.as_str(), "a notification does not confirm by itself; khipu is asked")
         }
     }
 }
@@ -229,6 +229,6 @@ fn report_mismatch(account: &Account, id: &PaymentId, field: &'static str) {
         payment_id = %id,
         account = %account.name,
         field,
-        "a signed notification differs from the payment; it is not applied, and khipu is queried"
+        "a signed notification differs from the payment; it is not applied, and khipu is asked"
     );
 }

@@ -27,7 +27,7 @@ pub(crate) const DELIVERY_GRACE: Duration = Duration::from_secs(10);
 /// How long after a payment becomes `verifying` it is checked, watched or not.
 pub(crate) const CHECK_DELAY: Duration = Duration::from_secs(30);
 
-/// How long after a confirmation by notification Khipu is queried whether it agrees.
+/// How long after a confirmation by notification Khipu is asked whether it agrees.
 pub(crate) const CROSS_CHECK_DELAY: Duration = Duration::from_secs(2);
 
 /// The most rechecks of confirmed payments in flight or waiting. One more visit causes none.

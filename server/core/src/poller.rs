@@ -1,6 +1,6 @@
 //! Polls Khipu about watched payments, and makes the queries that wait for the account's rate limit.
 //!
-//! [`crate::poll_schedule`] decides when, [`crate::refresh`] queries.
+//! [`crate::poll_schedule`] decides when, [`crate::refresh`] asks.
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -11,6 +11,7 @@ use tokio::sync::Semaphore;
 
 use crate::account::Account;
 use crate::clock;
+use crate::detached::spawn_detached;
 use crate::error::RefreshError;
 use crate::in_flight::RefreshResult;
 use crate::payments::Payments;
@@ -18,18 +19,18 @@ use crate::poll_schedule::{DuePoll, PollPace, PollResult, URGENT_MIN_INTERVAL};
 use crate::rate_limiter::{CallClass, CallSlot, QueueFull};
 use crate::store_call::within;
 
-/// How long the store may take to lock a poll. Then Khipu is queried without the lock, so that watchers see its answers
+/// How long the store may take to lock a poll. Then Khipu is asked without the lock, so that watchers see its answers
 /// although the store is unavailable.
 const LOCK_TIMEOUT: Duration = Duration::from_secs(1);
 
-/// Between two attempts to lock a poll.
+/// The pause between two attempts to lock a poll.
 const LOCK_RETRY_PAUSE: Duration = Duration::from_millis(300);
 
 /// How a query of a check ended.
 #[derive(Debug)]
 pub(crate) enum PollOutcome {
     Polled(RefreshResult),
-    /// By another caller, perhaps before the event that this check is about.
+    /// Another caller polled the payment, perhaps before the event that this check is about.
     JustPolled,
     /// Too many callers wait. Khipu was not called.
     Busy {
@@ -54,7 +55,7 @@ impl Payments {
         while let Ok(permit) = Arc::clone(&permits).acquire_owned().await {
             let (poll, slot) = schedule.next(|id| self.hub.is_watched(id)).await;
             let (payments, account) = (Arc::clone(&self), Arc::clone(&account));
-            tokio::spawn(async move {
+            spawn_detached("poll", async move {
                 payments.poll(&account, poll, slot).await;
                 drop(permit);
             });
@@ -110,7 +111,7 @@ impl Payments {
         }
     }
 
-    /// Queries a payment for a check, once the account has a slot for its priority.
+    /// Asks Khipu about a payment for a check, once the account has a slot for its priority.
     pub(crate) async fn try_poll(
         self: &Arc<Self>,
         account: &Arc<Account>,
@@ -150,14 +151,14 @@ impl Payments {
         }
     }
 
-    /// Queries in the background whether a visited payment is still confirmed, once in [`LONGEST_POLL_LOCK`] and only if no
+    /// Asks in the background whether a visited payment is still confirmed, once in [`LONGEST_POLL_LOCK`] and only if no
     /// other call waits.
     pub(crate) fn recheck_confirmed(self: &Arc<Self>, account: &Arc<Account>, id: &PaymentId) {
         let Ok(permit) = Arc::clone(&self.rechecks).try_acquire_owned() else {
             return;
         };
         let (payments, account, id) = (Arc::clone(self), Arc::clone(account), id.clone());
-        tokio::spawn(async move {
+        spawn_detached("recheck", async move {
             payments.recheck(&account, &id).await;
             drop(permit);
         });
@@ -179,11 +180,11 @@ impl Payments {
         }
     }
 
-    /// Whether this instance queries the payment: none has within `min_interval`. Without the store every instance does.
+    /// Whether this instance asks about the payment: none has within `min_interval`. Without the store every instance does.
     async fn try_lock_poll(&self, id: &PaymentId, min_interval: Duration) -> bool {
         let locked = self.lock_poll(id, min_interval).await;
         locked.unwrap_or_else(|error| {
-            tracing::debug!(payment_id = %id, %error, "khipu is queried without a poll lock");
+            tracing::debug!(payment_id = %id, %error, "khipu is asked without a poll lock");
             true
         })
     }

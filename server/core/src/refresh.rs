@@ -1,4 +1,4 @@
-//! Queries a payment at Khipu and applies the response.
+//! Asks Khipu about a payment and applies the response.
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -20,21 +20,21 @@ use crate::payments::{CHECK_DELAY, DELIVERY_GRACE, Payments};
 use crate::store_call::within;
 
 /// The longest pause that Khipu's `Retry-After` can impose.
-const LONGEST_PAUSE: Duration = Duration::from_secs(60);
+const LONGEST_KHIPU_PAUSE: Duration = Duration::from_secs(60);
 
-/// How long the store may take to be read before the query. Then Khipu is queried all the same, so that watchers see its
+/// How long the store may take to be read before the query. Then Khipu is asked all the same, so that watchers see its
 /// answers although the store is unavailable.
 const READ_TIMEOUT: Duration = Duration::from_secs(1);
 
 /// The effect of a response that says "pending".
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-enum PendingResponse {
+pub(crate) enum PendingResponse {
     Applied,
     Ignored,
 }
 
 impl Payments {
-    /// Queries a payment, and adopts one that is not stored. Callers that come while the query is in flight share it.
+    /// Asks Khipu about a payment, and adopts one that is not stored. Callers that come while the query is in flight share it.
     pub(crate) async fn refresh(
         self: &Arc<Self>,
         account: &Arc<Account>,
@@ -46,7 +46,7 @@ impl Payments {
         self.in_flight.coalesce(key, refresh).await
     }
 
-    /// Queries a payment that is not stored, at the account's pace. A "not found" is remembered for a while.
+    /// Asks Khipu about a payment that is not stored, at the account's pace. A "not found" is remembered for a while.
     pub(crate) async fn refresh_unknown(
         self: &Arc<Self>,
         account: &Arc<Account>,
@@ -80,27 +80,18 @@ impl Payments {
             .await
     }
 
-    /// As [`refresh_now`](Self::refresh_now), but a response that says "pending" changes nothing.
-    pub(crate) async fn refresh_without_pending(
-        self: &Arc<Self>,
-        account: &Arc<Account>,
-        id: &PaymentId,
-    ) -> RefreshResult {
-        self.refresh_detached(account, id, PendingResponse::Ignored)
-            .await
-    }
-
-    async fn refresh_detached(
+    /// As [`refresh_now`](Self::refresh_now), but `pending` decides whether a response that says "pending" changes anything.
+    pub(crate) async fn refresh_detached(
         self: &Arc<Self>,
         account: &Arc<Account>,
         id: &PaymentId,
         pending: PendingResponse,
     ) -> RefreshResult {
         let (payments, account, id) = (Arc::clone(self), Arc::clone(account), id.clone());
-        detached(async move { payments.query_and_apply(&account, &id, pending).await }).await?
+        detached(async move { payments.ask_and_apply(&account, &id, pending).await }).await?
     }
 
-    async fn query_and_apply(
+    async fn ask_and_apply(
         self: &Arc<Self>,
         account: &Arc<Account>,
         id: &PaymentId,
@@ -111,11 +102,11 @@ impl Payments {
         if matches!(stored, Err(RefreshError::WrongAccount)) {
             return Err(RefreshError::WrongAccount);
         }
-        let queried_at = clock::now();
-        let response = Arc::new(self.query(account, id).await?);
+        let asked_at = clock::now();
+        let response = Arc::new(self.ask(account, id).await?);
         let applied = match stored {
             Ok(stored) => {
-                self.apply_response(account, id, &response, stored, queried_at, pending)
+                self.apply_response(account, id, &response, stored, asked_at, pending)
                     .await
             }
             Err(error) => Err(error),
@@ -142,8 +133,8 @@ impl Payments {
         }
     }
 
-    /// One GET. A pause that Khipu asks for holds back all calls of the account.
-    async fn query(
+    /// Sends one GET. A pause that Khipu asks for holds back all calls of the account.
+    async fn ask(
         &self,
         account: &Account,
         id: &PaymentId,
@@ -171,7 +162,7 @@ impl Payments {
         };
         if let Some(pause) = retry_after {
             let rate_limiter = &self.schedule(account).rate_limiter;
-            rate_limiter.pause(pause.min(LONGEST_PAUSE)).await;
+            rate_limiter.pause(pause.min(LONGEST_KHIPU_PAUSE)).await;
         }
         Err(RefreshError::Khipu(error))
     }
@@ -199,7 +190,7 @@ impl Payments {
         id: &PaymentId,
         response: &PaymentResponse,
         stored: Option<Payment>,
-        queried_at: Timestamp,
+        asked_at: Timestamp,
         pending: PendingResponse,
     ) -> Result<(), RefreshError> {
         let mut payment = match stored {
@@ -211,14 +202,14 @@ impl Payments {
             payment.expires_at = response.expires_at;
             self.store.create(&payment).await?;
         }
-        let Some(reported) = response.reported(queried_at) else {
+        let Some(reported) = response.reported(asked_at) else {
             return Ok(());
         };
         if reported == Reported::Pending && pending == PendingResponse::Ignored {
             return Ok(());
         }
-        let Some(update) = payment.state.answered(reported, queried_at) else {
-            report_dispute(&payment, reported, queried_at);
+        let Some(update) = payment.state.answered(reported, asked_at) else {
+            report_dispute(&payment, reported, asked_at);
             return Ok(());
         };
         let price = payment.terms.as_ref().map(|terms| terms.price());
@@ -308,7 +299,7 @@ impl Payments {
         match response.reported(clock::now()) {
             Some(Reported::Confirmed { .. }) => Ok(response.as_notification()),
             // Reversed since, perhaps: a notification would mean "paid".
-            _ => Err("by khipu's answer it is not confirmed".into()),
+            _ => Err("khipu does not report the payment as confirmed".into()),
         }
     }
 }
@@ -323,9 +314,9 @@ fn follow_up_jobs(update: &StatusUpdate, now: Timestamp) -> Vec<NewJob> {
 }
 
 /// A response to a query after the confirmation does not confirm. The status is not lowered; the operator must look.
-fn report_dispute(payment: &Payment, reported: Reported, queried_at: Timestamp) {
+fn report_dispute(payment: &Payment, reported: Reported, asked_at: Timestamp) {
     let PaymentState { version, at, .. } = payment.state;
-    if version == Version::CONFIRMED && reported.final_update().is_none() && at < queried_at {
+    if version == Version::CONFIRMED && reported.final_update().is_none() && at < asked_at {
         metrics::counter!("chasqui_confirmation_disputed_total").increment(1);
         tracing::error!(
             payment_id = %payment.id,

@@ -12,11 +12,11 @@ use crate::clock;
 use crate::payments::Payments;
 
 /// The most payments in one read.
-const BATCH: usize = 500;
+const RESYNC_BATCH: usize = 500;
 
 /// The longest wait after the first failure, and after any. Each wait is random, so that instances do not retry together.
 const FIRST_PAUSE: Duration = Duration::from_millis(100);
-const LONGEST_PAUSE: Duration = Duration::from_secs(2);
+const LONGEST_RESYNC_PAUSE: Duration = Duration::from_secs(2);
 
 impl Payments {
     /// Reads missed payments that are still watched, for ever. While the store is unavailable they are read again later.
@@ -27,14 +27,14 @@ impl Payments {
         loop {
             let wait = rand::rng().random_range(Duration::ZERO..=pause);
             let mut ids = tokio::select! {
-                ids = self.hub.take_missed(BATCH) => ids,
+                ids = self.hub.take_missed(RESYNC_BATCH) => ids,
                 () = tokio::time::sleep(wait), if !unread.is_empty() => std::mem::take(&mut unread),
             };
             ids.retain(|id| self.hub.is_watched(id));
             let failed = self.resync_all(ids).await;
             pause = match failed.is_empty() {
                 true => FIRST_PAUSE,
-                false => (pause * 2).min(LONGEST_PAUSE),
+                false => (pause * 2).min(LONGEST_RESYNC_PAUSE),
             };
             unread.extend(failed);
         }
@@ -47,7 +47,7 @@ impl Payments {
         };
         // Only a part of the store may be unavailable: each payment is read by itself.
         let mut failed = Vec::new();
-        for chunk in ids.chunks(BATCH) {
+        for chunk in ids.chunks(RESYNC_BATCH) {
             let reads = chunk
                 .iter()
                 .map(|id| self.resync_batch(std::slice::from_ref(id)));
@@ -115,7 +115,9 @@ mod tests {
     async fn a_missed_change_reaches_the_watcher() {
         let stage = Stage::in_memory();
         let _looping = resync(&stage);
-        let all: Vec<_> = (0..BATCH * 2 + 1).map(|i| id(&format!("p{i}"))).collect();
+        let all: Vec<_> = (0..RESYNC_BATCH * 2 + 1)
+            .map(|i| id(&format!("p{i}")))
+            .collect();
         let mut watched = Vec::new();
         for id in &all {
             stage.commit(id, StatusKind::Confirmed).await;

@@ -1,6 +1,6 @@
 //! Limits visits through the return hop: one a second for a payment, many a minute for an address.
 //!
-//! A visit beyond the limits is redirected to the shop, but records and queries nothing. In memory, for each instance: it
+//! A visit beyond the limits is redirected to the shop, but records and asks nothing. In memory, for each instance: it
 //! protects the store and Khipu from a page that reloads in a loop.
 
 use std::collections::HashMap;

@@ -16,6 +16,7 @@ use crate::detached::detached;
 use crate::error::PaymentsError;
 use crate::payments::{CHECK_DELAY, Payments};
 use crate::push::{Registration, StatusMessage, WatchRefusal, Watcher};
+use crate::refresh::PendingResponse;
 
 /// How long a payer who returns to a closed payment (rejected, expired and the like) waits for Khipu's answer.
 const RETURN_TIMEOUT: Duration = Duration::from_millis(1500);
@@ -46,13 +47,13 @@ impl WatchHandle {
     }
 
     pub fn payment_id(&self) -> &PaymentId {
-        self.registration.payment_id()
+        &self.registration.payment_id
     }
 }
 
 impl Drop for WatchHandle {
     fn drop(&mut self) {
-        self.relay.unsubscribe(self.registration.payment_id());
+        self.relay.unsubscribe(&self.registration.payment_id);
     }
 }
 
@@ -99,7 +100,7 @@ impl Payments {
         Ok(StatusMessage::of(&payment, clock::now()))
     }
 
-    /// Polls a payment because of a visit. A confirmed one is queried once in ten minutes, to learn of a reversal.
+    /// Polls a payment because of a visit. Khipu is asked about a confirmed one once in ten minutes, to learn of a reversal.
     fn schedule_visit(self: &Arc<Self>, account: &Arc<Account>, payment: &Payment) {
         match payment.state.version.kind() {
             StatusKind::Confirmed => self.recheck_confirmed(account, &payment.id),
@@ -152,9 +153,9 @@ impl Payments {
         self.visits.admit(id, address)
     }
 
-    /// The payer returned from the bank, which by Khipu's guide means "in the verification process". A closed payment is
-    /// queried first, so that a payer who resumed and paid does not see a false failure. Returns the current state. Runs to its
-    /// end although the browser hangs up.
+    /// The payer returned from the bank, which by Khipu's guide means "in the verification process". Khipu is asked about a
+    /// closed payment first, so that a payer who resumed and paid does not see a false failure. Returns the current state. Runs
+    /// to its end although the browser hangs up.
     pub async fn payer_returned(
         self: &Arc<Self>,
         payment: &Payment,
@@ -175,7 +176,8 @@ impl Payments {
         if state.must_be_asked_on_return() {
             let refresh = async {
                 self.acquire_for_visit(account, id).await?;
-                self.refresh_without_pending(account, id).await
+                self.refresh_detached(account, id, PendingResponse::Ignored)
+                    .await
             };
             let refreshed = tokio::time::timeout(RETURN_TIMEOUT, refresh).await;
             let reported = match &refreshed {

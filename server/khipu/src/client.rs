@@ -8,19 +8,13 @@ use reqwest::{Method, StatusCode};
 
 use crate::wire::{CreateResponse, PaymentResponse, error_message};
 
-/// Calls Khipu's API, each call with its account's API key.
+/// Calls Khipu's API, each call with its account's API key. An answer is the body of a 2xx response, unchanged.
 #[derive(Debug, Clone)]
 pub struct KhipuClient {
     http: reqwest::Client,
     /// Without a trailing slash.
     base_url: String,
     answer_limit: usize,
-}
-
-/// An answer of Khipu's with status 2xx, its body unchanged.
-#[derive(Debug, Clone)]
-pub struct KhipuResponse {
-    pub body: Bytes,
 }
 
 #[derive(Debug, Clone, thiserror::Error)]
@@ -108,7 +102,7 @@ impl KhipuClient {
         let answer = self
             .call(api_key, Method::POST, "/v3/payments", Some(body))
             .await?;
-        CreateResponse::parse(&answer.body).map_err(KhipuError::Malformed)
+        CreateResponse::parse(&answer).map_err(KhipuError::Malformed)
     }
 
     pub async fn payment(
@@ -119,19 +113,15 @@ impl KhipuClient {
         let answer = self
             .call(api_key, Method::GET, &format!("/v3/payments/{id}"), None)
             .await?;
-        PaymentResponse::parse(&answer.body).map_err(KhipuError::Malformed)
+        PaymentResponse::parse(&answer).map_err(KhipuError::Malformed)
     }
 
-    pub async fn delete(
-        &self,
-        api_key: &Secret,
-        id: &PaymentId,
-    ) -> Result<KhipuResponse, KhipuError> {
+    pub async fn delete(&self, api_key: &Secret, id: &PaymentId) -> Result<Bytes, KhipuError> {
         self.call(api_key, Method::DELETE, &format!("/v3/payments/{id}"), None)
             .await
     }
 
-    pub async fn banks(&self, api_key: &Secret) -> Result<KhipuResponse, KhipuError> {
+    pub async fn banks(&self, api_key: &Secret) -> Result<Bytes, KhipuError> {
         self.call(api_key, Method::GET, "/v3/banks", None).await
     }
 
@@ -142,7 +132,7 @@ impl KhipuClient {
         method: Method,
         path: &str,
         body: Option<Vec<u8>>,
-    ) -> Result<KhipuResponse, KhipuError> {
+    ) -> Result<Bytes, KhipuError> {
         let started = std::time::Instant::now();
         let result = self.exchange(api_key, method.clone(), path, body).await;
         let outcome = match &result {
@@ -164,7 +154,7 @@ impl KhipuClient {
         method: Method,
         path: &str,
         body: Option<Vec<u8>>,
-    ) -> Result<KhipuResponse, KhipuError> {
+    ) -> Result<Bytes, KhipuError> {
         let mut request = self
             .http
             .request(method, format!("{}{path}", self.base_url))
@@ -190,7 +180,7 @@ impl KhipuClient {
         }
         let body = body.freeze();
         match status.as_u16() {
-            200..=299 => Ok(KhipuResponse { body }),
+            200..=299 => Ok(body),
             400..=499 => Err(KhipuError::Refused {
                 status: status.as_u16(),
                 message: error_message(&body).unwrap_or_else(|| reason(status)),

@@ -7,5 +7,5 @@ mod json_object;
 pub mod signature;
 pub mod wire;
 
-pub use client::{KhipuClient, KhipuError, KhipuResponse};
+pub use client::{KhipuClient, KhipuError};
 pub use json_object::{InvalidJsonObject, JsonObject};

@@ -6,6 +6,7 @@
 mod amount;
 mod checks;
 mod id;
+mod jitter;
 mod named_enum;
 mod observation;
 mod payment;
@@ -14,8 +15,9 @@ mod status;
 mod timestamp;
 
 pub use amount::{Amount, Currency, InvalidAmount, InvalidCurrency};
-pub use checks::{CHECKED_AFTER_EXPIRY, CheckPlan, USUAL_TERM, retry};
+pub use checks::{CHECKED_AFTER_EXPIRY, CheckPlan, QUICK_RETRIES, USUAL_TERM, check_retry_delay};
 pub use id::{AccountName, InvalidId, PaymentId, PaymentReference};
+pub use jitter::jittered;
 pub use observation::{JobKind, JobPriority, NewJob, Notification, Observation, Source, Verdict};
 pub use payment::{Intent, MerchantUrls, Payment, PaymentTerms, Price};
 pub use secret::Secret;

@@ -81,11 +81,14 @@ fn is_safe_to_follow(url: &str) -> bool {
     let Some(rest) = url.strip_prefix("http://") else {
         return url.starts_with("https://");
     };
-    let authority = rest.split(['/', '?', '#']).next().unwrap_or_default();
     ["127.0.0.1", "localhost", "[::1]"].iter().any(|host| {
-        authority
-            .strip_prefix(host)
-            .is_some_and(|port| port.is_empty() || port.starts_with(':'))
+        rest.strip_prefix(host).is_some_and(|rest| {
+            let port = rest.strip_prefix(':');
+            let path = port.map_or(rest, |it| {
+                it.trim_start_matches(|c: char| c.is_ascii_digit())
+            });
+            path.is_empty() || path.starts_with(['/', '?', '#'])
+        })
     })
 }
 
@@ -145,6 +148,8 @@ mod tests {
             ("http://khipu.com/x", false),
             ("http://127.0.0.1.evil.example/x", false),
             ("http://localhost@evil.example/x", false),
+            ("http://localhost:80@evil.example/x", false),
+            ("http://localhost80/x", false),
             ("javascript:alert(1)", false),
         ] {
             let payment = payment(11, None, url);

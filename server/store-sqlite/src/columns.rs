@@ -88,6 +88,6 @@ impl Column for JobPriority {
 }
 
 /// Names the type and not the value: a damaged row may hold payer data.
-fn damaged(expected: &str) -> FromSqlError {
+pub(super) fn damaged(expected: &str) -> FromSqlError {
     FromSqlError::Other(format!("a column holds a value that is not a {expected}").into())
 }

@@ -216,8 +216,8 @@ fn finish(
             (id.as_str(), kind.as_str(), leased.token.cast_signed()),
             |row| {
                 let requested_at: Option<Timestamp> = row.value(0)?;
-                let priority: Option<JobPriority> = row.value(1)?;
-                Ok(requested_at.map(|due_at| (due_at, priority.unwrap_or_default())))
+                let requested = requested_at.map(|due_at| Ok((due_at, row.value(1)?)));
+                requested.transpose()
             },
         )
         .optional()?;

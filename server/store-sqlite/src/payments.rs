@@ -11,7 +11,7 @@ use chasqui_store::{
 };
 use rusqlite::{OptionalExtension, Row};
 
-use super::columns::RowExt;
+use super::columns::{RowExt, damaged};
 use super::error::DatabaseError;
 use super::sqlite_store::SqliteStore;
 use super::statement_cache::StatementCache;
@@ -346,7 +346,8 @@ fn payment(row: &Row<'_>) -> rusqlite::Result<Payment> {
             currency,
             transaction_id: row.get("transaction_id")?,
         }),
-        _ => None,
+        (None, None) => None,
+        _ => return Err(damaged("PaymentTerms").into()),
     };
     Ok(Payment {
         id: row.value("id")?,
@@ -365,7 +366,7 @@ fn payment(row: &Row<'_>) -> rusqlite::Result<Payment> {
     })
 }
 
-/// From the first four columns.
+/// Reads a state from the first four columns.
 fn state(row: &Row<'_>) -> rusqlite::Result<PaymentState> {
     Ok(PaymentState {
         version: row.value(0)?,

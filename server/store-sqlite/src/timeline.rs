@@ -8,13 +8,14 @@ use chasqui_store::{
     JobAttempt, LeasedJob, StoreError, TIMELINE_LIMIT, Timeline, TimelineEntry, TimelineEvent,
 };
 use rusqlite::Row;
+use rusqlite::types::FromSqlError;
 
-use super::columns::RowExt;
+use super::columns::{RowExt, damaged};
 use super::error::DatabaseError;
 use super::sqlite_store::SqliteStore;
 use super::statement_cache::StatementCache;
 
-/// Recorded once per payment. Returns whether this was the first time.
+/// Records a payment's creation once. Returns whether this was the first time.
 pub(super) fn record_created(
     statements: &mut StatementCache<'_>,
     id: &PaymentId,
@@ -69,7 +70,7 @@ pub(super) fn record_attempt(
     leased: &LeasedJob,
     attempt: &JobAttempt,
 ) -> Result<(), DatabaseError> {
-    let duration_ms = i64::try_from(attempt.duration.as_millis()).unwrap_or(i64::MAX);
+    let duration_ms = u32::try_from(attempt.duration.as_millis()).unwrap_or(u32::MAX);
     statements.execute(
         "INSERT INTO record (payment_id, at, event, kind, number, result, duration_ms)
              SELECT id, ?2, 'attempted', ?3, ?4, ?5, ?6 FROM payment WHERE id = ?1",
@@ -100,12 +101,18 @@ fn read(
     let limit = i64::try_from(TIMELINE_LIMIT).unwrap_or(i64::MAX);
     let entries = statements
         .prepare(
-            "SELECT record.at, event, source, status, accepted, verdict, copies, kind, number,
-                    result, duration_ms
+            "SELECT record.id, record.at, event, source, status, accepted, verdict, copies, kind,
+                    number, result, duration_ms
              FROM record LEFT JOIN notification ON notification.id = notification_id
              WHERE record.payment_id = ?1 ORDER BY record.at, record.id LIMIT ?2",
         )?
-        .query_map((id.as_str(), limit), from_row)?
+        .query_map((id.as_str(), limit), |row| {
+            let record: i64 = row.get("id")?;
+            from_row(row).map_err(|error| {
+                FromSqlError::Other(format!("record {record} cannot be read: {error}").into())
+                    .into()
+            })
+        })?
         .collect::<Result<_, _>>()?;
     Ok(entries)
 }
@@ -123,14 +130,13 @@ fn from_row(row: &Row<'_>) -> rusqlite::Result<TimelineEntry> {
             verdict: row.value("verdict")?,
             copies: row.get("copies")?,
         },
-        _ => TimelineEvent::Attempted {
+        "attempted" => TimelineEvent::Attempted {
             kind: row.value("kind")?,
             number: row.get("number")?,
             result: row.get("result")?,
-            duration: Duration::from_millis(
-                u64::try_from(row.get::<_, i64>("duration_ms")?).unwrap_or(0),
-            ),
+            duration: Duration::from_millis(row.get::<_, u32>("duration_ms")?.into()),
         },
+        _ => return Err(damaged("TimelineEvent").into()),
     };
     Ok(TimelineEntry {
         at: row.value("at")?,

@@ -42,7 +42,7 @@ impl CallBucket {
     /// was reserved before a clock was set back.
     pub const HORIZON: Duration = Duration::from_secs(600);
 
-    /// Between two slots.
+    /// The time between two slots.
     pub fn interval(per_second: u32) -> Duration {
         SECOND / per_second.max(1)
     }

@@ -55,7 +55,7 @@ const ALLOWED: [(&str, &str); 9] = [
     ("server/store-redis/src/tests/partitions.rs", "agenda"),
     ("server/store-sqlite/migrations/6_job.sql", "errand"),
     ("server/store-sqlite/migrations/6_job.sql", "canary"),
-    ("server/store-sqlite/src/migration.rs", "errand"),
+    ("server/store-sqlite/src/migration/tests.rs", "errand"),
     ("server/chasqui/src/config/mod.rs", "questions in flight"),
     ("server/chasqui/src/config/mod.rs", "questions per second"),
     ("tests/it/checks.rs", "agenda"),

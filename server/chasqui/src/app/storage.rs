@@ -18,8 +18,8 @@ use crate::config::{RedisConfig, StorageConfig};
 /// How long the start waits for a Redis: one that starts at the same time takes a moment; a missing one must fail the start.
 const START_TIMEOUT: Duration = Duration::from_secs(30);
 
-/// Between two attempts.
-const RETRY_PAUSE: Duration = Duration::from_secs(1);
+/// The pause between two attempts to open a Redis.
+const OPEN_RETRY_PAUSE: Duration = Duration::from_secs(1);
 
 /// A store, and how its changes reach other instances.
 pub(crate) struct Opened {
@@ -40,30 +40,25 @@ impl Opened {
 
 /// Waits up to [`START_TIMEOUT`] for a Redis that is not reachable yet.
 pub(super) async fn open(storage: &StorageConfig) -> Result<Opened, AppError> {
-    let config = match storage {
-        StorageConfig::Memory => return sqlite(&DatabaseLocation::Memory),
-        StorageConfig::File(path) => return sqlite(&DatabaseLocation::File(path.clone())),
-        StorageConfig::Redis(config) => config,
-    };
     let deadline = Instant::now() + START_TIMEOUT;
     loop {
-        match try_open(config).await {
+        match open_now(storage).await {
             Ok((opened, findings)) => {
                 for finding in findings {
                     tracing::warn!("{}", finding.text);
                 }
                 return Ok(opened);
             }
-            Err(AppError::Redis(why)) if Instant::now() + RETRY_PAUSE < deadline => {
+            Err(AppError::Redis(why)) if Instant::now() + OPEN_RETRY_PAUSE < deadline => {
                 tracing::info!(reason = why, "waiting for redis");
-                sleep(RETRY_PAUSE).await;
+                sleep(OPEN_RETRY_PAUSE).await;
             }
             Err(error) => return Err(error),
         }
     }
 }
 
-/// Once, without waiting, for a check of the configuration. With what the preflight found.
+/// Opens the store without waiting for it. Also returns what the preflight found.
 pub(crate) async fn open_now(
     storage: &StorageConfig,
 ) -> Result<(Opened, Vec<PreflightFinding>), AppError> {
@@ -77,7 +72,7 @@ pub(crate) async fn open_now(
     try_open(config).await
 }
 
-/// Once. `AppError::Redis` may pass; another error does not.
+/// Opens a Redis without waiting for it. `AppError::Redis` may pass; any other error does not.
 async fn try_open(config: &RedisConfig) -> Result<(Opened, Vec<PreflightFinding>), AppError> {
     let unreachable = |failure: CallError| AppError::Redis(failure.0);
     let redis = RedisClient::open(&config.settings)

@@ -104,7 +104,7 @@ impl RawAccount {
             problems.add(key("khipu_secrets"), "holds the API key; notifications are signed with the account's secret (\"llave secreta\")");
         }
         let api_keys = self.check_api_keys(&key("api_keys"), problems);
-        let allowed_origins = self.check_origins(&key("allowed_origins"), problems);
+        self.check_origins(&key("allowed_origins"), problems);
         if let Some(url) = &self.notify_url {
             match Url::parse(url) {
                 Ok(url) if matches!(url.scheme(), "http" | "https") && url.host().is_some() => {}
@@ -122,12 +122,12 @@ impl RawAccount {
             receiver_id: self.receiver_id,
             khipu_api_key: khipu_api_key?,
             khipu_secrets: khipu_secrets?,
-            api_keys: api_keys?,
-            allowed_origins: allowed_origins?,
+            api_keys,
+            allowed_origins: self.allowed_origins.clone(),
             notify_url: self.notify_url.clone(),
             webhook_secrets: webhook_secrets?,
             return_hop: self.return_hop,
-            allow_private_destinations: networks?,
+            allow_private_destinations: networks,
         })
     }
 
@@ -137,23 +137,19 @@ impl RawAccount {
         problems: &mut Problems,
     ) -> Option<Vec<WebhookSecret>> {
         let texts = check_secrets(key, &self.webhook_secrets, problems)?;
-        let secrets: Vec<Option<WebhookSecret>> = texts
-            .iter()
-            .enumerate()
-            .map(|(i, text)| {
-                WebhookSecret::parse(text)
-                    .map_err(|error| problems.add(format!("{key}[{i}]"), error.to_string()))
-                    .ok()
-            })
-            .collect();
-        secrets.into_iter().collect()
+        let secrets = texts.iter().enumerate().filter_map(|(i, text)| {
+            WebhookSecret::parse(text)
+                .map_err(|error| problems.add(format!("{key}[{i}]"), error.to_string()))
+                .ok()
+        });
+        Some(secrets.collect())
     }
 
-    fn check_api_keys(&self, key: &str, problems: &mut Problems) -> Option<Vec<[u8; 32]>> {
-        let mut hashes = Some(Vec::new());
+    fn check_api_keys(&self, key: &str, problems: &mut Problems) -> Vec<[u8; 32]> {
+        let mut hashes = Vec::new();
         for (i, text) in self.api_keys.iter().enumerate() {
             if let Some(hash) = text.strip_prefix("sha256:").and_then(from_hex) {
-                hashes.iter_mut().for_each(|hashes| hashes.push(hash));
+                hashes.push(hash);
                 continue;
             }
             let message = if text.starts_with("chq_") {
@@ -162,33 +158,21 @@ impl RawAccount {
                 "must be sha256: and 64 hexadecimal digits, as `chasqui keys new` prints it"
             };
             problems.add(format!("{key}[{i}]"), message);
-            hashes = None;
         }
         hashes
     }
 
-    fn check_origins(&self, key: &str, problems: &mut Problems) -> Option<Vec<String>> {
-        let mut origins = Some(Vec::new());
+    fn check_origins(&self, key: &str, problems: &mut Problems) {
         for (i, text) in self.allowed_origins.iter().enumerate() {
             let key = format!("{key}[{i}]");
-            match check_public_url(&key, text, problems) {
-                Some(url) if url.origin().ascii_serialization() == *text => {
-                    origins
-                        .iter_mut()
-                        .for_each(|origins| origins.push(text.clone()));
-                }
-                Some(url) => {
-                    let origin = url.origin().ascii_serialization();
-                    problems.add(
-                        key,
-                        format!("must be an origin as browsers send it: {origin}"),
-                    );
-                    origins = None;
-                }
-                None => origins = None,
+            let url = check_public_url(&key, text, problems);
+            if let Some(origin) = url.map(|url| url.origin().ascii_serialization())
+                && origin != *text
+            {
+                let message = format!("must be an origin as browsers send it: {origin}");
+                problems.add(key, message);
             }
         }
-        origins
     }
 }
 

@@ -5,7 +5,7 @@ use toml::{Table, Value};
 
 use super::problem::{ConfigError, ConfigProblem};
 
-const PREFIX: &str = "CHASQUI_";
+const VARIABLE_PREFIX: &str = "CHASQUI_";
 const SEPARATOR: &str = "__";
 
 pub(super) fn overlay(
@@ -13,7 +13,12 @@ pub(super) fn overlay(
     variables: impl Iterator<Item = (String, String)>,
 ) -> Result<(), ConfigError> {
     let mut overlays: Vec<(String, String)> = variables
-        .filter_map(|(name, text)| Some((name.strip_prefix(PREFIX)?.to_ascii_lowercase(), text)))
+        .filter_map(|(name, text)| {
+            Some((
+                name.strip_prefix(VARIABLE_PREFIX)?.to_ascii_lowercase(),
+                text,
+            ))
+        })
         .filter(|(name, _)| name.contains(SEPARATOR))
         .collect();
     // Sorted, so that accounts__0 comes before accounts__1.

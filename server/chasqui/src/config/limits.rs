@@ -134,7 +134,7 @@ raw_limits! {
 }
 
 impl RawLimits {
-    pub(super) fn check(&self, problems: &mut Problems) -> Option<Limits> {
+    pub(super) fn check(&self, problems: &mut Problems) -> Limits {
         let mut limits = self.over_defaults(problems);
         let notification_bytes = limits.facade_bytes.saturating_add(NOTIFICATION_MARGIN);
         if self.notification_bytes.is_none() {
@@ -178,6 +178,6 @@ impl RawLimits {
                 "must be at most 60s: proxies give up on an answer after that",
             );
         }
-        Some(limits)
+        limits
     }
 }

@@ -196,7 +196,7 @@ impl Raw {
         let khipu = self.khipu.check(problems);
         let accounts = accounts::check(&self.accounts, problems);
         let limits = self.limits.check(problems);
-        if let (Some(limits), Some(khipu)) = (&limits, &khipu)
+        if let Some(khipu) = &khipu
             && limits.request_timeout <= khipu.timeout
         {
             problems.add(
@@ -219,7 +219,7 @@ impl Raw {
             storage: storage?,
             khipu,
             accounts: accounts?,
-            limits: limits?,
+            limits,
             log: LogConfig {
                 format: self.log.format,
                 filter: self.log.filter.unwrap_or_else(|| "info".into()),

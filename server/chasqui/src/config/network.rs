@@ -29,24 +29,14 @@ pub(super) fn check_public_url(key: &str, text: &str, problems: &mut Problems) -
     None
 }
 
-pub(super) fn check_networks(
-    key: &str,
-    texts: &[String],
-    problems: &mut Problems,
-) -> Option<Vec<IpNet>> {
-    let mut networks = Some(Vec::new());
+/// The networks that can be read. Each other text is a problem.
+pub(super) fn check_networks(key: &str, texts: &[String], problems: &mut Problems) -> Vec<IpNet> {
+    let mut networks = Vec::new();
     for (i, text) in texts.iter().enumerate() {
-        match text
-            .parse::<IpNet>()
-            .or_else(|_| text.parse::<IpAddr>().map(IpNet::from))
-        {
-            Ok(network) => networks
-                .iter_mut()
-                .for_each(|networks| networks.push(network)),
-            Err(_) => {
-                problems.add(format!("{key}[{i}]"), "must be a network, like 10.0.0.0/8");
-                networks = None;
-            }
+        let address = || text.parse::<IpAddr>().map(IpNet::from);
+        match text.parse().or_else(|_| address()) {
+            Ok(network) => networks.push(network),
+            Err(_) => problems.add(format!("{key}[{i}]"), "must be a network, like 10.0.0.0/8"),
         }
     }
     networks

@@ -113,7 +113,7 @@ impl RawServer {
             admin_listen: admin_listen?,
             public_url: public_url?,
             signing_keys: signing_keys?,
-            trusted_proxies: trusted_proxies?,
+            trusted_proxies,
             drain_window: self.drain_window.0,
             status_token_ttl: self.status_token_ttl.0,
         })

@@ -12,7 +12,7 @@ use super::problem::{ConfigProblem, Problems};
 use super::redis_url::{self, RedisUrl};
 use super::secret::RawSecret;
 
-const DAY: Duration = Duration::from_secs(24 * 3600);
+const DAY: Duration = Duration::from_hours(24);
 
 /// Deliveries are attempted for over three days; a payment must outlive them.
 const SHORTEST_RETENTION: Duration = DAY.saturating_mul(7);
@@ -85,14 +85,10 @@ impl RawStorage {
                 .map(Box::new)
                 .map(StorageConfig::Redis);
         }
-        match self.url.strip_prefix("sqlite:") {
-            Some(":memory:") => {
-                self.refuse_redis_keys(problems);
-                Some(StorageConfig::Memory)
-            }
+        let storage = match self.url.strip_prefix("sqlite:") {
+            Some(":memory:") => StorageConfig::Memory,
             Some(path) if !path.trim_start_matches('/').is_empty() => {
-                self.refuse_redis_keys(problems);
-                Some(StorageConfig::File(path.into()))
+                StorageConfig::File(path.into())
             }
             _ => {
                 problems.add(
@@ -100,9 +96,11 @@ impl RawStorage {
                     "must be sqlite:PATH, sqlite::memory: or a Redis, like redis://host, \
                      redis+sentinel://host1,host2,host3/name or redis+cluster://host1,host2,host3",
                 );
-                None
+                return None;
             }
-        }
+        };
+        self.refuse_redis_keys(problems);
+        Some(storage)
     }
 
     /// Refused rather than ignored: they would have no effect.

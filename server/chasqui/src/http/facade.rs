@@ -8,7 +8,7 @@ use axum::extract::{Path, Query, State};
 use axum::http::HeaderMap;
 use axum::response::Response;
 use chasqui_core::{Account, CreatedPayment, PaymentsError, clock};
-use chasqui_khipu::{JsonObject, KhipuResponse};
+use chasqui_khipu::JsonObject;
 use chasqui_payment::Timestamp;
 use serde::{Deserialize, Serialize};
 
@@ -23,7 +23,7 @@ pub(super) async fn banks(
     State(state): SharedState,
     MerchantAuth(account): MerchantAuth,
 ) -> Result<Response, ApiProblem> {
-    Ok(passed_on(state.payments.banks(&account).await?))
+    Ok(json(state.payments.banks(&account).await?))
 }
 
 pub(super) async fn create(
@@ -89,7 +89,7 @@ pub(super) async fn delete(
     Path(id): Path<String>,
 ) -> Result<Response, ApiProblem> {
     let answer = state.payments.delete(&account, &payment_id(&id)?).await?;
-    Ok(passed_on(answer))
+    Ok(json(answer))
 }
 
 /// The longest that Khipu takes.
@@ -148,8 +148,4 @@ pub(super) async fn status_token(
     #[expect(clippy::expect_used, reason = "it has text fields alone")]
     let body = serde_json::to_vec(&minted).expect("JSON of text");
     Ok(json(body))
-}
-
-fn passed_on(answer: KhipuResponse) -> Response {
-    json(answer.body)
 }

@@ -17,7 +17,7 @@ const IDEMPOTENCY_KEY: HeaderName = HeaderName::from_static("idempotency-key");
 /// Marks an answer that was stored before.
 const IDEMPOTENCY_REPLAYED: HeaderName = HeaderName::from_static("idempotency-replayed");
 
-const MAX_LENGTH: usize = 255;
+const MAX_KEY_LENGTH: usize = 255;
 
 /// A request with an idempotency key.
 pub(super) struct IdempotentCall<'a> {
@@ -51,7 +51,7 @@ pub(super) fn key(headers: &HeaderMap) -> Result<Option<String>, ApiProblem> {
 }
 
 fn is_well_formed(key: &str) -> bool {
-    (1..=MAX_LENGTH).contains(&key.len()) && key.bytes().all(|b| b.is_ascii_graphic())
+    (1..=MAX_KEY_LENGTH).contains(&key.len()) && key.bytes().all(|b| b.is_ascii_graphic())
 }
 
 impl IdempotentCall<'_> {

@@ -42,7 +42,7 @@ const STALLED_AFTER: Duration = Duration::from_secs(30);
 const EVICTION_GRACE: Duration = Duration::from_millis(100);
 
 /// When to repeat a request that was refused for capacity: answers take milliseconds, or seconds when Khipu is slow.
-const RETRY_AFTER: Duration = Duration::from_secs(1);
+const BUSY_RETRY_AFTER: Duration = Duration::from_secs(1);
 
 /// The limits of one listener.
 #[derive(Debug, Clone)]
@@ -260,7 +260,7 @@ impl Client {
         let permit = addresses.admit(address).map_err(|_| {
             let detail = "too many requests from this address are in flight; try again";
             ApiProblem::new(StatusCode::TOO_MANY_REQUESTS, "too_many_requests", detail)
-                .retry_after(RETRY_AFTER)
+                .retry_after(BUSY_RETRY_AFTER)
         });
         permit.map(Some)
     }
@@ -269,7 +269,7 @@ impl Client {
 impl From<NoCapacity> for ApiProblem {
     fn from(_: NoCapacity) -> Self {
         let detail = "this instance is at capacity; try again";
-        Self::new(StatusCode::SERVICE_UNAVAILABLE, "busy", detail).retry_after(RETRY_AFTER)
+        Self::new(StatusCode::SERVICE_UNAVAILABLE, "busy", detail).retry_after(BUSY_RETRY_AFTER)
     }
 }
 

@@ -19,7 +19,7 @@ pub(super) enum Audience {
     Operator,
 }
 
-/// On both listeners.
+/// The probes that both listeners serve.
 pub(super) fn probes(audience: Audience) -> Router<Arc<AppState>> {
     Router::new()
         .route("/livez", get(alive))

@@ -1,7 +1,5 @@
 //! Which pages may watch: exact origins, because the shop's page and the gateway have different ones.
 
-use std::sync::Arc;
-
 use axum::extract::State;
 use axum::http::header::{
     ACCESS_CONTROL_ALLOW_HEADERS, ACCESS_CONTROL_ALLOW_METHODS, ACCESS_CONTROL_ALLOW_ORIGIN,
@@ -20,12 +18,7 @@ pub(super) async fn preflight(State(state): SharedState, headers: HeaderMap) -> 
     let answer = response.headers_mut();
     answer.insert(VARY, HeaderValue::from_static("Origin"));
     if let Some(origin) = headers.get(ORIGIN)
-        && (is_own(&state, origin)
-            || state
-                .payments
-                .accounts
-                .iter()
-                .any(|account| lists(account, origin)))
+        && is_known(&state, &headers)
     {
         answer.insert(ACCESS_CONTROL_ALLOW_ORIGIN, origin.clone());
         answer.insert(
@@ -90,13 +83,9 @@ fn lists(account: &Account, origin: &HeaderValue) -> bool {
 }
 
 /// Whether any account, or the gateway itself, knows the request's origin.
-pub(super) fn is_known(state: &Arc<AppState>, headers: &HeaderMap) -> bool {
+pub(super) fn is_known(state: &AppState, headers: &HeaderMap) -> bool {
     headers.get(ORIGIN).is_none_or(|origin| {
-        is_own(state, origin)
-            || state
-                .payments
-                .accounts
-                .iter()
-                .any(|account| lists(account, origin))
+        let mut accounts = state.payments.accounts.iter();
+        is_own(state, origin) || accounts.any(|account| lists(account, origin))
     })
 }

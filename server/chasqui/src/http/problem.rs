@@ -15,7 +15,7 @@ use serde_json::value::RawValue;
 use super::connection_limiter::LimitReached;
 
 /// When to retry, where nothing better is known.
-const RETRY_AFTER: Duration = Duration::from_secs(5);
+const DEFAULT_RETRY_AFTER: Duration = Duration::from_secs(5);
 
 /// What went wrong, and what to do about it.
 #[derive(Debug, Clone)]
@@ -88,7 +88,8 @@ impl ApiProblem {
     }
 
     pub(super) fn unavailable(detail: impl Into<String>) -> Self {
-        Self::new(StatusCode::SERVICE_UNAVAILABLE, "unavailable", detail).retry_after(RETRY_AFTER)
+        Self::new(StatusCode::SERVICE_UNAVAILABLE, "unavailable", detail)
+            .retry_after(DEFAULT_RETRY_AFTER)
     }
 
     fn at_capacity() -> Self {
@@ -101,7 +102,7 @@ impl ApiProblem {
             "too_many_watchers",
             "too many watchers of this payment or from this address; try again later",
         )
-        .retry_after(RETRY_AFTER)
+        .retry_after(DEFAULT_RETRY_AFTER)
     }
 
     pub(super) fn retry_after(self, wait: Duration) -> Self {
@@ -178,7 +179,7 @@ impl From<PaymentsError> for ApiProblem {
             PaymentsError::Store(_) => Self::unavailable("the store is not available; try again"),
             PaymentsError::Busy { retry_after } => {
                 Self::unavailable("too many calls to khipu are waiting; try again")
-                    .retry_after(retry_after.max(RETRY_AFTER))
+                    .retry_after(retry_after.max(DEFAULT_RETRY_AFTER))
             }
             PaymentsError::Interrupted(_) => Self::new(
                 StatusCode::INTERNAL_SERVER_ERROR,
@@ -197,7 +198,7 @@ impl From<IdempotencyError> for ApiProblem {
                 "in_flight",
                 "a request with this Idempotency-Key is in progress; repeat it to get its answer",
             )
-            .retry_after(RETRY_AFTER),
+            .retry_after(DEFAULT_RETRY_AFTER),
             IdempotencyError::KeyReused => Self::new(
                 StatusCode::UNPROCESSABLE_ENTITY,
                 "idempotency_key_reused",
@@ -217,12 +218,8 @@ impl From<IdempotencyError> for ApiProblem {
 impl From<KhipuError> for ApiProblem {
     #[expect(clippy::expect_used, reason = "Khipu's client refuses other statuses")]
     fn from(error: KhipuError) -> Self {
-        let gateway_timeout = |detail: &str| {
-            Self::new(StatusCode::GATEWAY_TIMEOUT, "khipu_timed_out", detail)
-                .retry_after(RETRY_AFTER)
-        };
         let bad_gateway = |code, detail: String| {
-            Self::new(StatusCode::BAD_GATEWAY, code, detail).retry_after(RETRY_AFTER)
+            Self::new(StatusCode::BAD_GATEWAY, code, detail).retry_after(DEFAULT_RETRY_AFTER)
         };
         match error {
             KhipuError::Refused {
@@ -248,16 +245,18 @@ impl From<KhipuError> for ApiProblem {
             },
             KhipuError::Failed { retry_after, .. } => {
                 bad_gateway("khipu_failed", error_detail(&error))
-                    .retry_after(retry_after.unwrap_or(RETRY_AFTER))
+                    .retry_after(retry_after.unwrap_or(DEFAULT_RETRY_AFTER))
             }
             KhipuError::Unreachable(_) => bad_gateway(
                 "khipu_unreachable",
                 "khipu cannot be reached; nothing was carried out".into(),
             ),
             KhipuError::Malformed(_) => bad_gateway("khipu_malformed", error_detail(&error)),
-            KhipuError::TimedOut => gateway_timeout(
-                "khipu did not answer in time; the request may have been carried out",
-            ),
+            KhipuError::TimedOut => {
+                let detail = error_detail(&error);
+                Self::new(StatusCode::GATEWAY_TIMEOUT, "khipu_timed_out", detail)
+                    .retry_after(DEFAULT_RETRY_AFTER)
+            }
         }
     }
 }

@@ -15,7 +15,7 @@ use super::problem::ApiProblem;
 const X_REQUEST_ID: HeaderName = HeaderName::from_static("x-request-id");
 
 /// A caller's id is kept if it is short and plain, so that callers cannot write log lines.
-const MAX_LENGTH: usize = 128;
+const MAX_REQUEST_ID_LENGTH: usize = 128;
 
 /// For a handler that renders a problem itself.
 #[derive(Debug, Clone)]
@@ -52,20 +52,11 @@ pub(super) async fn identify(mut request: Request, next: Next) -> Response {
     let mut response = next.run(request).instrument(span.clone()).await;
     if let Some(problem) = response.extensions_mut().remove::<ApiProblem>() {
         let _entered = span.enter();
+        let (status, code, detail) = (problem.status.as_u16(), problem.code, &problem.detail);
         if problem.status.is_server_error() {
-            tracing::warn!(
-                status = problem.status.as_u16(),
-                code = problem.code,
-                detail = problem.detail,
-                "request failed"
-            );
+            tracing::warn!(status, code, detail, "request failed");
         } else {
-            tracing::debug!(
-                status = problem.status.as_u16(),
-                code = problem.code,
-                detail = problem.detail,
-                "request failed"
-            );
+            tracing::debug!(status, code, detail, "request failed");
         }
         let rendered = problem.render(&id);
         // Keep headers that other layers added (CORS).
@@ -104,7 +95,7 @@ fn name(response: &mut Response, id: &str) {
 }
 
 fn is_plain(id: &str) -> bool {
-    (1..=MAX_LENGTH).contains(&id.len())
+    (1..=MAX_REQUEST_ID_LENGTH).contains(&id.len())
         && id
             .bytes()
             .all(|b| b.is_ascii_alphanumeric() || b"-_.:".contains(&b))

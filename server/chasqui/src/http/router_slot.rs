@@ -12,7 +12,7 @@ use super::problem::ApiProblem;
 use super::{operations, request_id};
 
 /// A store that is not there yet is tried every second.
-const RETRY_AFTER: Duration = Duration::from_secs(1);
+const STARTING_RETRY_AFTER: Duration = Duration::from_secs(1);
 
 #[derive(Debug)]
 pub(crate) struct RouterSlot {
@@ -48,12 +48,13 @@ impl RouterSlot {
 async fn not_ready() -> Response {
     let retry_after = [(
         header::RETRY_AFTER,
-        HeaderValue::from(RETRY_AFTER.as_secs()),
+        HeaderValue::from(STARTING_RETRY_AFTER.as_secs()),
     )];
     (StatusCode::SERVICE_UNAVAILABLE, retry_after, "starting\n").into_response()
 }
 
 async fn not_yet() -> ApiProblem {
     let detail = "this instance is waiting for its storage; try again";
-    ApiProblem::new(StatusCode::SERVICE_UNAVAILABLE, "starting", detail).retry_after(RETRY_AFTER)
+    ApiProblem::new(StatusCode::SERVICE_UNAVAILABLE, "starting", detail)
+        .retry_after(STARTING_RETRY_AFTER)
 }

@@ -8,7 +8,7 @@ use bytes::Bytes;
 use chasqui_khipu::KhipuError;
 use chasqui_khipu::wire::FieldError;
 use chasqui_payment::{AccountName, Timestamp};
-use chasqui_store::Store;
+use chasqui_store::{Store, StoreError};
 use chasqui_store_sqlite::{DatabaseLocation, SqliteLimits, SqliteStore};
 use tokio::sync::oneshot;
 use tokio::time::timeout;

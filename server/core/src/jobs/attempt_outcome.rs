@@ -35,7 +35,7 @@ pub(super) enum AttemptOutcome {
     NotSent(String),
     /// The payment can never be delivered.
     Unsendable(String),
-    /// Khipu could not be queried for the content. The merchant has not failed.
+    /// Khipu could not be asked for the content. The merchant has not failed.
     ContentUnavailable {
         confirmed_at: Timestamp,
         cause: String,
@@ -47,7 +47,7 @@ pub(super) enum AttemptOutcome {
 }
 
 impl AttemptOutcome {
-    /// As a metric's label.
+    /// The outcome as a metric's label.
     pub(super) const fn as_str(&self) -> &'static str {
         match self {
             Self::Delivered { .. } => "delivered",

@@ -1,4 +1,4 @@
-//! A check: queries a payment that is not confirmed, watched or not, or whether Khipu agrees with a confirmation.
+//! A check: asks Khipu about a payment that is not confirmed, watched or not, or whether it agrees with a confirmation.
 //!
 //! [`CheckPlan`] decides when the next one is due. Checks end when the payment is confirmed or reversed, when Khipu knows no
 //! such payment, or with the plan. Watched payments are polled much more often.
@@ -6,7 +6,9 @@
 use std::sync::Arc;
 use std::time::Duration;
 
-use chasqui_payment::{CheckPlan, JobKind, JobPriority, Payment, Timestamp, Version, retry};
+use chasqui_payment::{
+    CheckPlan, JobKind, JobPriority, Payment, QUICK_RETRIES, Timestamp, Version, check_retry_delay,
+};
 use chasqui_store::{JobAttempt, JobResult, LeasedJob, PaymentReader, StoreError};
 use tokio::time::timeout;
 use tokio_util::sync::CancellationToken;
@@ -21,7 +23,7 @@ use crate::store_call::within;
 
 /// The most checks in one lease call, and that run beside those that wait for a slot: an account with a full queue holds up no
 /// other.
-const BATCH: usize = 32;
+const CHECKS_PER_LEASE: usize = 32;
 
 /// The wait for a slot (a minute), Khipu's answer (`khipu.timeout`, 30 s at most) and its commit.
 const POLL_TIMEOUT: Duration = Duration::from_secs(100);
@@ -32,9 +34,6 @@ const NOT_FOUND_LIMIT: u32 = 4;
 /// How soon a check of a payment that has just been polled is due again.
 const JUST_POLLED_DELAY: Duration = Duration::from_secs(1);
 
-/// The longest time between two attempts to read a check's payment.
-const LONGEST_RETRY: Duration = Duration::from_secs(600);
-
 /// How long a due cross-check waits for the account's rate limit. Then it is dropped and counted.
 const CROSS_CHECK_TERM: Duration = Duration::from_secs(600);
 
@@ -44,7 +43,7 @@ pub struct CheckHandler {
     reader: Arc<dyn PaymentReader>,
 }
 
-/// The result, and Khipu's answer for the timeline; `None`: Khipu was not queried.
+/// The result, and Khipu's answer for the timeline; `None`: Khipu was not asked.
 type CheckEnd = (JobResult, Option<String>);
 
 const OVER: CheckEnd = (JobResult::Done, None);
@@ -56,8 +55,8 @@ impl CheckHandler {
 
     pub fn worker_limits(&self) -> WorkerLimits {
         WorkerLimits {
-            in_flight: BATCH + self.payments.accounts.iter().count() * CHECKS_WAITING,
-            batch: BATCH,
+            in_flight: CHECKS_PER_LEASE + self.payments.accounts.iter().count() * CHECKS_WAITING,
+            batch: CHECKS_PER_LEASE,
             lease: Duration::from_secs(120),
             // Shorter than the drain of requests, so that cancelled checks can still be put back.
             drain: Duration::from_millis(500),
@@ -80,7 +79,12 @@ impl CheckHandler {
             }
         }
         let Some(account) = self.payments.accounts.by_name(&payment.account) else {
-            return retry_undecided(job, &payment, "its account is not configured".into(), false);
+            return retry_undecided(
+                job,
+                &payment,
+                "the payment's account is not configured".into(),
+                false,
+            );
         };
         let poll = self.payments.try_poll(account, id, job.priority);
         let refreshed = match timeout(POLL_TIMEOUT, poll).await {
@@ -148,7 +152,7 @@ fn drop_cross_check() -> CheckEnd {
     OVER
 }
 
-/// Khipu was not queried.
+/// Puts back a check for which Khipu was not asked.
 fn put_back(job: &LeasedJob, payment: &Payment, wait: Duration) -> CheckEnd {
     let due_at = clock::now().plus(wait);
     match awaits_cross_check(job, payment) && due_at > cross_check_deadline(payment) {
@@ -157,9 +161,9 @@ fn put_back(job: &LeasedJob, payment: &Payment, wait: Duration) -> CheckEnd {
     }
 }
 
-/// The payment, and so its plan, could not be read.
+/// Repeats a check whose payment, and so whose plan, could not be read.
 fn retry_unread(job: &LeasedJob, error: &StoreError) -> CheckEnd {
-    let due_at = clock::now().plus(retry(job.attempts).unwrap_or(LONGEST_RETRY));
+    let due_at = clock::now().plus(check_retry_delay(job.attempts, rand::random()));
     (JobResult::Retry { due_at }, Some(error.to_string()))
 }
 
@@ -172,20 +176,20 @@ fn retry_undecided(
     let now = clock::now();
     let attempts = job.attempts;
     let result = if payment.state.is_final() {
-        match retry(attempts).filter(|_| awaits_cross_check(job, payment)) {
-            Some(after) => JobResult::Retry {
-                due_at: now.plus(after),
+        match awaits_cross_check(job, payment) && attempts < QUICK_RETRIES {
+            true => JobResult::Retry {
+                due_at: now.plus(check_retry_delay(attempts, rand::random())),
             },
-            None => JobResult::Done,
+            false => JobResult::Done,
         }
     } else if let Some((due_at, priority)) =
-        CheckPlan::of(payment).after(job.priority, attempts, answered, now)
+        CheckPlan::of(payment).after(job.priority, attempts, answered, now, rand::random())
     {
         job.priority = priority;
         JobResult::Retry { due_at }
     } else {
         metrics::counter!("chasqui_checks_given_up_total").increment(1);
-        tracing::warn!(payment_id = %job.payment_id, "checks of a payment end, undecided long after its expiry; khipu is queried again at a visit or notification");
+        tracing::warn!(payment_id = %job.payment_id, "checks of a payment end, undecided long after its expiry; khipu is asked again at a visit or notification");
         JobResult::Dead
     };
     (result, Some(answer))

@@ -27,7 +27,7 @@ use crate::account::{Account, Accounts};
 use crate::clock;
 use crate::store_call::within;
 
-/// Queries a confirmed payment at Khipu and returns the body of a notification 3.0, for when no notification agrees with the
+/// Asks Khipu about a confirmed payment and returns the body of a notification 3.0, for when no notification agrees with the
 /// payment. The error is a short text for people, without payer data.
 pub type BuildNotification =
     Arc<dyn Fn(PaymentId, Arc<Account>) -> BoxFuture<'static, Result<Bytes, String>> + Send + Sync>;
@@ -68,12 +68,14 @@ pub struct DeliveryHandler {
 }
 
 impl DeliveryHandler {
-    pub const WORKER_LIMITS: WorkerLimits = WorkerLimits {
-        in_flight: 256,
-        batch: 256,
-        lease: Duration::from_secs(60),
-        drain: Duration::from_secs(5),
-    };
+    pub const fn worker_limits() -> WorkerLimits {
+        WorkerLimits {
+            in_flight: 256,
+            batch: 256,
+            lease: Duration::from_secs(60),
+            drain: Duration::from_secs(5),
+        }
+    }
 
     pub fn new(
         payments: Arc<dyn PaymentReader>,
@@ -149,8 +151,8 @@ impl DeliveryHandler {
         let built = (self.build_notification)(payment.id.clone(), Arc::clone(account));
         match timeout(self.limits.build_timeout, built).await {
             Ok(Ok(body)) => Ok(body),
-            Ok(Err(cause)) => Err(format!("khipu was queried for its content: {cause}")),
-            Err(_) => Err("khipu was queried for its content and did not answer in time".into()),
+            Ok(Err(cause)) => Err(format!("khipu was asked for the content: {cause}")),
+            Err(_) => Err("khipu was asked for the content and did not answer in time".into()),
         }
     }
 }

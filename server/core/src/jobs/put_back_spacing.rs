@@ -8,7 +8,7 @@ use std::time::Duration;
 use chasqui_payment::Timestamp;
 use tokio::time::Instant;
 
-/// Between two deliveries: limits an account's load on the store, and how fast its deliveries resume.
+/// The time between two deliveries: it limits an account's load on the store, and how fast its deliveries resume.
 const SPACING: Duration = Duration::from_millis(5);
 
 /// The shortest wait, so that a few deliveries do not cycle through the store.
@@ -17,7 +17,7 @@ const SHORTEST_WAIT: Duration = Duration::from_millis(250);
 /// Due times are rounded up to this, so that one lease finds several.
 const ROUNDED_TO_MS: i64 = 100;
 
-/// Of one account, on this instance.
+/// The spacing of one account's deliveries on this instance.
 #[derive(Debug, Default)]
 pub(super) struct PutBackSpacing {
     last: Option<Instant>,

@@ -4,54 +4,42 @@
 
 use std::time::Duration;
 
-use chasqui_payment::Timestamp;
+use chasqui_payment::{Timestamp, jittered};
 use chasqui_store::JobResult;
 
 use super::attempt_outcome::AttemptOutcome;
 
-const MINUTE: u64 = 60;
-const HOUR: u64 = 60 * MINUTE;
-
 /// The waits after each failed attempt. After the last the delivery is dead.
 pub(super) const RETRY_DELAYS: [Duration; 9] = [
     Duration::from_secs(5),
-    Duration::from_secs(5 * MINUTE),
-    Duration::from_secs(30 * MINUTE),
-    Duration::from_secs(2 * HOUR),
-    Duration::from_secs(5 * HOUR),
-    Duration::from_secs(10 * HOUR),
-    Duration::from_secs(14 * HOUR),
-    Duration::from_secs(20 * HOUR),
-    Duration::from_secs(24 * HOUR),
+    Duration::from_mins(5),
+    Duration::from_mins(30),
+    Duration::from_hours(2),
+    Duration::from_hours(5),
+    Duration::from_hours(10),
+    Duration::from_hours(14),
+    Duration::from_hours(20),
+    Duration::from_hours(24),
 ];
 
-/// Each wait is up to this much shorter or longer, so that deliveries that failed together do not come back together.
-pub(super) const JITTER: f64 = 0.2;
-
 /// The longest `Retry-After` that is followed, so that a mistaken value does not delay a delivery for a year.
-pub(super) const RETRY_AFTER_LIMIT: Duration = Duration::from_secs(24 * HOUR);
+pub(super) const RETRY_AFTER_LIMIT: Duration = Duration::from_hours(24);
 
 /// For this long after a confirmation, a failed query for the content counts as no attempt: the merchant has not failed.
-pub(super) const CONTENT_RETRY_TERM: Duration = Duration::from_secs(72 * HOUR);
+pub(super) const CONTENT_RETRY_TERM: Duration = Duration::from_hours(72);
 
-/// Between two such queries: a quarter of the time since the confirmation, within these limits.
+/// The wait between two such queries is a quarter of the time since the confirmation, within these limits.
 const CONTENT_RETRY_DELAYS: (Duration, Duration) =
-    (Duration::from_secs(1), Duration::from_secs(10 * MINUTE));
+    (Duration::from_secs(1), Duration::from_mins(10));
 
-/// The result of a delivery whose attempt number `attempts_made`, from 1, has ended. `random` is in `0.0..1.0`. `Retry-After`
-/// can delay the next attempt, never advance it, and adds no attempt after the last.
+/// The result of a delivery whose attempt number `attempts_made`, from 1, has ended. `random`: see [`jittered`].
+/// `Retry-After` can delay the next attempt, never advance it, and adds no attempt after the last.
 pub(super) fn after_attempt(
     attempts_made: u32,
     outcome: &AttemptOutcome,
     now: Timestamp,
     random: f64,
 ) -> JobResult {
-    let random = if (0.0..=1.0).contains(&random) {
-        random
-    } else {
-        0.5
-    };
-    let jittered = |wait: Duration| now.plus(wait.mul_f64(1.0 - JITTER + 2.0 * JITTER * random));
     let not_before = match outcome {
         AttemptOutcome::Delivered { .. } | AttemptOutcome::Unneeded(_) => return JobResult::Done,
         AttemptOutcome::Gone | AttemptOutcome::Unsendable(_) => return JobResult::Dead,
@@ -61,7 +49,7 @@ pub(super) fn after_attempt(
             if age < CONTENT_RETRY_TERM {
                 let (shortest, longest) = CONTENT_RETRY_DELAYS;
                 return JobResult::PutBack {
-                    due_at: jittered((age / 4).clamp(shortest, longest)),
+                    due_at: now.plus(jittered((age / 4).clamp(shortest, longest), random)),
                 };
             }
             None
@@ -79,7 +67,7 @@ pub(super) fn after_attempt(
     let Some(wait) = wait else {
         return JobResult::Dead;
     };
-    let scheduled = jittered(*wait);
+    let scheduled = now.plus(jittered(*wait, random));
     let not_before = not_before.map_or(scheduled, |at| at.min(now.plus(RETRY_AFTER_LIMIT)));
     let due_at = scheduled.max(not_before);
     JobResult::Retry { due_at }
@@ -166,7 +154,7 @@ mod tests {
                 _ => None,
             }
         };
-        let hour = Duration::from_secs(HOUR);
+        let hour = Duration::from_hours(1);
         for made in [1, 10, u32::MAX] {
             assert_eq!(wait(Duration::ZERO, made), Some(1));
             assert_eq!(wait(Duration::from_secs(40), made), Some(10));
@@ -199,7 +187,7 @@ mod tests {
 
     #[test]
     fn retry_after_delays_an_attempt_and_never_advances_it() {
-        let later = Duration::from_secs(10 * MINUTE);
+        let later = Duration::from_mins(10);
         assert_eq!(wait(1, &retry_after_of(later), 0.5), Some(later));
         assert_eq!(wait(3, &retry_after_of(later), 0.5), Some(RETRY_DELAYS[2]));
         assert_eq!(
@@ -210,7 +198,7 @@ mod tests {
 
     #[test]
     fn retry_after_is_followed_up_to_its_limit() {
-        let year = Duration::from_secs(365 * 24 * HOUR);
+        let year = Duration::from_hours(365 * 24);
         assert_eq!(wait(1, &retry_after_of(year), 0.5), Some(RETRY_AFTER_LIMIT));
     }
 
@@ -218,7 +206,7 @@ mod tests {
     fn retry_after_is_read_as_seconds_or_as_a_date() {
         assert_eq!(
             retry_after(" 120 ", NOW),
-            Some(NOW.plus(Duration::from_secs(2 * MINUTE)))
+            Some(NOW.plus(Duration::from_mins(2)))
         );
         let at = Timestamp::parse("1994-11-06T08:49:37Z").expect("date");
         assert_eq!(retry_after("Sun, 06 Nov 1994 08:49:37 GMT", NOW), Some(at));
@@ -238,7 +226,7 @@ mod tests {
 
         #[test]
         fn any_outcome_at_any_time_has_a_result(
-            made in any::<u32>(), now in any::<i64>(), not_before in any::<i64>(), random in any::<f64>(), text in ".{0,40}"
+            made in any::<u32>(), now in any::<i64>(), not_before in any::<i64>(), random in 0.0f64..1.0, text in ".{0,40}"
         ) {
             let now = Timestamp::from_unix_ms(now);
             let not_before = Some(Timestamp::from_unix_ms(not_before));

@@ -21,7 +21,7 @@ pub(super) fn webhook_id(payment: &PaymentId) -> String {
 }
 
 /// The value of `webhook-signature`; `None` without a secret. Every secret signs, so that a merchant can replace one.
-pub(super) fn sign(
+pub(super) fn sign_webhook(
     secrets: &[WebhookSecret],
     id: &str,
     at: Timestamp,
@@ -63,7 +63,7 @@ mod tests {
         let id = webhook_id(&PaymentId::parse("zfxnocsow6mz").expect("id"));
         assert_eq!(id, "msg_zfxnocsow6mz_confirmed");
         assert_eq!(
-            sign(&[secret(FIRST)], &id, AT, BODY).expect("signed"),
+            sign_webhook(&[secret(FIRST)], &id, AT, BODY).expect("signed"),
             "v1,EHxGUXGLnX0ysWmJy71cYC3932yTkgUNZLakFOFGUEo="
         );
     }
@@ -71,7 +71,7 @@ mod tests {
     /// The example that libraries for Standard Webhooks share.
     #[test]
     fn signs_the_published_example() {
-        let signed = sign(
+        let signed = sign_webhook(
             &[secret("whsec_MfKQ9r8GKYqrTwjUPD8ILPZIo2LaLaSw")],
             "msg_p5jXN8AQM9LWM0D4loKWxJek",
             Timestamp::from_unix_ms(1_614_265_330_000),
@@ -87,13 +87,13 @@ mod tests {
     fn every_secret_signs_while_one_is_replaced() {
         let secrets = [secret(FIRST), secret(SECOND)];
         assert_eq!(
-            sign(&secrets, "msg_zfxnocsow6mz_confirmed", AT, BODY).expect("signed"),
+            sign_webhook(&secrets, "msg_zfxnocsow6mz_confirmed", AT, BODY).expect("signed"),
             "v1,EHxGUXGLnX0ysWmJy71cYC3932yTkgUNZLakFOFGUEo= v1,VxdITgbAEVUxhm0UdG2yADRsDkfWOcxELtH/jJoVwbs="
         );
     }
 
     #[test]
     fn without_a_secret_there_is_no_signature() {
-        assert_eq!(sign(&[], "msg_x_confirmed", AT, BODY), None);
+        assert_eq!(sign_webhook(&[], "msg_x_confirmed", AT, BODY), None);
     }
 }

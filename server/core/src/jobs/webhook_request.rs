@@ -66,7 +66,8 @@ impl WebhookRequest {
         headers.insert(STATUS_HEADER, HeaderValue::from_static("confirmed"));
         headers.insert(SOURCE_HEADER, source);
         headers.insert(signature::TIMESTAMP_HEADER, now.unix_seconds().into());
-        if let Some(signature) = signature::sign(&account.webhook_secrets, &id, now, &body) {
+        if let Some(signature) = signature::sign_webhook(&account.webhook_secrets, &id, now, &body)
+        {
             headers.insert(signature::SIGNATURE_HEADER, header_value(signature));
         }
         headers.insert(signature::ID_HEADER, header_value(id));
@@ -92,7 +93,7 @@ fn sign_again(
         .first()
         .filter(|secret| !secret.expose().is_empty())
         .ok_or(MissingSecret)?;
-    Ok(header_value(khipu::sign(secret, now, body)))
+    Ok(header_value(khipu::sign_notification(secret, now, body)))
 }
 
 #[expect(clippy::expect_used, reason = "ids, digits and base64 only")]

@@ -35,7 +35,7 @@ pub(crate) const URGENT_MIN_INTERVAL: Duration = min_interval(0);
 pub(super) struct Plan {
     /// The most entries; beyond it only watched and uncommitted payments get one.
     limit: usize,
-    /// By due time.
+    /// Payments that are planned and not due yet, by due time.
     later: BinaryHeap<Reverse<(Instant, PaymentId)>>,
     /// Due payments by [`Entry::waiting_since`], with the due time: none is polled twice while others wait. When more is due
     /// than the rate allows, the intervals stretch.

@@ -45,7 +45,7 @@ struct Topic {
 #[derive(Debug)]
 pub(crate) struct Registration {
     pub(crate) watcher: Arc<Watcher>,
-    id: PaymentId,
+    pub(crate) payment_id: PaymentId,
     hub: Arc<Hub>,
 }
 
@@ -97,7 +97,7 @@ impl Hub {
         self.watchers.fetch_add(1, Ordering::Relaxed);
         let registration = Registration {
             watcher,
-            id: id.clone(),
+            payment_id: id.clone(),
             hub: Arc::clone(self),
         };
         // A drain that has begun in between may not reach this watcher.
@@ -242,15 +242,9 @@ impl RelayListener for Hub {
     }
 }
 
-impl Registration {
-    pub(crate) fn payment_id(&self) -> &PaymentId {
-        &self.id
-    }
-}
-
 impl Drop for Registration {
     fn drop(&mut self) {
-        self.hub.unregister(&self.id, &self.watcher);
+        self.hub.unregister(&self.payment_id, &self.watcher);
     }
 }
 

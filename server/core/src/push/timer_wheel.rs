@@ -10,11 +10,11 @@ use super::watcher::{Watcher, WatcherSignal};
 /// How often a watcher's connection gets its signals.
 #[derive(Debug, Clone, Copy)]
 pub struct Intervals {
-    /// Since the last message, ±10 %.
+    /// The time since the last message, ±10 %.
     pub heartbeat: Duration,
-    /// ±10 %.
+    /// The time between two pings, ±10 %.
     pub ping: Duration,
-    /// ±20 %.
+    /// The time until the connection must close, ±20 %.
     pub lifetime: Duration,
 }
 

@@ -1,7 +1,7 @@
 //! One watcher: a slot for the newest message, a few signals, and the task to wake.
 
 use std::sync::atomic::{AtomicU8, AtomicU32, Ordering};
-use std::sync::{Mutex, PoisonError};
+use std::sync::{Mutex, MutexGuard, PoisonError};
 use std::task::{Context, Poll};
 
 use futures_util::task::AtomicWaker;
@@ -51,7 +51,7 @@ impl Watcher {
     pub(crate) fn offer(&self, message: &StatusMessage) -> bool {
         let version = message.version.number();
         {
-            let mut slot = self.slot.lock().unwrap_or_else(PoisonError::into_inner);
+            let mut slot = self.slot();
             if version <= slot.version {
                 return false;
             }
@@ -74,19 +74,16 @@ impl Watcher {
 
     /// The highest version so far; 0 before the first message.
     pub fn newest_version(&self) -> u16 {
-        self.slot
-            .lock()
-            .unwrap_or_else(PoisonError::into_inner)
-            .version
+        self.slot().version
     }
 
     /// The newest message that has not been taken.
     pub fn take(&self) -> Option<StatusMessage> {
-        self.slot
-            .lock()
-            .unwrap_or_else(PoisonError::into_inner)
-            .unsent
-            .take()
+        self.slot().unsent.take()
+    }
+
+    fn slot(&self) -> MutexGuard<'_, Slot> {
+        self.slot.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
     pub(crate) fn signal(&self, signal: WatcherSignal) {

@@ -69,7 +69,7 @@ const OF_0_1: [Version; 7] = [
 impl Version {
     pub const FIRST: Self = Self(11);
     pub const CONFIRMED: Self = Self(1000);
-    pub const REVERSED: Self = Self(1001);
+    pub(super) const REVERSED: Self = Self(1001);
 
     pub fn from_number(number: u16) -> Option<Self> {
         let round = number / 10;

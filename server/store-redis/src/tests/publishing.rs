@@ -92,7 +92,7 @@ impl Watching {
         self.observe("p1", &late).await;
         let reversed = Payment {
             state: PaymentState {
-                version: Version::REVERSED,
+                version: Version::from_number(1001).expect("reversed"),
                 ..PaymentState::created(at(50))
             },
             ..payment("p1")

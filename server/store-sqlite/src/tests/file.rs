@@ -356,3 +356,37 @@ async fn checks_that_a_killed_process_had_leased_are_due_when_the_file_is_opened
     let expected = ["leased", "over", "requested"].map(|name| (name.to_owned(), 0));
     assert_eq!(names, expected);
 }
+
+#[tokio::test]
+async fn an_unreadable_row_is_an_error_that_names_it() {
+    let directory = tempfile::tempdir().expect("directory");
+    let path = directory.path().join("chasqui.db");
+    let store = open_file(&path);
+    let reported = reporting(StatusKind::Verifying, 10);
+    store.observe(&id("p1"), &reported).await.expect("observe");
+    assert_eq!(store.timeline(&id("p1")).await.expect("read").len(), 1);
+
+    for (damage, reason) in [
+        ("event = 'erased'", "not a TimelineEvent"),
+        (
+            "event = 'attempted', kind = 'check', number = 1, result = '', duration_ms = -1",
+            "-1",
+        ),
+    ] {
+        let update = format!("UPDATE record SET {damage}");
+        shell(&path).execute(&update, []).expect("damaged");
+        let error = store
+            .timeline(&id("p1"))
+            .await
+            .expect_err(damage)
+            .to_string();
+        assert!(
+            error.contains("record 1 ") && error.contains(reason),
+            "{error}"
+        );
+    }
+    let update = "UPDATE payment SET amount = '1000'";
+    shell(&path).execute(update, []).expect("damaged");
+    let error = store.payment(&id("p1")).await.expect_err("no currency");
+    assert!(error.to_string().contains("not a PaymentTerms"), "{error}");
+}

@@ -13,7 +13,9 @@ use std::time::Duration;
 
 use async_trait::async_trait;
 use chasqui_payment::{JobKind, Observation, Timestamp};
-use chasqui_store::{IdempotencyStore, JobQueue, PaymentReader, PaymentStore, Store, StoreError};
+use chasqui_store::{
+    IdempotencyStore, JobQueue, PaymentReader, PaymentStore, Store, StoreError, Timeline,
+};
 use chasqui_store_suite::{StoreFactory, store_suite};
 use tempfile::TempDir;
 

@@ -22,7 +22,7 @@ use super::peer;
 
 /// How long a payer waits for the store to be read, and then for the return to be recorded. Without an answer the payer
 /// gets a page that needs no store and reloads itself.
-const TIMEOUT: Duration = Duration::from_secs(3);
+const LOOKUP_TIMEOUT: Duration = Duration::from_secs(3);
 
 pub(super) async fn returned(
     state: SharedState,
@@ -57,7 +57,8 @@ async fn hop(State(state): SharedState, reference: &str, request: Request, way: 
     let Ok(reference) = PaymentReference::parse(reference) else {
         return unknown(language);
     };
-    let looking = tokio::time::timeout(TIMEOUT, state.payments.find_by_reference(&reference));
+    let looking =
+        tokio::time::timeout(LOOKUP_TIMEOUT, state.payments.find_by_reference(&reference));
     let (intent, mut payment) = match looking.await {
         Ok(Ok(Some(found))) => found,
         Ok(Ok(None)) => return unknown(language),
@@ -74,7 +75,7 @@ async fn hop(State(state): SharedState, reference: &str, request: Request, way: 
     };
     if payment.is_none() && visitor == Visitor::Payer {
         let adopting = state.payments.adopt_intent(&intent);
-        payment = tokio::time::timeout(TIMEOUT, adopting)
+        payment = tokio::time::timeout(LOOKUP_TIMEOUT, adopting)
             .await
             .unwrap_or(None);
     }
@@ -179,7 +180,7 @@ async fn arrive(payments: &Arc<Payments>, payment: &mut Payment, way: Way) -> bo
         }
         Way::Returned => {
             let returned = payments.payer_returned(payment);
-            match tokio::time::timeout(TIMEOUT, returned).await {
+            match tokio::time::timeout(LOOKUP_TIMEOUT, returned).await {
                 Ok(Ok(state)) => {
                     payment.state = state;
                     true
@@ -197,7 +198,7 @@ async fn arrive(payments: &Arc<Payments>, payment: &mut Payment, way: Way) -> bo
     }
 }
 
-/// For a browser that prefetches.
+/// Answers a browser that prefetches.
 fn not_yet() -> Response {
     let headers = [(header::CACHE_CONTROL, "no-store")];
     (StatusCode::SERVICE_UNAVAILABLE, headers).into_response()

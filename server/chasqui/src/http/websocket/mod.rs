@@ -11,7 +11,7 @@ use axum::extract::Request;
 use axum::http::header::{CONNECTION, SEC_WEBSOCKET_ACCEPT, SEC_WEBSOCKET_PROTOCOL, UPGRADE};
 use axum::http::{HeaderMap, HeaderValue, Method, StatusCode};
 use axum::response::{IntoResponse, Response};
-use chasqui_core::Account;
+use chasqui_core::{Account, spawn_detached};
 use chasqui_payment::PaymentId;
 use close_reason::CloseReason;
 use frame_limit::FrameLimit;
@@ -79,7 +79,7 @@ pub(super) fn upgrade(
         ));
     };
     let limit = state.limits.handshake_timeout;
-    tokio::spawn(async move {
+    spawn_detached("websocket handshake", async move {
         let Ok(Ok(upgraded)) = tokio::time::timeout(limit, upgrade).await else {
             return;
         };
@@ -180,7 +180,7 @@ async fn begin(
         Ok(watch) => {
             state.payments.keep_alive(&watch);
             // A new task: this one holds what the handshake needed.
-            tokio::spawn(Session::watching(socket, watch, permit));
+            spawn_detached("websocket", Session::watching(socket, watch, permit));
         }
         Err(error) => Session::closing(socket, error.into(), permit).await,
     }

@@ -27,7 +27,7 @@ use crate::http::connection_limiter::ConnectionPermit;
 pub(super) type Socket = WebSocketStream<FrameLimit<TcpStream>>;
 
 /// Visible to scripts, unlike pings: a page can distinguish a quiet gateway from one that is gone.
-const HEARTBEAT: &str = "{}";
+const HEARTBEAT_TEXT: &str = "{}";
 
 /// After two unanswered pings, the third closes the connection.
 const MAX_UNANSWERED_PINGS: u8 = 2;
@@ -177,7 +177,7 @@ impl Session {
             match signal {
                 // Without room the peer has not read for long, and the frame is skipped.
                 WatcherSignal::Heartbeat if matches!(self.phase, Phase::Watching) => {
-                    let _ = self.socket.start_send_unpin(Frame::text(HEARTBEAT));
+                    let _ = self.socket.start_send_unpin(Frame::text(HEARTBEAT_TEXT));
                 }
                 WatcherSignal::Ping => {
                     if self.unanswered_pings >= MAX_UNANSWERED_PINGS {

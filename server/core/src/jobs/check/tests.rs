@@ -247,7 +247,7 @@ async fn a_check_that_ends_while_this_instance_stops_counts() {
     let running = tokio::spawn(worker(&stage).run(stop.clone()));
     let (connection, _) = timeout(DEADLINE, khipu.accept())
         .await
-        .expect("it is queried")
+        .expect("khipu is asked")
         .expect("accepted");
     stop.cancel();
     // Khipu fails at once.

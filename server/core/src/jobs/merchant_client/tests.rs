@@ -71,7 +71,7 @@ async fn the_webhook_signature_that_arrives_verifies() {
         .header(signature::TIMESTAMP_HEADER)
         .parse()
         .expect("seconds");
-    let expected = signature::sign(
+    let expected = signature::sign_webhook(
         &account.webhook_secrets,
         received.header(signature::ID_HEADER),
         Timestamp::from_unix_ms(seconds * 1000),

@@ -2,14 +2,14 @@
 
 use std::time::Duration;
 
-use chasqui_payment::Version;
+use chasqui_payment::{Version, jittered};
 use chasqui_store::JobResult;
 
 use super::fixture::{self, DEADLINE, wait};
-use super::logs::Logs;
 use super::merchant_server::MerchantServer;
 use super::running_worker::RunningWorker;
 use crate::jobs::{retry_schedule, signature};
+use crate::tests::logs::Logs;
 
 #[tokio::test]
 async fn a_2xx_ends_the_delivery() {
@@ -32,9 +32,9 @@ async fn a_failure_is_put_back_as_scheduled_and_the_last_one_is_dead() {
         worker.schedule(made, failing());
         let (result, attempt) = worker.finished().await;
         let wait = wait(result, &attempt);
-        let most = planned.mul_f64(1.0 + retry_schedule::JITTER) + DEADLINE;
+        let most = jittered(planned, 1.0) + DEADLINE;
         assert!(
-            (planned.mul_f64(1.0 - retry_schedule::JITTER)..most).contains(&wait),
+            (jittered(planned, 0.0)..most).contains(&wait),
             "{made}: {wait:?}"
         );
         assert_eq!(attempt.result, "500");
@@ -103,7 +103,7 @@ async fn without_an_address_or_reversed_a_delivery_is_done_unsent_and_no_dead_le
     assert!(attempt.result.starts_with("no notify_url"), "{attempt:?}");
 
     let (mut payment, stored) = fixture::notified("p2", &server.url("/answer/200"));
-    payment.state.version = Version::REVERSED;
+    payment.state.version = Version::from_number(1001).expect("reversed");
     worker.schedule(0, (payment, stored));
     let (result, attempt) = worker.finished().await;
     assert_eq!(result, JobResult::Done);

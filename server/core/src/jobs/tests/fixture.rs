@@ -52,7 +52,7 @@ pub(in crate::jobs) fn account() -> Account {
 pub(in crate::jobs) fn notification(account: &Account, signed_at: Timestamp) -> StoredNotification {
     StoredNotification {
         body: Bytes::from_static(BODY),
-        signature: khipu::sign(&account.khipu_secrets[0], signed_at, BODY),
+        signature: khipu::sign_notification(&account.khipu_secrets[0], signed_at, BODY),
         verdict: Verdict::Agrees,
         received_at: signed_at,
     }
@@ -95,7 +95,7 @@ pub(in crate::jobs) fn sold(
     });
     let stored = StoredNotification {
         body: Bytes::from_static(SOLD_BODY),
-        signature: khipu::sign(&account().khipu_secrets[0], signed_at, SOLD_BODY),
+        signature: khipu::sign_notification(&account().khipu_secrets[0], signed_at, SOLD_BODY),
         verdict,
         received_at: clock::now(),
     };
@@ -105,7 +105,7 @@ pub(in crate::jobs) fn sold(
 pub(in crate::jobs) fn limits() -> (WorkerLimits, DeliveryLimits) {
     let worker = WorkerLimits {
         drain: Duration::from_millis(100),
-        ..DeliveryHandler::WORKER_LIMITS
+        ..DeliveryHandler::worker_limits()
     };
     (worker, DeliveryLimits::default())
 }

@@ -4,7 +4,6 @@ mod content;
 mod ending;
 pub(super) mod fake_store;
 pub(super) mod fixture;
-pub(super) mod logs;
 pub(super) mod merchant_server;
 mod running_worker;
 mod sharing;

@@ -113,10 +113,10 @@ fn a_lease_shorter_than_an_attempt_is_refused() {
         let handler = DeliveryHandler::new(payments, &accounts, build, limits).expect("handler");
         JobWorker::new(store, handler, worker_limits, Arc::default())
     };
-    assert!(worker(DeliveryHandler::WORKER_LIMITS).is_ok());
+    assert!(worker(DeliveryHandler::worker_limits()).is_ok());
     let limits = WorkerLimits {
         lease: Duration::from_secs(20),
-        ..DeliveryHandler::WORKER_LIMITS
+        ..DeliveryHandler::worker_limits()
     };
     assert!(matches!(
         worker(limits),

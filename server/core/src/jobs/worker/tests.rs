@@ -8,7 +8,7 @@ use tokio::task::JoinHandle;
 use super::*;
 use crate::jobs::tests::fake_store::{FakeStore, Finished};
 use crate::jobs::tests::fixture::DEADLINE;
-use crate::jobs::tests::logs::Logs;
+use crate::tests::logs::Logs;
 
 const LIMITS: WorkerLimits = WorkerLimits {
     in_flight: 8,

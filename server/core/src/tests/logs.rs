@@ -6,11 +6,11 @@ use std::sync::{Arc, Mutex};
 use tracing::subscriber::{DefaultGuard, set_default};
 
 #[derive(Clone, Default)]
-pub(in crate::jobs) struct Logs(Arc<Mutex<Vec<u8>>>);
+pub(crate) struct Logs(Arc<Mutex<Vec<u8>>>);
 
 impl Logs {
     /// Until the guard is dropped.
-    pub(in crate::jobs) fn capture(&self, level: tracing::Level) -> DefaultGuard {
+    pub(crate) fn capture(&self, level: tracing::Level) -> DefaultGuard {
         let logs = self.clone();
         let subscriber = tracing_subscriber::fmt()
             .with_max_level(level)
@@ -19,7 +19,7 @@ impl Logs {
         set_default(subscriber)
     }
 
-    pub(in crate::jobs) fn text(&self) -> String {
+    pub(crate) fn text(&self) -> String {
         String::from_utf8(self.0.lock().expect("logs").clone()).expect("text")
     }
 }
