@@ -1,0 +1,45 @@
+//! A job has one holder at a time, and no job is lost.
+
+mod leasing;
+mod priorities;
+mod scheduling;
+
+use std::time::Duration;
+
+use chasqui_store::{JobResult, LeasedJob};
+
+pub use self::leasing::*;
+pub use self::priorities::*;
+pub use self::scheduling::*;
+use crate::fixtures::*;
+
+const LEASE: Duration = Duration::from_millis(1000);
+
+async fn observe(store: &dyn Store, name: &str, observation: &Observation) {
+    store
+        .observe(&id(name), observation)
+        .await
+        .expect("observe");
+}
+
+async fn lease_due(store: &dyn Store, kind: JobKind, now: i64) -> Vec<LeasedJob> {
+    store
+        .lease_due(kind, at(now), 100, LEASE)
+        .await
+        .expect("lease")
+}
+
+async fn lease_one(store: &dyn Store, kind: JobKind, now: i64) -> LeasedJob {
+    let mut leased = lease_due(store, kind, now).await;
+    assert_eq!(leased.len(), 1, "{leased:?}");
+    leased.remove(0)
+}
+
+async fn finish(store: &dyn Store, leased: &LeasedJob, end: JobResult) -> bool {
+    store.finish(leased, &end, None).await.expect("finish")
+}
+
+async fn next_due(store: &dyn Store, kind: JobKind) -> Option<i64> {
+    let due = store.next_due(kind).await.expect("next_due");
+    due.map(Timestamp::unix_ms)
+}
