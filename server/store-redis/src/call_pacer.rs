@@ -18,14 +18,13 @@ impl CallPacer for RedisStore {
     async fn reserve_call(
         &self,
         account: &AccountName,
-        now: Timestamp,
+        _now: Timestamp,
         per_second: u32,
     ) -> Result<Duration, StoreError> {
         let (partition, key) = keys::call_bucket(account);
         let call = scripts::RESERVE_CALL
             .call()
             .key(key)
-            .arg(self.clock.argument(now))
             .arg(us(CallBucket::interval(per_second)))
             .arg(us(CallBucket::burst(per_second)))
             .arg(us(CallBucket::HORIZON))
@@ -37,14 +36,13 @@ impl CallPacer for RedisStore {
     async fn pause_calls(
         &self,
         account: &AccountName,
-        now: Timestamp,
+        _now: Timestamp,
         pause: Duration,
     ) -> Result<(), StoreError> {
         let (partition, key) = keys::call_bucket(account);
         let call = scripts::PAUSE_CALLS
             .call()
             .key(key)
-            .arg(self.clock.argument(now))
             .arg(us(pause))
             .arg(ms(pause.saturating_add(KEPT)));
         self.run(partition, &call).await

@@ -24,7 +24,7 @@ impl JobQueue for RedisStore {
     async fn lease_due(
         &self,
         kind: JobKind,
-        now: Timestamp,
+        _now: Timestamp,
         limit: usize,
         lease: Duration,
     ) -> Result<Vec<LeasedJob>, StoreError> {
@@ -33,11 +33,11 @@ impl JobQueue for RedisStore {
         }
         let mut failing = Failing::default();
         for _ in 0..ROUNDS {
-            let due = due(self, kind, now, limit, &mut failing).await?;
+            let due = due(self, kind, limit, &mut failing).await?;
             if due.is_empty() {
                 break;
             }
-            let leased = lease_jobs(self, kind, now, lease, due, &mut failing).await?;
+            let leased = lease_jobs(self, kind, lease, due, &mut failing).await?;
             if !leased.is_empty() {
                 return Ok(leased);
             }
@@ -122,16 +122,14 @@ type Due = (JobPriority, Timestamp, PaymentId);
 async fn due(
     store: &RedisStore,
     kind: JobKind,
-    now: Timestamp,
     limit: usize,
     failing: &mut Failing,
 ) -> Result<Vec<Due>, StoreError> {
-    let clock = store.clock.argument(now);
     let calls: Vec<_> = Partition::all()
         .filter(|partition| !failing.partitions.contains(partition))
         .map(|partition| {
             let call = with_queues(scripts::DUE.call(), partition, kind);
-            (partition, call.arg(&clock).arg(limit))
+            (partition, call.arg(limit))
         })
         .collect();
     let mut due = Vec::new();
@@ -165,7 +163,6 @@ type Candidate = (usize, PaymentId, u64);
 async fn lease_jobs(
     store: &RedisStore,
     kind: JobKind,
-    now: Timestamp,
     lease: Duration,
     due: Vec<Due>,
     failing: &mut Failing,
@@ -179,7 +176,7 @@ async fn lease_jobs(
     let calls: Vec<_> = by_partition
         .iter()
         .map(|(partition, candidates)| {
-            let call = leasing(store, kind, now, lease, *partition, candidates);
+            let call = leasing(kind, lease, *partition, candidates);
             (*partition, call)
         })
         .collect();
@@ -213,15 +210,12 @@ async fn lease_jobs(
 
 /// Leases the candidates of one partition, except those that another holder has leased meanwhile.
 pub(super) fn leasing(
-    store: &RedisStore,
     kind: JobKind,
-    now: Timestamp,
     lease: Duration,
     partition: Partition,
     candidates: &[Candidate],
 ) -> ScriptCall {
     let call = with_queues(scripts::LEASE.call(), partition, kind)
-        .arg(store.clock.argument(now))
         .arg(kind.as_str())
         .arg(ms(lease))
         .arg(priorities(kind).len());

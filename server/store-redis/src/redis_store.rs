@@ -1,10 +1,9 @@
-//! The store's handle: a client, a clock, and how long things are kept.
+//! The store's handle: a client, and how long data is kept.
 
 use std::sync::Arc;
 use std::time::Duration;
 
 use async_trait::async_trait;
-use chasqui_payment::Timestamp;
 use chasqui_redis_topology::{Partition, RedisClient, ScriptCall};
 use chasqui_store::{Store, StoreError};
 use redis::FromRedisValue;
@@ -27,19 +26,8 @@ const HEALTH_KEY_KEPT: Duration = Duration::from_secs(60);
 #[derive(Debug)]
 pub struct RedisStore {
     pub(super) redis: Arc<RedisClient>,
-    pub(super) clock: Clock,
     pub(super) retention: Retention,
     pub(super) expiring: Arc<Semaphore>,
-}
-
-/// By whose clock something is due, and a lease or a lock is over.
-#[derive(Debug, Clone, Copy)]
-pub(super) enum Clock {
-    /// The node's that keeps it: one clock for all instances.
-    Store,
-    /// The caller's, so that the suite can choose the time.
-    #[cfg(test)]
-    Caller,
 }
 
 impl RedisStore {
@@ -47,7 +35,6 @@ impl RedisStore {
     pub async fn open(redis: Arc<RedisClient>, retention: Retention) -> Result<Self, StoreError> {
         let store = Self {
             redis,
-            clock: Clock::Store,
             retention: retention.bounded(),
             expiring: Arc::new(Semaphore::new(REFERENCES_AT_ONCE)),
         };
@@ -98,18 +85,6 @@ impl Store for RedisStore {
             }
         }
         Ok(())
-    }
-}
-
-impl Clock {
-    /// What a script takes for the time: nothing, where it is to look itself.
-    pub(super) fn argument(self, callers: Timestamp) -> String {
-        let _ = callers;
-        match self {
-            Self::Store => String::new(),
-            #[cfg(test)]
-            Self::Caller => callers.unix_ms().to_string(),
-        }
     }
 }
 

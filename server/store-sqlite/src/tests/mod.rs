@@ -14,7 +14,7 @@ use std::time::Duration;
 use async_trait::async_trait;
 use chasqui_payment::{JobKind, Observation, Timestamp};
 use chasqui_store::{IdempotencyStore, JobQueue, PaymentReader, PaymentStore, Store, StoreError};
-use chasqui_store_suite::{StoreFactory, store_suite};
+use chasqui_store_suite::{StoreFactory, callers_clock_suite, store_suite};
 use tempfile::TempDir;
 
 use super::error::DatabaseError;
@@ -79,3 +79,5 @@ fn open(location: &DatabaseLocation, limits: &SqliteLimits) -> SqliteStore {
 
 store_suite!(on_a_file, Files::new());
 store_suite!(in_memory, Memory);
+callers_clock_suite!(on_a_file_by_its_callers_clock, Files::new());
+callers_clock_suite!(in_memory_by_its_callers_clock, Memory);

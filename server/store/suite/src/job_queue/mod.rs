@@ -13,7 +13,16 @@ pub use self::priorities::*;
 pub use self::scheduling::*;
 use crate::fixtures::*;
 
-const LEASE: Duration = Duration::from_millis(1000);
+/// Longer than any test takes.
+const LEASE: Duration = Duration::from_secs(60);
+
+/// Over after a moment.
+const BRIEF_LEASE: Duration = Duration::from_millis(20);
+
+/// Not due during any test.
+fn later() -> Timestamp {
+    now().plus(Duration::from_secs(3600))
+}
 
 async fn observe(store: &dyn Store, name: &str, observation: &Observation) {
     store
@@ -22,17 +31,21 @@ async fn observe(store: &dyn Store, name: &str, observation: &Observation) {
         .expect("observe");
 }
 
-async fn lease_due(store: &dyn Store, kind: JobKind, now: i64) -> Vec<LeasedJob> {
-    store
-        .lease_due(kind, at(now), 100, LEASE)
-        .await
-        .expect("lease")
+async fn lease_due(store: &dyn Store, kind: JobKind) -> Vec<LeasedJob> {
+    let leased = store.lease_due(kind, now(), 100, LEASE).await;
+    leased.expect("lease")
 }
 
-async fn lease_one(store: &dyn Store, kind: JobKind, now: i64) -> LeasedJob {
-    let mut leased = lease_due(store, kind, now).await;
+async fn lease_one(store: &dyn Store, kind: JobKind) -> LeasedJob {
+    let mut leased = lease_due(store, kind).await;
     assert_eq!(leased.len(), 1, "{leased:?}");
     leased.remove(0)
+}
+
+/// Leases the longest due job alone.
+async fn lease_first(store: &dyn Store, kind: JobKind, lease: Duration) -> LeasedJob {
+    let leased = store.lease_due(kind, now(), 1, lease).await;
+    leased.expect("lease").remove(0)
 }
 
 async fn finish(store: &dyn Store, leased: &LeasedJob, end: JobResult) -> bool {

@@ -35,7 +35,7 @@ pub async fn the_higher_priority_is_leased_first(factory: &impl StoreFactory) {
     observe(&*store, "notified", &checking(20, JobPriority::Notified)).await;
     assert_eq!(next_due(&*store, JobKind::Check).await, Some(0));
 
-    let leased = store.lease_due(JobKind::Check, at(100), 4, LEASE).await;
+    let leased = store.lease_due(JobKind::Check, now(), 4, LEASE).await;
     let expected = [
         ("notified", JobPriority::Notified),
         ("later", JobPriority::Notified),
@@ -43,7 +43,7 @@ pub async fn the_higher_priority_is_leased_first(factory: &impl StoreFactory) {
         ("crossed0", JobPriority::CrossCheck),
     ];
     assert_eq!(described(&leased.expect("lease")), expected);
-    let rest = lease_due(&*store, JobKind::Check, 100).await;
+    let rest = lease_due(&*store, JobKind::Check).await;
     assert_eq!(
         described(&rest),
         ["crossed1", "crossed2", "crossed3"].map(|name| (name, JobPriority::CrossCheck))
@@ -56,7 +56,7 @@ pub async fn of_two_priorities_the_higher_counts(factory: &impl StoreFactory) {
     for (first, second) in [(Silent, Notified), (Notified, Silent)] {
         observe(&*store, "p1", &checking(10, first)).await;
         observe(&*store, "p1", &checking(20, second)).await;
-        let leased = lease_one(&*store, JobKind::Check, 10).await;
+        let leased = lease_one(&*store, JobKind::Check).await;
         assert_eq!(leased.priority, Notified, "{first:?}, {second:?}");
 
         // The same for checks that are requested during the lease, for every end.
@@ -68,11 +68,11 @@ pub async fn of_two_priorities_the_higher_counts(factory: &impl StoreFactory) {
         observe(&*store, "p1", &checking(30, second)).await;
         let again = JobResult::Retry { due_at: at(90) };
         assert!(finish(&*store, &leased, again).await);
-        let leased = lease_one(&*store, JobKind::Check, 30).await;
+        let leased = lease_one(&*store, JobKind::Check).await;
         assert_eq!(leased.priority, Notified, "{first:?}, {second:?}");
         observe(&*store, "p1", &checking(50, Silent)).await;
         assert!(finish(&*store, &leased, JobResult::Done).await);
-        let leased = lease_one(&*store, JobKind::Check, 50).await;
+        let leased = lease_one(&*store, JobKind::Check).await;
         assert_eq!(leased.priority, Silent, "the finished check is over");
         assert!(finish(&*store, &leased, JobResult::Done).await);
     }
@@ -89,13 +89,13 @@ pub async fn a_job_that_is_put_back_has_the_priority_its_holder_sets(factory: &i
         (Notified, JobResult::Retry { due_at }),
         (Silent, JobResult::PutBack { due_at }),
     ] {
-        let leased = lease_one(&*store, JobKind::Check, 10).await;
+        let leased = lease_one(&*store, JobKind::Check).await;
         let leased = LeasedJob {
             priority: given,
             ..leased
         };
         assert!(finish(&*store, &leased, back).await);
-        let leased = lease_one(&*store, JobKind::Check, 10).await;
+        let leased = lease_one(&*store, JobKind::Check).await;
         assert_eq!(leased.priority, given, "{back:?}");
         assert!(finish(&*store, &leased, JobResult::PutBack { due_at }).await);
     }
@@ -110,12 +110,12 @@ pub async fn a_confirmation_replaces_the_planned_check_with_its_cross_check(
         observe(&*store, name, &checking(10, JobPriority::Notified)).await;
         observe(&*store, name, &reporting(status, 20)).await;
         assert_eq!(next_due(&*store, JobKind::Check).await, None, "{name}");
-        assert_eq!(lease_due(&*store, JobKind::Check, 100_000).await, []);
+        assert_eq!(lease_due(&*store, JobKind::Check).await, []);
     }
     observe(&*store, "p1", &checking(10, JobPriority::Notified)).await;
     observe(&*store, "p1", &confirming_with_cross_check(70)).await;
     assert_eq!(next_due(&*store, JobKind::Check).await, Some(70));
-    let leased = lease_one(&*store, JobKind::Check, 70).await;
+    let leased = lease_one(&*store, JobKind::Check).await;
     assert_eq!(
         (leased.priority, leased.attempts),
         (JobPriority::CrossCheck, 0)
@@ -139,7 +139,7 @@ pub async fn a_confirmation_during_a_lease_is_cross_checked_after_the_lease(
         for name in [&with, &without] {
             observe(&*store, name, &checking(10, JobPriority::Notified)).await;
         }
-        let leased = lease_due(&*store, JobKind::Check, 10).await;
+        let leased = lease_due(&*store, JobKind::Check).await;
         for name in [&with, &without] {
             observe(&*store, name, &checking(15, JobPriority::Notified)).await;
         }
@@ -153,7 +153,7 @@ pub async fn a_confirmation_during_a_lease_is_cross_checked_after_the_lease(
             assert!(finish(&*store, leased, end).await);
         }
         assert_eq!(next_due(&*store, JobKind::Check).await, Some(70));
-        let cross_check = lease_one(&*store, JobKind::Check, 70).await;
+        let cross_check = lease_one(&*store, JobKind::Check).await;
         assert_eq!(
             (cross_check.payment_id.as_str(), cross_check.priority),
             (with.as_str(), JobPriority::CrossCheck),
@@ -172,5 +172,5 @@ pub async fn a_confirmed_payment_gets_no_other_check(factory: &impl StoreFactory
     // A repeated answer of Khipu's.
     observe(&*store, "p1", &confirming_with_cross_check(10)).await;
     assert_eq!(next_due(&*store, JobKind::Check).await, None);
-    assert_eq!(lease_due(&*store, JobKind::Check, 100_000).await, []);
+    assert_eq!(lease_due(&*store, JobKind::Check).await, []);
 }
