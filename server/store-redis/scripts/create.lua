@@ -18,7 +18,7 @@ local FIELDS = 16 -- from here on: the other fields that are set, each with its 
 local owner = redis.call('HMGET', PAYMENT, 'account', 'amount')
 if owner[1] and owner[1] ~= ACCOUNT then
   if owner[2] then
-    return 'foreign'
+    return FOREIGN
   end
   -- Another account's notification about a payment that was unknown here. It owns nothing: Khipu's answer names the
   -- owner, and what the other account sent about the payment is deleted.
@@ -52,9 +52,9 @@ if changed then
 end
 -- Once a payment, however often it is created.
 if redis.call('HSETNX', PAYMENT, 'created', '1') == 1 then
-  record('c ' .. CREATED_AT)
+  record(ENTRY_CREATED .. ' ' .. CREATED_AT)
   if after.version < CONFIRMED then
-    schedule(ID, 'check', CHECKS, FIRST_CHECK, SILENT)
+    schedule(ID, CHECK, CHECKS, FIRST_CHECK, SILENT)
   end
 end
 expire(after.version)

@@ -31,29 +31,29 @@ local function put(state, due, attempts, priority)
   redis.call('HSET', PAYMENT, field(KIND, 'state'), state, field(KIND, 'attempts'), attempts)
   if due then
     redis.call('HSET', PAYMENT, field(KIND, 'due'), due)
-    if KIND == 'check' then
+    if KIND == CHECK then
       redis.call('HSET', PAYMENT, field(KIND, 'priority'), priority)
     end
   end
-  enqueue(QUEUES, ID, KIND == 'check' and priority or 0, due)
+  enqueue(QUEUES, ID, KIND == CHECK and priority or 0, due)
 end
 
 local leased = job(PAYMENT, KIND)
 local holds = leased.token == TOKEN
 if holds then
-  local goes_on = RESULT == 'open'
+  local goes_on = RESULT == OPEN
   if leased.next_due and leased.next_priority == CROSS_CHECK then
     -- The payment is confirmed: nothing else is left to find out.
-    put('open', leased.next_due, '0', CROSS_CHECK)
+    put(OPEN, leased.next_due, '0', CROSS_CHECK)
   elseif leased.next_due and goes_on then
     local is_earlier = tonumber(DUE) < tonumber(leased.next_due)
-    put('open', is_earlier and DUE or leased.next_due, '0', math.min(PRIORITY, leased.next_priority))
+    put(OPEN, is_earlier and DUE or leased.next_due, '0', math.min(PRIORITY, leased.next_priority))
   elseif leased.next_due then
-    put('open', leased.next_due, '0', leased.next_priority)
+    put(OPEN, leased.next_due, '0', leased.next_priority)
   elseif goes_on then
-    put('open', DUE, ATTEMPTS, PRIORITY)
-  elseif RESULT == 'done' and KIND == 'check' then
-    put('done', nil, '0')
+    put(OPEN, DUE, ATTEMPTS, PRIORITY)
+  elseif RESULT == DONE and KIND == CHECK then
+    put(DONE, nil, '0')
     redis.call('HDEL', PAYMENT, field(KIND, 'state'), field(KIND, 'attempts'), field(KIND, 'priority'))
   else
     put(RESULT, nil, ATTEMPTS)

@@ -17,7 +17,7 @@ for i, payment in ipairs(PAYMENTS) do
   local id, token = WANTED[2 * i - 1], WANTED[2 * i]
   local found = job(payment, KIND)
   leased[i] = false
-  if found.state ~= 'open' then
+  if found.state ~= OPEN then
     enqueue(QUEUES, id)
   elseif found.token == token or tonumber(found.due) <= at and tonumber(found.lease_end or at) <= at then
     redis.call('HSET', payment, field(KIND, 'token'), token, field(KIND, 'lease_end'), ends)

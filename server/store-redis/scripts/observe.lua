@@ -24,7 +24,7 @@ local JOBS = 17 -- from here on: kind, due time and priority of each job
 
 local owner = redis.call('HGET', PAYMENT, 'account')
 if owner and owner ~= ACCOUNT then
-  return 'foreign'
+  return FOREIGN
 end
 
 local before = state()
@@ -42,16 +42,16 @@ if changed then
 end
 local is_copy = DIGEST ~= '' and not keep_notification(DIGEST, BODY, SIGNATURE, VERDICT, AT)
 if VERSION and (changed or (DIGEST ~= '' and not is_copy)) then
-  record(table.concat({ 'o', AT, SOURCE, VERSION, changed and 1 or 0 }, ' '))
+  record(table.concat({ ENTRY_OBSERVED, AT, SOURCE, VERSION, changed and 1 or 0 }, ' '))
 end
 local is_over, cross_check = after.version >= CONFIRMED, nil
 for i = JOBS, #ARGV, 3 do
   local kind, due, priority = ARGV[i], tonumber(ARGV[i + 1]), tonumber(ARGV[i + 2])
-  if kind == 'delivery' and after.version == CONFIRMED then
+  if kind == DELIVERY and after.version == CONFIRMED then
     schedule(ID, kind, DELIVERIES, due)
-  elseif kind == 'check' and not is_over then
+  elseif kind == CHECK and not is_over then
     schedule(ID, kind, CHECKS, due, priority)
-  elseif kind == 'check' and priority == CROSS_CHECK then
+  elseif kind == CHECK and priority == CROSS_CHECK then
     cross_check = due
   end
 end

@@ -29,15 +29,15 @@ impl IdempotencyStore for RedisStore {
             .arg(ms(IN_PROGRESS_LIMIT))
             .arg(ms(KEPT));
         let reply: Vec<Vec<u8>> = self.run(partition, &call).await?;
-        match reply.as_slice() {
-            [word] => match word.as_slice() {
-                b"started" => Ok(BeginOutcome::Started),
-                b"in_progress" => Ok(BeginOutcome::InProgress),
-                b"key_reused" => Ok(BeginOutcome::KeyReused),
-                b"outcome_unknown" => Ok(BeginOutcome::OutcomeUnknown),
-                _ => Err(replies::damaged("request's state")),
-            },
-            [_, status, body] => Ok(BeginOutcome::Replay(StoredResponse {
+        let [word, response @ ..] = &reply[..] else {
+            return Err(replies::damaged("request"));
+        };
+        match (str::from_utf8(word), response) {
+            (Ok(replies::STARTED), []) => Ok(BeginOutcome::Started),
+            (Ok(replies::KEY_REUSED), []) => Ok(BeginOutcome::KeyReused),
+            (Ok(keys::IN_PROGRESS), []) => Ok(BeginOutcome::InProgress),
+            (Ok(keys::OUTCOME_UNKNOWN), []) => Ok(BeginOutcome::OutcomeUnknown),
+            (Ok(keys::ANSWERED), [status, body]) => Ok(BeginOutcome::Replay(StoredResponse {
                 status: replies::number(&String::from_utf8_lossy(status))?,
                 body: body.clone().into(),
             })),

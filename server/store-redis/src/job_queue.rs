@@ -82,10 +82,10 @@ impl JobQueue for RedisStore {
     ) -> Result<bool, StoreError> {
         let counted = leased.attempts.saturating_add(1);
         let (state, due_at, attempts) = match result {
-            JobResult::Done => ("done", None, counted),
-            JobResult::Dead => ("dead", None, counted),
-            JobResult::Retry { due_at } => ("open", Some(due_at), counted),
-            JobResult::PutBack { due_at } => ("open", Some(due_at), leased.attempts),
+            JobResult::Done => (keys::DONE, None, counted),
+            JobResult::Dead => (keys::DEAD, None, counted),
+            JobResult::Retry { due_at } => (keys::OPEN, Some(due_at), counted),
+            JobResult::PutBack { due_at } => (keys::OPEN, Some(due_at), leased.attempts),
         };
         let (partition, call) = writing(self, &scripts::FINISH_JOB, &leased.payment_id);
         let call = with_queues(call, partition, leased.kind)

@@ -7,6 +7,13 @@ use chasqui_redis_topology::{CallError, Value};
 use chasqui_store::StoreError;
 use redis::{FromRedisValue, from_redis_value};
 
+/// A script touched nothing, because the payment is another account's.
+pub(super) const FOREIGN: &str = "foreign";
+
+/// A request that may come twice is begun, or its key belongs to another request.
+pub(super) const STARTED: &str = "started";
+pub(super) const KEY_REUSED: &str = "key_reused";
+
 pub(super) fn unavailable(failure: CallError) -> StoreError {
     StoreError::Unavailable(failure.0)
 }
@@ -15,10 +22,10 @@ pub(super) fn read<T: FromRedisValue>(value: Value) -> Result<T, StoreError> {
     from_redis_value(value).map_err(|_| damaged("reply of a script"))
 }
 
-/// Of a script that replies `foreign` where it touched nothing, and with a row otherwise.
+/// Of a script that replies with a row or with [`FOREIGN`].
 pub(super) fn unless_foreign<T: FromRedisValue>(value: Value) -> Result<T, StoreError> {
     match value {
-        Value::BulkString(word) if word == b"foreign" => Err(StoreError::WrongAccount),
+        Value::BulkString(word) if word == FOREIGN.as_bytes() => Err(StoreError::WrongAccount),
         row => read(row),
     }
 }

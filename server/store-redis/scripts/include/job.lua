@@ -15,7 +15,7 @@ local function job(payment, kind)
   for i, name in ipairs(names) do
     found[name] = kept[i]
   end
-  found.priority = tonumber(found.priority or (kind == 'check' and SILENT or 0))
+  found.priority = tonumber(found.priority or (kind == CHECK and SILENT or 0))
   found.next_priority = tonumber(found.next_priority or SILENT)
   return found
 end

@@ -12,7 +12,7 @@ local function keep_notification(digest, body, signature, verdict, at)
   if is_new then
     number = redis.call('HINCRBY', NOTIFIED, 'count', 1)
     redis.call('HSET', NOTIFIED, digest, number)
-    record('n ' .. at .. ' ' .. number)
+    record(table.concat({ ENTRY_NOTIFIED, at, number }, ' '))
   else
     known, copies, received_at = string.match(redis.call('HGET', NOTIFIED, number), '^(%S+) (%d+) (%S+)$')
     if known == AGREES or verdict ~= AGREES then

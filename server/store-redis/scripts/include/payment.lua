@@ -65,7 +65,7 @@ local function expire(version)
     redis.call('PEXPIRE', key, whole(kept))
   end
   local newest = redis.call('HGET', NOTIFIED, 'newest')
-  if newest and redis.call('HGET', PAYMENT, DELIVERY_STATE) == 'done' then
+  if newest and redis.call('HGET', PAYMENT, DELIVERY_STATE) == DONE then
     kept = math.min(kept, math.max(1, newest + RAW_RETENTION - at))
   end
   redis.call('PEXPIRE', RAW, whole(kept))

@@ -3,7 +3,7 @@
 -- Khipu already: what is scheduled meanwhile follows it.
 local function schedule(id, kind, queues, due, priority)
   local known = job(PAYMENT, kind)
-  local is_check, is_open = kind == 'check', known.state == 'open'
+  local is_check, is_open = kind == CHECK, known.state == OPEN
   if is_check and known.token then
     if known.next_due then
       due, priority = math.min(due, known.next_due), math.min(priority, known.next_priority)
@@ -18,7 +18,7 @@ local function schedule(id, kind, queues, due, priority)
   if not is_check and not moves then
     return
   end
-  redis.call('HSET', PAYMENT, field(kind, 'state'), 'open', field(kind, 'due'), whole(due), field(kind, 'attempts'), '0')
+  redis.call('HSET', PAYMENT, field(kind, 'state'), OPEN, field(kind, 'due'), whole(due), field(kind, 'attempts'), '0')
   if is_check then
     redis.call('HSET', PAYMENT, field(kind, 'priority'), priority)
   end
@@ -27,14 +27,14 @@ end
 
 -- The payment is confirmed or reversed: what was planned to find that out is over, and a cross-check may follow.
 local function end_checks(id, queues, cross_check)
-  local known = job(PAYMENT, 'check')
-  redis.call('HDEL', PAYMENT, field('check', 'next_due'), field('check', 'next_priority'))
+  local known = job(PAYMENT, CHECK)
+  redis.call('HDEL', PAYMENT, field(CHECK, 'next_due'), field(CHECK, 'next_priority'))
   if not known.token then
-    redis.call('HDEL', PAYMENT, field('check', 'state'), field('check', 'due'), field('check', 'attempts'),
-      field('check', 'priority'))
+    redis.call('HDEL', PAYMENT, field(CHECK, 'state'), field(CHECK, 'due'), field(CHECK, 'attempts'),
+      field(CHECK, 'priority'))
     enqueue(queues, id)
   end
   if cross_check then
-    schedule(id, 'check', queues, cross_check, CROSS_CHECK)
+    schedule(id, CHECK, queues, cross_check, CROSS_CHECK)
   end
 end
