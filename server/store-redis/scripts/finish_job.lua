@@ -1,13 +1,12 @@
 -- Ends a lease and records its attempt. Replies with 1, or with 0 if the lease was lost.
--- The first four keys and five arguments have their names in include/payment.lua.
-local QUEUES = { unpack(KEYS, 5) } -- sorted sets: the queues of the job's kind, by priority
-local KIND = ARGV[6]
-local TOKEN = ARGV[7] -- of the lease
-local RESULT = ARGV[8] -- open, done or dead
-local DUE = ARGV[9] -- when it is due again; empty: never
-local ATTEMPTS = ARGV[10] -- how many it has afterwards
-local ATTEMPT = ARGV[11] -- a line of the timeline; empty: none
-local PRIORITY = tonumber(ARGV[12]) -- of what is put back
+-- KEYS: PAYMENT, NOTIFIED, RAW, TIMELINE: see include/payment.lua; QUEUES (sorted sets): those of the job's kind, by priority.
+-- ARGV: RETENTION, RAW_RETENTION, PUBLISH, CHANNEL, ID: see include/payment.lua; KIND; TOKEN: of the lease; RESULT: OPEN, DONE
+-- or DEAD; DUE: when it is due again (empty: never); ATTEMPTS: how many it has afterwards; ATTEMPT: a line of the timeline
+-- (empty: none); PRIORITY: of what is put back.
+local PAYMENT, NOTIFIED, RAW, TIMELINE = unpack(KEYS)
+local QUEUES = { unpack(KEYS, 5) }
+local RETENTION, RAW_RETENTION, PUBLISH, CHANNEL, ID, KIND, TOKEN, RESULT, DUE, ATTEMPTS, ATTEMPT = unpack(ARGV)
+local PRIORITY = tonumber(ARGV[12])
 -- include constants
 -- include clock
 -- include payment

@@ -6,7 +6,7 @@ use chasqui_redis_topology::{Partition, Script, ScriptCall};
 use super::redis_store::{RedisStore, ms};
 use super::{change, keys};
 
-/// A call of a script that writes a payment, with its first four keys and five arguments.
+/// A call of a script that includes `payment.lua`, with the keys and arguments that it describes.
 pub(super) fn writing(
     store: &RedisStore,
     script: &'static Script,
