@@ -219,31 +219,34 @@ async fn query_nodes(nodes: &mut [Node]) -> Result<SlotMap, CallError> {
     let mut reason = "no node of the cluster is known".to_owned();
     let mut partial = None;
     for node in nodes {
-        let replies = match in_time(node, node.send_pipeline(&mut queries)).await {
-            Ok(replies) => replies,
-            Err(failure) => {
-                reason = failure;
-                continue;
-            }
-        };
-        let [slots, info] = &replies[..] else {
-            continue;
-        };
-        let slots = slots.as_ref().ok();
-        match slots.and_then(|slots| parse_slots(slots, &node.address)) {
-            Some(map) if is_whole(info) => return Ok(map),
-            Some(map) => partial = partial.or(Some(map)),
-            None => reason = format!("{} does not describe its cluster", node.address),
+        let replies = in_time(node, node.send_pipeline(&mut queries)).await;
+        match replies.and_then(|replies| parse_view(replies, &node.address)) {
+            Ok((map, true)) => return Ok(map),
+            Ok((map, false)) => partial = partial.or(Some(map)),
+            Err(failure) => reason = failure,
         }
     }
     partial.ok_or(CallError(reason))
 }
 
-/// A node that does not report its state counts as whole.
-fn is_whole(info: &Result<Value, CommandError>) -> bool {
-    let text = |info: &Value| ::redis::from_redis_value::<String>(info.clone()).ok();
-    let text = info.as_ref().ok().and_then(text);
-    text.is_none_or(|text| !text.contains("cluster_state:fail"))
+/// The cluster as one node sees it, and whether its view is whole.
+fn parse_view(
+    replies: Vec<Result<Value, CommandError>>,
+    sender: &NodeAddress,
+) -> Result<(SlotMap, bool), String> {
+    let malformed = || format!("{sender} does not describe its cluster");
+    let [slots, info] = <[_; 2]>::try_from(replies).map_err(|_| malformed())?;
+    let slots = slots.map_err(|error| format!("{sender}: {}", error.text()))?;
+    let map = parse_slots(&slots, sender).ok_or_else(malformed)?;
+    Ok((map, is_whole(info)))
+}
+
+/// A node whose user may not run `CLUSTER INFO` counts as whole.
+fn is_whole(info: Result<Value, CommandError>) -> bool {
+    match info.map(::redis::from_redis_value::<String>) {
+        Ok(text) => text.is_ok_and(|text| !text.contains("cluster_state:fail")),
+        Err(error) => matches!(error, CommandError::Refused(_)),
+    }
 }
 
 /// `CLUSTER SLOTS`: a list of (first slot, last slot, master, replicas…), each node as (host, port, …).
@@ -284,10 +287,17 @@ fn parse_node(node: &Value, sender: &NodeAddress) -> Option<NodeAddress> {
     let [host, Value::Int(port), ..] = &parts[..] else {
         return None;
     };
-    let host: Option<String> = ::redis::from_redis_value(host.clone()).ok()?;
-    let port = u16::try_from(*port).ok()?;
-    let host = host.unwrap_or_default();
-    Some(NodeAddress::or_sender(&host, port, sender))
+    let host = match host {
+        // The node does not know its own host.
+        Value::Nil => "",
+        Value::BulkString(host) => str::from_utf8(host).ok()?,
+        _ => return None,
+    };
+    Some(NodeAddress::or_sender(
+        host,
+        u16::try_from(*port).ok()?,
+        sender,
+    ))
 }
 
 #[cfg(test)]
@@ -360,8 +370,10 @@ mod tests {
                 "cluster_state:{state}\r\ncluster_slots_ok:1\r\n"
             )))
         };
-        assert!(is_whole(&info("ok")));
-        assert!(!is_whole(&info("fail")));
-        assert!(is_whole(&Err(CommandError::Refused("NOPERM".into()))));
+        assert!(is_whole(info("ok")));
+        assert!(!is_whole(info("fail")));
+        assert!(is_whole(Err(CommandError::Refused("NOPERM".into()))));
+        assert!(!is_whole(Err(CommandError::Lost("closed".into()))));
+        assert!(!is_whole(Ok(Value::Nil)), "not a description");
     }
 }

@@ -34,7 +34,7 @@ local function put(state, due, attempts, priority)
       redis.call('HSET', PAYMENT, field(KIND, 'priority'), priority)
     end
   end
-  enqueue(QUEUES, ID, KIND == CHECK and priority or 0, due)
+  enqueue(QUEUES, ID, priority, due)
 end
 
 local leased = job(PAYMENT, KIND)

@@ -44,7 +44,7 @@ local is_over, cross_check = after.version >= CONFIRMED, nil
 for i = 1, #JOBS, 3 do
   local kind, due, priority = JOBS[i], tonumber(JOBS[i + 1]), tonumber(JOBS[i + 2])
   if kind == DELIVERY and after.version == CONFIRMED then
-    schedule(ID, kind, DELIVERIES, due)
+    schedule(ID, kind, DELIVERIES, due, priority)
   elseif kind == CHECK and not is_over then
     schedule(ID, kind, CHECKS, due, priority)
   elseif kind == CHECK and priority == CROSS_CHECK then

@@ -22,8 +22,8 @@ pub(super) async fn of(
     fields: &str,
 ) -> Result<Option<Row>, StoreError> {
     let call = reading(fields).key(key);
-    let rows: Vec<Option<Row>> = store.run(partition, &call).await?;
-    Ok(rows.into_iter().next().flatten())
+    let [row]: [Option<Row>; 1] = store.run(partition, &call).await?;
+    Ok(row)
 }
 
 /// Of many payments, in the order of their ids.

@@ -187,18 +187,18 @@ async fn lease_jobs(
             Ok(found) => {
                 let found: Vec<Option<(u32, u8)>> = read(found)?;
                 for ((rank, payment_id, token), found) in candidates.into_iter().zip(found) {
-                    let leased = found.map(|(attempts, priority)| LeasedJob {
+                    let Some((attempts, priority)) = found else {
+                        continue;
+                    };
+                    let leased = LeasedJob {
                         kind,
                         payment_id,
                         attempts,
-                        // A delivery has none, and a newer chasqui may have written one that is unknown here.
-                        priority: match kind {
-                            JobKind::Check => JobPriority::from_rank(priority).unwrap_or_default(),
-                            JobKind::Delivery => JobPriority::default(),
-                        },
+                        priority: JobPriority::from_rank(priority)
+                            .ok_or_else(|| replies::damaged("job's priority"))?,
                         token,
-                    });
-                    leased_jobs.extend(leased.map(|leased| (rank, leased)));
+                    };
+                    leased_jobs.push((rank, leased));
                 }
             }
             Err(error) => failing.add(partition, error),

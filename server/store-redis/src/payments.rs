@@ -195,6 +195,7 @@ fn outcome(
         before: before.as_deref().map(state).transpose()?,
         after: state(&after)?,
     };
+    let reference = reference.as_deref().map(replies::reference).transpose()?;
     expire_references(store, id, account, reference, transaction_id);
     Ok(outcome)
 }
@@ -229,7 +230,8 @@ fn payment(id: &PaymentId, row: fields::Row) -> Result<Payment, StoreError> {
             currency: Currency::parse(&currency).map_err(|_| replies::damaged("currency"))?,
             transaction_id,
         }),
-        _ => None,
+        (None, None) => None,
+        _ => return Err(replies::damaged("payment's terms")),
     };
     Ok(Payment {
         id: id.clone(),
@@ -240,9 +242,7 @@ fn payment(id: &PaymentId, row: fields::Row) -> Result<Payment, StoreError> {
             cancel_url,
             notify_url,
         },
-        reference: reference
-            .map(|text| PaymentReference::parse(&text).map_err(|_| replies::damaged("reference")))
-            .transpose()?,
+        reference: reference.as_deref().map(replies::reference).transpose()?,
         payment_url,
         expires_at: expires_at.as_deref().map(replies::timestamp).transpose()?,
         created_at: replies::timestamp(&created_at)?,
@@ -269,14 +269,13 @@ fn state(row: &[Option<String>]) -> Result<PaymentState, StoreError> {
 
 /// What leads to a payment that has become final is kept no longer than the payment. In the background: where it fails, or
 /// too many expire at once, a reference is only kept longer.
-pub(super) fn expire_references(
+fn expire_references(
     store: &RedisStore,
     id: &PaymentId,
     account: &AccountName,
-    reference: Option<String>,
+    reference: Option<PaymentReference>,
     transaction_id: Option<String>,
 ) {
-    let reference = reference.and_then(|text| PaymentReference::parse(&text).ok());
     let intent = reference.map(|reference| (&scripts::EXPIRE_INTENT, keys::intent(&reference)));
     let index = transaction_id.map(|name| {
         (

@@ -74,7 +74,8 @@ async fn reply<T: FromRedisValue>(
     command: &Cmd,
 ) -> Result<Option<T>, CallError> {
     let reply = redis.send_to(address, command).await?;
-    Ok(reply.and_then(|value| redis::from_redis_value(value).ok()))
+    let read = reply.map(redis::from_redis_value).transpose();
+    read.map_err(|error| CallError(format!("a reply of {address} cannot be read: {error}")))
 }
 
 fn field<'a>(info: &'a str, name: &str) -> Option<&'a str> {

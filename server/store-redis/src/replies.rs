@@ -2,7 +2,7 @@
 
 use std::str::FromStr;
 
-use chasqui_payment::{PaymentId, Timestamp};
+use chasqui_payment::{PaymentId, PaymentReference, Timestamp};
 use chasqui_redis_topology::{CallError, Value};
 use chasqui_store::StoreError;
 use redis::{FromRedisValue, from_redis_value};
@@ -36,6 +36,10 @@ pub(super) fn number<T: FromStr>(text: &str) -> Result<T, StoreError> {
 
 pub(super) fn timestamp(text: &str) -> Result<Timestamp, StoreError> {
     number(text).map(Timestamp::from_unix_ms)
+}
+
+pub(super) fn reference(text: &str) -> Result<PaymentReference, StoreError> {
+    PaymentReference::parse(text).map_err(|_| damaged("reference"))
 }
 
 pub(super) fn payment_id(text: &str) -> Result<PaymentId, StoreError> {

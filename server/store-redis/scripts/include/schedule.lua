@@ -22,7 +22,7 @@ local function schedule(id, kind, queues, due, priority)
   if is_check then
     redis.call('HSET', PAYMENT, field(kind, 'priority'), priority)
   end
-  enqueue(queues, id, is_check and priority or 0, whole(math.max(due, tonumber(known.lease_end or due))))
+  enqueue(queues, id, priority, whole(math.max(due, tonumber(known.lease_end or due))))
 end
 
 -- The payment is confirmed or reversed: what was planned to find that out is over, and a cross-check may follow.
