@@ -297,10 +297,17 @@ fn expire_references(
         return;
     };
     let (redis, id) = (Arc::clone(&store.redis), id.clone());
+    let expiring = tokio::spawn(async move { redis.run_all(&calls).await });
     tokio::spawn(async move {
-        let replies = redis.run_all(&calls).await;
-        for error in replies.into_iter().filter_map(Result::err) {
-            tracing::debug!(payment_id = %id, %error, "a reference to a final payment does not expire with it");
+        match expiring.await {
+            Ok(replies) => {
+                for error in replies.into_iter().filter_map(Result::err) {
+                    tracing::debug!(payment_id = %id, %error, "a reference to a final payment does not expire with it");
+                }
+            }
+            Err(error) => {
+                tracing::error!(payment_id = %id, %error, "the expiry of references panicked; they are kept longer than their payment")
+            }
         }
         drop(permit);
     });
