@@ -7,10 +7,11 @@ use chasqui_payment::{
     AccountName, Amount, Currency, Intent, JobKind, MerchantUrls, Observation, Payment, PaymentId,
     PaymentReference, PaymentState, PaymentTerms, StatusReason, Verdict, Version,
 };
-use chasqui_redis_topology::{Partition, ScriptCall, Value};
+use chasqui_redis_topology::{Partition, ScriptCall};
 use chasqui_store::{
     Outcome, PaymentIndex, PaymentReader, PaymentStore, StoreError, StoredNotification,
 };
+use redis::Value;
 use sha2::{Digest, Sha256};
 
 use super::payment_calls::{with_fields, with_queues, writing};

@@ -3,9 +3,9 @@
 use std::str::FromStr;
 
 use chasqui_payment::{PaymentId, PaymentReference, Timestamp};
-use chasqui_redis_topology::{CallError, Value};
+use chasqui_redis_topology::CallError;
 use chasqui_store::StoreError;
-use redis::{FromRedisValue, from_redis_value};
+use redis::{FromRedisValue, Value, from_redis_value};
 
 /// A script touched nothing, because the payment is another account's.
 pub(super) const FOREIGN: &str = "foreign";
