@@ -26,7 +26,7 @@ const RESPONSE_TIMEOUT: Duration = Duration::from_secs(2);
 pub(super) const CALL_TIMEOUT: Duration = Duration::from_secs(3);
 
 /// Before a call is tried again: a failover takes seconds, a moved slot no time.
-const RETRY_PAUSE: Duration = Duration::from_millis(50);
+const CALL_RETRY_PAUSE: Duration = Duration::from_millis(50);
 
 /// Redirections that are followed at once; beyond it slots are still moving, and the call is retried after a pause.
 const MAX_REDIRECTIONS: u32 = 5;
@@ -215,7 +215,7 @@ impl Server {
 
 /// Pauses before the next attempt, or fails with `reason` where the deadline is nearer.
 async fn pause(deadline: Instant, reason: &str) -> Result<(), CallError> {
-    let pause = RETRY_PAUSE.mul_f64(0.5 + rand::random::<f64>());
+    let pause = CALL_RETRY_PAUSE.mul_f64(0.5 + rand::random::<f64>());
     if Instant::now() + pause >= deadline {
         return Err(CallError(reason.to_owned()));
     }

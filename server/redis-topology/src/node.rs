@@ -18,9 +18,6 @@ use super::settings::NodeAddress;
 /// After this long without a connection calls fail at once instead of waiting for one.
 const GONE_AFTER: Duration = Duration::from_secs(3);
 
-/// Between two attempts to connect, at most.
-const LONGEST_PAUSE: Duration = Duration::from_secs(1);
-
 pub(super) struct Node {
     pub(super) address: NodeAddress,
     client: Client,
@@ -156,7 +153,7 @@ impl Node {
             }
         });
         down.reason = format!("{} cannot be reached: {reason}", self.address);
-        down.next_attempt = now + backoff(down.attempts, LONGEST_PAUSE);
+        down.next_attempt = now + backoff(down.attempts);
         down.attempts = down.attempts.saturating_add(1);
         link.down.insert(down).error()
     }

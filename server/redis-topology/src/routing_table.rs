@@ -24,10 +24,10 @@ use super::settings::{NodeAddress, RedisSettings, Topology};
 const REFRESH_INTERVAL: Duration = Duration::from_secs(1);
 
 /// Between two queries at least.
-const SHORTEST_PAUSE: Duration = Duration::from_millis(100);
+const SHORTEST_REFRESH_INTERVAL: Duration = Duration::from_millis(100);
 
 /// How long a reply of one sentinel or node may take.
-const REPLY_TIMEOUT: Duration = Duration::from_secs(1);
+const QUERY_TIMEOUT: Duration = Duration::from_secs(1);
 
 /// By partition; `None` where no server holds it.
 pub(super) type Owners = Arc<Vec<Option<NodeAddress>>>;
@@ -86,7 +86,7 @@ impl RoutingTable {
                         tracing::debug!(%error, "redis masters are unknown; no sentinel or node replies")
                     }
                 }
-                tokio::time::sleep(SHORTEST_PAUSE).await;
+                tokio::time::sleep(SHORTEST_REFRESH_INTERVAL).await;
             }
         });
         Ok(Self {
@@ -124,7 +124,7 @@ fn nodes(connector: &Connector, addresses: &[NodeAddress]) -> Result<Vec<Node>, 
 
 fn node(connector: &Connector, address: NodeAddress) -> Result<Node, CallError> {
     let client = connector.client(&address)?;
-    Ok(Node::new(address, client, REPLY_TIMEOUT))
+    Ok(Node::new(address, client, QUERY_TIMEOUT))
 }
 
 /// Where the owners are known.
@@ -194,7 +194,7 @@ async fn in_time<T>(
     node: &Node,
     reply: impl Future<Output = Result<T, CommandError>>,
 ) -> Result<T, String> {
-    match timeout(REPLY_TIMEOUT, reply).await {
+    match timeout(QUERY_TIMEOUT, reply).await {
         Ok(reply) => reply.map_err(|error| error.text()),
         Err(_) => Err(format!("{} does not reply", node.address)),
     }

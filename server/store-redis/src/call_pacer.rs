@@ -10,7 +10,7 @@ use super::redis_store::{RedisStore, ms};
 use super::{keys, scripts};
 
 /// Longer than the burst: a bucket that expires after it makes no difference.
-const KEPT: Duration = Duration::from_secs(2);
+const BUCKET_KEPT: Duration = Duration::from_secs(2);
 
 #[async_trait]
 impl CallPacer for RedisStore {
@@ -28,7 +28,7 @@ impl CallPacer for RedisStore {
             .arg(us(CallBucket::interval(per_second)))
             .arg(us(CallBucket::burst(per_second)))
             .arg(us(CallBucket::HORIZON))
-            .arg(us(KEPT));
+            .arg(us(BUCKET_KEPT));
         let wait = self.run(partition, &call).await?;
         Ok(Duration::from_micros(wait))
     }
@@ -44,7 +44,7 @@ impl CallPacer for RedisStore {
             .call()
             .key(key)
             .arg(us(pause))
-            .arg(ms(pause.saturating_add(KEPT)));
+            .arg(ms(pause.saturating_add(BUCKET_KEPT)));
         self.run(partition, &call).await
     }
 }

@@ -13,7 +13,7 @@ use super::{keys, replies, scripts};
 
 /// The times of the requests decide when a key is free again; Redis only clears away what is over. An hour later, because
 /// an instance's clock may be behind Redis's.
-const KEPT: Duration = IDEMPOTENCY_TERM.saturating_add(Duration::from_secs(3600));
+const RECORD_KEPT: Duration = IDEMPOTENCY_TERM.saturating_add(Duration::from_secs(3600));
 
 #[async_trait]
 impl IdempotencyStore for RedisStore {
@@ -27,7 +27,7 @@ impl IdempotencyStore for RedisStore {
             .arg(request.at.unix_ms())
             .arg(ms(IDEMPOTENCY_TERM))
             .arg(ms(IN_PROGRESS_LIMIT))
-            .arg(ms(KEPT));
+            .arg(ms(RECORD_KEPT));
         let reply: Vec<Vec<u8>> = self.run(partition, &call).await?;
         let [word, response @ ..] = &reply[..] else {
             return Err(replies::damaged("request"));

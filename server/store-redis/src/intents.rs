@@ -7,7 +7,7 @@ use super::payment_calls::with_fields;
 use super::redis_store::{RedisStore, ms};
 use super::{fields, keys, replies, scripts};
 
-const FIELDS: &str = "account return_url cancel_url notify_url created_at payment_id";
+const INTENT_FIELDS: &str = "account return_url cancel_url notify_url created_at payment_id";
 
 pub(super) async fn save(store: &RedisStore, intent: &Intent) -> Result<(), StoreError> {
     let (partition, key) = keys::intent(&intent.reference);
@@ -37,7 +37,7 @@ pub(super) async fn find(
     reference: &PaymentReference,
 ) -> Result<Option<Intent>, StoreError> {
     let (partition, key) = keys::intent(reference);
-    let Some(row) = fields::of(store, partition, key, FIELDS).await? else {
+    let Some(row) = fields::of(store, partition, key, INTENT_FIELDS).await? else {
         return Ok(None);
     };
     let Ok(

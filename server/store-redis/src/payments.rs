@@ -18,21 +18,21 @@ use super::payment_calls::{with_fields, with_queues, writing};
 use super::redis_store::{RedisStore, ms};
 use super::{change, fields, intents, keys, replies, scripts, transactions};
 
-const STATE: &str = "status status_at late reason";
+const STATE_FIELDS: &str = "status status_at late reason";
 
-const FIELDS: &str = "status status_at late reason account amount currency transaction_id return_url cancel_url \
+const PAYMENT_FIELDS: &str = "status status_at late reason account amount currency transaction_id return_url cancel_url \
     notify_url reference payment_url expires_at created_at";
 
 #[async_trait]
 impl PaymentReader for RedisStore {
     async fn payment(&self, id: &PaymentId) -> Result<Option<Payment>, StoreError> {
         let partition = Partition::of(id.as_str());
-        let row = fields::of(self, partition, keys::payment(id), FIELDS).await?;
+        let row = fields::of(self, partition, keys::payment(id), PAYMENT_FIELDS).await?;
         row.map(|row| payment(id, row)).transpose()
     }
 
     async fn states(&self, ids: &[PaymentId]) -> Result<Vec<Option<PaymentState>>, StoreError> {
-        let rows = fields::of_payments(self, ids, STATE).await?;
+        let rows = fields::of_payments(self, ids, STATE_FIELDS).await?;
         rows.into_iter()
             .map(|row| row.map(|row| state(&row)).transpose())
             .collect()
@@ -251,7 +251,7 @@ fn payment(id: &PaymentId, row: fields::Row) -> Result<Payment, StoreError> {
     })
 }
 
-/// From the fields of [`STATE`], which are the first of a payment's.
+/// From the fields of [`STATE_FIELDS`], which are the first of a payment's.
 fn state(row: &[Option<String>]) -> Result<PaymentState, StoreError> {
     let [Some(status), Some(at), late, reason, ..] = row else {
         return Err(replies::damaged("state"));
