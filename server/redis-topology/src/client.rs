@@ -114,7 +114,7 @@ impl RedisClient {
                 Some(address) => self.server(address)?,
                 None => {
                     self.routing.refresh();
-                    pause(deadline, "no server holds its part of the data").await?;
+                    pause(deadline, "no redis server holds this part of the data").await?;
                     continue;
                 }
             };

@@ -11,7 +11,7 @@ use ::redis::{
 use super::error::CallError;
 use super::settings::{Credentials, NodeAddress, RedisSettings};
 
-/// Until the handshake is complete.
+/// How long a connection may take until its handshake is complete.
 pub(super) const CONNECT_TIMEOUT: Duration = Duration::from_millis(1500);
 
 /// TCP probes a connection that is idle this long.

@@ -27,7 +27,7 @@ pub(super) enum CommandError {
     TimedOut,
     /// There is no connection now, so the command was not sent.
     Unreachable(String),
-    /// The same, for so long that waiting makes no sense.
+    /// There has been no connection for so long that waiting makes no sense.
     Gone(String),
     /// The command ran, and too few replicas have it.
     Unreplicated(String),
@@ -72,7 +72,7 @@ impl CommandError {
         matches!(self, Self::Lost(_) | Self::TimedOut | Self::Demoted(_))
     }
 
-    /// For people.
+    /// The text for people.
     pub(super) fn text(&self) -> String {
         match self {
             Self::NoScript => "redis lost a script while it was in use".into(),

@@ -60,7 +60,7 @@ impl Node {
         self.classified(generation, reply)
     }
 
-    /// To a node that does not own the slot yet.
+    /// Sends a command to a node that does not own the slot yet.
     pub(super) async fn send_asking(&self, command: &Cmd) -> Result<Value, CommandError> {
         let mut pipeline = Pipeline::with_capacity(2);
         pipeline.add_command(cmd("ASKING")).ignore();
@@ -71,7 +71,7 @@ impl Node {
             .unwrap_or_else(|| Err(CommandError::Lost("redis sent no reply".into())))
     }
 
-    /// In one write; each command has a reply of its own.
+    /// Sends all commands in one write; each has a reply of its own.
     pub(super) async fn send_pipeline(
         &self,
         pipeline: &mut Pipeline,

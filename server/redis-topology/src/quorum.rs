@@ -53,7 +53,7 @@ impl Quorum {
         self.queue
             .try_send(write)
             .map_err(|_| CommandError::Refused("too many writes wait for replicas".into()))?;
-        let lost = || CommandError::Lost("the connection broke during the write".into());
+        let lost = || CommandError::Lost("the connection to redis broke during the write".into());
         replied.await.unwrap_or_else(|_| Err(lost()))
     }
 }

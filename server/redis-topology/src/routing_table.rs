@@ -20,16 +20,16 @@ use super::node::Node;
 use super::partition::{PARTITIONS, Partition};
 use super::settings::{NodeAddress, RedisSettings, Topology};
 
-/// Between two queries without a refresh.
+/// The pause between two queries without a refresh.
 const REFRESH_INTERVAL: Duration = Duration::from_secs(1);
 
-/// Between two queries at least.
+/// The shortest pause between two queries.
 const SHORTEST_REFRESH_INTERVAL: Duration = Duration::from_millis(100);
 
 /// How long a reply of one sentinel or node may take.
 const QUERY_TIMEOUT: Duration = Duration::from_secs(1);
 
-/// By partition; `None` where no server holds it.
+/// The owner of each partition; `None` where no server holds it.
 pub(super) type Owners = Arc<Vec<Option<NodeAddress>>>;
 
 #[derive(Debug)]
@@ -100,7 +100,7 @@ impl RoutingTable {
         self.owners.borrow()[partition.index()].clone()
     }
 
-    /// As they are now and whenever they change.
+    /// The owners now, and each change of them.
     pub(super) fn watch(&self) -> watch::Receiver<Owners> {
         self.owners.clone()
     }

@@ -50,7 +50,7 @@ end
 if changed then
   change(after)
 end
--- Once a payment, however often it is created.
+-- Only the first creation is recorded and schedules a check; a repeated one does neither.
 if redis.call('HSETNX', PAYMENT, 'created', '1') == 1 then
   record(ENTRY_CREATED .. ' ' .. CREATED_AT)
   if after.version < CONFIRMED then

@@ -18,12 +18,12 @@ if not known then
   return 0
 end
 
--- Finished again after an error: the attempt is on the timeline already.
+-- A job that is finished again after an error has its attempt on the timeline already.
 if ATTEMPT ~= '' and redis.call('LINDEX', TIMELINE, -1) ~= ATTEMPT then
   record(ATTEMPT)
 end
 
--- Ends the lease.
+-- Ends the lease and stores the state.
 local function put(state, due, attempts, priority)
   redis.call('HDEL', PAYMENT, field(KIND, 'due'), field(KIND, 'token'), field(KIND, 'lease_end'), field(KIND, 'next_due'),
     field(KIND, 'next_priority'))

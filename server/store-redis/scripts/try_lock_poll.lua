@@ -6,7 +6,7 @@ local KEPT = ARGV[2] -- how long a lock is remembered, in ms
 
 local at = now()
 local last = redis.call('GET', LOCK)
--- In either direction: a clock that was put back must not hold up all polls until it has caught up.
+-- The distance counts in both directions: after a clock was set back, polls must not wait until it has caught up.
 if last and math.abs(at - last) < MIN_INTERVAL then
   return 0
 end

@@ -14,7 +14,7 @@ const BUCKET_KEPT: Duration = Duration::from_secs(2);
 
 #[async_trait]
 impl CallPacer for RedisStore {
-    /// By the node's clock, in microseconds: at a thousand a second a millisecond is a whole interval.
+    /// The script counts in microseconds: at a thousand a second a millisecond is a whole interval.
     async fn reserve_call(
         &self,
         account: &AccountName,

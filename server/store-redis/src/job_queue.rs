@@ -18,7 +18,7 @@ const ROUNDS: usize = 3;
 
 #[async_trait]
 impl JobQueue for RedisStore {
-    /// Looks at every partition first, then leases what has waited longest of all that was seen.
+    /// Reads what is due in every partition, then leases what has waited longest.
     ///
     /// A partition that cannot be reached keeps its jobs: those of the others are leased all the same.
     async fn lease_due(
@@ -159,7 +159,7 @@ async fn due(
 /// Its rank among all candidates, its payment, and the token that its lease will have.
 type Candidate = (usize, PaymentId, u64);
 
-/// Durably: a replica that has not seen a lease would lease the job again once it is promoted.
+/// A lease is durable: a replica that has not seen it would lease the job again once it is promoted.
 async fn lease_jobs(
     store: &RedisStore,
     kind: JobKind,

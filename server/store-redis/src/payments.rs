@@ -38,7 +38,7 @@ impl PaymentReader for RedisStore {
             .collect()
     }
 
-    /// `Agrees` before the others, and of each the first. `None` too when its bytes have been erased.
+    /// The first that agrees, else the first that awaits Khipu's answer. `None` too when its bytes have been erased.
     async fn notification(&self, id: &PaymentId) -> Result<Option<StoredNotification>, StoreError> {
         let call = scripts::NOTIFICATION
             .call()
@@ -251,7 +251,7 @@ fn payment(id: &PaymentId, row: fields::Row) -> Result<Payment, StoreError> {
     })
 }
 
-/// From the fields of [`STATE_FIELDS`], which are the first of a payment's.
+/// Reads the fields of [`STATE_FIELDS`], which are the first of a payment's.
 fn state(row: &[Option<String>]) -> Result<PaymentState, StoreError> {
     let [Some(status), Some(at), late, reason, ..] = row else {
         return Err(replies::damaged("state"));

@@ -16,8 +16,8 @@ use super::{keys, scripts};
 /// The most final payments whose references expire at once; see [`retention`](super::retention).
 const REFERENCES_AT_ONCE: usize = 256;
 
-/// Of the keys and fields that this chasqui writes. 1: statuses numbered 1 to 7, which are still read. 2: statuses numbered
-/// by round and kind.
+/// The version of the keys and fields that this chasqui writes. 1: statuses numbered 1 to 7, which are still read. 2:
+/// statuses numbered by round and kind.
 const SCHEMA_VERSION: u32 = 2;
 
 /// How long the key of a health check is kept; it is never read.
@@ -42,8 +42,8 @@ impl RedisStore {
         Ok(store)
     }
 
-    /// Marks a Redis that has no version yet, or an older one, as of today's: older instances refuse to start on it. Waits
-    /// for no replica: a gateway must be able to start while there is none, and the next one to open it marks it again.
+    /// Raises the version that Redis holds to today's, so that older instances refuse to start on it. The write is not
+    /// durable: a gateway must be able to start while there is no replica, and the next start writes the version again.
     async fn check_schema(&self) -> Result<(), StoreError> {
         let (partition, key) = keys::schema_version();
         let call = scripts::SCHEMA.call().key(key).arg(SCHEMA_VERSION);
@@ -69,7 +69,7 @@ impl RedisStore {
 
 #[async_trait]
 impl Store for RedisStore {
-    /// In every partition: a cluster that has lost a master still serves the others'.
+    /// Writes to every partition: a cluster that has lost a master still serves the partitions of the others.
     async fn health_check(&self) -> Result<(), StoreError> {
         let calls = Partition::all().map(|partition| {
             let key = keys::key(partition, "health", "store");

@@ -7,10 +7,10 @@ use chasqui_redis_topology::CallError;
 use chasqui_store::StoreError;
 use redis::{FromRedisValue, Value, from_redis_value};
 
-/// A script touched nothing, because the payment is another account's.
+/// The reply of a script that changed nothing, because the payment is another account's.
 pub(super) const FOREIGN: &str = "foreign";
 
-/// A request that may come twice is begun, or its key belongs to another request.
+/// The replies for a request that may come twice: it is begun, or its key belongs to another request.
 pub(super) const STARTED: &str = "started";
 pub(super) const KEY_REUSED: &str = "key_reused";
 
@@ -22,7 +22,7 @@ pub(super) fn read<T: FromRedisValue>(value: Value) -> Result<T, StoreError> {
     from_redis_value(value).map_err(|_| damaged("reply of a script"))
 }
 
-/// Of a script that replies with a row or with [`FOREIGN`].
+/// Reads the reply of a script that replies with a row or with [`FOREIGN`].
 pub(super) fn unless_foreign<T: FromRedisValue>(value: Value) -> Result<T, StoreError> {
     match value {
         Value::BulkString(word) if word == FOREIGN.as_bytes() => Err(StoreError::WrongAccount),

@@ -72,7 +72,7 @@ fn included(name: &str) -> String {
     text.to_owned()
 }
 
-/// Each as a local of its name.
+/// Declares each constant as a local.
 fn constants() -> String {
     let ms = |duration: Duration| duration.as_millis().to_string();
     let quoted = |text: &str| format!("'{text}'");

@@ -10,13 +10,13 @@ use chasqui_store::{JobAttempt, LeasedJob, StoreError, Timeline, TimelineEntry, 
 use super::redis_store::{RedisStore, ms};
 use super::{keys, replies, scripts};
 
-/// Nothing follows.
+/// The letters. After the time of a creation nothing follows.
 pub(super) const CREATED: &str = "c";
-/// Source, version, accepted or not.
+/// Source, version, and whether it was accepted follow.
 pub(super) const OBSERVED: &str = "o";
-/// The notification's number, which is shown with its verdict and copies.
+/// The notification's number follows; a reader gets its verdict and copies instead.
 pub(super) const NOTIFIED: &str = "n";
-/// Kind, number, duration in ms, result.
+/// Kind, number, duration in ms and result follow.
 const ATTEMPTED: &str = "a";
 
 #[async_trait]

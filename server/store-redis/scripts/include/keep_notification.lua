@@ -3,7 +3,7 @@
 -- store's clock, by which their bytes are erased). RAW holds the bytes and the signature of each number.
 local FIRST = { [AGREES] = 'agrees', [STALE] = 'awaits', [UNKNOWN_PAYMENT] = 'awaits' }
 
--- Whether its bytes are new. A copy is counted; the first one that agrees makes it agree, by its own signature.
+-- Returns whether its bytes are new. A copy is counted; the first one that agrees makes it agree, by its own signature.
 local function keep_notification(digest, body, signature, verdict, at)
   redis.call('HSET', NOTIFIED, 'newest', whole(now()))
   local number = redis.call('HGET', NOTIFIED, digest)

@@ -14,7 +14,7 @@ local function state()
   return { version = OF_0_1[version] or version, at = kept[2], late = kept[3] or '0', reason = kept[4] or '' }
 end
 
--- How a state is published: `1000 1732243800123 0 `. false: there is none.
+-- The text in which a state is published, as in `1000 1732243800123 0 `; false if there is none.
 local function text(state)
   return state and table.concat({ state.version, state.at, state.late, state.reason }, ' ') or false
 end

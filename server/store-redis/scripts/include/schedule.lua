@@ -1,6 +1,6 @@
--- A delivery once, ever: one that is done or dead stays as it is, and one that was attempted keeps its time. A check is due
--- at the earlier of what is planned and what is requested, and from the first attempt. One that is leased may have queried
--- Khipu already: what is scheduled meanwhile follows it.
+-- A payment has one delivery: one that is done or dead stays as it is, and one that was attempted keeps its time. A check
+-- is due at the earlier of what is planned and what is requested, and its attempts begin again. One that is leased may have
+-- queried Khipu already: what is scheduled meanwhile follows it.
 local function schedule(id, kind, queues, due, priority)
   local known = job(PAYMENT, kind)
   local is_check, is_open = kind == CHECK, known.state == OPEN

@@ -22,7 +22,7 @@ use crate::change;
 
 const PING_INTERVAL: Duration = Duration::from_secs(1);
 
-/// How long a reply to a ping may take, and sending a command.
+/// How long a reply to a ping may take, and how long a command may take to be sent.
 const REPLY_TIMEOUT: Duration = Duration::from_secs(2);
 
 /// The next attempt waits longer after a connection that fails sooner than this, for each attempt subscribes and reads
@@ -63,7 +63,7 @@ impl NodeSubscriber {
         }
     }
 
-    /// Until it is dropped.
+    /// Runs until it is dropped.
     pub(super) async fn run(self) {
         let mut attempts = 0;
         let mut disconnected_since = None;
