@@ -98,7 +98,7 @@ impl RedisClient {
         match server.node.send(command).await {
             Ok(value) => Ok(Some(value)),
             Err(CommandError::Refused(_)) => Ok(None),
-            Err(error) => Err(CallError(error.text())),
+            Err(error) => Err(CallError(error.to_string())),
         }
     }
 
@@ -122,7 +122,7 @@ impl RedisClient {
             let error = match timeout_at(deadline, sent).await {
                 Ok(Ok(value)) => return Ok(value),
                 Ok(Err(error)) => error,
-                Err(_) => return Err(CallError(CommandError::TimedOut.text())),
+                Err(_) => return Err(CallError(CommandError::TimedOut.to_string())),
             };
             let was_asking = std::mem::take(&mut is_asking);
             match error {
@@ -144,11 +144,11 @@ impl RedisClient {
                 CommandError::Refused(reason) => return Err(CallError(reason)),
                 CommandError::TimedOut | CommandError::Gone(_) | CommandError::Unreplicated(_) => {
                     self.routing.refresh();
-                    return Err(CallError(error.text()));
+                    return Err(CallError(error.to_string()));
                 }
                 _ => {
                     self.routing.refresh();
-                    pause(deadline, &error.text()).await?;
+                    pause(deadline, &error.to_string()).await?;
                     redirections = 0;
                 }
             }

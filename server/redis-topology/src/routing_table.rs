@@ -195,7 +195,7 @@ async fn in_time<T>(
     reply: impl Future<Output = Result<T, CommandError>>,
 ) -> Result<T, String> {
     match timeout(QUERY_TIMEOUT, reply).await {
-        Ok(reply) => reply.map_err(|error| error.text()),
+        Ok(reply) => reply.map_err(|error| error.to_string()),
         Err(_) => Err(format!("{} does not reply", node.address)),
     }
 }
@@ -236,7 +236,7 @@ fn parse_view(
 ) -> Result<(SlotMap, bool), String> {
     let malformed = || format!("{sender} does not describe its cluster");
     let [slots, info] = <[_; 2]>::try_from(replies).map_err(|_| malformed())?;
-    let slots = slots.map_err(|error| format!("{sender}: {}", error.text()))?;
+    let slots = slots.map_err(|error| format!("{sender}: {error}"))?;
     let map = parse_slots(&slots, sender).ok_or_else(malformed)?;
     Ok((map, is_whole(info)))
 }
