@@ -7,6 +7,7 @@ use async_trait::async_trait;
 use chasqui_payment::{JobKind, JobPriority, PaymentId, Timestamp};
 use chasqui_redis_topology::{CallError, Partition, ScriptCall};
 use chasqui_store::{JobAttempt, JobQueue, JobResult, LeasedJob, StoreError};
+use redis::Value;
 
 use super::payment_calls::{priorities, with_queues, writing};
 use super::redis_store::{RedisStore, ms};
@@ -51,24 +52,17 @@ impl JobQueue for RedisStore {
     async fn next_due(&self, kind: JobKind) -> Result<Option<Timestamp>, StoreError> {
         let calls: Vec<_> = Partition::all()
             .map(|partition| {
-                (
-                    partition,
-                    with_queues(scripts::NEXT_DUE.call(), partition, kind),
-                )
+                let call = with_queues(scripts::NEXT_DUE.call(), partition, kind);
+                (partition, call)
             })
             .collect();
-        let (mut earliest, mut failing) = (None, None);
-        for reply in self.redis.run_all(&calls).await {
-            match reply {
-                Ok(score) => {
-                    let score: Option<String> = read(score)?;
-                    let due = score.as_deref().map(replies::timestamp).transpose()?;
-                    earliest = earliest.into_iter().chain(due).min();
-                }
-                Err(failure) => failing = Some(failure),
-            }
+        let (mut earliest, mut failing) = (None, Failing::default());
+        for score in failing.run_all(self, &calls).await.into_iter().flatten() {
+            let score: Option<String> = read(score)?;
+            let due = score.as_deref().map(replies::timestamp).transpose()?;
+            earliest = earliest.into_iter().chain(due).min();
         }
-        match failing {
+        match failing.failure {
             Some(failure) if earliest.is_none() => Err(unavailable(failure)),
             _ => Ok(earliest),
         }
@@ -110,9 +104,21 @@ struct Failing {
 }
 
 impl Failing {
-    fn add(&mut self, partition: Partition, failure: CallError) {
-        self.partitions.insert(partition);
-        self.failure = Some(failure);
+    /// The replies in the order of the calls; `None` for a partition that fails.
+    async fn run_all(
+        &mut self,
+        store: &RedisStore,
+        calls: &[(Partition, ScriptCall)],
+    ) -> Vec<Option<Value>> {
+        let replies = store.redis.run_all(calls).await.into_iter();
+        let replies = replies.zip(calls).map(|(reply, (partition, _))| {
+            let failed = |failure: &CallError| {
+                self.partitions.insert(*partition);
+                self.failure = Some(failure.clone());
+            };
+            reply.inspect_err(failed).ok()
+        });
+        replies.collect()
     }
 }
 
@@ -133,22 +139,13 @@ async fn due(
         })
         .collect();
     let mut due = Vec::new();
-    let replies = store.redis.run_all(&calls).await;
-    for ((partition, _), reply) in calls.into_iter().zip(replies) {
-        match reply {
-            Ok(entries) => {
-                let entries: Vec<Vec<(String, String)>> = read(entries)?;
-                for (priority, entries) in priorities(kind).iter().zip(entries) {
-                    for (id, score) in entries {
-                        due.push((
-                            *priority,
-                            replies::timestamp(&score)?,
-                            replies::payment_id(&id)?,
-                        ));
-                    }
-                }
+    for entries in failing.run_all(store, &calls).await.into_iter().flatten() {
+        let entries: Vec<Vec<(String, String)>> = read(entries)?;
+        for (priority, entries) in priorities(kind).iter().zip(entries) {
+            for (id, score) in entries {
+                let (due_at, id) = (replies::timestamp(&score)?, replies::payment_id(&id)?);
+                due.push((*priority, due_at, id));
             }
-            Err(error) => failing.add(partition, error),
         }
     }
     due.sort_unstable();
@@ -181,27 +178,25 @@ async fn lease_jobs(
         })
         .collect();
     let mut leased_jobs = Vec::new();
-    let replies = store.redis.run_all(&calls).await;
-    for ((partition, candidates), reply) in by_partition.into_iter().zip(replies) {
-        match reply {
-            Ok(found) => {
-                let found: Vec<Option<(u32, u8)>> = read(found)?;
-                for ((rank, payment_id, token), found) in candidates.into_iter().zip(found) {
-                    let Some((attempts, priority)) = found else {
-                        continue;
-                    };
-                    let leased = LeasedJob {
-                        kind,
-                        payment_id,
-                        attempts,
-                        priority: JobPriority::from_rank(priority)
-                            .ok_or_else(|| replies::damaged("job's priority"))?,
-                        token,
-                    };
-                    leased_jobs.push((rank, leased));
-                }
-            }
-            Err(error) => failing.add(partition, error),
+    let replies = failing.run_all(store, &calls).await;
+    for (candidates, reply) in by_partition.into_values().zip(replies) {
+        let Some(found) = reply else {
+            continue;
+        };
+        let found: Vec<Option<(u32, u8)>> = read(found)?;
+        for ((rank, payment_id, token), found) in candidates.into_iter().zip(found) {
+            let Some((attempts, priority)) = found else {
+                continue;
+            };
+            let leased = LeasedJob {
+                kind,
+                payment_id,
+                attempts,
+                priority: JobPriority::from_rank(priority)
+                    .ok_or_else(|| replies::damaged("job's priority"))?,
+                token,
+            };
+            leased_jobs.push((rank, leased));
         }
     }
     leased_jobs.sort_unstable_by_key(|(rank, _)| *rank);

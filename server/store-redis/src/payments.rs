@@ -7,7 +7,7 @@ use chasqui_payment::{
     AccountName, Amount, Currency, Intent, JobKind, MerchantUrls, Observation, Payment, PaymentId,
     PaymentReference, PaymentState, PaymentTerms, StatusReason, Verdict, Version,
 };
-use chasqui_redis_topology::{Partition, ScriptCall};
+use chasqui_redis_topology::{Partition, Script, ScriptCall};
 use chasqui_store::{
     Outcome, PaymentIndex, PaymentReader, PaymentStore, StoreError, StoredNotification,
 };
@@ -49,10 +49,8 @@ impl PaymentReader for RedisStore {
         let Some((body, signature, described)) = found else {
             return Ok(None);
         };
-        let mut words = described.split(' ');
-        let (Some(verdict), Some(_copies), Some(received_at)) =
-            (words.next(), words.next(), words.next())
-        else {
+        let words: Vec<_> = described.split(' ').collect();
+        let [verdict, _copies, received_at, ..] = words[..] else {
             return Err(replies::damaged("notification"));
         };
         Ok(Some(StoredNotification {
@@ -88,17 +86,13 @@ impl PaymentStore for RedisStore {
     /// In three partitions, so it cannot be one step. What leads to the payment comes before it: where this ends early,
     /// a repetition does the rest, and a reference to a payment that was not written has it adopted from Khipu.
     async fn create(&self, payment: &Payment) -> Result<Outcome, StoreError> {
-        let (id, account) = (&payment.id, &payment.account);
-        let bound = async {
-            match &payment.reference {
-                Some(reference) => intents::bind(self, reference, account, id).await,
-                None => Ok(()),
-            }
-        };
-        tokio::try_join!(bound, transactions::index(self, payment))?;
+        tokio::try_join!(
+            intents::bind(self, payment),
+            transactions::index(self, payment)
+        )?;
         let (partition, call) = creating(self, payment);
         let reply = self.run(partition, &call).await?;
-        outcome(self, id, account, reply)
+        outcome(self, &payment.id, &payment.account, reply)
     }
 
     async fn observe(
@@ -159,8 +153,7 @@ fn observing(
             .arg(
                 update
                     .replaces
-                    .map(|held| held.to_string())
-                    .unwrap_or_default(),
+                    .map_or(String::new(), |held| held.to_string()),
             )
             .arg(u8::from(update.late))
             .arg(update.reason.map_or("", StatusReason::as_str)),
@@ -277,20 +270,14 @@ fn expire_references(
     reference: Option<PaymentReference>,
     transaction_id: Option<String>,
 ) {
-    let intent = reference.map(|reference| (&scripts::EXPIRE_INTENT, keys::intent(&reference)));
-    let index = transaction_id.map(|name| {
-        (
-            &scripts::EXPIRE_TRANSACTION,
-            keys::transaction(account, &name),
-        )
-    });
-    let found = intent.into_iter().chain(index);
-    let calls: Vec<_> = found
-        .map(|(script, (partition, key))| {
-            let call = script.call().key(key).arg(id.as_str());
-            (partition, call.arg(ms(store.retention.payments)))
-        })
-        .collect();
+    let expiring = |script: &'static Script, (partition, key)| {
+        let call = script.call().key(key).arg(id.as_str());
+        (partition, call.arg(ms(store.retention.payments)))
+    };
+    let intent = reference.map(|it| expiring(&scripts::EXPIRE_INTENT, keys::intent(&it)));
+    let index = transaction_id.map(|it| keys::transaction(account, &it));
+    let index = index.map(|place| expiring(&scripts::EXPIRE_TRANSACTION, place));
+    let calls: Vec<_> = intent.into_iter().chain(index).collect();
     if calls.is_empty() {
         return;
     }

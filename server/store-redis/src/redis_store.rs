@@ -79,10 +79,8 @@ impl Store for RedisStore {
         let calls: Vec<_> = calls.collect();
         let replies = self.redis.run_all(&calls).await;
         for (partition, reply) in Partition::all().zip(replies) {
-            if let Err(error) = reply {
-                let prefix = keys::prefix(partition);
-                return Err(StoreError::Unavailable(format!("{prefix}: {error}")));
-            }
+            let prefix = keys::prefix(partition);
+            reply.map_err(|error| StoreError::Unavailable(format!("{prefix}: {error}")))?;
         }
         Ok(())
     }

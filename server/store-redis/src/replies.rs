@@ -30,6 +30,11 @@ pub(super) fn unless_foreign<T: FromRedisValue>(value: Value) -> Result<T, Store
     }
 }
 
+/// Reads the reply of a script that replies with whether the account may do this.
+pub(super) fn unless_refused(may: bool) -> Result<(), StoreError> {
+    may.then_some(()).ok_or(StoreError::WrongAccount)
+}
+
 pub(super) fn number<T: FromStr>(text: &str) -> Result<T, StoreError> {
     text.parse().map_err(|_| damaged("number"))
 }
