@@ -26,7 +26,7 @@ const RESPONSE_TIMEOUT: Duration = Duration::from_secs(2);
 pub(super) const CALL_TIMEOUT: Duration = Duration::from_secs(3);
 
 /// Before a call is tried again: a failover takes seconds, a moved slot no time.
-const RETRY_PAUSE: Duration = Duration::from_millis(50);
+const CALL_RETRY_PAUSE: Duration = Duration::from_millis(50);
 
 /// Redirections that are followed at once; beyond it slots are still moving, and the call is retried after a pause.
 const MAX_REDIRECTIONS: u32 = 5;
@@ -98,7 +98,7 @@ impl RedisClient {
         match server.node.send(command).await {
             Ok(value) => Ok(Some(value)),
             Err(CommandError::Refused(_)) => Ok(None),
-            Err(error) => Err(CallError(error.text())),
+            Err(error) => Err(CallError(error.to_string())),
         }
     }
 
@@ -114,7 +114,7 @@ impl RedisClient {
                 Some(address) => self.server(address)?,
                 None => {
                     self.routing.refresh();
-                    pause(deadline, "no server holds its part of the data").await?;
+                    pause(deadline, "no redis server holds this part of the data").await?;
                     continue;
                 }
             };
@@ -122,7 +122,7 @@ impl RedisClient {
             let error = match timeout_at(deadline, sent).await {
                 Ok(Ok(value)) => return Ok(value),
                 Ok(Err(error)) => error,
-                Err(_) => return Err(CallError(CommandError::TimedOut.text())),
+                Err(_) => return Err(CallError(CommandError::TimedOut.to_string())),
             };
             let was_asking = std::mem::take(&mut is_asking);
             match error {
@@ -144,11 +144,11 @@ impl RedisClient {
                 CommandError::Refused(reason) => return Err(CallError(reason)),
                 CommandError::TimedOut | CommandError::Gone(_) | CommandError::Unreplicated(_) => {
                     self.routing.refresh();
-                    return Err(CallError(error.text()));
+                    return Err(CallError(error.to_string()));
                 }
                 _ => {
                     self.routing.refresh();
-                    pause(deadline, &error.text()).await?;
+                    pause(deadline, &error.to_string()).await?;
                     redirections = 0;
                 }
             }
@@ -215,7 +215,7 @@ impl Server {
 
 /// Pauses before the next attempt, or fails with `reason` where the deadline is nearer.
 async fn pause(deadline: Instant, reason: &str) -> Result<(), CallError> {
-    let pause = RETRY_PAUSE.mul_f64(0.5 + rand::random::<f64>());
+    let pause = CALL_RETRY_PAUSE.mul_f64(0.5 + rand::random::<f64>());
     if Instant::now() + pause >= deadline {
         return Err(CallError(reason.to_owned()));
     }

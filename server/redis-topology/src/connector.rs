@@ -11,7 +11,7 @@ use ::redis::{
 use super::error::CallError;
 use super::settings::{Credentials, NodeAddress, RedisSettings};
 
-/// Until the handshake is complete.
+/// How long a connection may take until its handshake is complete.
 pub(super) const CONNECT_TIMEOUT: Duration = Duration::from_millis(1500);
 
 /// TCP probes a connection that is idle this long.
@@ -21,13 +21,15 @@ pub(super) const KEEPALIVE: Duration = Duration::from_secs(15);
 /// do not come.
 const UNACKNOWLEDGED: Duration = Duration::from_secs(5);
 
-const SHORTEST_PAUSE: Duration = Duration::from_millis(50);
+/// The bounds of the pause before the next attempt to connect.
+const SHORTEST_BACKOFF: Duration = Duration::from_millis(50);
+const LONGEST_BACKOFF: Duration = Duration::from_secs(1);
 
-/// The pause before the next attempt to connect. Full jitter: random below a bound that doubles with each attempt up to
-/// `longest`, so that clients that lost the same server at the same moment do not come back together.
-pub fn backoff(attempts: u32, longest: Duration) -> Duration {
-    let bound = SHORTEST_PAUSE.saturating_mul(2u32.saturating_pow(attempts.min(16)));
-    bound.min(longest).mul_f64(rand::random())
+/// The pause before the next attempt to connect. Full jitter: random below a bound that doubles with each attempt, so that
+/// clients that lost the same server at the same moment do not come back together.
+pub fn backoff(attempts: u32) -> Duration {
+    let bound = SHORTEST_BACKOFF.saturating_mul(2u32.saturating_pow(attempts.min(16)));
+    bound.min(LONGEST_BACKOFF).mul_f64(rand::random())
 }
 
 /// Makes clients for the servers of one installation.

@@ -9,29 +9,41 @@ use super::settings::NodeAddress;
 #[error("{0}")]
 pub struct CallError(pub String);
 
-#[derive(Debug, Clone)]
+/// Shown as a text for people.
+#[derive(Debug, Clone, thiserror::Error)]
 pub(super) enum CommandError {
     /// The server does not have the script: send its text.
+    #[error("redis lost a script while it was in use")]
     NoScript,
     /// Another node has the slot.
+    #[error("redis keeps redirecting, last to {0}")]
     Moved(NodeAddress),
     /// Another node is about to have the slot, and has this key.
+    #[error("redis keeps redirecting, last to {0}")]
     Ask(NodeAddress),
     /// The server cannot run it now and may soon: a failover, a moving slot, a data set being loaded.
+    #[error("{0}")]
     Unsettled(String),
     /// The server is no longer a master. Its name may lead to another by now, so the connection is dropped.
+    #[error("{0}")]
     Demoted(String),
     /// The connection broke. The command may have run.
+    #[error("{0}")]
     Lost(String),
     /// No reply in time. The command may have run, or run yet.
+    #[error("redis does not reply")]
     TimedOut,
     /// There is no connection now, so the command was not sent.
+    #[error("{0}")]
     Unreachable(String),
-    /// The same, for so long that waiting makes no sense.
+    /// There has been no connection for so long that waiting makes no sense.
+    #[error("{0}")]
     Gone(String),
     /// The command ran, and too few replicas have it.
+    #[error("{0}")]
     Unreplicated(String),
     /// The server rejects the command.
+    #[error("{0}")]
     Refused(String),
 }
 
@@ -70,21 +82,5 @@ impl CommandError {
     /// Whether the connection must be dropped.
     pub(super) fn breaks_connection(&self) -> bool {
         matches!(self, Self::Lost(_) | Self::TimedOut | Self::Demoted(_))
-    }
-
-    /// For people.
-    pub(super) fn text(&self) -> String {
-        match self {
-            Self::NoScript => "redis lost a script while it was in use".into(),
-            Self::Moved(to) | Self::Ask(to) => format!("redis keeps redirecting, last to {to}"),
-            Self::TimedOut => "redis does not reply".into(),
-            Self::Unsettled(text)
-            | Self::Demoted(text)
-            | Self::Lost(text)
-            | Self::Unreachable(text)
-            | Self::Gone(text)
-            | Self::Unreplicated(text)
-            | Self::Refused(text) => text.clone(),
-        }
     }
 }

@@ -18,7 +18,6 @@ mod settings;
 #[cfg(test)]
 mod tests;
 
-pub use ::redis::Value;
 pub use client::RedisClient;
 pub use connector::backoff;
 pub use error::CallError;

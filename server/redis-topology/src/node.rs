@@ -18,9 +18,6 @@ use super::settings::NodeAddress;
 /// After this long without a connection calls fail at once instead of waiting for one.
 const GONE_AFTER: Duration = Duration::from_secs(3);
 
-/// Between two attempts to connect, at most.
-const LONGEST_PAUSE: Duration = Duration::from_secs(1);
-
 pub(super) struct Node {
     pub(super) address: NodeAddress,
     client: Client,
@@ -63,7 +60,7 @@ impl Node {
         self.classified(generation, reply)
     }
 
-    /// To a node that does not own the slot yet.
+    /// Sends a command to a node that does not own the slot yet.
     pub(super) async fn send_asking(&self, command: &Cmd) -> Result<Value, CommandError> {
         let mut pipeline = Pipeline::with_capacity(2);
         pipeline.add_command(cmd("ASKING")).ignore();
@@ -74,7 +71,7 @@ impl Node {
             .unwrap_or_else(|| Err(CommandError::Lost("redis sent no reply".into())))
     }
 
-    /// In one write; each command has a reply of its own.
+    /// Sends all commands in one write; each has a reply of its own.
     pub(super) async fn send_pipeline(
         &self,
         pipeline: &mut Pipeline,
@@ -156,7 +153,7 @@ impl Node {
             }
         });
         down.reason = format!("{} cannot be reached: {reason}", self.address);
-        down.next_attempt = now + backoff(down.attempts, LONGEST_PAUSE);
+        down.next_attempt = now + backoff(down.attempts);
         down.attempts = down.attempts.saturating_add(1);
         link.down.insert(down).error()
     }

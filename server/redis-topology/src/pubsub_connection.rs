@@ -123,7 +123,7 @@ async fn transport(
     Ok(Box::pin(tls))
 }
 
-/// With the given authority alone, else with the system's.
+/// Trusts the given authority alone, else those of the system.
 fn tls_config(settings: &RedisSettings) -> Result<ClientConfig, CallError> {
     let mut roots = RootCertStore::empty();
     if let Some(pem) = read_ca(settings)? {

@@ -14,10 +14,10 @@ use super::error::CommandError;
 use super::node::Node;
 
 /// Writes that may wait for their batch; further ones fail at once.
-const QUEUE: usize = 4096;
+const WAITING_WRITES: usize = 4096;
 
 /// The most writes in one batch.
-const BATCH: usize = 256;
+const WRITES_PER_BATCH: usize = 256;
 
 #[derive(Debug)]
 pub(super) struct Quorum {
@@ -35,7 +35,7 @@ struct Write {
 impl Quorum {
     /// `node` must be used for nothing else, and its replies may take `timeout` longer than others.
     pub(super) fn new(node: Arc<Node>, replicas: u8, timeout: Duration) -> Self {
-        let (queue, writes) = mpsc::channel(QUEUE);
+        let (queue, writes) = mpsc::channel(WAITING_WRITES);
         let work = tokio::spawn(work(node, writes, replicas, timeout));
         Self {
             queue,
@@ -53,14 +53,14 @@ impl Quorum {
         self.queue
             .try_send(write)
             .map_err(|_| CommandError::Refused("too many writes wait for replicas".into()))?;
-        let lost = || CommandError::Lost("the connection broke during the write".into());
+        let lost = || CommandError::Lost("the connection to redis broke during the write".into());
         replied.await.unwrap_or_else(|_| Err(lost()))
     }
 }
 
 async fn work(node: Arc<Node>, mut writes: mpsc::Receiver<Write>, replicas: u8, timeout: Duration) {
-    let mut batch = Vec::with_capacity(BATCH);
-    while writes.recv_many(&mut batch, BATCH).await > 0 {
+    let mut batch = Vec::with_capacity(WRITES_PER_BATCH);
+    while writes.recv_many(&mut batch, WRITES_PER_BATCH).await > 0 {
         // A caller that stopped waiting has failed: its write must not happen after all.
         batch.retain(|write| !write.reply.is_closed());
         if batch.is_empty() {

@@ -20,16 +20,16 @@ use super::node::Node;
 use super::partition::{PARTITIONS, Partition};
 use super::settings::{NodeAddress, RedisSettings, Topology};
 
-/// Between two queries without a refresh.
+/// The pause between two queries without a refresh.
 const REFRESH_INTERVAL: Duration = Duration::from_secs(1);
 
-/// Between two queries at least.
-const SHORTEST_PAUSE: Duration = Duration::from_millis(100);
+/// The shortest pause between two queries.
+const SHORTEST_REFRESH_INTERVAL: Duration = Duration::from_millis(100);
 
 /// How long a reply of one sentinel or node may take.
-const REPLY_TIMEOUT: Duration = Duration::from_secs(1);
+const QUERY_TIMEOUT: Duration = Duration::from_secs(1);
 
-/// By partition; `None` where no server holds it.
+/// The owner of each partition; `None` where no server holds it.
 pub(super) type Owners = Arc<Vec<Option<NodeAddress>>>;
 
 #[derive(Debug)]
@@ -86,7 +86,7 @@ impl RoutingTable {
                         tracing::debug!(%error, "redis masters are unknown; no sentinel or node replies")
                     }
                 }
-                tokio::time::sleep(SHORTEST_PAUSE).await;
+                tokio::time::sleep(SHORTEST_REFRESH_INTERVAL).await;
             }
         });
         Ok(Self {
@@ -100,7 +100,7 @@ impl RoutingTable {
         self.owners.borrow()[partition.index()].clone()
     }
 
-    /// As they are now and whenever they change.
+    /// The owners now, and each change of them.
     pub(super) fn watch(&self) -> watch::Receiver<Owners> {
         self.owners.clone()
     }
@@ -124,7 +124,7 @@ fn nodes(connector: &Connector, addresses: &[NodeAddress]) -> Result<Vec<Node>, 
 
 fn node(connector: &Connector, address: NodeAddress) -> Result<Node, CallError> {
     let client = connector.client(&address)?;
-    Ok(Node::new(address, client, REPLY_TIMEOUT))
+    Ok(Node::new(address, client, QUERY_TIMEOUT))
 }
 
 /// Where the owners are known.
@@ -194,8 +194,8 @@ async fn in_time<T>(
     node: &Node,
     reply: impl Future<Output = Result<T, CommandError>>,
 ) -> Result<T, String> {
-    match timeout(REPLY_TIMEOUT, reply).await {
-        Ok(reply) => reply.map_err(|error| error.text()),
+    match timeout(QUERY_TIMEOUT, reply).await {
+        Ok(reply) => reply.map_err(|error| error.to_string()),
         Err(_) => Err(format!("{} does not reply", node.address)),
     }
 }
@@ -219,31 +219,34 @@ async fn query_nodes(nodes: &mut [Node]) -> Result<SlotMap, CallError> {
     let mut reason = "no node of the cluster is known".to_owned();
     let mut partial = None;
     for node in nodes {
-        let replies = match in_time(node, node.send_pipeline(&mut queries)).await {
-            Ok(replies) => replies,
-            Err(failure) => {
-                reason = failure;
-                continue;
-            }
-        };
-        let [slots, info] = &replies[..] else {
-            continue;
-        };
-        let slots = slots.as_ref().ok();
-        match slots.and_then(|slots| parse_slots(slots, &node.address)) {
-            Some(map) if is_whole(info) => return Ok(map),
-            Some(map) => partial = partial.or(Some(map)),
-            None => reason = format!("{} does not describe its cluster", node.address),
+        let replies = in_time(node, node.send_pipeline(&mut queries)).await;
+        match replies.and_then(|replies| parse_view(replies, &node.address)) {
+            Ok((map, true)) => return Ok(map),
+            Ok((map, false)) => partial = partial.or(Some(map)),
+            Err(failure) => reason = failure,
         }
     }
     partial.ok_or(CallError(reason))
 }
 
-/// A node that does not report its state counts as whole.
-fn is_whole(info: &Result<Value, CommandError>) -> bool {
-    let text = |info: &Value| ::redis::from_redis_value::<String>(info.clone()).ok();
-    let text = info.as_ref().ok().and_then(text);
-    text.is_none_or(|text| !text.contains("cluster_state:fail"))
+/// The cluster as one node sees it, and whether its view is whole.
+fn parse_view(
+    replies: Vec<Result<Value, CommandError>>,
+    sender: &NodeAddress,
+) -> Result<(SlotMap, bool), String> {
+    let malformed = || format!("{sender} does not describe its cluster");
+    let [slots, info] = <[_; 2]>::try_from(replies).map_err(|_| malformed())?;
+    let slots = slots.map_err(|error| format!("{sender}: {error}"))?;
+    let map = parse_slots(&slots, sender).ok_or_else(malformed)?;
+    Ok((map, is_whole(info)))
+}
+
+/// A node whose user may not run `CLUSTER INFO` counts as whole.
+fn is_whole(info: Result<Value, CommandError>) -> bool {
+    match info.map(::redis::from_redis_value::<String>) {
+        Ok(text) => text.is_ok_and(|text| !text.contains("cluster_state:fail")),
+        Err(error) => matches!(error, CommandError::Refused(_)),
+    }
 }
 
 /// `CLUSTER SLOTS`: a list of (first slot, last slot, master, replicas…), each node as (host, port, …).
@@ -284,10 +287,17 @@ fn parse_node(node: &Value, sender: &NodeAddress) -> Option<NodeAddress> {
     let [host, Value::Int(port), ..] = &parts[..] else {
         return None;
     };
-    let host: Option<String> = ::redis::from_redis_value(host.clone()).ok()?;
-    let port = u16::try_from(*port).ok()?;
-    let host = host.unwrap_or_default();
-    Some(NodeAddress::or_sender(&host, port, sender))
+    let host = match host {
+        // The node does not know its own host.
+        Value::Nil => "",
+        Value::BulkString(host) => str::from_utf8(host).ok()?,
+        _ => return None,
+    };
+    Some(NodeAddress::or_sender(
+        host,
+        u16::try_from(*port).ok()?,
+        sender,
+    ))
 }
 
 #[cfg(test)]
@@ -360,8 +370,10 @@ mod tests {
                 "cluster_state:{state}\r\ncluster_slots_ok:1\r\n"
             )))
         };
-        assert!(is_whole(&info("ok")));
-        assert!(!is_whole(&info("fail")));
-        assert!(is_whole(&Err(CommandError::Refused("NOPERM".into()))));
+        assert!(is_whole(info("ok")));
+        assert!(!is_whole(info("fail")));
+        assert!(is_whole(Err(CommandError::Refused("NOPERM".into()))));
+        assert!(!is_whole(Err(CommandError::Lost("closed".into()))));
+        assert!(!is_whole(Ok(Value::Nil)), "not a description");
     }
 }

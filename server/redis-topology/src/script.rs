@@ -60,12 +60,12 @@ impl ScriptCall {
         self
     }
 
-    /// By its hash; the server replies `NOSCRIPT` if it does not have the script.
+    /// Calls the script by its hash; the server replies `NOSCRIPT` if it does not have the script.
     pub(super) fn by_hash(&self) -> Cmd {
         self.command("EVALSHA", self.script.hash.as_bytes())
     }
 
-    /// With its text, which the server caches.
+    /// Sends the script's text, which the server caches.
     pub(super) fn by_text(&self) -> Cmd {
         self.command("EVAL", self.script.text.as_bytes())
     }

@@ -48,7 +48,7 @@ pub struct Credentials {
     pub password: String,
 }
 
-/// Without the password.
+/// Leaves the password out.
 impl fmt::Debug for Credentials {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_struct("Credentials")
@@ -85,7 +85,7 @@ impl NodeAddress {
         }
     }
 
-    /// From a cluster's redirection: `host:port`.
+    /// Parses a cluster's redirection: `host:port`.
     pub(super) fn from_redirection(text: &str, sender: &Self) -> Option<Self> {
         let (host, port) = text.rsplit_once(':')?;
         let host = host.trim_start_matches('[').trim_end_matches(']');

@@ -3,6 +3,7 @@
 use std::sync::{Arc, LazyLock};
 use std::time::{Duration, Instant};
 
+use ::redis::Value;
 use redis_processes::{AppendOnly, Options, RedisCluster, RedisServer, SentinelTrio};
 
 use super::client::CALL_TIMEOUT;

@@ -1,14 +1,14 @@
--- Creates a payment, or fills in what was unknown of it. Replies as `outcome`, or `foreign` if it is another account's.
--- The first four keys and five arguments have their names in include/payment.lua.
-local CHECKS = { KEYS[5], KEYS[6], KEYS[7] } -- sorted sets: the queues of checks, by priority
-local ACCOUNT = ARGV[6]
-local CREATED_AT = ARGV[7]
+-- Creates a payment, or fills in what was unknown of it. Replies as `outcome`, or FOREIGN if it is another account's.
+-- KEYS: PAYMENT, NOTIFIED, RAW, TIMELINE: see include/payment.lua; CHECKS (sorted sets): the queues of checks, by priority.
+-- ARGV: RETENTION, RAW_RETENTION, PUBLISH, CHANNEL, ID: see include/payment.lua; ACCOUNT; CREATED_AT; STATE: its version,
+-- time, lateness and reason; AMOUNT (empty: there are no terms); CURRENCY; TRANSACTION_ID (may be empty); FIRST_CHECK: when
+-- its first check is due; FIELDS: the other fields that are set, each with its value.
+local PAYMENT, NOTIFIED, RAW, TIMELINE = unpack(KEYS)
+local CHECKS = { unpack(KEYS, 5) }
+local RETENTION, RAW_RETENTION, PUBLISH, CHANNEL, ID, ACCOUNT, CREATED_AT = unpack(ARGV)
 local STATE = { version = tonumber(ARGV[8]), at = ARGV[9], late = ARGV[10], reason = ARGV[11] }
-local AMOUNT = ARGV[12] -- empty: there are no terms
-local CURRENCY = ARGV[13]
-local TRANSACTION_ID = ARGV[14] -- may be empty
-local FIRST_CHECK = tonumber(ARGV[15]) -- when its first check is due
-local FIELDS = 16 -- from here on: the other fields that are set, each with its value
+local AMOUNT, CURRENCY, TRANSACTION_ID, FIRST_CHECK = unpack(ARGV, 12, 15)
+local FIELDS = { unpack(ARGV, 16) }
 -- include constants
 -- include clock
 -- include payment
@@ -18,7 +18,7 @@ local FIELDS = 16 -- from here on: the other fields that are set, each with its 
 local owner = redis.call('HMGET', PAYMENT, 'account', 'amount')
 if owner[1] and owner[1] ~= ACCOUNT then
   if owner[2] then
-    return 'foreign'
+    return FOREIGN
   end
   -- Another account's notification about a payment that was unknown here. It owns nothing: Khipu's answer names the
   -- owner, and what the other account sent about the payment is deleted.
@@ -44,17 +44,17 @@ if AMOUNT ~= '' and redis.call('HSETNX', PAYMENT, 'amount', AMOUNT) == 1 then
     redis.call('HSET', PAYMENT, 'transaction_id', TRANSACTION_ID)
   end
 end
-for i = FIELDS, #ARGV, 2 do
-  redis.call('HSETNX', PAYMENT, ARGV[i], ARGV[i + 1])
+for i = 1, #FIELDS, 2 do
+  redis.call('HSETNX', PAYMENT, FIELDS[i], FIELDS[i + 1])
 end
 if changed then
   change(after)
 end
--- Once a payment, however often it is created.
+-- Only the first creation is recorded and schedules a check; a repeated one does neither.
 if redis.call('HSETNX', PAYMENT, 'created', '1') == 1 then
-  record('c ' .. CREATED_AT)
+  record(ENTRY_CREATED .. ' ' .. CREATED_AT)
   if after.version < CONFIRMED then
-    schedule(ID, 'check', CHECKS, FIRST_CHECK, SILENT)
+    schedule(ID, CHECK, CHECKS, tonumber(FIRST_CHECK), SILENT)
   end
 end
 expire(after.version)

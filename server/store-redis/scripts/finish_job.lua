@@ -1,13 +1,12 @@
 -- Ends a lease and records its attempt. Replies with 1, or with 0 if the lease was lost.
--- The first four keys and five arguments have their names in include/payment.lua.
-local QUEUES = { unpack(KEYS, 5) } -- sorted sets: the queues of the job's kind, by priority
-local KIND = ARGV[6]
-local TOKEN = ARGV[7] -- of the lease
-local RESULT = ARGV[8] -- open, done or dead
-local DUE = ARGV[9] -- when it is due again; empty: never
-local ATTEMPTS = ARGV[10] -- how many it has afterwards
-local ATTEMPT = ARGV[11] -- a line of the timeline; empty: none
-local PRIORITY = tonumber(ARGV[12]) -- of what is put back
+-- KEYS: PAYMENT, NOTIFIED, RAW, TIMELINE: see include/payment.lua; QUEUES (sorted sets): those of the job's kind, by priority.
+-- ARGV: RETENTION, RAW_RETENTION, PUBLISH, CHANNEL, ID: see include/payment.lua; KIND; TOKEN: of the lease; RESULT: OPEN, DONE
+-- or DEAD; DUE: when it is due again (empty: never); ATTEMPTS: how many it has afterwards; ATTEMPT: a line of the timeline
+-- (empty: none); PRIORITY: of what is put back.
+local PAYMENT, NOTIFIED, RAW, TIMELINE = unpack(KEYS)
+local QUEUES = { unpack(KEYS, 5) }
+local RETENTION, RAW_RETENTION, PUBLISH, CHANNEL, ID, KIND, TOKEN, RESULT, DUE, ATTEMPTS, ATTEMPT = unpack(ARGV)
+local PRIORITY = tonumber(ARGV[12])
 -- include constants
 -- include clock
 -- include payment
@@ -19,41 +18,41 @@ if not known then
   return 0
 end
 
--- Finished again after an error: the attempt is on the timeline already.
+-- A job that is finished again after an error has its attempt on the timeline already.
 if ATTEMPT ~= '' and redis.call('LINDEX', TIMELINE, -1) ~= ATTEMPT then
   record(ATTEMPT)
 end
 
--- Ends the lease.
+-- Ends the lease and stores the state.
 local function put(state, due, attempts, priority)
   redis.call('HDEL', PAYMENT, field(KIND, 'due'), field(KIND, 'token'), field(KIND, 'lease_end'), field(KIND, 'next_due'),
     field(KIND, 'next_priority'))
   redis.call('HSET', PAYMENT, field(KIND, 'state'), state, field(KIND, 'attempts'), attempts)
   if due then
     redis.call('HSET', PAYMENT, field(KIND, 'due'), due)
-    if KIND == 'check' then
+    if KIND == CHECK then
       redis.call('HSET', PAYMENT, field(KIND, 'priority'), priority)
     end
   end
-  enqueue(QUEUES, ID, KIND == 'check' and priority or 0, due)
+  enqueue(QUEUES, ID, priority, due)
 end
 
 local leased = job(PAYMENT, KIND)
 local holds = leased.token == TOKEN
 if holds then
-  local goes_on = RESULT == 'open'
+  local goes_on = RESULT == OPEN
   if leased.next_due and leased.next_priority == CROSS_CHECK then
     -- The payment is confirmed: nothing else is left to find out.
-    put('open', leased.next_due, '0', CROSS_CHECK)
+    put(OPEN, leased.next_due, '0', CROSS_CHECK)
   elseif leased.next_due and goes_on then
     local is_earlier = tonumber(DUE) < tonumber(leased.next_due)
-    put('open', is_earlier and DUE or leased.next_due, '0', math.min(PRIORITY, leased.next_priority))
+    put(OPEN, is_earlier and DUE or leased.next_due, '0', math.min(PRIORITY, leased.next_priority))
   elseif leased.next_due then
-    put('open', leased.next_due, '0', leased.next_priority)
+    put(OPEN, leased.next_due, '0', leased.next_priority)
   elseif goes_on then
-    put('open', DUE, ATTEMPTS, PRIORITY)
-  elseif RESULT == 'done' and KIND == 'check' then
-    put('done', nil, '0')
+    put(OPEN, DUE, ATTEMPTS, PRIORITY)
+  elseif RESULT == DONE and KIND == CHECK then
+    put(DONE, nil, '0')
     redis.call('HDEL', PAYMENT, field(KIND, 'state'), field(KIND, 'attempts'), field(KIND, 'priority'))
   else
     put(RESULT, nil, ATTEMPTS)

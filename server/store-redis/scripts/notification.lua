@@ -8,7 +8,7 @@ if not number then
   return false
 end
 local kept = redis.call('HMGET', RAW, 'body:' .. number, 'signature:' .. number)
--- Delivered and erased.
+-- The bytes were delivered and erased.
 if not kept[1] then
   return false
 end

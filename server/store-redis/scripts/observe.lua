@@ -1,19 +1,15 @@
--- Applies an observation. Replies as `outcome`, or `foreign` if the payment is another account's.
--- The first four keys and five arguments have their names in include/payment.lua.
-local DELIVERIES = { KEYS[5] } -- sorted set: the queue of deliveries
-local CHECKS = { KEYS[6], KEYS[7], KEYS[8] } -- sorted sets: the queues of checks, by priority
-local ACCOUNT = ARGV[6]
-local SOURCE = ARGV[7]
-local AT = ARGV[8]
-local VERSION = tonumber(ARGV[9]) -- of the update; empty: there is none
-local REPLACES = tonumber(ARGV[10]) -- the version that the update replaces; empty: any lower one
-local LATE = ARGV[11]
-local REASON = ARGV[12] -- may be empty
-local DIGEST = ARGV[13] -- of the notification's body; empty: there is none
-local BODY = ARGV[14]
-local SIGNATURE = ARGV[15]
-local VERDICT = ARGV[16]
-local JOBS = 17 -- from here on: kind, due time and priority of each job
+-- Applies an observation. Replies as `outcome`, or FOREIGN if the payment is another account's.
+-- KEYS: PAYMENT, NOTIFIED, RAW, TIMELINE: see include/payment.lua; DELIVERIES (sorted set): the queue of deliveries;
+-- CHECKS (sorted sets): the queues of checks, by priority.
+-- ARGV: RETENTION, RAW_RETENTION, PUBLISH, CHANNEL, ID: see include/payment.lua; ACCOUNT; SOURCE; AT; VERSION: of the update
+-- (empty: there is none); REPLACES: the version that it replaces (empty: any lower one); LATE; REASON (may be empty); DIGEST:
+-- of the notification's body (empty: there is none); BODY; SIGNATURE; VERDICT; JOBS: kind, due time and priority of each.
+local PAYMENT, NOTIFIED, RAW, TIMELINE = unpack(KEYS)
+local DELIVERIES, CHECKS = { KEYS[5] }, { unpack(KEYS, 6) }
+local RETENTION, RAW_RETENTION, PUBLISH, CHANNEL, ID, ACCOUNT, SOURCE, AT = unpack(ARGV)
+local VERSION, REPLACES = tonumber(ARGV[9]), tonumber(ARGV[10])
+local LATE, REASON, DIGEST, BODY, SIGNATURE, VERDICT = unpack(ARGV, 11, 16)
+local JOBS = { unpack(ARGV, 17) }
 -- include constants
 -- include clock
 -- include status
@@ -24,7 +20,7 @@ local JOBS = 17 -- from here on: kind, due time and priority of each job
 
 local owner = redis.call('HGET', PAYMENT, 'account')
 if owner and owner ~= ACCOUNT then
-  return 'foreign'
+  return FOREIGN
 end
 
 local before = state()
@@ -42,23 +38,23 @@ if changed then
 end
 local is_copy = DIGEST ~= '' and not keep_notification(DIGEST, BODY, SIGNATURE, VERDICT, AT)
 if VERSION and (changed or (DIGEST ~= '' and not is_copy)) then
-  record(table.concat({ 'o', AT, SOURCE, VERSION, changed and 1 or 0 }, ' '))
+  record(table.concat({ ENTRY_OBSERVED, AT, SOURCE, VERSION, changed and 1 or 0 }, ' '))
 end
 local is_over, cross_check = after.version >= CONFIRMED, nil
-for i = JOBS, #ARGV, 3 do
-  local kind, due, priority = ARGV[i], tonumber(ARGV[i + 1]), tonumber(ARGV[i + 2])
-  if kind == 'delivery' and after.version == CONFIRMED then
-    schedule(ID, kind, DELIVERIES, due)
-  elseif kind == 'check' and not is_over then
+for i = 1, #JOBS, 3 do
+  local kind, due, priority = JOBS[i], tonumber(JOBS[i + 1]), tonumber(JOBS[i + 2])
+  if kind == DELIVERY and after.version == CONFIRMED then
+    schedule(ID, kind, DELIVERIES, due, priority)
+  elseif kind == CHECK and not is_over then
     schedule(ID, kind, CHECKS, due, priority)
-  elseif kind == 'check' and priority == CROSS_CHECK then
+  elseif kind == CHECK and priority == CROSS_CHECK then
     cross_check = due
   end
 end
 if is_over and changed then
   end_checks(ID, CHECKS, cross_check)
 end
-if changed or DIGEST ~= '' or #ARGV >= JOBS then
+if changed or DIGEST ~= '' or #JOBS > 0 then
   expire(after.version)
 end
 return outcome(before, after, changed)

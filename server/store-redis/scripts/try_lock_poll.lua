@@ -1,13 +1,12 @@
 -- Takes the lock of a payment's polls. Replies with 0 where it was taken within the interval.
 local LOCK = KEYS[1] -- string: when it was taken last
-local NOW = ARGV[1] -- the caller's clock, or empty
-local MIN_INTERVAL = tonumber(ARGV[2]) -- in ms
-local KEPT = ARGV[3] -- how long a lock is remembered, in ms
+local MIN_INTERVAL = tonumber(ARGV[1]) -- in ms
+local KEPT = ARGV[2] -- how long a lock is remembered, in ms
 -- include clock
 
-local at = now(NOW)
+local at = now()
 local last = redis.call('GET', LOCK)
--- In either direction: a clock that was put back must not hold up all polls until it has caught up.
+-- The distance counts in both directions: after a clock was set back, polls must not wait until it has caught up.
 if last and math.abs(at - last) < MIN_INTERVAL then
   return 0
 end

@@ -10,26 +10,25 @@ use super::redis_store::{RedisStore, ms};
 use super::{keys, scripts};
 
 /// Longer than the burst: a bucket that expires after it makes no difference.
-const KEPT: Duration = Duration::from_secs(2);
+const BUCKET_KEPT: Duration = Duration::from_secs(2);
 
 #[async_trait]
 impl CallPacer for RedisStore {
-    /// By the node's clock, in microseconds: at a thousand a second a millisecond is a whole interval.
+    /// The script counts in microseconds: at a thousand a second a millisecond is a whole interval.
     async fn reserve_call(
         &self,
         account: &AccountName,
-        now: Timestamp,
+        _now: Timestamp,
         per_second: u32,
     ) -> Result<Duration, StoreError> {
         let (partition, key) = keys::call_bucket(account);
         let call = scripts::RESERVE_CALL
             .call()
             .key(key)
-            .arg(self.clock.argument(now))
             .arg(us(CallBucket::interval(per_second)))
             .arg(us(CallBucket::burst(per_second)))
             .arg(us(CallBucket::HORIZON))
-            .arg(us(KEPT));
+            .arg(us(BUCKET_KEPT));
         let wait = self.run(partition, &call).await?;
         Ok(Duration::from_micros(wait))
     }
@@ -37,16 +36,15 @@ impl CallPacer for RedisStore {
     async fn pause_calls(
         &self,
         account: &AccountName,
-        now: Timestamp,
+        _now: Timestamp,
         pause: Duration,
     ) -> Result<(), StoreError> {
         let (partition, key) = keys::call_bucket(account);
         let call = scripts::PAUSE_CALLS
             .call()
             .key(key)
-            .arg(self.clock.argument(now))
             .arg(us(pause))
-            .arg(ms(pause.saturating_add(KEPT)));
+            .arg(ms(pause.saturating_add(BUCKET_KEPT)));
         self.run(partition, &call).await
     }
 }

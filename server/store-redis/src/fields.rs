@@ -14,7 +14,7 @@ const PER_CALL: usize = 256;
 /// The values of the named fields, in the order of their names.
 pub(super) type Row = Vec<Option<String>>;
 
-/// Of one hash; `None`: it does not exist. The names are separated by spaces; the first must be one that is always set.
+/// Reads fields of one hash; `None` if it does not exist. Spaces separate the names; the first one must always be set.
 pub(super) async fn of(
     store: &RedisStore,
     partition: Partition,
@@ -22,11 +22,11 @@ pub(super) async fn of(
     fields: &str,
 ) -> Result<Option<Row>, StoreError> {
     let call = reading(fields).key(key);
-    let rows: Vec<Option<Row>> = store.run(partition, &call).await?;
-    Ok(rows.into_iter().next().flatten())
+    let [row]: [Option<Row>; 1] = store.run(partition, &call).await?;
+    Ok(row)
 }
 
-/// Of many payments, in the order of their ids.
+/// Reads the same fields of many payments, in the order of their ids.
 pub(super) async fn of_payments(
     store: &RedisStore,
     ids: &[PaymentId],

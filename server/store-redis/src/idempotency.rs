@@ -13,7 +13,7 @@ use super::{keys, replies, scripts};
 
 /// The times of the requests decide when a key is free again; Redis only clears away what is over. An hour later, because
 /// an instance's clock may be behind Redis's.
-const KEPT: Duration = IDEMPOTENCY_TERM.saturating_add(Duration::from_secs(3600));
+const RECORD_KEPT: Duration = IDEMPOTENCY_TERM.saturating_add(Duration::from_secs(3600));
 
 #[async_trait]
 impl IdempotencyStore for RedisStore {
@@ -27,17 +27,17 @@ impl IdempotencyStore for RedisStore {
             .arg(request.at.unix_ms())
             .arg(ms(IDEMPOTENCY_TERM))
             .arg(ms(IN_PROGRESS_LIMIT))
-            .arg(ms(KEPT));
+            .arg(ms(RECORD_KEPT));
         let reply: Vec<Vec<u8>> = self.run(partition, &call).await?;
-        match reply.as_slice() {
-            [word] => match word.as_slice() {
-                b"started" => Ok(BeginOutcome::Started),
-                b"in_progress" => Ok(BeginOutcome::InProgress),
-                b"key_reused" => Ok(BeginOutcome::KeyReused),
-                b"outcome_unknown" => Ok(BeginOutcome::OutcomeUnknown),
-                _ => Err(replies::damaged("request's state")),
-            },
-            [_, status, body] => Ok(BeginOutcome::Replay(StoredResponse {
+        let [word, response @ ..] = &reply[..] else {
+            return Err(replies::damaged("request"));
+        };
+        match (str::from_utf8(word), response) {
+            (Ok(replies::STARTED), []) => Ok(BeginOutcome::Started),
+            (Ok(replies::KEY_REUSED), []) => Ok(BeginOutcome::KeyReused),
+            (Ok(keys::IN_PROGRESS), []) => Ok(BeginOutcome::InProgress),
+            (Ok(keys::OUTCOME_UNKNOWN), []) => Ok(BeginOutcome::OutcomeUnknown),
+            (Ok(keys::ANSWERED), [status, body]) => Ok(BeginOutcome::Replay(StoredResponse {
                 status: replies::number(&String::from_utf8_lossy(status))?,
                 body: body.clone().into(),
             })),

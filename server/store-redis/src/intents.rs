@@ -1,13 +1,13 @@
 //! Intents: what is needed to adopt a payment, saved before Khipu is called, in the partition of its reference.
 
-use chasqui_payment::{AccountName, Intent, MerchantUrls, PaymentId, PaymentReference};
+use chasqui_payment::{AccountName, Intent, MerchantUrls, Payment, PaymentId, PaymentReference};
 use chasqui_store::StoreError;
 
 use super::payment_calls::with_fields;
 use super::redis_store::{RedisStore, ms};
 use super::{fields, keys, replies, scripts};
 
-const FIELDS: &str = "account return_url cancel_url notify_url created_at payment_id";
+const INTENT_FIELDS: &str = "account return_url cancel_url notify_url created_at payment_id";
 
 pub(super) async fn save(store: &RedisStore, intent: &Intent) -> Result<(), StoreError> {
     let (partition, key) = keys::intent(&intent.reference);
@@ -26,10 +26,7 @@ pub(super) async fn save(store: &RedisStore, intent: &Intent) -> Result<(), Stor
         .arg(intent.account.as_str())
         .arg(ms(store.retention.references()));
     let call = with_fields(call, &fields);
-    match store.run(partition, &call).await? {
-        true => Ok(()),
-        false => Err(StoreError::WrongAccount),
-    }
+    replies::unless_refused(store.run(partition, &call).await?)
 }
 
 pub(super) async fn find(
@@ -37,7 +34,7 @@ pub(super) async fn find(
     reference: &PaymentReference,
 ) -> Result<Option<Intent>, StoreError> {
     let (partition, key) = keys::intent(reference);
-    let Some(row) = fields::of(store, partition, key, FIELDS).await? else {
+    let Some(row) = fields::of(store, partition, key, INTENT_FIELDS).await? else {
         return Ok(None);
     };
     let Ok(
@@ -68,21 +65,16 @@ pub(super) async fn find(
 
 /// Before the payment is written, so that its reference always leads to it: a payment that is bound and was not written is
 /// adopted from Khipu at the next visit. The first binding stays. `WrongAccount` if the reference is another account's; a
-/// reference without an intent is bound to nothing.
-pub(super) async fn bind(
-    store: &RedisStore,
-    reference: &PaymentReference,
-    account: &AccountName,
-    id: &PaymentId,
-) -> Result<(), StoreError> {
+/// reference without an intent is bound to nothing, and there is nothing to do for a payment without a reference.
+pub(super) async fn bind(store: &RedisStore, payment: &Payment) -> Result<(), StoreError> {
+    let Some(reference) = &payment.reference else {
+        return Ok(());
+    };
     let (partition, key) = keys::intent(reference);
     let call = scripts::BIND_INTENT
         .call()
         .key(key)
-        .arg(account.as_str())
-        .arg(id.as_str());
-    match store.run(partition, &call).await? {
-        true => Ok(()),
-        false => Err(StoreError::WrongAccount),
-    }
+        .arg(payment.account.as_str())
+        .arg(payment.id.as_str());
+    replies::unless_refused(store.run(partition, &call).await?)
 }

@@ -7,6 +7,7 @@ use async_trait::async_trait;
 use chasqui_payment::{JobKind, JobPriority, PaymentId, Timestamp};
 use chasqui_redis_topology::{CallError, Partition, ScriptCall};
 use chasqui_store::{JobAttempt, JobQueue, JobResult, LeasedJob, StoreError};
+use redis::Value;
 
 use super::payment_calls::{priorities, with_queues, writing};
 use super::redis_store::{RedisStore, ms};
@@ -18,13 +19,13 @@ const ROUNDS: usize = 3;
 
 #[async_trait]
 impl JobQueue for RedisStore {
-    /// Looks at every partition first, then leases what has waited longest of all that was seen.
+    /// Reads what is due in every partition, then leases what has waited longest.
     ///
     /// A partition that cannot be reached keeps its jobs: those of the others are leased all the same.
     async fn lease_due(
         &self,
         kind: JobKind,
-        now: Timestamp,
+        _now: Timestamp,
         limit: usize,
         lease: Duration,
     ) -> Result<Vec<LeasedJob>, StoreError> {
@@ -33,11 +34,11 @@ impl JobQueue for RedisStore {
         }
         let mut failing = Failing::default();
         for _ in 0..ROUNDS {
-            let due = due(self, kind, now, limit, &mut failing).await?;
+            let due = due(self, kind, limit, &mut failing).await?;
             if due.is_empty() {
                 break;
             }
-            let leased = lease_jobs(self, kind, now, lease, due, &mut failing).await?;
+            let leased = lease_jobs(self, kind, lease, due, &mut failing).await?;
             if !leased.is_empty() {
                 return Ok(leased);
             }
@@ -51,24 +52,17 @@ impl JobQueue for RedisStore {
     async fn next_due(&self, kind: JobKind) -> Result<Option<Timestamp>, StoreError> {
         let calls: Vec<_> = Partition::all()
             .map(|partition| {
-                (
-                    partition,
-                    with_queues(scripts::NEXT_DUE.call(), partition, kind),
-                )
+                let call = with_queues(scripts::NEXT_DUE.call(), partition, kind);
+                (partition, call)
             })
             .collect();
-        let (mut earliest, mut failing) = (None, None);
-        for reply in self.redis.run_all(&calls).await {
-            match reply {
-                Ok(score) => {
-                    let score: Option<String> = read(score)?;
-                    let due = score.as_deref().map(replies::timestamp).transpose()?;
-                    earliest = earliest.into_iter().chain(due).min();
-                }
-                Err(failure) => failing = Some(failure),
-            }
+        let (mut earliest, mut failing) = (None, Failing::default());
+        for score in failing.run_all(self, &calls).await.into_iter().flatten() {
+            let score: Option<String> = read(score)?;
+            let due = score.as_deref().map(replies::timestamp).transpose()?;
+            earliest = earliest.into_iter().chain(due).min();
         }
-        match failing {
+        match failing.failure {
             Some(failure) if earliest.is_none() => Err(unavailable(failure)),
             _ => Ok(earliest),
         }
@@ -82,10 +76,10 @@ impl JobQueue for RedisStore {
     ) -> Result<bool, StoreError> {
         let counted = leased.attempts.saturating_add(1);
         let (state, due_at, attempts) = match result {
-            JobResult::Done => ("done", None, counted),
-            JobResult::Dead => ("dead", None, counted),
-            JobResult::Retry { due_at } => ("open", Some(due_at), counted),
-            JobResult::PutBack { due_at } => ("open", Some(due_at), leased.attempts),
+            JobResult::Done => (keys::DONE, None, counted),
+            JobResult::Dead => (keys::DEAD, None, counted),
+            JobResult::Retry { due_at } => (keys::OPEN, Some(due_at), counted),
+            JobResult::PutBack { due_at } => (keys::OPEN, Some(due_at), leased.attempts),
         };
         let (partition, call) = writing(self, &scripts::FINISH_JOB, &leased.payment_id);
         let call = with_queues(call, partition, leased.kind)
@@ -110,9 +104,21 @@ struct Failing {
 }
 
 impl Failing {
-    fn add(&mut self, partition: Partition, failure: CallError) {
-        self.partitions.insert(partition);
-        self.failure = Some(failure);
+    /// The replies in the order of the calls; `None` for a partition that fails.
+    async fn run_all(
+        &mut self,
+        store: &RedisStore,
+        calls: &[(Partition, ScriptCall)],
+    ) -> Vec<Option<Value>> {
+        let replies = store.redis.run_all(calls).await.into_iter();
+        let replies = replies.zip(calls).map(|(reply, (partition, _))| {
+            let failed = |failure: &CallError| {
+                self.partitions.insert(*partition);
+                self.failure = Some(failure.clone());
+            };
+            reply.inspect_err(failed).ok()
+        });
+        replies.collect()
     }
 }
 
@@ -122,35 +128,24 @@ type Due = (JobPriority, Timestamp, PaymentId);
 async fn due(
     store: &RedisStore,
     kind: JobKind,
-    now: Timestamp,
     limit: usize,
     failing: &mut Failing,
 ) -> Result<Vec<Due>, StoreError> {
-    let clock = store.clock.argument(now);
     let calls: Vec<_> = Partition::all()
         .filter(|partition| !failing.partitions.contains(partition))
         .map(|partition| {
             let call = with_queues(scripts::DUE.call(), partition, kind);
-            (partition, call.arg(&clock).arg(limit))
+            (partition, call.arg(limit))
         })
         .collect();
     let mut due = Vec::new();
-    let replies = store.redis.run_all(&calls).await;
-    for ((partition, _), reply) in calls.into_iter().zip(replies) {
-        match reply {
-            Ok(entries) => {
-                let entries: Vec<Vec<(String, String)>> = read(entries)?;
-                for (priority, entries) in priorities(kind).iter().zip(entries) {
-                    for (id, score) in entries {
-                        due.push((
-                            *priority,
-                            replies::timestamp(&score)?,
-                            replies::payment_id(&id)?,
-                        ));
-                    }
-                }
+    for entries in failing.run_all(store, &calls).await.into_iter().flatten() {
+        let entries: Vec<Vec<(String, String)>> = read(entries)?;
+        for (priority, entries) in priorities(kind).iter().zip(entries) {
+            for (id, score) in entries {
+                let (due_at, id) = (replies::timestamp(&score)?, replies::payment_id(&id)?);
+                due.push((*priority, due_at, id));
             }
-            Err(error) => failing.add(partition, error),
         }
     }
     due.sort_unstable();
@@ -161,11 +156,10 @@ async fn due(
 /// Its rank among all candidates, its payment, and the token that its lease will have.
 type Candidate = (usize, PaymentId, u64);
 
-/// Durably: a replica that has not seen a lease would lease the job again once it is promoted.
+/// A lease is durable: a replica that has not seen it would lease the job again once it is promoted.
 async fn lease_jobs(
     store: &RedisStore,
     kind: JobKind,
-    now: Timestamp,
     lease: Duration,
     due: Vec<Due>,
     failing: &mut Failing,
@@ -179,32 +173,30 @@ async fn lease_jobs(
     let calls: Vec<_> = by_partition
         .iter()
         .map(|(partition, candidates)| {
-            let call = leasing(store, kind, now, lease, *partition, candidates);
+            let call = leasing(kind, lease, *partition, candidates);
             (*partition, call)
         })
         .collect();
     let mut leased_jobs = Vec::new();
-    let replies = store.redis.run_all(&calls).await;
-    for ((partition, candidates), reply) in by_partition.into_iter().zip(replies) {
-        match reply {
-            Ok(found) => {
-                let found: Vec<Option<(u32, u8)>> = read(found)?;
-                for ((rank, payment_id, token), found) in candidates.into_iter().zip(found) {
-                    let leased = found.map(|(attempts, priority)| LeasedJob {
-                        kind,
-                        payment_id,
-                        attempts,
-                        // A delivery has none, and a newer chasqui may have written one that is unknown here.
-                        priority: match kind {
-                            JobKind::Check => JobPriority::from_rank(priority).unwrap_or_default(),
-                            JobKind::Delivery => JobPriority::default(),
-                        },
-                        token,
-                    });
-                    leased_jobs.extend(leased.map(|leased| (rank, leased)));
-                }
-            }
-            Err(error) => failing.add(partition, error),
+    let replies = failing.run_all(store, &calls).await;
+    for (candidates, reply) in by_partition.into_values().zip(replies) {
+        let Some(found) = reply else {
+            continue;
+        };
+        let found: Vec<Option<(u32, u8)>> = read(found)?;
+        for ((rank, payment_id, token), found) in candidates.into_iter().zip(found) {
+            let Some((attempts, priority)) = found else {
+                continue;
+            };
+            let leased = LeasedJob {
+                kind,
+                payment_id,
+                attempts,
+                priority: JobPriority::from_rank(priority)
+                    .ok_or_else(|| replies::damaged("job's priority"))?,
+                token,
+            };
+            leased_jobs.push((rank, leased));
         }
     }
     leased_jobs.sort_unstable_by_key(|(rank, _)| *rank);
@@ -213,15 +205,12 @@ async fn lease_jobs(
 
 /// Leases the candidates of one partition, except those that another holder has leased meanwhile.
 pub(super) fn leasing(
-    store: &RedisStore,
     kind: JobKind,
-    now: Timestamp,
     lease: Duration,
     partition: Partition,
     candidates: &[Candidate],
 ) -> ScriptCall {
     let call = with_queues(scripts::LEASE.call(), partition, kind)
-        .arg(store.clock.argument(now))
         .arg(kind.as_str())
         .arg(ms(lease))
         .arg(priorities(kind).len());

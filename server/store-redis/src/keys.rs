@@ -24,6 +24,11 @@ pub(super) const JOB_FIELDS: [(&str, &str); 8] = [
     ("next_priority", "again_priority"),
 ];
 
+/// A job's states.
+pub(super) const OPEN: &str = "open";
+pub(super) const DONE: &str = "done";
+pub(super) const DEAD: &str = "dead";
+
 /// The field of a payment with the state of its delivery.
 pub(super) const DELIVERY_STATE: &str = "delivery_standing";
 

@@ -6,7 +6,7 @@ use chasqui_redis_topology::{Partition, Script, ScriptCall};
 use super::redis_store::{RedisStore, ms};
 use super::{change, keys};
 
-/// A call of a script that writes a payment, with its first four keys and five arguments.
+/// A call of a script that includes `payment.lua`, with the keys and arguments that it describes.
 pub(super) fn writing(
     store: &RedisStore,
     script: &'static Script,
@@ -26,7 +26,7 @@ pub(super) fn writing(
     (Partition::of(id.as_str()), call)
 }
 
-/// With the name and the value of each field that is set.
+/// Adds the name and the value of each field that is set.
 pub(super) fn with_fields(call: ScriptCall, fields: &[(&str, Option<&str>)]) -> ScriptCall {
     let set = fields
         .iter()
@@ -42,7 +42,7 @@ pub(super) fn priorities(kind: JobKind) -> &'static [JobPriority] {
     }
 }
 
-/// With the keys of a kind's queues.
+/// Adds the keys of a kind's queues.
 pub(super) fn with_queues(call: ScriptCall, partition: Partition, kind: JobKind) -> ScriptCall {
     let priorities = priorities(kind).iter();
     priorities.fold(call, |call, priority| {

@@ -7,37 +7,38 @@ use chasqui_payment::{
     AccountName, Amount, Currency, Intent, JobKind, MerchantUrls, Observation, Payment, PaymentId,
     PaymentReference, PaymentState, PaymentTerms, StatusReason, Verdict, Version,
 };
-use chasqui_redis_topology::{Partition, ScriptCall, Value};
+use chasqui_redis_topology::{Partition, Script, ScriptCall};
 use chasqui_store::{
     Outcome, PaymentIndex, PaymentReader, PaymentStore, StoreError, StoredNotification,
 };
+use redis::Value;
 use sha2::{Digest, Sha256};
 
 use super::payment_calls::{with_fields, with_queues, writing};
 use super::redis_store::{RedisStore, ms};
 use super::{change, fields, intents, keys, replies, scripts, transactions};
 
-const STATE: &str = "status status_at late reason";
+const STATE_FIELDS: &str = "status status_at late reason";
 
-const FIELDS: &str = "status status_at late reason account amount currency transaction_id return_url cancel_url \
+const PAYMENT_FIELDS: &str = "status status_at late reason account amount currency transaction_id return_url cancel_url \
     notify_url reference payment_url expires_at created_at";
 
 #[async_trait]
 impl PaymentReader for RedisStore {
     async fn payment(&self, id: &PaymentId) -> Result<Option<Payment>, StoreError> {
         let partition = Partition::of(id.as_str());
-        let row = fields::of(self, partition, keys::payment(id), FIELDS).await?;
+        let row = fields::of(self, partition, keys::payment(id), PAYMENT_FIELDS).await?;
         row.map(|row| payment(id, row)).transpose()
     }
 
     async fn states(&self, ids: &[PaymentId]) -> Result<Vec<Option<PaymentState>>, StoreError> {
-        let rows = fields::of_payments(self, ids, STATE).await?;
+        let rows = fields::of_payments(self, ids, STATE_FIELDS).await?;
         rows.into_iter()
             .map(|row| row.map(|row| state(&row)).transpose())
             .collect()
     }
 
-    /// `Agrees` before the others, and of each the first. `None` too when its bytes have been erased.
+    /// The first that agrees, else the first that awaits Khipu's answer. `None` too when its bytes have been erased.
     async fn notification(&self, id: &PaymentId) -> Result<Option<StoredNotification>, StoreError> {
         let call = scripts::NOTIFICATION
             .call()
@@ -48,10 +49,8 @@ impl PaymentReader for RedisStore {
         let Some((body, signature, described)) = found else {
             return Ok(None);
         };
-        let mut words = described.split(' ');
-        let (Some(verdict), Some(_copies), Some(received_at)) =
-            (words.next(), words.next(), words.next())
-        else {
+        let words: Vec<_> = described.split(' ').collect();
+        let [verdict, _copies, received_at, ..] = words[..] else {
             return Err(replies::damaged("notification"));
         };
         Ok(Some(StoredNotification {
@@ -87,17 +86,13 @@ impl PaymentStore for RedisStore {
     /// In three partitions, so it cannot be one step. What leads to the payment comes before it: where this ends early,
     /// a repetition does the rest, and a reference to a payment that was not written has it adopted from Khipu.
     async fn create(&self, payment: &Payment) -> Result<Outcome, StoreError> {
-        let (id, account) = (&payment.id, &payment.account);
-        let bound = async {
-            match &payment.reference {
-                Some(reference) => intents::bind(self, reference, account, id).await,
-                None => Ok(()),
-            }
-        };
-        tokio::try_join!(bound, transactions::index(self, payment))?;
+        tokio::try_join!(
+            intents::bind(self, payment),
+            transactions::index(self, payment)
+        )?;
         let (partition, call) = creating(self, payment);
         let reply = self.run(partition, &call).await?;
-        outcome(self, id, account, reply)
+        outcome(self, &payment.id, &payment.account, reply)
     }
 
     async fn observe(
@@ -158,8 +153,7 @@ fn observing(
             .arg(
                 update
                     .replaces
-                    .map(|held| held.to_string())
-                    .unwrap_or_default(),
+                    .map_or(String::new(), |held| held.to_string()),
             )
             .arg(u8::from(update.late))
             .arg(update.reason.map_or("", StatusReason::as_str)),
@@ -195,6 +189,7 @@ fn outcome(
         before: before.as_deref().map(state).transpose()?,
         after: state(&after)?,
     };
+    let reference = reference.as_deref().map(replies::reference).transpose()?;
     expire_references(store, id, account, reference, transaction_id);
     Ok(outcome)
 }
@@ -229,7 +224,8 @@ fn payment(id: &PaymentId, row: fields::Row) -> Result<Payment, StoreError> {
             currency: Currency::parse(&currency).map_err(|_| replies::damaged("currency"))?,
             transaction_id,
         }),
-        _ => None,
+        (None, None) => None,
+        _ => return Err(replies::damaged("payment's terms")),
     };
     Ok(Payment {
         id: id.clone(),
@@ -240,9 +236,7 @@ fn payment(id: &PaymentId, row: fields::Row) -> Result<Payment, StoreError> {
             cancel_url,
             notify_url,
         },
-        reference: reference
-            .map(|text| PaymentReference::parse(&text).map_err(|_| replies::damaged("reference")))
-            .transpose()?,
+        reference: reference.as_deref().map(replies::reference).transpose()?,
         payment_url,
         expires_at: expires_at.as_deref().map(replies::timestamp).transpose()?,
         created_at: replies::timestamp(&created_at)?,
@@ -250,7 +244,7 @@ fn payment(id: &PaymentId, row: fields::Row) -> Result<Payment, StoreError> {
     })
 }
 
-/// From the fields of [`STATE`], which are the first of a payment's.
+/// Reads the fields of [`STATE_FIELDS`], which are the first of a payment's.
 fn state(row: &[Option<String>]) -> Result<PaymentState, StoreError> {
     let [Some(status), Some(at), late, reason, ..] = row else {
         return Err(replies::damaged("state"));
@@ -269,28 +263,21 @@ fn state(row: &[Option<String>]) -> Result<PaymentState, StoreError> {
 
 /// What leads to a payment that has become final is kept no longer than the payment. In the background: where it fails, or
 /// too many expire at once, a reference is only kept longer.
-pub(super) fn expire_references(
+fn expire_references(
     store: &RedisStore,
     id: &PaymentId,
     account: &AccountName,
-    reference: Option<String>,
+    reference: Option<PaymentReference>,
     transaction_id: Option<String>,
 ) {
-    let reference = reference.and_then(|text| PaymentReference::parse(&text).ok());
-    let intent = reference.map(|reference| (&scripts::EXPIRE_INTENT, keys::intent(&reference)));
-    let index = transaction_id.map(|name| {
-        (
-            &scripts::EXPIRE_TRANSACTION,
-            keys::transaction(account, &name),
-        )
-    });
-    let found = intent.into_iter().chain(index);
-    let calls: Vec<_> = found
-        .map(|(script, (partition, key))| {
-            let call = script.call().key(key).arg(id.as_str());
-            (partition, call.arg(ms(store.retention.payments)))
-        })
-        .collect();
+    let expiring = |script: &'static Script, (partition, key)| {
+        let call = script.call().key(key).arg(id.as_str());
+        (partition, call.arg(ms(store.retention.payments)))
+    };
+    let intent = reference.map(|it| expiring(&scripts::EXPIRE_INTENT, keys::intent(&it)));
+    let index = transaction_id.map(|it| keys::transaction(account, &it));
+    let index = index.map(|place| expiring(&scripts::EXPIRE_TRANSACTION, place));
+    let calls: Vec<_> = intent.into_iter().chain(index).collect();
     if calls.is_empty() {
         return;
     }
@@ -298,10 +285,17 @@ pub(super) fn expire_references(
         return;
     };
     let (redis, id) = (Arc::clone(&store.redis), id.clone());
+    let expiring = tokio::spawn(async move { redis.run_all(&calls).await });
     tokio::spawn(async move {
-        let replies = redis.run_all(&calls).await;
-        for error in replies.into_iter().filter_map(Result::err) {
-            tracing::debug!(payment_id = %id, %error, "a reference to a final payment does not expire with it");
+        match expiring.await {
+            Ok(replies) => {
+                for error in replies.into_iter().filter_map(Result::err) {
+                    tracing::debug!(payment_id = %id, %error, "a reference to a final payment does not expire with it");
+                }
+            }
+            Err(error) => {
+                tracing::error!(payment_id = %id, %error, "the expiry of references panicked; they are kept longer than their payment")
+            }
         }
         drop(permit);
     });

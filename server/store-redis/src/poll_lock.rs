@@ -15,13 +15,12 @@ impl PollLock for RedisStore {
     async fn try_lock_poll(
         &self,
         id: &PaymentId,
-        now: Timestamp,
+        _now: Timestamp,
         min_interval: Duration,
     ) -> Result<bool, StoreError> {
         let call = scripts::TRY_LOCK_POLL
             .call()
             .key(keys::poll_lock(id))
-            .arg(self.clock.argument(now))
             .arg(ms(min_interval.min(LONGEST_POLL_LOCK)))
             .arg(ms(LONGEST_POLL_LOCK));
         self.run(Partition::of(id.as_str()), &call).await

@@ -6,7 +6,7 @@
 use std::collections::HashMap;
 
 use chasqui_redis_topology::{CallError, NodeAddress, RedisClient, Topology};
-use redis::{Cmd, FromRedisValue, cmd};
+use redis::{Cmd, FromRedisValue, InfoDict, cmd};
 
 /// Sharded channels, and scripts whose effects are replicated.
 const OLDEST_VERSION: u32 = 7;
@@ -54,10 +54,13 @@ pub async fn examine(
 
 async fn inspect(redis: &RedisClient, address: &NodeAddress) -> Result<ServerReport, CallError> {
     let mut report = ServerReport::default();
-    if let Some(info) = reply::<String>(redis, address, &cmd("INFO")).await? {
-        let version = field(&info, "redis_version").and_then(|version| version.split('.').next());
-        report.version = version.and_then(|major| major.parse().ok());
-        report.is_replica = field(&info, "role") == Some("slave");
+    if let Some(info) = reply::<InfoDict>(redis, address, &cmd("INFO")).await? {
+        let version: Option<String> = info.get("redis_version");
+        let major = version
+            .as_deref()
+            .and_then(|version| version.split('.').next());
+        report.version = major.and_then(|major| major.parse().ok());
+        report.is_replica = info.get::<String>("role").as_deref() == Some("slave");
     }
     let mut settings = cmd("CONFIG");
     settings.arg("GET").arg("appendonly").arg("appendfsync");
@@ -74,13 +77,8 @@ async fn reply<T: FromRedisValue>(
     command: &Cmd,
 ) -> Result<Option<T>, CallError> {
     let reply = redis.send_to(address, command).await?;
-    Ok(reply.and_then(|value| redis::from_redis_value(value).ok()))
-}
-
-fn field<'a>(info: &'a str, name: &str) -> Option<&'a str> {
-    info.lines()
-        .find_map(|line| line.strip_prefix(name)?.strip_prefix(':'))
-        .map(str::trim)
+    let read = reply.map(redis::from_redis_value).transpose();
+    read.map_err(|error| CallError(format!("a reply of {address} cannot be read: {error}")))
 }
 
 /// Each with whether it is fatal. A Redis on this machine that keeps nothing is only a warning, like `sqlite::memory:`: it is
@@ -236,12 +234,5 @@ mod tests {
         assert!(
             matches!(&found(&silent, false)[..], [(false, text)] if text.contains("CONFIG GET"))
         );
-    }
-
-    #[test]
-    fn a_field_of_info_is_found_whole() {
-        let info = "# Server\r\nredis_version:7.0.15\r\nredis_mode:standalone\r\n";
-        assert_eq!(field(info, "redis_version"), Some("7.0.15"));
-        assert_eq!(field(info, "redis"), None);
     }
 }

@@ -1,10 +1,9 @@
-//! The store's handle: a client, a clock, and how long things are kept.
+//! The store's handle: a client, and how long data is kept.
 
 use std::sync::Arc;
 use std::time::Duration;
 
 use async_trait::async_trait;
-use chasqui_payment::Timestamp;
 use chasqui_redis_topology::{Partition, RedisClient, ScriptCall};
 use chasqui_store::{Store, StoreError};
 use redis::FromRedisValue;
@@ -17,8 +16,8 @@ use super::{keys, scripts};
 /// The most final payments whose references expire at once; see [`retention`](super::retention).
 const REFERENCES_AT_ONCE: usize = 256;
 
-/// Of the keys and fields that this chasqui writes. 1: statuses numbered 1 to 7, which are still read. 2: statuses numbered
-/// by round and kind.
+/// The version of the keys and fields that this chasqui writes. 1: statuses numbered 1 to 7, which are still read. 2:
+/// statuses numbered by round and kind.
 const SCHEMA_VERSION: u32 = 2;
 
 /// How long the key of a health check is kept; it is never read.
@@ -27,19 +26,8 @@ const HEALTH_KEY_KEPT: Duration = Duration::from_secs(60);
 #[derive(Debug)]
 pub struct RedisStore {
     pub(super) redis: Arc<RedisClient>,
-    pub(super) clock: Clock,
     pub(super) retention: Retention,
     pub(super) expiring: Arc<Semaphore>,
-}
-
-/// By whose clock something is due, and a lease or a lock is over.
-#[derive(Debug, Clone, Copy)]
-pub(super) enum Clock {
-    /// The node's that keeps it: one clock for all instances.
-    Store,
-    /// The caller's, so that the suite can choose the time.
-    #[cfg(test)]
-    Caller,
 }
 
 impl RedisStore {
@@ -47,7 +35,6 @@ impl RedisStore {
     pub async fn open(redis: Arc<RedisClient>, retention: Retention) -> Result<Self, StoreError> {
         let store = Self {
             redis,
-            clock: Clock::Store,
             retention: retention.bounded(),
             expiring: Arc::new(Semaphore::new(REFERENCES_AT_ONCE)),
         };
@@ -55,8 +42,8 @@ impl RedisStore {
         Ok(store)
     }
 
-    /// Marks a Redis that has no version yet, or an older one, as of today's: older instances refuse to start on it. Waits
-    /// for no replica: a gateway must be able to start while there is none, and the next one to open it marks it again.
+    /// Raises the version that Redis holds to today's, so that older instances refuse to start on it. The write is not
+    /// durable: a gateway must be able to start while there is no replica, and the next start writes the version again.
     async fn check_schema(&self) -> Result<(), StoreError> {
         let (partition, key) = keys::schema_version();
         let call = scripts::SCHEMA.call().key(key).arg(SCHEMA_VERSION);
@@ -82,7 +69,7 @@ impl RedisStore {
 
 #[async_trait]
 impl Store for RedisStore {
-    /// In every partition: a cluster that has lost a master still serves the others'.
+    /// Writes to every partition: a cluster that has lost a master still serves the partitions of the others.
     async fn health_check(&self) -> Result<(), StoreError> {
         let calls = Partition::all().map(|partition| {
             let key = keys::key(partition, "health", "store");
@@ -92,24 +79,10 @@ impl Store for RedisStore {
         let calls: Vec<_> = calls.collect();
         let replies = self.redis.run_all(&calls).await;
         for (partition, reply) in Partition::all().zip(replies) {
-            if let Err(error) = reply {
-                let prefix = keys::prefix(partition);
-                return Err(StoreError::Unavailable(format!("{prefix}: {error}")));
-            }
+            let prefix = keys::prefix(partition);
+            reply.map_err(|error| StoreError::Unavailable(format!("{prefix}: {error}")))?;
         }
         Ok(())
-    }
-}
-
-impl Clock {
-    /// What a script takes for the time: nothing, where it is to look itself.
-    pub(super) fn argument(self, callers: Timestamp) -> String {
-        let _ = callers;
-        match self {
-            Self::Store => String::new(),
-            #[cfg(test)]
-            Self::Caller => callers.unix_ms().to_string(),
-        }
     }
 }
 

@@ -2,10 +2,17 @@
 
 use std::str::FromStr;
 
-use chasqui_payment::{PaymentId, Timestamp};
-use chasqui_redis_topology::{CallError, Value};
+use chasqui_payment::{PaymentId, PaymentReference, Timestamp};
+use chasqui_redis_topology::CallError;
 use chasqui_store::StoreError;
-use redis::{FromRedisValue, from_redis_value};
+use redis::{FromRedisValue, Value, from_redis_value};
+
+/// The reply of a script that changed nothing, because the payment is another account's.
+pub(super) const FOREIGN: &str = "foreign";
+
+/// The replies for a request that may come twice: it is begun, or its key belongs to another request.
+pub(super) const STARTED: &str = "started";
+pub(super) const KEY_REUSED: &str = "key_reused";
 
 pub(super) fn unavailable(failure: CallError) -> StoreError {
     StoreError::Unavailable(failure.0)
@@ -15,12 +22,17 @@ pub(super) fn read<T: FromRedisValue>(value: Value) -> Result<T, StoreError> {
     from_redis_value(value).map_err(|_| damaged("reply of a script"))
 }
 
-/// Of a script that replies `foreign` where it touched nothing, and with a row otherwise.
+/// Reads the reply of a script that replies with a row or with [`FOREIGN`].
 pub(super) fn unless_foreign<T: FromRedisValue>(value: Value) -> Result<T, StoreError> {
     match value {
-        Value::BulkString(word) if word == b"foreign" => Err(StoreError::WrongAccount),
+        Value::BulkString(word) if word == FOREIGN.as_bytes() => Err(StoreError::WrongAccount),
         row => read(row),
     }
+}
+
+/// Reads the reply of a script that replies with whether the account may do this.
+pub(super) fn unless_refused(may: bool) -> Result<(), StoreError> {
+    may.then_some(()).ok_or(StoreError::WrongAccount)
 }
 
 pub(super) fn number<T: FromStr>(text: &str) -> Result<T, StoreError> {
@@ -29,6 +41,10 @@ pub(super) fn number<T: FromStr>(text: &str) -> Result<T, StoreError> {
 
 pub(super) fn timestamp(text: &str) -> Result<Timestamp, StoreError> {
     number(text).map(Timestamp::from_unix_ms)
+}
+
+pub(super) fn reference(text: &str) -> Result<PaymentReference, StoreError> {
+    PaymentReference::parse(text).map_err(|_| damaged("reference"))
 }
 
 pub(super) fn payment_id(text: &str) -> Result<PaymentId, StoreError> {

@@ -10,21 +10,21 @@ use std::time::Duration;
 /// A century. Redis refuses a term that ends beyond what its clock can count to, and with it the write.
 pub(super) const LONGEST: Duration = Duration::from_secs(100 * 366 * 24 * 3600);
 
-/// Of a reference whose payment was never created, or whose expiry with its payment failed. More than a year: no payment is
-/// still open then.
+/// How long a reference is kept if its payment was never created, or if its expiry with the payment failed. After more than
+/// a year no payment is still open.
 const REFERENCES_KEPT: Duration = Duration::from_secs(400 * 24 * 3600);
 
 /// How long data is kept once it is final.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Retention {
-    /// Of a final payment, since its last write.
+    /// How long a final payment is kept, since its last write.
     pub payments: Duration,
-    /// Of a notification's bytes, once its delivery is done.
+    /// How long a notification's bytes are kept, once its delivery is done.
     pub notification_bytes: Duration,
 }
 
 impl Retention {
-    /// Within what Redis can count.
+    /// Shortens each term to what Redis can count.
     pub(super) fn bounded(self) -> Self {
         Self {
             payments: self.payments.min(LONGEST),
@@ -32,7 +32,7 @@ impl Retention {
         }
     }
 
-    /// Of intents and indexes: never shorter than of the payments that they lead to.
+    /// How long intents and indexes are kept: never shorter than the payments that they lead to.
     pub(super) fn references(self) -> Duration {
         REFERENCES_KEPT.max(self.payments)
     }

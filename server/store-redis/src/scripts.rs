@@ -5,12 +5,12 @@ use std::sync::LazyLock;
 use std::time::Duration;
 
 use chasqui_payment::{
-    CHECKED_AFTER_EXPIRY, JobPriority, StatusKind, USUAL_TERM, Verdict, Version,
+    CHECKED_AFTER_EXPIRY, JobKind, JobPriority, StatusKind, USUAL_TERM, Verdict, Version,
 };
 use chasqui_redis_topology::Script;
 use chasqui_store::TIMELINE_LIMIT;
 
-use super::keys;
+use super::{keys, replies, timeline};
 
 macro_rules! scripts {
     ($($name:ident = $file:literal $($durable:ident)?;)*) => {
@@ -72,7 +72,7 @@ fn included(name: &str) -> String {
     text.to_owned()
 }
 
-/// Each as a local of its name.
+/// Declares each constant as a local.
 fn constants() -> String {
     let ms = |duration: Duration| duration.as_millis().to_string();
     let quoted = |text: &str| format!("'{text}'");
@@ -80,12 +80,15 @@ fn constants() -> String {
     let old_versions = (1..=7)
         .filter_map(Version::from_stored)
         .map(|version| version.to_string());
+    // The distance between the numbers of a status in two rounds.
+    let round = Version::FIRST.number() - StatusKind::Created as u16;
     let job_fields = keys::JOB_FIELDS.map(|(name, stored)| format!("{name} = '{stored}'"));
     [
         ("CREATED", Version::FIRST.to_string()),
         ("CONFIRMED", Version::CONFIRMED.to_string()),
         ("RETURNED", (StatusKind::Returned as u16).to_string()),
         ("VERIFYING", (StatusKind::Verifying as u16).to_string()),
+        ("ROUND", round.to_string()),
         // The numbers of version 0.1 as they are read today.
         ("OF_0_1", table(old_versions.collect())),
         ("SILENT", JobPriority::Silent.rank().to_string()),
@@ -97,10 +100,21 @@ fn constants() -> String {
         ("STALE", quoted(Verdict::Stale.as_str())),
         ("UNKNOWN_PAYMENT", quoted(Verdict::UnknownPayment.as_str())),
         ("JOB", table(job_fields.to_vec())),
+        ("CHECK", quoted(JobKind::Check.as_str())),
+        ("DELIVERY", quoted(JobKind::Delivery.as_str())),
+        ("OPEN", quoted(keys::OPEN)),
+        ("DONE", quoted(keys::DONE)),
         ("DELIVERY_STATE", quoted(keys::DELIVERY_STATE)),
         ("REQUEST_STATE", quoted(keys::REQUEST_STATE)),
         ("IN_PROGRESS", quoted(keys::IN_PROGRESS)),
         ("ANSWERED", quoted(keys::ANSWERED)),
+        ("OUTCOME_UNKNOWN", quoted(keys::OUTCOME_UNKNOWN)),
+        ("FOREIGN", quoted(replies::FOREIGN)),
+        ("STARTED", quoted(replies::STARTED)),
+        ("KEY_REUSED", quoted(replies::KEY_REUSED)),
+        ("ENTRY_CREATED", quoted(timeline::CREATED)),
+        ("ENTRY_OBSERVED", quoted(timeline::OBSERVED)),
+        ("ENTRY_NOTIFIED", quoted(timeline::NOTIFIED)),
     ]
     .map(|(name, value)| format!("local {name} = {value}"))
     .join("\n")

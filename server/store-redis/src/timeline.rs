@@ -1,7 +1,4 @@
 //! The record of what happened to a payment, for people: a list of short lines, each `<letter> <at> …`.
-//!
-//! `c` created; `o` observed: source, version, accepted or not; `n` notified: the notification's number, shown with its
-//! verdict and copies; `a` attempted: kind, number, duration in ms, result.
 
 use std::time::Duration;
 
@@ -12,6 +9,15 @@ use chasqui_store::{JobAttempt, LeasedJob, StoreError, Timeline, TimelineEntry, 
 
 use super::redis_store::{RedisStore, ms};
 use super::{keys, replies, scripts};
+
+/// The letters. After the time of a creation nothing follows.
+pub(super) const CREATED: &str = "c";
+/// Source, version, and whether it was accepted follow.
+pub(super) const OBSERVED: &str = "o";
+/// The notification's number follows; a reader gets its verdict and copies instead.
+pub(super) const NOTIFIED: &str = "n";
+/// Kind, number, duration in ms and result follow.
+const ATTEMPTED: &str = "a";
 
 #[async_trait]
 impl Timeline for RedisStore {
@@ -34,7 +40,7 @@ impl Timeline for RedisStore {
 /// What `finish_job.lua` records.
 pub(super) fn attempted(leased: &LeasedJob, attempt: &JobAttempt) -> String {
     format!(
-        "a {} {} {} {} {}",
+        "{ATTEMPTED} {} {} {} {} {}",
         attempt.at.unix_ms(),
         leased.kind.as_str(),
         leased.attempts.saturating_add(1),
@@ -50,10 +56,10 @@ fn parse(line: &str) -> Option<TimelineEntry> {
     Some(TimelineEntry {
         at: Timestamp::from_unix_ms(at.parse().ok()?),
         event: match letter {
-            "c" => TimelineEvent::Created,
-            "o" => parse_observed(rest)?,
-            "n" => parse_notified(rest)?,
-            "a" => parse_attempted(rest)?,
+            CREATED => TimelineEvent::Created,
+            OBSERVED => parse_observed(rest)?,
+            NOTIFIED => parse_notified(rest)?,
+            ATTEMPTED => parse_attempted(rest)?,
             _ => return None,
         },
     })

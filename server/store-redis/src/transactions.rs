@@ -48,13 +48,11 @@ pub(super) async fn find(
     let rows = fields::of_payments(store, &ids, "account transaction_id created_at").await?;
     let mut found = Vec::new();
     for (id, row) in ids.into_iter().zip(rows) {
-        match row.as_deref() {
-            Some([Some(owner), Some(its), Some(created_at)])
-                if owner == account.as_str() && its == transaction_id =>
-            {
-                found.push((Reverse(replies::timestamp(created_at)?), Reverse(id)));
-            }
-            _ => {}
+        if let Some([Some(owner), Some(its), Some(created_at)]) = row.as_deref()
+            && owner == account.as_str()
+            && its == transaction_id
+        {
+            found.push((Reverse(replies::timestamp(created_at)?), Reverse(id)));
         }
     }
     found.sort_unstable();

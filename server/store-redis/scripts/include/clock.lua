@@ -1,12 +1,12 @@
--- Microseconds by the caller's clock where one is given, which only tests do, else by this node's.
-local function now_us(callers)
+-- Microseconds by this node's clock, which is one clock for all instances.
+local function now_us()
   local time = redis.call('TIME')
-  return tonumber(callers) and callers * 1000 or time[1] * 1000000 + time[2]
+  return time[1] * 1000000 + time[2]
 end
 
 -- The same in milliseconds.
-local function now(callers)
-  return math.floor(now_us(callers) / 1000)
+local function now()
+  return math.floor(now_us() / 1000)
 end
 
 -- Lua itself writes a large number as 1.7e+12.

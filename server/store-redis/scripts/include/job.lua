@@ -15,15 +15,15 @@ local function job(payment, kind)
   for i, name in ipairs(names) do
     found[name] = kept[i]
   end
-  found.priority = tonumber(found.priority or (kind == 'check' and SILENT or 0))
+  found.priority = tonumber(found.priority or SILENT)
   found.next_priority = tonumber(found.next_priority or SILENT)
   return found
 end
 
--- In the queue of its priority and in no other; without a score in none.
+-- Puts a job into the queue of its priority, or into the only one, and into no other; without a score into none.
 local function enqueue(queues, id, priority, score)
   for i, queue in ipairs(queues) do
-    if score and i == priority + 1 then
+    if score and i == math.min(priority + 1, #queues) then
       redis.call('ZADD', queue, score, id)
     else
       redis.call('ZREM', queue, id)

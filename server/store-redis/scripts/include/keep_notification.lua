@@ -3,7 +3,7 @@
 -- store's clock, by which their bytes are erased). RAW holds the bytes and the signature of each number.
 local FIRST = { [AGREES] = 'agrees', [STALE] = 'awaits', [UNKNOWN_PAYMENT] = 'awaits' }
 
--- Whether its bytes are new. A copy is counted; the first one that agrees makes it agree, by its own signature.
+-- Returns whether its bytes are new. A copy is counted; the first one that agrees makes it agree, by its own signature.
 local function keep_notification(digest, body, signature, verdict, at)
   redis.call('HSET', NOTIFIED, 'newest', whole(now()))
   local number = redis.call('HGET', NOTIFIED, digest)
@@ -12,7 +12,7 @@ local function keep_notification(digest, body, signature, verdict, at)
   if is_new then
     number = redis.call('HINCRBY', NOTIFIED, 'count', 1)
     redis.call('HSET', NOTIFIED, digest, number)
-    record('n ' .. at .. ' ' .. number)
+    record(table.concat({ ENTRY_NOTIFIED, at, number }, ' '))
   else
     known, copies, received_at = string.match(redis.call('HGET', NOTIFIED, number), '^(%S+) (%d+) (%S+)$')
     if known == AGREES or verdict ~= AGREES then

@@ -1,13 +1,8 @@
--- Reads and writes one payment: the first keys and arguments of every operation that includes this.
-local PAYMENT = KEYS[1] -- hash: the payment and the fields of its jobs
-local NOTIFIED = KEYS[2] -- hash: what is known of its notifications
-local RAW = KEYS[3] -- hash: their bytes and signatures
-local TIMELINE = KEYS[4] -- list: what happened to it
-local RETENTION = tonumber(ARGV[1]) -- how long a final payment is kept, in ms
-local RAW_RETENTION = tonumber(ARGV[2]) -- how long bytes are kept after their delivery, in ms
-local PUBLISH = ARGV[3] -- the command that publishes a change: PUBLISH or SPUBLISH
-local CHANNEL = ARGV[4] -- where a change is published
-local ID = ARGV[5] -- the payment's id
+-- Reads and writes one payment. An operation that includes this names
+-- PAYMENT (hash): the payment and the fields of its jobs; NOTIFIED (hash): what is known of its notifications; RAW (hash):
+-- their bytes and signatures; TIMELINE (list): what happened to it; RETENTION, RAW_RETENTION: how long a final payment is kept,
+-- and bytes after their delivery, in ms; PUBLISH: the command that publishes a change, PUBLISH or SPUBLISH; CHANNEL: where it
+-- is published; ID: the payment's.
 
 -- nil: the payment is not known.
 local function state()
@@ -19,7 +14,7 @@ local function state()
   return { version = OF_0_1[version] or version, at = kept[2], late = kept[3] or '0', reason = kept[4] or '' }
 end
 
--- How a state is published: `1000 1732243800123 0 `. false: there is none.
+-- The text in which a state is published, as in `1000 1732243800123 0 `; false if there is none.
 local function text(state)
   return state and table.concat({ state.version, state.at, state.late, state.reason }, ' ') or false
 end
@@ -65,7 +60,7 @@ local function expire(version)
     redis.call('PEXPIRE', key, whole(kept))
   end
   local newest = redis.call('HGET', NOTIFIED, 'newest')
-  if newest and redis.call('HGET', PAYMENT, DELIVERY_STATE) == 'done' then
+  if newest and redis.call('HGET', PAYMENT, DELIVERY_STATE) == DONE then
     kept = math.min(kept, math.max(1, newest + RAW_RETENTION - at))
   end
   redis.call('PEXPIRE', RAW, whole(kept))

@@ -1,9 +1,9 @@
--- A delivery once, ever: one that is done or dead stays as it is, and one that was attempted keeps its time. A check is due
--- at the earlier of what is planned and what is requested, and from the first attempt. One that is leased may have queried
--- Khipu already: what is scheduled meanwhile follows it.
+-- A payment has one delivery: one that is done or dead stays as it is, and one that was attempted keeps its time. A check
+-- is due at the earlier of what is planned and what is requested, and its attempts begin again. One that is leased may have
+-- queried Khipu already: what is scheduled meanwhile follows it.
 local function schedule(id, kind, queues, due, priority)
   local known = job(PAYMENT, kind)
-  local is_check, is_open = kind == 'check', known.state == 'open'
+  local is_check, is_open = kind == CHECK, known.state == OPEN
   if is_check and known.token then
     if known.next_due then
       due, priority = math.min(due, known.next_due), math.min(priority, known.next_priority)
@@ -18,23 +18,23 @@ local function schedule(id, kind, queues, due, priority)
   if not is_check and not moves then
     return
   end
-  redis.call('HSET', PAYMENT, field(kind, 'state'), 'open', field(kind, 'due'), whole(due), field(kind, 'attempts'), '0')
+  redis.call('HSET', PAYMENT, field(kind, 'state'), OPEN, field(kind, 'due'), whole(due), field(kind, 'attempts'), '0')
   if is_check then
     redis.call('HSET', PAYMENT, field(kind, 'priority'), priority)
   end
-  enqueue(queues, id, is_check and priority or 0, whole(math.max(due, tonumber(known.lease_end or due))))
+  enqueue(queues, id, priority, whole(math.max(due, tonumber(known.lease_end or due))))
 end
 
 -- The payment is confirmed or reversed: what was planned to find that out is over, and a cross-check may follow.
 local function end_checks(id, queues, cross_check)
-  local known = job(PAYMENT, 'check')
-  redis.call('HDEL', PAYMENT, field('check', 'next_due'), field('check', 'next_priority'))
+  local known = job(PAYMENT, CHECK)
+  redis.call('HDEL', PAYMENT, field(CHECK, 'next_due'), field(CHECK, 'next_priority'))
   if not known.token then
-    redis.call('HDEL', PAYMENT, field('check', 'state'), field('check', 'due'), field('check', 'attempts'),
-      field('check', 'priority'))
+    redis.call('HDEL', PAYMENT, field(CHECK, 'state'), field(CHECK, 'due'), field(CHECK, 'attempts'),
+      field(CHECK, 'priority'))
     enqueue(queues, id)
   end
   if cross_check then
-    schedule(id, 'check', queues, cross_check, CROSS_CHECK)
+    schedule(id, CHECK, queues, cross_check, CROSS_CHECK)
   end
 end

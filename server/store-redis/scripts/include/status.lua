@@ -6,7 +6,7 @@ local function updated(before, update)
     return before
   end
   -- The payer came back and Khipu also reports verifying: the status stays, and so does its time.
-  if before.version % 10 == RETURNED and update.version == before.version - RETURNED + VERIFYING then
+  if before.version % ROUND == RETURNED and update.version == before.version - RETURNED + VERIFYING then
     update.at = before.at
   end
   return update

@@ -22,11 +22,8 @@ use crate::change;
 
 const PING_INTERVAL: Duration = Duration::from_secs(1);
 
-/// How long a reply to a ping may take, and sending a command.
+/// How long a reply to a ping may take, and how long a command may take to be sent.
 const REPLY_TIMEOUT: Duration = Duration::from_secs(2);
-
-/// Between two attempts to connect, at most.
-const LONGEST_PAUSE: Duration = Duration::from_secs(1);
 
 /// The next attempt waits longer after a connection that fails sooner than this, for each attempt subscribes and reads
 /// everything again.
@@ -66,7 +63,7 @@ impl NodeSubscriber {
         }
     }
 
-    /// Until it is dropped.
+    /// Runs until it is dropped.
     pub(super) async fn run(self) {
         let mut attempts = 0;
         let mut disconnected_since = None;
@@ -83,7 +80,7 @@ impl NodeSubscriber {
                 metrics::counter!("chasqui_relay_disconnects_total").increment(1);
                 disconnected_since = Some(Instant::now());
             }
-            sleep(backoff(attempts, LONGEST_PAUSE)).await;
+            sleep(backoff(attempts)).await;
             attempts = attempts.saturating_add(1);
         }
     }

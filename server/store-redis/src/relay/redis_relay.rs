@@ -54,7 +54,7 @@ async fn supervise(state: Arc<RelayState>) {
                 Some(owner) => masters.entry(owner.clone()).or_default().push(partition),
                 None => state
                     .registry
-                    .detach(&[partition], "no server holds its part of the data"),
+                    .detach(&[partition], "no redis server holds this part of the data"),
             }
         }
         let unchanged = |address: &NodeAddress, partitions: &Vec<Partition>| {
@@ -65,7 +65,9 @@ async fn supervise(state: Arc<RelayState>) {
         {
             subscriber.abort();
             let _ = subscriber.await;
-            state.registry.detach(&partitions, "its server changed");
+            state
+                .registry
+                .detach(&partitions, "the redis server of the channel changed");
         }
         state.probes.send_modify(|probes| {
             probes.retain(|first, _| masters.values().any(|partitions| partitions[0] == *first))
@@ -125,11 +127,11 @@ impl Relay for RedisRelay {
         Ok(())
     }
 
-    /// A probe by way of each master.
+    /// Publishes a probe on each master and waits until all have come back.
     async fn health_check(&self) -> Result<(), RelayError> {
         let state = &self.state;
         if self.supervisor.is_finished() {
-            return Err(RelayError("its task has ended".into()));
+            return Err(RelayError("the relay's task has ended".into()));
         }
         for partition in Partition::all() {
             if let Some(reason) = state.registry.outage(partition) {

@@ -16,10 +16,10 @@ pub(super) struct RelayState {
     pub(super) listener: Arc<dyn RelayListener>,
     pub(super) registry: SubscriptionRegistry,
     pub(super) commands: CommandNames,
-    /// By the first partition of each subscriber: the newest probe that it received.
+    /// The newest probe that each subscriber received, by the subscriber's first partition.
     pub(super) probes: watch::Sender<HashMap<Partition, u64>>,
     probes_sent: AtomicU64,
-    /// In the names of this instance's probe channels.
+    /// A random name, which this instance's probe channels contain.
     instance: String,
 }
 

@@ -19,7 +19,7 @@ pub(super) struct SubscriptionRegistry {
 #[derive(Debug)]
 struct Section {
     topics: HashMap<PaymentId, Channel>,
-    /// To be subscribed or unsubscribed, by the state of the topic when the commands are sent.
+    /// Channels to subscribe or unsubscribe; their state when the commands are sent decides which.
     changed: Vec<PaymentId>,
     /// Notified when `changed` has entries. `Err`: why there is none.
     subscriber: Result<Arc<Notify>, String>,
@@ -253,7 +253,7 @@ mod tests {
         registry.pending_commands(&[partition()]);
         registry.confirm(&id());
         registry.unsubscribe(&id());
-        // Not confirmed: the server may get an unsubscription before the subscription.
+        // It is not confirmed: the server may get an unsubscription before the subscription.
         let _second = sent(&registry);
         assert_eq!(
             registry.pending_commands(&[partition()]),

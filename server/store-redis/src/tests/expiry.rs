@@ -20,7 +20,7 @@ async fn open_with(server: &RedisServer, raw_retention: Duration) -> RedisStore 
         payments: RETENTION,
         notification_bytes: raw_retention,
     };
-    open(&standalone(server), retention, Clock::Store).await
+    open(&standalone(server), retention).await
 }
 
 async fn left(server: &RedisServer, key: &str) -> i64 {
@@ -282,7 +282,7 @@ async fn a_retention_without_end_is_a_long_one() {
         payments: Duration::MAX,
         notification_bytes: Duration::MAX,
     };
-    let store = open(&standalone(&server), endless, Clock::Store).await;
+    let store = open(&standalone(&server), endless).await;
     store.save_intent(&intent(9)).await.expect("save");
     store.create(&payment("p1")).await.expect("create");
     observe(&store, "p1", &confirming("{}", 10)).await;

@@ -25,7 +25,6 @@ use tokio::runtime::Handle;
 use tokio::sync::{Mutex, MutexGuard};
 use tokio::task;
 
-use super::redis_store::Clock;
 use super::retention::{self, Retention};
 use super::{RedisStore, job_queue, keys, replies, transactions};
 
@@ -67,14 +66,12 @@ impl StoreFactory for Standalone {
         let settings = self.settings();
         let server = self.server.get().expect("started with the settings");
         now(server.command(&["FLUSHALL"]));
-        Arc::new(open(&settings, RETENTION, Clock::Caller).await)
+        Arc::new(open(&settings, RETENTION).await)
     }
 
     async fn reopened(&self, store: Arc<dyn Store>) -> Option<Arc<dyn Store>> {
         drop(store);
-        Some(Arc::new(
-            open(&self.settings(), RETENTION, Clock::Caller).await,
-        ))
+        Some(Arc::new(open(&self.settings(), RETENTION).await))
     }
 }
 
@@ -115,13 +112,13 @@ impl StoreFactory for Clustered {
         for master in &self.cluster.nodes[..3] {
             now(master.command(&["FLUSHALL"]));
         }
-        Arc::new(open(&on_cluster(&self.cluster), RETENTION, Clock::Caller).await)
+        Arc::new(open(&on_cluster(&self.cluster), RETENTION).await)
     }
 
     async fn reopened(&self, store: Arc<dyn Store>) -> Option<Arc<dyn Store>> {
         drop(store);
         let settings = on_cluster(&self.cluster);
-        Some(Arc::new(open(&settings, RETENTION, Clock::Caller).await))
+        Some(Arc::new(open(&settings, RETENTION).await))
     }
 }
 
@@ -154,15 +151,13 @@ const RETENTION: Retention = Retention {
     notification_bytes: Duration::from_secs(7 * 24 * 3600),
 };
 
-async fn open(settings: &RedisSettings, retention: Retention, clock: Clock) -> RedisStore {
+async fn open(settings: &RedisSettings, retention: Retention) -> RedisStore {
     let redis = RedisClient::open(settings).await.expect("reachable");
-    let store = RedisStore::open(redis, retention).await.expect("open");
-    RedisStore { clock, ..store }
+    RedisStore::open(redis, retention).await.expect("open")
 }
 
-/// As it ships: by the store's clock.
 async fn open_standalone(server: &RedisServer) -> RedisStore {
-    open(&standalone(server), RETENTION, Clock::Store).await
+    open(&standalone(server), RETENTION).await
 }
 
 /// `payment`, `notified`, `raw`, `timeline` or `change` of a payment.

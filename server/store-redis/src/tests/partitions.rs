@@ -52,18 +52,9 @@ async fn finishing_a_job_of_a_payment_that_is_gone_leaves_nothing_behind() {
 async fn a_repeated_lease_takes_what_it_took() {
     let server = start().await;
     let store = open_standalone(&server).await;
-    let now = time(&server).await;
     schedule(&store, "p1", 10).await;
-    let call = |token: u64| {
-        job_queue::leasing(
-            &store,
-            CHECK,
-            now,
-            LEASE,
-            Partition::of("p1"),
-            &[(0, id("p1"), token)],
-        )
-    };
+    let call =
+        |token: u64| job_queue::leasing(CHECK, LEASE, Partition::of("p1"), &[(0, id("p1"), token)]);
     // Its reply was lost, and the same call is sent again; then another instance calls.
     for (token, expected) in [(1, Some((0, 1))), (1, Some((0, 1))), (2, None)] {
         let reply = store.redis.run(Partition::of("p1"), &call(token)).await;
@@ -78,7 +69,7 @@ async fn unreachable_partitions_keep_their_jobs_and_delay_no_others() {
     const JOBS: usize = 40;
     let options = options().with("cluster-require-full-coverage no");
     let mut cluster = RedisCluster::start(&options).await;
-    let store = open(&on_cluster(&cluster), RETENTION, Clock::Store).await;
+    let store = open(&on_cluster(&cluster), RETENTION).await;
     let right = time(&cluster.nodes[0]).await;
     for n in 0..JOBS {
         schedule(&store, &format!("p{n}"), right.unix_ms()).await;

@@ -16,7 +16,7 @@ use chasqui_payment::{JobKind, Observation, Timestamp};
 use chasqui_store::{
     IdempotencyStore, JobQueue, PaymentReader, PaymentStore, Store, StoreError, Timeline,
 };
-use chasqui_store_suite::{StoreFactory, store_suite};
+use chasqui_store_suite::{StoreFactory, callers_clock_suite, store_suite};
 use tempfile::TempDir;
 
 use super::error::DatabaseError;
@@ -81,3 +81,5 @@ fn open(location: &DatabaseLocation, limits: &SqliteLimits) -> SqliteStore {
 
 store_suite!(on_a_file, Files::new());
 store_suite!(in_memory, Memory);
+callers_clock_suite!(on_a_file_by_its_callers_clock, Files::new());
+callers_clock_suite!(in_memory_by_its_callers_clock, Memory);

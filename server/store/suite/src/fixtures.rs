@@ -1,6 +1,7 @@
 //! The observations and payments of the suite's tests, and the factory of its stores.
 
 pub use std::sync::Arc;
+use std::time::{Duration, SystemTime};
 
 use async_trait::async_trait;
 pub use bytes::Bytes;
@@ -24,6 +25,19 @@ pub trait StoreFactory: Sync {
 
 pub fn at(ms: i64) -> Timestamp {
     Timestamp::from_unix_ms(ms)
+}
+
+/// The time of this machine's clock, which is also the clock of the stores under test.
+pub fn now() -> Timestamp {
+    let since_epoch = SystemTime::now().duration_since(SystemTime::UNIX_EPOCH);
+    Timestamp::from_unix_ms(0).plus(since_epoch.expect("after 1970"))
+}
+
+/// Waits until the moment is over.
+pub async fn passed(moment: Timestamp) {
+    while now() <= moment {
+        tokio::time::sleep(Duration::from_millis(1)).await;
+    }
 }
 
 pub fn version(number: u16) -> Version {
@@ -144,7 +158,7 @@ pub fn confirming(body: &str, ms: i64) -> Observation {
 pub fn attempt(ms: i64, result: &str) -> JobAttempt {
     JobAttempt {
         at: at(ms),
-        duration: std::time::Duration::from_millis(250),
+        duration: Duration::from_millis(250),
         result: result.to_owned(),
     }
 }

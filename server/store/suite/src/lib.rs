@@ -1,11 +1,14 @@
 //! The contracts of [`chasqui_store::Store`] and [`chasqui_store::Relay`] as tests that run on every
 //! implementation.
 //!
-//! An implementation passes its [`StoreFactory`] to [`store_suite!`] and gets a named test for each behaviour. Times are
-//! small numbers that the tests choose: no test sleeps. It is a crate, not a feature of the store: a feature that only tests
+//! An implementation passes its [`StoreFactory`] to [`store_suite!`] and gets a named test for each behaviour. A store
+//! that instances share measures time by its own clock, so what is due is long past here, what is not due is an hour ahead,
+//! and few tests wait for milliseconds. A store of one process also passes [`callers_clock_suite!`], whose tests choose the
+//! time. It is a crate, not a feature of the store: a feature that only tests
 //! enable would make the binary's builds compile the store and its dependents twice.
 
 pub mod call_pacer;
+pub mod callers_clock;
 pub mod creating;
 pub mod fixtures;
 pub mod idempotency;
@@ -123,16 +126,13 @@ macro_rules! store_suite {
                     concurrent_calls_get_separate_slots
                     a_pause_delays_every_later_slot
                     each_account_has_its_own_slots
-                    a_clock_that_was_set_back_far_delays_no_slot
                 }
                 poll_lock {
                     of_concurrent_calls_exactly_one_takes_the_lock
                     the_lock_is_free_after_the_interval
                     a_refused_call_does_not_extend_the_lock
                     each_payment_has_its_own_lock
-                    a_clock_that_was_set_back_far_does_not_block_polls
                     a_lock_creates_no_payment
-                    a_lock_is_remembered_for_ten_minutes
                 }
                 idempotency {
                     of_concurrent_arrivals_exactly_one_is_started
@@ -157,6 +157,27 @@ macro_rules! store_suite {
             $crate::$topic::$behaviour(&$factory).await;
         }
     )*)*};
+}
+
+/// `callers_clock_suite!(module_name, factory)`: as tests in a module of that name, for a store of one process.
+#[macro_export]
+macro_rules! callers_clock_suite {
+    ($module:ident, $factory:expr) => {
+        mod $module {
+            use super::*;
+
+            $crate::store_suite! { @tests $factory;
+                callers_clock {
+                    a_job_is_leased_when_it_is_due_and_when_its_lease_is_over
+                    a_poll_lock_is_free_when_its_interval_is_over
+                    a_poll_lock_is_remembered_for_ten_minutes
+                    a_clock_that_was_set_back_far_does_not_block_polls
+                    every_idle_second_allows_a_burst
+                    a_clock_that_was_set_back_far_delays_no_slot
+                }
+            }
+        }
+    };
 }
 
 /// `relay_suite!(module_name, future)`: the whole suite as tests in a module of that name.
