@@ -38,6 +38,13 @@ pub(super) const IN_PROGRESS: &str = "under_way";
 pub(super) const ANSWERED: &str = "answered";
 pub(super) const OUTCOME_UNKNOWN: &str = "unknown";
 
+/// The letters of a timeline's entries. After the time of a creation nothing follows.
+pub(super) const ENTRY_CREATED: &str = "c";
+/// Source, version, and whether it was accepted follow.
+pub(super) const ENTRY_OBSERVED: &str = "o";
+/// The notification's number follows; a reader gets its verdict and copies instead.
+pub(super) const ENTRY_NOTIFIED: &str = "n";
+
 /// A key, and the partition that it lies in.
 pub(super) type Place = (Partition, String);
 

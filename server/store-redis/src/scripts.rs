@@ -10,7 +10,7 @@ use chasqui_payment::{
 use chasqui_redis_topology::Script;
 use chasqui_store::TIMELINE_LIMIT;
 
-use super::{keys, replies, timeline};
+use super::{keys, replies};
 
 macro_rules! scripts {
     ($($name:ident = $file:literal $($durable:ident)?;)*) => {
@@ -112,9 +112,9 @@ fn constants() -> String {
         ("FOREIGN", quoted(replies::FOREIGN)),
         ("STARTED", quoted(replies::STARTED)),
         ("KEY_REUSED", quoted(replies::KEY_REUSED)),
-        ("ENTRY_CREATED", quoted(timeline::CREATED)),
-        ("ENTRY_OBSERVED", quoted(timeline::OBSERVED)),
-        ("ENTRY_NOTIFIED", quoted(timeline::NOTIFIED)),
+        ("ENTRY_CREATED", quoted(keys::ENTRY_CREATED)),
+        ("ENTRY_OBSERVED", quoted(keys::ENTRY_OBSERVED)),
+        ("ENTRY_NOTIFIED", quoted(keys::ENTRY_NOTIFIED)),
     ]
     .map(|(name, value)| format!("local {name} = {value}"))
     .join("\n")

@@ -10,13 +10,7 @@ use chasqui_store::{JobAttempt, LeasedJob, StoreError, Timeline, TimelineEntry, 
 use super::redis_store::{RedisStore, ms};
 use super::{keys, replies, scripts};
 
-/// The letters. After the time of a creation nothing follows.
-pub(super) const CREATED: &str = "c";
-/// Source, version, and whether it was accepted follow.
-pub(super) const OBSERVED: &str = "o";
-/// The notification's number follows; a reader gets its verdict and copies instead.
-pub(super) const NOTIFIED: &str = "n";
-/// Kind, number, duration in ms and result follow.
+/// The letter of an attempt. Kind, number, duration in ms and result follow.
 const ATTEMPTED: &str = "a";
 
 #[async_trait]
@@ -56,9 +50,9 @@ fn parse(line: &str) -> Option<TimelineEntry> {
     Some(TimelineEntry {
         at: Timestamp::from_unix_ms(at.parse().ok()?),
         event: match letter {
-            CREATED => TimelineEvent::Created,
-            OBSERVED => parse_observed(rest)?,
-            NOTIFIED => parse_notified(rest)?,
+            keys::ENTRY_CREATED => TimelineEvent::Created,
+            keys::ENTRY_OBSERVED => parse_observed(rest)?,
+            keys::ENTRY_NOTIFIED => parse_notified(rest)?,
             ATTEMPTED => parse_attempted(rest)?,
             _ => return None,
         },

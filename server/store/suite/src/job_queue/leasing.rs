@@ -1,8 +1,12 @@
 //! Jobs are leased once they are due, and finished or put back.
 
 use std::collections::HashSet;
+use std::time::Duration;
 
-use super::*;
+use chasqui_store::JobResult;
+
+use super::leases::*;
+use crate::fixtures::*;
 
 pub async fn only_due_jobs_are_leased_the_longest_due_first(factory: &impl StoreFactory) {
     let store = factory.fresh().await;

@@ -1,6 +1,9 @@
 //! Checks have priorities, and a confirmed payment has only its cross-check.
 
-use super::*;
+use chasqui_store::{JobResult, LeasedJob};
+
+use super::leases::*;
+use crate::fixtures::*;
 
 fn checking(due_ms: i64, priority: JobPriority) -> Observation {
     Observation {

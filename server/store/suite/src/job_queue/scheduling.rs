@@ -2,7 +2,8 @@
 
 use chasqui_store::JobResult;
 
-use super::*;
+use super::leases::*;
+use crate::fixtures::*;
 
 pub async fn a_delivery_is_scheduled_once_by_concurrent_confirmations(factory: &impl StoreFactory) {
     let store = factory.fresh().await;
