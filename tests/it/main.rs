@@ -3,7 +3,8 @@
 //!
 //! | part of the URL tree | file |
 //! |---|---|
-//! | `/v3/payments`, `/v1/payments` | `facade`, `idempotency` (the `Idempotency-Key` header) |
+//! | `/v3/payments`, `/v1/payments` | `creating`, `facade`, `idempotency` (the `Idempotency-Key` header) |
+//! | the rest of `/v3` | `forwarding` (and what an API key may do), `refunds` |
 //! | `/webhooks/khipu/{account}` | `notifications` (signature and form), `notification_verdicts` (compared with the payment) |
 //! | `/v1/payments/{id}/status` | `status` (JSON and long poll), `websocket` |
 //! | `/return/{ref}` | `return_hop` |
@@ -35,9 +36,11 @@ mod command_line;
 mod concurrency;
 mod connection_limits;
 mod crash;
+mod creating;
 mod deliveries;
 mod durability;
 mod facade;
+mod forwarding;
 mod house;
 mod idempotency;
 mod instances;
@@ -47,6 +50,7 @@ mod metrics;
 mod notification_verdicts;
 mod notifications;
 mod payment_lifecycle;
+mod refunds;
 mod resuming;
 mod return_hop;
 mod shutdown;

@@ -215,7 +215,7 @@ async fn without_the_hop_khipu_gets_the_merchants_own_urls() {
     let order = order(urls.clone()).to_string();
     let request = testbed.api.call(Method::POST, "/v3/payments").body(order);
     let answer = send(request.header("chasqui-return-hop", "off")).await;
-    let payment = TestPayment::from(answer.expect(200).json());
+    let payment = TestPayment::from(&answer.expect(200));
     let at_khipu = testbed.sandbox.payment(&payment.id).await;
     assert_eq!(at_khipu["return_url"], urls["return_url"]);
     assert_eq!(at_khipu["cancel_url"], urls["cancel_url"]);

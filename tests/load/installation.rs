@@ -193,6 +193,7 @@ filter = "warn"
                 let request = client
                     .post(&url)
                     .header("x-api-key", &self.key)
+                    .header("chasqui-answer-extras", "on")
                     .header("content-type", "application/json")
                     .body(
                         json!({

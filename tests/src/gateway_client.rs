@@ -122,7 +122,7 @@ impl GatewayClient {
     /// Creates a payment of 24990 CLP with `more` fields.
     pub async fn create(&self, more: Value) -> TestPayment {
         let answer = self.post("/v3/payments", order(more).to_string()).await;
-        TestPayment::from(answer.expect(200).json())
+        TestPayment::from(&answer.expect(200))
     }
 
     /// The status as the payment's own token shows it.
@@ -210,12 +210,13 @@ impl GatewayClient {
     }
 }
 
-impl From<Value> for TestPayment {
-    fn from(fields: Value) -> Self {
-        let text = |name: &str| fields[name].as_str().unwrap_or_default().to_owned();
+impl From<&HttpResponse> for TestPayment {
+    /// From the answer to a creation.
+    fn from(answer: &HttpResponse) -> Self {
+        let fields = answer.json();
         Self {
-            id: text("payment_id"),
-            token: text("status_token"),
+            id: fields["payment_id"].as_str().unwrap_or_default().to_owned(),
+            token: answer.header("chasqui-status-token").to_owned(),
             fields,
         }
     }

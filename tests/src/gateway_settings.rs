@@ -41,6 +41,8 @@ pub struct AccountSettings {
     pub khipu_secrets: Vec<String>,
     /// The key itself; the configuration gets its hash.
     pub api_key: String,
+    /// Further entries of `api_keys`, as TOML.
+    pub more_api_keys: Vec<String>,
     pub allowed_origins: Vec<String>,
     pub webhook_secrets: Vec<String>,
     pub allow_private_destinations: Vec<String>,
@@ -104,11 +106,21 @@ impl AccountSettings {
             khipu_api_key: KHIPU_API_KEY.into(),
             khipu_secrets: vec![KHIPU_SECRET.into()],
             api_key: api_key::generate(),
+            more_api_keys: Vec::new(),
             allowed_origins: vec![SHOP_ORIGIN.into()],
             webhook_secrets: vec![WEBHOOK_SECRET.into()],
             allow_private_destinations: vec!["127.0.0.0/8".into()],
             more: Vec::new(),
         }
+    }
+
+    /// Adds a key with restrictions, `more` in the form of the configuration: `allow = ["refunds"]`. Returns the key.
+    pub fn add_api_key(&mut self, more: &str) -> String {
+        let key = api_key::generate();
+        let hash = api_key::hash_text(&key);
+        self.more_api_keys
+            .push(format!("{{ hash = {hash:?}, {more} }}"));
+        key
     }
 
     /// A second account, of another receiver.
@@ -120,15 +132,17 @@ impl AccountSettings {
     }
 
     fn write(&self, text: &mut String) {
+        let mut api_keys = vec![format!("{:?}", api_key::hash_text(&self.api_key))];
+        api_keys.extend(self.more_api_keys.iter().cloned());
         let _ = write!(
             text,
-            "[[accounts]]\nname = {:?}\nreceiver_id = {}\nkhipu_api_key = {:?}\nkhipu_secrets = {:?}\napi_keys = [{:?}]\n\
+            "[[accounts]]\nname = {:?}\nreceiver_id = {}\nkhipu_api_key = {:?}\nkhipu_secrets = {:?}\napi_keys = [{}]\n\
              allowed_origins = {:?}\nwebhook_secrets = {:?}\nallow_private_destinations = {:?}\n",
             self.name,
             self.receiver_id,
             self.khipu_api_key,
             self.khipu_secrets,
-            api_key::hash_text(&self.api_key),
+            api_keys.join(", "),
             self.allowed_origins,
             self.webhook_secrets,
             self.allow_private_destinations,

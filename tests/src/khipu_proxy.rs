@@ -1,5 +1,6 @@
 //! A proxy between the gateway and Khipu: records requests, and delays or replaces responses.
 
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Instant;
 
@@ -30,6 +31,7 @@ pub struct KhipuProxy {
 pub struct RecordedRequest {
     pub method: Method,
     pub path: String,
+    pub query: Option<String>,
     pub headers: HeaderMap,
     pub body: Bytes,
     pub at: Instant,
@@ -41,6 +43,7 @@ enum HeldResponses {
     Nothing,
     /// To `GET`.
     Gets,
+    Posts,
     All,
 }
 
@@ -51,6 +54,10 @@ struct ProxyState {
     requests: Mutex<Vec<RecordedRequest>>,
     /// Sent instead of forwarding the request.
     replacement: Mutex<Option<Replacement>>,
+    /// Sent to the next request alone, or to the next of a method.
+    next: Mutex<Option<(Option<Method>, Replacement)>>,
+    /// Whether the next POST's response is lost.
+    losing: AtomicBool,
     holding: watch::Sender<HeldResponses>,
     /// How many responses are held now.
     held: watch::Sender<usize>,
@@ -76,6 +83,8 @@ impl KhipuProxy {
             client: client(),
             requests: Mutex::default(),
             replacement: Mutex::default(),
+            next: Mutex::default(),
+            losing: AtomicBool::new(false),
             holding: watch::Sender::new(HeldResponses::Nothing),
             held: watch::Sender::new(0),
         });
@@ -121,6 +130,30 @@ impl KhipuProxy {
         });
     }
 
+    /// Answers the next request with this, and forwards those after it.
+    pub fn respond_once(&self, status: u16, body: &str) {
+        self.respond_to_next(None, status, body);
+    }
+
+    /// The same for the next POST.
+    pub fn respond_to_post_once(&self, status: u16, body: &str) {
+        self.respond_to_next(Some(Method::POST), status, body);
+    }
+
+    fn respond_to_next(&self, method: Option<Method>, status: u16, body: &str) {
+        let replacement = Replacement {
+            status,
+            headers: Vec::new(),
+            body: body.into(),
+        };
+        *lock(&self.state.next) = Some((method, replacement));
+    }
+
+    /// Forwards the next POST, and answers it with 500 in place of Khipu's answer.
+    pub fn lose_next_post_response(&self) {
+        self.state.losing.store(true, Ordering::Relaxed);
+    }
+
     /// Forwards requests to Khipu again.
     pub fn forward_again(&self) {
         *lock(&self.state.replacement) = None;
@@ -134,6 +167,10 @@ impl KhipuProxy {
     /// The same for responses to GET alone: a status that still arrives did not come from Khipu.
     pub fn hold_get_responses(&self) {
         self.state.holding.send_replace(HeldResponses::Gets);
+    }
+
+    pub fn hold_post_responses(&self) {
+        self.state.holding.send_replace(HeldResponses::Posts);
     }
 
     pub fn release_responses(&self) {
@@ -158,6 +195,12 @@ impl Drop for KhipuProxy {
     }
 }
 
+fn internal_error() -> Response {
+    let mut answer = Response::new(Body::from("{}"));
+    *answer.status_mut() = StatusCode::INTERNAL_SERVER_ERROR;
+    answer
+}
+
 async fn forward(
     State(state): State<Arc<ProxyState>>,
     method: Method,
@@ -168,12 +211,18 @@ async fn forward(
     lock(&state.requests).push(RecordedRequest {
         method: method.clone(),
         path: uri.path().to_owned(),
+        query: uri.query().map(str::to_owned),
         headers: headers.clone(),
         body: body.clone(),
         at: Instant::now(),
     });
-    let is_get = method == Method::GET;
-    let replacement = lock(&state.replacement).clone();
+    let (is_get, is_post) = (method == Method::GET, method == Method::POST);
+    let is_next =
+        |(of, _): &mut (Option<Method>, Replacement)| of.as_ref().is_none_or(|of| *of == method);
+    let next = lock(&state.next).take_if(is_next);
+    let replacement = next
+        .map(|(_, replacement)| replacement)
+        .or_else(|| lock(&state.replacement).clone());
     let answer = match replacement {
         Some(replacement) => {
             let mut answer = Response::builder().status(replacement.status);
@@ -184,7 +233,14 @@ async fn forward(
                 .body(Body::from(replacement.body))
                 .expect("a response")
         }
-        None => forward_to_khipu(&state, method, &uri, &headers, body).await,
+        None => {
+            let answer = forward_to_khipu(&state, method, &uri, &headers, body).await;
+            if is_post && state.losing.swap(false, Ordering::Relaxed) {
+                internal_error()
+            } else {
+                answer
+            }
+        }
     };
     state.held.send_modify(|held| *held += 1);
     let mut holding = state.holding.subscribe();
@@ -192,6 +248,7 @@ async fn forward(
         .wait_for(|holding| match holding {
             HeldResponses::Nothing => true,
             HeldResponses::Gets => !is_get,
+            HeldResponses::Posts => !is_post,
             HeldResponses::All => false,
         })
         .await;

@@ -7,7 +7,7 @@ use std::sync::Arc;
 
 use base64::Engine;
 use base64::engine::general_purpose::STANDARD;
-use chasqui_payment::{AccountName, Secret};
+use chasqui_payment::{AccountName, Secret, Timestamp};
 
 /// The key sizes that Standard Webhooks allows, in bytes.
 const WEBHOOK_KEY_SIZES: RangeInclusive<usize> = 24..=64;
@@ -56,6 +56,38 @@ impl fmt::Debug for WebhookSecret {
     }
 }
 
+/// A key of a merchant's back end, and what it may do.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct ApiKey {
+    /// SHA-256.
+    pub hash: [u8; 32],
+    /// Refused from then on.
+    pub expires_at: Option<Timestamp>,
+    pub allow: Vec<Permission>,
+}
+
+/// A group of operations that an API key may use.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Permission {
+    /// Payments: creating, reading, deleting and confirming them, and what a checkout reads.
+    Payments,
+    /// Refunds, and the balance that they are paid from.
+    Refunds,
+    /// Receivers, and operations that this version does not know.
+    Other,
+}
+
+impl ApiKey {
+    /// A key without restrictions in the configuration.
+    pub fn unrestricted(hash: [u8; 32]) -> Self {
+        Self {
+            hash,
+            expires_at: None,
+            allow: vec![Permission::Payments, Permission::Refunds],
+        }
+    }
+}
+
 /// One Khipu collection account.
 #[derive(Debug, Clone)]
 pub struct Account {
@@ -65,8 +97,8 @@ pub struct Account {
     pub khipu_api_key: Secret,
     /// Keys of Khipu's notification signatures; several while one is being replaced. The first signs deliveries.
     pub khipu_secrets: Vec<Secret>,
-    /// SHA-256 hashes of the keys that authenticate the merchant's back end.
-    pub api_keys: Vec<[u8; 32]>,
+    /// They authenticate the merchant's back end.
+    pub api_keys: Vec<ApiKey>,
     /// Exact origins (`https://shop.example`) whose pages may watch payments.
     pub allowed_origins: Vec<String>,
     /// Where confirmations of payments without their own notify_url go.
@@ -74,6 +106,8 @@ pub struct Account {
     /// All of them sign; several while one is being replaced.
     pub webhook_secrets: Vec<WebhookSecret>,
     pub return_hop: bool,
+    /// Whether the answer to a creation has the status token and URL in its body too.
+    pub answer_extras: bool,
     /// Private networks that a notify_url may resolve to.
     pub allow_private_destinations: Vec<ipnet::IpNet>,
 }
@@ -82,7 +116,7 @@ pub struct Account {
 #[derive(Debug, Clone)]
 pub struct Accounts {
     by_name: HashMap<AccountName, Arc<Account>>,
-    by_api_key: HashMap<[u8; 32], Arc<Account>>,
+    by_api_key: HashMap<[u8; 32], (Arc<Account>, ApiKey)>,
 }
 
 impl Accounts {
@@ -91,8 +125,8 @@ impl Accounts {
         let mut by_api_key = HashMap::new();
         for account in accounts {
             let account = Arc::new(account);
-            for hash in &account.api_keys {
-                by_api_key.insert(*hash, Arc::clone(&account));
+            for key in &account.api_keys {
+                by_api_key.insert(key.hash, (Arc::clone(&account), key.clone()));
             }
             by_name.insert(account.name.clone(), account);
         }
@@ -106,8 +140,8 @@ impl Accounts {
         self.by_name.get(name)
     }
 
-    /// The account whose API key has this SHA-256 hash. The timing of a look-up by hash does not help to guess a key.
-    pub fn by_api_key_hash(&self, hash: &[u8; 32]) -> Option<&Arc<Account>> {
+    /// The API key with this SHA-256 hash, and its account. The timing of a look-up by hash does not help to guess a key.
+    pub fn by_api_key_hash(&self, hash: &[u8; 32]) -> Option<&(Arc<Account>, ApiKey)> {
         self.by_api_key.get(hash)
     }
 

@@ -16,6 +16,9 @@ pub enum PaymentsError {
     UnknownPayment,
     #[error(transparent)]
     Khipu(#[from] KhipuError),
+    /// What had to be read at Khipu first could not be read; the merchant's call was not sent.
+    #[error("nothing was sent, because khipu could not be read: {0}")]
+    NotSent(KhipuError),
     #[error(transparent)]
     Store(StoreError),
     /// The limit of calls to Khipu is reached, and so is that of waiting callers. Khipu was not called.

@@ -3,6 +3,7 @@
 //! | file | what it does |
 //! |---|---|
 //! | `merchant`, `idempotency` | the merchant's calls, and those that may arrive twice |
+//! | `forwarding`, `refunds` | the merchant's calls that go on to Khipu as they came; a refund happens once |
 //! | `notifications` | Khipu's notifications |
 //! | `watch`, `visit_limiter` | the payer's page and return, and how often a visit counts |
 //! | `lookup`, `not_found_cache` | a payment as its account knows it; what Khipu does not know |
@@ -19,6 +20,7 @@ mod account;
 pub mod clock;
 mod detached;
 mod error;
+mod forwarding;
 mod health;
 mod idempotency;
 mod in_flight;
@@ -33,6 +35,7 @@ mod poller;
 pub mod push;
 mod rate_limiter;
 mod refresh;
+mod refunds;
 mod resync;
 mod store_call;
 #[cfg(test)]
@@ -40,11 +43,12 @@ mod tests;
 mod visit_limiter;
 mod watch;
 
-pub use account::{Account, Accounts, InvalidWebhookSecret, WebhookSecret};
+pub use account::{Account, Accounts, ApiKey, InvalidWebhookSecret, Permission, WebhookSecret};
 pub use detached::spawn_detached;
 pub use error::PaymentsError;
 pub use health::{Health, HealthError};
 pub use idempotency::{IdempotencyError, IdempotentResult};
 pub use notifications::{AcceptedNotification, NotificationError};
-pub use payments::{CreatedPayment, Dependencies, JobWakeups, Payments, Settings};
+pub use payments::{Dependencies, JobWakeups, Payments, Settings};
+pub use refunds::RefundCall;
 pub use watch::{WatchError, WatchHandle};

@@ -2,9 +2,8 @@
 
 use std::sync::Arc;
 
-use bytes::Bytes;
-use chasqui_khipu::JsonObject;
-use chasqui_khipu::wire::{CreateRequest, ReturnUrls};
+use chasqui_khipu::wire::{CreateRequest, CreateResponse, ReturnUrls};
+use chasqui_khipu::{ForwardedHeaders, JsonObject, KhipuResponse};
 use chasqui_payment::{
     Intent, MerchantUrls, Observation, Payment, PaymentId, PaymentReference, PaymentState,
     Reported, Source,
@@ -15,7 +14,7 @@ use crate::account::Account;
 use crate::clock;
 use crate::detached::detached;
 use crate::error::{PaymentsError, RefreshError};
-use crate::payments::{CreatedPayment, Payments};
+use crate::payments::Payments;
 use crate::push::StatusMessage;
 
 impl Payments {
@@ -24,19 +23,25 @@ impl Payments {
     pub async fn create(
         self: &Arc<Self>,
         account: &Arc<Account>,
+        headers: ForwardedHeaders,
         fields: JsonObject,
         hop: bool,
-    ) -> Result<CreatedPayment, PaymentsError> {
+    ) -> Result<CreateResponse, PaymentsError> {
         let (payments, account) = (Arc::clone(self), Arc::clone(account));
-        detached(async move { payments.create_and_record(&account, fields, hop).await }).await?
+        let work = async move {
+            let creating = payments.create_and_record(&account, headers, fields, hop);
+            creating.await
+        };
+        detached(work).await?
     }
 
     async fn create_and_record(
-        &self,
-        account: &Account,
+        self: &Arc<Self>,
+        account: &Arc<Account>,
+        headers: ForwardedHeaders,
         fields: JsonObject,
         hop: bool,
-    ) -> Result<CreatedPayment, PaymentsError> {
+    ) -> Result<CreateResponse, PaymentsError> {
         let request = CreateRequest::parse(fields).map_err(PaymentsError::Fields)?;
         let intent = Intent {
             reference: PaymentReference::from_random(rand::random()),
@@ -57,15 +62,18 @@ impl Payments {
             }
         });
         let request = request.for_khipu(&notify_url, hop.as_ref());
-        let created = self.khipu.create(&account.khipu_api_key, request).await?;
+        let key = &account.khipu_api_key;
+        let created = self.khipu.create(key, headers, request).await;
+        let created =
+            created.inspect_err(|error| self.report_refused_credentials(account, error))?;
 
         let payment = Payment {
             id: created.payment_id.clone(),
             account: account.name.clone(),
-            terms: Some(terms),
+            terms,
             urls: intent.urls,
             reference: Some(intent.reference),
-            payment_url: created.payment_url,
+            payment_url: created.payment_url.clone(),
             expires_at,
             created_at: intent.created_at,
             state: PaymentState::created(intent.created_at),
@@ -76,10 +84,19 @@ impl Payments {
         }
         metrics::counter!("chasqui_payments_created_total", "account" => account.name.to_string())
             .increment(1);
-        Ok(CreatedPayment {
-            payment_id: created.payment_id,
-            fields: created.fields,
-        })
+        match &payment.terms {
+            Some(terms) if terms.amount.is_settled_rounded(terms.currency) => {
+                tracing::warn!(payment_id = %payment.id, currency = %terms.currency, "the amount has more decimals than its currency is settled with; khipu rounds it, and so must the shop");
+            }
+            Some(_) => {}
+            // Khipu's answer to a query has what was agreed. A failure leaves it to the first check or visit.
+            None => {
+                if let Err(error) = self.refresh_now(account, &payment.id).await {
+                    tracing::warn!(payment_id = %payment.id, %error, "a created payment could not be read at khipu; it is read again at its next visit");
+                }
+            }
+        }
+        Ok(created)
     }
 
     /// Khipu's current answer, with the merchant's URLs in place of ours. It is applied as an observation.
@@ -122,7 +139,7 @@ impl Payments {
         self: &Arc<Self>,
         account: &Arc<Account>,
         id: &PaymentId,
-    ) -> Result<Bytes, PaymentsError> {
+    ) -> Result<KhipuResponse, PaymentsError> {
         // Read before the call: the answer counts only if the store still holds this state.
         let stored = self.own_payment(account, id).await?;
         let (payments, account, id) = (Arc::clone(self), Arc::clone(account), id.clone());
@@ -134,10 +151,11 @@ impl Payments {
         account: &Arc<Account>,
         id: &PaymentId,
         stored: Option<Payment>,
-    ) -> Result<Bytes, PaymentsError> {
+    ) -> Result<KhipuResponse, PaymentsError> {
         let schedule = self.schedule(account);
         let deleted = self.khipu.delete(&account.khipu_api_key, id).await;
         let response = deleted.inspect_err(|error| {
+            self.report_refused_credentials(account, error);
             if error.outcome_is_unknown() {
                 schedule.poll_now(id);
             }
@@ -165,9 +183,5 @@ impl Payments {
             }
         }
         Ok(response)
-    }
-
-    pub async fn banks(&self, account: &Account) -> Result<Bytes, PaymentsError> {
-        Ok(self.khipu.banks(&account.khipu_api_key).await?)
     }
 }

@@ -7,10 +7,12 @@ use std::collections::HashMap;
 use std::sync::Arc;
 use std::time::Duration;
 
-use chasqui_khipu::{JsonObject, KhipuClient};
+use chasqui_khipu::KhipuClient;
 use chasqui_payment::{AccountName, JobKind, Observation, PaymentId, Source, StatusKind, Version};
 use chasqui_store::{Change, Outcome, Relay, Store, StoreError};
+use dashmap::DashMap;
 use tokio::sync::{Notify, Semaphore};
+use tokio::time::Instant;
 
 use crate::account::{Account, Accounts};
 use crate::detached::detached;
@@ -48,6 +50,8 @@ pub struct Payments {
     /// At most [`MAX_RECHECKS`].
     pub(crate) rechecks: Arc<Semaphore>,
     pub(crate) visits: VisitLimiter,
+    /// By account, when its refused API key was last logged.
+    pub(crate) credentials_reported: DashMap<AccountName, Option<Instant>>,
     /// One for each account.
     schedules: HashMap<AccountName, PollSchedule>,
     pub(crate) wake: JobWakeups,
@@ -85,13 +89,6 @@ pub struct Dependencies {
     pub wake: JobWakeups,
 }
 
-/// Khipu's response to the creation, unchanged.
-#[derive(Debug)]
-pub struct CreatedPayment {
-    pub payment_id: PaymentId,
-    pub fields: JsonObject,
-}
-
 impl Payments {
     pub fn new(settings: Settings, dependencies: Dependencies) -> Self {
         let per_second = settings.polls_per_second;
@@ -118,6 +115,7 @@ impl Payments {
             visits: VisitLimiter::new(),
             not_found: NotFoundCache::new(),
             rechecks: Arc::new(Semaphore::new(MAX_RECHECKS)),
+            credentials_reported: DashMap::new(),
             schedules,
             wake: dependencies.wake,
         }

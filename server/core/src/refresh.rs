@@ -19,9 +19,6 @@ use crate::in_flight::RefreshResult;
 use crate::payments::{CHECK_DELAY, DELIVERY_GRACE, Payments};
 use crate::store_call::within;
 
-/// The longest pause that Khipu's `Retry-After` can impose.
-const LONGEST_KHIPU_PAUSE: Duration = Duration::from_secs(60);
-
 /// How long the store may take to be read before the query. Then Khipu is asked all the same, so that watchers see its
 /// answers although the store is unavailable.
 const READ_TIMEOUT: Duration = Duration::from_secs(1);
@@ -133,7 +130,7 @@ impl Payments {
         }
     }
 
-    /// Sends one GET. A pause that Khipu asks for holds back all calls of the account.
+    /// Sends one GET.
     async fn ask(
         &self,
         account: &Account,
@@ -151,19 +148,7 @@ impl Payments {
             Ok(_) => KhipuError::Malformed("the answer is about another payment".into()),
             Err(error) => error,
         };
-        let retry_after = match &error {
-            KhipuError::Refused {
-                status: 429,
-                retry_after,
-                ..
-            } => retry_after.or(Some(Duration::from_secs(1))),
-            KhipuError::Failed { retry_after, .. } => *retry_after,
-            _ => None,
-        };
-        if let Some(pause) = retry_after {
-            let rate_limiter = &self.schedule(account).rate_limiter;
-            rate_limiter.pause(pause.min(LONGEST_KHIPU_PAUSE)).await;
-        }
+        self.after_failure(account, &error).await;
         Err(RefreshError::Khipu(error))
     }
 

@@ -4,6 +4,7 @@ use std::time::Duration;
 
 use bytes::{Bytes, BytesMut};
 use chasqui_payment::{PaymentId, Secret};
+use reqwest::header::{ACCEPT, ACCEPT_LANGUAGE, CONTENT_TYPE, HeaderMap, HeaderName, HeaderValue};
 use reqwest::{Method, StatusCode};
 
 use crate::wire::{CreateResponse, PaymentResponse, error_message};
@@ -17,6 +18,57 @@ pub struct KhipuClient {
     answer_limit: usize,
 }
 
+/// An answer of Khipu's with status 2xx, its body unchanged.
+#[derive(Debug, Clone)]
+pub struct KhipuResponse {
+    /// 200 to 299.
+    pub status: StatusCode,
+    pub content_type: Option<HeaderValue>,
+    pub body: Bytes,
+}
+
+/// A merchant's call that goes on to Khipu as it came.
+#[derive(Debug, Clone)]
+pub struct KhipuCall {
+    pub method: Method,
+    /// Begins with a slash and may end in a query. The caller has checked that it names what the caller takes it for.
+    pub path: String,
+    pub headers: ForwardedHeaders,
+    pub body: Bytes,
+}
+
+/// The request headers that go on to Khipu. Others stay here: credentials, cookies, addresses.
+#[derive(Debug, Clone, Default)]
+pub struct ForwardedHeaders(HeaderMap);
+
+impl ForwardedHeaders {
+    const NAMES: [HeaderName; 3] = [ACCEPT, ACCEPT_LANGUAGE, CONTENT_TYPE];
+
+    pub fn of(request: &HeaderMap) -> Self {
+        let named = |name: HeaderName| Some((name.clone(), request.get(name)?.clone()));
+        Self(Self::NAMES.into_iter().filter_map(named).collect())
+    }
+
+    /// For a body that is written here.
+    fn with_json_body(mut self) -> Self {
+        self.0.insert(CONTENT_TYPE, JSON);
+        self
+    }
+}
+
+const JSON: HeaderValue = HeaderValue::from_static("application/json");
+
+impl KhipuCall {
+    fn without_body(method: Method, path: String) -> Self {
+        Self {
+            method,
+            path,
+            headers: ForwardedHeaders::default(),
+            body: Bytes::new(),
+        }
+    }
+}
+
 #[derive(Debug, Clone, thiserror::Error)]
 pub enum KhipuError {
     /// 4xx. The message is for the merchant.
@@ -27,6 +79,9 @@ pub enum KhipuError {
         body: Bytes,
         retry_after: Option<Duration>,
     },
+    /// 401, or a 403 that can only concern the API key: the account's configuration is wrong, not the request.
+    #[error("khipu refused the account's API key with {status}: {message}")]
+    CredentialsRefused { status: u16, message: String },
     /// 5xx. The request may have been carried out.
     #[error("khipu failed with {status}")]
     Failed {
@@ -52,16 +107,32 @@ impl KhipuError {
 
     /// Whether Khipu may have carried out the request.
     pub fn outcome_is_unknown(&self) -> bool {
-        !matches!(self, Self::Refused { .. } | Self::Unreachable(_))
+        matches!(
+            self,
+            Self::Failed { .. } | Self::TimedOut | Self::Malformed(_)
+        )
     }
 
     /// Whether nothing was carried out for a reason that is not in the request: our credentials, too many requests, an
     /// incomplete transfer, no connection. The same request may succeed later.
     pub fn is_passing(&self) -> bool {
         match self {
-            Self::Refused { status, .. } => matches!(status, 401 | 403 | 408 | 425 | 429),
-            Self::Unreachable(_) => true,
+            Self::Refused { status, .. } => matches!(status, 403 | 408 | 425 | 429),
+            Self::CredentialsRefused { .. } | Self::Unreachable(_) => true,
             Self::Failed { .. } | Self::TimedOut | Self::Malformed(_) => false,
+        }
+    }
+
+    /// How long Khipu asks to be left alone.
+    pub fn requested_pause(&self) -> Option<Duration> {
+        match self {
+            Self::Refused {
+                status: 429,
+                retry_after,
+                ..
+            } => retry_after.or(Some(Duration::from_secs(1))),
+            Self::Failed { retry_after, .. } => *retry_after,
+            _ => None,
         }
     }
 }
@@ -97,12 +168,17 @@ impl KhipuClient {
     pub async fn create(
         &self,
         api_key: &Secret,
+        headers: ForwardedHeaders,
         body: Vec<u8>,
     ) -> Result<CreateResponse, KhipuError> {
-        let answer = self
-            .call(api_key, Method::POST, "/v3/payments", Some(body))
-            .await?;
-        CreateResponse::parse(&answer).map_err(KhipuError::Malformed)
+        let call = KhipuCall {
+            method: Method::POST,
+            path: "/v3/payments".to_owned(),
+            headers: headers.with_json_body(),
+            body: body.into(),
+        };
+        let answer = self.call(api_key, call).await?;
+        CreateResponse::parse(answer.body).map_err(KhipuError::Malformed)
     }
 
     pub async fn payment(
@@ -110,34 +186,36 @@ impl KhipuClient {
         api_key: &Secret,
         id: &PaymentId,
     ) -> Result<PaymentResponse, KhipuError> {
-        let answer = self
-            .call(api_key, Method::GET, &format!("/v3/payments/{id}"), None)
-            .await?;
-        PaymentResponse::parse(&answer).map_err(KhipuError::Malformed)
+        let call = KhipuCall::without_body(Method::GET, format!("/v3/payments/{id}"));
+        let answer = self.call(api_key, call).await?;
+        PaymentResponse::parse(&answer.body).map_err(KhipuError::Malformed)
     }
 
-    pub async fn delete(&self, api_key: &Secret, id: &PaymentId) -> Result<Bytes, KhipuError> {
-        self.call(api_key, Method::DELETE, &format!("/v3/payments/{id}"), None)
-            .await
-    }
-
-    pub async fn banks(&self, api_key: &Secret) -> Result<Bytes, KhipuError> {
-        self.call(api_key, Method::GET, "/v3/banks", None).await
-    }
-
-    /// `path` begins with a slash and contains only parsed ids.
-    async fn call(
+    pub async fn delete(
         &self,
         api_key: &Secret,
-        method: Method,
-        path: &str,
-        body: Option<Vec<u8>>,
-    ) -> Result<Bytes, KhipuError> {
-        let started = std::time::Instant::now();
-        let result = self.exchange(api_key, method.clone(), path, body).await;
+        id: &PaymentId,
+    ) -> Result<KhipuResponse, KhipuError> {
+        let call = KhipuCall::without_body(Method::DELETE, format!("/v3/payments/{id}"));
+        self.call(api_key, call).await
+    }
+
+    pub async fn banks(&self, api_key: &Secret) -> Result<KhipuResponse, KhipuError> {
+        let call = KhipuCall::without_body(Method::GET, "/v3/banks".to_owned());
+        self.call(api_key, call).await
+    }
+
+    pub async fn call(
+        &self,
+        api_key: &Secret,
+        call: KhipuCall,
+    ) -> Result<KhipuResponse, KhipuError> {
+        let (method, started) = (call.method.clone(), std::time::Instant::now());
+        let result = self.exchange(api_key, call).await;
         let outcome = match &result {
             Ok(_) => "ok",
             Err(KhipuError::Refused { .. }) => "refused",
+            Err(KhipuError::CredentialsRefused { .. }) => "credentials_refused",
             Err(KhipuError::Failed { .. }) => "failed",
             Err(KhipuError::Unreachable(_)) => "unreachable",
             Err(KhipuError::TimedOut) => "timed_out",
@@ -151,22 +229,29 @@ impl KhipuClient {
     async fn exchange(
         &self,
         api_key: &Secret,
-        method: Method,
-        path: &str,
-        body: Option<Vec<u8>>,
-    ) -> Result<Bytes, KhipuError> {
+        call: KhipuCall,
+    ) -> Result<KhipuResponse, KhipuError> {
+        let KhipuCall {
+            method,
+            path,
+            headers: ForwardedHeaders(mut headers),
+            body,
+        } = call;
+        headers.entry(ACCEPT).or_insert(JSON);
+        let concerns_the_key = |status: u16| {
+            status == 401 || status == 403 && is_open_to_every_account(&method, &path)
+        };
         let mut request = self
             .http
-            .request(method, format!("{}{path}", self.base_url))
-            .header("x-api-key", api_key.expose())
-            .header("accept", "application/json");
-        if let Some(body) = body {
-            request = request
-                .header("content-type", "application/json")
-                .body(body);
+            .request(method.clone(), format!("{}{path}", self.base_url))
+            .headers(headers)
+            .header("x-api-key", api_key.expose());
+        if !body.is_empty() {
+            request = request.body(body);
         }
         let mut response = request.send().await.map_err(transport_error)?;
         let status = response.status();
+        let content_type = response.headers().get(CONTENT_TYPE).cloned();
         let retry_after = retry_after(&response);
         let mut body = BytesMut::new();
         while let Some(chunk) = response.chunk().await.map_err(transport_error)? {
@@ -180,10 +265,18 @@ impl KhipuClient {
         }
         let body = body.freeze();
         match status.as_u16() {
-            200..=299 => Ok(body),
+            200..=299 => Ok(KhipuResponse {
+                status,
+                content_type,
+                body,
+            }),
+            status_code if concerns_the_key(status_code) => Err(KhipuError::CredentialsRefused {
+                status: status.as_u16(),
+                message: refusal_message(status, &body),
+            }),
             400..=499 => Err(KhipuError::Refused {
                 status: status.as_u16(),
-                message: error_message(&body).unwrap_or_else(|| reason(status)),
+                message: refusal_message(status, &body),
                 body,
                 retry_after,
             }),
@@ -196,9 +289,25 @@ impl KhipuClient {
     }
 }
 
-fn reason(status: StatusCode) -> String {
-    let reason = status.canonical_reason();
-    reason.unwrap_or("no reason given").to_lowercase()
+/// Operations that need no privilege: a 403 there concerns the account's API key.
+fn is_open_to_every_account(method: &Method, path: &str) -> bool {
+    let path = path.split('?').next().unwrap_or_default();
+    match (method.as_str(), path) {
+        ("GET", "/v3/banks") | ("POST", "/v3/payments") => true,
+        ("GET", path) => {
+            let id = path.strip_prefix("/v3/payments/");
+            id.is_some_and(|id| !id.contains('/'))
+        }
+        _ => false,
+    }
+}
+
+/// Khipu's own words, or those of the status where it sends none.
+fn refusal_message(status: StatusCode, body: &[u8]) -> String {
+    error_message(body).unwrap_or_else(|| {
+        let reason = status.canonical_reason();
+        reason.unwrap_or("no reason given").to_lowercase()
+    })
 }
 
 /// Seconds only: Khipu does not document Retry-After, so its date form is not expected.

@@ -7,5 +7,5 @@ mod json_object;
 pub mod signature;
 pub mod wire;
 
-pub use client::{KhipuClient, KhipuError};
+pub use client::{ForwardedHeaders, KhipuCall, KhipuClient, KhipuError, KhipuResponse};
 pub use json_object::{InvalidJsonObject, JsonObject};

@@ -5,12 +5,14 @@
 
 mod fields;
 mod notification;
+mod refund;
 mod request;
 mod response;
 #[cfg(test)]
 mod tests;
 
 pub use notification::{FORM_NOTIFICATION, NotificationBody, is_form_notification};
+pub use refund::{Refund, RefundRequest, Refunds, refund_id};
 pub use request::{CreateRequest, FieldError, ReturnUrls};
 pub(crate) use response::error_message;
 pub use response::{ATTEMPT_TERM, CreateResponse, PaymentResponse, UnknownValue};

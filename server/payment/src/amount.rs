@@ -26,6 +26,8 @@ pub struct InvalidAmount;
 pub struct InvalidCurrency;
 
 impl Amount {
+    pub const ZERO: Self = Self(Decimal::ZERO);
+
     /// From a JSON number as written or the content of a JSON string: `1000`, `1000.0000`, `11900.5`.
     pub fn parse(text: &str) -> Result<Self, InvalidAmount> {
         // A scientific form is a JSON number too; a leading plus or an underscore is not.
@@ -41,15 +43,27 @@ impl Amount {
         fits.then_some(Self(decimal)).ok_or(InvalidAmount)
     }
 
+    /// `None` below zero.
+    pub fn minus(self, other: Self) -> Option<Self> {
+        let difference = self.0.checked_sub(other.0)?;
+        (!difference.is_sign_negative() || difference.is_zero())
+            .then_some(Self(difference.normalize()))
+    }
+
     /// Whether both are equal at the precision in which the currency is settled. CLP has no cents: Khipu collects 11900.5 as
     /// 11901.
     pub fn agrees_with(self, other: Self, currency: Currency) -> bool {
-        let settled = |amount: Self| {
-            amount
-                .0
-                .round_dp_with_strategy(currency.decimals(), RoundingStrategy::MidpointAwayFromZero)
-        };
-        settled(self) == settled(other)
+        self.settled(currency) == other.settled(currency)
+    }
+
+    /// Whether the currency is settled with fewer decimals than this amount has.
+    pub fn is_settled_rounded(self, currency: Currency) -> bool {
+        self.settled(currency) != self.0
+    }
+
+    fn settled(self, currency: Currency) -> Decimal {
+        let strategy = RoundingStrategy::MidpointAwayFromZero;
+        self.0.round_dp_with_strategy(currency.decimals(), strategy)
     }
 }
 

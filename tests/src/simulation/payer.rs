@@ -87,7 +87,7 @@ impl Environment {
                 })
                 .await;
             if answer.status == 200 {
-                return TestPayment::from(answer.json());
+                return TestPayment::from(&answer);
             }
             // 409: the outcome is unknown. If the payment exists, it stays unpaid.
             assert_eq!(answer.status, 409, "{}", answer.text());

@@ -1,7 +1,7 @@
 //! `[[accounts]]`: the operator's Khipu collection accounts.
 
-use chasqui_core::{Account, Accounts, WebhookSecret};
-use chasqui_payment::AccountName;
+use chasqui_core::{Account, Accounts, ApiKey, Permission, WebhookSecret};
+use chasqui_payment::{AccountName, Timestamp};
 use serde::Deserialize;
 use url::Url;
 
@@ -16,7 +16,7 @@ pub(super) struct RawAccount {
     khipu_api_key: RawSecret,
     khipu_secrets: Vec<RawSecret>,
     #[serde(default)]
-    api_keys: Vec<String>,
+    api_keys: Vec<RawApiKey>,
     #[serde(default)]
     allowed_origins: Vec<String>,
     #[serde(default)]
@@ -26,7 +26,30 @@ pub(super) struct RawAccount {
     #[serde(default = "default_return_hop")]
     return_hop: bool,
     #[serde(default)]
+    answer_extras: bool,
+    #[serde(default)]
     allow_private_destinations: Vec<String>,
+}
+
+/// A key's hash alone, or with restrictions.
+#[derive(Debug, Deserialize)]
+#[serde(
+    untagged,
+    expecting = "must be a hash, or { hash = \"sha256:…\", expires_at = \"…\", allow = [\"payments\", …] }"
+)]
+enum RawApiKey {
+    Hash(String),
+    Restricted(RawRestrictedKey),
+}
+
+#[derive(Debug, Deserialize)]
+#[serde(deny_unknown_fields)]
+struct RawRestrictedKey {
+    hash: String,
+    #[serde(default)]
+    expires_at: Option<String>,
+    #[serde(default)]
+    allow: Option<Vec<String>>,
 }
 
 fn default_return_hop() -> bool {
@@ -66,11 +89,7 @@ pub(super) fn check(raw: &[RawAccount], problems: &mut Problems) -> Option<Accou
                 ),
             );
         }
-        if account
-            .api_keys
-            .iter()
-            .any(|key| earlier.iter().any(|other| other.api_keys.contains(key)))
-        {
+        if account.api_keys.iter().any(|key| has_key(earlier, key)) {
             problems.add(
                 format!("accounts[{i}].api_keys"),
                 "holds a key of an earlier account; give each account its own keys",
@@ -78,6 +97,11 @@ pub(super) fn check(raw: &[RawAccount], problems: &mut Problems) -> Option<Accou
         }
     }
     Some(Accounts::new(accounts))
+}
+
+fn has_key(accounts: &[Account], key: &ApiKey) -> bool {
+    let mut keys = accounts.iter().flat_map(|account| &account.api_keys);
+    keys.any(|other| other.hash == key.hash)
 }
 
 impl RawAccount {
@@ -127,6 +151,7 @@ impl RawAccount {
             notify_url: self.notify_url.clone(),
             webhook_secrets: webhook_secrets?,
             return_hop: self.return_hop,
+            answer_extras: self.answer_extras,
             allow_private_destinations: networks,
         })
     }
@@ -145,21 +170,10 @@ impl RawAccount {
         Some(secrets.collect())
     }
 
-    fn check_api_keys(&self, key: &str, problems: &mut Problems) -> Vec<[u8; 32]> {
-        let mut hashes = Vec::new();
-        for (i, text) in self.api_keys.iter().enumerate() {
-            if let Some(hash) = text.strip_prefix("sha256:").and_then(from_hex) {
-                hashes.push(hash);
-                continue;
-            }
-            let message = if text.starts_with("chq_") {
-                "is the key itself; use its hash, which `chasqui keys new` prints with it"
-            } else {
-                "must be sha256: and 64 hexadecimal digits, as `chasqui keys new` prints it"
-            };
-            problems.add(format!("{key}[{i}]"), message);
-        }
-        hashes
+    fn check_api_keys(&self, key: &str, problems: &mut Problems) -> Vec<ApiKey> {
+        let keys = self.api_keys.iter().enumerate();
+        keys.filter_map(|(i, raw)| raw.check(&format!("{key}[{i}]"), problems))
+            .collect()
     }
 
     fn check_origins(&self, key: &str, problems: &mut Problems) {
@@ -174,6 +188,69 @@ impl RawAccount {
             }
         }
     }
+}
+
+impl RawApiKey {
+    fn check(&self, key: &str, problems: &mut Problems) -> Option<ApiKey> {
+        match self {
+            Self::Hash(text) => check_hash(key, text, problems).map(ApiKey::unrestricted),
+            Self::Restricted(raw) => raw.check(key, problems),
+        }
+    }
+}
+
+impl RawRestrictedKey {
+    fn check(&self, key: &str, problems: &mut Problems) -> Option<ApiKey> {
+        let hash = check_hash(&format!("{key}.hash"), &self.hash, problems);
+        let expires_at = self.expires_at.as_deref().map(Timestamp::parse);
+        if let Some(Err(_)) = expires_at {
+            problems.add(
+                format!("{key}.expires_at"),
+                "must be a time such as 2027-01-31T00:00:00Z",
+            );
+        }
+        let mut allow = Some(Vec::new());
+        for (i, name) in self.allow.iter().flatten().enumerate() {
+            let permission = match name.as_str() {
+                "payments" => Some(Permission::Payments),
+                "refunds" => Some(Permission::Refunds),
+                "other" => Some(Permission::Other),
+                _ => None,
+            };
+            if permission.is_none() {
+                problems.add(
+                    format!("{key}.allow[{i}]"),
+                    "must be payments, refunds or other",
+                );
+            }
+            allow = allow.zip(permission).map(|(mut allow, permission)| {
+                allow.push(permission);
+                allow
+            });
+        }
+        let unrestricted = ApiKey::unrestricted(hash?);
+        Some(ApiKey {
+            expires_at: expires_at.transpose().ok()?,
+            allow: match self.allow {
+                Some(_) => allow?,
+                None => unrestricted.allow,
+            },
+            ..unrestricted
+        })
+    }
+}
+
+fn check_hash(key: &str, text: &str, problems: &mut Problems) -> Option<[u8; 32]> {
+    let hash = text.strip_prefix("sha256:").and_then(from_hex);
+    if hash.is_none() {
+        let message = if text.starts_with("chq_") {
+            "is the key itself; use its hash, which `chasqui keys new` prints with it"
+        } else {
+            "must be sha256: and 64 hexadecimal digits, as `chasqui keys new` prints it"
+        };
+        problems.add(key, message);
+    }
+    hash
 }
 
 fn from_hex(text: &str) -> Option<[u8; 32]> {

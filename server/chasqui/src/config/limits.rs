@@ -32,6 +32,8 @@ pub struct Limits {
     pub body_bytes_per_second: usize,
     /// From request to answer, for all but a held poll; then 503.
     pub request_timeout: Duration,
+    /// A merchant's requests with one API key to this instance in a second, after a burst of twice as many; then 429.
+    pub requests_per_second: u32,
     /// A notification's body; beyond it 413. Khipu sends `custom` and `body` back, so the default is a facade request and
     /// 64 KiB.
     pub notification_bytes: usize,
@@ -77,6 +79,7 @@ impl Default for Limits {
             // 1 MiB over 250 kbit/s passes, within the request's time.
             body_bytes_per_second: 32 * 1024,
             request_timeout: Duration::from_secs(60),
+            requests_per_second: 1000,
             notification_bytes: FACADE_BYTES + NOTIFICATION_MARGIN,
             facade_bytes: FACADE_BYTES,
             khipu_answer_bytes: 2 * 1024 * 1024,
@@ -127,7 +130,7 @@ raw_limits! {
         watchers: usize, watchers_per_payment: usize, watchers_per_address: usize, connections: usize, reserved_connections: usize,
         connections_per_address: usize, body_bytes_per_second: usize,
         notification_bytes: usize, facade_bytes: usize, khipu_answer_bytes: usize,
-        polls_per_second: u32, polls_in_flight: usize;
+        polls_per_second: u32, polls_in_flight: usize, requests_per_second: u32;
     spans:
         handshake_timeout, body_timeout, request_timeout, heartbeat_interval, ping_interval, connection_lifetime,
         poll_wait, notification_tolerance

@@ -8,6 +8,7 @@ use metrics_exporter_prometheus::PrometheusHandle;
 
 use super::connection_limiter::ConnectionLimiter;
 use super::health_cache::HealthCache;
+use super::key_limiter::KeyLimiter;
 use super::readiness::Readiness;
 use super::refusal_warnings::RefusalWarnings;
 use crate::config::{Config, Limits, ServerConfig};
@@ -25,6 +26,8 @@ pub(crate) struct AppState {
     pub(super) watchers: Arc<ConnectionLimiter>,
     /// Limits connections that stay open only to receive a close code.
     pub(super) refusals: Arc<ConnectionLimiter>,
+    /// Limits a merchant's requests.
+    pub(super) key_limiter: KeyLimiter,
     pub(super) health: HealthCache,
     pub(super) refusal_warnings: RefusalWarnings,
 }
@@ -54,6 +57,7 @@ impl AppState {
                 limits.watchers_per_address,
             )),
             refusals: Arc::new(ConnectionLimiter::new(REFUSALS, REFUSALS_PER_ADDRESS)),
+            key_limiter: KeyLimiter::new(limits.requests_per_second),
             limits,
             health: HealthCache::default(),
             refusal_warnings: RefusalWarnings::default(),

@@ -4,10 +4,10 @@
 use std::sync::Arc;
 
 use axum::extract::FromRequestParts;
-use axum::http::HeaderMap;
 use axum::http::header::AUTHORIZATION;
 use axum::http::request::Parts;
-use chasqui_core::Account;
+use axum::http::{HeaderMap, StatusCode};
+use chasqui_core::{Account, Permission, clock};
 use chasqui_payment::PaymentId;
 
 use super::app_state::AppState;
@@ -15,9 +15,26 @@ use super::origin;
 use super::problem::ApiProblem;
 use crate::api_key;
 
-/// The account of the key in `x-api-key`.
+/// A merchant's back end, by the key in `x-api-key`. The account is to be had for a permission only.
 #[derive(Debug)]
-pub(super) struct MerchantAuth(pub(super) Arc<Account>);
+pub(super) struct MerchantAuth {
+    account: Arc<Account>,
+    allow: Vec<Permission>,
+}
+
+impl MerchantAuth {
+    /// The key's account, if the key has the permission.
+    pub(super) fn require(self, permission: Permission) -> Result<Arc<Account>, ApiProblem> {
+        if self.allow.contains(&permission) {
+            return Ok(self.account);
+        }
+        Err(ApiProblem::new(
+            StatusCode::FORBIDDEN,
+            "key_not_allowed",
+            "this API key may not do that; the key's `allow` in the configuration lists what it may do",
+        ))
+    }
+}
 
 impl FromRequestParts<Arc<AppState>> for MerchantAuth {
     type Rejection = ApiProblem;
@@ -38,18 +55,38 @@ impl FromRequestParts<Arc<AppState>> for MerchantAuth {
 /// `None`: no key was sent.
 fn merchant(state: &AppState, headers: &HeaderMap) -> Option<Result<MerchantAuth, ApiProblem>> {
     // A key that is not text matches none.
-    let key = headers.get("x-api-key")?.to_str().unwrap_or_default();
-    let account = state.payments.accounts.by_api_key_hash(&api_key::hash(key));
-    Some(account.map(|account| MerchantAuth(Arc::clone(account))).ok_or_else(|| {
+    let text = headers.get("x-api-key")?.to_str().unwrap_or_default();
+    Some(authenticate(state, text))
+}
+
+fn authenticate(state: &AppState, text: &str) -> Result<MerchantAuth, ApiProblem> {
+    let known = state
+        .payments
+        .accounts
+        .by_api_key_hash(&api_key::hash(text));
+    let (account, key) = known.ok_or_else(|| {
         ApiProblem::unauthorized(
             "invalid_api_key",
-            if api_key::is_well_formed(key) {
+            if api_key::is_well_formed(text) {
                 "no account has this key; make one with `chasqui keys new` and add its hash to the account's api_keys"
             } else {
                 "this is not a Chasqui key (chq_…), or it is cut short or mistyped; Khipu's own key does not work here"
             },
         )
-    }))
+    })?;
+    if key.expires_at.is_some_and(|expiry| expiry <= clock::now()) {
+        return Err(ApiProblem::unauthorized(
+            "expired_api_key",
+            "this key has expired; make one with `chasqui keys new` and add its hash to the account's api_keys",
+        ));
+    }
+    if let Err(wait) = state.key_limiter.admit(&key.hash) {
+        return Err(ApiProblem::rate_limited(wait));
+    }
+    Ok(MerchantAuth {
+        account: Arc::clone(account),
+        allow: key.allow.clone(),
+    })
 }
 
 /// Authenticates a watcher, by the payment's token or the merchant's key, and checks its origin.
@@ -77,7 +114,7 @@ fn watcher(
     payment_id: &PaymentId,
 ) -> Result<Arc<Account>, ApiProblem> {
     if let Some(merchant) = merchant(state, headers) {
-        return merchant.map(|merchant| merchant.0);
+        return merchant?.require(Permission::Payments);
     }
     let bearer = headers
         .get(AUTHORIZATION)

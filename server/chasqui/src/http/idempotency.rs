@@ -1,9 +1,12 @@
 //! `Idempotency-Key`: a request that is sent twice is carried out once.
 
+use std::sync::Arc;
+
 use axum::body::Bytes;
 use axum::http::{HeaderMap, HeaderName, HeaderValue, StatusCode, header};
 use axum::response::Response;
-use chasqui_core::{Account, IdempotentResult, PaymentsError};
+use chasqui_core::{Account, IdempotentResult, PaymentsError, RefundCall};
+use chasqui_khipu::KhipuResponse;
 use chasqui_store::{IdempotencyKey, StoredResponse};
 use sha2::{Digest, Sha256};
 
@@ -25,8 +28,8 @@ pub(super) struct IdempotentCall<'a> {
     /// Method and pattern.
     pub(super) route: &'static str,
     pub(super) key: String,
-    /// As received. A route with parameters would need them in the fingerprint too.
-    pub(super) body: &'a Bytes,
+    /// The body as received, and the URL's parameters.
+    pub(super) fingerprint: &'a [&'a [u8]],
     /// Part of a problem's body, which is stored as it was sent.
     pub(super) request_id: RequestId,
 }
@@ -54,24 +57,112 @@ fn is_well_formed(key: &str) -> bool {
     (1..=MAX_KEY_LENGTH).contains(&key.len()) && key.bytes().all(|b| b.is_ascii_graphic())
 }
 
+/// An answer with status 200, or one that was stored before.
+pub(super) struct Answer {
+    pub(super) body: Bytes,
+    status: StatusCode,
+    is_replayed: bool,
+}
+
+impl Answer {
+    pub(super) fn new(body: Bytes) -> Self {
+        Self {
+            body,
+            status: StatusCode::OK,
+            is_replayed: false,
+        }
+    }
+
+    pub(super) fn is_success(&self) -> bool {
+        self.status.is_success()
+    }
+
+    pub(super) fn into_response(self) -> Response {
+        let mut response = json(self.body);
+        *response.status_mut() = self.status;
+        let headers = response.headers_mut();
+        if !self.status.is_success() {
+            headers.insert(header::CONTENT_TYPE, ApiProblem::CONTENT_TYPE);
+        }
+        if self.is_replayed {
+            headers.insert(IDEMPOTENCY_REPLAYED, HeaderValue::from_static("true"));
+        }
+        response
+    }
+}
+
+impl From<StoredResponse> for Answer {
+    #[expect(clippy::expect_used, reason = "what is kept was answered")]
+    fn from(stored: StoredResponse) -> Self {
+        Self {
+            body: stored.body,
+            status: StatusCode::from_u16(stored.status).expect("a status"),
+            is_replayed: true,
+        }
+    }
+}
+
 impl IdempotentCall<'_> {
     /// The work's answer with status 200, or the stored answer of the first time.
     pub(super) async fn run(
         self,
         state: &AppState,
         work: impl Future<Output = Result<Bytes, PaymentsError>> + Send + 'static,
-    ) -> Result<Response, ApiProblem> {
+    ) -> Result<Answer, ApiProblem> {
+        let (key, fingerprint, render) = self.into_parts(Bytes::clone);
+        let running = state
+            .payments
+            .run_idempotent(key, fingerprint, work, render);
+        Ok(match running.await? {
+            IdempotentResult::Executed(body) => Answer::new(body),
+            IdempotentResult::Replayed(stored) => stored.into(),
+        })
+    }
+
+    /// As [`run`](Self::run), for a refund.
+    pub(super) async fn refund(
+        self,
+        state: &AppState,
+        account: &Arc<Account>,
+        refund: RefundCall,
+    ) -> Result<Answer, ApiProblem> {
+        let (key, fingerprint, render) =
+            self.into_parts(|answer: &KhipuResponse| answer.body.clone());
+        let refunding = state
+            .payments
+            .refund_once(account, refund, key, fingerprint, render);
+        Ok(match refunding.await? {
+            IdempotentResult::Executed(answer) => Answer::new(answer.body),
+            IdempotentResult::Replayed(stored) => stored.into(),
+        })
+    }
+
+    /// The key, the fingerprint, and what renders a result for the store.
+    fn into_parts<T>(
+        self,
+        body: fn(&T) -> Bytes,
+    ) -> (
+        IdempotencyKey,
+        [u8; 32],
+        impl FnOnce(&Result<T, PaymentsError>) -> StoredResponse + Send + 'static,
+    )
+    where
+        T: 'static,
+    {
         let key = IdempotencyKey {
             account: self.account.name.clone(),
             route: self.route,
             key: self.key,
         };
-        let fingerprint = Sha256::digest(self.body).into();
+        let mut fingerprint = Sha256::new();
+        for part in self.fingerprint {
+            fingerprint.update(part);
+        }
         let request_id = self.request_id;
-        let render = move |result: &Result<Bytes, PaymentsError>| match result {
-            Ok(body) => StoredResponse {
+        let render = move |result: &Result<T, PaymentsError>| match result {
+            Ok(value) => StoredResponse {
                 status: StatusCode::OK.as_u16(),
-                body: body.clone(),
+                body: body(value),
             },
             Err(error) => {
                 let problem = ApiProblem::from(error.clone());
@@ -81,28 +172,8 @@ impl IdempotentCall<'_> {
                 }
             }
         };
-        match state
-            .payments
-            .run_idempotent(key, fingerprint, work, render)
-            .await?
-        {
-            IdempotentResult::Executed(body) => Ok(json(body)),
-            IdempotentResult::Replayed(answer) => Ok(replayed(answer)),
-        }
+        (key, fingerprint.finalize().into(), render)
     }
-}
-
-#[expect(clippy::expect_used, reason = "what is kept was answered")]
-fn replayed(answer: StoredResponse) -> Response {
-    let status = StatusCode::from_u16(answer.status).expect("a status");
-    let mut response = json(answer.body);
-    *response.status_mut() = status;
-    let headers = response.headers_mut();
-    if !status.is_success() {
-        headers.insert(header::CONTENT_TYPE, ApiProblem::CONTENT_TYPE);
-    }
-    headers.insert(IDEMPOTENCY_REPLAYED, HeaderValue::from_static("true"));
-    response
 }
 
 #[cfg(test)]

@@ -11,7 +11,9 @@ mod connections;
 mod facade;
 mod health_cache;
 mod idempotency;
+mod key_limiter;
 mod listener;
+mod merchant;
 mod notification;
 mod operations;
 mod origin;
@@ -31,8 +33,10 @@ use std::sync::Arc;
 use std::time::Duration;
 
 pub(crate) use app_state::AppState;
+use auth::MerchantAuth;
 use axum::Router;
 use axum::extract::{DefaultBodyLimit, Request, State};
+use axum::http::Uri;
 use axum::middleware::{self, Next};
 use axum::response::{IntoResponse, Response};
 use axum::routing::{get, post};
@@ -49,14 +53,12 @@ pub(crate) fn public(state: Arc<AppState>) -> Router {
     let request_timeout = limits.request_timeout;
 
     let merchant = Router::new()
-        .route("/v3/banks", get(facade::banks))
-        .route("/v3/payments", post(facade::create))
+        .merge(facade::routes())
+        .route("/v1/payments", get(merchant::by_transaction))
         .route(
-            "/v3/payments/{id}",
-            get(facade::payment).delete(facade::delete),
+            "/v1/payments/{id}/status-token",
+            post(merchant::status_token),
         )
-        .route("/v1/payments", get(facade::by_transaction))
-        .route("/v1/payments/{id}/status-token", post(facade::status_token))
         .layer(DefaultBodyLimit::max(limits.facade_bytes));
 
     let khipu = Router::new()
@@ -105,8 +107,8 @@ trait Finish {
 impl Finish for Router<Arc<AppState>> {
     /// Adds what every route has, on either listener.
     fn finish(self, state: Arc<AppState>) -> Router {
-        self.fallback(no_such_url)
-            .method_not_allowed_fallback(no_such_method)
+        self.fallback(not_found)
+            .method_not_allowed_fallback(wrong_method)
             .layer(middleware::from_fn(request_id::identify))
             .with_state(state)
     }
@@ -122,18 +124,18 @@ async fn time_out(State(limit): State<Duration>, request: Request, next: Next) -
     }
 }
 
-async fn no_such_url() -> ApiProblem {
-    ApiProblem::new(
-        axum::http::StatusCode::NOT_FOUND,
-        "unknown_url",
-        "there is nothing at this URL",
-    )
+/// A URL that does not exist, or not with this method. A merchant's API does not tell that to a caller without a key.
+async fn not_found(uri: Uri, auth: Result<MerchantAuth, ApiProblem>) -> ApiProblem {
+    refused_first(&uri, auth).unwrap_or_else(ApiProblem::unknown_url)
 }
 
-async fn no_such_method() -> ApiProblem {
-    ApiProblem::new(
-        axum::http::StatusCode::METHOD_NOT_ALLOWED,
-        "unknown_method",
-        "this URL does not support that method",
-    )
+async fn wrong_method(uri: Uri, auth: Result<MerchantAuth, ApiProblem>) -> ApiProblem {
+    refused_first(&uri, auth).unwrap_or_else(ApiProblem::unknown_method)
+}
+
+fn refused_first(uri: &Uri, auth: Result<MerchantAuth, ApiProblem>) -> Option<ApiProblem> {
+    let is_merchants = ["/v1/", "/v3/"]
+        .iter()
+        .any(|api| uri.path().starts_with(api));
+    auth.err().filter(|_| is_merchants)
 }

@@ -87,6 +87,27 @@ impl ApiProblem {
         )
     }
 
+    pub(super) fn unknown_url() -> Self {
+        let detail = "there is nothing at this URL";
+        Self::new(StatusCode::NOT_FOUND, "unknown_url", detail)
+    }
+
+    pub(super) fn unknown_method() -> Self {
+        let detail = "this URL does not support that method";
+        Self::new(StatusCode::METHOD_NOT_ALLOWED, "unknown_method", detail)
+    }
+
+    /// Khipu's 404 to a call that concerns no payment.
+    pub(super) fn not_about_a_payment(self) -> Self {
+        match self.code {
+            "unknown_payment" => Self {
+                code: "khipu_refused",
+                ..self
+            },
+            _ => self,
+        }
+    }
+
     pub(super) fn unavailable(detail: impl Into<String>) -> Self {
         Self::new(StatusCode::SERVICE_UNAVAILABLE, "unavailable", detail)
             .retry_after(DEFAULT_RETRY_AFTER)
@@ -103,6 +124,15 @@ impl ApiProblem {
             "too many watchers of this payment or from this address; try again later",
         )
         .retry_after(DEFAULT_RETRY_AFTER)
+    }
+
+    pub(super) fn rate_limited(wait: Duration) -> Self {
+        Self::new(
+            StatusCode::TOO_MANY_REQUESTS,
+            "rate_limited",
+            "too many requests with this API key; limits.requests_per_second allows more",
+        )
+        .retry_after(wait)
     }
 
     pub(super) fn retry_after(self, wait: Duration) -> Self {
@@ -176,6 +206,15 @@ impl From<PaymentsError> for ApiProblem {
             },
             PaymentsError::UnknownPayment => Self::unknown_payment(),
             PaymentsError::Khipu(error) => error.into(),
+            PaymentsError::NotSent(error) => {
+                let wait = error.requested_pause().unwrap_or(DEFAULT_RETRY_AFTER);
+                Self::new(
+                    StatusCode::BAD_GATEWAY,
+                    "khipu_unreadable",
+                    "khipu did not say what was refunded before, so nothing was refunded; try again",
+                )
+                .retry_after(wait)
+            }
             PaymentsError::Store(_) => Self::unavailable("the store is not available; try again"),
             PaymentsError::Busy { retry_after } => {
                 Self::unavailable("too many calls to khipu are waiting; try again")
@@ -235,14 +274,17 @@ impl From<KhipuError> for ApiProblem {
                 ..Self::new(
                     StatusCode::from_u16(status).expect("from 400 to 499"),
                     match status {
-                        // The operator's key for this account, not the merchant's.
-                        401 | 403 => "khipu_credentials_refused",
                         404 => "unknown_payment",
                         _ => "khipu_refused",
                     },
                     message,
                 )
             },
+            // The operator's key for this account, not the merchant's.
+            KhipuError::CredentialsRefused { .. } => bad_gateway(
+                "khipu_credentials_refused",
+                "khipu refused the gateway's API key for this account; its operator must correct khipu_api_key".into(),
+            ),
             KhipuError::Failed { retry_after, .. } => {
                 bad_gateway("khipu_failed", error_detail(&error))
                     .retry_after(retry_after.unwrap_or(DEFAULT_RETRY_AFTER))

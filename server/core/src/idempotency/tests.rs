@@ -165,8 +165,12 @@ async fn a_passing_failure_without_effect_releases_the_key() {
         field: "amount",
         message: String::new(),
     }]);
-    let ours = [unreachable, store_away, fields];
-    let khipus = [401, 403, 408, 425, 429].map(refused);
+    let credentials = PaymentsError::Khipu(KhipuError::CredentialsRefused {
+        status: 401,
+        message: String::new(),
+    });
+    let ours = [unreachable, store_away, fields, credentials];
+    let khipus = [403, 408, 425, 429].map(refused);
     for error in ours.into_iter().chain(khipus) {
         let text = format!("{error:?}");
         let response = repeat_after(Err(error)).await.expect("done");

@@ -36,6 +36,7 @@ fn settings() -> Settings {
         notify_url: None,
         webhook_secrets: Vec::new(),
         return_hop: true,
+        answer_extras: false,
         allow_private_destinations: Vec::new(),
     };
     Settings {

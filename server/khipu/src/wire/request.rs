@@ -12,8 +12,10 @@ const LONGEST_URL: usize = 1024;
 
 /// The only version that is supported.
 const NOTIFY_API_VERSION: &str = "3.0";
+const WRONG_NOTIFY_API_VERSION: &str =
+    "debe ser 3.0, o no venir: las notificaciones se entregan solo en esa versión";
 
-/// A field of a request that cannot be accepted.
+/// A field of a request that cannot be accepted. The message is in Spanish, as all of Khipu's are.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct FieldError {
     pub field: &'static str,
@@ -24,25 +26,22 @@ pub struct FieldError {
 #[derive(Debug, Clone)]
 pub struct CreateRequest {
     fields: JsonObject,
-    pub terms: PaymentTerms,
+    /// `None`: the amount or the currency has a form that is not known here. Khipu judges it, and its answer to a query has
+    /// what was agreed.
+    pub terms: Option<PaymentTerms>,
     pub urls: MerchantUrls,
+    /// `None`: absent, or of a form that is not known here.
     pub expires_at: Option<Timestamp>,
 }
 
 impl CreateRequest {
-    /// Checks only what Chasqui itself needs; Khipu checks the rest.
+    /// Checks only the fields that Khipu does not get as the merchant sent them; Khipu checks the rest. Where one of them is
+    /// refused, the errors include what is missing, so that the merchant sees all at once.
     pub fn parse(fields: JsonObject) -> Result<Self, Vec<FieldError>> {
         let mut reader = FieldReader {
             fields: &fields,
             errors: Vec::new(),
         };
-        let amount = reader.required("amount", Amount::parse);
-        let currency = reader.required("currency", Currency::parse);
-        // Not needed here, but reported together with the other missing fields.
-        if fields.get("subject").is_none_or(|raw| raw.get() == "null") {
-            reader.refuse("subject", "is required");
-        }
-        let expires_at = reader.optional("expires_date", Timestamp::parse);
         let urls = MerchantUrls {
             return_url: reader.url("return_url"),
             cancel_url: reader.url("cancel_url"),
@@ -50,19 +49,20 @@ impl CreateRequest {
         };
         let version = fields.text("notify_api_version");
         if version.is_some_and(|version| version != NOTIFY_API_VERSION) {
-            let message =
-                "must be 3.0, or left out: the gateway delivers notifications of that version only";
-            reader.refuse("notify_api_version", message);
+            reader.refuse("notify_api_version", WRONG_NOTIFY_API_VERSION);
         }
-        let errors = reader.errors;
-        let (Some(amount), Some(currency), true) = (amount, currency, errors.is_empty()) else {
-            return Err(errors);
-        };
-        let terms = PaymentTerms {
+        if !reader.errors.is_empty() {
+            reader.refuse_missing();
+            return Err(reader.errors);
+        }
+        let amount = fields.parsed("amount", Amount::parse);
+        let currency = fields.parsed("currency", Currency::parse);
+        let terms = amount.zip(currency).map(|(amount, currency)| PaymentTerms {
             amount,
             currency,
             transaction_id: fields.text("transaction_id"),
-        };
+        });
+        let expires_at = fields.parsed("expires_date", Timestamp::parse);
         Ok(Self {
             fields,
             terms,
@@ -102,46 +102,43 @@ impl FieldReader<'_> {
         self.errors.push(FieldError { field, message });
     }
 
-    fn optional<T, E: Display>(
-        &mut self,
-        field: &'static str,
-        parse: impl FnOnce(&str) -> Result<T, E>,
-    ) -> Option<T> {
-        parse(&self.fields.text(field)?)
-            .map_err(|error| self.refuse(field, error))
-            .ok()
-    }
-
-    fn required<T, E: Display>(
-        &mut self,
-        field: &'static str,
-        parse: impl FnOnce(&str) -> Result<T, E>,
-    ) -> Option<T> {
-        if self.fields.text(field).is_none() {
-            self.refuse(field, "is required");
+    /// The fields that Khipu requires, always or beside others.
+    fn refuse_missing(&mut self) {
+        let sends_email = self.fields.text("send_email").as_deref() == Some("true");
+        let has_contract = self.fields.text("contract_url").is_some();
+        for (field, is_required) in [
+            ("amount", true),
+            ("currency", true),
+            ("subject", true),
+            ("payer_name", sends_email),
+            ("payer_email", sends_email),
+            ("fixed_payer_personal_identifier", has_contract),
+        ] {
+            if is_required && self.fields.text(field).is_none() {
+                self.refuse(field, "es obligatorio");
+            }
         }
-        self.optional(field, parse)
     }
 
     /// A merchant's URL. It must be checked here, because Khipu gets ours in its place.
     fn url(&mut self, field: &'static str) -> Option<String> {
         let raw = self.fields.get(field).filter(|raw| raw.get() != "null")?;
         let Ok(text) = serde_json::from_str::<String>(raw.get()) else {
-            self.refuse(field, "must be a text");
+            self.refuse(field, "debe ser texto");
             return None;
         };
         if text.is_empty() {
             return None;
         }
         if text.chars().count() > LONGEST_URL {
-            let message = format!("must have at most {LONGEST_URL} characters");
+            let message = format!("debe tener a lo más {LONGEST_URL} caracteres");
             self.refuse(field, message);
             return None;
         }
         match Url::parse(&text) {
             Ok(url) if matches!(url.scheme(), "http" | "https") => Some(text),
             _ => {
-                self.refuse(field, "must be an http or https URL");
+                self.refuse(field, "debe ser una URL http o https");
                 None
             }
         }

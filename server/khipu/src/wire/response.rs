@@ -22,21 +22,31 @@ pub(crate) fn error_message(body: &[u8]) -> Option<String> {
 /// Khipu's answer to the creation of a payment.
 #[derive(Debug, Clone)]
 pub struct CreateResponse {
-    pub fields: JsonObject,
+    fields: JsonObject,
+    /// As received.
+    pub body: Bytes,
     pub payment_id: PaymentId,
     pub payment_url: Option<String>,
 }
 
 impl CreateResponse {
-    pub fn parse(body: &[u8]) -> Result<Self, String> {
-        let fields = JsonObject::parse(body).map_err(|error| error.to_string())?;
-        let payment_id = payment_id(&fields)?;
-        let payment_url = fields.text("payment_url");
+    pub fn parse(body: Bytes) -> Result<Self, String> {
+        let fields = JsonObject::parse(&body).map_err(|error| error.to_string())?;
         Ok(Self {
+            payment_id: payment_id(&fields)?,
+            payment_url: fields.text("payment_url"),
             fields,
-            payment_id,
-            payment_url,
+            body,
         })
+    }
+
+    /// The answer with two fields more, for a client that reads no headers.
+    pub fn with_fields(&self, more: [(&str, &str); 2]) -> Vec<u8> {
+        let mut fields = self.fields.clone();
+        for (name, value) in more {
+            fields.set(name, value);
+        }
+        fields.to_json()
     }
 }
 
@@ -60,6 +70,10 @@ impl PaymentResponse {
             payment_url: fields.text("payment_url"),
             fields,
         })
+    }
+
+    pub(super) fn fields(&self) -> &JsonObject {
+        &self.fields
     }
 
     /// What the status means. `None`: a status that is missing or not documented.

@@ -126,22 +126,43 @@ fn without_return_urls_the_merchants_own_stays() {
 }
 
 #[test]
-fn a_request_that_cannot_be_checked_later_is_refused_field_by_field() {
-    let errors =
-        request(r#"{"amount":"1.000,50","expires_date":"tomorrow"}"#).expect_err("refused");
-    let fields: Vec<_> = errors.iter().map(|error| error.field).collect();
-    assert_eq!(fields, ["amount", "currency", "subject", "expires_date"]);
+fn a_form_that_is_not_known_here_passes_to_khipu_without_terms() {
+    for json in [
+        "{}",
+        r#"{"amount":"1.000,50","currency":"CLP"}"#,
+        r#"{"amount":1,"currency":"pesos"}"#,
+        r#"{"amount":1.23456,"currency":"CLF"}"#,
+    ] {
+        let request = request(json).expect("valid");
+        assert_eq!(request.terms, None, "{json}");
+    }
+    let late = request(r#"{"amount":1,"currency":"CLP","expires_date":"tomorrow"}"#);
+    let late = late.expect("valid");
+    assert!(late.terms.is_some());
+    assert_eq!(late.expires_at, None);
 }
 
 #[test]
-fn every_missing_field_that_khipu_requires_is_reported() {
-    for lacking in ["{}", r#"{"amount":null,"currency":null,"subject":null}"#] {
-        let errors = request(lacking).expect_err("refused");
-        let fields: Vec<_> = errors.iter().map(|error| error.field).collect();
-        assert_eq!(fields, ["amount", "currency", "subject"]);
-    }
-    // Khipu decides what a subject may be.
-    request(r#"{"amount":1,"currency":"CLP","subject":""}"#).expect("valid");
+fn beside_a_refused_field_everything_that_is_missing_is_reported() {
+    let fields = |more: &str| -> Vec<_> {
+        let json = format!(r#"{{"notify_api_version":"1.3",{more}}}"#);
+        let errors = request(&json).expect_err("refused");
+        errors.iter().skip(1).map(|error| error.field).collect()
+    };
+    let missing = ["amount", "currency", "subject"];
+    assert_eq!(fields(r#""amount":null,"subject":"""#), missing);
+    let ordered = r#""amount":1,"currency":"CLP","subject":"x""#;
+    assert_eq!(fields(ordered), [""; 0]);
+    assert_eq!(
+        fields(&format!(r#"{ordered},"send_email":true"#)),
+        ["payer_name", "payer_email"]
+    );
+    assert_eq!(
+        fields(&format!(
+            r#"{ordered},"contract_url":"https://shop.example/c.pdf""#
+        )),
+        ["fixed_payer_personal_identifier"]
+    );
 }
 
 #[test]

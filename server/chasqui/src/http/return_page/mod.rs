@@ -99,9 +99,7 @@ async fn hop(State(state): SharedState, reference: &str, request: Request, way: 
         Way::GaveUp => intent.urls.cancel_url,
     };
     match (onward, payment, token) {
-        (Some(url), _, token) => {
-            see_other(&url, token.as_deref()).unwrap_or_else(|| being_verified(language))
-        }
+        (Some(url), _, token) => see_other(&url, token.as_deref()),
         // The stored status is older than the payer's return.
         (None, Some(_), _) if !is_recorded => being_verified(language),
         (None, Some(payment), token) => {
@@ -205,16 +203,30 @@ fn not_yet() -> Response {
 }
 
 /// Redirects to the shop. The token is in the fragment, which no server receives or logs.
-fn see_other(url: &str, token: Option<&str>) -> Option<Response> {
+fn see_other(url: &str, token: Option<&str>) -> Response {
+    let url = as_header_text(url);
     let location = match token {
         Some(token) if url.contains('#') => format!("{url}&chasqui={token}"),
         Some(token) => format!("{url}#chasqui={token}"),
-        None => url.to_owned(),
+        None => url,
     };
-    let location = HeaderValue::from_str(&location).ok()?;
+    #[expect(clippy::expect_used, reason = "it has visible ASCII alone")]
+    let location = HeaderValue::try_from(location).expect("a header's text");
     let mut response = StatusCode::SEE_OTHER.into_response();
     response.headers_mut().insert(header::LOCATION, location);
-    Some(private(response))
+    private(response)
+}
+
+/// A merchant's URL as it came, with what a header cannot hold percent-encoded, as a browser would.
+fn as_header_text(url: &str) -> String {
+    let mut text = String::with_capacity(url.len());
+    for byte in url.trim().bytes() {
+        match byte {
+            b'!'..=b'~' => text.push(char::from(byte)),
+            _ => text.push_str(&format!("%{byte:02X}")),
+        }
+    }
+    text
 }
 
 /// The page when nothing more is known.
@@ -261,7 +273,7 @@ mod tests {
     use super::*;
 
     fn location(url: &str, token: Option<&str>) -> String {
-        let response = see_other(url, token).expect("a location");
+        let response = see_other(url, token);
         assert_eq!(response.status(), StatusCode::SEE_OTHER);
         assert_eq!(response.headers()["referrer-policy"], "no-referrer");
         assert_eq!(response.headers()["cache-control"], "no-store");
@@ -322,7 +334,17 @@ mod tests {
     }
 
     #[test]
-    fn a_url_that_cannot_be_a_header_is_not_followed() {
-        assert!(see_other("https://shop.example/\r\nset-cookie: a=b", Some("t")).is_none());
+    fn raw_text_in_a_url_is_percent_encoded() {
+        assert_eq!(
+            location(
+                "https://shop.example/órdenes/17?q=a b&x=%C3%B1#ñ",
+                Some("t")
+            ),
+            "https://shop.example/%C3%B3rdenes/17?q=a%20b&x=%C3%B1#%C3%B1&chasqui=t"
+        );
+        assert_eq!(
+            location("https://shop.example/\r\nset-cookie: a=b ", None),
+            "https://shop.example/%0D%0Aset-cookie:%20a=b"
+        );
     }
 }
