@@ -142,6 +142,14 @@ async fn check_reports_every_problem_at_once() {
         complained(&output)
     );
     assert!(!complained(&output).contains("another-key-not-real"));
+
+    let mut other = GatewaySettings::new(&sandbox.url);
+    other.account().receiver_id += 1;
+    let other = directory(&toml(&other));
+    let output = run(other.path(), &["check", "--config", "chasqui.toml"]).await;
+    assert_eq!(output.status.code(), Some(1));
+    let complaint = complained(&output);
+    assert!(complaint.contains("correct receiver_id"), "{complaint}");
 }
 
 #[tokio::test]

@@ -205,6 +205,16 @@ impl KhipuClient {
         self.call(api_key, call).await
     }
 
+    pub async fn payment_methods(
+        &self,
+        api_key: &Secret,
+        receiver_id: u64,
+    ) -> Result<KhipuResponse, KhipuError> {
+        let path = format!("/v3/merchants/{receiver_id}/paymentMethods");
+        let call = KhipuCall::without_body(Method::GET, path);
+        self.call(api_key, call).await
+    }
+
     pub async fn call(
         &self,
         api_key: &Secret,

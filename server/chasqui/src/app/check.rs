@@ -1,6 +1,7 @@
 //! `chasqui check`: tests the configuration, the storage and each Khipu account without serving.
 
-use chasqui_khipu::KhipuClient;
+use chasqui_core::Account;
+use chasqui_khipu::{KhipuClient, KhipuError};
 use chasqui_store_sqlite::{DatabaseLocation, DatabaseState, SqliteStore};
 
 use super::storage;
@@ -21,14 +22,35 @@ pub async fn check(config: &Config) -> Vec<Result<String, String>> {
         Err(error) => findings.push(Err(format!("cannot set up the HTTP client: {error}"))),
         Ok(client) => {
             for account in config.accounts.iter() {
-                findings.push(match client.banks(&account.khipu_api_key).await {
-                    Ok(_) => Ok(format!("khipu answers account {}", account.name)),
-                    Err(error) => Err(format!("khipu.base_url, account {}: {error}", account.name)),
-                });
+                findings.push(examine_account(&client, account).await);
             }
         }
     }
     findings
+}
+
+/// Calls Khipu with the account's own key, and compares its receiver_id with Khipu's.
+async fn examine_account(client: &KhipuClient, account: &Account) -> Result<String, String> {
+    let (name, key) = (&account.name, &account.khipu_api_key);
+    let banks = client.banks(key).await;
+    banks.map_err(|error| match error {
+        KhipuError::CredentialsRefused { .. } => {
+            format!("account {name}: {error}; correct khipu_api_key")
+        }
+        error => format!("khipu.base_url, account {name}: {error}"),
+    })?;
+    let receiver_id = account.receiver_id;
+    match client.payment_methods(key, receiver_id).await {
+        Ok(_) => Ok(format!(
+            "khipu answers account {name}, receiver {receiver_id}"
+        )),
+        Err(error) if error.is_not_found() => Err(format!(
+            "account {name}: khipu has no collection account {receiver_id} for this API key; correct receiver_id"
+        )),
+        Err(error) => Ok(format!(
+            "khipu answers account {name}\nwarning: its receiver_id could not be compared: {error}"
+        )),
+    }
 }
 
 /// Opens the storage, but not a file in use, and not one of an older schema: migrating it would lock out the Chasqui

@@ -6,15 +6,19 @@ use serde::Deserialize;
 use url::Url;
 
 use super::network::{check_networks, check_public_url};
-use super::problem::Problems;
+use super::problem::{ConfigProblem, Problems};
 use super::secret::{RawSecret, check_secrets};
 
 #[derive(Debug, Deserialize)]
 pub(super) struct RawAccount {
-    name: String,
-    receiver_id: u64,
-    khipu_api_key: RawSecret,
-    khipu_secrets: Vec<RawSecret>,
+    #[serde(default)]
+    name: Option<String>,
+    #[serde(default)]
+    receiver_id: Option<u64>,
+    #[serde(default)]
+    khipu_api_key: Option<RawSecret>,
+    #[serde(default)]
+    khipu_secrets: Option<Vec<RawSecret>>,
     #[serde(default)]
     api_keys: Vec<RawApiKey>,
     #[serde(default)]
@@ -58,7 +62,7 @@ fn default_return_hop() -> bool {
 
 pub(super) fn check(raw: &[RawAccount], problems: &mut Problems) -> Option<Accounts> {
     if raw.is_empty() {
-        problems.add(
+        problems.add_missing(
             "accounts",
             "is empty; add at least one Khipu collection account under [[accounts]]",
         );
@@ -107,18 +111,39 @@ fn has_key(accounts: &[Account], key: &ApiKey) -> bool {
 impl RawAccount {
     fn check(&self, index: usize, problems: &mut Problems) -> Option<Account> {
         let key = |name: &str| format!("accounts[{index}].{name}");
-        let name = AccountName::parse(&self.name).ok();
-        if name.is_none() {
-            problems.add(
-                key("name"),
-                "must be 1 to 64 letters, digits, - or _: it is part of the webhook's URL",
-            );
+        let name = match &self.name {
+            Some(text) => {
+                let name = AccountName::parse(text).ok();
+                if name.is_none() {
+                    problems.add(
+                        key("name"),
+                        "must be 1 to 64 letters, digits, - or _: it is part of the webhook's URL",
+                    );
+                }
+                name
+            }
+            None => {
+                problems.add_missing(&key("name"), "is missing; name the account");
+                None
+            }
+        };
+        if self.receiver_id.is_none() {
+            let message = "is missing; it is the id of the collection account in Khipu's panel";
+            problems.add_missing(&key("receiver_id"), message);
         }
-        let khipu_api_key = self.khipu_api_key.check(&key("khipu_api_key"), problems);
-        let khipu_secrets = check_secrets(&key("khipu_secrets"), &self.khipu_secrets, problems);
-        if self.khipu_secrets.is_empty() {
-            problems.add(
-                key("khipu_secrets"),
+        let khipu_api_key = match &self.khipu_api_key {
+            Some(raw) => raw.check(&key("khipu_api_key"), problems),
+            None => {
+                let message = "is missing; it is the collection account's API key in Khipu's panel";
+                problems.add_missing(&key("khipu_api_key"), message);
+                None
+            }
+        };
+        let raw_secrets = self.khipu_secrets.as_deref().unwrap_or_default();
+        let khipu_secrets = check_secrets(&key("khipu_secrets"), raw_secrets, problems);
+        if raw_secrets.is_empty() {
+            problems.add_missing(
+                &key("khipu_secrets"),
                 "is empty; without the account's secret no notification can be verified",
             );
         }
@@ -143,7 +168,7 @@ impl RawAccount {
         );
         Some(Account {
             name: name?,
-            receiver_id: self.receiver_id,
+            receiver_id: self.receiver_id?,
             khipu_api_key: khipu_api_key?,
             khipu_secrets: khipu_secrets?,
             api_keys,
@@ -154,6 +179,23 @@ impl RawAccount {
             answer_extras: self.answer_extras,
             allow_private_destinations: networks,
         })
+    }
+
+    /// What is allowed, but leaves the account of little use.
+    pub(super) fn warnings(&self, index: usize) -> Vec<ConfigProblem> {
+        let key = |name: &str| format!("accounts[{index}].{name}");
+        let mut warnings = Vec::new();
+        if self.api_keys.is_empty() {
+            let message =
+                "is empty, so no back end can create payments; make a key with `chasqui keys new`";
+            warnings.push(ConfigProblem::new(key("api_keys"), message));
+        }
+        if self.allowed_origins.is_empty() {
+            let message =
+                "is empty, so no page of the shop can watch its payments; list the shop's origins";
+            warnings.push(ConfigProblem::new(key("allowed_origins"), message));
+        }
+        warnings
     }
 
     fn check_webhook_secrets(

@@ -9,6 +9,7 @@ mod environment;
 mod limits;
 mod network;
 mod problem;
+mod reading;
 mod redis_url;
 mod secret;
 mod server;
@@ -24,6 +25,7 @@ pub use limits::Limits;
 use network::{check_public_url, is_loopback};
 use problem::Problems;
 pub use problem::{ConfigError, ConfigProblem};
+use reading::field_names;
 use serde::Deserialize;
 use server::RawServer;
 pub use server::ServerConfig;
@@ -103,24 +105,14 @@ impl Config {
         environment::overlay(&mut table, variables)?;
 
         let mut problems = Problems::default();
-        let raw: Raw = {
-            let mut unknown = |path: serde_ignored::Path<'_>| {
-                let key = path.to_string();
-                let message = match RENAMED.iter().find(|(old, _)| *old == key) {
-                    Some((_, new)) => format!("is now called {new}; rename it"),
-                    None => "is not a known key; check its spelling and its section".into(),
-                };
-                problems.add(key, message);
-            };
-            let ignored = serde_ignored::Deserializer::new(toml::Value::Table(table), &mut unknown);
-            serde_path_to_error::deserialize(ignored).map_err(|error| {
-                ConfigError::from(ConfigProblem::new(
-                    error.path().to_string(),
-                    without_value(&error.inner().to_string()),
-                ))
-            })?
+        let renamed = |key: &str| {
+            RENAMED
+                .iter()
+                .find(|(old, _)| *old == key)
+                .map(|(_, new)| *new)
         };
-        let config = raw.check(&mut problems);
+        let raw: Option<Raw> = reading::read(table, known_keys, renamed, &mut problems);
+        let config = raw.and_then(|raw| raw.check(&mut problems));
         problems.into_result(config)
     }
 }
@@ -137,14 +129,17 @@ fn syntax_problem(text: &str, error: &toml::de::Error) -> ConfigError {
     .into()
 }
 
-/// Serde's message without the value, which may be a misplaced secret.
-fn without_value(message: &str) -> String {
-    match message.split_once(", expected ") {
-        Some((_, expected)) => format!("must be {expected}"),
-        None if message.starts_with("must be ") || message.starts_with("missing field ") => {
-            message.to_owned()
-        }
-        None => "cannot be read".to_owned(),
+/// The keys of a section, or the sections.
+fn known_keys(section: Option<&str>) -> &'static [&'static str] {
+    match section {
+        None => field_names::<Raw>(),
+        Some("server") => field_names::<RawServer>(),
+        Some("storage") => field_names::<RawStorage>(),
+        Some("khipu") => field_names::<RawKhipu>(),
+        Some("accounts") => field_names::<RawAccount>(),
+        Some("limits") => field_names::<limits::RawLimits>(),
+        Some("log") => field_names::<RawLog>(),
+        Some(_) => &[],
     }
 }
 
@@ -212,6 +207,9 @@ impl Raw {
                 "server.public_url",
                 "is a loopback address, so Khipu's notifications cannot arrive; payments are confirmed by polling only",
             ));
+        }
+        for (i, account) in self.accounts.iter().enumerate() {
+            warnings.extend(account.warnings(i));
         }
         warnings.extend(storage.as_ref().and_then(StorageConfig::warning));
         Some(Config {

@@ -54,6 +54,13 @@ impl Problems {
         self.0.push(ConfigProblem::new(key, message));
     }
 
+    /// A required setting is absent, unless it is there and could not be read.
+    pub(super) fn add_missing(&mut self, key: &str, message: &str) {
+        if !self.0.iter().any(|known| known.key.starts_with(key)) {
+            self.add(key, message);
+        }
+    }
+
     pub(super) fn into_result<T>(self, checked: Option<T>) -> Result<T, ConfigError> {
         match checked {
             Some(value) if self.0.is_empty() => Ok(value),

@@ -1,4 +1,7 @@
+use std::collections::BTreeSet;
 use std::time::Duration;
+
+use chasqui_core::Permission;
 
 use super::*;
 
@@ -32,11 +35,14 @@ fn an_account_is_all_that_is_required() {
     assert_eq!(config.storage, StorageConfig::File("chasqui.db".into()));
     assert_eq!(config.limits, Limits::default());
     assert_eq!(config.server.public("/v1"), "http://127.0.0.1:8080/v1");
-    assert_eq!(
-        config.warnings.len(),
-        1,
-        "real Khipu cannot reach a loopback address"
-    );
+    let warned: Vec<_> = config.warnings.iter().map(|it| it.key.as_str()).collect();
+    // Khipu cannot reach a loopback address, and nothing can use the account.
+    let expected = [
+        "server.public_url",
+        "accounts[0].api_keys",
+        "accounts[0].allowed_origins",
+    ];
+    assert_eq!(warned, expected);
 }
 
 #[test]
@@ -144,6 +150,88 @@ fn a_wrong_type_names_its_key() {
     assert!(problems("[server]\ndrain_window = 8").starts_with("server.drain_window "));
     assert!(problems("[server]\ndrain_window = \"8 weeks\"").contains("like \"250ms\""));
     assert!(problems("[[accounts]]\nname = \"x\"").contains("receiver_id"));
+}
+
+#[test]
+fn a_wrong_type_hides_no_other_problem_and_is_named_in_plain_words() {
+    let text = problems(
+        r#"
+        limits = 7
+        [server]
+        listen = 8080
+        drain_window = 8
+        trusted_proxies = "10.0.0.0/8"
+        [[accounts]]
+        name = 7
+        receiver_id = "990939"
+        khipu_api_key = { enf = "KEY" }
+        khipu_secrets = ["a", 1.5]
+        api_keys = [{ hash = "sha256:12", allow = ["everything"], expires_at = "soon" }]
+        return_hop = "yes"
+        [[accounts]]
+        name = "other"
+        "#,
+    );
+    let lines: BTreeSet<&str> = text.lines().collect();
+    let expected = [
+        "limits must be a section with keys of its own",
+        "server.listen must be a text in quotes",
+        "server.drain_window must be a text in quotes",
+        "server.trusted_proxies must be a list in brackets",
+        "accounts[0].name must be a text in quotes",
+        "accounts[0].receiver_id must be a whole number without quotes",
+        "accounts[0].khipu_api_key must be a text, { env = \"NAME\" } or { file = \"PATH\" }",
+        "accounts[0].khipu_secrets[1] must be a text, { env = \"NAME\" } or { file = \"PATH\" }",
+        "accounts[0].api_keys[0].hash must be sha256: and 64 hexadecimal digits, as `chasqui keys new` prints it",
+        "accounts[0].api_keys[0].allow[0] must be payments, refunds or other",
+        "accounts[0].api_keys[0].expires_at must be a time such as 2027-01-31T00:00:00Z",
+        "accounts[0].return_hop must be true or false, without quotes",
+        "accounts[1].receiver_id is missing; it is the id of the collection account in Khipu's panel",
+        "accounts[1].khipu_api_key is missing; it is the collection account's API key in Khipu's panel",
+        "accounts[1].khipu_secrets is empty; without the account's secret no notification can be verified",
+    ];
+    assert_eq!(lines, expected.into_iter().collect());
+}
+
+#[test]
+fn a_misspelt_key_is_refused_with_the_nearest_known_one() {
+    for (misspelt, expected) in [
+        (
+            "[server]\nlisen = \"x\"",
+            "server.lisen is not a known key; did you mean server.listen?",
+        ),
+        (
+            "[limits]\nwatcher_per_payment = 5",
+            "limits.watcher_per_payment is not a known key; did you mean limits.watchers_per_payment?",
+        ),
+        (
+            "[sevrer]\nlisten = \"127.0.0.1:1\"",
+            "sevrer is not a known section; did you mean server?",
+        ),
+        (
+            "[storage]\nxyzzy = 1",
+            "storage.xyzzy is not a known key; check its spelling and its section",
+        ),
+    ] {
+        assert_eq!(problems(&format!("{misspelt}\n{ACCOUNT}")), expected);
+    }
+    let text = problems(&format!("{ACCOUNT}\nnotify_ulr = \"https://shop.example\""));
+    let expected = "accounts.0.notify_ulr is not a known key; did you mean accounts.0.notify_url?";
+    assert_eq!(text, expected);
+}
+
+#[test]
+fn an_api_key_may_expire_and_be_limited() {
+    let hash = format!("sha256:{}", "0".repeat(64));
+    let config = Config::from_toml(&format!(
+        "{ACCOUNT}\napi_keys = [{{ hash = \"{hash}\", expires_at = \"2027-01-31T00:00:00Z\", allow = [\"refunds\"] }}]"
+    ));
+    let config = config.expect("valid");
+    let account = config.accounts.iter().next().expect("an account");
+    let key = &account.api_keys[0];
+    assert_eq!(key.allow, [Permission::Refunds]);
+    let expires_at = key.expires_at.expect("a time").to_string();
+    assert_eq!(expires_at, "2027-01-31T00:00:00.000Z");
 }
 
 #[test]
