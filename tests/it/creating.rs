@@ -229,3 +229,41 @@ async fn a_creation_that_failed_after_its_effect_is_adopted_with_the_merchants_u
     let status = testbed.api.get(&format!("/v1/payments/{id}/status")).await;
     assert_eq!(status.expect(200).json()["status"], "confirmed");
 }
+
+#[tokio::test]
+async fn an_unencrypted_notify_url_is_refused_unless_the_account_permits_it() {
+    let strict = AccountSettings {
+        allow_private_destinations: Vec::new(),
+        ..AccountSettings::other()
+    };
+    let permissive = AccountSettings {
+        name: "permissive".into(),
+        receiver_id: strict.receiver_id + 1,
+        more: vec!["allow_http_destinations = true".into()],
+        ..strict.clone()
+    };
+    let permissive = AccountSettings {
+        api_key: AccountSettings::new("permissive").api_key,
+        ..permissive
+    };
+    let keys = [strict.api_key.clone(), permissive.api_key.clone()];
+    let testbed = Testbed::start_with(|settings| {
+        settings.accounts.extend([strict, permissive]);
+    })
+    .await;
+    let [strict, permissive] = keys.map(|key| testbed.api.with_key(&key));
+    let plain = order(json!({ "notify_url": "http://shop.example/khipu" })).to_string();
+    let refused = strict.post("/v3/payments", plain.clone()).await;
+    let problem = refused.expect_problem(400, "invalid_fields").json();
+    let expected = json!([{
+        "field": "notify_url",
+        "message": "debe ser una URL https: la notificación lleva datos personales del pagador",
+    }]);
+    assert_eq!(problem["errors"], expected);
+    permissive.post("/v3/payments", plain).await.expect(200);
+    let local = order(json!({ "notify_url": "http://localhost:8000/khipu" }));
+    strict
+        .post("/v3/payments", local.to_string())
+        .await
+        .expect(200);
+}

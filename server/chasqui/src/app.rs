@@ -202,6 +202,7 @@ fn payments_settings(config: &Config) -> Settings {
     Settings {
         accounts: config.accounts.clone(),
         public_url: config.server.public(""),
+        is_local: config.server.is_local(),
         notification_tolerance: limits.notification_tolerance,
         polls_per_second: limits.polls_per_second,
         polls_in_flight: limits.polls_in_flight,

@@ -2,12 +2,14 @@
 
 use std::collections::HashMap;
 use std::fmt;
+use std::net::IpAddr;
 use std::ops::RangeInclusive;
 use std::sync::Arc;
 
 use base64::Engine;
 use base64::engine::general_purpose::STANDARD;
 use chasqui_payment::{AccountName, Secret, Timestamp};
+use url::{Host, Url};
 
 /// The key sizes that Standard Webhooks allows, in bytes.
 const WEBHOOK_KEY_SIZES: RangeInclusive<usize> = 24..=64;
@@ -108,8 +110,33 @@ pub struct Account {
     pub return_hop: bool,
     /// Whether the answer to a creation has the status token and URL in its body too.
     pub answer_extras: bool,
+    /// Whether deliveries may go to public addresses without encryption.
+    pub allow_http_destinations: bool,
     /// Private networks that a notify_url may resolve to.
     pub allow_private_destinations: Vec<ipnet::IpNet>,
+}
+
+impl Account {
+    /// Whether a delivery to this URL is encrypted or need not be: the account allows http, or the destination is in a listed
+    /// network, or both the destination and the gateway are on this machine. A name is accepted where networks are listed;
+    /// its addresses are checked when a delivery connects.
+    pub fn accepts_scheme(&self, url: &Url, gateway_is_local: bool) -> bool {
+        if url.scheme() == "https" || self.allow_http_destinations {
+            return true;
+        }
+        let ip: Option<IpAddr> = match url.host() {
+            Some(Host::Ipv4(ip)) => Some(ip.into()),
+            Some(Host::Ipv6(ip)) => Some(ip.into()),
+            Some(Host::Domain("localhost")) if gateway_is_local => return true,
+            Some(Host::Domain(_)) | None => None,
+        };
+        let networks = &self.allow_private_destinations;
+        match ip {
+            Some(ip) if ip.is_loopback() && gateway_is_local => true,
+            Some(ip) => networks.iter().any(|network| network.contains(&ip)),
+            None => !networks.is_empty(),
+        }
+    }
 }
 
 /// All accounts.

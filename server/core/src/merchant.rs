@@ -9,6 +9,7 @@ use chasqui_payment::{
     Reported, Source,
 };
 use futures_util::future::try_join_all;
+use url::Url;
 
 use crate::account::Account;
 use crate::clock;
@@ -42,7 +43,8 @@ impl Payments {
         fields: JsonObject,
         hop: bool,
     ) -> Result<CreateResponse, PaymentsError> {
-        let request = CreateRequest::parse(fields).map_err(PaymentsError::Fields)?;
+        let accepts = |url: &Url| account.accepts_scheme(url, self.is_local);
+        let request = CreateRequest::parse(fields, accepts).map_err(PaymentsError::Fields)?;
         let intent = Intent {
             reference: PaymentReference::from_random(rand::random()),
             account: account.name.clone(),

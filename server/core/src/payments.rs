@@ -45,6 +45,8 @@ pub struct Payments {
     pub(crate) hub: Arc<Hub>,
     pub(crate) khipu: KhipuClient,
     pub(crate) public_url: String,
+    /// Whether the public URL is on this machine.
+    pub(crate) is_local: bool,
     pub(crate) in_flight: InFlightRefreshes,
     pub(crate) not_found: NotFoundCache,
     /// At most [`MAX_RECHECKS`].
@@ -70,6 +72,8 @@ pub struct Settings {
     pub accounts: Accounts,
     /// The installation's public URL, without a trailing slash.
     pub public_url: String,
+    /// Whether that is on this machine.
+    pub is_local: bool,
     /// The largest difference, both ways, between now and the `t` of a notification that confirms by itself.
     pub notification_tolerance: Duration,
     /// Calls to Khipu for one account in a second.
@@ -111,6 +115,7 @@ impl Payments {
             hub: dependencies.hub,
             khipu: dependencies.khipu,
             public_url: settings.public_url,
+            is_local: settings.is_local,
             in_flight: InFlightRefreshes::default(),
             visits: VisitLimiter::new(),
             not_found: NotFoundCache::new(),

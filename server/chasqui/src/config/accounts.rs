@@ -32,6 +32,8 @@ pub(super) struct RawAccount {
     #[serde(default)]
     answer_extras: bool,
     #[serde(default)]
+    allow_http_destinations: bool,
+    #[serde(default)]
     allow_private_destinations: Vec<String>,
 }
 
@@ -154,12 +156,6 @@ impl RawAccount {
         }
         let api_keys = self.check_api_keys(&key("api_keys"), problems);
         self.check_origins(&key("allowed_origins"), problems);
-        if let Some(url) = &self.notify_url {
-            match Url::parse(url) {
-                Ok(url) if matches!(url.scheme(), "http" | "https") && url.host().is_some() => {}
-                _ => problems.add(key("notify_url"), "must be an http or https URL"),
-            }
-        }
         let webhook_secrets = self.check_webhook_secrets(&key("webhook_secrets"), problems);
         let networks = check_networks(
             &key("allow_private_destinations"),
@@ -177,8 +173,33 @@ impl RawAccount {
             webhook_secrets: webhook_secrets?,
             return_hop: self.return_hop,
             answer_extras: self.answer_extras,
+            allow_http_destinations: self.allow_http_destinations,
             allow_private_destinations: networks,
         })
+    }
+
+    /// The account's own notify_url, which needs what the rest of the configuration says.
+    pub(super) fn check_notify_url(
+        &self,
+        index: usize,
+        accounts: &Accounts,
+        gateway_is_local: bool,
+        problems: &mut Problems,
+    ) {
+        let name = self.name.as_deref().map(AccountName::parse);
+        let (Some(text), Some(Ok(name))) = (&self.notify_url, name) else {
+            return;
+        };
+        let key = format!("accounts[{index}].notify_url");
+        let account = accounts.by_name(&name);
+        match Url::parse(text) {
+            Ok(url) if matches!(url.scheme(), "http" | "https") && url.host().is_some() => {
+                if account.is_some_and(|account| !account.accepts_scheme(&url, gateway_is_local)) {
+                    problems.add(key, "must be https: deliveries hold personal data; allow_http_destinations = true permits http");
+                }
+            }
+            _ => problems.add(key, "must be an http or https URL"),
+        }
     }
 
     /// What is allowed, but leaves the account of little use.

@@ -200,9 +200,13 @@ impl Raw {
             );
         }
         let (server, khipu) = (server?, khipu?);
+        let accounts = accounts?;
+        for (i, raw) in self.accounts.iter().enumerate() {
+            raw.check_notify_url(i, &accounts, server.is_local(), problems);
+        }
 
         let mut warnings = Vec::new();
-        if is_loopback(&server.public_url) && !is_loopback(&khipu.base_url) {
+        if server.is_local() && !is_loopback(&khipu.base_url) {
             warnings.push(ConfigProblem::new(
                 "server.public_url",
                 "is a loopback address, so Khipu's notifications cannot arrive; payments are confirmed by polling only",
@@ -216,7 +220,7 @@ impl Raw {
             server,
             storage: storage?,
             khipu,
-            accounts: accounts?,
+            accounts,
             limits,
             log: LogConfig {
                 format: self.log.format,

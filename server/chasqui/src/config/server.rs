@@ -9,7 +9,7 @@ use serde::Deserialize;
 use url::Url;
 
 use super::duration::HumanDuration;
-use super::network::{check_networks, check_public_url};
+use super::network::{check_networks, check_public_url, is_loopback};
 use super::problem::Problems;
 use super::secret::{RawSecret, check_secrets};
 
@@ -35,6 +35,11 @@ impl ServerConfig {
     /// `public_url` and a path that begins with a slash.
     pub fn public(&self, path: &str) -> String {
         format!("{}{path}", self.public_url.as_str().trim_end_matches('/'))
+    }
+
+    /// Whether `public_url` is on this machine.
+    pub fn is_local(&self) -> bool {
+        is_loopback(&self.public_url)
     }
 }
 

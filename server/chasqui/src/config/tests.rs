@@ -221,6 +221,46 @@ fn a_misspelt_key_is_refused_with_the_nearest_known_one() {
 }
 
 #[test]
+fn an_unencrypted_notify_url_needs_a_permission_or_a_private_network() {
+    let public = "[server]\npublic_url = \"https://pay.example\"";
+    let account = |notify_url: &str, more: &str| {
+        Config::from_toml(&format!(
+            "{public}\n{ACCOUNT}\nnotify_url = {notify_url:?}\n{more}"
+        ))
+    };
+    for (notify_url, more) in [
+        ("https://shop.example/k", ""),
+        ("http://shop.example/k", "allow_http_destinations = true"),
+        (
+            "http://10.0.0.7/k",
+            "allow_private_destinations = [\"10.0.0.0/8\"]",
+        ),
+    ] {
+        account(notify_url, more).expect(notify_url);
+    }
+    for notify_url in [
+        "http://shop.example/k",
+        "http://192.0.2.1/k",
+        "http://127.0.0.1/k",
+    ] {
+        let text = account(notify_url, "").expect_err(notify_url).to_string();
+        assert!(
+            text.starts_with("accounts[0].notify_url must be https"),
+            "{text}"
+        );
+    }
+    let text = account("ftp://shop.example", "")
+        .expect_err("ftp")
+        .to_string();
+    assert!(
+        text.starts_with("accounts[0].notify_url must be an http"),
+        "{text}"
+    );
+    let local = format!("{ACCOUNT}\nnotify_url = \"http://localhost:8000/k\"");
+    Config::from_toml(&local).expect("both are on this machine");
+}
+
+#[test]
 fn an_api_key_may_expire_and_be_limited() {
     let hash = format!("sha256:{}", "0".repeat(64));
     let config = Config::from_toml(&format!(

@@ -15,11 +15,16 @@ use url::{Host, Url};
 use super::ip_ranges;
 use crate::account::Account;
 
-/// What one account's deliveries may connect to: public addresses, and the private networks that its configuration lists.
+/// What one account's deliveries may connect to: public addresses over https, and the private networks that its
+/// configuration lists.
 #[derive(Debug, Clone)]
 pub(super) struct DestinationPolicy {
     account: AccountName,
     allowed: Arc<[IpNet]>,
+    /// Whether http may go to public addresses.
+    allow_http: bool,
+    /// Whether public addresses are permitted at all.
+    public: bool,
 }
 
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
@@ -45,6 +50,11 @@ pub(super) enum DestinationError {
         /// Always [`DestinationError::Private`].
         refused: Box<DestinationError>,
     },
+    #[error(
+        "a delivery holds personal data and goes to a public address over https only; use an https URL, or set \
+         accounts.{account}.allow_http_destinations"
+    )]
+    PlainHttp { account: AccountName },
     #[error("{0} resolves to no address")]
     NoAddress(String),
 }
@@ -54,6 +64,16 @@ impl DestinationPolicy {
         Self {
             account: account.name.clone(),
             allowed: account.allow_private_destinations.as_slice().into(),
+            allow_http: account.allow_http_destinations,
+            public: true,
+        }
+    }
+
+    /// The policy of a scheme: without encryption a delivery may go to listed networks only.
+    pub(super) fn for_scheme(&self, scheme: &str) -> Self {
+        Self {
+            public: self.allow_http || scheme == "https",
+            ..self.clone()
         }
     }
 
@@ -66,28 +86,27 @@ impl DestinationPolicy {
         if !url.username().is_empty() || url.password().is_some() {
             return Err(DestinationError::UserInfo);
         }
+        let policy = self.for_scheme(url.scheme());
         match url.host() {
             // The parser has replaced 0x7f.1, 2130706433 and the like.
-            Some(Host::Ipv4(ip)) => self.permit(ip.into())?,
-            Some(Host::Ipv6(ip)) => self.permit(ip.into())?,
+            Some(Host::Ipv4(ip)) => policy.permit(ip.into())?,
+            Some(Host::Ipv6(ip)) => policy.permit(ip.into())?,
             Some(Host::Domain(_)) | None => {}
         }
         Ok(url)
     }
 
     fn permit(&self, ip: IpAddr) -> Result<(), DestinationError> {
-        let Some(range) = ip_ranges::non_public_range(ip) else {
-            return Ok(());
-        };
         let listed = |ip: IpAddr| self.allowed.iter().any(|network| network.contains(&ip));
         if listed(ip) || listed(ip.to_canonical()) {
             return Ok(());
         }
-        Err(DestinationError::Private {
-            ip,
-            range,
-            account: self.account.clone(),
-        })
+        let account = self.account.clone();
+        match ip_ranges::non_public_range(ip) {
+            None if self.public => Ok(()),
+            None => Err(DestinationError::PlainHttp { account }),
+            Some(range) => Err(DestinationError::Private { ip, range, account }),
+        }
     }
 
     /// The permitted addresses of a name; an error without any.
@@ -106,6 +125,7 @@ impl DestinationPolicy {
         }
         match refused {
             _ if !permitted.is_empty() => Ok(permitted),
+            Some(refused @ DestinationError::PlainHttp { .. }) => Err(refused),
             Some(refused) => Err(DestinationError::PrivateName {
                 name: name.to_owned(),
                 refused: Box::new(refused),
@@ -139,7 +159,43 @@ mod tests {
                 .iter()
                 .map(|net| net.parse().expect("net"))
                 .collect(),
+            allow_http: true,
+            public: true,
         }
+    }
+
+    #[test]
+    fn without_encryption_only_listed_networks_are_permitted() {
+        let strict = DestinationPolicy {
+            allow_http: false,
+            ..policy(&["10.0.0.0/8", "203.0.113.0/24"])
+        };
+        for url in [
+            "http://10.1.2.3/khipu",
+            "http://203.0.113.9/khipu",
+            "https://192.0.43.8/khipu",
+            // Its addresses are checked when the client connects.
+            "http://shop.example/khipu",
+        ] {
+            assert!(strict.check(url).is_ok(), "{url}");
+        }
+        let refused = strict.check("http://192.0.43.8/khipu").expect_err("plain");
+        assert!(
+            refused
+                .to_string()
+                .contains("accounts.shop.allow_http_destinations")
+        );
+
+        let resolved = |scheme: &str, ip: [u8; 4]| {
+            let address = SocketAddr::from((ip, 0));
+            let policy = strict.for_scheme(scheme);
+            policy
+                .permitted("shop.example", [address].into_iter())
+                .is_ok()
+        };
+        assert!(!resolved("http", [192, 0, 43, 8]));
+        assert!(resolved("http", [10, 1, 2, 3]));
+        assert!(resolved("https", [192, 0, 43, 8]));
     }
 
     #[test]

@@ -40,6 +40,8 @@ pub(super) struct MerchantClient {
     spacing: Mutex<PutBackSpacing>,
     destinations: DestinationPolicy,
     client: Client,
+    /// For http URLs where only listed networks may be reached without encryption.
+    plain_client: Option<Client>,
     has_root_certificates: bool,
     attempt_timeout: Duration,
 }
@@ -52,12 +54,24 @@ impl MerchantClient {
     ) -> reqwest::Result<Self> {
         let destinations = DestinationPolicy::of(account);
         let (client, has_root_certificates) = client(&destinations, attempt_timeout)?;
+        let plain_client = match account.allow_http_destinations {
+            true => None,
+            false => {
+                let policy = destinations.for_scheme("http");
+                Some(
+                    builder(&policy, attempt_timeout)
+                        .tls_certs_only([])
+                        .build()?,
+                )
+            }
+        };
         Ok(Self {
             account: Arc::clone(account),
             in_flight: Semaphore::new(in_flight),
             spacing: Mutex::default(),
             destinations,
             client,
+            plain_client,
             has_root_certificates,
             attempt_timeout,
         })
@@ -79,11 +93,11 @@ impl MerchantClient {
             Ok(url) => url,
             Err(refused) => return AttemptOutcome::DestinationRefused(refused),
         };
-        let request = self
-            .client
-            .post(url)
-            .headers(request.headers)
-            .body(request.body);
+        let client = match &self.plain_client {
+            Some(plain_client) if url.scheme() == "http" => plain_client,
+            _ => &self.client,
+        };
+        let request = client.post(url).headers(request.headers).body(request.body);
         match request.send().await {
             Ok(response) => {
                 let outcome = response_outcome(&response, now);
@@ -137,16 +151,7 @@ fn client(
     destinations: &DestinationPolicy,
     attempt_timeout: Duration,
 ) -> reqwest::Result<(Client, bool)> {
-    let builder = || {
-        ClientBuilder::new()
-            .user_agent(concat!("chasqui/", env!("CARGO_PKG_VERSION")))
-            .timeout(attempt_timeout)
-            .pool_idle_timeout(IDLE_CONNECTION_TIMEOUT)
-            .redirect(redirect::Policy::none())
-            // A proxy would connect to unchecked addresses.
-            .no_proxy()
-            .dns_resolver(destinations.clone())
-    };
+    let builder = || builder(destinations, attempt_timeout);
     // Without CA certificates the default client cannot be built. This one delivers over plain HTTP, as in development; an
     // HTTPS attempt fails with the reason.
     builder().build().map(|client| (client, true)).or_else(|_| {
@@ -154,6 +159,17 @@ fn client(
         tracing::warn!("https deliveries will fail{NO_ROOT_CERTIFICATES}");
         Ok((client, false))
     })
+}
+
+fn builder(destinations: &DestinationPolicy, attempt_timeout: Duration) -> ClientBuilder {
+    ClientBuilder::new()
+        .user_agent(concat!("chasqui/", env!("CARGO_PKG_VERSION")))
+        .timeout(attempt_timeout)
+        .pool_idle_timeout(IDLE_CONNECTION_TIMEOUT)
+        .redirect(redirect::Policy::none())
+        // A proxy would connect to unchecked addresses.
+        .no_proxy()
+        .dns_resolver(destinations.clone())
 }
 
 async fn read_body(mut response: Response) {

@@ -37,11 +37,13 @@ fn settings() -> Settings {
         webhook_secrets: Vec::new(),
         return_hop: true,
         answer_extras: false,
+        allow_http_destinations: false,
         allow_private_destinations: Vec::new(),
     };
     Settings {
         accounts: Accounts::new([account]),
         public_url: "http://127.0.0.1:8080".to_owned(),
+        is_local: true,
         notification_tolerance: Duration::from_secs(600),
         polls_per_second: 10,
         polls_in_flight: 32,

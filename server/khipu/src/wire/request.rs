@@ -15,6 +15,9 @@ const NOTIFY_API_VERSION: &str = "3.0";
 const WRONG_NOTIFY_API_VERSION: &str =
     "debe ser 3.0, o no venir: las notificaciones se entregan solo en esa versión";
 
+const PLAIN_NOTIFY_URL: &str =
+    "debe ser una URL https: la notificación lleva datos personales del pagador";
+
 /// A field of a request that cannot be accepted. The message is in Spanish, as all of Khipu's are.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct FieldError {
@@ -37,15 +40,27 @@ pub struct CreateRequest {
 impl CreateRequest {
     /// Checks only the fields that Khipu does not get as the merchant sent them; Khipu checks the rest. Where one of them is
     /// refused, the errors include what is missing, so that the merchant sees all at once.
-    pub fn parse(fields: JsonObject) -> Result<Self, Vec<FieldError>> {
+    ///
+    /// `accepts_notify_url`: whether a delivery may go to such a URL.
+    pub fn parse(
+        fields: JsonObject,
+        accepts_notify_url: impl FnOnce(&Url) -> bool,
+    ) -> Result<Self, Vec<FieldError>> {
         let mut reader = FieldReader {
             fields: &fields,
             errors: Vec::new(),
         };
+        let (return_url, cancel_url) = (reader.url("return_url"), reader.url("cancel_url"));
+        let notify_url = reader.url("notify_url");
+        if let Some((_, url)) = &notify_url
+            && !accepts_notify_url(url)
+        {
+            reader.refuse("notify_url", PLAIN_NOTIFY_URL);
+        }
         let urls = MerchantUrls {
-            return_url: reader.url("return_url"),
-            cancel_url: reader.url("cancel_url"),
-            notify_url: reader.url("notify_url"),
+            return_url: return_url.map(|(text, _)| text),
+            cancel_url: cancel_url.map(|(text, _)| text),
+            notify_url: notify_url.map(|(text, _)| text),
         };
         let version = fields.text("notify_api_version");
         if version.is_some_and(|version| version != NOTIFY_API_VERSION) {
@@ -120,8 +135,8 @@ impl FieldReader<'_> {
         }
     }
 
-    /// A merchant's URL. It must be checked here, because Khipu gets ours in its place.
-    fn url(&mut self, field: &'static str) -> Option<String> {
+    /// A merchant's URL, as text and parsed. It must be checked here, because Khipu gets ours in its place.
+    fn url(&mut self, field: &'static str) -> Option<(String, Url)> {
         let raw = self.fields.get(field).filter(|raw| raw.get() != "null")?;
         let Ok(text) = serde_json::from_str::<String>(raw.get()) else {
             self.refuse(field, "debe ser texto");
@@ -136,7 +151,7 @@ impl FieldReader<'_> {
             return None;
         }
         match Url::parse(&text) {
-            Ok(url) if matches!(url.scheme(), "http" | "https") => Some(text),
+            Ok(url) if matches!(url.scheme(), "http" | "https") => Some((text, url)),
             _ => {
                 self.refuse(field, "debe ser una URL http o https");
                 None

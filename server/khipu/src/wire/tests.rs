@@ -88,7 +88,8 @@ fn a_late_confirmation_is_reported_as_late() {
 }
 
 fn request(json: &str) -> Result<CreateRequest, Vec<FieldError>> {
-    CreateRequest::parse(JsonObject::parse(json.as_bytes()).expect("object"))
+    let fields = JsonObject::parse(json.as_bytes()).expect("object");
+    CreateRequest::parse(fields, |_| true)
 }
 
 #[test]
@@ -123,6 +124,18 @@ fn without_return_urls_the_merchants_own_stays() {
         "{sent}"
     );
     assert!(!sent.contains("cancel_url"), "{sent}");
+}
+
+#[test]
+fn a_notify_url_that_a_delivery_may_not_go_to_is_refused() {
+    let json =
+        r#"{"amount":1,"currency":"CLP","subject":"x","notify_url":"http://shop.example/k"}"#;
+    let fields = JsonObject::parse(json.as_bytes()).expect("object");
+    let errors = CreateRequest::parse(fields, |url| url.scheme() == "https");
+    let errors = errors.expect_err("refused");
+    assert_eq!(errors.len(), 1);
+    assert_eq!(errors[0].field, "notify_url");
+    assert!(errors[0].message.contains("https"), "{errors:?}");
 }
 
 #[test]

@@ -43,6 +43,7 @@ pub(in crate::jobs) fn account() -> Account {
         webhook_secrets: vec![webhook_secret()],
         return_hop: true,
         answer_extras: false,
+        allow_http_destinations: false,
         allow_private_destinations: vec![
             "127.0.0.0/8".parse().expect("net"),
             "::1/128".parse().expect("net"),
