@@ -4,7 +4,7 @@ mod circles;
 mod crates;
 mod exports;
 mod mentions;
-mod source;
+pub(crate) mod source;
 mod words;
 
 use std::collections::BTreeSet;

@@ -8,6 +8,7 @@
 //! | `/webhooks/khipu/{account}` | `notifications` (signature and form), `notification_verdicts` (compared with the payment) |
 //! | `/v1/payments/{id}/status` | `status` (JSON and long poll), `websocket` |
 //! | `/return/{ref}` | `return_hop` |
+//! | `/openapi.json`, and each operation with another account's credentials | `api_description` |
 //! | `/metrics` on the admin listener | `metrics` |
 //!
 //! | subject | file |
@@ -30,6 +31,7 @@
 
 mod account_isolation;
 mod adoption;
+mod api_description;
 mod both_stores;
 mod checks;
 mod command_line;

@@ -7,10 +7,10 @@ use std::path::{Path, PathBuf};
 /// Directories that hold what is built or installed, not what is written.
 const NOT_SOURCES: [&str; 3] = ["target", "node_modules", "dist"];
 
-pub(super) struct SourceFile {
+pub(crate) struct SourceFile {
     /// Relative to the workspace, with `/`.
-    pub(super) path: String,
-    pub(super) text: String,
+    pub(crate) path: String,
+    pub(crate) text: String,
 }
 
 impl SourceFile {
@@ -36,7 +36,7 @@ pub(super) fn workspace() -> PathBuf {
 }
 
 /// All files with one of these extensions, by path.
-pub(super) fn files(extensions: &[&str]) -> Vec<SourceFile> {
+pub(crate) fn files(extensions: &[&str]) -> Vec<SourceFile> {
     let mut found = Vec::new();
     collect(&workspace(), "", extensions, &mut found);
     assert!(

@@ -6,7 +6,9 @@ use axum::response::Response;
 use chasqui_core::{Permission, clock};
 use chasqui_payment::Timestamp;
 use serde::{Deserialize, Serialize};
+use utoipa::ToSchema;
 
+use super::api_schemas::{ApiErrors, PaymentList};
 use super::app_state::SharedState;
 use super::auth::{MerchantAuth, payment_id};
 use super::body::json;
@@ -21,6 +23,14 @@ pub(super) struct TransactionQuery {
 }
 
 /// The status objects of all payments with a transaction id.
+#[utoipa::path(
+    get,
+    path = "/v1/payments",
+    tag = "Payments",
+    params(("transaction_id" = String, Query, description = "1 to 255 characters")),
+    responses((status = 200, description = "The account's payments with this transaction id, the newest first", body = PaymentList), ApiErrors),
+    security(("api_key" = []))
+)]
 pub(super) async fn by_transaction(
     State(state): SharedState,
     auth: MerchantAuth,
@@ -48,12 +58,21 @@ pub(super) async fn by_transaction(
     ))
 }
 
-#[derive(Serialize)]
+#[derive(Serialize, ToSchema)]
 struct MintedToken {
     status_token: String,
+    #[schema(value_type = String, format = DateTime)]
     expires_at: Timestamp,
 }
 
+#[utoipa::path(
+    post,
+    path = "/v1/payments/{id}/status-token",
+    tag = "Payments",
+    params(("id" = String, Path, description = "payment_id")),
+    responses((status = 200, description = "A new status token", body = MintedToken), ApiErrors),
+    security(("api_key" = []))
+)]
 pub(super) async fn status_token(
     State(state): SharedState,
     auth: MerchantAuth,

@@ -2,6 +2,7 @@
 //!
 //! [`public`] is the URL map, grouped by caller.
 
+mod api_schemas;
 mod app_state;
 mod assets;
 mod auth;
@@ -15,6 +16,7 @@ mod key_limiter;
 mod listener;
 mod merchant;
 mod notification;
+mod openapi;
 mod operations;
 mod origin;
 mod peer;
@@ -77,10 +79,13 @@ pub(crate) fn public(state: Arc<AppState>) -> Router {
         get(status::status).options(origin::preflight),
     );
 
+    let description = openapi::description(&state.server.public(""));
+
     merchant
         .merge(khipu)
         .merge(payer)
         .merge(operations::probes(Audience::World))
+        .route("/openapi.json", get(async || body::json(description)))
         .layer(middleware::from_fn_with_state(request_timeout, time_out))
         // Without the time-out: a watcher's request is long, and has its own limits.
         .merge(watcher)

@@ -8,10 +8,20 @@ use chasqui_core::NotificationError;
 use chasqui_payment::AccountName;
 use tokio::time::Instant;
 
+use super::api_schemas::KhipuErrors;
 use super::app_state::{AppState, SharedState};
 use super::body::read;
 use super::problem::ApiProblem;
 
+#[utoipa::path(
+    post,
+    path = "/webhooks/khipu/{account}",
+    tag = "Khipu's side",
+    params(("account" = String, Path), ("x-khipu-signature" = String, Header)),
+    request_body(content = serde_json::Value, description = "a notification 3.0", content_type = "application/json"),
+    responses((status = 200, description = "Durable"), KhipuErrors),
+    security(())
+)]
 pub(super) async fn receive(
     State(state): SharedState,
     Path(account): Path<String>,

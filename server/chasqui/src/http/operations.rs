@@ -28,10 +28,24 @@ pub(super) fn probes(audience: Audience) -> Router<Arc<AppState>> {
 }
 
 /// The process answers.
+#[utoipa::path(
+    get,
+    path = "/livez",
+    tag = "Probes",
+    responses((status = 200, description = "The process answers", content_type = "text/plain")),
+    security(())
+)]
 pub(super) async fn alive() -> &'static str {
     "alive\n"
 }
 
+#[utoipa::path(
+    get,
+    path = "/readyz",
+    tag = "Probes",
+    responses((status = 200, description = "It accepts traffic", content_type = "text/plain"), (status = 503, description = "starting, draining or stuck", content_type = "text/plain")),
+    security(())
+)]
 async fn ready(State(state): SharedState) -> (StatusCode, String) {
     match state.readiness.why_not() {
         None => (StatusCode::OK, "ready\n".to_owned()),
@@ -40,6 +54,13 @@ async fn ready(State(state): SharedState) -> (StatusCode, String) {
 }
 
 /// The health of each part, for monitors: 503 when a part fails that payers or merchants notice.
+#[utoipa::path(
+    get,
+    path = "/healthz",
+    tag = "Probes",
+    responses((status = 200, description = "Every part works", content_type = "application/json"), (status = 503, description = "A part fails", content_type = "application/json")),
+    security(())
+)]
 async fn health(State(state): SharedState, audience: Audience) -> Response {
     let health = state.health.check(&state.payments).await;
     let instance = state.readiness.why_not();

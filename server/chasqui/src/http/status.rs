@@ -5,6 +5,7 @@ use axum::extract::{Path, Query, Request, State};
 use axum::response::{IntoResponse, Response};
 use serde::Deserialize;
 
+use super::api_schemas::{ApiErrors, StatusObject};
 use super::app_state::SharedState;
 use super::problem::ApiProblem;
 use super::{auth, origin, peer, polling, websocket};
@@ -15,6 +16,14 @@ pub(super) struct StatusQuery {
     wait: Option<String>,
 }
 
+#[utoipa::path(
+    get,
+    path = "/v1/payments/{id}/status",
+    tag = "Payments",
+    params(("id" = String, Path, description = "payment_id"), ("wait" = Option<u32>, Query, description = "0 to 60: seconds to hold the request until there is news"), ("if-none-match" = Option<String>, Header)),
+    responses((status = 200, description = "The status; with an upgrade to WebSocket 101", body = StatusObject), (status = 101, description = "A WebSocket with the subprotocol chasqui.v1"), (status = 304, description = "Nothing newer"), ApiErrors),
+    security(("status_token" = []), ("api_key" = []))
+)]
 pub(super) async fn status(
     State(state): SharedState,
     Path(id): Path<String>,

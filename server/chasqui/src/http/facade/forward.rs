@@ -10,6 +10,7 @@ use chasqui_core::{Account, Permission};
 use chasqui_khipu::{ForwardedHeaders, KhipuCall, KhipuResponse};
 use chasqui_payment::PaymentId;
 
+use crate::http::api_schemas::ApiErrors;
 use crate::http::app_state::{AppState, SharedState};
 use crate::http::auth::{MerchantAuth, payment_id};
 use crate::http::body::{json, read};
@@ -88,6 +89,13 @@ pub(super) fn passed_on(answer: KhipuResponse) -> Response {
     response
 }
 
+#[utoipa::path(
+    get,
+    path = "/v3/banks",
+    tag = "Khipu's API",
+    responses((status = 200, description = "Khipu's answer, byte for byte", content_type = "application/json"), ApiErrors),
+    security(("api_key" = []))
+)]
 pub(super) async fn banks(
     State(state): SharedState,
     auth: MerchantAuth,
@@ -97,6 +105,14 @@ pub(super) async fn banks(
     pass(&state, &account, request.to("/v3/banks"), None).await
 }
 
+#[utoipa::path(
+    post,
+    path = "/v3/payments/{id}/confirm",
+    tag = "Khipu's API",
+    params(("id" = String, Path, description = "payment_id")),
+    responses((status = 200, description = "Khipu's answer, byte for byte", content_type = "application/json"), ApiErrors),
+    security(("api_key" = []))
+)]
 pub(super) async fn confirm(
     State(state): SharedState,
     auth: MerchantAuth,
@@ -109,6 +125,14 @@ pub(super) async fn confirm(
     pass(&state, &account, call, Some(id)).await
 }
 
+#[utoipa::path(
+    get,
+    path = "/v3/predict",
+    tag = "Khipu's API",
+    params(("payer_email" = String, Query), ("bank_id" = String, Query), ("amount" = String, Query), ("currency" = String, Query)),
+    responses((status = 200, description = "Khipu's answer, byte for byte", content_type = "application/json"), ApiErrors),
+    security(("api_key" = []))
+)]
 pub(super) async fn predict(
     State(state): SharedState,
     auth: MerchantAuth,
@@ -118,6 +142,14 @@ pub(super) async fn predict(
     pass(&state, &account, request.to("/v3/predict"), None).await
 }
 
+#[utoipa::path(
+    post,
+    path = "/v3/receivers",
+    tag = "Khipu's API",
+    request_body(content = serde_json::Value, description = "as Khipu describes it", content_type = "application/json"),
+    responses((status = 200, description = "Khipu's answer, byte for byte", content_type = "application/json"), ApiErrors),
+    security(("api_key" = []))
+)]
 pub(super) async fn receivers(
     State(state): SharedState,
     auth: MerchantAuth,
@@ -127,6 +159,14 @@ pub(super) async fn receivers(
     pass(&state, &account, request.to("/v3/receivers"), None).await
 }
 
+#[utoipa::path(
+    get,
+    path = "/v3/merchants/{id}/paymentMethods",
+    tag = "Khipu's API",
+    params(("id" = u64, Path, description = "receiver_id")),
+    responses((status = 200, description = "Khipu's answer, byte for byte", content_type = "application/json"), ApiErrors),
+    security(("api_key" = []))
+)]
 pub(super) async fn payment_methods(
     State(state): SharedState,
     auth: MerchantAuth,
@@ -139,6 +179,13 @@ pub(super) async fn payment_methods(
     pass(&state, &account, call, None).await
 }
 
+#[utoipa::path(
+    get,
+    path = "/v3/refund-wallet/balance",
+    tag = "Khipu's API",
+    responses((status = 200, description = "Khipu's answer, byte for byte", content_type = "application/json"), ApiErrors),
+    security(("api_key" = []))
+)]
 pub(super) async fn balance(
     State(state): SharedState,
     auth: MerchantAuth,

@@ -2,8 +2,8 @@
 //!
 //! Khipu's answers pass byte for byte. What Chasqui adds is in headers.
 
-mod forward;
-mod refunds;
+pub(super) mod forward;
+pub(super) mod refunds;
 
 use std::sync::Arc;
 
@@ -13,11 +13,12 @@ use axum::extract::rejection::BytesRejection;
 use axum::extract::{Path, State};
 use axum::http::{HeaderMap, HeaderName, HeaderValue};
 use axum::response::Response;
-use axum::routing::{get, post};
+use axum::routing::{any, get, post};
 use chasqui_core::{Account, Permission, clock};
 use chasqui_khipu::wire::CreateResponse;
 use chasqui_khipu::{ForwardedHeaders, JsonObject};
 
+use super::api_schemas::{ApiErrors, ConflictErrors};
 use super::app_state::{AppState, SharedState};
 use super::auth::{MerchantAuth, payment_id};
 use super::body::{json, read};
@@ -43,9 +44,18 @@ pub(super) fn routes() -> Router<Arc<AppState>> {
         )
         .route("/v3/refunds", post(refunds::from_wallet))
         .route("/v3/refund-wallet/balance", get(forward::balance))
-        .route("/v3/{*path}", axum::routing::any(forward::unknown))
+        .route("/v3/{*path}", any(forward::unknown))
 }
 
+#[utoipa::path(
+    post,
+    path = "/v3/payments",
+    tag = "Khipu's API",
+    params(("idempotency-key" = Option<String>, Header, description = "1 to 255 visible ASCII characters"), ("chasqui-return-hop" = Option<String>, Header, description = "`off`: the payer returns to return_url directly"), ("chasqui-answer-extras" = Option<String>, Header, description = "`on`: status_token and status_url in the body too")),
+    request_body(content = serde_json::Value, description = "as Khipu describes it", content_type = "application/json"),
+    responses((status = 200, description = "Khipu's answer, byte for byte", content_type = "application/json", headers(("chasqui-status-token" = String, description = "for the payer's page"), ("chasqui-status-url" = String))), ApiErrors, ConflictErrors),
+    security(("api_key" = []))
+)]
 async fn create(
     State(state): SharedState,
     auth: MerchantAuth,
@@ -132,6 +142,14 @@ fn switch(headers: &HeaderMap, name: &str) -> Option<bool> {
     }
 }
 
+#[utoipa::path(
+    get,
+    path = "/v3/payments/{id}",
+    tag = "Khipu's API",
+    params(("id" = String, Path, description = "payment_id")),
+    responses((status = 200, description = "Khipu's answer, with the merchant's own URLs", content_type = "application/json"), ApiErrors),
+    security(("api_key" = []))
+)]
 async fn payment(
     State(state): SharedState,
     auth: MerchantAuth,
@@ -142,6 +160,14 @@ async fn payment(
     Ok(json(fields.to_json()))
 }
 
+#[utoipa::path(
+    delete,
+    path = "/v3/payments/{id}",
+    tag = "Khipu's API",
+    params(("id" = String, Path, description = "payment_id")),
+    responses((status = 200, description = "Khipu's answer, byte for byte", content_type = "application/json"), ApiErrors),
+    security(("api_key" = []))
+)]
 async fn delete(
     State(state): SharedState,
     auth: MerchantAuth,

@@ -11,6 +11,7 @@ use chasqui_khipu::wire::RefundRequest;
 use chasqui_payment::PaymentId;
 
 use super::forward::{Forwarded, passed_on};
+use crate::http::api_schemas::{ApiErrors, ConflictErrors};
 use crate::http::app_state::{AppState, SharedState};
 use crate::http::auth::{MerchantAuth, payment_id};
 use crate::http::idempotency::{self, IdempotentCall};
@@ -18,6 +19,15 @@ use crate::http::problem::ApiProblem;
 use crate::http::request_id::RequestId;
 
 /// `POST /v3/payments/{id}/refunds`
+#[utoipa::path(
+    post,
+    path = "/v3/payments/{id}/refunds",
+    tag = "Khipu's API",
+    params(("id" = String, Path, description = "payment_id"), ("idempotency-key" = Option<String>, Header, description = "1 to 255 visible ASCII characters")),
+    request_body(content = serde_json::Value, description = "as Khipu describes it", content_type = "application/json"),
+    responses((status = 200, description = "Khipu's answer, byte for byte", content_type = "application/json"), ApiErrors, ConflictErrors),
+    security(("api_key" = []))
+)]
 pub(super) async fn of_payment(
     State(state): SharedState,
     auth: MerchantAuth,
@@ -41,6 +51,15 @@ pub(super) async fn of_payment(
 }
 
 /// `POST /v3/refunds`
+#[utoipa::path(
+    post,
+    path = "/v3/refunds",
+    tag = "Khipu's API",
+    params(("idempotency-key" = Option<String>, Header, description = "1 to 255 visible ASCII characters")),
+    request_body(content = serde_json::Value, description = "as Khipu describes it", content_type = "application/json"),
+    responses((status = 200, description = "Khipu's answer, byte for byte", content_type = "application/json"), ApiErrors, ConflictErrors),
+    security(("api_key" = []))
+)]
 pub(super) async fn from_wallet(
     State(state): SharedState,
     auth: MerchantAuth,

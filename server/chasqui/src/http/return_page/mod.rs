@@ -24,6 +24,14 @@ use super::peer;
 /// gets a page that needs no store and reloads itself.
 const LOOKUP_TIMEOUT: Duration = Duration::from_secs(3);
 
+#[utoipa::path(
+    get,
+    path = "/return/{ref}",
+    tag = "Payer's way back",
+    params(("ref" = String, Path)),
+    responses((status = 303, description = "To the shop"), (status = 200, description = "The hosted page, where the shop has none", content_type = "text/html"), (status = 404, description = "An unknown link", content_type = "text/html"), (status = 503, description = "To a browser that prefetches")),
+    security(())
+)]
 pub(super) async fn returned(
     state: SharedState,
     Path(reference): Path<String>,
@@ -32,6 +40,14 @@ pub(super) async fn returned(
     hop(state, &reference, request, Way::Returned).await
 }
 
+#[utoipa::path(
+    get,
+    path = "/return/{ref}/cancel",
+    tag = "Payer's way back",
+    params(("ref" = String, Path)),
+    responses((status = 303, description = "To the shop"), (status = 200, description = "The hosted page, where the shop has none", content_type = "text/html"), (status = 404, description = "An unknown link", content_type = "text/html"), (status = 503, description = "To a browser that prefetches")),
+    security(())
+)]
 pub(super) async fn gave_up(
     state: SharedState,
     Path(reference): Path<String>,

@@ -1,0 +1,113 @@
+//! The objects and errors of the API, as `/openapi.json` describes them. A test compares them with real answers.
+
+use utoipa::{IntoResponses, ToSchema};
+
+/// A payment's status.
+#[derive(ToSchema)]
+#[expect(dead_code, reason = "describes what the core renders")]
+pub(super) struct StatusObject {
+    payment_id: String,
+    /// pending, verifying, confirmed, rejected, cancelled, expired or reversed
+    status: String,
+    /// Only rises; 1000 is confirmed, 1001 reversed.
+    version: u16,
+    /// Who caused `pending` or `verifying`: payer or khipu.
+    by: Option<String>,
+    r#final: bool,
+    #[schema(format = DateTime)]
+    at: String,
+    /// Confirmed after expires_date.
+    late: Option<bool>,
+    reason: Option<String>,
+    /// Where the payer can pay or try again.
+    resume_url: Option<String>,
+}
+
+#[derive(ToSchema)]
+#[expect(dead_code, reason = "describes what the handler renders")]
+pub(super) struct PaymentList {
+    payments: Vec<StatusObject>,
+}
+
+/// `application/problem+json`, which is also Khipu's shape.
+#[derive(ToSchema)]
+#[expect(dead_code, reason = "describes what `ApiProblem` renders")]
+pub(super) struct Problem {
+    r#type: String,
+    title: String,
+    status: u16,
+    detail: String,
+    /// Stable, for programs.
+    code: String,
+    request_id: String,
+    message: String,
+    errors: Vec<FieldError>,
+}
+
+#[derive(ToSchema)]
+#[expect(dead_code, reason = "describes what `ApiProblem` renders")]
+pub(super) struct FieldError {
+    field: String,
+    message: String,
+}
+
+/// The errors of a merchant's or watcher's call.
+#[derive(IntoResponses)]
+#[expect(dead_code, reason = "describes what `ApiProblem` renders")]
+pub(super) enum ApiErrors {
+    /// The request cannot be read, or Khipu refuses it.
+    #[response(status = 400, content_type = "application/problem+json")]
+    BadRequest(#[to_schema] Problem),
+    #[response(status = 401, content_type = "application/problem+json")]
+    Unauthorized(#[to_schema] Problem),
+    /// The key may not do this, the page's origin is not allowed, or Khipu forbids it.
+    #[response(status = 403, content_type = "application/problem+json")]
+    Forbidden(#[to_schema] Problem),
+    #[response(status = 404, content_type = "application/problem+json")]
+    NotFound(#[to_schema] Problem),
+    /// With Retry-After.
+    #[response(status = 429, content_type = "application/problem+json")]
+    TooManyRequests(#[to_schema] Problem),
+    /// Khipu fails, or refuses the gateway's own key.
+    #[response(status = 502, content_type = "application/problem+json")]
+    BadGateway(#[to_schema] Problem),
+    /// With Retry-After.
+    #[response(status = 503, content_type = "application/problem+json")]
+    Unavailable(#[to_schema] Problem),
+    /// Khipu does not answer in time.
+    #[response(status = 504, content_type = "application/problem+json")]
+    GatewayTimeout(#[to_schema] Problem),
+}
+
+/// The further errors of a call that takes an `Idempotency-Key`.
+#[derive(IntoResponses)]
+#[expect(dead_code, reason = "describes what `ApiProblem` renders")]
+pub(super) enum ConflictErrors {
+    /// The first request with this key is in progress, or its outcome is unknown.
+    #[response(status = 409, content_type = "application/problem+json")]
+    Conflict(#[to_schema] Problem),
+    /// The body is larger than `limits.facade_bytes`.
+    #[response(status = 413, content_type = "application/problem+json")]
+    TooLarge(#[to_schema] Problem),
+    /// The key was used with another body.
+    #[response(status = 422, content_type = "application/problem+json")]
+    KeyReused(#[to_schema] Problem),
+}
+
+/// The errors of a notification.
+#[derive(IntoResponses)]
+#[expect(dead_code, reason = "describes what `ApiProblem` renders")]
+pub(super) enum KhipuErrors {
+    #[response(status = 400, content_type = "application/problem+json")]
+    BadRequest(#[to_schema] Problem),
+    /// The signature does not verify.
+    #[response(status = 401, content_type = "application/problem+json")]
+    Unauthorized(#[to_schema] Problem),
+    #[response(status = 404, content_type = "application/problem+json")]
+    UnknownAccount(#[to_schema] Problem),
+    #[response(status = 413, content_type = "application/problem+json")]
+    TooLarge(#[to_schema] Problem),
+    /// Not durable: Khipu sends it again.
+    #[response(status = 503, content_type = "application/problem+json")]
+    Unavailable(#[to_schema] Problem),
+}
