@@ -10,7 +10,7 @@
 //! | [`chasqui_redis_topology`] | which Redis node holds what, and how a call reaches it |
 //! | [`chasqui_store_redis`] | the store and the relay on Redis, for several instances |
 //! | [`chasqui_core`] | the use cases: creating, notifications, watching, polling, jobs, push |
-//! | `chasqui` | [`app`] puts them together; [`config`] checks every setting; `http` maps URLs to use cases |
+//! | `chasqui` | [`app`] puts them together; [`config`] checks every setting; `http` maps URLs to use cases, `http/websocket` has sessions and close codes |
 //!
 //! ARCHITECTURE.md follows five operations through them.
 

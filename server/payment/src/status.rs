@@ -117,6 +117,18 @@ impl PaymentState {
         self.version.is_final()
     }
 
+    /// The higher of two states, where a payment that is stored is stored again.
+    #[must_use]
+    pub fn raised_to(self, other: Self) -> Self {
+        let update = StatusUpdate {
+            version: other.version,
+            replaces: None,
+            late: other.late,
+            reason: other.reason,
+        };
+        self.updated(&update, other.at)
+    }
+
     /// The only way a payment changes.
     #[must_use]
     pub fn updated(self, update: &StatusUpdate, at: Timestamp) -> Self {

@@ -14,6 +14,7 @@ local FIELDS = { unpack(ARGV, 16) }
 -- include payment
 -- include job
 -- include schedule
+-- include status
 
 local owner = redis.call('HMGET', PAYMENT, 'account', 'amount')
 if owner[1] and owner[1] ~= ACCOUNT then
@@ -26,8 +27,8 @@ if owner[1] and owner[1] ~= ACCOUNT then
 end
 
 local before, after = state(), STATE
-if before and before.version >= after.version then
-  after = before
+if before then
+  after = updated(before, STATE)
 end
 local changed = not before or after.version ~= before.version
 

@@ -250,10 +250,7 @@ fn merged(known: &Payment, new: &Payment) -> Payment {
         expires_at: either(&known.expires_at, &new.expires_at),
         // A payment whose notification arrived first was created before that.
         created_at: known.created_at.min(new.created_at),
-        state: match new.state.version > known.state.version {
-            true => new.state,
-            false => known.state,
-        },
+        state: known.state.raised_to(new.state),
     }
 }
 

@@ -31,16 +31,16 @@ pub struct Limits {
     /// The least rate of a body that takes longer than `body_timeout`.
     pub body_bytes_per_second: usize,
     /// From request to answer, for all but a held poll; then 503.
-    pub request_timeout: Duration,
+    pub(crate) request_timeout: Duration,
     /// A merchant's requests with one API key to this instance in a second, after a burst of twice as many; then 429.
-    pub requests_per_second: u32,
+    pub(crate) requests_per_second: u32,
     /// A notification's body; beyond it 413. Khipu sends `custom` and `body` back, so the default is a facade request and
     /// 64 KiB.
     pub notification_bytes: usize,
     /// A facade request's body; beyond it 413. Khipu's `custom` field may be large.
-    pub facade_bytes: usize,
+    pub(crate) facade_bytes: usize,
     /// An answer of Khipu's; beyond it 502.
-    pub khipu_answer_bytes: usize,
+    pub(crate) khipu_answer_bytes: usize,
     /// The silence, ±10 %, after which a watcher receives a heartbeat.
     pub heartbeat_interval: Duration,
     /// Between two pings to a watcher, ±10 %; two unanswered close it.
@@ -48,7 +48,7 @@ pub struct Limits {
     /// How long a watcher may stay on one connection, ±20 %; then 4508, and it reconnects, perhaps to another instance.
     pub connection_lifetime: Duration,
     /// The longest that a poll is held.
-    pub poll_wait: Duration,
+    pub(crate) poll_wait: Duration,
     /// How far a notification's `t` may differ from now, both ways, before Khipu is asked instead of believing it.
     pub notification_tolerance: Duration,
     /// Polls of Khipu for one account in a second; above it the intervals stretch.

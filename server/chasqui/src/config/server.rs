@@ -28,7 +28,7 @@ pub struct ServerConfig {
     /// Proxies whose `X-Forwarded-For` is believed.
     pub trusted_proxies: Vec<IpNet>,
     pub drain_window: Duration,
-    pub status_token_ttl: Duration,
+    pub(crate) status_token_ttl: Duration,
 }
 
 impl ServerConfig {

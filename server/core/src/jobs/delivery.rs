@@ -35,11 +35,11 @@ pub type BuildNotification =
 #[derive(Debug, Clone)]
 pub struct DeliveryLimits {
     /// The most attempts of one account at once, so that a slow merchant does not take all. More deliveries are put back.
-    pub in_flight_per_account: usize,
+    pub(crate) in_flight_per_account: usize,
     /// One attempt, from resolving the name to the end of the response.
-    pub attempt_timeout: Duration,
+    pub(crate) attempt_timeout: Duration,
     /// One call of [`BuildNotification`].
-    pub build_timeout: Duration,
+    pub(crate) build_timeout: Duration,
 }
 
 impl Default for DeliveryLimits {

@@ -50,7 +50,7 @@ impl CreateResponse {
     }
 }
 
-/// Khipu's answer to the question about a payment.
+/// Khipu's answer to a query about a payment.
 #[derive(Debug, Clone)]
 pub struct PaymentResponse {
     fields: JsonObject,
