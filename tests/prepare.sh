@@ -14,6 +14,8 @@ need curl curl
 need redis-server redis-server
 need openssl openssl
 need cc gcc
+need php php-cli
+php -m 2>/dev/null | grep -q '^pdo_sqlite$' || missing="$missing php-sqlite3"
 
 if [ -n "$missing" ]; then
   if [ "$(id -u)" = 0 ] && command -v apt-get >/dev/null 2>&1; then

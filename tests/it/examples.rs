@@ -2,6 +2,7 @@
 //!
 //! `tests/prepare.sh` installs their packages.
 
+use std::fs;
 use std::path::{Path, PathBuf};
 use std::process::Command;
 
@@ -122,6 +123,8 @@ struct Paths {
     /// The order's return page, and where its state is; `{}` is the order's id.
     page: &'static str,
     state: &'static str,
+    /// A file that it writes when an order is paid: a directory in its place makes that fail. `{}` is the order's id.
+    written: &'static str,
 }
 
 const USUAL: Paths = Paths {
@@ -129,6 +132,7 @@ const USUAL: Paths = Paths {
     webhook: "/khipu",
     page: "/orders/{}",
     state: "/orders/{}",
+    written: "orders.db-journal",
 };
 
 /// An order from its creation to its payment, with everything between that must not count as one.
@@ -158,6 +162,15 @@ async fn sells(shop: &mut Shop, paths: &Paths) {
     );
     refuses_forgeries(shop, paths, &genuine).await;
     refuses_other_payments(shop, paths, &order).await;
+    let obstacle = shop
+        .directory
+        .path()
+        .join(paths.written.replace("{}", &order.id));
+    fs::create_dir(&obstacle).expect("a directory in place of the file");
+    send(signed(shop.webhook(paths.webhook, &genuine), &genuine))
+        .await
+        .expect(500);
+    fs::remove_dir(&obstacle).expect("it is empty");
     assert_eq!(state(shop).await, before);
 
     let sandbox = &shop.testbed.sandbox;
@@ -281,5 +294,19 @@ fn node(folder: &str, file: &str) -> Command {
 #[tokio::test]
 async fn the_shop_on_node_and_express_sells_and_refuses_forged_deliveries() {
     let mut shop = Shop::start(node("node-express", "shop.js"), |_| Vec::new()).await;
+    let paths = Paths {
+        written: "orders.json.new",
+        ..USUAL
+    };
+    sells(&mut shop, &paths).await;
+}
+
+#[tokio::test]
+async fn the_shop_in_plain_php_sells_and_refuses_forged_deliveries() {
+    let mut shop = Shop::start(Command::new("php"), |port| {
+        let script = example("php/shop.php").display().to_string();
+        vec!["-S".into(), format!("127.0.0.1:{port}"), script]
+    })
+    .await;
     sells(&mut shop, &USUAL).await;
 }
