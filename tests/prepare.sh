@@ -16,6 +16,8 @@ need openssl openssl
 need cc gcc
 need php php-cli
 php -m 2>/dev/null | grep -q '^pdo_sqlite$' || missing="$missing php-sqlite3"
+need python3 python3
+python3 -c 'import ensurepip' 2>/dev/null || missing="$missing python3-venv"
 
 if [ -n "$missing" ]; then
   if [ "$(id -u)" = 0 ] && command -v apt-get >/dev/null 2>&1; then
@@ -49,3 +51,11 @@ for package in ../js-client browser ../examples/node-express; do
     (cd "$package" && npm ci --no-audit --no-fund)
   fi
 done
+
+# The same for the packages of the example in Python; pip itself is the one of the venv.
+flask=../examples/python-flask
+if [ ! -e "$flask/.venv/installed" ] || [ "$flask/requirements.txt" -nt "$flask/.venv/installed" ]; then
+  python3 -m venv --clear "$flask/.venv"
+  "$flask/.venv/bin/pip" install --quiet --disable-pip-version-check --require-hashes -r "$flask/requirements.txt"
+  touch "$flask/.venv/installed"
+fi

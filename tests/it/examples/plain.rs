@@ -8,7 +8,7 @@ use chasqui_tests::notification::{body, now_ms};
 use serde_json::json;
 
 use super::delivery::{signed, signed_at, signed_by_another};
-use super::shop::{Order, Shop, node, php};
+use super::shop::{Order, Shop, flask, node, php};
 
 /// What the plain examples have in common, by the paths where it is.
 struct Paths {
@@ -138,5 +138,11 @@ async fn the_shop_on_node_and_express_sells_and_refuses_forged_deliveries() {
 #[tokio::test]
 async fn the_shop_in_plain_php_sells_and_refuses_forged_deliveries() {
     let mut shop = php("php/shop.php").await;
+    sells(&mut shop, &USUAL).await;
+}
+
+#[tokio::test]
+async fn the_shop_on_python_and_flask_sells_and_refuses_forged_deliveries() {
+    let mut shop = flask("python-flask").await;
     sells(&mut shop, &USUAL).await;
 }

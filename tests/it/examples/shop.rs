@@ -134,3 +134,16 @@ pub(super) fn node(folder: &str, file: &str) -> Command {
     command.arg(example(&format!("{folder}/{file}")));
     command
 }
+
+/// A Flask example, whose packages are installed.
+pub(super) async fn flask(folder: &str) -> Shop {
+    let mut command = Command::new(example(&format!("{folder}/.venv/bin/flask")));
+    command.env("PYTHONDONTWRITEBYTECODE", "1");
+    let script = example(&format!("{folder}/shop.py")).display().to_string();
+    Shop::start(command, |port| {
+        ["--app", &script, "run", "--port", &port.to_string()]
+            .map(str::to_owned)
+            .to_vec()
+    })
+    .await
+}
