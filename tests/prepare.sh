@@ -44,7 +44,7 @@ command -v npm >/dev/null 2>&1 || {
   exit 1
 }
 
-for package in ../js-client browser ../examples/node-express; do
+for package in ../js-client browser ../examples/node-express ../examples/static-serverless; do
   # Install only if the lock file is newer than the last installation.
   if [ ! -e "$package/node_modules/.package-lock.json" ] ||
     [ "$package/package-lock.json" -nt "$package/node_modules/.package-lock.json" ]; then

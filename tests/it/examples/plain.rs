@@ -146,3 +146,16 @@ async fn the_shop_on_python_and_flask_sells_and_refuses_forged_deliveries() {
     let mut shop = flask("python-flask").await;
     sells(&mut shop, &USUAL).await;
 }
+
+#[tokio::test]
+async fn the_static_shop_with_a_function_sells_and_refuses_forged_deliveries() {
+    let mut shop = Shop::start(node("static-serverless", "local.js"), |_| Vec::new()).await;
+    let paths = Paths {
+        create: "/api/orders",
+        webhook: "/api/khipu",
+        page: "/order.html?id={}",
+        state: "/api/orders/{}",
+        written: "orders/{}.paid.json",
+    };
+    sells(&mut shop, &paths).await;
+}
