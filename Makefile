@@ -11,8 +11,8 @@ check:
 	cargo clippy -p $(CRATE) --all-targets -- -D warnings
 	ulimit -S -n 16384 && cargo test -p $(CRATE)
 
-# Chromium, strace, haproxy, Redis (tests start their own servers on free ports), openssl and npm packages: installs them if run
-# as root on Debian, else prints the command that does.
+# Chromium, strace, haproxy, Redis (tests start their own servers on free ports), openssl, PHP, Python's venv, and
+# the packages of npm and PyPI: installs them if run as root on Debian, else prints the command that does.
 prepare:
 	tests/prepare.sh
 

@@ -14,6 +14,10 @@ need curl curl
 need redis-server redis-server
 need openssl openssl
 need cc gcc
+need php php-cli
+php -m 2>/dev/null | grep -q '^pdo_sqlite$' || missing="$missing php-sqlite3"
+need python3 python3
+python3 -c 'import ensurepip' 2>/dev/null || missing="$missing python3-venv"
 
 if [ -n "$missing" ]; then
   if [ "$(id -u)" = 0 ] && command -v apt-get >/dev/null 2>&1; then
@@ -40,10 +44,18 @@ command -v npm >/dev/null 2>&1 || {
   exit 1
 }
 
-for package in ../js-client browser; do
+for package in ../js-client browser ../examples/node-express ../examples/static-serverless; do
   # Install only if the lock file is newer than the last installation.
   if [ ! -e "$package/node_modules/.package-lock.json" ] ||
     [ "$package/package-lock.json" -nt "$package/node_modules/.package-lock.json" ]; then
     (cd "$package" && npm ci --no-audit --no-fund)
   fi
 done
+
+# The same for the packages of the example in Python; pip itself is the one of the venv.
+flask=../examples/python-flask
+if [ ! -e "$flask/.venv/installed" ] || [ "$flask/requirements.txt" -nt "$flask/.venv/installed" ]; then
+  python3 -m venv --clear "$flask/.venv"
+  "$flask/.venv/bin/pip" install --quiet --disable-pip-version-check --require-hashes -r "$flask/requirements.txt"
+  touch "$flask/.venv/installed"
+fi

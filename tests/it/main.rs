@@ -22,7 +22,8 @@
 //! | events at the same time | `concurrency` |
 //! | failures | `khipu_failures`, `durability` (the disk), `crash` (SIGKILL), `simulation` (all at once) |
 //! | several instances on one Redis | `instances` |
-//! | SIGTERM, the command line, the example | `shutdown`, `command_line`, `three_instances_example` |
+//! | SIGTERM, the command line | `shutdown`, `command_line` |
+//! | the examples | `examples` (shops), `three_instances_example` |
 //! | the source tree | `house` |
 //!
 //! `both_stores` runs a scenario on SQLite and on Redis.
@@ -41,6 +42,7 @@ mod crash;
 mod creating;
 mod deliveries;
 mod durability;
+mod examples;
 mod facade;
 mod forwarding;
 mod house;
