@@ -6,12 +6,13 @@
 //!
 //! Reading order: [`run`] below, then
 //! - `payment` a payment and its transitions, `money`, `identifiers`, `catalogue`
-//! - `simulator` the only place where payments change, `state` what it holds
+//! - `simulator` the only place where payments change, `state` what it holds, `accounts`
 //! - `api` Khipu's routes, with `validation`, `answers`, `prediction`, `api_error`
 //! - `notifier` retries, with `notification` (the body) and `signature`
 //! - `control` the routes under `/sandbox`, with `behaviour` (injected failures)
 //! - `bank_page` the payer's actions, with `bank_view` (the markup)
 
+mod accounts;
 mod answers;
 mod api;
 mod api_error;
@@ -37,7 +38,7 @@ use std::time::Duration;
 
 use axum::Router;
 use axum::serve::ListenerExt;
-pub use options::SandboxOptions;
+pub use options::{SandboxAccount, SandboxOptions};
 pub use signature::{SIGNATURE_HEADER, signature};
 use tokio::net::TcpListener;
 use tokio::sync::watch;
@@ -51,7 +52,7 @@ const SHUTDOWN_GRACE: Duration = Duration::from_secs(2);
 /// notifications are dropped, and all data with them.
 ///
 /// # Errors
-/// When the listener fails or no HTTP client can be created.
+/// When two accounts share a name, key or receiver_id, the listener fails, or no HTTP client can be created.
 pub async fn run(
     options: SandboxOptions,
     listener: TcpListener,
@@ -63,7 +64,7 @@ pub async fn run(
     };
     // Every background task ends when this is dropped.
     let (_running, running) = watch::channel(());
-    let simulator = Simulator::new(options, base_url, running)?;
+    let simulator = Simulator::new(&options, base_url, running)?;
     let router = Router::new()
         .merge(api::routes(&simulator))
         .merge(control::routes())

@@ -5,6 +5,7 @@
     reason = "a test that meets something unexpected has failed; the panic says where"
 )]
 
+mod accounts;
 mod actions;
 mod api;
 mod bank_page;
