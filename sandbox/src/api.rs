@@ -15,10 +15,11 @@ use serde_json::{Value, json};
 
 use crate::answers::{CreatedAnswer, PaymentAnswer, RefundAnswer};
 use crate::api_error::ApiError;
-use crate::catalogue::{BanksAnswer, PaymentMethodsAnswer, banks, payment_methods};
+use crate::catalogue::{BanksAnswer, banks};
 use crate::identifiers::{new_receiver_id, new_secret};
 use crate::options::SandboxAccount;
 use crate::payment::{Outcome, RefundError, Status};
+use crate::payment_method::{PaymentMethodsAnswer, payment_methods};
 use crate::prediction::{PredictionAnswer, predict};
 use crate::simulator::{MAX_PAYMENTS, RefundFrom, Refusal, Simulator, WALLET_CURRENCY};
 use crate::validation;

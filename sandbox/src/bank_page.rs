@@ -12,7 +12,8 @@ use axum::routing::{get, post};
 use url::Url;
 
 use crate::bank_view::{cancelled_page, payment_page, unknown_page};
-use crate::payment::{Action, Method, Payment, Status};
+use crate::payment::{Action, Payment, Status};
+use crate::payment_method::Method;
 use crate::simulator::{Refusal, Simulator};
 
 pub(crate) fn routes() -> Router<Simulator> {

@@ -13,7 +13,8 @@ use crate::answers::PaymentAnswer;
 use crate::api_error::ApiError;
 use crate::behaviour::Behaviour;
 use crate::notifier::{Counts, LoggedAttempt};
-use crate::payment::{Action, Method, Status};
+use crate::payment::{Action, Status};
+use crate::payment_method::Method;
 use crate::simulator::{Refusal, Simulator};
 
 pub(crate) fn routes() -> Router<Simulator> {

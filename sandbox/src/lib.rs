@@ -5,7 +5,7 @@
 //! README.md documents every control, by route and field.
 //!
 //! Reading order: [`run`] below, then
-//! - `payment` a payment and its transitions, `money`, `identifiers`, `catalogue`
+//! - `payment` a payment and its transitions, `money`, `identifiers`, `catalogue`, `payment_method`
 //! - `simulator` the only place where payments change, `state` what it holds, `accounts`
 //! - `api` Khipu's routes, with `validation`, `answers`, `prediction`, `api_error`
 //! - `notifier` retries, with `notification` (the body) and `signature`
@@ -27,6 +27,7 @@ mod notification;
 mod notifier;
 mod options;
 mod payment;
+mod payment_method;
 mod prediction;
 mod signature;
 mod simulator;

@@ -5,10 +5,11 @@ mod status;
 
 use jiff::{SignedDuration, Timestamp};
 
-pub(crate) use self::status::{Method, Outcome, Status};
+pub(crate) use self::status::{Outcome, Status};
 use crate::catalogue::{Bank, DEMO_BANK};
 use crate::identifiers::{new_payment_id, new_refund_id, new_token};
 use crate::money::Amount;
+use crate::payment_method::Method;
 
 /// Khipu's default without an expires_date.
 const DEFAULT_TERM: SignedDuration = SignedDuration::from_hours(24);

@@ -13,9 +13,8 @@ use crate::money::Amount;
 use crate::notification;
 use crate::notifier::{Notifier, OutgoingNotification};
 use crate::options::{SandboxAccount, SandboxOptions};
-use crate::payment::{
-    Action, Effect, Impossible, Method, Order, Payment, Refund, RefundError, Status,
-};
+use crate::payment::{Action, Effect, Impossible, Order, Payment, Refund, RefundError, Status};
+use crate::payment_method::Method;
 use crate::state::SandboxState;
 
 /// At this many payments a creation is refused with 503 until a reset, because a gateway may still query

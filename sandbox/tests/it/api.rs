@@ -269,8 +269,11 @@ async fn payment_methods_are_listed_for_the_account() {
     let sandbox = Sandbox::start().await;
     let path = "/v3/merchants/990939/paymentMethods";
     let methods = sandbox.get(path).await.json();
-    assert_eq!(methods["paymentMethods"][0]["id"], "simplified_transfer");
-    assert!(methods["paymentMethods"][0]["logo_url"].is_string());
+    let list = methods["paymentMethods"].as_array().unwrap();
+    let ids: Vec<_> = list.iter().map(|method| &method["id"]).collect();
+    assert_eq!(ids, ["SIMPLIFIED_TRANSFER", "REGULAR_TRANSFER"]);
+    assert_eq!(list[0]["name"], "simplified_transfer");
+    assert!(list[0]["logo_url"].is_string());
     assert_eq!(
         sandbox.get("/v3/merchants/x/paymentMethods").await.status,
         400
