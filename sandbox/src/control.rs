@@ -65,6 +65,7 @@ enum ActionName {
     Reverse,
     MarkPaid,
     Expire,
+    PayRefunds,
 }
 
 impl ActionName {
@@ -77,6 +78,7 @@ impl ActionName {
             Self::Reverse => "reverse",
             Self::MarkPaid => "mark-paid",
             Self::Expire => "expire",
+            Self::PayRefunds => "pay-refunds",
         }
     }
 }
@@ -109,6 +111,7 @@ impl From<ActionName> for Action {
             ActionName::Reverse => Self::Reverse,
             ActionName::MarkPaid => Self::MarkPaid,
             ActionName::Expire => Self::Expire,
+            ActionName::PayRefunds => Self::PayRefunds,
         }
     }
 }

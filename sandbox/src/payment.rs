@@ -1,13 +1,15 @@
 //! One payment and its transitions. Pure: `now` is an argument, and nothing is sent from here. `answers` and
 //! `notification` define its form on the wire.
 
+mod refund;
 mod status;
 
 use jiff::{SignedDuration, Timestamp};
 
+pub(crate) use self::refund::{Refund, RefundError, RefundStatus};
 pub(crate) use self::status::{Outcome, Status};
 use crate::catalogue::{Bank, DEMO_BANK};
-use crate::identifiers::{new_payment_id, new_refund_id, new_token};
+use crate::identifiers::{new_payment_id, new_token};
 use crate::money::Amount;
 use crate::payment_method::Method;
 
@@ -65,13 +67,6 @@ pub(crate) struct PayerAttempt {
 }
 
 #[derive(Clone, Debug)]
-pub(crate) struct Refund {
-    pub(crate) id: String,
-    pub(crate) amount: Amount,
-    pub(crate) requested_at: Timestamp,
-}
-
-#[derive(Clone, Debug)]
 pub(crate) struct Payment {
     pub(crate) id: String,
     pub(crate) notification_token: String,
@@ -98,6 +93,7 @@ pub(crate) enum Action {
     Reverse,
     MarkPaid,
     Expire,
+    PayRefunds,
 }
 
 /// The consequence of a transition for the merchant.
@@ -111,12 +107,6 @@ pub(crate) enum Effect {
 /// The transition is not possible from the payment's status.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) struct Impossible;
-
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) enum RefundError {
-    NotPaid,
-    MoreThanRemains,
-}
 
 impl Payment {
     pub(crate) fn new(order: Order, receiver_id: u64, now: Timestamp) -> Self {
@@ -189,6 +179,12 @@ impl Payment {
                 }
                 Ok(Effect::Nothing)
             }
+            (Action::PayRefunds, _) if self.has_pending_refund() => {
+                for refund in &mut self.refunds {
+                    refund.status = RefundStatus::Paid;
+                }
+                Ok(Effect::Nothing)
+            }
             _ => Err(Impossible),
         }
     }
@@ -217,11 +213,7 @@ impl Payment {
         if amount > remaining {
             return Err(RefundError::MoreThanRemains);
         }
-        let refund = Refund {
-            id: new_refund_id(),
-            amount,
-            requested_at: now,
-        };
+        let refund = Refund::new(amount, now);
         self.refunds.push(refund.clone());
         self.status = Status::Done(if self.remaining() == Amount::ZERO {
             Outcome::FullyRefunded
@@ -229,6 +221,19 @@ impl Payment {
             Outcome::PartiallyRefunded
         });
         Ok(refund)
+    }
+
+    /// Ends one refund. Does nothing if it is unknown or already paid.
+    pub(crate) fn pay_refund(&mut self, refund_id: &str) {
+        let mut refunds = self.refunds.iter_mut();
+        if let Some(refund) = refunds.find(|refund| refund.id == refund_id) {
+            refund.status = RefundStatus::Paid;
+        }
+    }
+
+    fn has_pending_refund(&self) -> bool {
+        let mut refunds = self.refunds.iter();
+        refunds.any(|refund| refund.status == RefundStatus::Pending)
     }
 
     pub(crate) fn total_refunded(&self) -> Amount {

@@ -172,7 +172,30 @@ impl Simulator {
         })
     }
 
+    /// Requests a refund, which is paid after the behaviour's delay.
     pub(crate) fn refund(
+        &self,
+        owner: &SandboxAccount,
+        id: &str,
+        amount: Option<Amount>,
+        from: RefundFrom,
+    ) -> Result<(Payment, Refund), Refusal> {
+        let (payment, refund) = self.request_refund(owner, id, amount, from)?;
+        if let Some(delay) = self.behaviour().refund_delay() {
+            let simulator = self.clone();
+            let (id, refund_id) = (payment.id.clone(), refund.id.clone());
+            self.spawn(async move {
+                tokio::time::sleep(delay).await;
+                // A reset deletes the payment meanwhile.
+                if let Ok(payment) = find(&mut simulator.state(), &id) {
+                    payment.pay_refund(&refund_id);
+                }
+            });
+        }
+        Ok((payment, refund))
+    }
+
+    fn request_refund(
         &self,
         owner: &SandboxAccount,
         id: &str,

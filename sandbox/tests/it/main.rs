@@ -14,4 +14,5 @@ mod command_line;
 mod harness;
 mod notifications;
 mod readme;
+mod refunds;
 mod validation;
