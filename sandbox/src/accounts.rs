@@ -10,10 +10,14 @@ const DEFAULT_NAME: &str = "default";
 
 /// At least one account; names, keys and receiver_ids are unique.
 #[derive(Debug)]
-pub(crate) struct SandboxAccounts(Vec<Arc<SandboxAccount>>);
+pub(crate) struct SandboxAccounts {
+    all: Vec<Arc<SandboxAccount>>,
+    /// Names.
+    individuals: BTreeSet<String>,
+}
 
 impl SandboxAccounts {
-    /// The account `default` first. The error names the value that two accounts share.
+    /// The account `default` first. The error names the value that two accounts share, or an unknown name.
     pub(crate) fn new(options: &SandboxOptions) -> Result<Self, String> {
         let default = SandboxAccount {
             name: DEFAULT_NAME.to_owned(),
@@ -38,16 +42,30 @@ impl SandboxAccounts {
                 }
             }
         }
-        Ok(Self(accounts))
+        let individuals: BTreeSet<_> = options.individuals.iter().cloned().collect();
+        let is_account = |name: &str| accounts.iter().any(|account| account.name == name);
+        if let Some(name) = individuals.iter().find(|name| !is_account(name)) {
+            return Err(format!(
+                "there is no account {name}: add it, or name another"
+            ));
+        }
+        Ok(Self {
+            all: accounts,
+            individuals,
+        })
     }
 
     pub(crate) fn by_key(&self, api_key: &[u8]) -> Option<&Arc<SandboxAccount>> {
-        let mut accounts = self.0.iter();
+        let mut accounts = self.all.iter();
         accounts.find(|account| account.api_key.as_bytes() == api_key)
     }
 
     pub(crate) fn by_receiver_id(&self, receiver_id: u64) -> Option<&Arc<SandboxAccount>> {
-        let mut accounts = self.0.iter();
+        let mut accounts = self.all.iter();
         accounts.find(|account| account.receiver_id == receiver_id)
+    }
+
+    pub(crate) fn is_individual(&self, account: &SandboxAccount) -> bool {
+        self.individuals.contains(&account.name)
     }
 }

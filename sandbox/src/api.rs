@@ -71,7 +71,9 @@ async fn create_payment(
     Extension(owner): Owner,
     body: Bytes,
 ) -> Result<Json<CreatedAnswer>, ApiError> {
-    let payment = simulator.create(&owner, validation::order(&body)?)?;
+    let is_individual = simulator.accounts().is_individual(&owner);
+    let order = validation::order(&body, is_individual)?;
+    let payment = simulator.create(&owner, order)?;
     Ok(Json(CreatedAnswer::new(&payment, simulator.base_url())))
 }
 
@@ -249,12 +251,16 @@ impl From<Refusal> for ApiError {
     fn from(refusal: Refusal) -> Self {
         match refusal {
             Refusal::UnknownPayment => Self::not_found("El pago no existe"),
+            Refusal::Payer(_) => Self::bad_request("El pagador no puede pagar este cobro"),
             Refusal::Impossible { status } => Self::bad_request(format!(
                 "El pago está en estado {} y no permite la operación",
                 status.name()
             )),
             Refusal::Refund(RefundError::NotPaid) => Self::bad_request(
                 "Solo se pueden reembolsar pagos conciliados que no hayan sido reembolsados por completo",
+            ),
+            Refusal::Refund(RefundError::PaidOut) => Self::bad_request(
+                "Los fondos del cobro ya fueron rendidos: la fecha final para reembolsarlo pasó",
             ),
             Refusal::Refund(RefundError::MoreThanRemains) => {
                 Self::field("amount", "excede lo que queda por reembolsar")

@@ -9,6 +9,7 @@ use jiff::Timestamp;
 use maud::{DOCTYPE, Markup, html};
 
 use crate::payment::{Outcome, Payment, Status};
+use crate::payment_method::Method;
 
 /// No form-action: browsers also apply it to the redirect after a form, which leads to the shop through
 /// hosts that are unknown here.
@@ -17,6 +18,11 @@ const POLICY: &str = "default-src 'none'; style-src 'self'; img-src 'self'; base
 /// The buttons, the payment's state, or both for a payer who can resume.
 pub(crate) fn payment_page(payment: &Payment, variant: &str) -> Response {
     let now = Timestamp::now();
+    if let Some(method) = other_method(payment, variant)
+        && payment.may_authorize(now)
+    {
+        return other_method_page(payment, method);
+    }
     let current = notice(payment, now);
     let title = current
         .as_ref()
@@ -51,6 +57,67 @@ pub(crate) fn payment_page(payment: &Payment, variant: &str) -> Response {
     )
 }
 
+/// The method to pay by, if it is another than the page's.
+fn other_method(payment: &Payment, variant: &str) -> Option<Method> {
+    let mandatory = payment.order.mandatory_method?;
+    Method::of_page(variant)
+        .is_some_and(|method| method != mandatory)
+        .then_some(mandatory)
+}
+
+/// The merchant admits one method, and this is the page of another.
+fn other_method_page(payment: &Payment, method: Method) -> Response {
+    let (title, link) = match method {
+        Method::Simplified => (
+            "Este cobro se paga con transferencia simplificada",
+            "Pagar con transferencia simplificada",
+        ),
+        Method::Regular => (
+            "Este cobro se paga con transferencia normal",
+            "Pagar con transferencia normal",
+        ),
+    };
+    let notice = Notice {
+        tone: "muted",
+        mark: "!",
+        title,
+        text: "El comercio admite un solo medio de pago para este cobro.",
+    };
+    let way_on = html! {
+        a class="button primary" href={ "/payment/" (method.page()) "/" (payment.id) } { (link) }
+    };
+    notice_page(payment, &notice, &way_on)
+}
+
+/// After an attempt with another identifier than the payment is for.
+pub(crate) fn another_payer_page(payment: &Payment, variant: &str) -> Response {
+    let notice = Notice {
+        tone: "muted",
+        mark: "!",
+        title: "No puedes pagar este cobro",
+        text: "El comercio indicó quién lo paga, y el RUT de esta cuenta es otro.",
+    };
+    let way_on = html! {
+        a class="button primary" href={ "/payment/" (variant) "/" (payment.id) } {
+            "Pagar con el RUT " (payment.test_payer())
+        }
+    };
+    notice_page(payment, &notice, &way_on)
+}
+
+fn notice_page(payment: &Payment, notice: &Notice, way_on: &Markup) -> Response {
+    page(
+        StatusCode::OK,
+        notice.title,
+        &html! {
+            div class="card" {
+                (summary(payment))
+                section class="step" { (notice_markup(notice)) (way_on) }
+            }
+        },
+    )
+}
+
 /// After a cancel, for a merchant that gave no cancel_url.
 pub(crate) fn cancelled_page(payment: &Payment, variant: &str) -> Response {
     let notice = Notice {
@@ -59,22 +126,11 @@ pub(crate) fn cancelled_page(payment: &Payment, variant: &str) -> Response {
         title: "No autorizaste el pago",
         text: "El cobro sigue pendiente: puedes retomarlo cuando quieras, o volver al comercio.",
     };
-    page(
-        StatusCode::OK,
-        notice.title,
-        &html! {
-            div class="card" {
-                (summary(payment))
-                section class="step" {
-                    (notice_markup(&notice))
-                    a class="button primary" href={ "/payment/" (variant) "/" (payment.id) } {
-                        "Retomar el pago"
-                    }
-                    (way_back(&payment.order.return_url))
-                }
-            }
-        },
-    )
+    let way_on = html! {
+        a class="button primary" href={ "/payment/" (variant) "/" (payment.id) } { "Retomar el pago" }
+        (way_back(&payment.order.return_url))
+    };
+    notice_page(payment, &notice, &way_on)
 }
 
 pub(crate) fn unknown_page() -> Response {
@@ -196,7 +252,7 @@ fn choices(payment: &Payment, variant: &str) -> Markup {
         div class="account" {
             span class="account-name" { "Cuenta corriente" }
             span class="account-number" { "•••• 4444" }
-            span class="account-owner" { "Persona de prueba" }
+            span class="account-owner" { "Persona de prueba · RUT " (payment.test_payer()) }
         }
         form method="post" action=(action("authorize")) {
             button class="button primary" { "Autorizar el pago" }
@@ -207,6 +263,14 @@ fn choices(payment: &Payment, variant: &str) -> Markup {
             }
             p id="second-signature" class="hint" {
                 "Queda en verificación: otra persona debe firmar antes de que llegue."
+            }
+        }
+        @if !payment.order.fixed_payer_personal_identifier.is_empty() {
+            form method="post" action=(action("authorize-as-another")) {
+                button class="button" aria-describedby="another-payer" { "Autorizar con otro RUT" }
+                p id="another-payer" class="hint" {
+                    "El comercio indicó quién paga: otra persona no puede."
+                }
             }
         }
         form method="post" action=(action("cancel")) {

@@ -9,10 +9,11 @@
 //! - `simulator` the only place where payments change, `state` what it holds, `accounts`
 //! - `api` Khipu's routes, with `validation`, `answers`, `prediction`, `api_error`
 //! - `notifier` retries, with `notification` (the body) and `signature`
-//! - `control` the routes under `/sandbox`, with `behaviour` (injected failures)
+//! - `control` the routes under `/sandbox`, with `action_request` and `behaviour` (injected failures)
 //! - `bank_page` the payer's actions, with `bank_view` (the markup)
 
 mod accounts;
+mod action_request;
 mod answers;
 mod api;
 mod api_error;
@@ -53,7 +54,7 @@ const SHUTDOWN_GRACE: Duration = Duration::from_secs(2);
 /// notifications are dropped, and all data with them.
 ///
 /// # Errors
-/// When two accounts share a name, key or receiver_id, the listener fails, or no HTTP client can be created.
+/// When two accounts share a name, key or receiver_id, an individual has no account, the listener fails, or no HTTP client can be created.
 pub async fn run(
     options: SandboxOptions,
     listener: TcpListener,

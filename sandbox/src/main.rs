@@ -26,6 +26,9 @@ struct Flags {
     /// One more collection account; repeatable
     #[arg(long = "account", value_name = "NAME:RECEIVER_ID:API_KEY:SECRET")]
     accounts: Vec<SandboxAccount>,
+    /// Name of an account that belongs to an individual: 50,000 CLP a payment at most; repeatable
+    #[arg(long = "individual", value_name = "NAME")]
+    individuals: Vec<String>,
     /// Base of the URLs in answers; the listening address if absent
     #[arg(long)]
     public_url: Option<String>,
@@ -66,6 +69,7 @@ async fn main() -> io::Result<()> {
         secret: flags.secret,
         receiver_id: flags.receiver_id,
         accounts: flags.accounts,
+        individuals: flags.individuals,
         public_url: flags.public_url,
         seed: flags.seed,
         ..SandboxOptions::default()

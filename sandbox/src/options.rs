@@ -15,6 +15,8 @@ pub struct SandboxOptions {
     /// More collection accounts. Their names, keys and receiver_ids differ from each other's and from
     /// those of the account `default`.
     pub accounts: Vec<SandboxAccount>,
+    /// The names of the accounts that belong to individuals: these charge 50,000 CLP a payment at most.
+    pub individuals: Vec<String>,
     /// Base of payment_url and the other URLs, without a trailing slash. `None`: the listener's address.
     pub public_url: Option<String>,
     /// Seeds the behaviour's random decisions. Payment ids do not depend on it.
@@ -40,6 +42,7 @@ impl Default for SandboxOptions {
             secret: "sandbox-secret-not-real".to_owned(),
             receiver_id: 990_939,
             accounts: Vec::new(),
+            individuals: Vec::new(),
             public_url: None,
             seed: 0,
             retry_first_delay: Duration::from_secs(1),

@@ -14,6 +14,31 @@ pub(crate) enum Method {
 impl Method {
     pub(crate) const ALL: [Self; 2] = [Self::Simplified, Self::Regular];
 
+    /// By its id or its name.
+    pub(crate) fn find(id: &str) -> Option<Self> {
+        let mut methods = Self::ALL.into_iter();
+        methods.find(|method| method.id().eq_ignore_ascii_case(id))
+    }
+
+    /// The ids, for the text of an error.
+    pub(crate) fn ids() -> String {
+        Self::ALL.map(Self::id).join(", ")
+    }
+
+    /// The method of a page of the bank; `None` where the payer has the choice.
+    pub(crate) fn of_page(variant: &str) -> Option<Self> {
+        let mut methods = Self::ALL.into_iter();
+        methods.find(|method| method.page() == variant)
+    }
+
+    /// The page of the bank that pays by this method.
+    pub(crate) fn page(self) -> &'static str {
+        match self {
+            Self::Simplified => "simplified",
+            Self::Regular => "manual",
+        }
+    }
+
     /// In the list of methods: upper case, since Khipu's own plugins compare it so.
     pub(crate) fn id(self) -> &'static str {
         match self {

@@ -13,8 +13,9 @@ use crate::money::Amount;
 use crate::notification;
 use crate::notifier::{Notifier, OutgoingNotification};
 use crate::options::{SandboxAccount, SandboxOptions};
-use crate::payment::{Action, Effect, Impossible, Order, Payment, Refund, RefundError, Status};
-use crate::payment_method::Method;
+use crate::payment::{
+    Action, Effect, Impossible, Order, Payer, PayerMismatch, Payment, Refund, RefundError, Status,
+};
 use crate::state::SandboxState;
 
 /// At this many payments a creation is refused with 503 until a reset, because a gateway may still query
@@ -42,6 +43,7 @@ struct Inner {
 pub(crate) enum Refusal {
     UnknownPayment,
     Impossible { status: Status },
+    Payer(PayerMismatch),
     Refund(RefundError),
     EmptyWallet,
     Full,
@@ -137,15 +139,13 @@ impl Simulator {
         let payment = find(&mut state, id)?;
         let effect = payment
             .act(action, Timestamp::now())
-            .map_err(|Impossible| Refusal::Impossible {
-                status: payment.status,
-            })?;
+            .map_err(|impossible| refusal(impossible, payment.status))?;
         Ok((payment.clone(), effect))
     }
 
     /// The bank page's main button: authorises, and conciliates after the behaviour's delay.
-    pub(crate) fn pay(&self, id: &str, method: Method) -> Result<Payment, Refusal> {
-        let payment = self.act(id, Action::Authorize(method))?;
+    pub(crate) fn pay(&self, id: &str, payer: Payer) -> Result<Payment, Refusal> {
+        let payment = self.act(id, Action::Authorize(payer))?;
         let attempt = payment.attempt_number();
         if let Some(delay) = self.behaviour().conciliation_delay() {
             let simulator = self.clone();
@@ -167,9 +167,9 @@ impl Simulator {
     pub(crate) fn delete(&self, owner: &SandboxAccount, id: &str) -> Result<(), Refusal> {
         let mut state = self.state();
         let payment = find_of(&mut state, owner, id)?;
-        payment.delete().map_err(|Impossible| Refusal::Impossible {
-            status: payment.status,
-        })
+        payment
+            .delete()
+            .map_err(|impossible| refusal(impossible, payment.status))
     }
 
     /// Requests a refund, which is paid after the behaviour's delay.
@@ -211,9 +211,11 @@ impl Simulator {
         if charged && amount.unwrap_or(payment.remaining()) > wallet {
             return Err(Refusal::EmptyWallet);
         }
-        let refund = payment
-            .refund(amount, Timestamp::now())
-            .map_err(Refusal::Refund)?;
+        let now = Timestamp::now();
+        if from == RefundFrom::Collected && payment.is_paid_out(now) {
+            return Err(Refusal::Refund(RefundError::PaidOut));
+        }
+        let refund = payment.refund(amount, now).map_err(Refusal::Refund)?;
         let answer = (payment.clone(), refund.clone());
         if charged {
             state.set_wallet(owner.receiver_id, wallet.minus(refund.amount));
@@ -278,6 +280,13 @@ impl Simulator {
 
     fn state(&self) -> MutexGuard<'_, SandboxState> {
         self.0.state.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+fn refusal(impossible: Impossible, status: Status) -> Refusal {
+    match impossible {
+        Impossible::Status => Refusal::Impossible { status },
+        Impossible::Payer(mismatch) => Refusal::Payer(mismatch),
     }
 }
 

@@ -24,6 +24,8 @@ pub(crate) enum RefundStatus {
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum RefundError {
     NotPaid,
+    /// The collected money is the merchant's since confirm_timeout_date.
+    PaidOut,
     MoreThanRemains,
 }
 

@@ -97,8 +97,12 @@ fn an_invalid_account_stops_the_start() {
             "API key of the account discos",
         ),
         (&["default:77:k:s"], "name of the account default"),
+        (&["ana:77:k:s", "--individual=eva"], "no account eva"),
     ] {
-        let flags = accounts.iter().flat_map(|account| ["--account", *account]);
+        let flags = accounts.iter().map(|value| match value.split_once('=') {
+            Some(_) => (*value).to_owned(),
+            None => format!("--account={value}"),
+        });
         let ended = Command::new(env!("CARGO_BIN_EXE_khipu-sandbox"))
             .args(["--listen", "127.0.0.1:0"])
             .args(flags)

@@ -13,6 +13,7 @@ mod behaviour;
 mod command_line;
 mod harness;
 mod notifications;
+mod order_fields;
 mod readme;
 mod refunds;
 mod validation;

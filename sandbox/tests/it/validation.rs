@@ -85,6 +85,10 @@ async fn each_broken_rule_of_a_payment_names_its_field() {
             "mandatory_payment_method",
         ),
         (
+            json!({ "mandatory_payment_method": "CASH" }),
+            "mandatory_payment_method",
+        ),
+        (
             json!({ "psp_client_merchant_name": "ab" }),
             "psp_client_merchant_name",
         ),
