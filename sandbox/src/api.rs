@@ -8,7 +8,7 @@ use axum::extract::{DefaultBodyLimit, Path, RawQuery, Request, State};
 use axum::http::StatusCode;
 use axum::middleware::{self, Next};
 use axum::response::{IntoResponse, Response};
-use axum::routing::{get, post};
+use axum::routing::{any, get, post};
 use axum::{Extension, Json, Router};
 use serde::Serialize;
 use serde_json::{Value, json};
@@ -16,6 +16,7 @@ use serde_json::{Value, json};
 use crate::answers::{CreatedAnswer, PaymentAnswer, RefundAnswer};
 use crate::api_error::ApiError;
 use crate::catalogue::{BanksAnswer, banks};
+use crate::error_shape::unknown_path;
 use crate::identifiers::{new_receiver_id, new_secret};
 use crate::options::SandboxAccount;
 use crate::payment::{Outcome, RefundError, Status};
@@ -48,8 +49,9 @@ pub(crate) fn routes(simulator: &Simulator) -> Router<Simulator> {
             "/v3/merchants/{id}/paymentMethods",
             get(list_payment_methods),
         )
-        .route("/v3/{*unknown}", axum::routing::any(unknown_path))
-        .method_not_allowed_fallback(wrong_method)
+        .route("/v3", any(unknown_path))
+        .route("/v3/", any(unknown_path))
+        .route("/v3/{*unknown}", any(unknown_path))
         .layer(DefaultBodyLimit::max(MAX_BODY_BYTES))
         // Injected failures come first: a failing Khipu also fails for a wrong key.
         .layer(middleware::from_fn_with_state(
@@ -179,14 +181,6 @@ async fn list_payment_methods(
         return Err(ApiError::not_found("La cuenta de cobro no existe"));
     }
     Ok(Json(payment_methods(simulator.base_url())))
-}
-
-async fn unknown_path() -> ApiError {
-    ApiError::not_found("Recurso no disponible")
-}
-
-async fn wrong_method() -> ApiError {
-    ApiError::new(StatusCode::METHOD_NOT_ALLOWED, "Método no permitido")
 }
 
 async fn require_key(

@@ -7,7 +7,7 @@
 //! Reading order: [`run`] below, then
 //! - `payment` a payment and its transitions, `money`, `identifiers`, `catalogue`, `payment_method`
 //! - `simulator` the only place where payments change, `state` what it holds, `accounts`
-//! - `api` Khipu's routes, with `validation`, `answers`, `prediction`, `api_error`
+//! - `api` Khipu's routes, with `validation`, `answers`, `prediction`, `api_error`, `error_shape`
 //! - `notifier` retries, with `notification` (the body) and `signature`
 //! - `control` the routes under `/sandbox`, with `action_request` and `behaviour` (injected failures)
 //! - `bank_page` the payer's actions, with `bank_view` (the markup)
@@ -22,6 +22,7 @@ mod bank_view;
 mod behaviour;
 mod catalogue;
 mod control;
+mod error_shape;
 mod identifiers;
 mod money;
 mod notification;
@@ -39,6 +40,7 @@ use std::io;
 use std::time::Duration;
 
 use axum::Router;
+use axum::middleware;
 use axum::serve::ListenerExt;
 pub use options::{SandboxAccount, SandboxOptions};
 pub use signature::{SIGNATURE_HEADER, signature};
@@ -71,6 +73,8 @@ pub async fn run(
         .merge(api::routes(&simulator))
         .merge(control::routes())
         .merge(bank_page::routes())
+        .fallback(error_shape::unknown_path)
+        .layer(middleware::from_fn(error_shape::khipu_errors))
         .with_state(simulator);
     let listener = listener.tap_io(|stream| {
         // Answers are small and written at once; a failure to set this costs only time.

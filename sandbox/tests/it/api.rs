@@ -159,6 +159,42 @@ async fn an_unknown_payment_or_route_is_404_in_khipus_form() {
 }
 
 #[tokio::test]
+async fn every_error_of_the_framework_has_khipus_form() {
+    let sandbox = Sandbox::start().await;
+    for (method, path, expected) in [
+        (Method::GET, "/v3", 404),
+        (Method::GET, "/v3/", 404),
+        (Method::GET, "/v3/payments/", 404),
+        (Method::GET, "/v3//refunds", 404),
+        (Method::GET, "/v4/banks", 404),
+        (Method::GET, "/sandbox/nothing", 404),
+        (Method::GET, "/payment", 404),
+        (Method::POST, "/assets/nothing.css", 404),
+        (Method::PUT, "/v3/banks", 405),
+        (Method::DELETE, "/sandbox/reset", 405),
+        (Method::GET, "/payment/info/x/authorize", 405),
+        (Method::GET, "/v3/payments/%ff", 400),
+        (
+            Method::GET,
+            "/sandbox/notifications?payment_id=a&payment_id=b",
+            400,
+        ),
+    ] {
+        let answer = sandbox.call(method.clone(), path, None).await;
+        assert_eq!(answer.status, expected, "{method} {path}");
+        let error = answer.json();
+        assert_eq!(error["status"], expected, "{method} {path}");
+        assert!(error["message"].is_string(), "{method} {path}");
+        let names_methods = answer.headers.contains_key("allow");
+        assert_eq!(names_methods, expected == 405, "{method} {path}");
+    }
+    for path in ["/v3", "/v3/", "/v3/nothing"] {
+        let missing = send(sandbox.request(Method::GET, path)).await;
+        assert_eq!(missing.status, 401, "{path}");
+    }
+}
+
+#[tokio::test]
 async fn a_pending_payment_is_deleted_once() {
     let sandbox = Sandbox::start().await;
     let id = sandbox.create(json!({})).await;

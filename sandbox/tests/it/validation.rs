@@ -140,7 +140,15 @@ async fn a_body_that_is_not_a_json_object_is_refused() {
     assert_eq!(broken.status, 400);
     assert_eq!(broken.json()["status"], 400);
     let huge = json!({ "custom": "x".repeat(2 * 1024 * 1024) });
-    assert_eq!(sandbox.post("/v3/payments", huge).await.status, 413);
+    let refused = sandbox.post("/v3/payments", huge).await;
+    assert_eq!(refused.status, 413);
+    assert_eq!(refused.json()["status"], 413);
+    assert!(
+        refused.json()["message"]
+            .as_str()
+            .unwrap()
+            .contains("tamaño")
+    );
 }
 
 #[tokio::test]
