@@ -17,7 +17,7 @@ use crate::payment_method::Method;
 use crate::simulator::{Refusal, Simulator};
 
 /// Another person than any test names as its payer.
-const ANOTHER_PAYER: &str = "55.555.555-5";
+pub(crate) const ANOTHER_PAYER: &str = "55.555.555-5";
 
 pub(crate) fn routes() -> Router<Simulator> {
     Router::new()
@@ -166,7 +166,7 @@ fn after_authorisation(
     }
 }
 
-fn asset(content_type: &'static str, text: &'static str) -> Response {
+pub(crate) fn asset(content_type: &'static str, text: &'static str) -> Response {
     let headers = [
         (CONTENT_TYPE, content_type),
         (X_CONTENT_TYPE_OPTIONS, "nosniff"),
@@ -176,7 +176,7 @@ fn asset(content_type: &'static str, text: &'static str) -> Response {
 }
 
 /// The merchant's URL unchanged, unless it has characters that a header cannot carry.
-fn see_other(url: &str) -> Response {
+pub(crate) fn see_other(url: &str) -> Response {
     let location = Some(url)
         .filter(|url| url.bytes().all(|byte| byte.is_ascii_graphic()))
         .and_then(|url| HeaderValue::from_str(url).ok())

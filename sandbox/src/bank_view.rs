@@ -1,19 +1,13 @@
 //! The demo bank's pages: their markup, in the Spanish of Chile. `bank_page` handles the buttons.
 
 use axum::http::StatusCode;
-use axum::http::header::{
-    CACHE_CONTROL, CONTENT_SECURITY_POLICY, CONTENT_TYPE, REFERRER_POLICY, X_CONTENT_TYPE_OPTIONS,
-};
-use axum::response::{IntoResponse, Response};
+use axum::response::Response;
 use jiff::Timestamp;
-use maud::{DOCTYPE, Markup, html};
+use maud::{Markup, html};
 
+use crate::bank_layout::{Notice, page};
 use crate::payment::{Outcome, Payment, Status};
 use crate::payment_method::Method;
-
-/// No form-action: browsers also apply it to the redirect after a form, which leads to the shop through
-/// hosts that are unknown here.
-const POLICY: &str = "default-src 'none'; style-src 'self'; img-src 'self'; base-uri 'none'";
 
 /// The buttons, the payment's state, or both for a payer who can resume.
 pub(crate) fn payment_page(payment: &Payment, variant: &str) -> Response {
@@ -23,6 +17,7 @@ pub(crate) fn payment_page(payment: &Payment, variant: &str) -> Response {
     {
         return other_method_page(payment, method);
     }
+    let base = format!("/payment/{variant}/{}", payment.id);
     let current = notice(payment, now);
     let title = current
         .as_ref()
@@ -36,9 +31,9 @@ pub(crate) fn payment_page(payment: &Payment, variant: &str) -> Response {
                 section class="step" {
                     @match current {
                         Some(notice) => {
-                            (notice_markup(&notice))
+                            (notice.markup())
                             @if payment.may_authorize(now) {
-                                (choices(payment, variant))
+                                (choices(payment, &base, &html! {}))
                             } @else {
                                 (way_back(&payment.order.return_url))
                             }
@@ -48,7 +43,7 @@ pub(crate) fn payment_page(payment: &Payment, variant: &str) -> Response {
                             p class="lead" {
                                 "Ningún dinero se mueve: elige cómo termina esta transferencia de prueba."
                             }
-                            (choices(payment, variant))
+                            (choices(payment, &base, &html! {}))
                         }
                     }
                 }
@@ -112,7 +107,7 @@ fn notice_page(payment: &Payment, notice: &Notice, way_on: &Markup) -> Response 
         &html! {
             div class="card" {
                 (summary(payment))
-                section class="step" { (notice_markup(notice)) (way_on) }
+                section class="step" { (notice.markup()) (way_on) }
             }
         },
     )
@@ -144,20 +139,13 @@ pub(crate) fn unknown_page() -> Response {
         StatusCode::NOT_FOUND,
         notice.title,
         &html! {
-            div class="card single" { section class="step" { (notice_markup(&notice)) } }
+            div class="card single" { section class="step" { (notice.markup()) } }
         },
     )
 }
 
 /// The payment's state. A payer who can resume gets the buttons too.
-struct Notice {
-    tone: &'static str,
-    mark: &'static str,
-    title: &'static str,
-    text: &'static str,
-}
-
-fn notice(payment: &Payment, now: Timestamp) -> Option<Notice> {
+pub(crate) fn notice(payment: &Payment, now: Timestamp) -> Option<Notice> {
     let (tone, mark, title, text) = match payment.status {
         Status::Pending if payment.is_expired(now) => (
             "muted",
@@ -221,7 +209,7 @@ fn notice(payment: &Payment, now: Timestamp) -> Option<Notice> {
 
 /// Subject, amount and receiver, shown beside the buttons and beside a notice. Khipu's API has no merchant
 /// name, and its URLs may be a gateway's, so no name is derived from them.
-fn summary(payment: &Payment) -> Markup {
+pub(crate) fn summary(payment: &Payment) -> Markup {
     let order = &payment.order;
     html! {
         section class="summary" aria-label="Resumen del pago" {
@@ -246,8 +234,9 @@ fn summary(payment: &Payment) -> Markup {
     }
 }
 
-fn choices(payment: &Payment, variant: &str) -> Markup {
-    let action = |name: &str| format!("/payment/{variant}/{}/{name}", payment.id);
+/// The payer's buttons, `more` before the last; each posts to its name below `base`.
+pub(crate) fn choices(payment: &Payment, base: &str, more: &Markup) -> Markup {
+    let action = |name: &str| format!("{base}/{name}");
     html! {
         div class="account" {
             span class="account-name" { "Cuenta corriente" }
@@ -273,17 +262,10 @@ fn choices(payment: &Payment, variant: &str) -> Markup {
                 }
             }
         }
+        (more)
         form method="post" action=(action("cancel")) {
             button class="button quiet" { "Cancelar" }
         }
-    }
-}
-
-fn notice_markup(notice: &Notice) -> Markup {
-    html! {
-        div class={ "mark " (notice.tone) } aria-hidden="true" { (notice.mark) }
-        h1 { (notice.title) }
-        p class="lead" { (notice.text) }
     }
 }
 
@@ -295,44 +277,4 @@ fn way_back(return_url: &str) -> Markup {
             a class="button" href=(return_url) { "Volver al comercio" }
         }
     }
-}
-
-fn page(status: StatusCode, title: &str, content: &Markup) -> Response {
-    let markup = html! {
-        (DOCTYPE)
-        html lang="es-CL" {
-            head {
-                meta charset="utf-8";
-                meta name="viewport" content="width=device-width, initial-scale=1";
-                meta name="color-scheme" content="light dark";
-                meta name="robots" content="noindex";
-                title { (title) " · Banco Demo" }
-                link rel="icon" href="/assets/bank.svg" type="image/svg+xml";
-                link rel="stylesheet" href="/assets/bank.css";
-            }
-            body {
-                header {
-                    img src="/assets/bank.svg" alt="" width="36" height="36";
-                    p class="brand" { "Banco Demo" }
-                    p class="ribbon" { "Simulador" }
-                }
-                main { (content) }
-                footer {
-                    p {
-                        strong { "Banco Demo · simulador, ningún dinero se mueve." }
-                        " No es un banco real y no pide claves."
-                    }
-                }
-            }
-        }
-    };
-    let headers = [
-        (CONTENT_TYPE, "text/html; charset=utf-8"),
-        (CONTENT_SECURITY_POLICY, POLICY),
-        (X_CONTENT_TYPE_OPTIONS, "nosniff"),
-        (REFERRER_POLICY, "no-referrer"),
-        // The back button must show the payment's current state, not the buttons again.
-        (CACHE_CONTROL, "no-store"),
-    ];
-    (status, headers, markup.into_string()).into_response()
 }

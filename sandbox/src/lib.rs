@@ -10,18 +10,22 @@
 //! - `api` Khipu's routes, with `validation`, `answers`, `prediction`, `api_error`, `error_shape`
 //! - `notifier` retries, with `notification` (the body) and `signature`
 //! - `control` the routes under `/sandbox`, with `action_request` and `behaviour` (injected failures)
-//! - `bank_page` the payer's actions, with `bank_view` (the markup)
+//! - `bank_page` the payer's actions, with `bank_view` and `bank_layout` (the markup)
+//! - `embedded_page` the same in a frame over the shop's page, with `embedded_view`, `kws.js` and `embedded.js`
 
 mod accounts;
 mod action_request;
 mod answers;
 mod api;
 mod api_error;
+mod bank_layout;
 mod bank_page;
 mod bank_view;
 mod behaviour;
 mod catalogue;
 mod control;
+mod embedded_page;
+mod embedded_view;
 mod error_shape;
 mod identifiers;
 mod money;
@@ -73,6 +77,7 @@ pub async fn run(
         .merge(api::routes(&simulator))
         .merge(control::routes())
         .merge(bank_page::routes())
+        .merge(embedded_page::routes())
         .fallback(error_shape::unknown_path)
         .layer(middleware::from_fn(error_shape::khipu_errors))
         .with_state(simulator);

@@ -11,6 +11,7 @@ mod api;
 mod bank_page;
 mod behaviour;
 mod command_line;
+mod embedded_page;
 mod harness;
 mod notifications;
 mod order_fields;
