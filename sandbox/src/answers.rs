@@ -132,7 +132,7 @@ impl PaymentAnswer {
                 .iter()
                 .map(|refund| RefundEntry {
                     id: refund.id.clone(),
-                    status: "done",
+                    status: refund.status.name(),
                     amount: refund.amount,
                     currency: order.currency.clone(),
                     request_date: date(refund.requested_at),

@@ -1,26 +1,35 @@
-//! Khipu's API 3.0: the routes under `/v3`, behind the account's `x-api-key`.
+//! Khipu's API 3.0: the routes under `/v3`, behind an account's `x-api-key`. Each account
+//! sees its own payments only.
+
+use std::sync::Arc;
 
 use axum::body::Bytes;
 use axum::extract::{DefaultBodyLimit, Path, RawQuery, Request, State};
 use axum::http::StatusCode;
 use axum::middleware::{self, Next};
 use axum::response::{IntoResponse, Response};
-use axum::routing::{get, post};
-use axum::{Json, Router};
+use axum::routing::{any, get, post};
+use axum::{Extension, Json, Router};
 use serde::Serialize;
 use serde_json::{Value, json};
 
 use crate::answers::{CreatedAnswer, PaymentAnswer, RefundAnswer};
 use crate::api_error::ApiError;
-use crate::catalogue::{BanksAnswer, PaymentMethodsAnswer, banks, payment_methods};
+use crate::catalogue::{BanksAnswer, banks};
+use crate::error_shape::unknown_path;
 use crate::identifiers::{new_receiver_id, new_secret};
+use crate::options::SandboxAccount;
 use crate::payment::{Outcome, RefundError, Status};
+use crate::payment_method::{PaymentMethodsAnswer, payment_methods};
 use crate::prediction::{PredictionAnswer, predict};
 use crate::simulator::{MAX_PAYMENTS, RefundFrom, Refusal, Simulator, WALLET_CURRENCY};
 use crate::validation;
 
 /// A larger body is answered 413. Khipu's `custom` may be larger than this; a test's should not be.
 const MAX_BODY_BYTES: usize = 1024 * 1024;
+
+/// The account of the call's key, which [`require_key`] adds.
+type Owner = Extension<Arc<SandboxAccount>>;
 
 pub(crate) fn routes(simulator: &Simulator) -> Router<Simulator> {
     Router::new()
@@ -40,8 +49,9 @@ pub(crate) fn routes(simulator: &Simulator) -> Router<Simulator> {
             "/v3/merchants/{id}/paymentMethods",
             get(list_payment_methods),
         )
-        .route("/v3/{*unknown}", axum::routing::any(unknown_path))
-        .method_not_allowed_fallback(wrong_method)
+        .route("/v3", any(unknown_path))
+        .route("/v3/", any(unknown_path))
+        .route("/v3/{*unknown}", any(unknown_path))
         .layer(DefaultBodyLimit::max(MAX_BODY_BYTES))
         // Injected failures come first: a failing Khipu also fails for a wrong key.
         .layer(middleware::from_fn_with_state(
@@ -60,39 +70,47 @@ async fn list_banks(State(simulator): State<Simulator>) -> Json<BanksAnswer> {
 
 async fn create_payment(
     State(simulator): State<Simulator>,
+    Extension(owner): Owner,
     body: Bytes,
 ) -> Result<Json<CreatedAnswer>, ApiError> {
-    let payment = simulator.create(validation::order(&body)?)?;
+    let is_individual = simulator.accounts().is_individual(&owner);
+    let order = validation::order(&body, is_individual)?;
+    let payment = simulator.create(&owner, order)?;
     Ok(Json(CreatedAnswer::new(&payment, simulator.base_url())))
 }
 
 async fn show_payment(
     State(simulator): State<Simulator>,
+    Extension(owner): Owner,
     Path(id): Path<String>,
 ) -> Result<Json<PaymentAnswer>, ApiError> {
-    let payment = simulator.payment(&id)?;
+    let payment = simulator.payment_of(&owner, &id)?;
     Ok(Json(PaymentAnswer::new(&payment, simulator.base_url())))
 }
 
 async fn delete_payment(
     State(simulator): State<Simulator>,
+    Extension(owner): Owner,
     Path(id): Path<String>,
 ) -> Result<Json<Success>, ApiError> {
-    simulator.delete(&id).map_err(|refusal| match refusal {
-        Refusal::Impossible { .. } => {
-            ApiError::bad_request("Solo se pueden borrar pagos que estén pendientes de pagar")
-        }
-        other => other.into(),
-    })?;
+    simulator
+        .delete(&owner, &id)
+        .map_err(|refusal| match refusal {
+            Refusal::Impossible { .. } => {
+                ApiError::bad_request("Solo se pueden borrar pagos que estén pendientes de pagar")
+            }
+            other => other.into(),
+        })?;
     Ok(Success::new("El pago fue borrado"))
 }
 
 /// Early payout: only for a payment that was paid through Khipu.
 async fn confirm_payment(
     State(simulator): State<Simulator>,
+    Extension(owner): Owner,
     Path(id): Path<String>,
 ) -> Result<Json<Success>, ApiError> {
-    match simulator.payment(&id)?.status {
+    match simulator.payment_of(&owner, &id)?.status {
         Status::Done(Outcome::Normal | Outcome::PartiallyRefunded) => {
             Ok(Success::new("El pago fue confirmado"))
         }
@@ -102,27 +120,36 @@ async fn confirm_payment(
 
 async fn refund_payment(
     State(simulator): State<Simulator>,
+    Extension(owner): Owner,
     Path(id): Path<String>,
     body: Bytes,
 ) -> Result<Json<Success>, ApiError> {
     let amount = validation::payment_refund(&body)?;
-    simulator.refund(&id, amount, RefundFrom::Collected)?;
+    simulator.refund(&owner, &id, amount, RefundFrom::Collected)?;
     Ok(Success::new("El reembolso fue solicitado"))
 }
 
 async fn refund_from_wallet(
     State(simulator): State<Simulator>,
+    Extension(owner): Owner,
     body: Bytes,
 ) -> Result<Json<RefundAnswer>, ApiError> {
     let request = validation::refund(&body)?;
-    let (payment, refund) =
-        simulator.refund(&request.payment_id, request.amount, RefundFrom::Wallet)?;
+    let (payment, refund) = simulator.refund(
+        &owner,
+        &request.payment_id,
+        request.amount,
+        RefundFrom::Wallet,
+    )?;
     Ok(Json(RefundAnswer::new(&payment, &refund)))
 }
 
-async fn wallet_balance(State(simulator): State<Simulator>) -> Json<Value> {
+async fn wallet_balance(
+    State(simulator): State<Simulator>,
+    Extension(owner): Owner,
+) -> Json<Value> {
     Json(json!({
-        "balance": simulator.wallet_balance(),
+        "balance": simulator.wallet_balance(&owner),
         "currency": WALLET_CURRENCY,
         "add_funds_url": format!("{}/refund-wallet", simulator.base_url()),
     }))
@@ -133,7 +160,7 @@ async fn predict_payment(RawQuery(query): RawQuery) -> Result<Json<PredictionAns
     Ok(Json(predict(&request)))
 }
 
-/// Answers a new account as Khipu does; the sandbox still serves only the account of its options.
+/// Answers a new account as Khipu does; the sandbox still serves only the accounts of its options.
 async fn create_receiver(body: Bytes) -> Result<Json<Value>, ApiError> {
     validation::receiver(&body)?;
     Ok(Json(json!({
@@ -144,32 +171,27 @@ async fn create_receiver(body: Bytes) -> Result<Json<Value>, ApiError> {
 
 async fn list_payment_methods(
     State(simulator): State<Simulator>,
+    Extension(owner): Owner,
     Path(id): Path<String>,
 ) -> Result<Json<PaymentMethodsAnswer>, ApiError> {
     let id: u64 = id
         .parse()
         .map_err(|_| ApiError::field("id", "debe ser un número"))?;
-    if id != simulator.options().receiver_id {
+    if id != owner.receiver_id {
         return Err(ApiError::not_found("La cuenta de cobro no existe"));
     }
     Ok(Json(payment_methods(simulator.base_url())))
 }
 
-async fn unknown_path() -> ApiError {
-    ApiError::not_found("Recurso no disponible")
-}
-
-async fn wrong_method() -> ApiError {
-    ApiError::new(StatusCode::METHOD_NOT_ALLOWED, "Método no permitido")
-}
-
 async fn require_key(
     State(simulator): State<Simulator>,
-    request: Request,
+    mut request: Request,
     next: Next,
 ) -> Result<Response, ApiError> {
     let key = request.headers().get("x-api-key");
-    if key.is_some_and(|key| key.as_bytes() == simulator.options().api_key.as_bytes()) {
+    let owner = key.and_then(|key| simulator.accounts().by_key(key.as_bytes()));
+    if let Some(owner) = owner {
+        request.extensions_mut().insert(Arc::clone(owner));
         return Ok(next.run(request).await);
     }
     Err(ApiError::new(
@@ -223,12 +245,16 @@ impl From<Refusal> for ApiError {
     fn from(refusal: Refusal) -> Self {
         match refusal {
             Refusal::UnknownPayment => Self::not_found("El pago no existe"),
+            Refusal::Payer(_) => Self::bad_request("El pagador no puede pagar este cobro"),
             Refusal::Impossible { status } => Self::bad_request(format!(
                 "El pago está en estado {} y no permite la operación",
                 status.name()
             )),
             Refusal::Refund(RefundError::NotPaid) => Self::bad_request(
                 "Solo se pueden reembolsar pagos conciliados que no hayan sido reembolsados por completo",
+            ),
+            Refusal::Refund(RefundError::PaidOut) => Self::bad_request(
+                "Los fondos del cobro ya fueron rendidos: la fecha final para reembolsarlo pasó",
             ),
             Refusal::Refund(RefundError::MoreThanRemains) => {
                 Self::field("amount", "excede lo que queda por reembolsar")

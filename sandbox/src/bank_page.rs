@@ -11,9 +11,13 @@ use axum::response::{IntoResponse, Response};
 use axum::routing::{get, post};
 use url::Url;
 
-use crate::bank_view::{cancelled_page, payment_page, unknown_page};
-use crate::payment::{Action, Method, Payment, Status};
+use crate::bank_view::{another_payer_page, cancelled_page, payment_page, unknown_page};
+use crate::payment::{Action, Payer, PayerMismatch, Payment, Status};
+use crate::payment_method::Method;
 use crate::simulator::{Refusal, Simulator};
+
+/// Another person than any test names as its payer.
+pub(crate) const ANOTHER_PAYER: &str = "55.555.555-5";
 
 pub(crate) fn routes() -> Router<Simulator> {
     Router::new()
@@ -22,6 +26,14 @@ pub(crate) fn routes() -> Router<Simulator> {
         .route(
             "/payment/{variant}/{id}/second-signature",
             post(await_second_signature),
+        )
+        .route(
+            "/payment/{variant}/{id}/authorize-as-another",
+            post(authorize_as_another),
+        )
+        .route(
+            "/payment/{variant}/{id}/another-payer",
+            get(show_another_payer),
         )
         .route("/payment/{variant}/{id}/cancel", post(cancel))
         .route("/payment/{variant}/{id}/cancelled", get(show_cancelled))
@@ -45,7 +57,7 @@ async fn authorize(
     Path((variant, id)): Path<(String, String)>,
 ) -> Response {
     after_authorisation(&simulator, &variant, &id, || {
-        simulator.pay(&id, method_of(&variant))
+        simulator.pay(&id, payer(&variant))
     })
 }
 
@@ -55,8 +67,30 @@ async fn await_second_signature(
     Path((variant, id)): Path<(String, String)>,
 ) -> Response {
     after_authorisation(&simulator, &variant, &id, || {
-        simulator.act(&id, Action::Authorize(method_of(&variant)))
+        simulator.act(&id, Action::Authorize(payer(&variant)))
     })
+}
+
+/// "With another RUT": refused, since this button exists only where the payment is for one payer.
+async fn authorize_as_another(
+    State(simulator): State<Simulator>,
+    Path((variant, id)): Path<(String, String)>,
+) -> Response {
+    let payer = Payer {
+        personal_identifier: Some(ANOTHER_PAYER.to_owned()),
+        ..payer(&variant)
+    };
+    after_authorisation(&simulator, &variant, &id, || simulator.pay(&id, payer))
+}
+
+async fn show_another_payer(
+    State(simulator): State<Simulator>,
+    Path((variant, id)): Path<(String, String)>,
+) -> Response {
+    match simulator.payment(&id) {
+        Ok(payment) if is_variant(&variant) => another_payer_page(&payment, &variant),
+        _ => unknown_page(),
+    }
 }
 
 /// Leaves the payment unchanged: the payer may return and resume.
@@ -98,11 +132,11 @@ fn is_variant(variant: &str) -> bool {
     matches!(variant, "info" | "simplified" | "manual" | "receipt")
 }
 
-fn method_of(variant: &str) -> Method {
-    if variant == "manual" {
-        Method::Regular
-    } else {
-        Method::Simplified
+/// The test payer, with the method of the page.
+fn payer(variant: &str) -> Payer {
+    Payer {
+        method: Method::of_page(variant),
+        personal_identifier: None,
     }
 }
 
@@ -116,6 +150,9 @@ fn after_authorisation(
 ) -> Response {
     let payment = match authorise() {
         Err(Refusal::UnknownPayment) => return unknown_page(),
+        Err(Refusal::Payer(PayerMismatch::PersonalIdentifier)) => {
+            return see_other(&format!("/payment/{variant}/{id}/another-payer"));
+        }
         Err(_) => simulator.payment(id).ok(),
         Ok(payment) => Some(payment),
     };
@@ -129,7 +166,7 @@ fn after_authorisation(
     }
 }
 
-fn asset(content_type: &'static str, text: &'static str) -> Response {
+pub(crate) fn asset(content_type: &'static str, text: &'static str) -> Response {
     let headers = [
         (CONTENT_TYPE, content_type),
         (X_CONTENT_TYPE_OPTIONS, "nosniff"),
@@ -139,7 +176,7 @@ fn asset(content_type: &'static str, text: &'static str) -> Response {
 }
 
 /// The merchant's URL unchanged, unless it has characters that a header cannot carry.
-fn see_other(url: &str) -> Response {
+pub(crate) fn see_other(url: &str) -> Response {
     let location = Some(url)
         .filter(|url| url.bytes().all(|byte| byte.is_ascii_graphic()))
         .and_then(|url| HeaderValue::from_str(url).ok())

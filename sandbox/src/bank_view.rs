@@ -1,22 +1,23 @@
 //! The demo bank's pages: their markup, in the Spanish of Chile. `bank_page` handles the buttons.
 
 use axum::http::StatusCode;
-use axum::http::header::{
-    CACHE_CONTROL, CONTENT_SECURITY_POLICY, CONTENT_TYPE, REFERRER_POLICY, X_CONTENT_TYPE_OPTIONS,
-};
-use axum::response::{IntoResponse, Response};
+use axum::response::Response;
 use jiff::Timestamp;
-use maud::{DOCTYPE, Markup, html};
+use maud::{Markup, html};
 
+use crate::bank_layout::{Notice, page};
 use crate::payment::{Outcome, Payment, Status};
-
-/// No form-action: browsers also apply it to the redirect after a form, which leads to the shop through
-/// hosts that are unknown here.
-const POLICY: &str = "default-src 'none'; style-src 'self'; img-src 'self'; base-uri 'none'";
+use crate::payment_method::Method;
 
 /// The buttons, the payment's state, or both for a payer who can resume.
 pub(crate) fn payment_page(payment: &Payment, variant: &str) -> Response {
     let now = Timestamp::now();
+    if let Some(method) = other_method(payment, variant)
+        && payment.may_authorize(now)
+    {
+        return other_method_page(payment, method);
+    }
+    let base = format!("/payment/{variant}/{}", payment.id);
     let current = notice(payment, now);
     let title = current
         .as_ref()
@@ -30,9 +31,9 @@ pub(crate) fn payment_page(payment: &Payment, variant: &str) -> Response {
                 section class="step" {
                     @match current {
                         Some(notice) => {
-                            (notice_markup(&notice))
+                            (notice.markup())
                             @if payment.may_authorize(now) {
-                                (choices(payment, variant))
+                                (choices(payment, &base, &html! {}))
                             } @else {
                                 (way_back(&payment.order.return_url))
                             }
@@ -42,10 +43,71 @@ pub(crate) fn payment_page(payment: &Payment, variant: &str) -> Response {
                             p class="lead" {
                                 "Ningún dinero se mueve: elige cómo termina esta transferencia de prueba."
                             }
-                            (choices(payment, variant))
+                            (choices(payment, &base, &html! {}))
                         }
                     }
                 }
+            }
+        },
+    )
+}
+
+/// The method to pay by, if it is another than the page's.
+fn other_method(payment: &Payment, variant: &str) -> Option<Method> {
+    let mandatory = payment.order.mandatory_method?;
+    Method::of_page(variant)
+        .is_some_and(|method| method != mandatory)
+        .then_some(mandatory)
+}
+
+/// The merchant admits one method, and this is the page of another.
+fn other_method_page(payment: &Payment, method: Method) -> Response {
+    let (title, link) = match method {
+        Method::Simplified => (
+            "Este cobro se paga con transferencia simplificada",
+            "Pagar con transferencia simplificada",
+        ),
+        Method::Regular => (
+            "Este cobro se paga con transferencia normal",
+            "Pagar con transferencia normal",
+        ),
+    };
+    let notice = Notice {
+        tone: "muted",
+        mark: "!",
+        title,
+        text: "El comercio admite un solo medio de pago para este cobro.",
+    };
+    let way_on = html! {
+        a class="button primary" href={ "/payment/" (method.page()) "/" (payment.id) } { (link) }
+    };
+    notice_page(payment, &notice, &way_on)
+}
+
+/// After an attempt with another identifier than the payment is for.
+pub(crate) fn another_payer_page(payment: &Payment, variant: &str) -> Response {
+    let notice = Notice {
+        tone: "muted",
+        mark: "!",
+        title: "No puedes pagar este cobro",
+        text: "El comercio indicó quién lo paga, y el RUT de esta cuenta es otro.",
+    };
+    let way_on = html! {
+        a class="button primary" href={ "/payment/" (variant) "/" (payment.id) } {
+            "Pagar con el RUT " (payment.test_payer())
+        }
+    };
+    notice_page(payment, &notice, &way_on)
+}
+
+fn notice_page(payment: &Payment, notice: &Notice, way_on: &Markup) -> Response {
+    page(
+        StatusCode::OK,
+        notice.title,
+        &html! {
+            div class="card" {
+                (summary(payment))
+                section class="step" { (notice.markup()) (way_on) }
             }
         },
     )
@@ -59,22 +121,11 @@ pub(crate) fn cancelled_page(payment: &Payment, variant: &str) -> Response {
         title: "No autorizaste el pago",
         text: "El cobro sigue pendiente: puedes retomarlo cuando quieras, o volver al comercio.",
     };
-    page(
-        StatusCode::OK,
-        notice.title,
-        &html! {
-            div class="card" {
-                (summary(payment))
-                section class="step" {
-                    (notice_markup(&notice))
-                    a class="button primary" href={ "/payment/" (variant) "/" (payment.id) } {
-                        "Retomar el pago"
-                    }
-                    (way_back(&payment.order.return_url))
-                }
-            }
-        },
-    )
+    let way_on = html! {
+        a class="button primary" href={ "/payment/" (variant) "/" (payment.id) } { "Retomar el pago" }
+        (way_back(&payment.order.return_url))
+    };
+    notice_page(payment, &notice, &way_on)
 }
 
 pub(crate) fn unknown_page() -> Response {
@@ -88,20 +139,13 @@ pub(crate) fn unknown_page() -> Response {
         StatusCode::NOT_FOUND,
         notice.title,
         &html! {
-            div class="card single" { section class="step" { (notice_markup(&notice)) } }
+            div class="card single" { section class="step" { (notice.markup()) } }
         },
     )
 }
 
 /// The payment's state. A payer who can resume gets the buttons too.
-struct Notice {
-    tone: &'static str,
-    mark: &'static str,
-    title: &'static str,
-    text: &'static str,
-}
-
-fn notice(payment: &Payment, now: Timestamp) -> Option<Notice> {
+pub(crate) fn notice(payment: &Payment, now: Timestamp) -> Option<Notice> {
     let (tone, mark, title, text) = match payment.status {
         Status::Pending if payment.is_expired(now) => (
             "muted",
@@ -165,7 +209,7 @@ fn notice(payment: &Payment, now: Timestamp) -> Option<Notice> {
 
 /// Subject, amount and receiver, shown beside the buttons and beside a notice. Khipu's API has no merchant
 /// name, and its URLs may be a gateway's, so no name is derived from them.
-fn summary(payment: &Payment) -> Markup {
+pub(crate) fn summary(payment: &Payment) -> Markup {
     let order = &payment.order;
     html! {
         section class="summary" aria-label="Resumen del pago" {
@@ -190,13 +234,14 @@ fn summary(payment: &Payment) -> Markup {
     }
 }
 
-fn choices(payment: &Payment, variant: &str) -> Markup {
-    let action = |name: &str| format!("/payment/{variant}/{}/{name}", payment.id);
+/// The payer's buttons, `more` before the last; each posts to its name below `base`.
+pub(crate) fn choices(payment: &Payment, base: &str, more: &Markup) -> Markup {
+    let action = |name: &str| format!("{base}/{name}");
     html! {
         div class="account" {
             span class="account-name" { "Cuenta corriente" }
             span class="account-number" { "•••• 4444" }
-            span class="account-owner" { "Persona de prueba" }
+            span class="account-owner" { "Persona de prueba · RUT " (payment.test_payer()) }
         }
         form method="post" action=(action("authorize")) {
             button class="button primary" { "Autorizar el pago" }
@@ -209,17 +254,18 @@ fn choices(payment: &Payment, variant: &str) -> Markup {
                 "Queda en verificación: otra persona debe firmar antes de que llegue."
             }
         }
+        @if !payment.order.fixed_payer_personal_identifier.is_empty() {
+            form method="post" action=(action("authorize-as-another")) {
+                button class="button" aria-describedby="another-payer" { "Autorizar con otro RUT" }
+                p id="another-payer" class="hint" {
+                    "El comercio indicó quién paga: otra persona no puede."
+                }
+            }
+        }
+        (more)
         form method="post" action=(action("cancel")) {
             button class="button quiet" { "Cancelar" }
         }
-    }
-}
-
-fn notice_markup(notice: &Notice) -> Markup {
-    html! {
-        div class={ "mark " (notice.tone) } aria-hidden="true" { (notice.mark) }
-        h1 { (notice.title) }
-        p class="lead" { (notice.text) }
     }
 }
 
@@ -231,44 +277,4 @@ fn way_back(return_url: &str) -> Markup {
             a class="button" href=(return_url) { "Volver al comercio" }
         }
     }
-}
-
-fn page(status: StatusCode, title: &str, content: &Markup) -> Response {
-    let markup = html! {
-        (DOCTYPE)
-        html lang="es-CL" {
-            head {
-                meta charset="utf-8";
-                meta name="viewport" content="width=device-width, initial-scale=1";
-                meta name="color-scheme" content="light dark";
-                meta name="robots" content="noindex";
-                title { (title) " · Banco Demo" }
-                link rel="icon" href="/assets/bank.svg" type="image/svg+xml";
-                link rel="stylesheet" href="/assets/bank.css";
-            }
-            body {
-                header {
-                    img src="/assets/bank.svg" alt="" width="36" height="36";
-                    p class="brand" { "Banco Demo" }
-                    p class="ribbon" { "Simulador" }
-                }
-                main { (content) }
-                footer {
-                    p {
-                        strong { "Banco Demo · simulador, ningún dinero se mueve." }
-                        " No es un banco real y no pide claves."
-                    }
-                }
-            }
-        }
-    };
-    let headers = [
-        (CONTENT_TYPE, "text/html; charset=utf-8"),
-        (CONTENT_SECURITY_POLICY, POLICY),
-        (X_CONTENT_TYPE_OPTIONS, "nosniff"),
-        (REFERRER_POLICY, "no-referrer"),
-        // The back button must show the payment's current state, not the buttons again.
-        (CACHE_CONTROL, "no-store"),
-    ];
-    (status, headers, markup.into_string()).into_response()
 }

@@ -10,13 +10,15 @@ use serde::{Deserialize, Serialize};
 /// The longest delay of a setting; a larger number is refused.
 const LONGEST_WAIT_MS: u64 = 24 * 60 * 60 * 1000;
 
-/// The behaviour of the simulated Khipu. Absent fields of a PUT take these defaults: no failures, and a
-/// payment authorised on the bank page is conciliated four seconds later.
+/// The behaviour of the simulated Khipu. Absent fields of a PUT take these defaults: no failures, a payment
+/// authorised on the bank page is conciliated four seconds later, and a refund is paid as late.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields, default)]
 pub(crate) struct Behaviour {
     /// From "authorise" on the bank page to conciliation; `null`: never automatically.
     pub(crate) conciliation_delay_ms: Option<u64>,
+    /// From the request of a refund to its payment; `null`: never automatically.
+    pub(crate) refund_delay_ms: Option<u64>,
     pub(crate) notify: NotifyBehaviour,
     pub(crate) api: ApiBehaviour,
 }
@@ -55,6 +57,7 @@ impl Default for Behaviour {
     fn default() -> Self {
         Self {
             conciliation_delay_ms: Some(4000),
+            refund_delay_ms: Some(4000),
             notify: NotifyBehaviour::default(),
             api: ApiBehaviour::default(),
         }
@@ -97,6 +100,7 @@ impl Behaviour {
                 "conciliation_delay_ms",
                 behaviour.conciliation_delay_ms.unwrap_or(0),
             ),
+            ("refund_delay_ms", behaviour.refund_delay_ms.unwrap_or(0)),
             ("notify.delay_ms", behaviour.notify.delay_ms),
             ("api.latency_ms", behaviour.api.latency_ms),
             ("api.answer_delay_ms", behaviour.api.answer_delay_ms),
@@ -115,6 +119,10 @@ impl Behaviour {
 
     pub(crate) fn conciliation_delay(&self) -> Option<Duration> {
         self.conciliation_delay_ms.map(Duration::from_millis)
+    }
+
+    pub(crate) fn refund_delay(&self) -> Option<Duration> {
+        self.refund_delay_ms.map(Duration::from_millis)
     }
 }
 
@@ -303,6 +311,7 @@ mod tests {
         for (body, field) in [
             (r#"{"notify":{"dorp":1}}"#, "dorp"),
             (r#"{"delay":1}"#, "delay"),
+            (r#"{"refund_delay_ms":99999999999}"#, "refund_delay_ms"),
             (r#"{"notify":{"drop":1.5}}"#, "notify.drop"),
             (r#"{"api":{"error_rate":-0.1}}"#, "api.error_rate"),
             (r#"{"api":{"status":200}}"#, "api.status"),

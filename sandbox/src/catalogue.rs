@@ -1,4 +1,4 @@
-//! The fixed lists: banks and payment methods.
+//! The fixed list of banks.
 
 use serde::Serialize;
 
@@ -100,30 +100,6 @@ pub(crate) fn banks(base_url: &str) -> BanksAnswer {
     }
 }
 
-#[derive(Serialize)]
-pub(crate) struct PaymentMethodsAnswer {
-    #[serde(rename = "paymentMethods")]
-    payment_methods: [PaymentMethod; 2],
-}
-
-#[derive(Serialize)]
-struct PaymentMethod {
-    id: &'static str,
-    name: &'static str,
-    logo_url: String,
-}
-
-/// `GET /v3/merchants/{id}/paymentMethods`
-pub(crate) fn payment_methods(base_url: &str) -> PaymentMethodsAnswer {
-    PaymentMethodsAnswer {
-        payment_methods: ["simplified_transfer", "regular_transfer"].map(|id| PaymentMethod {
-            id,
-            name: id,
-            logo_url: logo_url(base_url),
-        }),
-    }
-}
-
-fn logo_url(base_url: &str) -> String {
+pub(crate) fn logo_url(base_url: &str) -> String {
     format!("{base_url}/assets/bank.svg")
 }

@@ -9,11 +9,12 @@ use axum::{Json, Router};
 use serde::Deserialize;
 use serde_json::{Value, json};
 
+use crate::action_request::{ActionName, ActionRequest};
 use crate::answers::PaymentAnswer;
 use crate::api_error::ApiError;
 use crate::behaviour::Behaviour;
 use crate::notifier::{Counts, LoggedAttempt};
-use crate::payment::{Action, Method, Status};
+use crate::payment::{PayerMismatch, Status};
 use crate::simulator::{Refusal, Simulator};
 
 pub(crate) fn routes() -> Router<Simulator> {
@@ -46,72 +47,6 @@ async fn show_payment(
     Ok(Json(PaymentAnswer::new(&payment, simulator.base_url())))
 }
 
-#[derive(Deserialize)]
-#[serde(deny_unknown_fields)]
-struct ActionRequest {
-    action: ActionName,
-    /// Only with an action that Khipu notifies: false suppresses this notification.
-    notify: Option<bool>,
-}
-
-#[derive(Clone, Copy, Deserialize)]
-#[serde(rename_all = "kebab-case")]
-enum ActionName {
-    Authorize,
-    Conciliate,
-    Reject,
-    Abuse,
-    Reverse,
-    MarkPaid,
-    Expire,
-}
-
-impl ActionName {
-    fn name(self) -> &'static str {
-        match self {
-            Self::Authorize => "authorize",
-            Self::Conciliate => "conciliate",
-            Self::Reject => "reject",
-            Self::Abuse => "abuse",
-            Self::Reverse => "reverse",
-            Self::MarkPaid => "mark-paid",
-            Self::Expire => "expire",
-        }
-    }
-}
-
-impl ActionRequest {
-    fn read(body: &[u8]) -> Result<Self, ApiError> {
-        let request: Self = serde_json::from_slice(body)
-            .map_err(|error| ApiError::bad_request(error.to_string()))?;
-        match request.action {
-            ActionName::Conciliate | ActionName::MarkPaid => Ok(request),
-            _ if request.notify.is_none() => Ok(request),
-            action => Err(ApiError::field(
-                "notify",
-                format!(
-                    "is for conciliate and mark-paid: {} is never notified",
-                    action.name()
-                ),
-            )),
-        }
-    }
-}
-
-impl From<ActionName> for Action {
-    fn from(name: ActionName) -> Self {
-        match name {
-            ActionName::Authorize => Self::Authorize(Method::Simplified),
-            ActionName::Conciliate => Self::Conciliate,
-            ActionName::Reject => Self::Reject,
-            ActionName::Abuse => Self::Abuse,
-            ActionName::Reverse => Self::Reverse,
-            ActionName::MarkPaid => Self::MarkPaid,
-            ActionName::Expire => Self::Expire,
-        }
-    }
-}
-
 /// Answers the payment in the form of GET.
 async fn act(
     State(simulator): State<Simulator>,
@@ -119,13 +54,12 @@ async fn act(
     body: Bytes,
 ) -> Result<Json<PaymentAnswer>, ApiError> {
     let request = ActionRequest::read(&body)?;
-    let action = request.action.into();
-    let acted = if request.notify == Some(false) {
-        simulator.act_unnotified(&id, action)
+    let acted = if request.is_notified {
+        simulator.act(&id, request.action)
     } else {
-        simulator.act(&id, action)
+        simulator.act_unnotified(&id, request.action)
     };
-    let payment = acted.map_err(|refusal| refuse(refusal, request.action))?;
+    let payment = acted.map_err(|refusal| refuse(refusal, request.name))?;
     Ok(Json(PaymentAnswer::new(&payment, simulator.base_url())))
 }
 
@@ -140,6 +74,16 @@ fn refuse(refusal: Refusal, action: ActionName) -> ApiError {
             ApiError::new(
                 StatusCode::CONFLICT,
                 format!("cannot {}: the payment is {state}", action.name()),
+            )
+        }
+        Refusal::Payer(mismatch) => {
+            let field = match mismatch {
+                PayerMismatch::Method => "mandatory_payment_method",
+                PayerMismatch::PersonalIdentifier => "fixed_payer_personal_identifier",
+            };
+            ApiError::new(
+                StatusCode::CONFLICT,
+                format!("cannot {}: the payment has another {field}", action.name()),
             )
         }
         other => other.into(),

@@ -5,27 +5,35 @@
 //! README.md documents every control, by route and field.
 //!
 //! Reading order: [`run`] below, then
-//! - `payment` a payment and its transitions, `money`, `identifiers`, `catalogue`
-//! - `simulator` the only place where payments change, `state` what it holds
-//! - `api` Khipu's routes, with `validation`, `answers`, `prediction`, `api_error`
+//! - `payment` a payment and its transitions, `money`, `identifiers`, `catalogue`, `payment_method`
+//! - `simulator` the only place where payments change, `state` what it holds, `accounts`
+//! - `api` Khipu's routes, with `validation`, `answers`, `prediction`, `api_error`, `error_shape`
 //! - `notifier` retries, with `notification` (the body) and `signature`
-//! - `control` the routes under `/sandbox`, with `behaviour` (injected failures)
-//! - `bank_page` the payer's actions, with `bank_view` (the markup)
+//! - `control` the routes under `/sandbox`, with `action_request` and `behaviour` (injected failures)
+//! - `bank_page` the payer's actions, with `bank_view` and `bank_layout` (the markup)
+//! - `embedded_page` the same in a frame over the shop's page, with `embedded_view`, `kws.js` and `embedded.js`
 
+mod accounts;
+mod action_request;
 mod answers;
 mod api;
 mod api_error;
+mod bank_layout;
 mod bank_page;
 mod bank_view;
 mod behaviour;
 mod catalogue;
 mod control;
+mod embedded_page;
+mod embedded_view;
+mod error_shape;
 mod identifiers;
 mod money;
 mod notification;
 mod notifier;
 mod options;
 mod payment;
+mod payment_method;
 mod prediction;
 mod signature;
 mod simulator;
@@ -36,8 +44,9 @@ use std::io;
 use std::time::Duration;
 
 use axum::Router;
+use axum::middleware;
 use axum::serve::ListenerExt;
-pub use options::SandboxOptions;
+pub use options::{SandboxAccount, SandboxOptions};
 pub use signature::{SIGNATURE_HEADER, signature};
 use tokio::net::TcpListener;
 use tokio::sync::watch;
@@ -51,7 +60,7 @@ const SHUTDOWN_GRACE: Duration = Duration::from_secs(2);
 /// notifications are dropped, and all data with them.
 ///
 /// # Errors
-/// When the listener fails or no HTTP client can be created.
+/// When two accounts share a name, key or receiver_id, an individual has no account, the listener fails, or no HTTP client can be created.
 pub async fn run(
     options: SandboxOptions,
     listener: TcpListener,
@@ -63,11 +72,14 @@ pub async fn run(
     };
     // Every background task ends when this is dropped.
     let (_running, running) = watch::channel(());
-    let simulator = Simulator::new(options, base_url, running)?;
+    let simulator = Simulator::new(&options, base_url, running)?;
     let router = Router::new()
         .merge(api::routes(&simulator))
         .merge(control::routes())
         .merge(bank_page::routes())
+        .merge(embedded_page::routes())
+        .fallback(error_shape::unknown_path)
+        .layer(middleware::from_fn(error_shape::khipu_errors))
         .with_state(simulator);
     let listener = listener.tap_io(|stream| {
         // Answers are small and written at once; a failure to set this costs only time.

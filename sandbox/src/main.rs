@@ -4,7 +4,7 @@ use std::io::{self, Write};
 use std::net::SocketAddr;
 
 use clap::Parser;
-use khipu_sandbox::SandboxOptions;
+use khipu_sandbox::{SandboxAccount, SandboxOptions};
 use tokio::net::TcpListener;
 use tokio::signal::unix::{SignalKind, signal};
 
@@ -14,15 +14,21 @@ struct Flags {
     /// Address to listen on; port 0 selects a free port
     #[arg(long, default_value = "127.0.0.1:9090")]
     listen: SocketAddr,
-    /// The key that clients send as x-api-key
+    /// The key that clients of the account `default` send as x-api-key
     #[arg(long, default_value_t = SandboxOptions::default().api_key)]
     api_key: String,
-    /// The account's secret, which signs notifications
+    /// The secret of the account `default`, which signs its notifications
     #[arg(long, default_value_t = SandboxOptions::default().secret)]
     secret: String,
-    /// The collection account
+    /// The receiver_id of the account `default`
     #[arg(long, default_value_t = SandboxOptions::default().receiver_id)]
     receiver_id: u64,
+    /// One more collection account; repeatable
+    #[arg(long = "account", value_name = "NAME:RECEIVER_ID:API_KEY:SECRET")]
+    accounts: Vec<SandboxAccount>,
+    /// Name of an account that belongs to an individual: 50,000 CLP a payment at most; repeatable
+    #[arg(long = "individual", value_name = "NAME")]
+    individuals: Vec<String>,
     /// Base of the URLs in answers; the listening address if absent
     #[arg(long)]
     public_url: Option<String>,
@@ -62,6 +68,8 @@ async fn main() -> io::Result<()> {
         api_key: flags.api_key,
         secret: flags.secret,
         receiver_id: flags.receiver_id,
+        accounts: flags.accounts,
+        individuals: flags.individuals,
         public_url: flags.public_url,
         seed: flags.seed,
         ..SandboxOptions::default()

@@ -20,7 +20,7 @@ use tokio::time::Instant;
 
 use crate::answers::date;
 use crate::behaviour::FaultInjector;
-use crate::options::SandboxOptions;
+use crate::options::{SandboxAccount, SandboxOptions};
 use crate::signature::{SIGNATURE_HEADER, corrupt_signature, signature};
 use crate::state::SandboxState;
 
@@ -56,6 +56,8 @@ const CORRUPTED: &str = "corrupt_signature";
 pub(crate) struct OutgoingNotification {
     pub(crate) payment_id: String,
     pub(crate) url: String,
+    /// The account that is notified; its secret signs.
+    pub(crate) owner: Arc<SandboxAccount>,
     pub(crate) body: Arc<str>,
 }
 
@@ -126,7 +128,6 @@ struct AttemptLog {
 
 pub(crate) struct Notifier {
     client: reqwest::Client,
-    secret: String,
     retry_first_delay: Duration,
     injector: Arc<FaultInjector>,
     state: Arc<Mutex<SandboxState>>,
@@ -147,7 +148,6 @@ impl Notifier {
     ) -> io::Result<Self> {
         Ok(Self {
             client: client().map_err(io::Error::other)?,
-            secret: options.secret.clone(),
             retry_first_delay: options.retry_first_delay,
             injector,
             state,
@@ -239,10 +239,11 @@ impl Notifier {
             return false;
         };
         let now = Timestamp::now();
+        let secret = &notification.owner.secret;
         let header = if faults.corrupted {
-            corrupt_signature(&self.secret, now, &notification.body)
+            corrupt_signature(secret, now, &notification.body)
         } else {
-            signature(&self.secret, now, &notification.body)
+            signature(secret, now, &notification.body)
         };
         let mut entry = LoggedAttempt {
             payment_id: notification.payment_id.clone(),

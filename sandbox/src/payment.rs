@@ -1,14 +1,19 @@
 //! One payment and its transitions. Pure: `now` is an argument, and nothing is sent from here. `answers` and
 //! `notification` define its form on the wire.
 
+mod order;
+mod refund;
 mod status;
 
 use jiff::{SignedDuration, Timestamp};
 
-pub(crate) use self::status::{Method, Outcome, Status};
+pub(crate) use self::order::{Order, Payer, PayerMismatch};
+pub(crate) use self::refund::{Refund, RefundError, RefundStatus};
+pub(crate) use self::status::{Outcome, Status};
 use crate::catalogue::{Bank, DEMO_BANK};
-use crate::identifiers::{new_payment_id, new_refund_id, new_token};
+use crate::identifiers::{new_payment_id, new_token};
 use crate::money::Amount;
+use crate::payment_method::Method;
 
 /// Khipu's default without an expires_date.
 const DEFAULT_TERM: SignedDuration = SignedDuration::from_hours(24);
@@ -16,32 +21,11 @@ const DEFAULT_TERM: SignedDuration = SignedDuration::from_hours(24);
 /// How long one attempt to pay may last, from the payer's authorisation, regardless of expires_date.
 const ATTEMPT_TERM: SignedDuration = SignedDuration::from_hours(3);
 
+/// The payer of a payment that is not for one payer only.
+const TEST_PAYER: &str = "44.444.444-4";
+
 /// How far into the past `expire` moves expires_date, so that an earlier attempt has no time left.
 const EXPIRED_BY: SignedDuration = SignedDuration::from_secs(3 * 3600 + 60);
-
-/// The merchant's request, validated. Unset text is empty, as in Khipu's answers.
-#[derive(Clone, Debug)]
-pub(crate) struct Order {
-    pub(crate) amount: Amount,
-    pub(crate) currency: String,
-    pub(crate) subject: String,
-    pub(crate) transaction_id: String,
-    pub(crate) custom: String,
-    pub(crate) body: String,
-    pub(crate) bank_id: String,
-    pub(crate) return_url: String,
-    pub(crate) cancel_url: String,
-    pub(crate) picture_url: String,
-    pub(crate) notify_url: String,
-    pub(crate) notify_api_version: String,
-    pub(crate) expires_at: Option<Timestamp>,
-    pub(crate) send_email: bool,
-    pub(crate) send_reminders: bool,
-    pub(crate) payer_name: String,
-    pub(crate) payer_email: String,
-    pub(crate) responsible_user_email: String,
-    pub(crate) fixed_payer_personal_identifier: String,
-}
 
 /// The bank's data of a payment, known once the payer authorised it.
 #[derive(Clone, Debug)]
@@ -64,13 +48,6 @@ pub(crate) struct PayerAttempt {
 }
 
 #[derive(Clone, Debug)]
-pub(crate) struct Refund {
-    pub(crate) id: String,
-    pub(crate) amount: Amount,
-    pub(crate) requested_at: Timestamp,
-}
-
-#[derive(Clone, Debug)]
 pub(crate) struct Payment {
     pub(crate) id: String,
     pub(crate) notification_token: String,
@@ -88,15 +65,16 @@ pub(crate) struct Payment {
 }
 
 /// The transitions of a payment outside Khipu's API.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) enum Action {
-    Authorize(Method),
+    Authorize(Payer),
     Conciliate,
     Reject,
     Abuse,
     Reverse,
     MarkPaid,
     Expire,
+    PayRefunds,
 }
 
 /// The consequence of a transition for the merchant.
@@ -107,14 +85,13 @@ pub(crate) enum Effect {
     Notify,
 }
 
-/// The transition is not possible from the payment's status.
+/// Why a transition is not possible.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) struct Impossible;
-
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) enum RefundError {
-    NotPaid,
-    MoreThanRemains,
+pub(crate) enum Impossible {
+    /// From the payment's status.
+    Status,
+    /// By this payer.
+    Payer(PayerMismatch),
 }
 
 impl Payment {
@@ -146,10 +123,11 @@ impl Payment {
         use Outcome::{MarkedAsAbuse, RejectedByPayer};
         use Status::{Deleted, Done, Pending, Verifying};
         match (action, self.status) {
-            (Action::Authorize(method), _) if self.may_authorize(now) => {
+            (Action::Authorize(payer), _) if self.may_authorize(now) => {
+                self.order.admits(&payer).map_err(Impossible::Payer)?;
                 self.status = Verifying;
                 self.attempt = Some(self.next_attempt(now));
-                self.transfer = Some(self.transfer_by(method));
+                self.transfer = Some(self.transfer_by(payer));
                 Ok(Effect::Nothing)
             }
             (
@@ -157,7 +135,7 @@ impl Payment {
                 Pending | Verifying | Deleted | Done(RejectedByPayer | MarkedAsAbuse),
             ) => {
                 if self.transfer.is_none() {
-                    self.transfer = Some(self.transfer_by(Method::Simplified));
+                    self.transfer = Some(self.transfer_by(Payer::default()));
                 }
                 self.operation_code = self.operation_code_at(now);
                 Ok(self.conciliated(Outcome::Normal, now))
@@ -188,14 +166,20 @@ impl Payment {
                 }
                 Ok(Effect::Nothing)
             }
-            _ => Err(Impossible),
+            (Action::PayRefunds, _) if self.has_pending_refund() => {
+                for refund in &mut self.refunds {
+                    refund.status = RefundStatus::Paid;
+                }
+                Ok(Effect::Nothing)
+            }
+            _ => Err(Impossible::Status),
         }
     }
 
     /// Only a pending payment can be deleted.
     pub(crate) fn delete(&mut self) -> Result<(), Impossible> {
         if self.status != Status::Pending {
-            return Err(Impossible);
+            return Err(Impossible::Status);
         }
         self.status = Status::Deleted;
         Ok(())
@@ -216,11 +200,7 @@ impl Payment {
         if amount > remaining {
             return Err(RefundError::MoreThanRemains);
         }
-        let refund = Refund {
-            id: new_refund_id(),
-            amount,
-            requested_at: now,
-        };
+        let refund = Refund::new(amount, now);
         self.refunds.push(refund.clone());
         self.status = Status::Done(if self.remaining() == Amount::ZERO {
             Outcome::FullyRefunded
@@ -228,6 +208,24 @@ impl Payment {
             Outcome::PartiallyRefunded
         });
         Ok(refund)
+    }
+
+    /// Ends one refund. Does nothing if it is unknown or already paid.
+    pub(crate) fn pay_refund(&mut self, refund_id: &str) {
+        let mut refunds = self.refunds.iter_mut();
+        if let Some(refund) = refunds.find(|refund| refund.id == refund_id) {
+            refund.status = RefundStatus::Paid;
+        }
+    }
+
+    fn has_pending_refund(&self) -> bool {
+        let mut refunds = self.refunds.iter();
+        refunds.any(|refund| refund.status == RefundStatus::Pending)
+    }
+
+    /// Whether the collected money was paid out to the merchant.
+    pub(crate) fn is_paid_out(&self, now: Timestamp) -> bool {
+        self.order.confirm_timeout_at.is_some_and(|at| at <= now)
     }
 
     pub(crate) fn total_refunded(&self) -> Amount {
@@ -279,16 +277,27 @@ impl Payment {
         Effect::Notify
     }
 
-    fn transfer_by(&self, method: Method) -> Transfer {
+    fn transfer_by(&self, payer: Payer) -> Transfer {
         let or = |given: &str, demo: &str| if given.is_empty() { demo } else { given }.to_owned();
         Transfer {
             bank: Bank::find(&self.order.bank_id).unwrap_or(DEMO_BANK),
-            method,
+            method: payer
+                .method
+                .or(self.order.mandatory_method)
+                .unwrap_or(Method::Simplified),
             payer_name: or(&self.order.payer_name, "Pagador de prueba"),
             payer_email: or(&self.order.payer_email, "pagador@example.com"),
-            personal_identifier: or(&self.order.fixed_payer_personal_identifier, "44.444.444-4"),
+            personal_identifier: payer
+                .personal_identifier
+                .unwrap_or_else(|| self.test_payer().to_owned()),
             account_number: "000000000000444444444",
         }
+    }
+
+    /// The identifier of the payer on the bank page.
+    pub(crate) fn test_payer(&self) -> &str {
+        let fixed = &self.order.fixed_payer_personal_identifier;
+        if fixed.is_empty() { TEST_PAYER } else { fixed }
     }
 
     fn operation_code_at(&self, now: Timestamp) -> Option<String> {
@@ -309,8 +318,6 @@ impl Payment {
 mod tests {
     use super::*;
 
-    const AUTHORIZE: Action = Action::Authorize(Method::Simplified);
-
     fn now() -> Timestamp {
         Timestamp::UNIX_EPOCH
     }
@@ -321,21 +328,32 @@ mod tests {
             .expect("a time")
     }
 
+    fn authorize() -> Action {
+        Action::Authorize(Payer::default())
+    }
+
     fn payment() -> Payment {
-        let order = crate::validation::order(br#"{"amount":1000,"currency":"CLP","subject":"x"}"#);
+        let order =
+            crate::validation::order(br#"{"amount":1000,"currency":"CLP","subject":"x"}"#, false);
         Payment::new(order.expect("an order"), 1, now())
     }
 
     #[test]
     fn each_attempt_has_its_own_three_hours() {
         let mut payment = payment();
-        payment.act(AUTHORIZE, now()).expect("the first attempt");
+        payment.act(authorize(), now()).expect("the first attempt");
         let just_before = later(3, -1);
-        assert_eq!(payment.act(AUTHORIZE, just_before), Err(Impossible));
-        payment.act(AUTHORIZE, later(3, 0)).expect("a second");
-        assert_eq!(payment.act(AUTHORIZE, later(6, -1)), Err(Impossible));
+        assert_eq!(
+            payment.act(authorize(), just_before),
+            Err(Impossible::Status)
+        );
+        payment.act(authorize(), later(3, 0)).expect("a second");
+        assert_eq!(
+            payment.act(authorize(), later(6, -1)),
+            Err(Impossible::Status)
+        );
         payment.act(Action::Reject, later(6, -1)).expect("given up");
-        payment.act(AUTHORIZE, later(6, -1)).expect("a third");
+        payment.act(authorize(), later(6, -1)).expect("a third");
         let attempt = payment.attempt.expect("an attempt");
         assert_eq!((attempt.number, attempt.ends_at), (3, later(9, -1)));
     }
@@ -344,7 +362,7 @@ mod tests {
     fn an_attempt_that_began_after_expiry_has_three_hours_too_and_is_out_of_date() {
         let mut payment = payment();
         payment.act(Action::Expire, now()).expect("expired");
-        payment.act(AUTHORIZE, now()).expect("resumed");
+        payment.act(authorize(), now()).expect("resumed");
         assert_eq!(payment.status, Status::Verifying);
         assert_eq!(payment.attempt.expect("one").ends_at, later(3, 0));
         let effect = payment.act(Action::Conciliate, later(2, 0));

@@ -7,13 +7,14 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use jiff::Timestamp;
 use tokio::sync::watch;
 
+use crate::accounts::SandboxAccounts;
 use crate::behaviour::{Behaviour, CallFaults, FaultInjector};
 use crate::money::Amount;
 use crate::notification;
 use crate::notifier::{Notifier, OutgoingNotification};
-use crate::options::SandboxOptions;
+use crate::options::{SandboxAccount, SandboxOptions};
 use crate::payment::{
-    Action, Effect, Impossible, Method, Order, Payment, Refund, RefundError, Status,
+    Action, Effect, Impossible, Order, Payer, PayerMismatch, Payment, Refund, RefundError, Status,
 };
 use crate::state::SandboxState;
 
@@ -29,7 +30,7 @@ pub(crate) const WALLET_CURRENCY: &str = "CLP";
 pub(crate) struct Simulator(Arc<Inner>);
 
 struct Inner {
-    options: SandboxOptions,
+    accounts: SandboxAccounts,
     base_url: String,
     state: Arc<Mutex<SandboxState>>,
     injector: Arc<FaultInjector>,
@@ -42,6 +43,7 @@ struct Inner {
 pub(crate) enum Refusal {
     UnknownPayment,
     Impossible { status: Status },
+    Payer(PayerMismatch),
     Refund(RefundError),
     EmptyWallet,
     Full,
@@ -58,15 +60,17 @@ pub(crate) enum RefundFrom {
 
 impl Simulator {
     pub(crate) fn new(
-        options: SandboxOptions,
+        options: &SandboxOptions,
         base_url: String,
         running: watch::Receiver<()>,
     ) -> io::Result<Self> {
+        let accounts = SandboxAccounts::new(options)
+            .map_err(|error| io::Error::new(io::ErrorKind::InvalidInput, error))?;
         let injector = Arc::new(FaultInjector::new(options.seed, Behaviour::default()));
         let state = Arc::new(Mutex::new(SandboxState::empty()));
-        let notifier = Notifier::new(&options, Arc::clone(&injector), Arc::clone(&state))?;
+        let notifier = Notifier::new(options, Arc::clone(&injector), Arc::clone(&state))?;
         Ok(Self(Arc::new(Inner {
-            options,
+            accounts,
             base_url,
             state,
             injector,
@@ -75,8 +79,8 @@ impl Simulator {
         })))
     }
 
-    pub(crate) fn options(&self) -> &SandboxOptions {
-        &self.0.options
+    pub(crate) fn accounts(&self) -> &SandboxAccounts {
+        &self.0.accounts
     }
 
     /// This sandbox's URL for payers and clients, without a trailing slash.
@@ -88,8 +92,8 @@ impl Simulator {
         &self.0.notifier
     }
 
-    pub(crate) fn create(&self, order: Order) -> Result<Payment, Refusal> {
-        let payment = Payment::new(order, self.options().receiver_id, Timestamp::now());
+    pub(crate) fn create(&self, owner: &SandboxAccount, order: Order) -> Result<Payment, Refusal> {
+        let payment = Payment::new(order, owner.receiver_id, Timestamp::now());
         let mut state = self.state();
         if state.payments.len() >= MAX_PAYMENTS {
             return Err(Refusal::Full);
@@ -98,8 +102,14 @@ impl Simulator {
         Ok(payment)
     }
 
+    /// The payment of any account.
     pub(crate) fn payment(&self, id: &str) -> Result<Payment, Refusal> {
         find(&mut self.state(), id).cloned()
+    }
+
+    /// The payment if it is `owner`'s.
+    pub(crate) fn payment_of(&self, owner: &SandboxAccount, id: &str) -> Result<Payment, Refusal> {
+        find_of(&mut self.state(), owner, id).cloned()
     }
 
     /// All payments, oldest first.
@@ -129,15 +139,13 @@ impl Simulator {
         let payment = find(&mut state, id)?;
         let effect = payment
             .act(action, Timestamp::now())
-            .map_err(|Impossible| Refusal::Impossible {
-                status: payment.status,
-            })?;
+            .map_err(|impossible| refusal(impossible, payment.status))?;
         Ok((payment.clone(), effect))
     }
 
     /// The bank page's main button: authorises, and conciliates after the behaviour's delay.
-    pub(crate) fn pay(&self, id: &str, method: Method) -> Result<Payment, Refusal> {
-        let payment = self.act(id, Action::Authorize(method))?;
+    pub(crate) fn pay(&self, id: &str, payer: Payer) -> Result<Payment, Refusal> {
+        let payment = self.act(id, Action::Authorize(payer))?;
         let attempt = payment.attempt_number();
         if let Some(delay) = self.behaviour().conciliation_delay() {
             let simulator = self.clone();
@@ -156,41 +164,67 @@ impl Simulator {
         Ok(payment)
     }
 
-    pub(crate) fn delete(&self, id: &str) -> Result<(), Refusal> {
+    pub(crate) fn delete(&self, owner: &SandboxAccount, id: &str) -> Result<(), Refusal> {
         let mut state = self.state();
-        let payment = find(&mut state, id)?;
-        payment.delete().map_err(|Impossible| Refusal::Impossible {
-            status: payment.status,
-        })
+        let payment = find_of(&mut state, owner, id)?;
+        payment
+            .delete()
+            .map_err(|impossible| refusal(impossible, payment.status))
     }
 
+    /// Requests a refund, which is paid after the behaviour's delay.
     pub(crate) fn refund(
         &self,
+        owner: &SandboxAccount,
+        id: &str,
+        amount: Option<Amount>,
+        from: RefundFrom,
+    ) -> Result<(Payment, Refund), Refusal> {
+        let (payment, refund) = self.request_refund(owner, id, amount, from)?;
+        if let Some(delay) = self.behaviour().refund_delay() {
+            let simulator = self.clone();
+            let (id, refund_id) = (payment.id.clone(), refund.id.clone());
+            self.spawn(async move {
+                tokio::time::sleep(delay).await;
+                // A reset deletes the payment meanwhile.
+                if let Ok(payment) = find(&mut simulator.state(), &id) {
+                    payment.pay_refund(&refund_id);
+                }
+            });
+        }
+        Ok((payment, refund))
+    }
+
+    fn request_refund(
+        &self,
+        owner: &SandboxAccount,
         id: &str,
         amount: Option<Amount>,
         from: RefundFrom,
     ) -> Result<(Payment, Refund), Refusal> {
         let mut state = self.state();
-        let wallet = state.wallet;
-        let payment = find(&mut state, id)?;
+        let wallet = state.wallet(owner.receiver_id);
+        let payment = find_of(&mut state, owner, id)?;
         let currency = &payment.order.currency;
         let amount = amount.map(|amount| amount.charged_in(currency));
         let charged = from == RefundFrom::Wallet && currency == WALLET_CURRENCY;
         if charged && amount.unwrap_or(payment.remaining()) > wallet {
             return Err(Refusal::EmptyWallet);
         }
-        let refund = payment
-            .refund(amount, Timestamp::now())
-            .map_err(Refusal::Refund)?;
+        let now = Timestamp::now();
+        if from == RefundFrom::Collected && payment.is_paid_out(now) {
+            return Err(Refusal::Refund(RefundError::PaidOut));
+        }
+        let refund = payment.refund(amount, now).map_err(Refusal::Refund)?;
         let answer = (payment.clone(), refund.clone());
         if charged {
-            state.wallet = wallet.minus(refund.amount);
+            state.set_wallet(owner.receiver_id, wallet.minus(refund.amount));
         }
         Ok(answer)
     }
 
-    pub(crate) fn wallet_balance(&self) -> Amount {
-        self.state().wallet
+    pub(crate) fn wallet_balance(&self, owner: &SandboxAccount) -> Amount {
+        self.state().wallet(owner.receiver_id)
     }
 
     pub(crate) fn behaviour(&self) -> Behaviour {
@@ -229,10 +263,14 @@ impl Simulator {
         if order.notify_url.is_empty() || order.notify_api_version != "3.0" {
             return;
         }
+        let Some(owner) = self.accounts().by_receiver_id(payment.receiver_id) else {
+            return;
+        };
         if let Some(body) = notification::body(payment, self.base_url()) {
             let notification = OutgoingNotification {
                 payment_id: payment.id.clone(),
                 url: order.notify_url.clone(),
+                owner: Arc::clone(owner),
                 body: body.into(),
             };
             let position = self.notifier().next_position();
@@ -245,6 +283,27 @@ impl Simulator {
     }
 }
 
+fn refusal(impossible: Impossible, status: Status) -> Refusal {
+    match impossible {
+        Impossible::Status => Refusal::Impossible { status },
+        Impossible::Payer(mismatch) => Refusal::Payer(mismatch),
+    }
+}
+
 fn find<'a>(state: &'a mut SandboxState, id: &str) -> Result<&'a mut Payment, Refusal> {
     state.payments.get_mut(id).ok_or(Refusal::UnknownPayment)
+}
+
+/// Another account's payment is as unknown as one that does not exist.
+fn find_of<'a>(
+    state: &'a mut SandboxState,
+    owner: &SandboxAccount,
+    id: &str,
+) -> Result<&'a mut Payment, Refusal> {
+    let payment = find(state, id)?;
+    if payment.receiver_id == owner.receiver_id {
+        Ok(payment)
+    } else {
+        Err(Refusal::UnknownPayment)
+    }
 }

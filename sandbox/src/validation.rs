@@ -7,6 +7,7 @@ use serde_json::{Map, Value};
 use crate::api_error::{ApiError, FieldError};
 use crate::money::{Amount, CURRENCIES};
 use crate::payment::Order;
+use crate::payment_method::Method;
 
 const TEXT: usize = 255;
 const BODY: usize = 5120;
@@ -15,8 +16,11 @@ const BANK_ID: usize = 5;
 const CUSTOM: usize = 1_073_741_824;
 const INTEGRATOR_FEE: usize = 16;
 
-/// `POST /v3/payments`
-pub(crate) fn order(body: &[u8]) -> Result<Order, ApiError> {
+/// The most that the account of an individual charges in one payment.
+const INDIVIDUAL_MAX_CLP: i64 = 50_000;
+
+/// `POST /v3/payments`, to the account of an individual or of a company.
+pub(crate) fn order(body: &[u8], is_individual: bool) -> Result<Order, ApiError> {
     let mut form = Form::read(body)?;
     let currency = form.currency();
     let send_email = form.flag("send_email");
@@ -37,11 +41,18 @@ pub(crate) fn order(body: &[u8]) -> Result<Order, ApiError> {
     }
     form.text("integrator_fee", 0..=INTEGRATOR_FEE);
     form.text("collect_account_uuid", 0..=TEXT);
-    form.text("mandatory_payment_method", 0..=TEXT);
     form.text("psp_client_merchant_name", 3..=TEXT);
-    form.date("confirm_timeout_date");
+    let amount = form.charge(&currency);
+    if is_individual && currency == "CLP" && amount > Amount::whole(INDIVIDUAL_MAX_CLP) {
+        form.fail(
+            "amount",
+            format!(
+                "no puede exceder {INDIVIDUAL_MAX_CLP} CLP en la cuenta de una persona natural"
+            ),
+        );
+    }
     let order = Order {
-        amount: form.charge(&currency),
+        amount,
         subject: form.required_text("subject", 1..=TEXT),
         transaction_id: form.text("transaction_id", 0..=TEXT),
         custom: form.text("custom", 0..=CUSTOM),
@@ -53,6 +64,8 @@ pub(crate) fn order(body: &[u8]) -> Result<Order, ApiError> {
         notify_url: form.url("notify_url"),
         notify_api_version: form.text("notify_api_version", 0..=TEXT),
         expires_at: form.date("expires_date"),
+        confirm_timeout_at: form.date("confirm_timeout_date"),
+        mandatory_method: form.method("mandatory_payment_method"),
         send_reminders: form.flag("send_reminders"),
         responsible_user_email: form.email("responsible_user_email"),
         fixed_payer_personal_identifier: fixed_payer,
@@ -280,6 +293,15 @@ impl Form {
             self.fail(field, "debe ser una fecha ISO-8601 con zona horaria");
         }
         date
+    }
+
+    fn method(&mut self, field: &'static str) -> Option<Method> {
+        let id = self.text(field, 0..=TEXT);
+        let method = Method::find(&id);
+        if method.is_none() && !id.is_empty() {
+            self.fail(field, format!("debe ser uno de {}", Method::ids()));
+        }
+        method
     }
 
     fn flag(&mut self, field: &'static str) -> bool {

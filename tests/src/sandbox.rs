@@ -28,13 +28,21 @@ impl Sandbox {
 
     /// The same with another seed.
     pub async fn start_with_seed(seed: u64) -> Self {
+        Self::start_with(SandboxOptions {
+            seed,
+            ..SandboxOptions::default()
+        })
+        .await
+    }
+
+    /// The same with other options, such as more accounts.
+    pub async fn start_with(options: SandboxOptions) -> Self {
         let options = SandboxOptions {
             api_key: KHIPU_API_KEY.into(),
             secret: KHIPU_SECRET.into(),
             receiver_id: RECEIVER_ID,
             retry_first_delay: Duration::from_millis(50),
-            seed,
-            ..SandboxOptions::default()
+            ..options
         };
         let listener = TcpListener::bind("127.0.0.1:0").await.expect("a free port");
         let url = format!("http://{}", listener.local_addr().expect("bound"));

@@ -1,4 +1,4 @@
-//! Where a payment stands and how it was paid, with Khipu's names for both.
+//! Where a payment stands, with Khipu's names.
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Status {
@@ -19,13 +19,6 @@ pub(crate) enum Outcome {
     PartiallyRefunded,
     FullyRefunded,
     Reversed,
-}
-
-/// How the payer reached the bank.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) enum Method {
-    Simplified,
-    Regular,
 }
 
 impl Status {
@@ -52,15 +45,6 @@ impl Status {
                 Outcome::FullyRefunded => "fully-refunded",
                 Outcome::Reversed => "reversed",
             },
-        }
-    }
-}
-
-impl Method {
-    pub(crate) fn name(self) -> &'static str {
-        match self {
-            Self::Simplified => "simplified_transfer",
-            Self::Regular => "regular_transfer",
         }
     }
 }

@@ -89,6 +89,7 @@ async fn impossible_actions_are_409_and_change_nothing() {
         (&["reject"], "reverse"),
         (&["conciliate", "reverse"], "reverse"),
         (&["conciliate", "reverse"], "conciliate"),
+        (&["conciliate"], "pay-refunds"),
     ] {
         let id = sandbox.create(json!({})).await;
         for action in before {
@@ -240,4 +241,5 @@ async fn reset_deletes_all_payments_and_restores_the_behaviour() {
     let behaviour = sandbox.get("/sandbox/behaviour").await.json();
     assert_eq!(behaviour["api"]["error_rate"], 0.0);
     assert_eq!(behaviour["conciliation_delay_ms"], 4000);
+    assert_eq!(behaviour["refund_delay_ms"], 4000);
 }

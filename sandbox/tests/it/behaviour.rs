@@ -20,7 +20,7 @@ async fn a_put_replaces_all_and_absent_fields_take_defaults() {
     assert_eq!(
         defaults,
         json!({
-            "conciliation_delay_ms": 4000,
+            "conciliation_delay_ms": 4000, "refund_delay_ms": 4000,
             "notify": { "drop": 0.0, "duplicate": 0.0, "delay_ms": 0, "reorder": 0.0, "corrupt_signature": 0.0 },
             "api": { "latency_ms": 0, "answer_delay_ms": 0, "error_rate": 0.0, "status": 500, "fail_after_effect": 0.0 },
         })

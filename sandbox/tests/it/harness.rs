@@ -106,6 +106,23 @@ impl Sandbox {
         .await
     }
 
+    /// A call with another account's key.
+    pub(crate) async fn call_as(
+        &self,
+        key: &str,
+        method: Method,
+        path: &str,
+        body: Value,
+    ) -> SandboxResponse {
+        let request = self.request(method, path).header("x-api-key", key);
+        send(if body.is_null() {
+            request
+        } else {
+            request.body(body.to_string())
+        })
+        .await
+    }
+
     pub(crate) async fn get(&self, path: &str) -> SandboxResponse {
         self.call(Method::GET, path, None).await
     }

@@ -5,12 +5,16 @@
     reason = "a test that meets something unexpected has failed; the panic says where"
 )]
 
+mod accounts;
 mod actions;
 mod api;
 mod bank_page;
 mod behaviour;
 mod command_line;
+mod embedded_page;
 mod harness;
 mod notifications;
+mod order_fields;
 mod readme;
+mod refunds;
 mod validation;

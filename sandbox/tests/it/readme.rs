@@ -35,7 +35,7 @@ async fn every_action_is_in_the_readme() {
     let refused = sandbox.act(&id, "explode").await.text;
     let (_, known) = refused.split_once("expected one of ").unwrap();
     let actions: Vec<_> = known.split('`').skip(1).step_by(2).collect();
-    assert_eq!(actions.len(), 7, "{known}");
+    assert_eq!(actions.len(), 8, "{known}");
     for action in actions {
         assert!(README.contains(&format!("| `{action}` |")), "{action}");
     }

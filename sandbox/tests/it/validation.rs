@@ -85,6 +85,10 @@ async fn each_broken_rule_of_a_payment_names_its_field() {
             "mandatory_payment_method",
         ),
         (
+            json!({ "mandatory_payment_method": "CASH" }),
+            "mandatory_payment_method",
+        ),
+        (
             json!({ "psp_client_merchant_name": "ab" }),
             "psp_client_merchant_name",
         ),
@@ -136,7 +140,15 @@ async fn a_body_that_is_not_a_json_object_is_refused() {
     assert_eq!(broken.status, 400);
     assert_eq!(broken.json()["status"], 400);
     let huge = json!({ "custom": "x".repeat(2 * 1024 * 1024) });
-    assert_eq!(sandbox.post("/v3/payments", huge).await.status, 413);
+    let refused = sandbox.post("/v3/payments", huge).await;
+    assert_eq!(refused.status, 413);
+    assert_eq!(refused.json()["status"], 413);
+    assert!(
+        refused.json()["message"]
+            .as_str()
+            .unwrap()
+            .contains("tamaño")
+    );
 }
 
 #[tokio::test]
