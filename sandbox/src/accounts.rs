@@ -55,6 +55,11 @@ impl SandboxAccounts {
         })
     }
 
+    /// The account `default` first.
+    pub(crate) fn iter(&self) -> impl Iterator<Item = &SandboxAccount> {
+        self.all.iter().map(|account| &**account)
+    }
+
     pub(crate) fn by_key(&self, api_key: &[u8]) -> Option<&Arc<SandboxAccount>> {
         let mut accounts = self.all.iter();
         accounts.find(|account| account.api_key.as_bytes() == api_key)

@@ -1,10 +1,12 @@
 //! The actions of `POST /sandbox/payments/{id}/actions` by their names, and the parser of its body.
 
+use axum::http::StatusCode;
 use serde::Deserialize;
 
 use crate::api_error::ApiError;
-use crate::payment::{Action, Payer};
+use crate::payment::{Action, Payer, PayerMismatch, Status};
 use crate::payment_method::Method;
+use crate::simulator::Refusal;
 
 #[derive(Clone, Copy, Debug, Deserialize)]
 #[serde(rename_all = "kebab-case")]
@@ -39,6 +41,27 @@ struct ActionBody {
 }
 
 impl ActionName {
+    pub(crate) const ALL: [Self; 8] = [
+        Self::Authorize,
+        Self::Conciliate,
+        Self::MarkPaid,
+        Self::Reject,
+        Self::Abuse,
+        Self::Expire,
+        Self::PayRefunds,
+        Self::Reverse,
+    ];
+
+    pub(crate) fn find(name: &str) -> Option<Self> {
+        let mut names = Self::ALL.into_iter();
+        names.find(|known| known.name() == name)
+    }
+
+    /// Whether Khipu notifies the merchant of it.
+    pub(crate) fn is_notified(self) -> bool {
+        matches!(self, Self::Conciliate | Self::MarkPaid)
+    }
+
     pub(crate) fn name(self) -> &'static str {
         match self {
             Self::Authorize => "authorize",
@@ -73,8 +96,7 @@ impl ActionRequest {
             .map_err(|error| ApiError::bad_request(error.to_string()))?;
         let name = body.action;
         let is_authorize = matches!(name, ActionName::Authorize);
-        let can_notify = matches!(name, ActionName::Conciliate | ActionName::MarkPaid);
-        if body.notify.is_some() && !can_notify {
+        if body.notify.is_some() && !name.is_notified() {
             let text = "is for conciliate and mark-paid:";
             return Err(ApiError::field(
                 "notify",
@@ -104,5 +126,33 @@ impl ActionRequest {
             action: name.action(payer),
             is_notified: body.notify != Some(false),
         })
+    }
+}
+
+/// The answer to an action that is refused.
+pub(crate) fn refusal_error(refusal: Refusal, action: ActionName) -> ApiError {
+    match refusal {
+        Refusal::UnknownPayment => ApiError::not_found("no such payment"),
+        Refusal::Impossible { status } => {
+            let state = match status {
+                Status::Done(_) => format!("done ({})", status.detail()),
+                _ => status.name().to_owned(),
+            };
+            ApiError::new(
+                StatusCode::CONFLICT,
+                format!("cannot {}: the payment is {state}", action.name()),
+            )
+        }
+        Refusal::Payer(mismatch) => {
+            let field = match mismatch {
+                PayerMismatch::Method => "mandatory_payment_method",
+                PayerMismatch::PersonalIdentifier => "fixed_payer_personal_identifier",
+            };
+            ApiError::new(
+                StatusCode::CONFLICT,
+                format!("cannot {}: the payment has another {field}", action.name()),
+            )
+        }
+        other => other.into(),
     }
 }

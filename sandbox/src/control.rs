@@ -2,20 +2,18 @@
 
 use axum::body::Bytes;
 use axum::extract::{Path, Query, State};
-use axum::http::StatusCode;
 use axum::response::{IntoResponse, Response};
 use axum::routing::{get, post};
 use axum::{Json, Router};
 use serde::Deserialize;
 use serde_json::{Value, json};
 
-use crate::action_request::{ActionName, ActionRequest};
+use crate::action_request::{ActionRequest, refusal_error};
 use crate::answers::PaymentAnswer;
 use crate::api_error::ApiError;
 use crate::behaviour::Behaviour;
 use crate::notifier::{Counts, LoggedAttempt};
-use crate::payment::{PayerMismatch, Status};
-use crate::simulator::{Refusal, Simulator};
+use crate::simulator::Simulator;
 
 pub(crate) fn routes() -> Router<Simulator> {
     Router::new()
@@ -59,35 +57,8 @@ async fn act(
     } else {
         simulator.act_unnotified(&id, request.action)
     };
-    let payment = acted.map_err(|refusal| refuse(refusal, request.name))?;
+    let payment = acted.map_err(|refusal| refusal_error(refusal, request.name))?;
     Ok(Json(PaymentAnswer::new(&payment, simulator.base_url())))
-}
-
-fn refuse(refusal: Refusal, action: ActionName) -> ApiError {
-    match refusal {
-        Refusal::UnknownPayment => ApiError::not_found("no such payment"),
-        Refusal::Impossible { status } => {
-            let state = match status {
-                Status::Done(_) => format!("done ({})", status.detail()),
-                _ => status.name().to_owned(),
-            };
-            ApiError::new(
-                StatusCode::CONFLICT,
-                format!("cannot {}: the payment is {state}", action.name()),
-            )
-        }
-        Refusal::Payer(mismatch) => {
-            let field = match mismatch {
-                PayerMismatch::Method => "mandatory_payment_method",
-                PayerMismatch::PersonalIdentifier => "fixed_payer_personal_identifier",
-            };
-            ApiError::new(
-                StatusCode::CONFLICT,
-                format!("cannot {}: the payment has another {field}", action.name()),
-            )
-        }
-        other => other.into(),
-    }
 }
 
 async fn show_behaviour(State(simulator): State<Simulator>) -> Json<Behaviour> {

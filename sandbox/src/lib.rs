@@ -10,6 +10,7 @@
 //! - `api` Khipu's routes, with `validation`, `answers`, `prediction`, `api_error`, `error_shape`
 //! - `notifier` retries, with `notification` (the body) and `signature`
 //! - `control` the routes under `/sandbox`, with `action_request` and `behaviour` (injected failures)
+//! - `index_page` the page at `/`, with `index_view` (the markup)
 //! - `bank_page` the payer's actions, with `bank_view` and `bank_layout` (the markup)
 //! - `embedded_page` the same in a frame over the shop's page, with `embedded_view`, `kws.js` and `embedded.js`
 
@@ -28,6 +29,8 @@ mod embedded_page;
 mod embedded_view;
 mod error_shape;
 mod identifiers;
+mod index_page;
+mod index_view;
 mod money;
 mod notification;
 mod notifier;
@@ -78,6 +81,7 @@ pub async fn run(
         .merge(control::routes())
         .merge(bank_page::routes())
         .merge(embedded_page::routes())
+        .merge(index_page::routes())
         .fallback(error_shape::unknown_path)
         .layer(middleware::from_fn(error_shape::khipu_errors))
         .with_state(simulator);

@@ -1,6 +1,8 @@
 //! The simulated Khipu: the only place where payments change. Knows no HTTP; the routes of `api`, `control`
 //! and `bank_page` parse, call this, and render.
 
+use std::cmp::Reverse;
+use std::collections::HashMap;
 use std::io;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
@@ -117,6 +119,37 @@ impl Simulator {
         let mut payments: Vec<_> = self.state().payments.values().cloned().collect();
         payments.sort_by(|a, b| (a.created_at, &a.id).cmp(&(b.created_at, &b.id)));
         payments
+    }
+
+    /// Payments of an account or of all, newest first: `length` of them after the first `skip`.
+    pub(crate) fn newest_payments(
+        &self,
+        receiver_id: Option<u64>,
+        skip: usize,
+        length: usize,
+    ) -> Vec<Payment> {
+        let state = self.state();
+        let mut payments: Vec<_> = state
+            .payments
+            .values()
+            .filter(|payment| receiver_id.is_none_or(|id| payment.receiver_id == id))
+            .collect();
+        payments.sort_unstable_by_key(|payment| Reverse((payment.created_at, &payment.id)));
+        payments
+            .into_iter()
+            .skip(skip)
+            .take(length)
+            .cloned()
+            .collect()
+    }
+
+    /// The number of payments by receiver_id.
+    pub(crate) fn payment_counts(&self) -> HashMap<u64, usize> {
+        let mut counts = HashMap::new();
+        for payment in self.state().payments.values() {
+            *counts.entry(payment.receiver_id).or_default() += 1;
+        }
+        counts
     }
 
     /// Applies an action and starts the notification if it conciliated the payment.

@@ -13,6 +13,7 @@ mod behaviour;
 mod command_line;
 mod embedded_page;
 mod harness;
+mod index_page;
 mod notifications;
 mod order_fields;
 mod readme;

@@ -1,5 +1,7 @@
 //! README.md documents every control.
 
+use std::process::Command;
+
 use serde_json::{Value, json};
 
 use crate::harness::Sandbox;
@@ -38,5 +40,51 @@ async fn every_action_is_in_the_readme() {
     assert_eq!(actions.len(), 8, "{known}");
     for action in actions {
         assert!(README.contains(&format!("| `{action}` |")), "{action}");
+    }
+}
+
+#[test]
+fn every_flag_is_in_the_readme() {
+    let help = Command::new(env!("CARGO_BIN_EXE_khipu-sandbox"))
+        .arg("--help")
+        .output()
+        .unwrap();
+    let help = String::from_utf8(help.stdout).unwrap();
+    let flags: Vec<_> = help
+        .split_whitespace()
+        .filter(|word| word.starts_with("--") && *word != "--help")
+        .collect();
+    assert!(flags.len() >= 8, "{flags:?}");
+    for flag in flags {
+        assert!(README.contains(flag), "{flag}");
+    }
+}
+
+#[tokio::test]
+async fn every_choice_in_the_frame_is_in_the_readme_with_its_result() {
+    let sandbox = Sandbox::start().await;
+    for choice in [
+        "authorize",
+        "second-signature",
+        "continue",
+        "bank-failure",
+        "authorize-as-another",
+        "cancel",
+    ] {
+        let id = sandbox
+            .create(json!({ "fixed_payer_personal_identifier": "11.000.111-9" }))
+            .await;
+        let page = sandbox.get(&format!("/embedded/{id}")).await.text;
+        let (_, form) = page.split_once(&format!("/{choice}\">")).unwrap();
+        let (_, button) = form.split_once('>').unwrap();
+        let (button, _) = button.split_once('<').unwrap();
+        let pressed = sandbox.press(&format!("/embedded/{id}/{choice}")).await;
+        let exit = sandbox.get(pressed.header("location")).await.text;
+        let result = ["OK", "WARNING", "CONTINUE", "ERROR"]
+            .into_iter()
+            .find(|result| exit.contains(&format!("&quot;result&quot;:&quot;{result}&quot;")))
+            .unwrap();
+        let is_row = |row: &&str| row.contains(button) && row.contains(&format!("`{result}`"));
+        assert!(README.lines().any(|row| is_row(&row)), "{button}: {result}");
     }
 }
