@@ -19,7 +19,7 @@ use crate::catalogue::{BanksAnswer, banks};
 use crate::error_shape::unknown_path;
 use crate::identifiers::{new_receiver_id, new_secret};
 use crate::options::SandboxAccount;
-use crate::payment::{Outcome, RefundError, Status};
+use crate::payment::{RefundError, Status, StatusDetail};
 use crate::payment_method::{PaymentMethodsAnswer, payment_methods};
 use crate::prediction::{PredictionAnswer, predict};
 use crate::simulator::{MAX_PAYMENTS, RefundFrom, Refusal, Simulator, WALLET_CURRENCY};
@@ -111,7 +111,7 @@ async fn confirm_payment(
     Path(id): Path<String>,
 ) -> Result<Json<Success>, ApiError> {
     match simulator.payment_of(&owner, &id)?.status {
-        Status::Done(Outcome::Normal | Outcome::PartiallyRefunded) => {
+        Status::Done(StatusDetail::Normal | StatusDetail::PartiallyRefunded) => {
             Ok(Success::new("El pago fue confirmado"))
         }
         _ => Err(ApiError::bad_request("El pago no está conciliado")),

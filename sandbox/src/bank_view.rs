@@ -6,7 +6,7 @@ use jiff::Timestamp;
 use maud::{Markup, html};
 
 use crate::bank_layout::{Notice, page};
-use crate::payment::{Outcome, Payment, Status};
+use crate::payment::{Payment, Status, StatusDetail};
 use crate::payment_method::Method;
 
 /// The buttons, the payment's state, or both for a payer who can resume.
@@ -173,26 +173,28 @@ pub(crate) fn notice(payment: &Payment, now: Timestamp) -> Option<Notice> {
             "El comercio lo eliminó. No hay nada que pagar.",
         ),
         Status::Done(
-            Outcome::Normal | Outcome::MarkedPaidByReceiver | Outcome::PartiallyRefunded,
+            StatusDetail::Normal
+            | StatusDetail::MarkedPaidByReceiver
+            | StatusDetail::PartiallyRefunded,
         ) => (
             "good",
             "✓",
             "Pago confirmado",
             "Khipu verificó que la transferencia llegó.",
         ),
-        Status::Done(Outcome::RejectedByPayer) => (
+        Status::Done(StatusDetail::RejectedByPayer) => (
             "muted",
             "×",
             "Rechazaste este cobro",
             "Declaraste que no lo vas a pagar. Si cambiaste de idea, puedes retomarlo.",
         ),
-        Status::Done(Outcome::MarkedAsAbuse) => (
+        Status::Done(StatusDetail::MarkedAsAbuse) => (
             "muted",
             "×",
             "Cobro denunciado",
             "Declaraste que no solicitaste este cobro. Si fue un error, puedes retomarlo.",
         ),
-        Status::Done(Outcome::FullyRefunded | Outcome::Reversed) => (
+        Status::Done(StatusDetail::FullyRefunded | StatusDetail::Reversed) => (
             "muted",
             "↩",
             "Pago devuelto",

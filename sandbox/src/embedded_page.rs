@@ -9,7 +9,7 @@ use serde::Deserialize;
 
 use crate::bank_page::{ANOTHER_PAYER, asset, see_other};
 use crate::embedded_view::{Ending, choices_page, exit_page, unknown_exit_page};
-use crate::payment::{Action, Outcome, Payer, Payment, Status};
+use crate::payment::{Action, Payer, Payment, Status, StatusDetail};
 use crate::simulator::{Refusal, Simulator};
 
 pub(crate) fn routes() -> Router<Simulator> {
@@ -100,7 +100,9 @@ fn standing(payment: &Payment) -> Ending {
     match payment.status {
         Status::Pending | Status::Verifying => Ending::Authorized,
         Status::Done(
-            Outcome::Normal | Outcome::MarkedPaidByReceiver | Outcome::PartiallyRefunded,
+            StatusDetail::Normal
+            | StatusDetail::MarkedPaidByReceiver
+            | StatusDetail::PartiallyRefunded,
         ) => Ending::AlreadyPaid,
         Status::Done(_) | Status::Deleted => Ending::NotPayable,
     }

@@ -12,7 +12,7 @@ use url::form_urlencoded;
 use crate::action_request::ActionName;
 use crate::answers::date;
 use crate::options::SandboxAccount;
-use crate::payment::{Outcome, Payer, Payment, Status};
+use crate::payment::{Payer, Payment, Status, StatusDetail};
 
 const POLICY: &str = "default-src 'none'; style-src 'self'; img-src 'self'; form-action 'self'; base-uri 'none'; frame-ancestors 'none'";
 
@@ -172,7 +172,9 @@ fn entry(payment: &Payment, index: &IndexPage<'_>) -> Markup {
 fn state(payment: &Payment) -> Markup {
     let tone = match payment.status {
         Status::Done(
-            Outcome::Normal | Outcome::MarkedPaidByReceiver | Outcome::PartiallyRefunded,
+            StatusDetail::Normal
+            | StatusDetail::MarkedPaidByReceiver
+            | StatusDetail::PartiallyRefunded,
         ) => "good",
         Status::Verifying => "waiting",
         _ => "muted",

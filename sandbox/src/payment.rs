@@ -7,9 +7,9 @@ mod status;
 
 use jiff::{SignedDuration, Timestamp};
 
-pub(crate) use self::order::{Order, Payer, PayerMismatch};
+pub(crate) use self::order::{Payer, PayerMismatch, PaymentRequest};
 pub(crate) use self::refund::{Refund, RefundError, RefundStatus};
-pub(crate) use self::status::{Outcome, Status};
+pub(crate) use self::status::{Status, StatusDetail};
 use crate::catalogue::{Bank, DEMO_BANK};
 use crate::identifiers::{new_payment_id, new_token};
 use crate::money::Amount;
@@ -52,7 +52,7 @@ pub(crate) struct Payment {
     pub(crate) id: String,
     pub(crate) notification_token: String,
     pub(crate) receiver_id: u64,
-    pub(crate) order: Order,
+    pub(crate) order: PaymentRequest,
     pub(crate) created_at: Timestamp,
     pub(crate) expires_at: Timestamp,
     pub(crate) status: Status,
@@ -95,7 +95,7 @@ pub(crate) enum Impossible {
 }
 
 impl Payment {
-    pub(crate) fn new(order: Order, receiver_id: u64, now: Timestamp) -> Self {
+    pub(crate) fn new(order: PaymentRequest, receiver_id: u64, now: Timestamp) -> Self {
         Self {
             id: new_payment_id(),
             notification_token: new_token(),
@@ -120,8 +120,8 @@ impl Payment {
     /// The payer may resume: authorise and conciliate work after expires_date, after a rejection and after
     /// a mark of abuse. After a deletion only conciliate does: the transfer was already under way.
     pub(crate) fn act(&mut self, action: Action, now: Timestamp) -> Result<Effect, Impossible> {
-        use Outcome::{MarkedAsAbuse, RejectedByPayer};
         use Status::{Deleted, Done, Pending, Verifying};
+        use StatusDetail::{MarkedAsAbuse, RejectedByPayer};
         match (action, self.status) {
             (Action::Authorize(payer), _) if self.may_authorize(now) => {
                 self.order.admits(&payer).map_err(Impossible::Payer)?;
@@ -138,10 +138,10 @@ impl Payment {
                     self.transfer = Some(self.transfer_by(Payer::default()));
                 }
                 self.operation_code = self.operation_code_at(now);
-                Ok(self.conciliated(Outcome::Normal, now))
+                Ok(self.conciliated(StatusDetail::Normal, now))
             }
             (Action::MarkPaid, Pending | Verifying | Done(RejectedByPayer | MarkedAsAbuse)) => {
-                Ok(self.conciliated(Outcome::MarkedPaidByReceiver, now))
+                Ok(self.conciliated(StatusDetail::MarkedPaidByReceiver, now))
             }
             (Action::Reject, Pending | Verifying) => {
                 self.status = Done(RejectedByPayer);
@@ -153,9 +153,13 @@ impl Payment {
             }
             (
                 Action::Reverse,
-                Done(Outcome::Normal | Outcome::MarkedPaidByReceiver | Outcome::PartiallyRefunded),
+                Done(
+                    StatusDetail::Normal
+                    | StatusDetail::MarkedPaidByReceiver
+                    | StatusDetail::PartiallyRefunded,
+                ),
             ) => {
-                self.status = Done(Outcome::Reversed);
+                self.status = Done(StatusDetail::Reversed);
                 Ok(Effect::Nothing)
             }
             (Action::Expire, Pending | Verifying | Done(RejectedByPayer | MarkedAsAbuse)) => {
@@ -191,7 +195,7 @@ impl Payment {
         amount: Option<Amount>,
         now: Timestamp,
     ) -> Result<Refund, RefundError> {
-        let (Status::Done(Outcome::Normal | Outcome::PartiallyRefunded), remaining) =
+        let (Status::Done(StatusDetail::Normal | StatusDetail::PartiallyRefunded), remaining) =
             (self.status, self.remaining())
         else {
             return Err(RefundError::NotPaid);
@@ -203,9 +207,9 @@ impl Payment {
         let refund = Refund::new(amount, now);
         self.refunds.push(refund.clone());
         self.status = Status::Done(if self.remaining() == Amount::ZERO {
-            Outcome::FullyRefunded
+            StatusDetail::FullyRefunded
         } else {
-            Outcome::PartiallyRefunded
+            StatusDetail::PartiallyRefunded
         });
         Ok(refund)
     }
@@ -243,9 +247,8 @@ impl Payment {
     /// last is over.
     pub(crate) fn may_authorize(&self, now: Timestamp) -> bool {
         match self.status {
-            Status::Pending | Status::Done(Outcome::RejectedByPayer | Outcome::MarkedAsAbuse) => {
-                true
-            }
+            Status::Pending
+            | Status::Done(StatusDetail::RejectedByPayer | StatusDetail::MarkedAsAbuse) => true,
             Status::Verifying => self.attempt.is_some_and(|attempt| attempt.ends_at <= now),
             Status::Done(_) | Status::Deleted => false,
         }
@@ -271,7 +274,7 @@ impl Payment {
         }
     }
 
-    fn conciliated(&mut self, outcome: Outcome, now: Timestamp) -> Effect {
+    fn conciliated(&mut self, outcome: StatusDetail, now: Timestamp) -> Effect {
         self.status = Status::Done(outcome);
         self.conciliated_at = Some(now);
         Effect::Notify

@@ -16,7 +16,8 @@ use crate::notification;
 use crate::notifier::{Notifier, OutgoingNotification};
 use crate::options::{SandboxAccount, SandboxOptions};
 use crate::payment::{
-    Action, Effect, Impossible, Order, Payer, PayerMismatch, Payment, Refund, RefundError, Status,
+    Action, Effect, Impossible, Payer, PayerMismatch, Payment, PaymentRequest, Refund, RefundError,
+    Status,
 };
 use crate::state::SandboxState;
 
@@ -94,7 +95,11 @@ impl Simulator {
         &self.0.notifier
     }
 
-    pub(crate) fn create(&self, owner: &SandboxAccount, order: Order) -> Result<Payment, Refusal> {
+    pub(crate) fn create(
+        &self,
+        owner: &SandboxAccount,
+        order: PaymentRequest,
+    ) -> Result<Payment, Refusal> {
         let payment = Payment::new(order, owner.receiver_id, Timestamp::now());
         let mut state = self.state();
         if state.payments.len() >= MAX_PAYMENTS {

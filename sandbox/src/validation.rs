@@ -6,7 +6,7 @@ use serde_json::{Map, Value};
 
 use crate::api_error::{ApiError, FieldError};
 use crate::money::{Amount, CURRENCIES};
-use crate::payment::Order;
+use crate::payment::PaymentRequest;
 use crate::payment_method::Method;
 
 const TEXT: usize = 255;
@@ -20,7 +20,7 @@ const INTEGRATOR_FEE: usize = 16;
 const INDIVIDUAL_MAX_CLP: i64 = 50_000;
 
 /// `POST /v3/payments`, to the account of an individual or of a company.
-pub(crate) fn order(body: &[u8], is_individual: bool) -> Result<Order, ApiError> {
+pub(crate) fn order(body: &[u8], is_individual: bool) -> Result<PaymentRequest, ApiError> {
     let mut form = Form::read(body)?;
     let currency = form.currency();
     let send_email = form.flag("send_email");
@@ -51,7 +51,7 @@ pub(crate) fn order(body: &[u8], is_individual: bool) -> Result<Order, ApiError>
             ),
         );
     }
-    let order = Order {
+    let order = PaymentRequest {
         amount,
         subject: form.required_text("subject", 1..=TEXT),
         transaction_id: form.text("transaction_id", 0..=TEXT),

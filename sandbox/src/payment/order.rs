@@ -7,7 +7,7 @@ use crate::payment_method::Method;
 
 /// The merchant's request, validated. Unset text is empty, as in Khipu's answers.
 #[derive(Clone, Debug)]
-pub(crate) struct Order {
+pub(crate) struct PaymentRequest {
     pub(crate) amount: Amount,
     pub(crate) currency: String,
     pub(crate) subject: String,
@@ -46,7 +46,7 @@ pub(crate) enum PayerMismatch {
     PersonalIdentifier,
 }
 
-impl Order {
+impl PaymentRequest {
     pub(crate) fn admits(&self, payer: &Payer) -> Result<(), PayerMismatch> {
         let (fixed, mandatory) = (&self.fixed_payer_personal_identifier, self.mandatory_method);
         if mandatory.is_some() && payer.method.is_some() && payer.method != mandatory {

@@ -5,13 +5,13 @@ pub(crate) enum Status {
     Pending,
     /// The payer authorised the transfer at the bank; the money has not arrived yet.
     Verifying,
-    Done(Outcome),
+    Done(StatusDetail),
     Deleted,
 }
 
 /// Why a payment is done.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) enum Outcome {
+pub(crate) enum StatusDetail {
     Normal,
     MarkedPaidByReceiver,
     RejectedByPayer,
@@ -37,13 +37,13 @@ impl Status {
         match self {
             Self::Pending | Self::Verifying | Self::Deleted => "pending",
             Self::Done(outcome) => match outcome {
-                Outcome::Normal => "normal",
-                Outcome::MarkedPaidByReceiver => "marked-paid-by-receiver",
-                Outcome::RejectedByPayer => "rejected-by-payer",
-                Outcome::MarkedAsAbuse => "marked-as-abuse",
-                Outcome::PartiallyRefunded => "partially-refunded",
-                Outcome::FullyRefunded => "fully-refunded",
-                Outcome::Reversed => "reversed",
+                StatusDetail::Normal => "normal",
+                StatusDetail::MarkedPaidByReceiver => "marked-paid-by-receiver",
+                StatusDetail::RejectedByPayer => "rejected-by-payer",
+                StatusDetail::MarkedAsAbuse => "marked-as-abuse",
+                StatusDetail::PartiallyRefunded => "partially-refunded",
+                StatusDetail::FullyRefunded => "fully-refunded",
+                StatusDetail::Reversed => "reversed",
             },
         }
     }
