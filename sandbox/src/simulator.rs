@@ -1,5 +1,5 @@
-//! The simulated Khipu: the only place where payments change. Knows no HTTP; the routes of `api`, `control`
-//! and `bank_page` parse, call this, and render.
+//! The simulated Khipu: the only place where payments change. Knows no HTTP: the routes of `api`,
+//! `control` and the pages parse, call this, and render.
 
 use std::cmp::Reverse;
 use std::collections::HashMap;
