@@ -1,8 +1,11 @@
 //! Refunds under an `Idempotency-Key`: once, in spite of lost answers and crashes.
 
+use std::time::{Duration, Instant};
+
+use chasqui_tests::deadline::eventually;
 use chasqui_tests::gateway_client::{GatewayClient, HttpResponse, TestPayment, send, try_send};
 use chasqui_tests::gateway_process::GatewayProcess;
-use chasqui_tests::gateway_settings::{AccountSettings, GatewaySettings};
+use chasqui_tests::gateway_settings::{AccountSettings, GatewaySettings, KHIPU_API_KEY};
 use chasqui_tests::khipu_proxy::KhipuProxy;
 use chasqui_tests::sandbox::Sandbox;
 use chasqui_tests::testbed::Testbed;
@@ -17,6 +20,9 @@ on_both_stores! {
     two_refunds_of_the_same_amount_are_not_taken_for_each_other
     nothing_is_refunded_if_the_refunds_before_it_cannot_be_read
     the_same_refund_gets_the_same_bytes_and_is_done_once
+    an_answer_that_cannot_be_read_is_no_refund
+    a_refund_without_a_key_is_not_taken_for_one_whose_answer_was_lost
+    a_refund_from_before_the_key_was_sent_again_is_not_taken_for_it
 }
 
 const KEY: &str = "refund-of-order-17";
@@ -201,8 +207,106 @@ async fn the_same_refund_gets_the_same_bytes_and_is_done_once(
     }
 }
 
+async fn an_answer_that_cannot_be_read_is_no_refund((testbed, khipu_proxy): (Testbed, KhipuProxy)) {
+    let payment = paid(&testbed).await;
+    for (n, operation) in operations(&payment.id, 500).into_iter().enumerate() {
+        let key = format!("key-{n}");
+        khipu_proxy.respond_to_post_once(200, "<html>maintenance");
+        send(refund(&testbed.api, &key, &operation))
+            .await
+            .expect_problem(502, "khipu_malformed");
+        send(refund(&testbed.api, &key, &operation))
+            .await
+            .expect_problem(409, "outcome_unknown");
+    }
+    let refunds = refunds_at_khipu(&testbed.sandbox, &payment.id).await;
+    assert!(refunds.is_empty(), "{refunds:?}");
+}
+
+async fn a_refund_without_a_key_is_not_taken_for_one_whose_answer_was_lost(
+    (testbed, khipu_proxy): (Testbed, KhipuProxy),
+) {
+    let payment = paid(&testbed).await;
+    for (n, operation) in operations(&payment.id, 500).into_iter().enumerate() {
+        let key = format!("lost-{n}");
+        khipu_proxy.respond_to_post_once(500, "{}");
+        send(refund(&testbed.api, &key, &operation))
+            .await
+            .expect_problem(502, "khipu_failed");
+        let (path, body) = operation.clone();
+        testbed.api.post(&path, body).await.expect(200);
+        send(refund(&testbed.api, &key, &operation))
+            .await
+            .expect_problem(409, "outcome_unknown");
+    }
+}
+
+async fn a_refund_from_before_the_key_was_sent_again_is_not_taken_for_it(
+    (testbed, khipu_proxy): (Testbed, KhipuProxy),
+) {
+    let payment = paid(&testbed).await;
+    let operation = operations(&payment.id, 500)[1].clone();
+    // Refused without effect: the key is released.
+    khipu_proxy.respond_to_post_once(429, "{}");
+    send(refund(&testbed.api, KEY, &operation))
+        .await
+        .expect_problem(429, "khipu_refused");
+    // Past the gateway, as in Khipu's panel.
+    let (path, body) = operation.clone();
+    let panel = GatewayClient::new(&testbed.sandbox.url, KHIPU_API_KEY);
+    panel.post(&path, body).await.expect(200);
+    khipu_proxy.respond_to_post_once(500, "{}");
+    eventually("khipu's pause is over", async || {
+        let answer = send(refund(&testbed.api, KEY, &operation)).await;
+        (answer.status == 502).then_some(())
+    })
+    .await;
+    send(refund(&testbed.api, KEY, &operation))
+        .await
+        .expect_problem(409, "outcome_unknown");
+    let refunds = refunds_at_khipu(&testbed.sandbox, &payment.id).await;
+    assert_eq!(refunds.len(), 1, "{refunds:?}");
+}
+
 #[tokio::test]
-async fn a_refund_that_an_instance_died_over_is_found_by_the_next() {
+async fn a_slow_query_after_a_refund_does_not_hold_its_answer_up() {
+    let (testbed, khipu_proxy) = Testbed::start_with_khipu_proxy(|_| {}).await;
+    let payment = paid(&testbed).await;
+    let operation = operations(&payment.id, 500)[0].clone();
+    khipu_proxy.hold_get_responses_after_post();
+    let began = Instant::now();
+    send(refund(&testbed.api, KEY, &operation))
+        .await
+        .expect(200);
+    assert!(
+        began.elapsed() < Duration::from_secs(5),
+        "{:?}",
+        began.elapsed()
+    );
+    khipu_proxy.release_responses();
+}
+
+#[tokio::test]
+async fn a_form_that_is_not_known_here_is_refused_in_khipus_words_with_a_key_too() {
+    let testbed = Testbed::start().await;
+    let payment = paid(&testbed).await;
+    for body in [
+        json!({ "type": "some", "payment_id": payment.id }),
+        json!({ "type": "full", "payment_id": 123_456_789_012_u64 }),
+    ] {
+        let operation = ("/v3/refunds".to_owned(), body.to_string());
+        let refused = send(refund(
+            &testbed.api,
+            &body.to_string().replace(' ', ""),
+            &operation,
+        ))
+        .await;
+        refused.expect_problem(400, "khipu_refused");
+    }
+}
+
+#[tokio::test]
+async fn a_refund_that_an_instance_died_over_is_not_done_again() {
     let sandbox = Sandbox::start().await;
     let khipu_proxy = KhipuProxy::start(&sandbox.url).await;
     let settings = GatewaySettings::new(&khipu_proxy.url);
@@ -220,11 +324,12 @@ async fn a_refund_that_an_instance_died_over_is_found_by_the_next() {
     assert!(refunding.await.expect("no panic").is_none());
     khipu_proxy.release_responses();
     gateway.restart().await;
-    let found = send(refund(&api, KEY, &operation)).await;
-    expect_found(&found);
+    // The store cannot know that the instance that began it is gone.
+    send(refund(&api, KEY, &operation))
+        .await
+        .expect_problem(409, "in_flight");
     let refunds = refunds_at_khipu(&sandbox, &payment.id).await;
     assert_eq!(refunds.len(), 1, "{refunds:?}");
-    assert_eq!(found.json()["id"], refunds[0]["id"]);
 }
 
 #[tokio::test]

@@ -58,6 +58,7 @@ struct ProxyState {
     next: Mutex<Option<(Option<Method>, Replacement)>>,
     /// Whether the next POST's response is lost.
     losing: AtomicBool,
+    hold_gets_after_post: AtomicBool,
     holding: watch::Sender<HeldResponses>,
     /// How many responses are held now.
     held: watch::Sender<usize>,
@@ -85,6 +86,7 @@ impl KhipuProxy {
             replacement: Mutex::default(),
             next: Mutex::default(),
             losing: AtomicBool::new(false),
+            hold_gets_after_post: AtomicBool::new(false),
             holding: watch::Sender::new(HeldResponses::Nothing),
             held: watch::Sender::new(0),
         });
@@ -167,6 +169,13 @@ impl KhipuProxy {
     /// The same for responses to GET alone: a status that still arrives did not come from Khipu.
     pub fn hold_get_responses(&self) {
         self.state.holding.send_replace(HeldResponses::Gets);
+    }
+
+    /// The same, beginning with the next POST.
+    pub fn hold_get_responses_after_post(&self) {
+        self.state
+            .hold_gets_after_post
+            .store(true, Ordering::Relaxed);
     }
 
     pub fn hold_post_responses(&self) {

@@ -116,6 +116,11 @@ pub struct Account {
     pub allow_private_destinations: Vec<ipnet::IpNet>,
 }
 
+/// Whether a URL has a user name or a password, which a delivery would reveal.
+pub fn has_user_info(url: &Url) -> bool {
+    !url.username().is_empty() || url.password().is_some()
+}
+
 impl Account {
     /// Whether a delivery to this URL is encrypted or need not be: the account allows http, or the destination is in a listed
     /// network, or both the destination and the gateway are on this machine. A name is accepted where networks are listed;

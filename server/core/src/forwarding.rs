@@ -15,7 +15,7 @@ use crate::payments::Payments;
 use crate::rate_limiter::{CallClass, QueueFull};
 
 /// How long the answer to a call waits for the query that follows it.
-const REFRESH_TIMEOUT: Duration = Duration::from_secs(2);
+pub(crate) const REFRESH_TIMEOUT: Duration = Duration::from_secs(2);
 
 /// The longest pause that Khipu's `Retry-After` can impose.
 const LONGEST_KHIPU_PAUSE: Duration = Duration::from_secs(60);
@@ -46,12 +46,17 @@ impl Payments {
                     payments.schedule(&account).poll_now(id);
                 }
             }
+            if let (Some(id), Err(PaymentsError::Khipu(error))) = (&about, &response)
+                && error.outcome_is_unknown()
+            {
+                payments.schedule(&account).poll_now(id);
+            }
             response
         };
         detached(work).await?
     }
 
-    async fn call_at_pace(
+    pub(crate) async fn call_at_pace(
         &self,
         account: &Account,
         call: KhipuCall,

@@ -43,7 +43,9 @@ mod tests;
 mod visit_limiter;
 mod watch;
 
-pub use account::{Account, Accounts, ApiKey, InvalidWebhookSecret, Permission, WebhookSecret};
+pub use account::{
+    Account, Accounts, ApiKey, InvalidWebhookSecret, Permission, WebhookSecret, has_user_info,
+};
 pub use detached::spawn_detached;
 pub use error::PaymentsError;
 pub use health::{Health, HealthError};

@@ -11,7 +11,7 @@ use chasqui_payment::{
 use futures_util::future::try_join_all;
 use url::Url;
 
-use crate::account::Account;
+use crate::account::{Account, has_user_info};
 use crate::clock;
 use crate::detached::detached;
 use crate::error::{PaymentsError, RefreshError};
@@ -43,8 +43,8 @@ impl Payments {
         fields: JsonObject,
         hop: bool,
     ) -> Result<CreateResponse, PaymentsError> {
-        let accepts = |url: &Url| account.accepts_scheme(url, self.is_local);
-        let request = CreateRequest::parse(fields, accepts).map_err(PaymentsError::Fields)?;
+        let problem = |url: &Url| self.notify_url_problem(account, url);
+        let request = CreateRequest::parse(fields, problem).map_err(PaymentsError::Fields)?;
         let intent = Intent {
             reference: PaymentReference::from_random(rand::random()),
             account: account.name.clone(),
@@ -99,6 +99,17 @@ impl Payments {
             }
         }
         Ok(created)
+    }
+
+    /// Why a delivery may not go to a merchant's URL, in the language of Khipu's errors.
+    fn notify_url_problem(&self, account: &Account, url: &Url) -> Option<&'static str> {
+        if has_user_info(url) {
+            Some("no puede llevar usuario ni contraseña")
+        } else if !account.accepts_scheme(url, self.is_local) {
+            Some("debe ser una URL https: la notificación lleva datos personales del pagador")
+        } else {
+            None
+        }
     }
 
     /// Khipu's current answer, with the merchant's URLs in place of ours. It is applied as an observation.

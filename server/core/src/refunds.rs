@@ -5,19 +5,23 @@
 //! belongs to, and the answer that was found.
 
 use std::sync::Arc;
+use std::time::Duration;
 
 use bytes::Bytes;
-use chasqui_khipu::wire::{PaymentResponse, RefundRequest, Refunds, refund_id};
-use chasqui_khipu::{KhipuCall, KhipuResponse};
+use chasqui_khipu::wire::{RefundRequest, Refunds, refund_id};
+use chasqui_khipu::{JsonObject, KhipuCall, KhipuError, KhipuResponse};
 use chasqui_payment::PaymentId;
 use chasqui_store::{
     BeginOutcome, Completion, IdempotencyKey, IdempotentRequest, StoreError, StoredResponse,
 };
 use sha2::{Digest, Sha256};
+use tokio::time::timeout;
 
 use crate::account::Account;
 use crate::clock;
+use crate::detached::detached;
 use crate::error::{PaymentsError, RefreshError};
+use crate::forwarding::REFRESH_TIMEOUT;
 use crate::idempotency::{IdempotencyError, IdempotentResult};
 use crate::payments::Payments;
 
@@ -25,6 +29,13 @@ use crate::payments::Payments;
 const BEFORE: &str = "refunds before";
 const OWNER: &str = "refund's request";
 const FOUND: &str = "refund found";
+const RUNNING: &str = "refund running";
+
+/// When to send a refund again while another of its payment runs.
+const RUNNING_RETRY_AFTER: Duration = Duration::from_secs(2);
+
+/// How often one key can be sent again after it was released. One more time nothing is sent.
+const MAX_SENDS: usize = 100;
 
 /// One refund, as its merchant asks for it.
 #[derive(Debug, Clone)]
@@ -49,23 +60,82 @@ impl Payments {
             let (payments, account) = (Arc::clone(self), Arc::clone(account));
             let (refund, key) = (refund.clone(), key.clone());
             // Boxed: it is large, and would be copied from future to future.
-            Box::pin(async move { payments.read_and_refund(&account, refund, &key).await })
+            Box::pin(async move {
+                let running = payments.begin_refund(&account, &refund).await?;
+                let refunded = payments.read_and_refund(&account, refund, &key).await;
+                payments.end_refund(running).await;
+                refunded
+            })
         };
         let result = self
             .run_idempotent(key.clone(), fingerprint, work, render)
             .await;
-        match result {
-            Err(unresolved @ (IdempotencyError::InProgress | IdempotencyError::OutcomeUnknown)) => {
-                match self.find_refund(account, &refund, &key).await {
-                    Ok(Some(found)) => Ok(IdempotentResult::Replayed(found)),
-                    Ok(None) => Err(unresolved),
-                    Err(error) => {
-                        tracing::warn!(payment_id = %refund.payment_id, %error, "the outcome of a refund could not be read");
-                        Err(unresolved)
-                    }
-                }
+        let Err(IdempotencyError::OutcomeUnknown) = result else {
+            return result;
+        };
+        match self.find_refund(account, &refund, &key).await {
+            Ok(Some(found)) => return Ok(IdempotentResult::Replayed(found)),
+            Ok(None) => {}
+            Err(error) => {
+                tracing::warn!(payment_id = %refund.payment_id, %error, "the outcome of a refund could not be read");
             }
-            result => result,
+        }
+        Err(IdempotencyError::OutcomeUnknown)
+    }
+
+    /// Refunds without a key: each call is a refund of its own. Where it can be, the refund is recorded as this call's, so
+    /// that a request whose answer was lost does not take it for its own.
+    pub async fn refund(
+        self: &Arc<Self>,
+        account: &Arc<Account>,
+        refund: RefundCall,
+    ) -> Result<KhipuResponse, PaymentsError> {
+        let (payments, account) = (Arc::clone(self), Arc::clone(account));
+        let work = async move {
+            // A store that is not available does not keep a refund from Khipu.
+            let running = payments.begin_refund(&account, &refund).await;
+            let call = refund.call.clone();
+            let response = payments
+                .forward(&account, call, Some(refund.payment_id.clone()))
+                .await;
+            if let Ok(response) = &response {
+                let key = IdempotencyKey {
+                    account: account.name.clone(),
+                    route: "without a key",
+                    key: format!("{:032x}", rand::random::<u128>()),
+                };
+                payments
+                    .claim_own_refund(&account, &refund, &key, &Refunds::default(), response)
+                    .await;
+            }
+            if let Ok(running) = running {
+                payments.end_refund(running).await;
+            }
+            response
+        };
+        detached(work).await?
+    }
+
+    /// Keeps the refunds of one payment apart while they run: what Khipu lists afterwards could otherwise be either's.
+    /// `Busy` while another runs. The record of a process that died is no obstacle once its outcome is unknown.
+    async fn begin_refund(
+        &self,
+        account: &Account,
+        refund: &RefundCall,
+    ) -> Result<IdempotentRequest, PaymentsError> {
+        let running = running(account, &refund.payment_id);
+        match self.store.begin(&running).await? {
+            BeginOutcome::InProgress | BeginOutcome::KeyReused => {
+                let retry_after = RUNNING_RETRY_AFTER;
+                Err(PaymentsError::Busy { retry_after })
+            }
+            _ => Ok(running),
+        }
+    }
+
+    async fn end_refund(&self, running: IdempotentRequest) {
+        if let Err(error) = self.store.complete(&running, &Completion::Released).await {
+            tracing::warn!(account = %running.key.account, %error, "the end of a refund could not be recorded; the payment's next refund waits for up to five minutes");
         }
     }
 
@@ -88,20 +158,25 @@ impl Payments {
                 error => error.into(),
             })?;
         let before = Refunds::of(&payment, None);
-        self.remember(record(BEFORE, key), to_json(&before)).await?;
-        let response = self
-            .forward(account, refund.call.clone(), Some(id.clone()))
-            .await?;
-        if let Err(error) = self
-            .claim_own_refund(account, &refund, key, &before, &response)
-            .await
-        {
-            tracing::warn!(payment_id = %id, %error, "a refund could not be recorded as its request's; a later one with a lost answer may be taken for it");
-        }
+        self.remember_before(key, &before).await?;
+        let call = refund.call.clone();
+        let response = self.call_at_pace(account, call).await;
+        let response = response.inspect_err(|error| {
+            if let PaymentsError::Khipu(error) = error
+                && error.outcome_is_unknown()
+            {
+                self.schedule(account).poll_now(id);
+            }
+        })?;
+        JsonObject::parse(&response.body)
+            .map_err(|error| KhipuError::Malformed(error.to_string()))?;
+        self.claim_own_refund(account, &refund, key, &before, &response)
+            .await;
         Ok(response)
     }
 
-    /// Records which refund this request made, so that no other request takes it for its own.
+    /// Records which refund this request made, so that no other request takes it for its own, and learns what the refund
+    /// did to the payment. A slow Khipu or store does not hold the answer up.
     async fn claim_own_refund(
         self: &Arc<Self>,
         account: &Arc<Account>,
@@ -109,19 +184,31 @@ impl Payments {
         key: &IdempotencyKey,
         before: &Refunds,
         response: &KhipuResponse,
-    ) -> Result<(), PaymentsError> {
-        if let Some(id) = refund_id(&response.body) {
-            self.claim(refund, key, &id).await?;
-            return Ok(());
-        }
-        let payment = self.refresh_now(account, &refund.payment_id).await?;
-        let after = Refunds::of(&payment, Some(before));
-        for candidate in refund.request.candidates(before, &after) {
-            if self.claim(refund, key, &candidate.id).await? {
-                break;
+    ) {
+        let id = &refund.payment_id;
+        let claim = async {
+            if let Some(refund_id) = refund_id(&response.body) {
+                self.claim(refund, key, &refund_id).await?;
             }
-        }
-        Ok(())
+            let payment = self.refresh_now(account, id).await?;
+            if refund_id(&response.body).is_none() {
+                let after = Refunds::of(&payment, Some(before));
+                let candidates: Vec<_> = refund.request.candidates(before, &after).collect();
+                for candidate in candidates.into_iter().rev() {
+                    if self.claim(refund, key, &candidate.id).await? {
+                        break;
+                    }
+                }
+            }
+            Ok::<(), PaymentsError>(())
+        };
+        let problem = match timeout(REFRESH_TIMEOUT, claim).await {
+            Ok(Ok(())) => return,
+            Ok(Err(error)) => error.to_string(),
+            Err(_) => "no answer in time".to_owned(),
+        };
+        tracing::warn!(payment_id = %id, problem, "a refund could not be recorded as its request's; one of the same amount with a lost answer may be taken for it");
+        self.schedule(account).poll_now(id);
     }
 
     /// The answer of a refund that was begun and whose answer was lost, if Khipu's list shows it.
@@ -131,25 +218,67 @@ impl Payments {
         refund: &RefundCall,
         key: &IdempotencyKey,
     ) -> Result<Option<StoredResponse>, PaymentsError> {
-        if let Some(found) = self.recall(record(FOUND, key)).await? {
+        if let Some(found) = self.recall(record(FOUND, key, 0)).await? {
             return Ok(Some(found));
         }
-        let Some(stored) = self.recall(record(BEFORE, key)).await? else {
+        let mut before = None;
+        for n in 0..MAX_SENDS {
+            match self.recall(record(BEFORE, key, n)).await? {
+                Some(stored) => before = Some(stored),
+                None => break,
+            }
+        }
+        let before = before.and_then(|stored| serde_json::from_slice::<Refunds>(&stored.body).ok());
+        let Some(before) = before else {
             return Ok(None);
         };
-        let Ok(before) = serde_json::from_slice::<Refunds>(&stored.body) else {
-            return Ok(None);
-        };
-        let payment: Arc<PaymentResponse> = self.refresh_now(account, &refund.payment_id).await?;
-        let after = Refunds::of(&payment, Some(&before));
-        for candidate in refund.request.candidates(&before, &after) {
+        // A refund that runs now may have made what the list shows.
+        let running = self.begin_refund(account, refund).await?;
+        let found = self.search(account, refund, key, &before).await;
+        self.end_refund(running).await;
+        found
+    }
+
+    async fn search(
+        self: &Arc<Self>,
+        account: &Arc<Account>,
+        refund: &RefundCall,
+        key: &IdempotencyKey,
+        before: &Refunds,
+    ) -> Result<Option<StoredResponse>, PaymentsError> {
+        // A merchant may repeat without a pause.
+        self.acquire_for_visit(account, &refund.payment_id).await?;
+        let payment = self.refresh_now(account, &refund.payment_id).await?;
+        let after = Refunds::of(&payment, Some(before));
+        for candidate in refund.request.candidates(before, &after) {
             if self.claim(refund, key, &candidate.id).await? {
                 let answer = refund.request.answer(candidate, &payment);
-                let found = self.remember(record(FOUND, key), answer).await?;
+                let found = self.remember(record(FOUND, key, 0), answer).await?;
                 return Ok(Some(found));
             }
         }
         Ok(None)
+    }
+
+    /// Keeps the refunds before this send. Those before an earlier send, which had no effect, are kept too and do not count.
+    async fn remember_before(
+        &self,
+        key: &IdempotencyKey,
+        before: &Refunds,
+    ) -> Result<(), PaymentsError> {
+        for n in 0..MAX_SENDS {
+            let record = record(BEFORE, key, n);
+            match self.store.begin(&record).await? {
+                BeginOutcome::Replay(_) => {}
+                _ => {
+                    let kept = Completion::Response(kept(to_json(before)));
+                    self.store.complete(&record, &kept).await?;
+                    return Ok(());
+                }
+            }
+        }
+        let reason = format!("the key was sent {MAX_SENDS} times; use a new one");
+        Err(StoreError::Unavailable(reason).into())
     }
 
     /// Whether the refund belongs to this request: the first that claims it has it.
@@ -211,13 +340,26 @@ impl Payments {
     }
 }
 
-/// A record that belongs to a request.
-fn record(kind: &'static str, of: &IdempotencyKey) -> IdempotentRequest {
+/// The `n`th record of a kind that belongs to a request.
+fn record(kind: &'static str, of: &IdempotencyKey, n: usize) -> IdempotentRequest {
     IdempotentRequest {
         key: IdempotencyKey {
             account: of.account.clone(),
             route: kind,
-            key: format!("{} {}", of.route, of.key),
+            key: format!("{} {} {n}", of.route, of.key),
+        },
+        fingerprint: [0; 32],
+        arrival: rand::random(),
+        at: clock::now(),
+    }
+}
+
+fn running(account: &Account, payment_id: &PaymentId) -> IdempotentRequest {
+    IdempotentRequest {
+        key: IdempotencyKey {
+            account: account.name.clone(),
+            route: RUNNING,
+            key: payment_id.to_string(),
         },
         fingerprint: [0; 32],
         arrival: rand::random(),

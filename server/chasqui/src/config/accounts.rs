@@ -1,6 +1,6 @@
 //! `[[accounts]]`: the operator's Khipu collection accounts.
 
-use chasqui_core::{Account, Accounts, ApiKey, Permission, WebhookSecret};
+use chasqui_core::{Account, Accounts, ApiKey, Permission, WebhookSecret, has_user_info};
 use chasqui_payment::{AccountName, Timestamp};
 use serde::Deserialize;
 use url::Url;
@@ -193,6 +193,9 @@ impl RawAccount {
         let key = format!("accounts[{index}].notify_url");
         let account = accounts.by_name(&name);
         match Url::parse(text) {
+            Ok(url) if has_user_info(&url) => {
+                problems.add(key, "must not carry a user name or password");
+            }
             Ok(url) if matches!(url.scheme(), "http" | "https") && url.host().is_some() => {
                 if account.is_some_and(|account| !account.accepts_scheme(&url, gateway_is_local)) {
                     problems.add(key, "must be https: deliveries hold personal data; allow_http_destinations = true permits http");
@@ -234,9 +237,20 @@ impl RawAccount {
     }
 
     fn check_api_keys(&self, key: &str, problems: &mut Problems) -> Vec<ApiKey> {
-        let keys = self.api_keys.iter().enumerate();
-        keys.filter_map(|(i, raw)| raw.check(&format!("{key}[{i}]"), problems))
-            .collect()
+        let mut keys: Vec<ApiKey> = Vec::new();
+        for (i, raw) in self.api_keys.iter().enumerate() {
+            let key = format!("{key}[{i}]");
+            match raw.check(&key, problems) {
+                Some(api_key) if keys.iter().any(|other| other.hash == api_key.hash) => {
+                    problems.add(
+                        key,
+                        "has the hash of an earlier entry; remove one of the two",
+                    );
+                }
+                checked => keys.extend(checked),
+            }
+        }
+        keys
     }
 
     fn check_origins(&self, key: &str, problems: &mut Problems) {

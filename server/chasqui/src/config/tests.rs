@@ -249,6 +249,10 @@ fn an_unencrypted_notify_url_needs_a_permission_or_a_private_network() {
             "{text}"
         );
     }
+    let text = account("https://user:pass@shop.example/k", "")
+        .expect_err("user")
+        .to_string();
+    assert!(text.contains("must not carry a user name"), "{text}");
     let text = account("ftp://shop.example", "")
         .expect_err("ftp")
         .to_string();
@@ -258,6 +262,18 @@ fn an_unencrypted_notify_url_needs_a_permission_or_a_private_network() {
     );
     let local = format!("{ACCOUNT}\nnotify_url = \"http://localhost:8000/k\"");
     Config::from_toml(&local).expect("both are on this machine");
+}
+
+#[test]
+fn the_same_api_key_twice_in_an_account_is_refused() {
+    let hash = format!("sha256:{}", "0".repeat(64));
+    let text = problems(&format!(
+        "{ACCOUNT}\napi_keys = [{{ hash = {hash:?}, allow = [\"payments\"] }}, {hash:?}]"
+    ));
+    assert_eq!(
+        text,
+        "accounts[0].api_keys[1] has the hash of an earlier entry; remove one of the two"
+    );
 }
 
 #[test]

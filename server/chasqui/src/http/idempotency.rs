@@ -109,7 +109,8 @@ impl IdempotentCall<'_> {
         state: &AppState,
         work: impl Future<Output = Result<Bytes, PaymentsError>> + Send + 'static,
     ) -> Result<Answer, ApiProblem> {
-        let (key, fingerprint, render) = self.into_parts(Bytes::clone);
+        let (key, fingerprint, render) =
+            self.into_parts(|body: &Bytes| (StatusCode::OK, body.clone()));
         let running = state
             .payments
             .run_idempotent(key, fingerprint, work, render);
@@ -127,12 +128,15 @@ impl IdempotentCall<'_> {
         refund: RefundCall,
     ) -> Result<Answer, ApiProblem> {
         let (key, fingerprint, render) =
-            self.into_parts(|answer: &KhipuResponse| answer.body.clone());
+            self.into_parts(|answer: &KhipuResponse| (answer.status, answer.body.clone()));
         let refunding = state
             .payments
             .refund_once(account, refund, key, fingerprint, render);
         Ok(match refunding.await? {
-            IdempotentResult::Executed(answer) => Answer::new(answer.body),
+            IdempotentResult::Executed(answer) => Answer {
+                status: answer.status,
+                ..Answer::new(answer.body)
+            },
             IdempotentResult::Replayed(stored) => stored.into(),
         })
     }
@@ -140,7 +144,7 @@ impl IdempotentCall<'_> {
     /// The key, the fingerprint, and what renders a result for the store.
     fn into_parts<T>(
         self,
-        body: fn(&T) -> Bytes,
+        answer: fn(&T) -> (StatusCode, Bytes),
     ) -> (
         IdempotencyKey,
         [u8; 32],
@@ -160,10 +164,11 @@ impl IdempotentCall<'_> {
         }
         let request_id = self.request_id;
         let render = move |result: &Result<T, PaymentsError>| match result {
-            Ok(value) => StoredResponse {
-                status: StatusCode::OK.as_u16(),
-                body: body(value),
-            },
+            Ok(value) => {
+                let (status, body) = answer(value);
+                let status = status.as_u16();
+                StoredResponse { status, body }
+            }
             Err(error) => {
                 let problem = ApiProblem::from(error.clone());
                 StoredResponse {

@@ -13,7 +13,7 @@ use reqwest::dns::{Addrs, Name, Resolve, Resolving};
 use url::{Host, Url};
 
 use super::ip_ranges;
-use crate::account::Account;
+use crate::account::{Account, has_user_info};
 
 /// What one account's deliveries may connect to: public addresses over https, and the private networks that its
 /// configuration lists.
@@ -83,7 +83,7 @@ impl DestinationPolicy {
         if !matches!(url.scheme(), "http" | "https") {
             return Err(DestinationError::Scheme);
         }
-        if !url.username().is_empty() || url.password().is_some() {
+        if has_user_info(&url) {
             return Err(DestinationError::UserInfo);
         }
         let policy = self.for_scheme(url.scheme());

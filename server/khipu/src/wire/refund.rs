@@ -26,7 +26,7 @@ enum AnswerForm {
 }
 
 /// The refunds of a payment.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Default, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Refunds {
     made: Vec<Refund>,
     total: String,
@@ -52,9 +52,13 @@ impl RefundRequest {
     pub fn from_wallet(body: &[u8]) -> Option<(PaymentId, Self)> {
         let fields = JsonObject::parse(body).ok()?;
         let mut request = Self::read(&fields, AnswerForm::Refund)?;
-        if fields.text("type").as_deref() == Some("full") {
-            request.amount = None;
+        match fields.text("type")?.as_str() {
+            "full" => request.amount = None,
+            "partial" => {}
+            _ => return None,
         }
+        // A number is no payment's id to Khipu.
+        fields.get("payment_id")?.get().strip_prefix('"')?;
         Some((payment_id(&fields).ok()?, request))
     }
 

@@ -15,9 +15,6 @@ const NOTIFY_API_VERSION: &str = "3.0";
 const WRONG_NOTIFY_API_VERSION: &str =
     "debe ser 3.0, o no venir: las notificaciones se entregan solo en esa versión";
 
-const PLAIN_NOTIFY_URL: &str =
-    "debe ser una URL https: la notificación lleva datos personales del pagador";
-
 /// A field of a request that cannot be accepted. The message is in Spanish, as all of Khipu's are.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct FieldError {
@@ -41,10 +38,10 @@ impl CreateRequest {
     /// Checks only the fields that Khipu does not get as the merchant sent them; Khipu checks the rest. Where one of them is
     /// refused, the errors include what is missing, so that the merchant sees all at once.
     ///
-    /// `accepts_notify_url`: whether a delivery may go to such a URL.
+    /// `notify_url_problem`: why a delivery may not go to a URL.
     pub fn parse(
         fields: JsonObject,
-        accepts_notify_url: impl FnOnce(&Url) -> bool,
+        notify_url_problem: impl FnOnce(&Url) -> Option<&'static str>,
     ) -> Result<Self, Vec<FieldError>> {
         let mut reader = FieldReader {
             fields: &fields,
@@ -52,18 +49,21 @@ impl CreateRequest {
         };
         let (return_url, cancel_url) = (reader.url("return_url"), reader.url("cancel_url"));
         let notify_url = reader.url("notify_url");
-        if let Some((_, url)) = &notify_url
-            && !accepts_notify_url(url)
-        {
-            reader.refuse("notify_url", PLAIN_NOTIFY_URL);
+        let problem = notify_url
+            .as_ref()
+            .and_then(|(_, url)| notify_url_problem(url));
+        if let Some(problem) = problem {
+            reader.refuse("notify_url", problem);
         }
         let urls = MerchantUrls {
             return_url: return_url.map(|(text, _)| text),
             cancel_url: cancel_url.map(|(text, _)| text),
             notify_url: notify_url.map(|(text, _)| text),
         };
-        let version = fields.text("notify_api_version");
-        if version.is_some_and(|version| version != NOTIFY_API_VERSION) {
+        let version = fields.get("notify_api_version").map(|raw| raw.get());
+        let is_absent = matches!(version, None | Some("null" | "\"\""));
+        let text = fields.text("notify_api_version");
+        if !is_absent && text.as_deref() != Some(NOTIFY_API_VERSION) {
             reader.refuse("notify_api_version", WRONG_NOTIFY_API_VERSION);
         }
         if !reader.errors.is_empty() {

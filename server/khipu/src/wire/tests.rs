@@ -89,7 +89,7 @@ fn a_late_confirmation_is_reported_as_late() {
 
 fn request(json: &str) -> Result<CreateRequest, Vec<FieldError>> {
     let fields = JsonObject::parse(json.as_bytes()).expect("object");
-    CreateRequest::parse(fields, |_| true)
+    CreateRequest::parse(fields, |_| None)
 }
 
 #[test]
@@ -131,7 +131,7 @@ fn a_notify_url_that_a_delivery_may_not_go_to_is_refused() {
     let json =
         r#"{"amount":1,"currency":"CLP","subject":"x","notify_url":"http://shop.example/k"}"#;
     let fields = JsonObject::parse(json.as_bytes()).expect("object");
-    let errors = CreateRequest::parse(fields, |url| url.scheme() == "https");
+    let errors = CreateRequest::parse(fields, |url| (url.scheme() == "http").then_some("https"));
     let errors = errors.expect_err("refused");
     assert_eq!(errors.len(), 1);
     assert_eq!(errors[0].field, "notify_url");
@@ -224,7 +224,7 @@ fn another_notification_version_is_refused_with_the_reason() {
             r#"{{"amount":1,"currency":"CLP","subject":"x","notify_api_version":{version}}}"#
         ))
     };
-    for version in [r#""1.3""#, r#""2.0""#, "4"] {
+    for version in [r#""1.3""#, r#""2.0""#, "4", "[1]", r#"{"a":1}"#, "true"] {
         let errors = with(version).expect_err("refused");
         assert_eq!(errors[0].field, "notify_api_version");
         assert!(errors[0].message.contains("3.0"), "{errors:?}");

@@ -97,8 +97,19 @@ impl Refund {
         request_id: RequestId,
     ) -> Result<Response, ApiProblem> {
         let Some(key) = idempotency::key(headers)? else {
-            let answer = state.payments.forward(account, self.call, self.about);
-            return Ok(passed_on(answer.await?));
+            let answer = match self.refund {
+                Some((payment_id, request)) => {
+                    let call = self.call;
+                    let refund = RefundCall {
+                        payment_id,
+                        request,
+                        call,
+                    };
+                    state.payments.refund(account, refund).await
+                }
+                None => state.payments.forward(account, self.call, self.about).await,
+            };
+            return Ok(passed_on(answer?));
         };
         let about = self.about.clone();
         let id = about.as_ref().map_or("", PaymentId::as_str);
