@@ -70,6 +70,8 @@ async fn of_ten_thousand_notifications_none_that_was_answered_200_is_lost_by_kil
     let sandbox = Sandbox::start().await;
     let mut settings = GatewaySettings::new(&sandbox.url);
     settings.log = vec!["filter = \"off\"".into()];
+    // The test creates payments faster than one merchant's back end may.
+    settings.limits.push("requests_per_second = 100000".into());
     let mut gateway = GatewayProcess::start(&settings).await;
     let api = GatewayClient::new(&gateway.url, &settings.accounts[0].api_key);
     let payments: Vec<TestPayment> = stream::iter(0..PAYMENTS)

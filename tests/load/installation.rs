@@ -133,6 +133,7 @@ api_keys = ["{hash}"]
 watchers = {watchers}
 watchers_per_address = {watchers}
 watchers_per_payment = {per_payment}
+requests_per_second = 100000
 [log]
 filter = "warn"
 "#,

@@ -197,6 +197,7 @@ fn settings(khipu_url: &str, change: impl FnOnce(&mut GatewaySettings)) -> Gatew
     settings.limits = vec![
         "watchers_per_address = 20000".into(),
         "connections_per_address = 10000".into(),
+        "requests_per_second = 100000".into(),
     ];
     settings.log = vec!["filter = \"chasqui=info\"".into()];
     change(&mut settings);

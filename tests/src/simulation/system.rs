@@ -73,6 +73,7 @@ fn settings(khipu_url: &str, public_url: &str) -> GatewaySettings {
         "connections_per_address = 10000".into(),
         "polls_per_second = 1000".into(),
         "polls_in_flight = 256".into(),
+        "requests_per_second = 100000".into(),
     ];
     // For the addresses of payers who come back.
     settings.server = vec!["trusted_proxies = [\"127.0.0.0/8\"]".into()];
