@@ -159,3 +159,6 @@ impl FieldReader<'_> {
         }
     }
 }
+
+#[cfg(test)]
+mod tests;
