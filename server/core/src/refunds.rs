@@ -90,14 +90,12 @@ impl Payments {
         account: &Arc<Account>,
         refund: RefundCall,
     ) -> Result<KhipuResponse, PaymentsError> {
+        self.own_payment(account, &refund.payment_id).await?;
         let (payments, account) = (Arc::clone(self), Arc::clone(account));
         let work = async move {
             // A store that is not available does not keep a refund from Khipu.
             let running = payments.begin_refund(&account, &refund).await;
-            let call = refund.call.clone();
-            let response = payments
-                .forward(&account, call, Some(refund.payment_id.clone()))
-                .await;
+            let response = payments.send_refund(&account, &refund).await;
             if let Ok(response) = &response {
                 let key = IdempotencyKey {
                     account: account.name.clone(),
@@ -159,20 +157,27 @@ impl Payments {
             })?;
         let before = Refunds::of(&payment, None);
         self.remember_before(key, &before).await?;
-        let call = refund.call.clone();
-        let response = self.call_at_pace(account, call).await;
-        let response = response.inspect_err(|error| {
-            if let PaymentsError::Khipu(error) = error
-                && error.outcome_is_unknown()
-            {
-                self.schedule(account).poll_now(id);
-            }
-        })?;
+        let response = self.send_refund(account, &refund).await?;
         JsonObject::parse(&response.body)
             .map_err(|error| KhipuError::Malformed(error.to_string()))?;
         self.claim_own_refund(account, &refund, key, &before, &response)
             .await;
         Ok(response)
+    }
+
+    async fn send_refund(
+        &self,
+        account: &Account,
+        refund: &RefundCall,
+    ) -> Result<KhipuResponse, PaymentsError> {
+        let sent = self.call_at_pace(account, refund.call.clone()).await;
+        sent.inspect_err(|error| {
+            if let PaymentsError::Khipu(error) = error
+                && error.outcome_is_unknown()
+            {
+                self.schedule(account).poll_now(&refund.payment_id);
+            }
+        })
     }
 
     /// Records which refund this request made, so that no other request takes it for its own, and learns what the refund

@@ -285,6 +285,7 @@ fn expire_references(
         return;
     };
     let (redis, id) = (Arc::clone(&store.redis), id.clone());
+    // Two tasks, so that a panic of the first is reported; the use cases' way to do so is out of reach here.
     let expiring = tokio::spawn(async move { redis.run_all(&calls).await });
     tokio::spawn(async move {
         match expiring.await {
