@@ -1,14 +1,16 @@
 -- Ends a lease and records its attempt. Replies with 1, or with 0 if the lease was lost.
 -- KEYS: PAYMENT, NOTIFIED, RAW, TIMELINE: see include/payment.lua; QUEUES (sorted sets): those of the job's kind, by priority.
--- ARGV: RETENTION, RAW_RETENTION, PUBLISH, CHANNEL, ID: see include/payment.lua; KIND; TOKEN: of the lease; RESULT: OPEN, DONE
+-- ARGV: RETENTION, RAW_RETENTION, PUBLISH, CHANNEL, ID, PREFIX, LISTINGS_KEPT: see include/payment.lua; KIND; TOKEN: of the lease; RESULT: OPEN, DONE
 -- or DEAD; DUE: when it is due again (empty: never); ATTEMPTS: how many it has afterwards; ATTEMPT: a line of the timeline
 -- (empty: none); PRIORITY: of what is put back.
 local PAYMENT, NOTIFIED, RAW, TIMELINE = unpack(KEYS)
 local QUEUES = { unpack(KEYS, 5) }
-local RETENTION, RAW_RETENTION, PUBLISH, CHANNEL, ID, KIND, TOKEN, RESULT, DUE, ATTEMPTS, ATTEMPT = unpack(ARGV)
-local PRIORITY = tonumber(ARGV[12])
+local RETENTION, RAW_RETENTION, PUBLISH, CHANNEL, ID, PREFIX, LISTINGS_KEPT = unpack(ARGV)
+local KIND, TOKEN, RESULT, DUE, ATTEMPTS, ATTEMPT = unpack(ARGV, 8, 13)
+local PRIORITY = tonumber(ARGV[14])
 -- include constants
 -- include clock
+-- include listing
 -- include payment
 -- include job
 

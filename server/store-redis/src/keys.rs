@@ -45,6 +45,11 @@ pub(super) const ENTRY_OBSERVED: &str = "o";
 /// The notification's number follows; a reader gets its verdict and copies instead.
 pub(super) const ENTRY_NOTIFIED: &str = "n";
 
+/// An account's listings in a partition: payments by their last change, and by when they expire.
+pub(super) const CHANGES: &str = "changes";
+pub(super) const EXPIRIES: &str = "expiries";
+pub(super) const LISTINGS: [&str; 2] = [CHANGES, EXPIRIES];
+
 /// A key, and the partition that it lies in.
 pub(super) type Place = (Partition, String);
 
@@ -92,6 +97,10 @@ pub(super) fn job_queue(partition: Partition, kind: JobKind, priority: JobPriori
         (JobKind::Check, JobPriority::CrossCheck) => "check:cross",
     };
     key(partition, "agenda", name)
+}
+
+pub(super) fn listing(partition: Partition, name: &str, account: &AccountName) -> String {
+    key(partition, name, account.as_str())
 }
 
 pub(super) fn intent(reference: &PaymentReference) -> Place {

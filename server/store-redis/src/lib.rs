@@ -19,6 +19,7 @@ mod intents;
 mod job_queue;
 mod keys;
 mod payment_calls;
+mod payment_index;
 mod payments;
 mod poll_lock;
 pub mod preflight;

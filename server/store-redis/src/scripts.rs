@@ -12,6 +12,10 @@ use chasqui_store::TIMELINE_LIMIT;
 
 use super::{keys, replies};
 
+/// The most entries of expired payments that a write removes from its account's listings. More than one, so that a backlog
+/// shrinks.
+const EXPIRED_PER_WRITE: usize = 8;
+
 macro_rules! scripts {
     ($($name:ident = $file:literal $($durable:ident)?;)*) => {
         $(pub(super) static $name: LazyLock<Script> = LazyLock::new(|| {
@@ -25,6 +29,7 @@ scripts! {
     BEGIN = "begin" durable;
     BIND_INTENT = "bind_intent" durable;
     BY_TRANSACTION = "by_transaction";
+    CHANGES = "changes";
     COMPLETE = "complete" durable;
     CREATE = "create" durable;
     DUE = "due";
@@ -64,6 +69,7 @@ fn included(name: &str) -> String {
         "clock" => include_str!("../scripts/include/clock.lua"),
         "job" => include_str!("../scripts/include/job.lua"),
         "keep_notification" => include_str!("../scripts/include/keep_notification.lua"),
+        "listing" => include_str!("../scripts/include/listing.lua"),
         "payment" => include_str!("../scripts/include/payment.lua"),
         "schedule" => include_str!("../scripts/include/schedule.lua"),
         "status" => include_str!("../scripts/include/status.lua"),
@@ -109,6 +115,10 @@ fn constants() -> String {
         ("IN_PROGRESS", quoted(keys::IN_PROGRESS)),
         ("ANSWERED", quoted(keys::ANSWERED)),
         ("OUTCOME_UNKNOWN", quoted(keys::OUTCOME_UNKNOWN)),
+        ("CHANGES", quoted(keys::CHANGES)),
+        ("EXPIRIES", quoted(keys::EXPIRIES)),
+        ("LISTINGS", table(keys::LISTINGS.map(quoted).to_vec())),
+        ("EXPIRED_PER_WRITE", EXPIRED_PER_WRITE.to_string()),
         ("FOREIGN", quoted(replies::FOREIGN)),
         ("STARTED", quoted(replies::STARTED)),
         ("KEY_REUSED", quoted(replies::KEY_REUSED)),

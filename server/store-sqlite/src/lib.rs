@@ -15,6 +15,7 @@ mod limits;
 mod local_relay;
 mod migration;
 mod notifications;
+mod payment_index;
 mod payments;
 mod poll_lock;
 mod queue;

@@ -27,7 +27,8 @@ pub use idempotency::{
 };
 pub use job_queue::{JobAttempt, JobQueue, JobResult, LeasedJob};
 pub use payments::{
-    BY_TRANSACTION_LIMIT, Outcome, PaymentIndex, PaymentReader, PaymentStore, StoredNotification,
+    BY_TRANSACTION_LIMIT, ChangeCursor, ChangedPayment, Outcome, PaymentIndex, PaymentReader,
+    PaymentStore, StoredNotification,
 };
 pub use poll_lock::{LONGEST_POLL_LOCK, PollLock};
 pub use relay::{Change, Relay, RelayError, RelayListener};

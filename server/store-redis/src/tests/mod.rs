@@ -2,6 +2,7 @@
 
 mod expiry;
 mod leases;
+mod listings;
 mod partitions;
 mod preflight;
 mod publishing;

@@ -9,6 +9,7 @@
 
 pub mod call_pacer;
 pub mod callers_clock;
+pub mod changes;
 pub mod creating;
 pub mod fixtures;
 pub mod idempotency;
@@ -120,6 +121,17 @@ macro_rules! store_suite {
                     a_payment_whose_terms_came_later_is_found_by_its_transaction
                     a_known_transaction_stays
                     the_newest_payments_are_found_up_to_the_limit
+                }
+                changes {
+                    payments_are_listed_by_their_last_change_the_oldest_first
+                    what_changes_nothing_is_no_change
+                    terms_that_come_later_are_a_change
+                    a_page_continues_after_a_payment
+                    pages_have_every_payment_once
+                    only_the_accounts_payments_are_listed
+                    a_status_is_found_among_many_others
+                    nothing_before_the_cursor_is_listed
+                    a_reader_that_continues_after_the_newest_change_misses_none
                 }
                 call_pacer {
                     an_idle_second_allows_a_burst_and_then_the_pace_is_even
