@@ -5,6 +5,7 @@
 
 mod amount;
 mod checks;
+mod delivery;
 mod id;
 mod jitter;
 mod named_enum;
@@ -16,6 +17,7 @@ mod timestamp;
 
 pub use amount::{Amount, Currency, InvalidAmount, InvalidCurrency};
 pub use checks::{CHECKED_AFTER_EXPIRY, CheckPlan, QUICK_RETRIES, USUAL_TERM, check_retry_delay};
+pub use delivery::{DeliveryState, Undelivered};
 pub use id::{AccountName, InvalidId, PaymentId, PaymentReference};
 pub use jitter::jittered;
 pub use observation::{JobKind, JobPriority, NewJob, Notification, Observation, Source, Verdict};

@@ -2,12 +2,12 @@
 -- KEYS: PAYMENT, NOTIFIED, RAW, TIMELINE: see include/payment.lua; QUEUES (sorted sets): those of the job's kind, by priority.
 -- ARGV: RETENTION, RAW_RETENTION, PUBLISH, CHANNEL, ID, PREFIX, LISTINGS_KEPT: see include/payment.lua; KIND; TOKEN: of the lease; RESULT: OPEN, DONE
 -- or DEAD; DUE: when it is due again (empty: never); ATTEMPTS: how many it has afterwards; ATTEMPT: a line of the timeline
--- (empty: none); PRIORITY: of what is put back.
+-- (empty: none); PRIORITY: of what is put back; ATTEMPTED_AT, ATTEMPT_RESULT: of the attempt.
 local PAYMENT, NOTIFIED, RAW, TIMELINE = unpack(KEYS)
 local QUEUES = { unpack(KEYS, 5) }
 local RETENTION, RAW_RETENTION, PUBLISH, CHANNEL, ID, PREFIX, LISTINGS_KEPT = unpack(ARGV)
 local KIND, TOKEN, RESULT, DUE, ATTEMPTS, ATTEMPT = unpack(ARGV, 8, 13)
-local PRIORITY = tonumber(ARGV[14])
+local PRIORITY, ATTEMPTED_AT, ATTEMPT_RESULT = tonumber(ARGV[14]), ARGV[15], ARGV[16]
 -- include constants
 -- include clock
 -- include listing
@@ -24,6 +24,9 @@ end
 if ATTEMPT ~= '' and redis.call('LINDEX', TIMELINE, -1) ~= ATTEMPT then
   record(ATTEMPT)
 end
+if ATTEMPT ~= '' and KIND == DELIVERY then
+  redis.call('HSET', PAYMENT, DELIVERY_LAST_AT, ATTEMPTED_AT, DELIVERY_LAST_RESULT, ATTEMPT_RESULT)
+end
 
 -- Ends the lease and stores the state.
 local function put(state, due, attempts, priority)
@@ -37,6 +40,9 @@ local function put(state, due, attempts, priority)
     end
   end
   enqueue(QUEUES, ID, priority, due)
+  if KIND == DELIVERY then
+    list_delivery(state)
+  end
 end
 
 local leased = job(PAYMENT, KIND)

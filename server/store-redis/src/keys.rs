@@ -32,6 +32,11 @@ pub(super) const DEAD: &str = "dead";
 /// The field of a payment with the state of its delivery.
 pub(super) const DELIVERY_STATE: &str = "delivery_standing";
 
+/// Other fields of a payment about its delivery: when it was scheduled, and its newest attempt.
+pub(super) const DELIVERY_SCHEDULED: &str = "delivery_scheduled";
+pub(super) const DELIVERY_LAST_AT: &str = "delivery_last_at";
+pub(super) const DELIVERY_LAST_RESULT: &str = "delivery_last_result";
+
 /// The field of an idempotent request with its state, and the states.
 pub(super) const REQUEST_STATE: &str = "standing";
 pub(super) const IN_PROGRESS: &str = "under_way";
@@ -45,10 +50,13 @@ pub(super) const ENTRY_OBSERVED: &str = "o";
 /// The notification's number follows; a reader gets its verdict and copies instead.
 pub(super) const ENTRY_NOTIFIED: &str = "n";
 
-/// An account's listings in a partition: payments by their last change, and by when they expire.
+/// An account's listings in a partition. Payments by their last change, and by when they expire.
 pub(super) const CHANGES: &str = "changes";
 pub(super) const EXPIRIES: &str = "expiries";
-pub(super) const LISTINGS: [&str; 2] = [CHANGES, EXPIRIES];
+/// Deliveries by when they were scheduled.
+pub(super) const OPEN_DELIVERIES: &str = "deliveries:open";
+pub(super) const DEAD_DELIVERIES: &str = "deliveries:dead";
+pub(super) const LISTINGS: [&str; 4] = [CHANGES, EXPIRIES, OPEN_DELIVERIES, DEAD_DELIVERIES];
 
 /// A key, and the partition that it lies in.
 pub(super) type Place = (Partition, String);

@@ -13,6 +13,7 @@
 
 mod call_pacer;
 mod change;
+mod deliveries;
 mod fields;
 mod idempotency;
 mod intents;

@@ -40,6 +40,7 @@ scripts! {
     HEALTH = "health" durable;
     INDEX_TRANSACTION = "index_transaction" durable;
     LEASE = "lease" durable;
+    LISTED = "listed";
     NEXT_DUE = "next_due";
     NOTIFICATION = "notification";
     OBSERVE = "observe" durable;
@@ -89,6 +90,11 @@ fn constants() -> String {
     // The distance between the numbers of a status in two rounds.
     let round = Version::FIRST.number() - StatusKind::Created as u16;
     let job_fields = keys::JOB_FIELDS.map(|(name, stored)| format!("{name} = '{stored}'"));
+    let deliveries = [
+        (keys::OPEN, keys::OPEN_DELIVERIES),
+        (keys::DEAD, keys::DEAD_DELIVERIES),
+    ]
+    .map(|(state, name)| format!("{state} = '{name}'"));
     [
         ("CREATED", Version::FIRST.to_string()),
         ("CONFIRMED", Version::CONFIRMED.to_string()),
@@ -110,6 +116,11 @@ fn constants() -> String {
         ("DELIVERY", quoted(JobKind::Delivery.as_str())),
         ("OPEN", quoted(keys::OPEN)),
         ("DONE", quoted(keys::DONE)),
+        ("DEAD", quoted(keys::DEAD)),
+        ("DELIVERY_LISTINGS", table(deliveries.to_vec())),
+        ("DELIVERY_SCHEDULED", quoted(keys::DELIVERY_SCHEDULED)),
+        ("DELIVERY_LAST_AT", quoted(keys::DELIVERY_LAST_AT)),
+        ("DELIVERY_LAST_RESULT", quoted(keys::DELIVERY_LAST_RESULT)),
         ("DELIVERY_STATE", quoted(keys::DELIVERY_STATE)),
         ("REQUEST_STATE", quoted(keys::REQUEST_STATE)),
         ("IN_PROGRESS", quoted(keys::IN_PROGRESS)),

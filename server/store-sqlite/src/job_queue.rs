@@ -64,8 +64,9 @@ pub(super) fn schedule_delivery(
     due_at: Timestamp,
 ) -> Result<(), DatabaseError> {
     statements.execute(
-        "INSERT INTO job (payment_id, kind, standing, due_at, attempts)
-             VALUES (?1, ?2, 'open', ?3, 0)
+        "INSERT INTO job (payment_id, kind, standing, due_at, attempts, account, scheduled_at)
+             SELECT id, ?2, 'open', ?3, 0, account, CAST(unixepoch('subsec') * 1000 AS INTEGER)
+             FROM payment WHERE id = ?1
              ON CONFLICT (payment_id, kind) DO UPDATE SET due_at = excluded.due_at
              WHERE standing = 'open' AND attempts = 0 AND excluded.due_at < due_at",
         (id.as_str(), JobKind::Delivery.as_str(), due_at.unix_ms()),

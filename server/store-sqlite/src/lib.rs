@@ -6,6 +6,7 @@
 
 mod call_pacer;
 mod columns;
+mod deliveries;
 mod error;
 mod file;
 mod idempotency;

@@ -1,7 +1,7 @@
 //! What is stored, as a trait for each role, and the relay that carries a change to other instances.
 //!
 //! [`PaymentReader`] reads payments, [`PaymentIndex`] leads to them, [`Timeline`] has their history, and [`PaymentStore`] alone
-//! changes them; [`JobQueue`] holds timed work;
+//! changes them; [`JobQueue`] holds timed work, and [`DeliveryIndex`] shows the deliveries in it;
 //! [`IdempotencyStore`] remembers merchants' requests; [`PollLock`] and [`CallPacer`] keep instances from asking Khipu twice
 //! or too fast. [`Store`] is all of these.
 //!
@@ -10,6 +10,7 @@
 //! `chasqui-store-suite` tests these contracts on every implementation.
 
 mod call_pacer;
+mod deliveries;
 mod error;
 mod idempotency;
 mod job_queue;
@@ -20,6 +21,7 @@ mod timeline;
 
 use async_trait::async_trait;
 pub use call_pacer::{CallBucket, CallPacer};
+pub use deliveries::{Delivery, DeliveryIndex, LastAttempt, ListedDelivery};
 pub use error::StoreError;
 pub use idempotency::{
     BeginOutcome, Completion, EXPIRED_PER_BEGIN, IDEMPOTENCY_TERM, IN_PROGRESS_LIMIT,
@@ -37,7 +39,14 @@ pub use timeline::{TIMELINE_LIMIT, Timeline, TimelineEntry, TimelineEvent};
 /// Every role: what an implementation offers.
 #[async_trait]
 pub trait Store:
-    PaymentStore + PaymentIndex + Timeline + JobQueue + IdempotencyStore + PollLock + CallPacer
+    PaymentStore
+    + PaymentIndex
+    + Timeline
+    + JobQueue
+    + DeliveryIndex
+    + IdempotencyStore
+    + PollLock
+    + CallPacer
 {
     /// Whether the store can be written to now.
     async fn health_check(&self) -> Result<(), StoreError>;

@@ -37,3 +37,20 @@ local function list_expiry(account, at, kept)
     unlist(account, expired)
   end
 end
+
+-- Lists the delivery by its state, at the moment when it was scheduled.
+local function list_delivery(state)
+  local kept = redis.call('HMGET', PAYMENT, 'account', DELIVERY_SCHEDULED)
+  local account, scheduled = kept[1], kept[2]
+  if not scheduled then
+    scheduled = next_score(DELIVERY_LISTINGS[OPEN], account)
+    redis.call('HSET', PAYMENT, DELIVERY_SCHEDULED, scheduled)
+  end
+  for of_state, name in pairs(DELIVERY_LISTINGS) do
+    if of_state == state then
+      list(name, account, scheduled)
+    else
+      redis.call('ZREM', listing(name, account), ID)
+    end
+  end
+end

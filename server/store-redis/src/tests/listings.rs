@@ -1,8 +1,8 @@
 //! An account's listings: what was written before there were any, and what has expired.
 
-use chasqui_payment::{StatusKind, Timestamp};
-use chasqui_store::ChangeCursor;
-use chasqui_store_suite::{id, payment, reporting, shop};
+use chasqui_payment::{StatusKind, Timestamp, Undelivered};
+use chasqui_store::{ChangeCursor, DeliveryIndex};
+use chasqui_store_suite::{confirming, id, payment, reporting, shop};
 
 use super::*;
 
@@ -47,6 +47,36 @@ async fn a_payment_without_an_entry_gets_one_with_its_next_change() {
 }
 
 #[tokio::test]
+async fn a_delivery_without_an_entry_gets_one_with_its_next_attempt() {
+    let server = start().await;
+    let store = open_standalone(&server).await;
+    let observed = store.observe(&id("p1"), &confirming("{}", 10)).await;
+    observed.expect("observe");
+    let payment = key("payment", "p1");
+    server
+        .command(&["HDEL", &payment, "delivery_scheduled"])
+        .await;
+    for name in ["deliveries:open", "deliveries:dead"] {
+        server.command(&["DEL", &listing(name, "p1")]).await;
+    }
+    let dead = async || {
+        let listed = store.undelivered(&shop(), Undelivered::Dead, None, 9).await;
+        listed
+            .expect("undelivered")
+            .expect("from the beginning")
+            .len()
+    };
+    assert_eq!(dead().await, 0);
+    let now = time(&server).await;
+    let leased = store.lease_due(JobKind::Delivery, now, 1, HOURS).await;
+    let finished = store
+        .finish(&leased.expect("lease")[0], &JobResult::Dead, None)
+        .await;
+    assert!(finished.expect("finish"));
+    assert_eq!(dead().await, 1);
+}
+
+#[tokio::test]
 async fn a_change_is_later_than_the_mark_of_a_reading_although_the_clock_was_set_back() {
     let server = start().await;
     let store = open_standalone(&server).await;
@@ -70,6 +100,8 @@ async fn an_expired_payment_is_not_listed_and_its_entries_leave_with_a_neighbour
         created.expect("create");
     };
     create(&expired).await;
+    let observed = store.observe(&id(&expired), &confirming("{}", 10)).await;
+    observed.expect("observe");
     let expires_at: i64 = server
         .ask(&["ZSCORE", &listing("expiries", &expired), &expired])
         .await;

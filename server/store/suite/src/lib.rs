@@ -11,6 +11,7 @@ pub mod call_pacer;
 pub mod callers_clock;
 pub mod changes;
 pub mod creating;
+pub mod deliveries;
 pub mod fixtures;
 pub mod idempotency;
 pub mod job_queue;
@@ -121,6 +122,14 @@ macro_rules! store_suite {
                     a_payment_whose_terms_came_later_is_found_by_its_transaction
                     a_known_transaction_stays
                     the_newest_payments_are_found_up_to_the_limit
+                }
+                deliveries {
+                    a_payment_without_a_delivery_has_none
+                    a_delivery_is_open_until_it_is_done_or_dead
+                    undelivered_are_listed_by_state_the_first_scheduled_first
+                    pages_of_undelivered_have_every_one_once
+                    a_page_continues_after_a_delivery_that_has_left_the_state
+                    only_the_accounts_deliveries_are_listed
                 }
                 changes {
                     payments_are_listed_by_their_last_change_the_oldest_first
