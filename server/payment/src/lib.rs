@@ -14,6 +14,7 @@ mod payment;
 mod secret;
 mod status;
 mod timestamp;
+mod watch_transport;
 
 pub use amount::{Amount, Currency, InvalidAmount, InvalidCurrency};
 pub use checks::{CHECKED_AFTER_EXPIRY, CheckPlan, QUICK_RETRIES, USUAL_TERM, check_retry_delay};
@@ -25,3 +26,4 @@ pub use payment::{Intent, MerchantUrls, Payment, PaymentTerms, Price};
 pub use secret::Secret;
 pub use status::{PaymentState, Reported, Status, StatusKind, StatusReason, StatusUpdate, Version};
 pub use timestamp::{InvalidTimestamp, Timestamp};
+pub use watch_transport::WatchTransport;

@@ -43,8 +43,10 @@ pub(super) const IN_PROGRESS: &str = "under_way";
 pub(super) const ANSWERED: &str = "answered";
 pub(super) const OUTCOME_UNKNOWN: &str = "unknown";
 
-/// The letters of a timeline's entries. After the time of a creation nothing follows.
+/// The letters of a timeline's entries. Nothing follows the time of these three.
 pub(super) const ENTRY_CREATED: &str = "c";
+pub(super) const ENTRY_REDELIVERED: &str = "d";
+pub(super) const ENTRY_ERASED: &str = "e";
 /// Source, version, and whether it was accepted follow.
 pub(super) const ENTRY_OBSERVED: &str = "o";
 /// The notification's number follows; a reader gets its verdict and copies instead.

@@ -46,6 +46,7 @@ scripts! {
     OBSERVE = "observe" durable;
     PAUSE_CALLS = "pause_calls";
     PUBLISH = "publish";
+    RECORD_VISIT = "record_visit";
     RESERVE_CALL = "reserve_call";
     SAVE_INTENT = "save_intent" durable;
     SCHEMA = "schema";

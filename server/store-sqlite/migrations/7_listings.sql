@@ -14,3 +14,6 @@ UPDATE job SET (account, scheduled_at) = (SELECT account, status_at FROM payment
 WHERE kind = 'delivery';
 
 CREATE INDEX delivery_by_account ON job (account, standing, scheduled_at, payment_id) WHERE kind = 'delivery';
+
+-- A timeline has visits as well: returned, watched with a transport, seen with a status.
+ALTER TABLE record ADD COLUMN transport TEXT;

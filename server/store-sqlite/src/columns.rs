@@ -2,7 +2,7 @@
 
 use chasqui_payment::{
     AccountName, Amount, Currency, DeliveryState, JobKind, JobPriority, PaymentId,
-    PaymentReference, Source, StatusReason, Timestamp, Verdict, Version,
+    PaymentReference, Source, StatusReason, Timestamp, Verdict, Version, WatchTransport,
 };
 use rusqlite::types::{FromSql, FromSqlError, FromSqlResult, ValueRef};
 use rusqlite::{Row, RowIndex};
@@ -61,6 +61,7 @@ text_columns! {
     Verdict: Self::parse;
     JobKind: Self::parse;
     DeliveryState: Self::parse;
+    WatchTransport: Self::parse;
     Amount: |text| Self::parse(text).ok();
 }
 

@@ -34,7 +34,7 @@ pub use payments::{
 };
 pub use poll_lock::{LONGEST_POLL_LOCK, PollLock};
 pub use relay::{Change, Relay, RelayError, RelayListener};
-pub use timeline::{TIMELINE_LIMIT, Timeline, TimelineEntry, TimelineEvent};
+pub use timeline::{TIMELINE_LIMIT, Timeline, TimelineEntry, TimelineEvent, VISITS_LIMIT, Visit};
 
 /// Every role: what an implementation offers.
 #[async_trait]

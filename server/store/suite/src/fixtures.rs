@@ -11,7 +11,7 @@ pub use chasqui_payment::{
     PaymentTerms, Source, Status, StatusKind, StatusUpdate, Timestamp, Undelivered, Verdict,
     Version,
 };
-pub use chasqui_store::{JobAttempt, Store, TimelineEvent};
+pub use chasqui_store::{JobAttempt, Store, TimelineEvent, Visit};
 
 /// Makes the suite's stores.
 #[async_trait]

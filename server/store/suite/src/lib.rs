@@ -21,6 +21,7 @@ pub mod poll_lock;
 pub mod relay;
 pub mod timeline;
 pub mod transactions;
+pub mod visits;
 
 pub use fixtures::*;
 
@@ -114,6 +115,13 @@ macro_rules! store_suite {
                     an_interrupted_attempt_is_recorded_and_not_counted
                     it_lists_the_oldest_entries_up_to_its_limit
                     an_unknown_payment_has_no_timeline
+                }
+                visits {
+                    visits_are_in_the_timeline
+                    a_version_is_seen_once
+                    a_page_that_reloads_in_a_loop_does_not_fill_the_timeline
+                    a_full_timeline_takes_no_visit
+                    a_visit_to_an_unknown_payment_is_not_recorded
                 }
                 transactions {
                     payments_are_found_by_transaction_the_newest_first
