@@ -5,16 +5,17 @@
 //! them when it is reopened.
 
 use async_trait::async_trait;
-use chasqui_payment::{AccountName, DeliveryState, PaymentId, Timestamp, Undelivered};
+use chasqui_payment::{AccountName, DeliveryState, JobKind, PaymentId, Timestamp, Undelivered};
 use chasqui_redis_topology::Partition;
-use chasqui_store::{Delivery, DeliveryIndex, LastAttempt, ListedDelivery, StoreError};
+use chasqui_store::{Deliveries, Delivery, LastAttempt, ListedDelivery, Redelivery, StoreError};
 
+use super::payment_calls::{with_queues, writing};
 use super::redis_store::RedisStore;
 use super::replies::{self, read, unavailable};
 use super::{fields, keys, scripts};
 
 #[async_trait]
-impl DeliveryIndex for RedisStore {
+impl Deliveries for RedisStore {
     async fn delivery(&self, id: &PaymentId) -> Result<Option<Delivery>, StoreError> {
         let partition = Partition::of(id.as_str());
         let names = delivery_fields();
@@ -48,6 +49,27 @@ impl DeliveryIndex for RedisStore {
             }
         }
         Ok(Some(listed))
+    }
+
+    async fn redeliver(
+        &self,
+        account: &AccountName,
+        id: &PaymentId,
+        at: Timestamp,
+    ) -> Result<Redelivery, StoreError> {
+        let (partition, call) = writing(self, &scripts::REDELIVER, id);
+        let call = with_queues(call, partition, JobKind::Delivery)
+            .arg(account.as_str())
+            .arg(at.unix_ms());
+        let reply = self.run(partition, &call).await?;
+        let word: String = replies::unless_foreign(reply)?;
+        match word.as_str() {
+            replies::REOPENED => Ok(Redelivery::Reopened),
+            replies::ALREADY_OPEN => Ok(Redelivery::AlreadyOpen),
+            replies::NOT_CONFIRMED => Ok(Redelivery::NotConfirmed),
+            replies::UNKNOWN => Ok(Redelivery::UnknownPayment),
+            _ => Err(replies::damaged("redelivery")),
+        }
     }
 }
 

@@ -47,6 +47,7 @@ scripts! {
     PAUSE_CALLS = "pause_calls";
     PUBLISH = "publish";
     RECORD_VISIT = "record_visit";
+    REDELIVER = "redeliver" durable;
     RESERVE_CALL = "reserve_call";
     SAVE_INTENT = "save_intent" durable;
     SCHEMA = "schema";
@@ -134,6 +135,11 @@ fn constants() -> String {
         ("FOREIGN", quoted(replies::FOREIGN)),
         ("STARTED", quoted(replies::STARTED)),
         ("KEY_REUSED", quoted(replies::KEY_REUSED)),
+        ("REOPENED", quoted(replies::REOPENED)),
+        ("ALREADY_OPEN", quoted(replies::ALREADY_OPEN)),
+        ("NOT_CONFIRMED", quoted(replies::NOT_CONFIRMED)),
+        ("UNKNOWN", quoted(replies::UNKNOWN)),
+        ("ENTRY_REDELIVERED", quoted(keys::ENTRY_REDELIVERED)),
         ("ENTRY_CREATED", quoted(keys::ENTRY_CREATED)),
         ("ENTRY_OBSERVED", quoted(keys::ENTRY_OBSERVED)),
         ("ENTRY_NOTIFIED", quoted(keys::ENTRY_NOTIFIED)),

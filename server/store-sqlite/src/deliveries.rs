@@ -1,14 +1,15 @@
 //! Deliveries, as their operators see them.
 
 use async_trait::async_trait;
-use chasqui_payment::{AccountName, DeliveryState, PaymentId, Timestamp, Undelivered};
-use chasqui_store::{Delivery, DeliveryIndex, LastAttempt, ListedDelivery, StoreError};
+use chasqui_payment::{AccountName, DeliveryState, PaymentId, Timestamp, Undelivered, Version};
+use chasqui_store::{Deliveries, Delivery, LastAttempt, ListedDelivery, Redelivery, StoreError};
 use rusqlite::{OptionalExtension, Row};
 
 use super::columns::RowExt;
 use super::error::DatabaseError;
 use super::sqlite_store::SqliteStore;
 use super::statement_cache::StatementCache;
+use super::{job_queue, payments, timeline};
 
 /// A delivery's columns. Its newest attempt is found by its payment's records.
 macro_rules! delivery_where {
@@ -25,7 +26,7 @@ macro_rules! delivery_where {
 }
 
 #[async_trait]
-impl DeliveryIndex for SqliteStore {
+impl Deliveries for SqliteStore {
     async fn delivery(&self, id: &PaymentId) -> Result<Option<Delivery>, StoreError> {
         let id = id.clone();
         self.read(move |statements| {
@@ -58,6 +59,39 @@ impl DeliveryIndex for SqliteStore {
         })
         .await
     }
+
+    async fn redeliver(
+        &self,
+        account: &AccountName,
+        id: &PaymentId,
+        at: Timestamp,
+    ) -> Result<Redelivery, StoreError> {
+        let (account, id) = (account.clone(), id.clone());
+        self.write(move |statements| redeliver(statements, &account, &id, at))
+            .await
+    }
+}
+
+fn redeliver(
+    statements: &mut StatementCache<'_>,
+    account: &AccountName,
+    id: &PaymentId,
+    at: Timestamp,
+) -> Result<Redelivery, DatabaseError> {
+    match payments::find_state(statements, id)? {
+        None => return Ok(Redelivery::UnknownPayment),
+        Some((_, owner)) if owner != *account => return Err(DatabaseError::WRONG_ACCOUNT),
+        Some((state, _)) if state.version != Version::CONFIRMED => {
+            return Ok(Redelivery::NotConfirmed);
+        }
+        Some(_) => {}
+    }
+    if job_queue::delivery_is_open(statements, id)? {
+        return Ok(Redelivery::AlreadyOpen);
+    }
+    job_queue::reopen_delivery(statements, id, at)?;
+    timeline::record_plain(statements, id, at, "redelivered")?;
+    Ok(Redelivery::Reopened)
 }
 
 fn scheduled_at(

@@ -57,6 +57,34 @@ impl JobQueue for SqliteStore {
     }
 }
 
+pub(super) fn delivery_is_open(
+    statements: &mut StatementCache<'_>,
+    id: &PaymentId,
+) -> Result<bool, DatabaseError> {
+    let is_open = statements
+        .prepare(
+            "SELECT EXISTS (SELECT 1 FROM job
+             WHERE payment_id = ?1 AND kind = 'delivery' AND standing = 'open')",
+        )?
+        .query_row([id.as_str()], |row| row.get(0))?;
+    Ok(is_open)
+}
+
+/// Schedules the delivery if it never was. It keeps its place among the account's deliveries.
+pub(super) fn reopen_delivery(
+    statements: &mut StatementCache<'_>,
+    id: &PaymentId,
+    due_at: Timestamp,
+) -> Result<(), DatabaseError> {
+    schedule_delivery(statements, id, due_at)?;
+    statements.execute(
+        "UPDATE job SET standing = 'open', due_at = ?2, attempts = 0
+         WHERE payment_id = ?1 AND kind = 'delivery'",
+        (id.as_str(), due_at.unix_ms()),
+    )?;
+    Ok(())
+}
+
 /// Once per payment, ever: a row that is done or dead stays as it is.
 pub(super) fn schedule_delivery(
     statements: &mut StatementCache<'_>,

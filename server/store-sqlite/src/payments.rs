@@ -175,7 +175,7 @@ fn schedule(
 }
 
 /// The payment's state and account.
-fn find_state(
+pub(super) fn find_state(
     statements: &mut StatementCache<'_>,
     id: &PaymentId,
 ) -> Result<Option<(PaymentState, AccountName)>, DatabaseError> {

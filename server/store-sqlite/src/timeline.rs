@@ -87,6 +87,20 @@ pub(super) fn record_attempt(
     Ok(())
 }
 
+/// Records an event that has no columns of its own.
+pub(super) fn record_plain(
+    statements: &mut StatementCache<'_>,
+    id: &PaymentId,
+    at: Timestamp,
+    event: &str,
+) -> Result<(), DatabaseError> {
+    statements.execute(
+        "INSERT INTO record (payment_id, at, event) VALUES (?1, ?2, ?3)",
+        (id.as_str(), at.unix_ms(), event),
+    )?;
+    Ok(())
+}
+
 #[async_trait]
 impl Timeline for SqliteStore {
     async fn timeline(&self, id: &PaymentId) -> Result<Vec<TimelineEntry>, StoreError> {

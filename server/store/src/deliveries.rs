@@ -1,13 +1,13 @@
-//! Deliveries to merchants, as their operators see them.
+//! Deliveries to merchants, as their operators see them and send them again.
 
 use async_trait::async_trait;
 use chasqui_payment::{AccountName, DeliveryState, PaymentId, Timestamp, Undelivered};
 
 use crate::error::StoreError;
 
-/// Reads deliveries.
+/// Reads deliveries, and reopens them.
 #[async_trait]
-pub trait DeliveryIndex: Send + Sync + std::fmt::Debug + 'static {
+pub trait Deliveries: Send + Sync + std::fmt::Debug + 'static {
     /// The payment's delivery; `None` if it has none.
     async fn delivery(&self, id: &PaymentId) -> Result<Option<Delivery>, StoreError>;
 
@@ -24,6 +24,27 @@ pub trait DeliveryIndex: Send + Sync + std::fmt::Debug + 'static {
         after: Option<&PaymentId>,
         limit: usize,
     ) -> Result<Option<Vec<ListedDelivery>>, StoreError>;
+
+    /// Makes the delivery of a confirmed payment due `at` that time, in one atomic step with its entry in the timeline: one
+    /// that is done or dead, or that was never scheduled. Its attempts count from 0 again, for the schedule and in the
+    /// timeline. A payment of another account: `Err(WrongAccount)`. A repetition finds the delivery open.
+    async fn redeliver(
+        &self,
+        account: &AccountName,
+        id: &PaymentId,
+        at: Timestamp,
+    ) -> Result<Redelivery, StoreError>;
+}
+
+/// Whether a delivery was reopened.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Redelivery {
+    Reopened,
+    /// It is open: an attempt is under way or planned.
+    AlreadyOpen,
+    /// The payment's status is not `confirmed`: there is nothing to deliver.
+    NotConfirmed,
+    UnknownPayment,
 }
 
 #[derive(Debug, Clone, PartialEq, Eq)]

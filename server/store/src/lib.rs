@@ -1,7 +1,7 @@
 //! What is stored, as a trait for each role, and the relay that carries a change to other instances.
 //!
 //! [`PaymentReader`] reads payments, [`PaymentIndex`] leads to them, [`Timeline`] has their history, and [`PaymentStore`] alone
-//! changes them; [`JobQueue`] holds timed work, and [`DeliveryIndex`] shows the deliveries in it;
+//! changes them; [`JobQueue`] holds timed work, and [`Deliveries`] shows and reopens the deliveries in it;
 //! [`IdempotencyStore`] remembers merchants' requests; [`PollLock`] and [`CallPacer`] keep instances from asking Khipu twice
 //! or too fast. [`Store`] is all of these.
 //!
@@ -21,7 +21,7 @@ mod timeline;
 
 use async_trait::async_trait;
 pub use call_pacer::{CallBucket, CallPacer};
-pub use deliveries::{Delivery, DeliveryIndex, LastAttempt, ListedDelivery};
+pub use deliveries::{Deliveries, Delivery, LastAttempt, ListedDelivery, Redelivery};
 pub use error::StoreError;
 pub use idempotency::{
     BeginOutcome, Completion, EXPIRED_PER_BEGIN, IDEMPOTENCY_TERM, IN_PROGRESS_LIMIT,
@@ -43,7 +43,7 @@ pub trait Store:
     + PaymentIndex
     + Timeline
     + JobQueue
-    + DeliveryIndex
+    + Deliveries
     + IdempotencyStore
     + PollLock
     + CallPacer

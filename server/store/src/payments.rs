@@ -93,7 +93,8 @@ pub trait PaymentStore: PaymentReader {
     /// Its verdict becomes `Agrees` with the first copy that agrees, with that copy's signature. An update without effect
     /// and without a notification is not recorded.
     ///
-    /// A `Delivery` is scheduled only if the payment is then confirmed, and at most once per payment, ever. Scheduling one
+    /// A `Delivery` is scheduled only if the payment is then confirmed, and at most once per payment, ever:
+    /// only [`redeliver`](crate::Deliveries::redeliver) reopens it. Scheduling one
     /// that is open and not attempted can only bring it forward.
     ///
     /// A `Check` is due at the earlier of the requested and the planned time, with the higher priority and no attempt

@@ -1,7 +1,7 @@
 //! An account's listings: what was written before there were any, and what has expired.
 
 use chasqui_payment::{StatusKind, Timestamp, Undelivered};
-use chasqui_store::{ChangeCursor, DeliveryIndex};
+use chasqui_store::{ChangeCursor, Deliveries};
 use chasqui_store_suite::{confirming, id, payment, reporting, shop};
 
 use super::*;

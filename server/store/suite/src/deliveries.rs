@@ -2,7 +2,9 @@
 
 use std::time::Duration;
 
-use chasqui_store::{Delivery, JobResult, LastAttempt, LeasedJob, ListedDelivery};
+use chasqui_store::{
+    Delivery, JobResult, LastAttempt, LeasedJob, ListedDelivery, Redelivery, StoreError,
+};
 
 use crate::fixtures::*;
 
@@ -213,4 +215,115 @@ pub async fn only_the_accounts_deliveries_are_listed(factory: &impl StoreFactory
 
 fn later() -> Timestamp {
     now().plus(Duration::from_secs(3600))
+}
+
+async fn redeliver(store: &dyn Store, name: &str, ms: i64) -> Redelivery {
+    let reopened = store.redeliver(&shop(), &id(name), at(ms)).await;
+    reopened.expect("redeliver")
+}
+
+pub async fn a_delivery_that_is_done_or_dead_is_reopened_and_counts_from_zero(
+    factory: &impl StoreFactory,
+) {
+    for end in [JobResult::Done, JobResult::Dead] {
+        let store = factory.fresh().await;
+        confirm(&*store, "p1").await;
+        finish_due(&*store, JobResult::Retry { due_at: at(30) }).await;
+        finish_due(&*store, end).await;
+
+        assert_eq!(redeliver(&*store, "p1", 50).await, Redelivery::Reopened);
+        let reopened = delivery(&*store, "p1").await.expect("a delivery");
+        assert_eq!(reopened.state, DeliveryState::Open);
+        assert_eq!((reopened.attempts, reopened.next_at), (0, Some(at(50))));
+        assert_eq!(names(&*store, Undelivered::Open, None).await, ["p1"]);
+        assert_eq!(
+            names(&*store, Undelivered::Dead, None).await,
+            Vec::<String>::new()
+        );
+
+        let leased = lease(&*store).await.remove(0);
+        assert_eq!(leased.attempts, 0);
+        finish(&*store, &leased, JobResult::Done, &attempt(60, "200")).await;
+        assert_eq!(lease(&*store).await, []);
+        let timeline = events(&*store, "p1").await;
+        let [
+            ..,
+            TimelineEvent::Redelivered,
+            TimelineEvent::Attempted { number, .. },
+        ] = &timeline[..]
+        else {
+            panic!("{timeline:?}");
+        };
+        assert_eq!(*number, 1);
+    }
+}
+
+pub async fn a_confirmed_payment_without_a_delivery_gets_one(factory: &impl StoreFactory) {
+    let store = factory.fresh().await;
+    let confirmed = reporting(StatusKind::Confirmed, 10);
+    store.observe(&id("p1"), &confirmed).await.expect("observe");
+    assert_eq!(redeliver(&*store, "p1", 50).await, Redelivery::Reopened);
+    assert_eq!(lease(&*store).await.len(), 1);
+    assert_eq!(names(&*store, Undelivered::Open, None).await, ["p1"]);
+}
+
+pub async fn of_concurrent_redeliveries_one_reopens(factory: &impl StoreFactory) {
+    let store = factory.fresh().await;
+    confirm(&*store, "p1").await;
+    finish_due(&*store, JobResult::Dead).await;
+    let outcomes = at_once(16, |_| {
+        let store = Arc::clone(&store);
+        async move { redeliver(&*store, "p1", 50).await }
+    })
+    .await;
+    let reopened = |outcome: &&Redelivery| **outcome == Redelivery::Reopened;
+    assert_eq!(outcomes.iter().filter(reopened).count(), 1);
+    let events = events(&*store, "p1").await;
+    let redelivered = |event: &&TimelineEvent| **event == TimelineEvent::Redelivered;
+    assert_eq!(events.iter().filter(redelivered).count(), 1);
+}
+
+pub async fn an_open_delivery_is_not_reopened(factory: &impl StoreFactory) {
+    let store = factory.fresh().await;
+    confirm(&*store, "p1").await;
+    finish_due(&*store, JobResult::Retry { due_at: later() }).await;
+    let before = delivery(&*store, "p1").await;
+    assert_eq!(redeliver(&*store, "p1", 50).await, Redelivery::AlreadyOpen);
+    assert_eq!(delivery(&*store, "p1").await, before);
+}
+
+pub async fn a_payment_that_is_not_confirmed_is_not_redelivered(factory: &impl StoreFactory) {
+    let store = factory.fresh().await;
+    assert_eq!(
+        redeliver(&*store, "unknown", 50).await,
+        Redelivery::UnknownPayment
+    );
+    store.create(&payment("open")).await.expect("create");
+    confirm(&*store, "reversed").await;
+    finish_due(&*store, JobResult::Dead).await;
+    let reversed = reporting(StatusKind::Reversed, 30);
+    store
+        .observe(&id("reversed"), &reversed)
+        .await
+        .expect("observe");
+    for name in ["open", "reversed"] {
+        assert_eq!(
+            redeliver(&*store, name, 50).await,
+            Redelivery::NotConfirmed,
+            "{name}"
+        );
+    }
+    assert_eq!(lease(&*store).await, []);
+}
+
+pub async fn another_accounts_delivery_is_not_reopened(factory: &impl StoreFactory) {
+    let store = factory.fresh().await;
+    confirm(&*store, "p1").await;
+    finish_due(&*store, JobResult::Dead).await;
+    let refused = store.redeliver(&other_shop(), &id("p1"), at(50)).await;
+    assert!(
+        matches!(refused, Err(StoreError::WrongAccount)),
+        "{refused:?}"
+    );
+    assert_eq!(names(&*store, Undelivered::Dead, None).await, ["p1"]);
 }

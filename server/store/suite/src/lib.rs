@@ -138,6 +138,12 @@ macro_rules! store_suite {
                     pages_of_undelivered_have_every_one_once
                     a_page_continues_after_a_delivery_that_has_left_the_state
                     only_the_accounts_deliveries_are_listed
+                    a_delivery_that_is_done_or_dead_is_reopened_and_counts_from_zero
+                    a_confirmed_payment_without_a_delivery_gets_one
+                    of_concurrent_redeliveries_one_reopens
+                    an_open_delivery_is_not_reopened
+                    a_payment_that_is_not_confirmed_is_not_redelivered
+                    another_accounts_delivery_is_not_reopened
                 }
                 changes {
                     payments_are_listed_by_their_last_change_the_oldest_first
