@@ -37,6 +37,9 @@ pub(super) const DELIVERY_SCHEDULED: &str = "delivery_scheduled";
 pub(super) const DELIVERY_LAST_AT: &str = "delivery_last_at";
 pub(super) const DELIVERY_LAST_RESULT: &str = "delivery_last_result";
 
+/// The field of what is known of notifications with the number of the last one whose bytes were erased.
+pub(super) const ERASED_UP_TO: &str = "erased_up_to";
+
 /// The field of an idempotent request with its state, and the states.
 pub(super) const REQUEST_STATE: &str = "standing";
 pub(super) const IN_PROGRESS: &str = "under_way";

@@ -19,6 +19,7 @@ mod idempotency;
 mod intents;
 mod job_queue;
 mod keys;
+mod payer_data;
 mod payment_calls;
 mod payment_index;
 mod payments;

@@ -33,6 +33,7 @@ scripts! {
     COMPLETE = "complete" durable;
     CREATE = "create" durable;
     DUE = "due";
+    ERASE = "erase" durable;
     EXPIRE_INTENT = "expire_intent";
     EXPIRE_TRANSACTION = "expire_transaction";
     FIELDS = "fields";
@@ -135,6 +136,9 @@ fn constants() -> String {
         ("FOREIGN", quoted(replies::FOREIGN)),
         ("STARTED", quoted(replies::STARTED)),
         ("KEY_REUSED", quoted(replies::KEY_REUSED)),
+        ("ERASED", quoted(replies::ERASED)),
+        ("ERASED_UP_TO", quoted(keys::ERASED_UP_TO)),
+        ("ENTRY_ERASED", quoted(keys::ENTRY_ERASED)),
         ("REOPENED", quoted(replies::REOPENED)),
         ("ALREADY_OPEN", quoted(replies::ALREADY_OPEN)),
         ("NOT_CONFIRMED", quoted(replies::NOT_CONFIRMED)),

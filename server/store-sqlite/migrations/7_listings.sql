@@ -17,3 +17,6 @@ CREATE INDEX delivery_by_account ON job (account, standing, scheduled_at, paymen
 
 -- A timeline has visits as well: returned, watched with a transport, seen with a status.
 ALTER TABLE record ADD COLUMN transport TEXT;
+
+-- A notification whose bytes and signature were overwritten, because they held a payer's data.
+ALTER TABLE notification ADD COLUMN erased INTEGER NOT NULL DEFAULT 0;

@@ -90,7 +90,7 @@ fn redeliver(
         return Ok(Redelivery::AlreadyOpen);
     }
     job_queue::reopen_delivery(statements, id, at)?;
-    timeline::record_plain(statements, id, at, "redelivered")?;
+    timeline::record_plain(statements, id, at, timeline::REDELIVERED)?;
     Ok(Redelivery::Reopened)
 }
 

@@ -16,6 +16,7 @@ mod limits;
 mod local_relay;
 mod migration;
 mod notifications;
+mod payer_data;
 mod payment_index;
 mod payments;
 mod poll_lock;

@@ -87,6 +87,21 @@ pub(super) fn record_attempt(
     Ok(())
 }
 
+pub(super) const REDELIVERED: &str = "redelivered";
+pub(super) const ERASED: &str = "erased";
+
+/// Whether the event has been recorded.
+pub(super) fn has(
+    statements: &mut StatementCache<'_>,
+    id: &PaymentId,
+    event: &str,
+) -> Result<bool, DatabaseError> {
+    let has = statements
+        .prepare("SELECT EXISTS (SELECT 1 FROM record WHERE payment_id = ?1 AND event = ?2)")?
+        .query_row((id.as_str(), event), |row| row.get(0))?;
+    Ok(has)
+}
+
 /// Records an event that has no columns of its own.
 pub(super) fn record_plain(
     statements: &mut StatementCache<'_>,
@@ -195,8 +210,8 @@ fn from_row(row: &Row<'_>) -> rusqlite::Result<TimelineEntry> {
         "returned" => TimelineEvent::Visited(Visit::Returned),
         "watched" => TimelineEvent::Visited(Visit::Watched(row.value("transport")?)),
         "seen" => TimelineEvent::Visited(Visit::Seen(row.value("status")?)),
-        "redelivered" => TimelineEvent::Redelivered,
-        "erased" => TimelineEvent::Erased,
+        REDELIVERED => TimelineEvent::Redelivered,
+        ERASED => TimelineEvent::Erased,
         _ => return Err(damaged("TimelineEvent").into()),
     };
     Ok(TimelineEntry {

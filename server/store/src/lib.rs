@@ -1,7 +1,7 @@
 //! What is stored, as a trait for each role, and the relay that carries a change to other instances.
 //!
 //! [`PaymentReader`] reads payments, [`PaymentIndex`] leads to them, [`Timeline`] has their history, and [`PaymentStore`] alone
-//! changes them; [`JobQueue`] holds timed work, and [`Deliveries`] shows and reopens the deliveries in it;
+//! changes them, [`PayerData`] apart; [`JobQueue`] holds timed work, and [`Deliveries`] shows and reopens the deliveries in it;
 //! [`IdempotencyStore`] remembers merchants' requests; [`PollLock`] and [`CallPacer`] keep instances from asking Khipu twice
 //! or too fast. [`Store`] is all of these.
 //!
@@ -14,6 +14,7 @@ mod deliveries;
 mod error;
 mod idempotency;
 mod job_queue;
+mod payer_data;
 mod payments;
 mod poll_lock;
 mod relay;
@@ -28,6 +29,7 @@ pub use idempotency::{
     IdempotencyKey, IdempotencyStore, IdempotentRequest, StoredResponse,
 };
 pub use job_queue::{JobAttempt, JobQueue, JobResult, LeasedJob};
+pub use payer_data::{Erasure, PayerData};
 pub use payments::{
     BY_TRANSACTION_LIMIT, ChangeCursor, ChangedPayment, Outcome, PaymentIndex, PaymentReader,
     PaymentStore, StoredNotification,
@@ -44,6 +46,7 @@ pub trait Store:
     + Timeline
     + JobQueue
     + Deliveries
+    + PayerData
     + IdempotencyStore
     + PollLock
     + CallPacer

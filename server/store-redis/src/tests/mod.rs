@@ -1,5 +1,6 @@
 //! The suite on a standalone Redis and on a Cluster, and what only this implementation promises.
 
+mod erasing;
 mod expiry;
 mod leases;
 mod listings;

@@ -17,6 +17,7 @@ pub mod idempotency;
 pub mod job_queue;
 pub mod notifications;
 pub mod observing;
+pub mod payer_data;
 pub mod poll_lock;
 pub mod relay;
 pub mod timeline;
@@ -115,6 +116,14 @@ macro_rules! store_suite {
                     an_interrupted_attempt_is_recorded_and_not_counted
                     it_lists_the_oldest_entries_up_to_its_limit
                     an_unknown_payment_has_no_timeline
+                }
+                payer_data {
+                    erasing_leaves_the_timeline_and_no_bytes
+                    a_payment_with_an_open_delivery_is_not_erased
+                    a_copy_of_an_erased_notification_brings_no_bytes_back
+                    a_later_notification_is_stored_and_can_be_erased
+                    erasing_again_is_recorded_once
+                    another_accounts_payment_is_not_erased
                 }
                 visits {
                     visits_are_in_the_timeline
