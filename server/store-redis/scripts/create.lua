@@ -1,16 +1,17 @@
 -- Creates a payment, or fills in what was unknown of it. Replies as `outcome`, or FOREIGN if it is another account's.
 -- KEYS: PAYMENT, NOTIFIED, RAW, TIMELINE: see include/payment.lua; CHECKS (sorted sets): the queues of checks, by priority.
--- ARGV: RETENTION, RAW_RETENTION, PUBLISH, CHANNEL, ID: see include/payment.lua; ACCOUNT; CREATED_AT; STATE: its version,
+-- ARGV: RETENTION, RAW_RETENTION, PUBLISH, CHANNEL, ID, PREFIX, LISTINGS_KEPT: see include/payment.lua; ACCOUNT; CREATED_AT; STATE: its version,
 -- time, lateness and reason; AMOUNT (empty: there are no terms); CURRENCY; TRANSACTION_ID (may be empty); FIRST_CHECK: when
 -- its first check is due; FIELDS: the other fields that are set, each with its value.
 local PAYMENT, NOTIFIED, RAW, TIMELINE = unpack(KEYS)
 local CHECKS = { unpack(KEYS, 5) }
-local RETENTION, RAW_RETENTION, PUBLISH, CHANNEL, ID, ACCOUNT, CREATED_AT = unpack(ARGV)
-local STATE = { version = tonumber(ARGV[8]), at = ARGV[9], late = ARGV[10], reason = ARGV[11] }
-local AMOUNT, CURRENCY, TRANSACTION_ID, FIRST_CHECK = unpack(ARGV, 12, 15)
-local FIELDS = { unpack(ARGV, 16) }
+local RETENTION, RAW_RETENTION, PUBLISH, CHANNEL, ID, PREFIX, LISTINGS_KEPT, ACCOUNT, CREATED_AT = unpack(ARGV)
+local STATE = { version = tonumber(ARGV[10]), at = ARGV[11], late = ARGV[12], reason = ARGV[13] }
+local AMOUNT, CURRENCY, TRANSACTION_ID, FIRST_CHECK = unpack(ARGV, 14, 17)
+local FIELDS = { unpack(ARGV, 18) }
 -- include constants
 -- include clock
+-- include listing
 -- include payment
 -- include job
 -- include schedule
@@ -24,6 +25,7 @@ if owner[1] and owner[1] ~= ACCOUNT then
   -- Another account's notification about a payment that was unknown here. It owns nothing: Khipu's answer names the
   -- owner, and what the other account sent about the payment is deleted.
   redis.call('DEL', PAYMENT, NOTIFIED, RAW, TIMELINE)
+  unlist(owner[1], { ID })
 end
 
 local before, after = state(), STATE
@@ -39,7 +41,8 @@ local known = redis.call('HGET', PAYMENT, 'created_at')
 if not known or tonumber(CREATED_AT) < tonumber(known) then
   redis.call('HSET', PAYMENT, 'created_at', CREATED_AT)
 end
-if AMOUNT ~= '' and redis.call('HSETNX', PAYMENT, 'amount', AMOUNT) == 1 then
+local has_new_terms = AMOUNT ~= '' and redis.call('HSETNX', PAYMENT, 'amount', AMOUNT) == 1
+if has_new_terms then
   redis.call('HSET', PAYMENT, 'currency', CURRENCY)
   if TRANSACTION_ID ~= '' then
     redis.call('HSET', PAYMENT, 'transaction_id', TRANSACTION_ID)
@@ -50,6 +53,8 @@ for i = 1, #FIELDS, 2 do
 end
 if changed then
   change(after)
+elseif has_new_terms then
+  list_change(ACCOUNT)
 end
 -- Only the first creation is recorded and schedules a check; a repeated one does neither.
 if redis.call('HSETNX', PAYMENT, 'created', '1') == 1 then

@@ -1,14 +1,16 @@
 -- Ends a lease and records its attempt. Replies with 1, or with 0 if the lease was lost.
 -- KEYS: PAYMENT, NOTIFIED, RAW, TIMELINE: see include/payment.lua; QUEUES (sorted sets): those of the job's kind, by priority.
--- ARGV: RETENTION, RAW_RETENTION, PUBLISH, CHANNEL, ID: see include/payment.lua; KIND; TOKEN: of the lease; RESULT: OPEN, DONE
+-- ARGV: RETENTION, RAW_RETENTION, PUBLISH, CHANNEL, ID, PREFIX, LISTINGS_KEPT: see include/payment.lua; KIND; TOKEN: of the lease; RESULT: OPEN, DONE
 -- or DEAD; DUE: when it is due again (empty: never); ATTEMPTS: how many it has afterwards; ATTEMPT: a line of the timeline
--- (empty: none); PRIORITY: of what is put back.
+-- (empty: none); PRIORITY: of what is put back; ATTEMPTED_AT, ATTEMPT_RESULT: of the attempt.
 local PAYMENT, NOTIFIED, RAW, TIMELINE = unpack(KEYS)
 local QUEUES = { unpack(KEYS, 5) }
-local RETENTION, RAW_RETENTION, PUBLISH, CHANNEL, ID, KIND, TOKEN, RESULT, DUE, ATTEMPTS, ATTEMPT = unpack(ARGV)
-local PRIORITY = tonumber(ARGV[12])
+local RETENTION, RAW_RETENTION, PUBLISH, CHANNEL, ID, PREFIX, LISTINGS_KEPT = unpack(ARGV)
+local KIND, TOKEN, RESULT, DUE, ATTEMPTS, ATTEMPT = unpack(ARGV, 8, 13)
+local PRIORITY, ATTEMPTED_AT, ATTEMPT_RESULT = tonumber(ARGV[14]), ARGV[15], ARGV[16]
 -- include constants
 -- include clock
+-- include listing
 -- include payment
 -- include job
 
@@ -21,6 +23,9 @@ end
 -- A job that is finished again after an error has its attempt on the timeline already.
 if ATTEMPT ~= '' and redis.call('LINDEX', TIMELINE, -1) ~= ATTEMPT then
   record(ATTEMPT)
+end
+if ATTEMPT ~= '' and KIND == DELIVERY then
+  redis.call('HSET', PAYMENT, DELIVERY_LAST_AT, ATTEMPTED_AT, DELIVERY_LAST_RESULT, ATTEMPT_RESULT)
 end
 
 -- Ends the lease and stores the state.
@@ -35,6 +40,9 @@ local function put(state, due, attempts, priority)
     end
   end
   enqueue(QUEUES, ID, priority, due)
+  if KIND == DELIVERY then
+    list_delivery(state)
+  end
 end
 
 local leased = job(PAYMENT, KIND)

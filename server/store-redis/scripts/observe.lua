@@ -1,18 +1,19 @@
 -- Applies an observation. Replies as `outcome`, or FOREIGN if the payment is another account's.
 -- KEYS: PAYMENT, NOTIFIED, RAW, TIMELINE: see include/payment.lua; DELIVERIES (sorted set): the queue of deliveries;
 -- CHECKS (sorted sets): the queues of checks, by priority.
--- ARGV: RETENTION, RAW_RETENTION, PUBLISH, CHANNEL, ID: see include/payment.lua; ACCOUNT; SOURCE; AT; VERSION: of the update
+-- ARGV: RETENTION, RAW_RETENTION, PUBLISH, CHANNEL, ID, PREFIX, LISTINGS_KEPT: see include/payment.lua; ACCOUNT; SOURCE; AT; VERSION: of the update
 -- (empty: there is none); REPLACES: the version that it replaces (empty: any lower one); LATE; REASON (may be empty); DIGEST:
 -- of the notification's body (empty: there is none); BODY; SIGNATURE; VERDICT; JOBS: kind, due time and priority of each.
 local PAYMENT, NOTIFIED, RAW, TIMELINE = unpack(KEYS)
 local DELIVERIES, CHECKS = { KEYS[5] }, { unpack(KEYS, 6) }
-local RETENTION, RAW_RETENTION, PUBLISH, CHANNEL, ID, ACCOUNT, SOURCE, AT = unpack(ARGV)
-local VERSION, REPLACES = tonumber(ARGV[9]), tonumber(ARGV[10])
-local LATE, REASON, DIGEST, BODY, SIGNATURE, VERDICT = unpack(ARGV, 11, 16)
-local JOBS = { unpack(ARGV, 17) }
+local RETENTION, RAW_RETENTION, PUBLISH, CHANNEL, ID, PREFIX, LISTINGS_KEPT, ACCOUNT, SOURCE, AT = unpack(ARGV)
+local VERSION, REPLACES = tonumber(ARGV[11]), tonumber(ARGV[12])
+local LATE, REASON, DIGEST, BODY, SIGNATURE, VERDICT = unpack(ARGV, 13, 18)
+local JOBS = { unpack(ARGV, 19) }
 -- include constants
 -- include clock
 -- include status
+-- include listing
 -- include payment
 -- include job
 -- include schedule

@@ -91,7 +91,9 @@ impl JobQueue for RedisStore {
             .arg(attempt.map_or(String::new(), |attempt| {
                 timeline::attempted(leased, attempt)
             }))
-            .arg(leased.priority.rank());
+            .arg(leased.priority.rank())
+            .arg(attempt.map_or(0, |attempt| attempt.at.unix_ms()))
+            .arg(attempt.map_or("", |attempt| attempt.result.as_str()));
         self.run(partition, &call).await
     }
 }

@@ -32,18 +32,36 @@ pub(super) const DEAD: &str = "dead";
 /// The field of a payment with the state of its delivery.
 pub(super) const DELIVERY_STATE: &str = "delivery_standing";
 
+/// Other fields of a payment about its delivery: when it was scheduled, and its newest attempt.
+pub(super) const DELIVERY_SCHEDULED: &str = "delivery_scheduled";
+pub(super) const DELIVERY_LAST_AT: &str = "delivery_last_at";
+pub(super) const DELIVERY_LAST_RESULT: &str = "delivery_last_result";
+
+/// The field of what is known of notifications with the number of the last one whose bytes were erased.
+pub(super) const ERASED_UP_TO: &str = "erased_up_to";
+
 /// The field of an idempotent request with its state, and the states.
 pub(super) const REQUEST_STATE: &str = "standing";
 pub(super) const IN_PROGRESS: &str = "under_way";
 pub(super) const ANSWERED: &str = "answered";
 pub(super) const OUTCOME_UNKNOWN: &str = "unknown";
 
-/// The letters of a timeline's entries. After the time of a creation nothing follows.
+/// The letters of a timeline's entries. Nothing follows the time of these three.
 pub(super) const ENTRY_CREATED: &str = "c";
+pub(super) const ENTRY_REDELIVERED: &str = "d";
+pub(super) const ENTRY_ERASED: &str = "e";
 /// Source, version, and whether it was accepted follow.
 pub(super) const ENTRY_OBSERVED: &str = "o";
 /// The notification's number follows; a reader gets its verdict and copies instead.
 pub(super) const ENTRY_NOTIFIED: &str = "n";
+
+/// An account's listings in a partition. Payments by their last change, and by when they expire.
+pub(super) const CHANGES: &str = "changes";
+pub(super) const EXPIRIES: &str = "expiries";
+/// Deliveries by when they were scheduled.
+pub(super) const OPEN_DELIVERIES: &str = "deliveries:open";
+pub(super) const DEAD_DELIVERIES: &str = "deliveries:dead";
+pub(super) const LISTINGS: [&str; 4] = [CHANGES, EXPIRIES, OPEN_DELIVERIES, DEAD_DELIVERIES];
 
 /// A key, and the partition that it lies in.
 pub(super) type Place = (Partition, String);
@@ -92,6 +110,10 @@ pub(super) fn job_queue(partition: Partition, kind: JobKind, priority: JobPriori
         (JobKind::Check, JobPriority::CrossCheck) => "check:cross",
     };
     key(partition, "agenda", name)
+}
+
+pub(super) fn listing(partition: Partition, name: &str, account: &AccountName) -> String {
+    key(partition, name, account.as_str())
 }
 
 pub(super) fn intent(reference: &PaymentReference) -> Place {

@@ -8,17 +8,21 @@
 //! between leaves at most an entry that leads nowhere, which readers pass over.
 //!
 //! `keys` holds all names, `retention` how long data is kept. A change is published in the script that makes it
-//! (`change`). Leases and poll locks are measured by the node that keeps them, never by an instance. Redis keeps no list
-//! of payments: one is found by its id, its reference or its merchant's transaction id.
+//! (`change`). Leases and poll locks are measured by the node that keeps them, never by an instance. A payment is
+//! found by its id, its reference or its merchant's transaction id, and in the listings of its account. Each partition
+//! lists its own: payments by their last change, and deliveries that are open or dead.
 
 mod call_pacer;
 mod change;
+mod deliveries;
 mod fields;
 mod idempotency;
 mod intents;
 mod job_queue;
 mod keys;
+mod payer_data;
 mod payment_calls;
+mod payment_index;
 mod payments;
 mod poll_lock;
 pub mod preflight;

@@ -12,6 +12,7 @@ pub(super) fn writing(
     script: &'static Script,
     id: &PaymentId,
 ) -> (Partition, ScriptCall) {
+    let partition = Partition::of(id.as_str());
     let call = script
         .call()
         .key(keys::payment(id))
@@ -22,8 +23,10 @@ pub(super) fn writing(
         .arg(ms(store.retention.notification_bytes))
         .arg(store.redis.publish_command())
         .arg(change::channel(id))
-        .arg(id.as_str());
-    (Partition::of(id.as_str()), call)
+        .arg(id.as_str())
+        .arg(keys::prefix(partition))
+        .arg(ms(store.retention.references()));
+    (partition, call)
 }
 
 /// Adds the name and the value of each field that is set.

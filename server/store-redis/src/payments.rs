@@ -8,9 +8,7 @@ use chasqui_payment::{
     PaymentReference, PaymentState, PaymentTerms, StatusReason, Verdict, Version,
 };
 use chasqui_redis_topology::{Partition, Script, ScriptCall};
-use chasqui_store::{
-    Outcome, PaymentIndex, PaymentReader, PaymentStore, StoreError, StoredNotification,
-};
+use chasqui_store::{Outcome, PaymentReader, PaymentStore, StoreError, StoredNotification};
 use redis::Value;
 use sha2::{Digest, Sha256};
 
@@ -18,7 +16,7 @@ use super::payment_calls::{with_fields, with_queues, writing};
 use super::redis_store::{RedisStore, ms};
 use super::{change, fields, intents, keys, replies, scripts, transactions};
 
-const STATE_FIELDS: &str = "status status_at late reason";
+pub(super) const STATE_FIELDS: &str = "status status_at late reason";
 
 const PAYMENT_FIELDS: &str = "status status_at late reason account amount currency transaction_id return_url cancel_url \
     notify_url reference payment_url expires_at created_at";
@@ -59,21 +57,6 @@ impl PaymentReader for RedisStore {
             verdict: Verdict::parse(verdict).ok_or_else(|| replies::damaged("verdict"))?,
             received_at: replies::timestamp(received_at)?,
         }))
-    }
-}
-
-#[async_trait]
-impl PaymentIndex for RedisStore {
-    async fn intent(&self, reference: &PaymentReference) -> Result<Option<Intent>, StoreError> {
-        intents::find(self, reference).await
-    }
-
-    async fn by_transaction(
-        &self,
-        account: &AccountName,
-        transaction_id: &str,
-    ) -> Result<Vec<PaymentId>, StoreError> {
-        transactions::find(self, account, transaction_id).await
     }
 }
 
@@ -245,7 +228,7 @@ fn payment(id: &PaymentId, row: fields::Row) -> Result<Payment, StoreError> {
 }
 
 /// Reads the fields of [`STATE_FIELDS`], which are the first of a payment's.
-fn state(row: &[Option<String>]) -> Result<PaymentState, StoreError> {
+pub(super) fn state(row: &[Option<String>]) -> Result<PaymentState, StoreError> {
     let [Some(status), Some(at), late, reason, ..] = row else {
         return Err(replies::damaged("state"));
     };

@@ -14,6 +14,13 @@ pub(super) const FOREIGN: &str = "foreign";
 pub(super) const STARTED: &str = "started";
 pub(super) const KEY_REUSED: &str = "key_reused";
 
+/// The replies for a delivery that is to be reopened, or payer data that is to be erased.
+pub(super) const ERASED: &str = "erased";
+pub(super) const REOPENED: &str = "reopened";
+pub(super) const ALREADY_OPEN: &str = "already_open";
+pub(super) const NOT_CONFIRMED: &str = "not_confirmed";
+pub(super) const UNKNOWN: &str = "unknown";
+
 pub(super) fn unavailable(failure: CallError) -> StoreError {
     StoreError::Unavailable(failure.0)
 }

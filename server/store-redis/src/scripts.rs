@@ -12,6 +12,10 @@ use chasqui_store::TIMELINE_LIMIT;
 
 use super::{keys, replies};
 
+/// The most entries of expired payments that a write removes from its account's listings. More than one, so that a backlog
+/// shrinks.
+const EXPIRED_PER_WRITE: usize = 8;
+
 macro_rules! scripts {
     ($($name:ident = $file:literal $($durable:ident)?;)*) => {
         $(pub(super) static $name: LazyLock<Script> = LazyLock::new(|| {
@@ -25,9 +29,11 @@ scripts! {
     BEGIN = "begin" durable;
     BIND_INTENT = "bind_intent" durable;
     BY_TRANSACTION = "by_transaction";
+    CHANGES = "changes";
     COMPLETE = "complete" durable;
     CREATE = "create" durable;
     DUE = "due";
+    ERASE = "erase" durable;
     EXPIRE_INTENT = "expire_intent";
     EXPIRE_TRANSACTION = "expire_transaction";
     FIELDS = "fields";
@@ -35,11 +41,14 @@ scripts! {
     HEALTH = "health" durable;
     INDEX_TRANSACTION = "index_transaction" durable;
     LEASE = "lease" durable;
+    LISTED = "listed";
     NEXT_DUE = "next_due";
     NOTIFICATION = "notification";
     OBSERVE = "observe" durable;
     PAUSE_CALLS = "pause_calls";
     PUBLISH = "publish";
+    RECORD_VISIT = "record_visit";
+    REDELIVER = "redeliver" durable;
     RESERVE_CALL = "reserve_call";
     SAVE_INTENT = "save_intent" durable;
     SCHEMA = "schema";
@@ -64,6 +73,7 @@ fn included(name: &str) -> String {
         "clock" => include_str!("../scripts/include/clock.lua"),
         "job" => include_str!("../scripts/include/job.lua"),
         "keep_notification" => include_str!("../scripts/include/keep_notification.lua"),
+        "listing" => include_str!("../scripts/include/listing.lua"),
         "payment" => include_str!("../scripts/include/payment.lua"),
         "schedule" => include_str!("../scripts/include/schedule.lua"),
         "status" => include_str!("../scripts/include/status.lua"),
@@ -83,6 +93,11 @@ fn constants() -> String {
     // The distance between the numbers of a status in two rounds.
     let round = Version::FIRST.number() - StatusKind::Created as u16;
     let job_fields = keys::JOB_FIELDS.map(|(name, stored)| format!("{name} = '{stored}'"));
+    let deliveries = [
+        (keys::OPEN, keys::OPEN_DELIVERIES),
+        (keys::DEAD, keys::DEAD_DELIVERIES),
+    ]
+    .map(|(state, name)| format!("{state} = '{name}'"));
     [
         ("CREATED", Version::FIRST.to_string()),
         ("CONFIRMED", Version::CONFIRMED.to_string()),
@@ -104,14 +119,31 @@ fn constants() -> String {
         ("DELIVERY", quoted(JobKind::Delivery.as_str())),
         ("OPEN", quoted(keys::OPEN)),
         ("DONE", quoted(keys::DONE)),
+        ("DEAD", quoted(keys::DEAD)),
+        ("DELIVERY_LISTINGS", table(deliveries.to_vec())),
+        ("DELIVERY_SCHEDULED", quoted(keys::DELIVERY_SCHEDULED)),
+        ("DELIVERY_LAST_AT", quoted(keys::DELIVERY_LAST_AT)),
+        ("DELIVERY_LAST_RESULT", quoted(keys::DELIVERY_LAST_RESULT)),
         ("DELIVERY_STATE", quoted(keys::DELIVERY_STATE)),
         ("REQUEST_STATE", quoted(keys::REQUEST_STATE)),
         ("IN_PROGRESS", quoted(keys::IN_PROGRESS)),
         ("ANSWERED", quoted(keys::ANSWERED)),
         ("OUTCOME_UNKNOWN", quoted(keys::OUTCOME_UNKNOWN)),
+        ("CHANGES", quoted(keys::CHANGES)),
+        ("EXPIRIES", quoted(keys::EXPIRIES)),
+        ("LISTINGS", table(keys::LISTINGS.map(quoted).to_vec())),
+        ("EXPIRED_PER_WRITE", EXPIRED_PER_WRITE.to_string()),
         ("FOREIGN", quoted(replies::FOREIGN)),
         ("STARTED", quoted(replies::STARTED)),
         ("KEY_REUSED", quoted(replies::KEY_REUSED)),
+        ("ERASED", quoted(replies::ERASED)),
+        ("ERASED_UP_TO", quoted(keys::ERASED_UP_TO)),
+        ("ENTRY_ERASED", quoted(keys::ENTRY_ERASED)),
+        ("REOPENED", quoted(replies::REOPENED)),
+        ("ALREADY_OPEN", quoted(replies::ALREADY_OPEN)),
+        ("NOT_CONFIRMED", quoted(replies::NOT_CONFIRMED)),
+        ("UNKNOWN", quoted(replies::UNKNOWN)),
+        ("ENTRY_REDELIVERED", quoted(keys::ENTRY_REDELIVERED)),
         ("ENTRY_CREATED", quoted(keys::ENTRY_CREATED)),
         ("ENTRY_OBSERVED", quoted(keys::ENTRY_OBSERVED)),
         ("ENTRY_NOTIFIED", quoted(keys::ENTRY_NOTIFIED)),

@@ -3,15 +3,22 @@
 use std::time::Duration;
 
 use async_trait::async_trait;
-use chasqui_payment::{JobKind, PaymentId, Source, Timestamp, Verdict, Version};
+use chasqui_payment::{JobKind, PaymentId, Source, Timestamp, Verdict, Version, WatchTransport};
 use chasqui_redis_topology::Partition;
-use chasqui_store::{JobAttempt, LeasedJob, StoreError, Timeline, TimelineEntry, TimelineEvent};
+use chasqui_store::{
+    JobAttempt, LeasedJob, StoreError, Timeline, TimelineEntry, TimelineEvent, VISITS_LIMIT, Visit,
+};
 
 use super::redis_store::{RedisStore, ms};
 use super::{keys, replies, scripts};
 
 /// The letter of an attempt. Kind, number, duration in ms and result follow.
 const ATTEMPTED: &str = "a";
+
+/// The letters of visits. The transport follows `watched`, the version `seen`.
+const RETURNED: &str = "r";
+const WATCHED: &str = "w";
+const SEEN: &str = "s";
 
 #[async_trait]
 impl Timeline for RedisStore {
@@ -28,6 +35,40 @@ impl Timeline for RedisStore {
         // An attempt is recorded when it ends and shown where it began. Entries of one moment keep their order.
         entries.sort_by_key(|entry| entry.at);
         Ok(entries)
+    }
+
+    async fn record_visit(
+        &self,
+        id: &PaymentId,
+        visit: Visit,
+        at: Timestamp,
+    ) -> Result<bool, StoreError> {
+        let at = at.unix_ms();
+        let (count, limit, entry) = match visit {
+            Visit::Returned => (
+                "returns".to_owned(),
+                VISITS_LIMIT,
+                format!("{RETURNED} {at}"),
+            ),
+            Visit::Watched(transport) => (
+                "watches".to_owned(),
+                VISITS_LIMIT,
+                format!("{WATCHED} {at} {}", transport.as_str()),
+            ),
+            Visit::Seen(version) => (
+                format!("seen:{version}"),
+                1,
+                format!("{SEEN} {at} {version}"),
+            ),
+        };
+        let call = scripts::RECORD_VISIT
+            .call()
+            .key(keys::payment(id))
+            .key(keys::timeline(id))
+            .arg(count)
+            .arg(limit)
+            .arg(entry);
+        self.run(Partition::of(id.as_str()), &call).await
     }
 }
 
@@ -54,6 +95,11 @@ fn parse(line: &str) -> Option<TimelineEntry> {
             keys::ENTRY_OBSERVED => parse_observed(rest)?,
             keys::ENTRY_NOTIFIED => parse_notified(rest)?,
             ATTEMPTED => parse_attempted(rest)?,
+            RETURNED => TimelineEvent::Visited(Visit::Returned),
+            WATCHED => TimelineEvent::Visited(Visit::Watched(WatchTransport::parse(rest)?)),
+            SEEN => TimelineEvent::Visited(Visit::Seen(Version::from_number(rest.parse().ok()?)?)),
+            keys::ENTRY_REDELIVERED => TimelineEvent::Redelivered,
+            keys::ENTRY_ERASED => TimelineEvent::Erased,
             _ => return None,
         },
     })

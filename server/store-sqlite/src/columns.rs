@@ -1,8 +1,8 @@
 //! How the payment's values are read from a column. As parameters they are texts and numbers.
 
 use chasqui_payment::{
-    AccountName, Amount, Currency, JobKind, JobPriority, PaymentId, PaymentReference, Source,
-    StatusReason, Timestamp, Verdict, Version,
+    AccountName, Amount, Currency, DeliveryState, JobKind, JobPriority, PaymentId,
+    PaymentReference, Source, StatusReason, Timestamp, Verdict, Version, WatchTransport,
 };
 use rusqlite::types::{FromSql, FromSqlError, FromSqlResult, ValueRef};
 use rusqlite::{Row, RowIndex};
@@ -60,6 +60,8 @@ text_columns! {
     Source: Self::parse;
     Verdict: Self::parse;
     JobKind: Self::parse;
+    DeliveryState: Self::parse;
+    WatchTransport: Self::parse;
     Amount: |text| Self::parse(text).ok();
 }
 

@@ -74,6 +74,8 @@ impl DatabaseFile {
         connection
             .pragma_update_and_check(None, "journal_size_limit", LOG_SIZE_LIMIT, |_| Ok(()))?;
         connection.pragma_update(None, "foreign_keys", true)?;
+        // What is deleted is a payer's data: its pages are overwritten, not only freed.
+        connection.pragma_update_and_check(None, "secure_delete", true, |_| Ok(()))?;
         Ok(connection)
     }
 

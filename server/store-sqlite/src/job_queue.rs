@@ -57,6 +57,34 @@ impl JobQueue for SqliteStore {
     }
 }
 
+pub(super) fn delivery_is_open(
+    statements: &mut StatementCache<'_>,
+    id: &PaymentId,
+) -> Result<bool, DatabaseError> {
+    let is_open = statements
+        .prepare(
+            "SELECT EXISTS (SELECT 1 FROM job
+             WHERE payment_id = ?1 AND kind = 'delivery' AND standing = 'open')",
+        )?
+        .query_row([id.as_str()], |row| row.get(0))?;
+    Ok(is_open)
+}
+
+/// Schedules the delivery if it never was. It keeps its place among the account's deliveries.
+pub(super) fn reopen_delivery(
+    statements: &mut StatementCache<'_>,
+    id: &PaymentId,
+    due_at: Timestamp,
+) -> Result<(), DatabaseError> {
+    schedule_delivery(statements, id, due_at)?;
+    statements.execute(
+        "UPDATE job SET standing = 'open', due_at = ?2, attempts = 0
+         WHERE payment_id = ?1 AND kind = 'delivery'",
+        (id.as_str(), due_at.unix_ms()),
+    )?;
+    Ok(())
+}
+
 /// Once per payment, ever: a row that is done or dead stays as it is.
 pub(super) fn schedule_delivery(
     statements: &mut StatementCache<'_>,
@@ -64,8 +92,9 @@ pub(super) fn schedule_delivery(
     due_at: Timestamp,
 ) -> Result<(), DatabaseError> {
     statements.execute(
-        "INSERT INTO job (payment_id, kind, standing, due_at, attempts)
-             VALUES (?1, ?2, 'open', ?3, 0)
+        "INSERT INTO job (payment_id, kind, standing, due_at, attempts, account, scheduled_at)
+             SELECT id, ?2, 'open', ?3, 0, account, CAST(unixepoch('subsec') * 1000 AS INTEGER)
+             FROM payment WHERE id = ?1
              ON CONFLICT (payment_id, kind) DO UPDATE SET due_at = excluded.due_at
              WHERE standing = 'open' AND attempts = 0 AND excluded.due_at < due_at",
         (id.as_str(), JobKind::Delivery.as_str(), due_at.unix_ms()),

@@ -6,6 +6,7 @@
 
 mod call_pacer;
 mod columns;
+mod deliveries;
 mod error;
 mod file;
 mod idempotency;
@@ -15,6 +16,8 @@ mod limits;
 mod local_relay;
 mod migration;
 mod notifications;
+mod payer_data;
+mod payment_index;
 mod payments;
 mod poll_lock;
 mod queue;

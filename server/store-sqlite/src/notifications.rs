@@ -48,11 +48,24 @@ pub(super) fn save(
     )?;
     if verdict != Verdict::Agrees && notification.verdict == Verdict::Agrees {
         statements.execute(
-            "UPDATE notification SET verdict = ?2, signature = ?3 WHERE id = ?1",
+            "UPDATE notification SET verdict = ?2, signature = iif(erased, signature, ?3) WHERE id = ?1",
             (row_id, Verdict::Agrees.as_str(), &notification.signature),
         )?;
     }
     Ok(false)
+}
+
+/// Overwrites bytes and signatures. Returns of how many notifications.
+pub(super) fn erase(
+    statements: &mut StatementCache<'_>,
+    id: &PaymentId,
+) -> Result<usize, DatabaseError> {
+    let erased = statements.execute(
+        "UPDATE notification SET body = x'', signature = '', erased = 1
+         WHERE payment_id = ?1 AND NOT erased",
+        [id.as_str()],
+    )?;
+    Ok(erased)
 }
 
 /// The one to present to the merchant: one that agrees before the others, and the first of each.
@@ -65,7 +78,8 @@ pub(super) fn find(
     let notification = statements
         .prepare(
             "SELECT body, signature, verdict, received_at FROM notification
-             WHERE payment_id = ?1 AND verdict IN (?2, ?3, ?4) ORDER BY verdict = ?2 DESC, id LIMIT 1",
+             WHERE payment_id = ?1 AND NOT erased AND verdict IN (?2, ?3, ?4)
+             ORDER BY verdict = ?2 DESC, id LIMIT 1",
         )?
         .query_row((id.as_str(), agrees, stale, unknown), |row| {
             Ok(StoredNotification {

@@ -5,10 +5,7 @@ use chasqui_payment::{
     AccountName, Intent, JobKind, JobPriority, MerchantUrls, Observation, Payment, PaymentId,
     PaymentReference, PaymentState, PaymentTerms, StatusReason, Timestamp, Version,
 };
-use chasqui_store::{
-    BY_TRANSACTION_LIMIT, Outcome, PaymentIndex, PaymentReader, PaymentStore, StoreError,
-    StoredNotification,
-};
+use chasqui_store::{Outcome, PaymentReader, PaymentStore, StoreError, StoredNotification};
 use rusqlite::{OptionalExtension, Row};
 
 use super::columns::{RowExt, damaged};
@@ -39,37 +36,6 @@ impl PaymentReader for SqliteStore {
         let id = id.clone();
         self.read(move |statements| notifications::find(statements, &id))
             .await
-    }
-}
-
-#[async_trait]
-impl PaymentIndex for SqliteStore {
-    async fn intent(&self, reference: &PaymentReference) -> Result<Option<Intent>, StoreError> {
-        let reference = reference.clone();
-        self.read(move |statements| intents::find(statements, &reference))
-            .await
-    }
-
-    async fn by_transaction(
-        &self,
-        account: &AccountName,
-        transaction_id: &str,
-    ) -> Result<Vec<PaymentId>, StoreError> {
-        let (account, transaction_id) = (account.clone(), transaction_id.to_owned());
-        self.read(move |statements| {
-            let limit = i64::try_from(BY_TRANSACTION_LIMIT).unwrap_or(i64::MAX);
-            let ids = statements
-                .prepare(
-                    "SELECT id FROM payment WHERE account = ?1 AND transaction_id = ?2
-                     ORDER BY created_at DESC, id DESC LIMIT ?3",
-                )?
-                .query_map((account.as_str(), transaction_id, limit), |row| {
-                    row.value(0)
-                })?
-                .collect::<Result<_, _>>()?;
-            Ok(ids)
-        })
-        .await
     }
 }
 
@@ -123,6 +89,9 @@ fn create(
     if known.as_ref() != Some(&merged) {
         save(statements, &merged)?;
     }
+    if known.as_ref().is_none_or(|known| is_news(known, &merged)) {
+        mark_changed(statements, id)?;
+    }
     let is_first = timeline::record_created(statements, id, payment.created_at)?;
     if is_first && !merged.state.is_final() {
         let due_at = merged.first_check_at();
@@ -159,6 +128,9 @@ pub(super) fn observe(
         save(statements, &without_terms(id, observation, after))?;
     } else if outcome.changed() {
         save_state(statements, id, &after)?;
+    }
+    if outcome.changed() {
+        mark_changed(statements, id)?;
     }
     let is_new_notification = match &observation.notification {
         Some(notification) => notifications::save(statements, id, notification, observation.at)?,
@@ -203,7 +175,7 @@ fn schedule(
 }
 
 /// The payment's state and account.
-fn find_state(
+pub(super) fn find_state(
     statements: &mut StatementCache<'_>,
     id: &PaymentId,
 ) -> Result<Option<(PaymentState, AccountName)>, DatabaseError> {
@@ -252,6 +224,23 @@ fn merged(known: &Payment, new: &Payment) -> Payment {
         created_at: known.created_at.min(new.created_at),
         state: known.state.raised_to(new.state),
     }
+}
+
+/// Whether a reader of the account's changes should see the payment again.
+fn is_news(before: &Payment, after: &Payment) -> bool {
+    before.state.version != after.state.version || before.terms.is_some() != after.terms.is_some()
+}
+
+/// By SQLite's clock, and later than every change of the account before: one thread commits, so that a reader sees changes in
+/// this order.
+fn mark_changed(statements: &mut StatementCache<'_>, id: &PaymentId) -> Result<(), DatabaseError> {
+    statements.execute(
+        "UPDATE payment SET updated_at = max(CAST(unixepoch('subsec') * 1000 AS INTEGER),
+             1 + (SELECT max(updated_at) FROM payment AS other WHERE other.account = payment.account))
+         WHERE id = ?1",
+        [id.as_str()],
+    )?;
+    Ok(())
 }
 
 fn without_terms(id: &PaymentId, observation: &Observation, state: PaymentState) -> Payment {
@@ -364,7 +353,7 @@ fn payment(row: &Row<'_>) -> rusqlite::Result<Payment> {
 }
 
 /// Reads a state from the first four columns.
-fn state(row: &Row<'_>) -> rusqlite::Result<PaymentState> {
+pub(super) fn state(row: &Row<'_>) -> rusqlite::Result<PaymentState> {
     Ok(PaymentState {
         version: row.value(0)?,
         at: row.value(1)?,

@@ -14,6 +14,9 @@ pub(super) trait Operation: Send {
     /// `Err` if its effects must be rolled back.
     fn apply(&mut self, statements: &mut StatementCache<'_>) -> Result<(), DatabaseError>;
 
+    /// Whether it runs outside a transaction, which some statements must.
+    fn is_alone(&self) -> bool;
+
     /// Sends the caller the result, or why its group was not committed.
     fn answer(self: Box<Self>, committed: &Result<(), DatabaseError>);
 }
@@ -49,9 +52,27 @@ impl Queue {
         T: Send + 'static,
         W: FnOnce(&mut StatementCache<'_>) -> Result<T, DatabaseError> + Send + 'static,
     {
+        self.queue(work, false).await
+    }
+
+    /// The same, outside a transaction.
+    pub(super) async fn run_alone<T, W>(&self, work: W) -> Result<T, StoreError>
+    where
+        T: Send + 'static,
+        W: FnOnce(&mut StatementCache<'_>) -> Result<T, DatabaseError> + Send + 'static,
+    {
+        self.queue(work, true).await
+    }
+
+    async fn queue<T, W>(&self, work: W, is_alone: bool) -> Result<T, StoreError>
+    where
+        T: Send + 'static,
+        W: FnOnce(&mut StatementCache<'_>) -> Result<T, DatabaseError> + Send + 'static,
+    {
         let (caller, answer) = oneshot::channel();
         let pending = Pending {
             work: Some(work),
+            is_alone,
             result: Err(DatabaseError::unavailable("it was not tried")),
             caller,
         };
@@ -79,6 +100,7 @@ impl Queue {
 struct Pending<T, W> {
     /// `None` once it is applied.
     work: Option<W>,
+    is_alone: bool,
     result: Result<T, DatabaseError>,
     caller: oneshot::Sender<Result<T, DatabaseError>>,
 }
@@ -93,6 +115,10 @@ where
             self.result = work(statements);
         }
         self.result.as_ref().map(|_| ()).map_err(Clone::clone)
+    }
+
+    fn is_alone(&self) -> bool {
+        self.is_alone
     }
 
     fn answer(self: Box<Self>, committed: &Result<(), DatabaseError>) {

@@ -118,7 +118,16 @@ impl SqliteStore {
         T: Send + 'static,
         W: FnOnce(&mut StatementCache<'_>) -> Result<T, DatabaseError> + Send + 'static,
     {
-        self.writer.run(work).await
+        self.writer.queue()?.run(work).await
+    }
+
+    /// Writes outside a transaction, in which some statements fail.
+    pub(super) async fn write_alone<T, W>(&self, work: W) -> Result<T, StoreError>
+    where
+        T: Send + 'static,
+        W: FnOnce(&mut StatementCache<'_>) -> Result<T, DatabaseError> + Send + 'static,
+    {
+        self.writer.queue()?.run_alone(work).await
     }
 
     pub(super) async fn read<T, W>(&self, work: W) -> Result<T, StoreError>
@@ -127,7 +136,7 @@ impl SqliteStore {
         W: FnOnce(&mut StatementCache<'_>) -> Result<T, DatabaseError> + Send + 'static,
     {
         let pool = self.readers.as_ref().unwrap_or(&self.writer);
-        pool.run(work).await
+        pool.queue()?.run(work).await
     }
 }
 

@@ -7,7 +7,6 @@ use tokio::sync::watch;
 
 use super::error::DatabaseError;
 use super::queue::Queue;
-use super::statement_cache::StatementCache;
 
 /// Set, with the thread's name, when one of the store's threads panics: its operations are in an unknown state, and no
 /// other thread takes over.
@@ -67,17 +66,10 @@ impl ThreadPool {
         Ok(())
     }
 
-    pub(super) async fn run<T, W>(&self, work: W) -> Result<T, StoreError>
-    where
-        T: Send + 'static,
-        W: FnOnce(&mut StatementCache<'_>) -> Result<T, DatabaseError> + Send + 'static,
-    {
-        match &self.queue {
-            Some(queue) => queue.run(work).await,
-            None => Err(StoreError::Unavailable(
-                "the sqlite file is closed: the process is stopping".to_owned(),
-            )),
-        }
+    pub(super) fn queue(&self) -> Result<&Queue, StoreError> {
+        self.queue.as_ref().ok_or_else(|| {
+            StoreError::Unavailable("the sqlite file is closed: the process is stopping".to_owned())
+        })
     }
 }
 

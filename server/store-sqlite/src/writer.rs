@@ -33,6 +33,9 @@ fn serve(connection: &Connection, operations: &Operations, group_limit: usize) {
     while let Ok(first) = operations.recv() {
         group.push(first);
         group.extend(operations.try_iter().take(group_limit - 1));
+        let alone: Vec<_> = group
+            .extract_if(.., |operation| operation.is_alone())
+            .collect();
         let committed = commit(&mut statements, &mut group);
         if let Err(error) = &committed {
             let error = StoreError::from(error.clone());
@@ -40,6 +43,11 @@ fn serve(connection: &Connection, operations: &Operations, group_limit: usize) {
         }
         for operation in group.drain(..) {
             operation.answer(&committed);
+        }
+        for mut operation in alone {
+            // Each of its statements is a transaction of its own: there is nothing to roll back.
+            let _ = operation.apply(&mut statements);
+            operation.answer(&Ok(()));
         }
     }
 }
@@ -49,6 +57,9 @@ fn commit(
     statements: &mut StatementCache<'_>,
     group: &mut [Box<dyn Operation>],
 ) -> Result<(), DatabaseError> {
+    if group.is_empty() {
+        return Ok(());
+    }
     let committed = begin_and_apply(statements, group).and_then(|()| {
         statements.execute("COMMIT", [])?;
         Ok(())

@@ -27,7 +27,8 @@ pub trait JobQueue: Send + Sync + std::fmt::Debug + 'static {
     async fn next_due(&self, kind: JobKind) -> Result<Option<Timestamp>, StoreError>;
 
     /// Ends a lease, and records the attempt if there is one. A job that is put back has the priority of `leased`, which the
-    /// holder may change. A delivery that is `Done` or `Dead` is never scheduled again; a check can be. `false`: the lease
+    /// holder may change. A delivery that is `Done` or `Dead` is never scheduled again, only
+    /// [reopened](crate::Deliveries::redeliver); a check can be. `false`: the lease
     /// had run out and another holder took the job, so that only the attempt was recorded.
     async fn finish(
         &self,

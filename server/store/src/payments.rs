@@ -3,7 +3,7 @@
 use async_trait::async_trait;
 use bytes::Bytes;
 use chasqui_payment::{
-    AccountName, Intent, Observation, Payment, PaymentId, PaymentReference, PaymentState,
+    AccountName, Intent, Observation, Payment, PaymentId, PaymentReference, PaymentState, Status,
     Timestamp, Verdict,
 };
 
@@ -36,6 +36,39 @@ pub trait PaymentIndex: Send + Sync + std::fmt::Debug + 'static {
         account: &AccountName,
         transaction_id: &str,
     ) -> Result<Vec<PaymentId>, StoreError>;
+
+    /// The account's payments by their last change, the oldest change first: at most `limit` of those that changed after
+    /// `since`, and with a `status` only those that have it now. A rare status is looked for among all of them.
+    ///
+    /// A payment changes when its status does, and when its terms become known. The time of a change is the store's, given
+    /// as it is committed, and later than that of every change that a reader has seen: a reader that continues after the
+    /// newest change it saw misses none, although instances' clocks differ and observations arrive late. Changes of one
+    /// millisecond are in the order of their payments' ids. A change may be listed some milliseconds after it is committed,
+    /// and of one payment only the newest is.
+    async fn changed_since(
+        &self,
+        account: &AccountName,
+        since: &ChangeCursor,
+        status: Option<Status>,
+        limit: usize,
+    ) -> Result<Vec<ChangedPayment>, StoreError>;
+}
+
+/// A place in the listing of an account's payments by change.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct ChangeCursor {
+    pub updated_at: Timestamp,
+    /// After this payment's change at that time. `None`: before all changes of that time.
+    pub id: Option<PaymentId>,
+}
+
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct ChangedPayment {
+    pub id: PaymentId,
+    pub transaction_id: Option<String>,
+    pub state: PaymentState,
+    /// When it changed, by the store's clock.
+    pub updated_at: Timestamp,
 }
 
 /// Changes payments.
@@ -60,7 +93,8 @@ pub trait PaymentStore: PaymentReader {
     /// Its verdict becomes `Agrees` with the first copy that agrees, with that copy's signature. An update without effect
     /// and without a notification is not recorded.
     ///
-    /// A `Delivery` is scheduled only if the payment is then confirmed, and at most once per payment, ever. Scheduling one
+    /// A `Delivery` is scheduled only if the payment is then confirmed, and at most once per payment, ever:
+    /// only [`redeliver`](crate::Deliveries::redeliver) reopens it. Scheduling one
     /// that is open and not attempted can only bring it forward.
     ///
     /// A `Check` is due at the earlier of the requested and the planned time, with the higher priority and no attempt

@@ -20,7 +20,8 @@ local function keep_notification(digest, body, signature, verdict, at)
     end
   end
   redis.call('HSET', NOTIFIED, number, verdict .. ' ' .. (copies + 1) .. ' ' .. received_at)
-  if verdict ~= known then
+  -- The bytes of one that was erased stay so.
+  if verdict ~= known and tonumber(number) > tonumber(redis.call('HGET', NOTIFIED, ERASED_UP_TO) or 0) then
     redis.call('HSET', RAW, 'body:' .. number, body, 'signature:' .. number, signature)
     local name = FIRST[verdict]
     local first = name and redis.call('HGET', NOTIFIED, name)

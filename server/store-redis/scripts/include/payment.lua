@@ -2,7 +2,7 @@
 -- PAYMENT (hash): the payment and the fields of its jobs; NOTIFIED (hash): what is known of its notifications; RAW (hash):
 -- their bytes and signatures; TIMELINE (list): what happened to it; RETENTION, RAW_RETENTION: how long a final payment is kept,
 -- and bytes after their delivery, in ms; PUBLISH: the command that publishes a change, PUBLISH or SPUBLISH; CHANNEL: where it
--- is published; ID: the payment's.
+-- is published; ID: the payment's; PREFIX, LISTINGS_KEPT: see listing.lua, which it includes before this.
 
 -- nil: the payment is not known.
 local function state()
@@ -38,6 +38,7 @@ local function change(after)
   if after.reason ~= '' then
     redis.call('HSET', PAYMENT, 'reason', after.reason)
   end
+  list_change(redis.call('HGET', PAYMENT, 'account'))
   redis.call(PUBLISH, CHANNEL, text(after))
 end
 
@@ -51,14 +52,15 @@ end
 -- longer queried about it. The bytes of its notifications expire earlier once they have been delivered.
 local function expire(version)
   local at, kept = now(), RETENTION
+  local known = redis.call('HMGET', PAYMENT, 'expires_at', 'created_at', 'account')
   if version < CONFIRMED then
-    local dates = redis.call('HMGET', PAYMENT, 'expires_at', 'created_at')
-    local expiry = tonumber(dates[1]) or tonumber(dates[2]) + USUAL_TERM
+    local expiry = tonumber(known[1]) or tonumber(known[2]) + USUAL_TERM
     kept = math.max(kept, expiry + CHECKED_AFTER_EXPIRY + RETENTION - at)
   end
   for _, key in ipairs({ PAYMENT, NOTIFIED, TIMELINE }) do
     redis.call('PEXPIRE', key, whole(kept))
   end
+  list_expiry(known[3], at, kept)
   local newest = redis.call('HGET', NOTIFIED, 'newest')
   if newest and redis.call('HGET', PAYMENT, DELIVERY_STATE) == DONE then
     kept = math.min(kept, math.max(1, newest + RAW_RETENTION - at))

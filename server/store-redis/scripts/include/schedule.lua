@@ -22,6 +22,9 @@ local function schedule(id, kind, queues, due, priority)
   if is_check then
     redis.call('HSET', PAYMENT, field(kind, 'priority'), priority)
   end
+  if kind == DELIVERY then
+    list_delivery(OPEN)
+  end
   enqueue(queues, id, priority, whole(math.max(due, tonumber(known.lease_end or due))))
 end
 

@@ -1,7 +1,9 @@
 //! The suite on a standalone Redis and on a Cluster, and what only this implementation promises.
 
+mod erasing;
 mod expiry;
 mod leases;
+mod listings;
 mod partitions;
 mod preflight;
 mod publishing;

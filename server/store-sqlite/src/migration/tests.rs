@@ -158,6 +158,60 @@ fn the_statuses_of_0_1_become_versions() {
 }
 
 #[test]
+fn payments_of_an_older_file_are_listed_by_the_time_of_their_status() {
+    let mut connection = Connection::open_in_memory().expect("memory");
+    migrate(&mut connection, &STEPS[..6]).expect("old");
+    connection
+        .execute(
+            "INSERT INTO payment (id, account, created_at, status, status_at, late)
+             VALUES ('p1', 'shop', 1, 1000, 77, 0)",
+            [],
+        )
+        .expect("a payment");
+    migrate(&mut connection, STEPS).expect("new");
+    let plan: String = connection
+        .query_row(
+            "EXPLAIN QUERY PLAN SELECT id FROM payment
+             WHERE account = 'shop' AND (updated_at, id) > (1, '') ORDER BY updated_at, id",
+            [],
+            |row| row.get("detail"),
+        )
+        .expect("plan");
+    assert!(plan.contains("payment_by_change"), "{plan}");
+    let updated_at: i64 = connection
+        .query_row("SELECT updated_at FROM payment", [], |row| row.get(0))
+        .expect("a payment");
+    assert_eq!(updated_at, 77);
+}
+
+#[test]
+fn deliveries_of_an_older_file_are_listed_by_their_account_and_state() {
+    let mut connection = Connection::open_in_memory().expect("memory");
+    migrate(&mut connection, &STEPS[..6]).expect("old");
+    connection
+        .execute_batch(
+            "INSERT INTO payment (id, account, created_at, status, status_at, late)
+             VALUES ('p1', 'shop', 1, 1000, 77, 0);
+             INSERT INTO job (payment_id, kind, standing, due_at, attempts)
+             VALUES ('p1', 'delivery', 'dead', 7, 3), ('p1', 'check', 'open', 7, 3);",
+        )
+        .expect("a payment");
+    migrate(&mut connection, STEPS).expect("new");
+    const LISTED: &str = "SELECT scheduled_at FROM job WHERE kind = 'delivery' AND account = 'shop'
+        AND standing = 'dead' AND (scheduled_at, payment_id) > (0, '') ORDER BY scheduled_at, payment_id";
+    let plan: String = connection
+        .query_row(&format!("EXPLAIN QUERY PLAN {LISTED}"), [], |row| {
+            row.get("detail")
+        })
+        .expect("plan");
+    assert!(plan.contains("delivery_by_account"), "{plan}");
+    let scheduled_at: i64 = connection
+        .query_row(LISTED, [], |row| row.get(0))
+        .expect("a delivery");
+    assert_eq!(scheduled_at, 77);
+}
+
+#[test]
 fn a_step_that_fails_leaves_the_file_at_the_version_before() {
     let mut connection = Connection::open_in_memory().expect("memory");
     let mut steps = STEPS.to_vec();

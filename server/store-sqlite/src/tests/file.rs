@@ -367,7 +367,7 @@ async fn an_unreadable_row_is_an_error_that_names_it() {
     assert_eq!(store.timeline(&id("p1")).await.expect("read").len(), 1);
 
     for (damage, reason) in [
-        ("event = 'erased'", "not a TimelineEvent"),
+        ("event = 'forgotten'", "not a TimelineEvent"),
         (
             "event = 'attempted', kind = 'check', number = 1, result = '', duration_ms = -1",
             "-1",

@@ -1,5 +1,6 @@
 //! The suite on a file and in memory; beside it what only this implementation promises.
 
+mod erasing;
 mod file;
 mod grouping;
 mod idempotency;

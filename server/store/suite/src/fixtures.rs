@@ -6,11 +6,12 @@ use std::time::{Duration, SystemTime};
 use async_trait::async_trait;
 pub use bytes::Bytes;
 pub use chasqui_payment::{
-    AccountName, Amount, Currency, Intent, JobKind, JobPriority, MerchantUrls, NewJob,
-    Notification, Observation, Payment, PaymentId, PaymentReference, PaymentState, PaymentTerms,
-    Source, Status, StatusKind, StatusUpdate, Timestamp, Verdict, Version,
+    AccountName, Amount, Currency, DeliveryState, Intent, JobKind, JobPriority, MerchantUrls,
+    NewJob, Notification, Observation, Payment, PaymentId, PaymentReference, PaymentState,
+    PaymentTerms, Source, Status, StatusKind, StatusUpdate, Timestamp, Undelivered, Verdict,
+    Version,
 };
-pub use chasqui_store::{JobAttempt, Store, TimelineEvent};
+pub use chasqui_store::{JobAttempt, Store, TimelineEvent, Visit};
 
 /// Makes the suite's stores.
 #[async_trait]

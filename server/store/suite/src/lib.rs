@@ -9,16 +9,20 @@
 
 pub mod call_pacer;
 pub mod callers_clock;
+pub mod changes;
 pub mod creating;
+pub mod deliveries;
 pub mod fixtures;
 pub mod idempotency;
 pub mod job_queue;
 pub mod notifications;
 pub mod observing;
+pub mod payer_data;
 pub mod poll_lock;
 pub mod relay;
 pub mod timeline;
 pub mod transactions;
+pub mod visits;
 
 pub use fixtures::*;
 
@@ -113,6 +117,21 @@ macro_rules! store_suite {
                     it_lists_the_oldest_entries_up_to_its_limit
                     an_unknown_payment_has_no_timeline
                 }
+                payer_data {
+                    erasing_leaves_the_timeline_and_no_bytes
+                    a_payment_with_an_open_delivery_is_not_erased
+                    a_copy_of_an_erased_notification_brings_no_bytes_back
+                    a_later_notification_is_stored_and_can_be_erased
+                    erasing_again_is_recorded_once
+                    another_accounts_payment_is_not_erased
+                }
+                visits {
+                    visits_are_in_the_timeline
+                    a_version_is_seen_once
+                    a_page_that_reloads_in_a_loop_does_not_fill_the_timeline
+                    a_full_timeline_takes_no_visit
+                    a_visit_to_an_unknown_payment_is_not_recorded
+                }
                 transactions {
                     payments_are_found_by_transaction_the_newest_first
                     another_account_or_transaction_is_not_found
@@ -120,6 +139,31 @@ macro_rules! store_suite {
                     a_payment_whose_terms_came_later_is_found_by_its_transaction
                     a_known_transaction_stays
                     the_newest_payments_are_found_up_to_the_limit
+                }
+                deliveries {
+                    a_payment_without_a_delivery_has_none
+                    a_delivery_is_open_until_it_is_done_or_dead
+                    undelivered_are_listed_by_state_the_first_scheduled_first
+                    pages_of_undelivered_have_every_one_once
+                    a_page_continues_after_a_delivery_that_has_left_the_state
+                    only_the_accounts_deliveries_are_listed
+                    a_delivery_that_is_done_or_dead_is_reopened_and_counts_from_zero
+                    a_confirmed_payment_without_a_delivery_gets_one
+                    of_concurrent_redeliveries_one_reopens
+                    an_open_delivery_is_not_reopened
+                    a_payment_that_is_not_confirmed_is_not_redelivered
+                    another_accounts_delivery_is_not_reopened
+                }
+                changes {
+                    payments_are_listed_by_their_last_change_the_oldest_first
+                    what_changes_nothing_is_no_change
+                    terms_that_come_later_are_a_change
+                    a_page_continues_after_a_payment
+                    pages_have_every_payment_once
+                    only_the_accounts_payments_are_listed
+                    a_status_is_found_among_many_others
+                    nothing_before_the_cursor_is_listed
+                    a_reader_that_continues_after_the_newest_change_misses_none
                 }
                 call_pacer {
                     an_idle_second_allows_a_burst_and_then_the_pace_is_even
