@@ -10,6 +10,9 @@ use chasqui_core::{Account, Permission};
 use chasqui_khipu::{ForwardedHeaders, KhipuCall, KhipuResponse};
 use chasqui_payment::PaymentId;
 
+use super::schemas::{
+    BankList, NewReceiver, PaymentMethodList, Prediction, Receiver, RefundWallet, Success,
+};
 use crate::http::api_schemas::ApiErrors;
 use crate::http::app_state::{AppState, SharedState};
 use crate::http::auth::{MerchantAuth, payment_id};
@@ -93,7 +96,7 @@ pub(super) fn passed_on(answer: KhipuResponse) -> Response {
     get,
     path = "/v3/banks",
     tag = "Khipu's API",
-    responses((status = 200, description = "Khipu's answer, byte for byte", content_type = "application/json"), ApiErrors),
+    responses((status = 200, description = "Khipu's answer, byte for byte", body = BankList, content_type = "application/json"), ApiErrors),
     security(("api_key" = []))
 )]
 pub(super) async fn banks(
@@ -108,9 +111,10 @@ pub(super) async fn banks(
 #[utoipa::path(
     post,
     path = "/v3/payments/{id}/confirm",
+    operation_id = "confirm_payment",
     tag = "Khipu's API",
     params(("id" = String, Path, description = "payment_id")),
-    responses((status = 200, description = "Khipu's answer, byte for byte", content_type = "application/json"), ApiErrors),
+    responses((status = 200, description = "Khipu's answer, byte for byte", body = Success, content_type = "application/json"), ApiErrors),
     security(("api_key" = []))
 )]
 pub(super) async fn confirm(
@@ -130,7 +134,7 @@ pub(super) async fn confirm(
     path = "/v3/predict",
     tag = "Khipu's API",
     params(("payer_email" = String, Query), ("bank_id" = String, Query), ("amount" = String, Query), ("currency" = String, Query)),
-    responses((status = 200, description = "Khipu's answer, byte for byte", content_type = "application/json"), ApiErrors),
+    responses((status = 200, description = "Khipu's answer, byte for byte", body = Prediction, content_type = "application/json"), ApiErrors),
     security(("api_key" = []))
 )]
 pub(super) async fn predict(
@@ -145,9 +149,10 @@ pub(super) async fn predict(
 #[utoipa::path(
     post,
     path = "/v3/receivers",
+    operation_id = "create_receiver",
     tag = "Khipu's API",
-    request_body(content = serde_json::Value, description = "as Khipu describes it", content_type = "application/json"),
-    responses((status = 200, description = "Khipu's answer, byte for byte", content_type = "application/json"), ApiErrors),
+    request_body(content = NewReceiver, description = "as Khipu describes it", content_type = "application/json"),
+    responses((status = 200, description = "Khipu's answer, byte for byte", body = Receiver, content_type = "application/json"), ApiErrors),
     security(("api_key" = []))
 )]
 pub(super) async fn receivers(
@@ -164,7 +169,7 @@ pub(super) async fn receivers(
     path = "/v3/merchants/{id}/paymentMethods",
     tag = "Khipu's API",
     params(("id" = u64, Path, description = "receiver_id")),
-    responses((status = 200, description = "Khipu's answer, byte for byte", content_type = "application/json"), ApiErrors),
+    responses((status = 200, description = "Khipu's answer, byte for byte", body = PaymentMethodList, content_type = "application/json"), ApiErrors),
     security(("api_key" = []))
 )]
 pub(super) async fn payment_methods(
@@ -182,8 +187,9 @@ pub(super) async fn payment_methods(
 #[utoipa::path(
     get,
     path = "/v3/refund-wallet/balance",
+    operation_id = "refund_wallet_balance",
     tag = "Khipu's API",
-    responses((status = 200, description = "Khipu's answer, byte for byte", content_type = "application/json"), ApiErrors),
+    responses((status = 200, description = "Khipu's answer, byte for byte", body = RefundWallet, content_type = "application/json"), ApiErrors),
     security(("api_key" = []))
 )]
 pub(super) async fn balance(

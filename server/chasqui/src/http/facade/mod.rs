@@ -4,6 +4,7 @@
 
 pub(super) mod forward;
 pub(super) mod refunds;
+mod schemas;
 
 use std::sync::Arc;
 
@@ -18,6 +19,7 @@ use chasqui_core::{Account, Permission, clock};
 use chasqui_khipu::wire::CreateResponse;
 use chasqui_khipu::{ForwardedHeaders, JsonObject};
 
+use self::schemas::{CreatedPayment, KhipuPayment, NewPayment, Success};
 use super::api_schemas::{ApiErrors, ConflictErrors};
 use super::app_state::{AppState, SharedState};
 use super::auth::{MerchantAuth, payment_id};
@@ -50,10 +52,11 @@ pub(super) fn routes() -> Router<Arc<AppState>> {
 #[utoipa::path(
     post,
     path = "/v3/payments",
+    operation_id = "create_payment",
     tag = "Khipu's API",
     params(("idempotency-key" = Option<String>, Header, description = "1 to 255 visible ASCII characters"), ("chasqui-return-hop" = Option<String>, Header, description = "`off`: the payer returns to return_url directly"), ("chasqui-answer-extras" = Option<String>, Header, description = "`on`: status_token and status_url in the body too")),
-    request_body(content = serde_json::Value, description = "as Khipu describes it", content_type = "application/json"),
-    responses((status = 200, description = "Khipu's answer, byte for byte", content_type = "application/json", headers(("chasqui-status-token" = String, description = "for the payer's page"), ("chasqui-status-url" = String))), ApiErrors, ConflictErrors),
+    request_body(content = NewPayment, description = "as Khipu describes it", content_type = "application/json"),
+    responses((status = 200, description = "Khipu's answer, byte for byte", body = CreatedPayment, content_type = "application/json", headers(("chasqui-status-token" = String, description = "for the payer's page"), ("chasqui-status-url" = String))), ApiErrors, ConflictErrors),
     security(("api_key" = []))
 )]
 async fn create(
@@ -147,7 +150,7 @@ fn switch(headers: &HeaderMap, name: &str) -> Option<bool> {
     path = "/v3/payments/{id}",
     tag = "Khipu's API",
     params(("id" = String, Path, description = "payment_id")),
-    responses((status = 200, description = "Khipu's answer, with the merchant's own URLs", content_type = "application/json"), ApiErrors),
+    responses((status = 200, description = "Khipu's answer, with the merchant's own URLs", body = KhipuPayment, content_type = "application/json"), ApiErrors),
     security(("api_key" = []))
 )]
 async fn payment(
@@ -163,9 +166,10 @@ async fn payment(
 #[utoipa::path(
     delete,
     path = "/v3/payments/{id}",
+    operation_id = "delete_payment",
     tag = "Khipu's API",
     params(("id" = String, Path, description = "payment_id")),
-    responses((status = 200, description = "Khipu's answer, byte for byte", content_type = "application/json"), ApiErrors),
+    responses((status = 200, description = "Khipu's answer, byte for byte", body = Success, content_type = "application/json"), ApiErrors),
     security(("api_key" = []))
 )]
 async fn delete(

@@ -11,6 +11,7 @@ use chasqui_khipu::wire::RefundRequest;
 use chasqui_payment::PaymentId;
 
 use super::forward::{Forwarded, passed_on};
+use super::schemas::{NewPaymentRefund, NewWalletRefund, Success, WalletRefund};
 use crate::http::api_schemas::{ApiErrors, ConflictErrors};
 use crate::http::app_state::{AppState, SharedState};
 use crate::http::auth::{MerchantAuth, payment_id};
@@ -22,10 +23,11 @@ use crate::http::request_id::RequestId;
 #[utoipa::path(
     post,
     path = "/v3/payments/{id}/refunds",
+    operation_id = "refund_payment",
     tag = "Khipu's API",
     params(("id" = String, Path, description = "payment_id"), ("idempotency-key" = Option<String>, Header, description = "1 to 255 visible ASCII characters")),
-    request_body(content = serde_json::Value, description = "as Khipu describes it", content_type = "application/json"),
-    responses((status = 200, description = "Khipu's answer, byte for byte", content_type = "application/json"), ApiErrors, ConflictErrors),
+    request_body(content = Option<NewPaymentRefund>, description = "as Khipu describes it", content_type = "application/json"),
+    responses((status = 200, description = "Khipu's answer, byte for byte", body = Success, content_type = "application/json"), ApiErrors, ConflictErrors),
     security(("api_key" = []))
 )]
 pub(super) async fn of_payment(
@@ -54,10 +56,11 @@ pub(super) async fn of_payment(
 #[utoipa::path(
     post,
     path = "/v3/refunds",
+    operation_id = "refund_from_wallet",
     tag = "Khipu's API",
     params(("idempotency-key" = Option<String>, Header, description = "1 to 255 visible ASCII characters")),
-    request_body(content = serde_json::Value, description = "as Khipu describes it", content_type = "application/json"),
-    responses((status = 200, description = "Khipu's answer, byte for byte", content_type = "application/json"), ApiErrors, ConflictErrors),
+    request_body(content = NewWalletRefund, description = "as Khipu describes it", content_type = "application/json"),
+    responses((status = 200, description = "Khipu's answer, byte for byte", body = WalletRefund, content_type = "application/json"), ApiErrors, ConflictErrors),
     security(("api_key" = []))
 )]
 pub(super) async fn from_wallet(
