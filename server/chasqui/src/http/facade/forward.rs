@@ -133,7 +133,7 @@ pub(super) async fn confirm(
     get,
     path = "/v3/predict",
     tag = "Khipu's API",
-    params(("payer_email" = String, Query), ("bank_id" = String, Query), ("amount" = String, Query), ("currency" = String, Query)),
+    params(("payer_email" = String, Query, min_length = 1), ("bank_id" = String, Query, min_length = 1), ("amount" = String, Query, min_length = 1), ("currency" = String, Query, min_length = 1)),
     responses((status = 200, description = "Khipu's answer, byte for byte", body = Prediction, content_type = "application/json"), ApiErrors),
     security(("api_key" = []))
 )]

@@ -54,7 +54,7 @@ pub(super) fn routes() -> Router<Arc<AppState>> {
     path = "/v3/payments",
     operation_id = "create_payment",
     tag = "Khipu's API",
-    params(("idempotency-key" = Option<String>, Header, description = "1 to 255 visible ASCII characters"), ("chasqui-return-hop" = Option<String>, Header, description = "`off`: the payer returns to return_url directly"), ("chasqui-answer-extras" = Option<String>, Header, description = "`on`: status_token and status_url in the body too")),
+    params(("idempotency-key" = Option<String>, Header, min_length = 1, max_length = 255, pattern = "^[!-~]+$", description = "1 to 255 visible ASCII characters"), ("chasqui-return-hop" = Option<String>, Header, description = "`off`: the payer returns to return_url directly"), ("chasqui-answer-extras" = Option<String>, Header, description = "`on`: status_token and status_url in the body too")),
     request_body(content = NewPayment, description = "as Khipu describes it", content_type = "application/json"),
     responses((status = 200, description = "Khipu's answer, byte for byte", body = CreatedPayment, content_type = "application/json", headers(("chasqui-status-token" = String, description = "for the payer's page"), ("chasqui-status-url" = String))), ApiErrors, ConflictErrors),
     security(("api_key" = []))

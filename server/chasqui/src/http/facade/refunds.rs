@@ -25,8 +25,8 @@ use crate::http::request_id::RequestId;
     path = "/v3/payments/{id}/refunds",
     operation_id = "refund_payment",
     tag = "Khipu's API",
-    params(("id" = String, Path, description = "payment_id"), ("idempotency-key" = Option<String>, Header, description = "1 to 255 visible ASCII characters")),
-    request_body(content = Option<NewPaymentRefund>, description = "as Khipu describes it", content_type = "application/json"),
+    params(("id" = String, Path, description = "payment_id"), ("idempotency-key" = Option<String>, Header, min_length = 1, max_length = 255, pattern = "^[!-~]+$", description = "1 to 255 visible ASCII characters")),
+    request_body(content = NewPaymentRefund, description = "as Khipu describes it", content_type = "application/json"),
     responses((status = 200, description = "Khipu's answer, byte for byte", body = Success, content_type = "application/json"), ApiErrors, ConflictErrors),
     security(("api_key" = []))
 )]
@@ -58,7 +58,7 @@ pub(super) async fn of_payment(
     path = "/v3/refunds",
     operation_id = "refund_from_wallet",
     tag = "Khipu's API",
-    params(("idempotency-key" = Option<String>, Header, description = "1 to 255 visible ASCII characters")),
+    params(("idempotency-key" = Option<String>, Header, min_length = 1, max_length = 255, pattern = "^[!-~]+$", description = "1 to 255 visible ASCII characters")),
     request_body(content = NewWalletRefund, description = "as Khipu describes it", content_type = "application/json"),
     responses((status = 200, description = "Khipu's answer, byte for byte", body = WalletRefund, content_type = "application/json"), ApiErrors, ConflictErrors),
     security(("api_key" = []))

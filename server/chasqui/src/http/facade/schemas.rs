@@ -30,16 +30,16 @@ pub(super) struct NewPayment {
     body: Option<String>,
     #[schema(max_length = 5)]
     bank_id: Option<String>,
-    #[schema(max_length = 1024)]
+    #[schema(max_length = 1024, format = "uri")]
     return_url: Option<String>,
-    #[schema(max_length = 1024)]
+    #[schema(max_length = 1024, format = "uri")]
     cancel_url: Option<String>,
-    #[schema(max_length = 1024)]
+    #[schema(max_length = 1024, format = "uri")]
     picture_url: Option<String>,
-    #[schema(max_length = 1024)]
+    #[schema(max_length = 1024, format = "uri")]
     notify_url: Option<String>,
     /// Needs `fixed_payer_personal_identifier`.
-    #[schema(max_length = 1024)]
+    #[schema(max_length = 1024, format = "uri")]
     contract_url: Option<String>,
     /// 3.0, or absent.
     #[schema(pattern = r"^3\.0$")]
@@ -50,10 +50,10 @@ pub(super) struct NewPayment {
     send_email: Option<bool>,
     #[schema(max_length = 255)]
     payer_name: Option<String>,
-    #[schema(max_length = 255)]
+    #[schema(max_length = 255, format = Email)]
     payer_email: Option<String>,
     send_reminders: Option<bool>,
-    #[schema(max_length = 255)]
+    #[schema(max_length = 255, format = Email)]
     responsible_user_email: Option<String>,
     #[schema(max_length = 255)]
     fixed_payer_personal_identifier: Option<String>,
@@ -237,6 +237,7 @@ pub(super) struct NewWalletRefund {
     /// full or partial
     #[schema(pattern = "^(full|partial)$")]
     r#type: String,
+    #[schema(min_length = 1)]
     payment_id: String,
     /// Of a partial refund.
     amount: Option<Money>,
@@ -266,19 +267,19 @@ pub(super) struct RefundWallet {
 #[derive(ToSchema)]
 #[expect(dead_code, reason = "describes what Khipu reads")]
 pub(super) struct NewReceiver {
-    #[schema(max_length = 255)]
+    #[schema(min_length = 1, max_length = 255)]
     admin_first_name: String,
-    #[schema(max_length = 255)]
+    #[schema(min_length = 1, max_length = 255)]
     admin_last_name: String,
-    #[schema(max_length = 255)]
+    #[schema(min_length = 1, max_length = 255, format = Email)]
     admin_email: String,
-    #[schema(max_length = 2)]
+    #[schema(min_length = 1, max_length = 2)]
     country_code: String,
     #[schema(min_length = 8, max_length = 255)]
     business_identifier: String,
-    #[schema(max_length = 255)]
+    #[schema(min_length = 1, max_length = 255)]
     business_category: String,
-    #[schema(max_length = 255)]
+    #[schema(min_length = 1, max_length = 255)]
     business_name: String,
     #[schema(min_length = 5, max_length = 20)]
     business_phone: String,
@@ -288,11 +289,11 @@ pub(super) struct NewReceiver {
     business_address_line_2: String,
     #[schema(min_length = 4, max_length = 300)]
     business_address_line_3: String,
-    #[schema(max_length = 255)]
+    #[schema(min_length = 1, max_length = 255)]
     contact_full_name: String,
-    #[schema(max_length = 255)]
+    #[schema(min_length = 1, max_length = 255)]
     contact_job_title: String,
-    #[schema(max_length = 255)]
+    #[schema(min_length = 1, max_length = 255, format = Email)]
     contact_email: String,
     #[schema(min_length = 5, max_length = 20)]
     contact_phone: String,
@@ -306,9 +307,9 @@ pub(super) struct NewReceiver {
     bank_account_name: Option<String>,
     #[schema(max_length = 255)]
     bank_account_number: Option<String>,
-    #[schema(max_length = 1024)]
+    #[schema(max_length = 1024, format = "uri")]
     notify_url: Option<String>,
-    #[schema(max_length = 1024)]
+    #[schema(max_length = 1024, format = "uri")]
     rendition_url: Option<String>,
 }
 
