@@ -57,26 +57,28 @@ pub(super) struct FieldError {
 pub(super) enum ApiErrors {
     /// The request cannot be read, or Khipu refuses it.
     #[response(status = 400, content_type = "application/problem+json")]
-    BadRequest(#[to_schema] Problem),
+    BadRequest(Problem),
+    /// The credentials are missing or not valid.
     #[response(status = 401, content_type = "application/problem+json")]
-    Unauthorized(#[to_schema] Problem),
+    Unauthorized(Problem),
     /// The key may not do this, the page's origin is not allowed, or Khipu forbids it.
     #[response(status = 403, content_type = "application/problem+json")]
-    Forbidden(#[to_schema] Problem),
+    Forbidden(Problem),
+    /// There is no such payment or URL for these credentials.
     #[response(status = 404, content_type = "application/problem+json")]
-    NotFound(#[to_schema] Problem),
+    NotFound(Problem),
     /// With Retry-After.
     #[response(status = 429, content_type = "application/problem+json")]
-    TooManyRequests(#[to_schema] Problem),
+    TooManyRequests(Problem),
     /// Khipu fails, or refuses the gateway's own key.
     #[response(status = 502, content_type = "application/problem+json")]
-    BadGateway(#[to_schema] Problem),
+    BadGateway(Problem),
     /// With Retry-After.
     #[response(status = 503, content_type = "application/problem+json")]
-    Unavailable(#[to_schema] Problem),
+    Unavailable(Problem),
     /// Khipu does not answer in time.
     #[response(status = 504, content_type = "application/problem+json")]
-    GatewayTimeout(#[to_schema] Problem),
+    GatewayTimeout(Problem),
 }
 
 /// The further errors of a call that takes an `Idempotency-Key`.
@@ -85,13 +87,13 @@ pub(super) enum ApiErrors {
 pub(super) enum ConflictErrors {
     /// The first request with this key is in progress, or its outcome is unknown.
     #[response(status = 409, content_type = "application/problem+json")]
-    Conflict(#[to_schema] Problem),
+    Conflict(Problem),
     /// The body is larger than `limits.facade_bytes`.
     #[response(status = 413, content_type = "application/problem+json")]
-    TooLarge(#[to_schema] Problem),
+    TooLarge(Problem),
     /// The key was used with another body.
     #[response(status = 422, content_type = "application/problem+json")]
-    KeyReused(#[to_schema] Problem),
+    KeyReused(Problem),
 }
 
 /// The errors of a notification.
@@ -99,15 +101,15 @@ pub(super) enum ConflictErrors {
 #[expect(dead_code, reason = "describes what `ApiProblem` renders")]
 pub(super) enum KhipuErrors {
     #[response(status = 400, content_type = "application/problem+json")]
-    BadRequest(#[to_schema] Problem),
+    BadRequest(Problem),
     /// The signature does not verify.
     #[response(status = 401, content_type = "application/problem+json")]
-    Unauthorized(#[to_schema] Problem),
+    Unauthorized(Problem),
     #[response(status = 404, content_type = "application/problem+json")]
-    UnknownAccount(#[to_schema] Problem),
+    UnknownAccount(Problem),
     #[response(status = 413, content_type = "application/problem+json")]
-    TooLarge(#[to_schema] Problem),
+    TooLarge(Problem),
     /// Not durable: Khipu sends it again.
     #[response(status = 503, content_type = "application/problem+json")]
-    Unavailable(#[to_schema] Problem),
+    Unavailable(Problem),
 }
