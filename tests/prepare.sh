@@ -44,7 +44,7 @@ command -v npm >/dev/null 2>&1 || {
   exit 1
 }
 
-for package in ../js-client browser ../examples/node-express ../examples/static-serverless; do
+for package in ../js-client browser clients/typescript ../examples/node-express ../examples/static-serverless; do
   # Install only if the lock file is newer than the last installation.
   if [ ! -e "$package/node_modules/.package-lock.json" ] ||
     [ "$package/package-lock.json" -nt "$package/node_modules/.package-lock.json" ]; then
@@ -52,10 +52,11 @@ for package in ../js-client browser ../examples/node-express ../examples/static-
   fi
 done
 
-# The same for the packages of the example in Python; pip itself is the one of the venv.
-flask=../examples/python-flask
-if [ ! -e "$flask/.venv/installed" ] || [ "$flask/requirements.txt" -nt "$flask/.venv/installed" ]; then
-  python3 -m venv --clear "$flask/.venv"
-  "$flask/.venv/bin/pip" install --quiet --disable-pip-version-check --require-hashes -r "$flask/requirements.txt"
-  touch "$flask/.venv/installed"
-fi
+# The same for packages of Python; pip itself is the one of the venv.
+for package in clients/python ../examples/python-flask; do
+  if [ ! -e "$package/.venv/installed" ] || [ "$package/requirements.txt" -nt "$package/.venv/installed" ]; then
+    python3 -m venv --clear "$package/.venv"
+    "$package/.venv/bin/pip" install --quiet --disable-pip-version-check --require-hashes -r "$package/requirements.txt"
+    touch "$package/.venv/installed"
+  fi
+done

@@ -24,6 +24,7 @@
 //! | several instances on one Redis | `instances` |
 //! | SIGTERM, the command line | `shutdown`, `command_line` |
 //! | the examples | `examples` (shops), `three_instances_example` |
+//! | clients that others wrote | `clients` |
 //! | the source tree | `house` |
 //!
 //! `both_stores` runs a scenario on SQLite and on Redis.
@@ -35,6 +36,7 @@ mod adoption;
 mod api_description;
 mod both_stores;
 mod checks;
+mod clients;
 mod command_line;
 mod concurrency;
 mod connection_limits;

@@ -56,8 +56,8 @@ struct ProxyState {
     replacement: Mutex<Option<Replacement>>,
     /// Sent to the next request alone, or to the next of a method.
     next: Mutex<Option<(Option<Method>, Replacement)>>,
-    /// Whether the next POST's response is lost.
-    losing: AtomicBool,
+    /// Sent instead of Khipu's response to the next POST.
+    next_post_response: Mutex<Option<Replacement>>,
     hold_gets_after_post: AtomicBool,
     holding: watch::Sender<HeldResponses>,
     /// How many responses are held now.
@@ -85,7 +85,7 @@ impl KhipuProxy {
             requests: Mutex::default(),
             replacement: Mutex::default(),
             next: Mutex::default(),
-            losing: AtomicBool::new(false),
+            next_post_response: Mutex::default(),
             hold_gets_after_post: AtomicBool::new(false),
             holding: watch::Sender::new(HeldResponses::Nothing),
             held: watch::Sender::new(0),
@@ -153,7 +153,16 @@ impl KhipuProxy {
 
     /// Forwards the next POST, and answers it with 500 in place of Khipu's answer.
     pub fn lose_next_post_response(&self) {
-        self.state.losing.store(true, Ordering::Relaxed);
+        self.replace_next_post_response(500, "{}");
+    }
+
+    /// The same with another answer.
+    pub fn replace_next_post_response(&self, status: u16, body: &str) {
+        *lock(&self.state.next_post_response) = Some(Replacement {
+            status,
+            headers: Vec::new(),
+            body: body.into(),
+        });
     }
 
     /// Forwards requests to Khipu again.
@@ -204,10 +213,16 @@ impl Drop for KhipuProxy {
     }
 }
 
-fn internal_error() -> Response {
-    let mut answer = Response::new(Body::from("{}"));
-    *answer.status_mut() = StatusCode::INTERNAL_SERVER_ERROR;
-    answer
+impl From<Replacement> for Response {
+    fn from(replacement: Replacement) -> Self {
+        let mut answer = Response::builder().status(replacement.status);
+        for (name, value) in &replacement.headers {
+            answer = answer.header(name, value);
+        }
+        answer
+            .body(Body::from(replacement.body))
+            .expect("a response")
+    }
 }
 
 async fn forward(
@@ -233,22 +248,11 @@ async fn forward(
         .map(|(_, replacement)| replacement)
         .or_else(|| lock(&state.replacement).clone());
     let answer = match replacement {
-        Some(replacement) => {
-            let mut answer = Response::builder().status(replacement.status);
-            for (name, value) in &replacement.headers {
-                answer = answer.header(name, value);
-            }
-            answer
-                .body(Body::from(replacement.body))
-                .expect("a response")
-        }
+        Some(replacement) => replacement.into(),
         None => {
             let answer = forward_to_khipu(&state, method, &uri, &headers, body).await;
-            if is_post && state.losing.swap(false, Ordering::Relaxed) {
-                internal_error()
-            } else {
-                answer
-            }
+            let next = lock(&state.next_post_response).take_if(|_| is_post);
+            next.map_or(answer, Response::from)
         }
     };
     state.held.send_modify(|held| *held += 1);

@@ -133,7 +133,7 @@ pub(super) async fn confirm(
     get,
     path = "/v3/predict",
     tag = "Khipu's API",
-    params(("payer_email" = String, Query, min_length = 1), ("bank_id" = String, Query, min_length = 1), ("amount" = String, Query, min_length = 1), ("currency" = String, Query, min_length = 1)),
+    params(("payer_email" = String, Query, format = Email, min_length = 1), ("bank_id" = String, Query, min_length = 1), ("amount" = String, Query, pattern = r"^[0-9]+(\.[0-9]{1,4})?$"), ("currency" = String, Query, pattern = "^(CLP|CLF|ARS|PEN|MXN|USD|EUR|BOB|COP)$")),
     responses((status = 200, description = "Khipu's answer, byte for byte", body = Prediction, content_type = "application/json"), ApiErrors),
     security(("api_key" = []))
 )]
