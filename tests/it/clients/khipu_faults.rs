@@ -27,7 +27,7 @@ struct Shop {
 
 async fn start(storage: Option<String>) -> Shop {
     let (testbed, khipu_proxy) = Testbed::start_with_khipu_proxy(|settings| {
-        settings.khipu.push("timeout = \"2s\"".into());
+        settings.khipu.push("timeout = \"3s\"".into());
         if let Some(storage) = storage {
             settings.storage = storage;
         }

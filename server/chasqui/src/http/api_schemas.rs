@@ -67,6 +67,12 @@ pub(super) enum ApiErrors {
     /// There is no such payment or URL for these credentials.
     #[response(status = 404, content_type = "application/problem+json")]
     NotFound(Problem),
+    /// The body does not arrive in time.
+    #[response(status = 408, content_type = "application/problem+json")]
+    TooSlow(Problem),
+    /// The body is larger than `limits.facade_bytes`.
+    #[response(status = 413, content_type = "application/problem+json")]
+    TooLarge(Problem),
     /// With Retry-After.
     #[response(status = 429, content_type = "application/problem+json")]
     TooManyRequests(Problem),
@@ -88,9 +94,6 @@ pub(super) enum ConflictErrors {
     /// The first request with this key is in progress, or its outcome is unknown.
     #[response(status = 409, content_type = "application/problem+json")]
     Conflict(Problem),
-    /// The body is larger than `limits.facade_bytes`.
-    #[response(status = 413, content_type = "application/problem+json")]
-    TooLarge(Problem),
     /// The key was used with another body.
     #[response(status = 422, content_type = "application/problem+json")]
     KeyReused(Problem),
