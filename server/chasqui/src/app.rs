@@ -10,7 +10,9 @@ use std::net::SocketAddr;
 use std::sync::Arc;
 use std::time::Duration;
 
-use chasqui_core::jobs::{CheckHandler, DeliveryHandler, JobHandler, JobWorker, WorkerLimits};
+use chasqui_core::jobs::{
+    CheckHandler, DeliveryHandler, EventHandler, JobHandler, JobWorker, WorkerLimits,
+};
 use chasqui_core::push::{Hub, Intervals};
 use chasqui_core::{Dependencies, JobWakeups, Payments, Settings, clock};
 use chasqui_khipu::KhipuClient;
@@ -117,8 +119,13 @@ async fn run_on(
     let check = CheckHandler::new(Arc::clone(&payments), store.clone());
     let limits = check.worker_limits();
     let checks = worker(&store, check, limits, wake.checks)?;
-    let mut deliveries = tokio::spawn(deliveries.run(stop.clone()));
-    let mut checks = tokio::spawn(checks.run(stop.clone()));
+    let mut workers = JoinSet::new();
+    workers.spawn(deliveries.run(stop.clone()));
+    workers.spawn(checks.run(stop.clone()));
+    if let Some(events) = event_handler(&payments, &store)? {
+        let limits = DeliveryHandler::worker_limits();
+        workers.spawn(worker(&store, events, limits, wake.events)?.run(stop.clone()));
+    }
 
     servers.public.install(http::public(Arc::clone(&state)));
     servers.admin.install(http::admin(state));
@@ -128,8 +135,7 @@ async fn run_on(
     let broken = tokio::select! {
         () = &mut shutdown => None,
         ended = loops.join_next() => Some(end_reason(ended.unwrap_or(Ok(())))),
-        ended = &mut deliveries => Some(end_reason(ended)),
-        ended = &mut checks => Some(end_reason(ended)),
+        ended = workers.join_next() => Some(end_reason(ended.unwrap_or(Ok(())))),
         reason = &mut opened.failed => Some(reason),
     };
     match &broken {
@@ -144,11 +150,7 @@ async fn run_on(
     stop.cancel();
     let finished = async {
         while servers.serving.join_next().await.is_some() {}
-        for task in [deliveries, checks] {
-            if !task.is_finished() {
-                let _ = task.await;
-            }
-        }
+        while workers.join_next().await.is_some() {}
     };
     let deadline = deadline.max(Instant::now() + FINAL_GRACE);
     if timeout_at(deadline, finished).await.is_err() {
@@ -244,6 +246,15 @@ fn delivery_handler(
     });
     let (accounts, limits) = (&payments.accounts, Default::default());
     DeliveryHandler::new(store.clone(), accounts, build_notification, limits)
+        .map_err(|error| AppError::Jobs(error.to_string()))
+}
+
+fn event_handler(
+    payments: &Payments,
+    store: &Arc<dyn Store>,
+) -> Result<Option<EventHandler>, AppError> {
+    let (accounts, limits) = (&payments.accounts, Default::default());
+    EventHandler::new(store.clone(), store.clone(), accounts, &limits)
         .map_err(|error| AppError::Jobs(error.to_string()))
 }
 

@@ -105,6 +105,8 @@ pub struct Account {
     pub allowed_origins: Vec<String>,
     /// Where confirmations of payments without their own notify_url go.
     pub notify_url: Option<String>,
+    /// Where every change of a payment's status is sent. It needs `webhook_secrets`.
+    pub events_url: Option<String>,
     /// All of them sign; several while one is being replaced.
     pub webhook_secrets: Vec<WebhookSecret>,
     pub return_hop: bool,

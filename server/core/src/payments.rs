@@ -8,7 +8,9 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use chasqui_khipu::KhipuClient;
-use chasqui_payment::{AccountName, JobKind, Observation, PaymentId, Source, StatusKind, Version};
+use chasqui_payment::{
+    AccountName, JobKind, NewJob, Observation, PaymentId, Source, StatusKind, Version,
+};
 use chasqui_store::{Change, Outcome, Relay, Store, StoreError};
 use dashmap::DashMap;
 use tokio::sync::{Notify, Semaphore};
@@ -64,6 +66,7 @@ pub struct Payments {
 pub struct JobWakeups {
     pub deliveries: Arc<Notify>,
     pub checks: Arc<Notify>,
+    pub events: Arc<Notify>,
 }
 
 /// The part of the configuration that the use cases need.
@@ -141,9 +144,13 @@ impl Payments {
     pub(crate) async fn apply(
         self: &Arc<Self>,
         id: &PaymentId,
-        observation: Observation,
+        mut observation: Observation,
     ) -> Result<Outcome, StoreError> {
         let (payments, id) = (Arc::clone(self), id.clone());
+        let account = self.accounts.by_name(&observation.account);
+        if observation.update.is_some() && account.is_some_and(|it| it.events_url.is_some()) {
+            observation.jobs.push(NewJob::events(observation.at));
+        }
         detached(async move { payments.commit_and_publish(&id, &observation).await }).await?
     }
 
@@ -157,6 +164,7 @@ impl Payments {
             match job.kind {
                 JobKind::Delivery => self.wake.deliveries.notify_one(),
                 JobKind::Check => self.wake.checks.notify_one(),
+                JobKind::Events => self.wake.events.notify_one(),
             }
         }
         self.publish(id, observation.source, outcome).await;

@@ -54,6 +54,9 @@ named_enum! {
         Delivery = "delivery",
         /// Ask Khipu about the payment.
         Check = "check",
+        /// Send the payment's changes of status to its account's events_url. Scheduled only if the observation changes the
+        /// status; the change is kept until it is sent.
+        Events = "events",
     }
 }
 
@@ -88,7 +91,7 @@ impl JobPriority {
 pub struct NewJob {
     pub kind: JobKind,
     pub due_at: Timestamp,
-    /// For checks. Deliveries have the default.
+    /// For checks. Other jobs have the default.
     pub priority: JobPriority,
 }
 
@@ -96,6 +99,14 @@ impl NewJob {
     pub fn delivery(due_at: Timestamp) -> Self {
         Self {
             kind: JobKind::Delivery,
+            due_at,
+            priority: JobPriority::default(),
+        }
+    }
+
+    pub fn events(due_at: Timestamp) -> Self {
+        Self {
+            kind: JobKind::Events,
             due_at,
             priority: JobPriority::default(),
         }

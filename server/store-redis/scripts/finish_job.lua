@@ -45,10 +45,23 @@ local function put(state, due, attempts, priority)
   end
 end
 
+-- Removes the change that was sent, the first line of the field. Returns whether there are more.
+local function remove_event()
+  local changes = redis.call('HGET', PAYMENT, EVENTS_FIELD)
+  local others = string.match(changes or '', '\n(.+)$')
+  if others then
+    redis.call('HSET', PAYMENT, EVENTS_FIELD, others)
+  else
+    redis.call('HDEL', PAYMENT, EVENTS_FIELD)
+  end
+  return others
+end
+
 local leased = job(PAYMENT, KIND)
 local holds = leased.token == TOKEN
 if holds then
   local goes_on = RESULT == OPEN
+  local has_more_events = KIND == EVENT_JOB and RESULT == DONE and remove_event()
   if leased.next_due and leased.next_priority == CROSS_CHECK then
     -- The payment is confirmed: nothing else is left to find out.
     put(OPEN, leased.next_due, '0', CROSS_CHECK)
@@ -59,7 +72,9 @@ if holds then
     put(OPEN, leased.next_due, '0', leased.next_priority)
   elseif goes_on then
     put(OPEN, DUE, ATTEMPTS, PRIORITY)
-  elseif RESULT == DONE and KIND == CHECK then
+  elseif has_more_events then
+    put(OPEN, leased.due, '0', SILENT)
+  elseif RESULT == DONE and KIND ~= DELIVERY then
     put(DONE, nil, '0')
     redis.call('HDEL', PAYMENT, field(KIND, 'state'), field(KIND, 'attempts'), field(KIND, 'priority'))
   else

@@ -37,6 +37,9 @@ pub(super) const DELIVERY_SCHEDULED: &str = "delivery_scheduled";
 pub(super) const DELIVERY_LAST_AT: &str = "delivery_last_at";
 pub(super) const DELIVERY_LAST_RESULT: &str = "delivery_last_result";
 
+/// The field of a payment with its changes that are to be sent: a line for each, as they are published.
+pub(super) const EVENTS: &str = "events";
+
 /// The field of what is known of notifications with the number of the last one whose bytes were erased.
 pub(super) const ERASED_UP_TO: &str = "erased_up_to";
 
@@ -105,6 +108,7 @@ pub(super) fn poll_lock(id: &PaymentId) -> String {
 pub(super) fn job_queue(partition: Partition, kind: JobKind, priority: JobPriority) -> String {
     let name = match (kind, priority) {
         (JobKind::Delivery, _) => "delivery",
+        (JobKind::Events, _) => "events",
         (JobKind::Check, JobPriority::Notified) => "check:notified",
         (JobKind::Check, JobPriority::Silent) => "check",
         (JobKind::Check, JobPriority::CrossCheck) => "check:cross",

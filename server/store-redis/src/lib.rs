@@ -31,6 +31,7 @@ mod relay;
 mod replies;
 mod retention;
 mod scripts;
+mod status_events;
 #[cfg(test)]
 mod tests;
 mod timeline;

@@ -40,7 +40,7 @@ pub(super) fn with_fields(call: ScriptCall, fields: &[(&str, Option<&str>)]) -> 
 /// A kind has a queue for each of these, the highest first.
 pub(super) fn priorities(kind: JobKind) -> &'static [JobPriority] {
     match kind {
-        JobKind::Delivery => &[JobPriority::Silent],
+        JobKind::Delivery | JobKind::Events => &[JobPriority::Silent],
         JobKind::Check => &JobPriority::ALL,
     }
 }

@@ -126,6 +126,7 @@ fn observing(
 ) -> (Partition, ScriptCall) {
     let (partition, call) = writing(store, &scripts::OBSERVE, id);
     let call = with_queues(call, partition, JobKind::Delivery);
+    let call = with_queues(call, partition, JobKind::Events);
     let call = with_queues(call, partition, JobKind::Check)
         .arg(observation.account.as_str())
         .arg(observation.source.as_str())

@@ -117,6 +117,8 @@ fn constants() -> String {
         ("JOB", table(job_fields.to_vec())),
         ("CHECK", quoted(JobKind::Check.as_str())),
         ("DELIVERY", quoted(JobKind::Delivery.as_str())),
+        ("EVENT_JOB", quoted(JobKind::Events.as_str())),
+        ("EVENTS_FIELD", quoted(keys::EVENTS)),
         ("OPEN", quoted(keys::OPEN)),
         ("DONE", quoted(keys::DONE)),
         ("DEAD", quoted(keys::DEAD)),

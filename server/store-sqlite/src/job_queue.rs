@@ -4,7 +4,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use async_trait::async_trait;
-use chasqui_payment::{JobKind, JobPriority, PaymentId, Timestamp};
+use chasqui_payment::{JobKind, JobPriority, NewJob, PaymentId, Timestamp};
 use chasqui_store::{JobAttempt, JobQueue, JobResult, LeasedJob, StoreError};
 use rusqlite::OptionalExtension;
 
@@ -12,7 +12,7 @@ use super::columns::RowExt;
 use super::error::DatabaseError;
 use super::sqlite_store::SqliteStore;
 use super::statement_cache::StatementCache;
-use super::timeline;
+use super::{status_events, timeline};
 
 #[async_trait]
 impl JobQueue for SqliteStore {
@@ -102,13 +102,12 @@ pub(super) fn schedule_delivery(
     Ok(())
 }
 
-/// Due at the earlier of the planned and the requested time, with no attempt counted. A leased check may have asked Khipu
-/// already: what is scheduled meanwhile follows it.
-pub(super) fn schedule_check(
+/// Schedules a check, or a job of events. Due at the earlier of the planned and the requested time, with no attempt counted. A
+/// leased one may have read what it needs already: what is scheduled meanwhile follows it.
+pub(super) fn schedule_again(
     statements: &mut StatementCache<'_>,
     id: &PaymentId,
-    due_at: Timestamp,
-    priority: JobPriority,
+    job: &NewJob,
 ) -> Result<(), DatabaseError> {
     let leased = statements.execute(
         "UPDATE job SET again_at = min(coalesce(again_at, ?3), ?3),
@@ -116,9 +115,9 @@ pub(super) fn schedule_check(
              WHERE payment_id = ?1 AND kind = ?2 AND lease_token IS NOT NULL",
         (
             id.as_str(),
-            JobKind::Check.as_str(),
-            due_at.unix_ms(),
-            priority.rank(),
+            job.kind.as_str(),
+            job.due_at.unix_ms(),
+            job.priority.rank(),
         ),
     )?;
     if leased == 0 {
@@ -127,7 +126,7 @@ pub(super) fn schedule_check(
                  ON CONFLICT (payment_id, kind) DO UPDATE
                  SET due_at = iif(standing = 'open', min(due_at, excluded.due_at), excluded.due_at),
                      priority = iif(standing = 'open', min(priority, excluded.priority), excluded.priority),
-                     attempts = 0, standing = 'open'", (id.as_str(), JobKind::Check.as_str(), due_at.unix_ms(), priority.rank()))?;
+                     attempts = 0, standing = 'open'", (id.as_str(), job.kind.as_str(), job.due_at.unix_ms(), job.priority.rank()))?;
     }
     Ok(())
 }
@@ -153,7 +152,10 @@ pub(super) fn end_checks(
     }
     delete(statements, id, JobKind::Check)?;
     match cross_check {
-        Some(due_at) => schedule_check(statements, id, due_at, JobPriority::CrossCheck),
+        Some(due_at) => {
+            let check = NewJob::check(due_at, JobPriority::CrossCheck);
+            schedule_again(statements, id, &check)
+        }
         None => Ok(()),
     }
 }
@@ -253,6 +255,9 @@ fn finish(
     let Some(requested) = held else {
         return Ok(false);
     };
+    let has_more_events = kind == JobKind::Events
+        && result == JobResult::Done
+        && status_events::remove_first(statements, id)?;
     let attempts = leased.attempts.saturating_add(1);
     let (state, due_at, priority, attempts) = match (result, requested) {
         (
@@ -268,7 +273,8 @@ fn finish(
         (JobResult::PutBack { due_at }, None) => {
             ("open", Some(due_at), leased.priority, leased.attempts)
         }
-        (JobResult::Done, None) if kind == JobKind::Check => {
+        (JobResult::Done, None) if has_more_events => ("open", None, leased.priority, 0),
+        (JobResult::Done, None) if kind != JobKind::Delivery => {
             delete(statements, id, kind)?;
             return Ok(true);
         }

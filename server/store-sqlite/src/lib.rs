@@ -26,6 +26,7 @@ mod recent_polls;
 mod recovery;
 mod sqlite_store;
 mod statement_cache;
+mod status_events;
 #[cfg(test)]
 mod tests;
 mod thread_pool;

@@ -13,6 +13,7 @@ pub(super) const STEPS: &[&str] = &[
     include_str!("../migrations/5_check_priority.sql"),
     include_str!("../migrations/6_job.sql"),
     include_str!("../migrations/7_listings.sql"),
+    include_str!("../migrations/8_status_events.sql"),
 ];
 
 /// Applies the steps that the file lacks, each in its own transaction.

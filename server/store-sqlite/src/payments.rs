@@ -2,8 +2,8 @@
 
 use async_trait::async_trait;
 use chasqui_payment::{
-    AccountName, Intent, JobKind, JobPriority, MerchantUrls, Observation, Payment, PaymentId,
-    PaymentReference, PaymentState, PaymentTerms, StatusReason, Timestamp, Version,
+    AccountName, Intent, JobKind, JobPriority, MerchantUrls, NewJob, Observation, Payment,
+    PaymentId, PaymentReference, PaymentState, PaymentTerms, StatusReason, Timestamp, Version,
 };
 use chasqui_store::{Outcome, PaymentReader, PaymentStore, StoreError, StoredNotification};
 use rusqlite::{OptionalExtension, Row};
@@ -12,7 +12,7 @@ use super::columns::{RowExt, damaged};
 use super::error::DatabaseError;
 use super::sqlite_store::SqliteStore;
 use super::statement_cache::StatementCache;
-use super::{intents, job_queue, notifications, timeline};
+use super::{intents, job_queue, notifications, status_events, timeline};
 
 #[async_trait]
 impl PaymentReader for SqliteStore {
@@ -94,8 +94,8 @@ fn create(
     }
     let is_first = timeline::record_created(statements, id, payment.created_at)?;
     if is_first && !merged.state.is_final() {
-        let due_at = merged.first_check_at();
-        job_queue::schedule_check(statements, id, due_at, JobPriority::Silent)?;
+        let check = NewJob::check(merged.first_check_at(), JobPriority::Silent);
+        job_queue::schedule_again(statements, id, &check)?;
     }
     if let Some(reference) = &payment.reference {
         intents::bind(statements, reference, id)?;
@@ -142,7 +142,8 @@ pub(super) fn observe(
         let accepted = outcome.changed();
         timeline::record_observed(statements, id, observation, update.version, accepted)?;
     }
-    schedule(statements, id, observation, &outcome)?;
+    let is_event = after.version != held.version;
+    schedule(statements, id, observation, &outcome, is_event)?;
     Ok(outcome)
 }
 
@@ -151,13 +152,14 @@ fn schedule(
     id: &PaymentId,
     observation: &Observation,
     outcome: &Outcome,
+    is_event: bool,
 ) -> Result<(), DatabaseError> {
     let is_final = outcome.after.is_final();
     let mut cross_check = None;
     for job in &observation.jobs {
         match job.kind {
             JobKind::Check if !is_final => {
-                job_queue::schedule_check(statements, id, job.due_at, job.priority)?;
+                job_queue::schedule_again(statements, id, job)?;
             }
             JobKind::Check if job.priority == JobPriority::CrossCheck => {
                 cross_check = Some(job.due_at);
@@ -165,7 +167,11 @@ fn schedule(
             JobKind::Delivery if outcome.after.version == Version::CONFIRMED => {
                 job_queue::schedule_delivery(statements, id, job.due_at)?;
             }
-            JobKind::Check | JobKind::Delivery => {}
+            JobKind::Events if is_event => {
+                status_events::add(statements, id, &outcome.after)?;
+                job_queue::schedule_again(statements, id, job)?;
+            }
+            JobKind::Check | JobKind::Delivery | JobKind::Events => {}
         }
     }
     if is_final && outcome.changed() {
@@ -261,6 +267,7 @@ fn without_terms(id: &PaymentId, observation: &Observation, state: PaymentState)
 fn delete(statements: &mut StatementCache<'_>, id: &PaymentId) -> Result<(), DatabaseError> {
     for statement in [
         "DELETE FROM job WHERE payment_id = ?1",
+        "DELETE FROM status_event WHERE payment_id = ?1",
         "DELETE FROM record WHERE payment_id = ?1",
         "DELETE FROM notification WHERE payment_id = ?1",
         "DELETE FROM payment WHERE id = ?1",

@@ -28,7 +28,8 @@ pub trait JobQueue: Send + Sync + std::fmt::Debug + 'static {
 
     /// Ends a lease, and records the attempt if there is one. A job that is put back has the priority of `leased`, which the
     /// holder may change. A delivery that is `Done` or `Dead` is never scheduled again, only
-    /// [reopened](crate::Deliveries::redeliver); a check can be. `false`: the lease
+    /// [reopened](crate::Deliveries::redeliver); other jobs can be. `Done` removes
+    /// the oldest change of an `Events` job, which is due again at once while there are more. `false`: the lease
     /// had run out and another holder took the job, so that only the attempt was recorded.
     async fn finish(
         &self,

@@ -1,7 +1,8 @@
 //! What is stored, as a trait for each role, and the relay that carries a change to other instances.
 //!
 //! [`PaymentReader`] reads payments, [`PaymentIndex`] leads to them, [`Timeline`] has their history, and [`PaymentStore`] alone
-//! changes them, [`PayerData`] apart; [`JobQueue`] holds timed work, and [`Deliveries`] shows and reopens the deliveries in it;
+//! changes them, [`PayerData`] apart; [`JobQueue`] holds timed work, [`Deliveries`] shows and reopens the deliveries in it, and [`StatusEvents`] has the changes
+//! that are to be sent;
 //! [`IdempotencyStore`] remembers merchants' requests; [`PollLock`] and [`CallPacer`] keep instances from asking Khipu twice
 //! or too fast. [`Store`] is all of these.
 //!
@@ -18,6 +19,7 @@ mod payer_data;
 mod payments;
 mod poll_lock;
 mod relay;
+mod status_events;
 mod timeline;
 
 use async_trait::async_trait;
@@ -36,6 +38,7 @@ pub use payments::{
 };
 pub use poll_lock::{LONGEST_POLL_LOCK, PollLock};
 pub use relay::{Change, Relay, RelayError, RelayListener};
+pub use status_events::StatusEvents;
 pub use timeline::{TIMELINE_LIMIT, Timeline, TimelineEntry, TimelineEvent, VISITS_LIMIT, Visit};
 
 /// Every role: what an implementation offers.
@@ -46,6 +49,7 @@ pub trait Store:
     + Timeline
     + JobQueue
     + Deliveries
+    + StatusEvents
     + PayerData
     + IdempotencyStore
     + PollLock

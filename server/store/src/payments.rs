@@ -101,6 +101,10 @@ pub trait PaymentStore: PaymentReader {
     /// counted. If one is leased, the new one is due when that lease ends; `Retry` and `PutBack` then count with the
     /// earlier time. An observation that makes the payment final ends its checks, except a leased one; a `CrossCheck` that it
     /// schedules takes their place. A final payment gets no other check.
+    ///
+    /// An `Events` job is scheduled only if the update changes the status, in one step with the change that it has to send:
+    /// see [`StatusEvents`](crate::StatusEvents). Like a check, it is due at the earlier time with no attempt counted, follows
+    /// a lease, and can be scheduled again after its end.
     async fn observe(
         &self,
         id: &PaymentId,

@@ -1,5 +1,7 @@
 //! `[[accounts]]`: the operator's Khipu collection accounts.
 
+use std::sync::Arc;
+
 use chasqui_core::{Account, Accounts, ApiKey, Permission, WebhookSecret, has_user_info};
 use chasqui_payment::{AccountName, Timestamp};
 use serde::Deserialize;
@@ -25,6 +27,8 @@ pub(super) struct RawAccount {
     allowed_origins: Vec<String>,
     #[serde(default)]
     notify_url: Option<String>,
+    #[serde(default)]
+    events_url: Option<String>,
     #[serde(default)]
     webhook_secrets: Vec<RawSecret>,
     #[serde(default = "default_return_hop")]
@@ -157,6 +161,9 @@ impl RawAccount {
         let api_keys = self.check_api_keys(&key("api_keys"), problems);
         self.check_origins(&key("allowed_origins"), problems);
         let webhook_secrets = self.check_webhook_secrets(&key("webhook_secrets"), problems);
+        if self.events_url.is_some() && self.webhook_secrets.is_empty() {
+            problems.add(key("webhook_secrets"), "is empty, and events are signed with it: events_url needs one; make it with `echo whsec_$(openssl rand -base64 32)`");
+        }
         let networks = check_networks(
             &key("allow_private_destinations"),
             &self.allow_private_destinations,
@@ -170,6 +177,7 @@ impl RawAccount {
             api_keys,
             allowed_origins: self.allowed_origins.clone(),
             notify_url: self.notify_url.clone(),
+            events_url: self.events_url.clone(),
             webhook_secrets: webhook_secrets?,
             return_hop: self.return_hop,
             answer_extras: self.answer_extras,
@@ -178,8 +186,8 @@ impl RawAccount {
         })
     }
 
-    /// The account's own notify_url, which needs what the rest of the configuration says.
-    pub(super) fn check_notify_url(
+    /// The account's own notify_url and events_url, which need what the rest of the configuration says.
+    pub(super) fn check_destinations(
         &self,
         index: usize,
         accounts: &Accounts,
@@ -187,21 +195,32 @@ impl RawAccount {
         problems: &mut Problems,
     ) {
         let name = self.name.as_deref().map(AccountName::parse);
-        let (Some(text), Some(Ok(name))) = (&self.notify_url, name) else {
+        let Some(Ok(name)) = name else {
             return;
         };
-        let key = format!("accounts[{index}].notify_url");
         let account = accounts.by_name(&name);
-        match Url::parse(text) {
-            Ok(url) if has_user_info(&url) => {
-                problems.add(key, "must not carry a user name or password");
-            }
-            Ok(url) if matches!(url.scheme(), "http" | "https") && url.host().is_some() => {
-                if account.is_some_and(|account| !account.accepts_scheme(&url, gateway_is_local)) {
-                    problems.add(key, "must be https: deliveries hold personal data; allow_http_destinations = true permits http");
+        let urls = [
+            ("notify_url", &self.notify_url),
+            ("events_url", &self.events_url),
+        ];
+        for (name, text) in urls {
+            let Some(text) = text else {
+                continue;
+            };
+            let key = format!("accounts[{index}].{name}");
+            match Url::parse(text) {
+                Ok(url) if has_user_info(&url) => {
+                    problems.add(key, "must not carry a user name or password");
                 }
+                Ok(url) if matches!(url.scheme(), "http" | "https") && url.host().is_some() => {
+                    let accepts =
+                        |account: &Arc<Account>| account.accepts_scheme(&url, gateway_is_local);
+                    if !account.is_none_or(accepts) {
+                        problems.add(key, "must be https: what is sent is confidential; allow_http_destinations = true permits http");
+                    }
+                }
+                _ => problems.add(key, "must be an http or https URL"),
             }
-            _ => problems.add(key, "must be an http or https URL"),
         }
     }
 

@@ -202,7 +202,7 @@ impl Raw {
         let (server, khipu) = (server?, khipu?);
         let accounts = accounts?;
         for (i, raw) in self.accounts.iter().enumerate() {
-            raw.check_notify_url(i, &accounts, server.is_local(), problems);
+            raw.check_destinations(i, &accounts, server.is_local(), problems);
         }
 
         let mut warnings = Vec::new();

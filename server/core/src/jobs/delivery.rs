@@ -9,18 +9,15 @@ use std::time::Duration;
 
 use bytes::Bytes;
 use chasqui_khipu::wire::NotificationBody;
-use chasqui_payment::{AccountName, JobKind, Payment, PaymentId, Status, Timestamp, Verdict};
-use chasqui_store::{
-    JobAttempt, JobResult, LeasedJob, PaymentReader, StoreError, StoredNotification,
-};
+use chasqui_payment::{AccountName, JobKind, Payment, PaymentId, Status, Verdict};
+use chasqui_store::{LeasedJob, PaymentReader, StoreError, StoredNotification};
 use futures_util::future::BoxFuture;
-use tokio::time::{Instant, timeout};
+use tokio::time::timeout;
 use tokio_util::sync::CancellationToken;
-use url::Url;
 
+use super::attempt::Attempt;
 use super::attempt_outcome::AttemptOutcome;
 use super::merchant_client::MerchantClient;
-use super::retry_schedule;
 use super::webhook_request::{WebhookRequest, WebhookRequestBody};
 use super::worker::{JobEnd, JobHandler, STORE_TIMEOUT, WorkerLimits};
 use crate::account::{Account, Accounts};
@@ -173,12 +170,12 @@ impl JobHandler for DeliveryHandler {
         let Some(payment) = within(STORE_TIMEOUT, self.payments.payment(&job.payment_id)).await?
         else {
             let outcome = AttemptOutcome::Unsendable("the payment is not in the store".to_owned());
-            return Ok(Attempt::begin("", None).end(job, &outcome));
+            return Ok(Attempt::begin(Self::KIND, "", None).end(job, &outcome));
         };
         let account = payment.account.as_str();
         let Some(merchant) = self.merchants.get(&payment.account) else {
             let outcome = AttemptOutcome::NotSent(format!("account {account} is not configured"));
-            return Ok(Attempt::begin(account, None).end(job, &outcome));
+            return Ok(Attempt::begin(Self::KIND, account, None).end(job, &outcome));
         };
         let Ok(_permit) = merchant.in_flight.try_acquire() else {
             let due_at = merchant.put_back_until();
@@ -189,106 +186,13 @@ impl JobHandler for DeliveryHandler {
         };
         let own_url = payment.urls.notify_url.as_deref();
         let url = own_url.or(merchant.account.notify_url.as_deref());
-        let attempt = Attempt::begin(account, url);
+        let attempt = Attempt::begin(Self::KIND, account, url);
         let posted = self.attempt(&payment, merchant, url);
         let outcome = match stop.run_until_cancelled(posted).await {
             Some(outcome) => outcome?,
             None => AttemptOutcome::Interrupted,
         };
         Ok(attempt.end(job, &outcome))
-    }
-}
-
-/// An attempt, with the labels of its logs and metrics.
-struct Attempt<'p> {
-    account: &'p str,
-    /// The only part of the URL that is logged: paths and queries can hold secrets.
-    host: String,
-    at: Timestamp,
-    began: Instant,
-}
-
-impl<'p> Attempt<'p> {
-    fn begin(account: &'p str, url: Option<&str>) -> Self {
-        let url = url.and_then(|url| Url::parse(url).ok());
-        let host = url.as_ref().and_then(Url::host_str).unwrap_or_default();
-        Self {
-            account,
-            host: host.to_owned(),
-            at: clock::now(),
-            began: Instant::now(),
-        }
-    }
-
-    fn end(self, job: &LeasedJob, outcome: &AttemptOutcome) -> JobEnd {
-        let duration = self.began.elapsed();
-        let number = job.attempts.saturating_add(1);
-        let result = retry_schedule::after_attempt(number, outcome, clock::now(), rand::random());
-        self.report(job, outcome, result, duration);
-        // A query for the content can fail for days and does not concern the merchant.
-        let is_omitted = matches!(
-            (outcome, result),
-            (
-                AttemptOutcome::ContentUnavailable { .. },
-                JobResult::PutBack { .. }
-            )
-        );
-        let attempt = (!is_omitted).then(|| JobAttempt {
-            at: self.at,
-            duration,
-            result: outcome.to_string(),
-        });
-        JobEnd { result, attempt }
-    }
-
-    fn report(
-        &self,
-        job: &LeasedJob,
-        outcome: &AttemptOutcome,
-        job_result: JobResult,
-        duration: Duration,
-    ) {
-        let Self { account, host, .. } = self;
-        metrics::counter!("chasqui_deliveries_total", "account" => (*account).to_owned(), "result" => outcome.as_str()).increment(1);
-        metrics::histogram!("chasqui_delivery_duration_seconds", "account" => (*account).to_owned())
-            .record(duration.as_secs_f64());
-
-        let payment_id = job.payment_id.as_str();
-        let attempt = job.attempts.saturating_add(1);
-        let result = outcome.to_string();
-        let duration_ms = u64::try_from(duration.as_millis()).unwrap_or(u64::MAX);
-        match job_result {
-            JobResult::Done if matches!(outcome, AttemptOutcome::Unneeded(_)) => {
-                tracing::info!(payment_id, account, result, "no delivery is needed");
-            }
-            JobResult::Done => {
-                tracing::info!(
-                    payment_id,
-                    account,
-                    host,
-                    attempt,
-                    duration_ms,
-                    result,
-                    "delivered"
-                );
-            }
-            JobResult::Retry { due_at } | JobResult::PutBack { due_at } => {
-                tracing::warn!(payment_id, account, host, attempt, duration_ms, result, %due_at, "not delivered yet");
-            }
-            JobResult::Dead => {
-                metrics::counter!("chasqui_dead_letters_total", "account" => (*account).to_owned())
-                    .increment(1);
-                tracing::warn!(
-                    payment_id,
-                    account,
-                    host,
-                    attempt,
-                    duration_ms,
-                    result,
-                    "not delivered after the last attempt; tell the merchant, or let it read the status"
-                );
-            }
-        }
     }
 }
 

@@ -5,7 +5,7 @@
 
 use base64::Engine;
 use base64::engine::general_purpose::STANDARD;
-use chasqui_payment::{PaymentId, Timestamp};
+use chasqui_payment::{PaymentId, Timestamp, Version};
 use hmac::{Hmac, KeyInit, Mac};
 use sha2::Sha256;
 
@@ -18,6 +18,11 @@ pub(super) const SIGNATURE_HEADER: &str = "webhook-signature";
 /// The same for every attempt and instance, so that a merchant recognises a repeat.
 pub(super) fn webhook_id(payment: &PaymentId) -> String {
     format!("msg_{payment}_confirmed")
+}
+
+/// The id of a change of status: the same for every attempt and instance.
+pub(super) fn event_id(payment: &PaymentId, version: Version) -> String {
+    format!("evt_{payment}_{version}")
 }
 
 /// The value of `webhook-signature`; `None` without a secret. Every secret signs, so that a merchant can replace one.

@@ -1,16 +1,19 @@
-//! The request that a merchant receives: Khipu's bytes and signature, as an existing handler expects them, with the headers of
-//! Standard Webhooks and our own. Without a signature of Khipu's scheme no request is built. Pure: the time is an argument.
+//! The requests that a merchant receives. A delivery is Khipu's bytes and signature, as an existing handler expects them, with
+//! the headers of Standard Webhooks and our own; without a signature of Khipu's scheme none is built. An event is a change of
+//! status. Pure: the time is an argument.
 
 use std::time::Duration;
 
 use bytes::Bytes;
 use chasqui_khipu::signature as khipu;
-use chasqui_payment::{PaymentId, Timestamp};
+use chasqui_payment::{Payment, PaymentId, Timestamp};
 use chasqui_store::StoredNotification;
 use reqwest::header::{CONTENT_TYPE, HeaderMap, HeaderValue};
+use serde::Serialize;
 
 use super::signature;
 use crate::account::Account;
+use crate::push::StatusObject;
 
 pub(super) const STATUS_HEADER: &str = "chasqui-status";
 pub(super) const SOURCE_HEADER: &str = "chasqui-source";
@@ -59,19 +62,72 @@ impl WebhookRequest {
             Some(signature) => signature,
             None => sign_again(account, now, &body)?,
         };
-        let id = signature::webhook_id(payment);
-        let mut headers = HeaderMap::new();
-        headers.insert(CONTENT_TYPE, HeaderValue::from_static("application/json"));
+        let mut request = Self::standard(signature::webhook_id(payment), body, account, now);
+        let headers = &mut request.headers;
         headers.insert(khipu::HEADER, khipu_signature);
         headers.insert(STATUS_HEADER, HeaderValue::from_static("confirmed"));
         headers.insert(SOURCE_HEADER, source);
+        Ok(request)
+    }
+
+    /// A change of status, which is that of the payment. Not in Khipu's form, and without its signature, so that no handler
+    /// of Khipu's notifications takes it for "paid".
+    pub(super) fn event(payment: &Payment, account: &Account, now: Timestamp) -> Self {
+        let state = &payment.state;
+        let id = signature::event_id(&payment.id, state.version);
+        let event = Event {
+            r#type: format!("payment.{}", state.status().as_str()),
+            timestamp: state.at,
+            data: EventData::of(payment, now),
+        };
+        Self::standard(id, event.to_json(), account, now)
+    }
+
+    /// With the headers of Standard Webhooks.
+    fn standard(id: String, body: Bytes, account: &Account, now: Timestamp) -> Self {
+        let mut headers = HeaderMap::new();
+        headers.insert(CONTENT_TYPE, HeaderValue::from_static("application/json"));
         headers.insert(signature::TIMESTAMP_HEADER, now.unix_seconds().into());
         if let Some(signature) = signature::sign_webhook(&account.webhook_secrets, &id, now, &body)
         {
             headers.insert(signature::SIGNATURE_HEADER, header_value(signature));
         }
         headers.insert(signature::ID_HEADER, header_value(id));
-        Ok(Self { headers, body })
+        Self { headers, body }
+    }
+}
+
+/// The body of an event, as Standard Webhooks recommends it.
+#[derive(Serialize)]
+struct Event<'p> {
+    r#type: String,
+    /// When it happened.
+    timestamp: Timestamp,
+    data: EventData<'p>,
+}
+
+#[derive(Serialize)]
+struct EventData<'p> {
+    #[serde(flatten)]
+    status: StatusObject<'p>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    transaction_id: Option<&'p str>,
+}
+
+impl<'p> EventData<'p> {
+    fn of(payment: &'p Payment, now: Timestamp) -> Self {
+        let terms = payment.terms.as_ref();
+        Self {
+            status: StatusObject::of(payment, now),
+            transaction_id: terms.and_then(|terms| terms.transaction_id.as_deref()),
+        }
+    }
+}
+
+impl Event<'_> {
+    #[expect(clippy::expect_used, reason = "text, numbers and booleans serialise")]
+    fn to_json(&self) -> Bytes {
+        serde_json::to_vec(self).expect("serialises").into()
     }
 }
 

@@ -11,8 +11,9 @@ pub struct StatusMessage {
     pub json: Bytes,
 }
 
-#[derive(Serialize)]
-struct StatusObject<'a> {
+/// What clients are told of a payment.
+#[derive(Debug, Serialize)]
+pub(crate) struct StatusObject<'a> {
     payment_id: &'a str,
     status: Status,
     version: u16,
@@ -28,15 +29,14 @@ struct StatusObject<'a> {
     resume_url: Option<&'a str>,
 }
 
-impl StatusMessage {
+impl<'a> StatusObject<'a> {
     /// `now` decides whether the payer may still resume.
-    pub(crate) fn of(payment: &Payment, now: Timestamp) -> Self {
+    pub(crate) fn of(payment: &'a Payment, now: Timestamp) -> Self {
         Self::new(&payment.id, &payment.state, payment.resume_url(now))
     }
 
-    #[expect(clippy::expect_used, reason = "text, numbers and booleans serialise")]
-    pub(crate) fn new(id: &PaymentId, state: &PaymentState, resume_url: Option<&str>) -> Self {
-        let object = StatusObject {
+    fn new(id: &'a PaymentId, state: &PaymentState, resume_url: Option<&'a str>) -> Self {
+        Self {
             payment_id: id.as_str(),
             status: state.status(),
             version: state.version.number(),
@@ -46,7 +46,19 @@ impl StatusMessage {
             late: state.late,
             reason: state.reason,
             resume_url,
-        };
+        }
+    }
+}
+
+impl StatusMessage {
+    /// `now` decides whether the payer may still resume.
+    pub(crate) fn of(payment: &Payment, now: Timestamp) -> Self {
+        Self::new(&payment.id, &payment.state, payment.resume_url(now))
+    }
+
+    #[expect(clippy::expect_used, reason = "text, numbers and booleans serialise")]
+    pub(crate) fn new(id: &PaymentId, state: &PaymentState, resume_url: Option<&str>) -> Self {
+        let object = StatusObject::new(id, state, resume_url);
         Self {
             version: state.version,
             json: serde_json::to_vec(&object).expect("serialises").into(),

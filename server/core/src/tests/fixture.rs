@@ -34,6 +34,7 @@ fn settings() -> Settings {
         api_keys: Vec::new(),
         allowed_origins: Vec::new(),
         notify_url: None,
+        events_url: None,
         webhook_secrets: Vec::new(),
         return_hop: true,
         answer_extras: false,

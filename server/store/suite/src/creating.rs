@@ -1,6 +1,5 @@
 //! Intents and payments: what is stored, and what stays when a payment is created again.
 
-use chasqui_payment::StatusReason;
 use chasqui_store::{JobResult, StoreError};
 
 use crate::fixtures::*;

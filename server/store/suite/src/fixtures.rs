@@ -8,8 +8,8 @@ pub use bytes::Bytes;
 pub use chasqui_payment::{
     AccountName, Amount, Currency, DeliveryState, Intent, JobKind, JobPriority, MerchantUrls,
     NewJob, Notification, Observation, Payment, PaymentId, PaymentReference, PaymentState,
-    PaymentTerms, Source, Status, StatusKind, StatusUpdate, Timestamp, Undelivered, Verdict,
-    Version,
+    PaymentTerms, Source, Status, StatusKind, StatusReason, StatusUpdate, Timestamp, Undelivered,
+    Verdict, Version,
 };
 pub use chasqui_store::{JobAttempt, Store, TimelineEvent, Visit};
 

@@ -20,6 +20,7 @@ pub mod observing;
 pub mod payer_data;
 pub mod poll_lock;
 pub mod relay;
+pub mod status_events;
 pub mod timeline;
 pub mod transactions;
 pub mod visits;
@@ -116,6 +117,17 @@ macro_rules! store_suite {
                     an_interrupted_attempt_is_recorded_and_not_counted
                     it_lists_the_oldest_entries_up_to_its_limit
                     an_unknown_payment_has_no_timeline
+                }
+                status_events {
+                    every_change_is_sent_in_order
+                    a_change_keeps_its_lateness_and_reason
+                    what_changes_nothing_is_not_sent
+                    a_change_that_is_not_accepted_is_sent_again
+                    a_change_during_a_lease_follows_it
+                    a_lost_lease_removes_no_change
+                    what_was_given_up_is_sent_with_the_next_change
+                    a_payment_that_another_account_takes_over_loses_its_changes
+                    changes_survive_reopening
                 }
                 payer_data {
                     erasing_leaves_the_timeline_and_no_bytes

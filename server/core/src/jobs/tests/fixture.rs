@@ -40,6 +40,7 @@ pub(in crate::jobs) fn account() -> Account {
         api_keys: vec![],
         allowed_origins: vec![],
         notify_url: None,
+        events_url: None,
         webhook_secrets: vec![webhook_secret()],
         return_hop: true,
         answer_extras: false,

@@ -7,45 +7,45 @@ use chasqui_store::{JobResult, LeasedJob};
 use crate::fixtures::*;
 
 /// Longer than any test takes.
-pub(super) const LEASE: Duration = Duration::from_secs(60);
+pub(crate) const LEASE: Duration = Duration::from_secs(60);
 
 /// Over after a moment.
-pub(super) const BRIEF_LEASE: Duration = Duration::from_millis(20);
+pub(crate) const BRIEF_LEASE: Duration = Duration::from_millis(20);
 
 /// Not due during any test.
-pub(super) fn later() -> Timestamp {
+pub(crate) fn later() -> Timestamp {
     now().plus(Duration::from_secs(3600))
 }
 
-pub(super) async fn observe(store: &dyn Store, name: &str, observation: &Observation) {
+pub(crate) async fn observe(store: &dyn Store, name: &str, observation: &Observation) {
     store
         .observe(&id(name), observation)
         .await
         .expect("observe");
 }
 
-pub(super) async fn lease_due(store: &dyn Store, kind: JobKind) -> Vec<LeasedJob> {
+pub(crate) async fn lease_due(store: &dyn Store, kind: JobKind) -> Vec<LeasedJob> {
     let leased = store.lease_due(kind, now(), 100, LEASE).await;
     leased.expect("lease")
 }
 
-pub(super) async fn lease_one(store: &dyn Store, kind: JobKind) -> LeasedJob {
+pub(crate) async fn lease_one(store: &dyn Store, kind: JobKind) -> LeasedJob {
     let mut leased = lease_due(store, kind).await;
     assert_eq!(leased.len(), 1, "{leased:?}");
     leased.remove(0)
 }
 
 /// Leases the longest due job alone.
-pub(super) async fn lease_first(store: &dyn Store, kind: JobKind, lease: Duration) -> LeasedJob {
+pub(crate) async fn lease_first(store: &dyn Store, kind: JobKind, lease: Duration) -> LeasedJob {
     let leased = store.lease_due(kind, now(), 1, lease).await;
     leased.expect("lease").remove(0)
 }
 
-pub(super) async fn finish(store: &dyn Store, leased: &LeasedJob, end: JobResult) -> bool {
+pub(crate) async fn finish(store: &dyn Store, leased: &LeasedJob, end: JobResult) -> bool {
     store.finish(leased, &end, None).await.expect("finish")
 }
 
-pub(super) async fn next_due(store: &dyn Store, kind: JobKind) -> Option<i64> {
+pub(crate) async fn next_due(store: &dyn Store, kind: JobKind) -> Option<i64> {
     let due = store.next_due(kind).await.expect("next_due");
     due.map(Timestamp::unix_ms)
 }

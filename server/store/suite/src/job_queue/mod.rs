@@ -1,6 +1,6 @@
 //! A job has one holder at a time, and no job is lost.
 
-mod leases;
+pub(crate) mod leases;
 mod leasing;
 mod priorities;
 mod scheduling;

@@ -1,6 +1,5 @@
 //! How an update changes the status that is stored.
 
-use chasqui_payment::StatusReason;
 use rand::rngs::StdRng;
 use rand::{RngExt, SeedableRng};
 
