@@ -44,6 +44,7 @@ mod crash;
 mod creating;
 mod deliveries;
 mod durability;
+mod events;
 mod examples;
 mod facade;
 mod forwarding;

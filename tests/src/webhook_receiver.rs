@@ -8,8 +8,12 @@ use axum::Router;
 use axum::extract::State;
 use axum::http::{HeaderMap, StatusCode, header};
 use axum::response::{IntoResponse, Response};
+use base64::Engine;
+use base64::prelude::BASE64_STANDARD;
 use bytes::Bytes;
+use hmac::{Hmac, KeyInit, Mac};
 use serde_json::Value;
+use sha2::Sha256;
 use tokio::net::TcpListener;
 use tokio::sync::mpsc;
 use tokio::task::JoinHandle;
@@ -125,6 +129,19 @@ impl ReceivedDelivery {
 
     pub fn json(&self) -> Value {
         serde_json::from_slice(&self.body).expect("JSON")
+    }
+
+    /// The value of `webhook-signature` that Standard Webhooks asks for, by a secret in its `whsec_` form.
+    pub fn standard_signature(&self, secret: &str) -> String {
+        let secret = secret.strip_prefix("whsec_").expect("a prefix");
+        let secret = BASE64_STANDARD.decode(secret).expect("base64");
+        let mut mac = Hmac::<Sha256>::new_from_slice(&secret).expect("any length");
+        mac.update(self.header("webhook-id").as_bytes());
+        mac.update(b".");
+        mac.update(self.header("webhook-timestamp").as_bytes());
+        mac.update(b".");
+        mac.update(&self.body);
+        format!("v1,{}", BASE64_STANDARD.encode(mac.finalize().into_bytes()))
     }
 
     pub fn payment_id(&self) -> String {
