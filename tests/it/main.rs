@@ -43,6 +43,7 @@ mod connection_limits;
 mod crash;
 mod creating;
 mod deliveries;
+mod documents;
 mod durability;
 mod events;
 mod examples;

@@ -2,7 +2,8 @@
 
 use chasqui_payment::{
     AccountName, Amount, Currency, DeliveryState, JobKind, JobPriority, PaymentId,
-    PaymentReference, Source, StatusReason, Timestamp, Verdict, Version, WatchTransport,
+    PaymentReference, PaymentState, Source, StatusReason, Timestamp, Verdict, Version,
+    WatchTransport,
 };
 use rusqlite::types::{FromSql, FromSqlError, FromSqlResult, ValueRef};
 use rusqlite::{Row, RowIndex};
@@ -21,6 +22,16 @@ impl RowExt for Row<'_> {
     fn value<T: Column>(&self, index: impl RowIndex) -> rusqlite::Result<T> {
         self.get::<_, Sql<T>>(index).map(|Sql(value)| value)
     }
+}
+
+/// Reads a state from the first four columns.
+pub(super) fn state(row: &Row<'_>) -> rusqlite::Result<PaymentState> {
+    Ok(PaymentState {
+        version: row.value(0)?,
+        at: row.value(1)?,
+        late: row.get(2)?,
+        reason: row.value(3)?,
+    })
 }
 
 struct Sql<T>(T);

@@ -4,11 +4,11 @@ use async_trait::async_trait;
 use chasqui_payment::{AccountName, Intent, PaymentId, PaymentReference, Status};
 use chasqui_store::{BY_TRANSACTION_LIMIT, ChangeCursor, ChangedPayment, PaymentIndex, StoreError};
 
-use super::columns::RowExt;
+use super::columns::{RowExt, state};
 use super::error::DatabaseError;
+use super::intents;
 use super::sqlite_store::SqliteStore;
 use super::statement_cache::StatementCache;
-use super::{intents, payments};
 
 #[async_trait]
 impl PaymentIndex for SqliteStore {
@@ -70,7 +70,7 @@ fn changed_since(
             (account.as_str(), since.updated_at.unix_ms(), after),
             |row| {
                 Ok(ChangedPayment {
-                    state: payments::state(row)?,
+                    state: state(row)?,
                     id: row.value("id")?,
                     transaction_id: row.get("transaction_id")?,
                     updated_at: row.value("updated_at")?,

@@ -8,7 +8,7 @@ use chasqui_payment::{
 use chasqui_store::{Outcome, PaymentReader, PaymentStore, StoreError, StoredNotification};
 use rusqlite::{OptionalExtension, Row};
 
-use super::columns::{RowExt, damaged};
+use super::columns::{RowExt, damaged, state};
 use super::error::DatabaseError;
 use super::sqlite_store::SqliteStore;
 use super::statement_cache::StatementCache;
@@ -356,15 +356,5 @@ fn payment(row: &Row<'_>) -> rusqlite::Result<Payment> {
         expires_at: row.value("expires_at")?,
         created_at: row.value("created_at")?,
         state: state(row)?,
-    })
-}
-
-/// Reads a state from the first four columns.
-pub(super) fn state(row: &Row<'_>) -> rusqlite::Result<PaymentState> {
-    Ok(PaymentState {
-        version: row.value(0)?,
-        at: row.value(1)?,
-        late: row.get(2)?,
-        reason: row.value(3)?,
     })
 }

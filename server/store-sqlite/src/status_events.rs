@@ -5,8 +5,8 @@ use chasqui_payment::{PaymentId, PaymentState, StatusReason};
 use chasqui_store::{StatusEvents, StoreError};
 use rusqlite::OptionalExtension;
 
+use super::columns;
 use super::error::DatabaseError;
-use super::payments;
 use super::sqlite_store::SqliteStore;
 use super::statement_cache::StatementCache;
 
@@ -46,7 +46,7 @@ fn next(
             "SELECT status, status_at, late, reason FROM status_event
              WHERE payment_id = ?1 ORDER BY status LIMIT 1",
         )?
-        .query_row([id.as_str()], payments::state)
+        .query_row([id.as_str()], columns::state)
         .optional()?;
     Ok(found)
 }

@@ -30,7 +30,7 @@ impl SourceFile {
     }
 }
 
-pub(super) fn workspace() -> PathBuf {
+pub(crate) fn workspace() -> PathBuf {
     let harness = Path::new(env!("CARGO_MANIFEST_DIR"));
     harness.parent().expect("the workspace").to_owned()
 }
