@@ -159,7 +159,7 @@ fn header_value(text: String) -> HeaderValue {
 
 #[cfg(test)]
 mod tests {
-    use chasqui_payment::Secret;
+    use chasqui_payment::{Secret, Verdict};
 
     use super::*;
     use crate::jobs::tests::fixture;
@@ -284,5 +284,20 @@ mod tests {
             request(WebhookRequestBody::Built(fixture::BODY.into()), &account).expect("request");
         assert!(!request.headers.contains_key(signature::SIGNATURE_HEADER));
         assert!(request.headers.contains_key(signature::ID_HEADER));
+    }
+
+    #[test]
+    fn an_event_is_a_status_object_and_no_notification() {
+        let (mut payment, _) = fixture::sold("https://shop.example", Verdict::Agrees, NOW);
+        payment.state.at = Timestamp::parse("2026-11-22T06:30:00.123Z").expect("time");
+        let request = WebhookRequest::event(&payment, &fixture::account(), NOW);
+        assert_eq!(
+            request.body,
+            r#"{"type":"payment.confirmed","timestamp":"2026-11-22T06:30:00.123Z","data":{"payment_id":"sold","status":"confirmed","version":1000,"final":true,"at":"2026-11-22T06:30:00.123Z","transaction_id":"order 77"}}"#
+        );
+        assert_eq!(header(&request, signature::ID_HEADER), "evt_sold_1000");
+        assert_eq!(request.headers.get(khipu::HEADER), None);
+        assert_eq!(request.headers.get(STATUS_HEADER), None);
+        assert!(header(&request, signature::SIGNATURE_HEADER).starts_with("v1,"));
     }
 }

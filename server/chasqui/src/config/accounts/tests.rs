@@ -108,3 +108,35 @@ fn an_api_key_may_expire_and_be_limited() {
     let expires_at = key.expires_at.expect("a time").to_string();
     assert_eq!(expires_at, "2027-01-31T00:00:00.000Z");
 }
+
+#[test]
+fn an_events_url_needs_a_secret_and_is_checked_like_a_notify_url() {
+    let account = |events_url: &str, more: &str| {
+        Config::from_toml(&format!("{ACCOUNT}\nevents_url = {events_url:?}\n{more}"))
+    };
+    let secret = format!(
+        "webhook_secrets = [\"whsec_{}\"]",
+        "bm90LWEtcmVhbC1zZWNyZXQtMDEyMzQ1Njc4OQ=="
+    );
+    account("https://shop.example/events", &secret).expect("valid");
+    for (events_url, more, expected) in [
+        (
+            "https://shop.example/events",
+            "",
+            "accounts[0].webhook_secrets is empty",
+        ),
+        (
+            "http://shop.example/events",
+            &*secret,
+            "accounts[0].events_url must be https",
+        ),
+        (
+            "shop.example",
+            &*secret,
+            "accounts[0].events_url must be an http",
+        ),
+    ] {
+        let text = account(events_url, more).expect_err(events_url).to_string();
+        assert!(text.starts_with(expected), "{text}");
+    }
+}
