@@ -3,6 +3,7 @@
 use std::fs;
 use std::io::Write;
 use std::os::unix::fs::{PermissionsExt, symlink};
+use std::os::unix::process::CommandExt;
 use std::path::Path;
 use std::process::{Child, ChildStdin, Command, Stdio};
 
@@ -41,6 +42,8 @@ impl Shell {
             .stdin(Stdio::piped())
             .stdout(output.try_clone().expect("the file again"))
             .stderr(output)
+            // What it starts, and what that starts, is of this group.
+            .process_group(0)
             .spawn()
             .expect("bash");
         let input = bash.stdin.take().expect("piped");
@@ -93,8 +96,8 @@ impl Drop for Shell {
         reason = "a test that fails shows what was printed"
     )]
     fn drop(&mut self) {
-        let _ = writeln!(self.input, "kill -9 $(jobs -p); exit");
-        let _ = self.input.flush();
+        let group = format!("-{}", self.bash.id());
+        let _ = Command::new("kill").args(["-KILL", "--", &group]).status();
         let _ = self.bash.wait();
         if std::thread::panicking() {
             eprintln!("{}", self.output());
