@@ -69,11 +69,15 @@ impl Operation {
         };
         let mut path = self.path.replace("{id}", id);
         path.push_str(match self.path.as_str() {
-            "/v1/payments" => "?transaction_id=order-17",
+            "/v1/payments" => "?updated_since=2020-01-01T00:00:00Z",
+            "/v1/deliveries" => "?state=dead",
             "/v3/predict" => "?payer_email=a%40b.example&bank_id=Bawdf&amount=1&currency=CLP",
             _ => "",
         });
-        let body = json!({ "type": "full", "payment_id": payment.id });
+        let body = match self.path.as_str() {
+            "/v1/deliveries/redeliver" => json!({ "state": "dead" }),
+            _ => json!({ "type": "full", "payment_id": payment.id }),
+        };
         let request = api.request(self.method.clone(), &path);
         match self.method {
             Method::GET => request,
@@ -85,13 +89,15 @@ impl Operation {
 }
 
 async fn no_operation_is_of_use_for_another_accounts_payment(
-    (testbed, stranger): (Testbed, GatewayClient),
+    (mut testbed, stranger): (Testbed, GatewayClient),
 ) {
+    testbed.merchant.respond_next(&[410]);
     let payment = testbed
         .create(json!({ "transaction_id": "order-17" }))
         .await;
     testbed.sandbox.act(&payment.id, "conciliate").await;
     testbed.api.until_status(&payment, "confirmed").await;
+    testbed.merchant.next().await;
     let others_own = stranger.create(json!({})).await;
     for operation in operations(&testbed).await {
         if !operation.is_secured {
@@ -120,6 +126,9 @@ async fn no_operation_is_of_use_for_another_accounts_payment(
             assert_eq!(by_key.status, 404, "{name}: {text}");
         }
     }
+    let dead = testbed.api.get("/v1/deliveries?state=dead").await;
+    let dead = dead.expect(200).json();
+    assert_eq!(dead["deliveries"][0]["payment_id"], payment.id, "{dead}");
     let at_khipu = testbed.sandbox.payment(&payment.id).await;
     assert_eq!(at_khipu["status_detail"], "normal", "{at_khipu}");
     assert_eq!(testbed.api.status(&payment).await["status"], "confirmed");

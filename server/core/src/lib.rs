@@ -4,6 +4,7 @@
 //! |---|---|
 //! | `merchant`, `idempotency` | the merchant's calls, and those that may arrive twice |
 //! | `forwarding`, `refunds` | the merchant's calls that go on to Khipu as they came; a refund happens once |
+//! | `listing`, `redelivery` | what the merchant reads of its account; deliveries that it asks for again |
 //! | `notifications` | Khipu's notifications |
 //! | `watch`, `visit_limiter` | the payer's page and return, and how often a visit counts |
 //! | `lookup`, `not_found_cache` | a payment as its account knows it; what Khipu does not know |
@@ -25,6 +26,7 @@ mod health;
 mod idempotency;
 mod in_flight;
 pub mod jobs;
+mod listing;
 mod lookup;
 mod merchant;
 mod not_found_cache;
@@ -34,6 +36,7 @@ mod poll_schedule;
 mod poller;
 pub mod push;
 mod rate_limiter;
+mod redelivery;
 mod refresh;
 mod refunds;
 mod resync;
@@ -52,5 +55,6 @@ pub use health::{Health, HealthError};
 pub use idempotency::{IdempotencyError, IdempotentResult};
 pub use notifications::{AcceptedNotification, NotificationError};
 pub use payments::{Dependencies, JobWakeups, Payments, Settings};
+pub use redelivery::{REDELIVERIES_LIMIT, Redeliveries, RedeliveryError};
 pub use refunds::RefundCall;
 pub use watch::{WatchError, WatchHandle};

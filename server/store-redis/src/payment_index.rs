@@ -39,6 +39,20 @@ impl PaymentIndex for RedisStore {
     ) -> Result<Vec<ChangedPayment>, StoreError> {
         changed_since(self, account, since, status, limit).await
     }
+
+    async fn changed_at(
+        &self,
+        account: &AccountName,
+        id: &PaymentId,
+    ) -> Result<Option<Timestamp>, StoreError> {
+        let partition = Partition::of(id.as_str());
+        let call = scripts::PLACE
+            .call()
+            .key(keys::listing(partition, keys::CHANGES, account))
+            .arg(id.as_str());
+        let score: Option<String> = self.run(partition, &call).await?;
+        score.as_deref().map(replies::timestamp).transpose()
+    }
 }
 
 /// The most changes that are read of one partition at once. Of a hundred, a partition has two or so.

@@ -46,6 +46,7 @@ scripts! {
     NOTIFICATION = "notification";
     OBSERVE = "observe" durable;
     PAUSE_CALLS = "pause_calls";
+    PLACE = "place";
     PUBLISH = "publish";
     RECORD_VISIT = "record_visit";
     REDELIVER = "redeliver" durable;

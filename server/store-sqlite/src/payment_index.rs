@@ -1,8 +1,9 @@
 //! What leads to payments: their references, their transactions, their changes.
 
 use async_trait::async_trait;
-use chasqui_payment::{AccountName, Intent, PaymentId, PaymentReference, Status};
+use chasqui_payment::{AccountName, Intent, PaymentId, PaymentReference, Status, Timestamp};
 use chasqui_store::{BY_TRANSACTION_LIMIT, ChangeCursor, ChangedPayment, PaymentIndex, StoreError};
+use rusqlite::OptionalExtension;
 
 use super::columns::{RowExt, state};
 use super::error::DatabaseError;
@@ -50,6 +51,22 @@ impl PaymentIndex for SqliteStore {
         let (account, since) = (account.clone(), since.clone());
         self.read(move |statements| changed_since(statements, &account, &since, status, limit))
             .await
+    }
+
+    async fn changed_at(
+        &self,
+        account: &AccountName,
+        id: &PaymentId,
+    ) -> Result<Option<Timestamp>, StoreError> {
+        let (account, id) = (account.clone(), id.clone());
+        self.read(move |statements| {
+            let found = statements
+                .prepare("SELECT updated_at FROM payment WHERE account = ?1 AND id = ?2")?
+                .query_row((account.as_str(), id.as_str()), |row| row.value(0))
+                .optional()?;
+            Ok(found)
+        })
+        .await
     }
 }
 

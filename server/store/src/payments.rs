@@ -52,6 +52,13 @@ pub trait PaymentIndex: Send + Sync + std::fmt::Debug + 'static {
         status: Option<Status>,
         limit: usize,
     ) -> Result<Vec<ChangedPayment>, StoreError>;
+
+    /// When a payment of the account changed last: its place in the listing. `None`: it is not listed.
+    async fn changed_at(
+        &self,
+        account: &AccountName,
+        id: &PaymentId,
+    ) -> Result<Option<Timestamp>, StoreError>;
 }
 
 /// A place in the listing of an account's payments by change.

@@ -26,7 +26,45 @@ pub(super) struct StatusObject {
 #[derive(ToSchema)]
 #[expect(dead_code, reason = "describes what the handler renders")]
 pub(super) struct PaymentList {
-    payments: Vec<StatusObject>,
+    payments: Vec<ListedPayment>,
+    /// With updated_since.
+    has_more: Option<bool>,
+    /// For `starting_after`; with updated_since, unless the list is empty.
+    next: Option<String>,
+}
+
+/// A payment's status, and with updated_since its transaction id and its last change.
+#[derive(ToSchema)]
+#[expect(dead_code, reason = "describes what the handler renders")]
+pub(super) struct ListedPayment {
+    payment_id: String,
+    status: String,
+    version: u16,
+    by: Option<String>,
+    r#final: bool,
+    #[schema(format = DateTime)]
+    at: String,
+    late: Option<bool>,
+    reason: Option<String>,
+    /// With transaction_id.
+    resume_url: Option<String>,
+    /// With updated_since; null where the payment has none.
+    transaction_id: Option<String>,
+    /// With updated_since.
+    #[schema(format = DateTime)]
+    updated_at: Option<String>,
+}
+
+/// The further errors of a redelivery.
+#[derive(IntoResponses)]
+#[expect(dead_code, reason = "describes what `ApiProblem` renders")]
+pub(super) enum RedeliveryErrors {
+    /// `not_confirmed`, or `no_notify_url`.
+    #[response(status = 409, content_type = "application/problem+json")]
+    Conflict(Problem),
+    /// `erased`: the bytes are gone, and Khipu does not give the content.
+    #[response(status = 410, content_type = "application/problem+json")]
+    Gone(Problem),
 }
 
 /// `application/problem+json`, which is also Khipu's shape.

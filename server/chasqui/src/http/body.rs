@@ -4,6 +4,7 @@ use axum::body::{Body, Bytes};
 use axum::extract::rejection::BytesRejection;
 use axum::http::{StatusCode, header};
 use axum::response::{IntoResponse, Response};
+use serde::Serialize;
 
 use super::problem::ApiProblem;
 use super::timed_body::BodyError;
@@ -37,6 +38,12 @@ fn body_error(rejection: &BytesRejection) -> Option<&BodyError> {
         }
         error = error.source()?;
     }
+}
+
+/// The answer with a value of ours.
+#[expect(clippy::expect_used, reason = "text, numbers and booleans serialise")]
+pub(super) fn json_of(value: &impl Serialize) -> Response {
+    json(serde_json::to_vec(value).expect("serialises"))
 }
 
 pub(super) fn json(body: impl Into<Body>) -> Response {

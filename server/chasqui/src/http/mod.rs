@@ -9,12 +9,13 @@ mod auth;
 mod body;
 mod connection_limiter;
 mod connections;
+mod deliveries;
 mod facade;
 mod health_cache;
 mod idempotency;
 mod key_limiter;
 mod listener;
-mod merchant;
+mod listing;
 mod notification;
 mod openapi;
 mod operations;
@@ -28,6 +29,7 @@ mod request_id;
 mod return_page;
 mod router_slot;
 mod status;
+mod status_token;
 mod timed_body;
 mod websocket;
 
@@ -56,11 +58,11 @@ pub(crate) fn public(state: Arc<AppState>) -> Router {
 
     let merchant = Router::new()
         .merge(facade::routes())
-        .route("/v1/payments", get(merchant::by_transaction))
-        .route(
-            "/v1/payments/{id}/status-token",
-            post(merchant::status_token),
-        )
+        .route("/v1/payments", get(listing::payments))
+        .route("/v1/payments/{id}/status-token", post(status_token::mint))
+        .route("/v1/payments/{id}/redeliver", post(deliveries::redeliver))
+        .route("/v1/deliveries", get(deliveries::list))
+        .route("/v1/deliveries/redeliver", post(deliveries::redeliver_dead))
         .layer(DefaultBodyLimit::max(limits.facade_bytes));
 
     let khipu = Router::new()

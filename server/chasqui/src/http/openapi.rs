@@ -6,7 +6,9 @@ use utoipa::openapi::security::{ApiKey, ApiKeyValue, HttpAuthScheme, HttpBuilder
 use utoipa::{Modify, OpenApi};
 
 use super::api_schemas::{Problem, StatusObject};
-use super::{facade, merchant, notification, operations, return_page, status};
+use super::{
+    deliveries, facade, listing, notification, operations, return_page, status, status_token,
+};
 
 /// The document. A test compares its paths with those that are routed.
 #[derive(OpenApi)]
@@ -29,8 +31,11 @@ use super::{facade, merchant, notification, operations, return_page, status};
         facade::forward::balance,
         facade::refunds::of_payment,
         facade::refunds::from_wallet,
-        merchant::by_transaction,
-        merchant::status_token,
+        listing::payments,
+        deliveries::list,
+        deliveries::redeliver,
+        deliveries::redeliver_dead,
+        status_token::mint,
         status::status,
         notification::receive,
         return_page::returned,
@@ -90,6 +95,29 @@ fn webhooks() -> Value {
                       "schema": { "enum": ["notification", "reconciliation"] } },
                 ],
                 "requestBody": { "content": { "application/json": { "schema": { "type": "object" } } } },
+                "responses": { "2XX": { "description": "Saved. Any other answer is retried for three days." } },
+            }
+        },
+        "event": {
+            "post": {
+                "summary": "A change of a payment's status, sent to the account's events_url as Standard Webhooks",
+                "parameters": [
+                    { "name": "webhook-id", "in": "header", "required": true, "schema": { "type": "string" } },
+                    { "name": "webhook-timestamp", "in": "header", "required": true, "schema": { "type": "string" } },
+                    { "name": "webhook-signature", "in": "header", "required": true, "schema": { "type": "string" } },
+                ],
+                "requestBody": { "content": { "application/json": { "schema": {
+                    "type": "object",
+                    "required": ["type", "timestamp", "data"],
+                    "properties": {
+                        "type": { "type": "string", "description": "payment. and the status" },
+                        "timestamp": { "type": "string", "format": "date-time" },
+                        "data": { "allOf": [
+                            { "$ref": "#/components/schemas/StatusObject" },
+                            { "type": "object", "properties": { "transaction_id": { "type": "string" } } },
+                        ] },
+                    },
+                } } } },
                 "responses": { "2XX": { "description": "Saved. Any other answer is retried for three days." } },
             }
         }

@@ -205,7 +205,7 @@ impl Debug for DeliveryHandler {
 }
 
 /// Whether the notification may be sent. Unless it confirmed the payment itself, its terms are compared with the payment's now.
-fn agrees(stored: &StoredNotification, payment: &Payment, account: &Account) -> bool {
+pub(crate) fn agrees(stored: &StoredNotification, payment: &Payment, account: &Account) -> bool {
     if stored.verdict == Verdict::Agrees {
         return true;
     }

@@ -12,7 +12,6 @@ mod watcher;
 
 pub(crate) use hub::Registration;
 pub use hub::{Hub, WatchRefusal};
-pub use status_message::StatusMessage;
-pub(crate) use status_message::StatusObject;
+pub use status_message::{StatusMessage, StatusObject};
 pub use timer_wheel::Intervals;
 pub use watcher::{Watcher, WatcherSignal};

@@ -11,9 +11,9 @@ pub struct StatusMessage {
     pub json: Bytes,
 }
 
-/// What clients are told of a payment.
+/// What clients are told of a payment. Without personal data and amounts.
 #[derive(Debug, Serialize)]
-pub(crate) struct StatusObject<'a> {
+pub struct StatusObject<'a> {
     payment_id: &'a str,
     status: Status,
     version: u16,
@@ -35,7 +35,7 @@ impl<'a> StatusObject<'a> {
         Self::new(&payment.id, &payment.state, payment.resume_url(now))
     }
 
-    fn new(id: &'a PaymentId, state: &PaymentState, resume_url: Option<&'a str>) -> Self {
+    pub fn new(id: &'a PaymentId, state: &PaymentState, resume_url: Option<&'a str>) -> Self {
         Self {
             payment_id: id.as_str(),
             status: state.status(),

@@ -204,6 +204,29 @@ pub async fn a_status_is_found_among_many_others(factory: &impl StoreFactory) {
     assert_eq!((pending.len(), pending[197].as_str()), (198, "last"));
 }
 
+pub async fn a_payments_place_is_that_of_its_last_change(factory: &impl StoreFactory) {
+    let store = factory.fresh().await;
+    store.create(&payment("p1")).await.expect("create");
+    let place = async |account: AccountName| {
+        let place = store.changed_at(&account, &id("p1")).await;
+        place.expect("read")
+    };
+    let created = place(shop()).await.expect("listed");
+    store
+        .observe(&id("p1"), &reporting(StatusKind::Confirmed, 30))
+        .await
+        .expect("observe");
+    let changed = place(shop()).await.expect("listed");
+    assert!(changed > created);
+    let since = ChangeCursor {
+        updated_at: changed,
+        id: None,
+    };
+    let listed = store.changed_since(&shop(), &since, None, 10).await;
+    assert_eq!(listed.expect("read")[0].updated_at, changed);
+    assert_eq!(place(other_shop()).await, None);
+}
+
 pub async fn nothing_before_the_cursor_is_listed(factory: &impl StoreFactory) {
     let store = factory.fresh().await;
     create(&*store, &payment("a")).await;

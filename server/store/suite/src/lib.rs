@@ -175,6 +175,7 @@ macro_rules! store_suite {
                     only_the_accounts_payments_are_listed
                     a_status_is_found_among_many_others
                     nothing_before_the_cursor_is_listed
+                    a_payments_place_is_that_of_its_last_change
                     a_reader_that_continues_after_the_newest_change_misses_none
                 }
                 call_pacer {

@@ -1,0 +1,173 @@
+//! Deliveries that a merchant asks for again.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use chasqui_payment::{PaymentId, Status, Timestamp, Undelivered};
+use chasqui_store::Redelivery;
+use futures_util::{StreamExt, TryStreamExt, stream};
+use tokio::time::timeout;
+
+use crate::account::Account;
+use crate::clock;
+use crate::error::{PaymentsError, RefreshError};
+use crate::jobs::agrees;
+use crate::payments::Payments;
+
+/// How long Khipu is waited for, where the notification's bytes are gone.
+const REBUILD_TIMEOUT: Duration = Duration::from_secs(15);
+
+/// The most dead deliveries that one call reopens.
+pub const REDELIVERIES_LIMIT: usize = 10_000;
+
+/// The deliveries that one listing reads, and those that are reopened at once.
+const PAGE: usize = 500;
+const AT_ONCE: usize = 64;
+
+/// The time between two reopened deliveries, so that a merchant that is back does not get all of them in one moment.
+const SPACING: Duration = Duration::from_millis(20);
+
+#[derive(Debug, thiserror::Error)]
+pub enum RedeliveryError {
+    #[error("the payment is {}: only a confirmed one is delivered", .0.as_str())]
+    NotConfirmed(Status),
+    #[error("neither the payment nor its account has a notify_url")]
+    NoDestination,
+    /// The notification's bytes are gone, and Khipu does not give the content.
+    #[error("the notification was erased, and khipu does not give its content: {0}")]
+    Erased(String),
+    #[error(transparent)]
+    Payments(#[from] PaymentsError),
+}
+
+/// What a bulk redelivery did, or would do.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Redeliveries {
+    pub count: usize,
+    /// There are more than [`REDELIVERIES_LIMIT`].
+    pub has_more: bool,
+}
+
+impl Payments {
+    /// Makes the delivery of a confirmed payment due now; one that is open stays as it is.
+    pub async fn redeliver(
+        self: &Arc<Self>,
+        account: &Arc<Account>,
+        id: &PaymentId,
+    ) -> Result<(), RedeliveryError> {
+        let payment = self.require_payment(account, id).await?;
+        if payment.state.status() != Status::Confirmed {
+            return Err(RedeliveryError::NotConfirmed(payment.state.status()));
+        }
+        if payment.urls.notify_url.is_none() && account.notify_url.is_none() {
+            return Err(RedeliveryError::NoDestination);
+        }
+        let stored = self.store.notification(id).await;
+        let stored = stored.map_err(PaymentsError::from)?;
+        if !stored.is_some_and(|stored| agrees(&stored, &payment, account)) {
+            self.require_content(account, id).await?;
+        }
+        self.reopen(account, id, clock::now()).await?;
+        self.wake.deliveries.notify_one();
+        Ok(())
+    }
+
+    /// Fails unless Khipu gives what a delivery would have to say. Not kept: an attempt asks Khipu again.
+    async fn require_content(
+        self: &Arc<Self>,
+        account: &Arc<Account>,
+        id: &PaymentId,
+    ) -> Result<(), RedeliveryError> {
+        let rebuilt = async {
+            match self.acquire_for_visit(account, id).await {
+                Ok(()) => {}
+                Err(error @ RefreshError::Busy { .. }) => {
+                    return Err(RedeliveryError::Payments(error.into()));
+                }
+                Err(error) => return Err(RedeliveryError::Erased(error.to_string())),
+            }
+            let rebuilt = self.rebuild_notification(account, id).await;
+            rebuilt.map_err(RedeliveryError::Erased)
+        };
+        match timeout(REBUILD_TIMEOUT, rebuilt).await {
+            Ok(rebuilt) => rebuilt.map(drop),
+            Err(_) => Err(RedeliveryError::Erased("no answer in time".into())),
+        }
+    }
+
+    async fn reopen(
+        &self,
+        account: &Account,
+        id: &PaymentId,
+        at: Timestamp,
+    ) -> Result<bool, RedeliveryError> {
+        let reopened = self.store.redeliver(&account.name, id, at).await;
+        match reopened.map_err(PaymentsError::from)? {
+            Redelivery::Reopened => Ok(true),
+            Redelivery::AlreadyOpen => Ok(false),
+            Redelivery::UnknownPayment => Err(PaymentsError::UnknownPayment.into()),
+            // Reversed in this moment.
+            Redelivery::NotConfirmed => Err(RedeliveryError::NotConfirmed(Status::Reversed)),
+        }
+    }
+
+    /// Reopens the account's dead deliveries of confirmed payments, one after the other, or counts them. Collected first, so
+    /// that one that dies again meanwhile is not reopened for ever.
+    pub async fn redeliver_dead(
+        &self,
+        account: &Account,
+        dry_run: bool,
+    ) -> Result<Redeliveries, RedeliveryError> {
+        let (ids, has_more) = self.dead_deliveries(account).await?;
+        if dry_run {
+            let count = ids.len();
+            return Ok(Redeliveries { count, has_more });
+        }
+        let mut due_at = clock::now();
+        let reopening = ids.into_iter().map(|id| {
+            let at = due_at;
+            due_at = due_at.plus(SPACING);
+            async move {
+                match self.reopen(account, &id, at).await {
+                    Err(RedeliveryError::NotConfirmed(_)) => Ok(false),
+                    reopened => reopened,
+                }
+            }
+        });
+        let reopened = stream::iter(reopening).buffer_unordered(AT_ONCE);
+        let count = reopened
+            .try_fold(0, async |count, reopened| Ok(count + usize::from(reopened)))
+            .await?;
+        self.wake.deliveries.notify_one();
+        Ok(Redeliveries { count, has_more })
+    }
+
+    /// Those of payments that are confirmed still, and whether there are more than the limit.
+    async fn dead_deliveries(
+        &self,
+        account: &Account,
+    ) -> Result<(Vec<PaymentId>, bool), PaymentsError> {
+        let mut dead = Vec::new();
+        let mut after = None;
+        while dead.len() <= REDELIVERIES_LIMIT {
+            let page = self
+                .undelivered(account, Undelivered::Dead, after.as_ref(), PAGE)
+                .await?
+                .unwrap_or_default();
+            let ids: Vec<_> = page.into_iter().map(|listed| listed.payment_id).collect();
+            after = ids.last().cloned();
+            let states = self.store.states(&ids).await?;
+            let is_last = ids.len() < PAGE;
+            let confirmed = ids.into_iter().zip(states).filter(|(_, state)| {
+                state.is_some_and(|state| state.status() == Status::Confirmed)
+            });
+            dead.extend(confirmed.map(|(id, _)| id));
+            if is_last {
+                break;
+            }
+        }
+        let has_more = dead.len() > REDELIVERIES_LIMIT;
+        dead.truncate(REDELIVERIES_LIMIT);
+        Ok((dead, has_more))
+    }
+}
