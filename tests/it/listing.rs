@@ -1,4 +1,4 @@
-//! `GET /v1/payments?updated_since=`: daily reconciliation. No change is missed, whatever changes meanwhile.
+//! `GET /v1/payments?updated_since=`: daily reconciliation. No change is missed, also of what changes meanwhile.
 
 use std::collections::BTreeMap;
 

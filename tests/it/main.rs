@@ -67,5 +67,6 @@ mod shutdown;
 mod simulation;
 mod status;
 mod three_instances_example;
+mod timeline;
 mod unauthenticated;
 mod websocket;

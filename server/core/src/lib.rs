@@ -5,6 +5,7 @@
 //! | `merchant`, `idempotency` | the merchant's calls, and those that may arrive twice |
 //! | `forwarding`, `refunds` | the merchant's calls that go on to Khipu as they came; a refund happens once |
 //! | `listing`, `redelivery` | what the merchant reads of its account; deliveries that it asks for again |
+//! | `timeline`, `visit_recorder` | a payment's history, what visits add to it, and the end of its payer's data |
 //! | `notifications` | Khipu's notifications |
 //! | `watch`, `visit_limiter` | the payer's page and return, and how often a visit counts |
 //! | `lookup`, `not_found_cache` | a payment as its account knows it; what Khipu does not know |
@@ -43,7 +44,9 @@ mod resync;
 mod store_call;
 #[cfg(test)]
 mod tests;
+mod timeline;
 mod visit_limiter;
+mod visit_recorder;
 mod watch;
 
 pub use account::{
@@ -55,6 +58,7 @@ pub use health::{Health, HealthError};
 pub use idempotency::{IdempotencyError, IdempotentResult};
 pub use notifications::{AcceptedNotification, NotificationError};
 pub use payments::{Dependencies, JobWakeups, Payments, Settings};
-pub use redelivery::{REDELIVERIES_LIMIT, Redeliveries, RedeliveryError};
+pub use redelivery::{Redeliveries, RedeliveryError};
 pub use refunds::RefundCall;
+pub use timeline::{ErasureError, PaymentTimeline};
 pub use watch::{WatchError, WatchHandle};

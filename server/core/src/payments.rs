@@ -24,6 +24,7 @@ use crate::poll_schedule::PollSchedule;
 use crate::push::Hub;
 use crate::rate_limiter::RateLimiter;
 use crate::visit_limiter::VisitLimiter;
+use crate::visit_recorder::VisitRecorder;
 
 /// How long the delivery of a confirmation by query waits for Khipu's own notification, whose bytes are preferred.
 pub(crate) const DELIVERY_GRACE: Duration = Duration::from_secs(10);
@@ -54,6 +55,7 @@ pub struct Payments {
     /// At most [`MAX_RECHECKS`].
     pub(crate) rechecks: Arc<Semaphore>,
     pub(crate) visits: VisitLimiter,
+    pub(crate) visit_recorder: VisitRecorder,
     /// By account, when its refused API key was last logged.
     pub(crate) credentials_reported: DashMap<AccountName, Option<Instant>>,
     /// One for each account.
@@ -121,6 +123,7 @@ impl Payments {
             is_local: settings.is_local,
             in_flight: InFlightRefreshes::default(),
             visits: VisitLimiter::new(),
+            visit_recorder: VisitRecorder::new(),
             not_found: NotFoundCache::new(),
             rechecks: Arc::new(Semaphore::new(MAX_RECHECKS)),
             credentials_reported: DashMap::new(),

@@ -18,7 +18,7 @@ use crate::payments::Payments;
 const REBUILD_TIMEOUT: Duration = Duration::from_secs(15);
 
 /// The most dead deliveries that one call reopens.
-pub const REDELIVERIES_LIMIT: usize = 10_000;
+const REDELIVERIES_LIMIT: usize = 10_000;
 
 /// The deliveries that one listing reads, and those that are reopened at once.
 const PAGE: usize = 500;
@@ -44,7 +44,7 @@ pub enum RedeliveryError {
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Redeliveries {
     pub count: usize,
-    /// There are more than [`REDELIVERIES_LIMIT`].
+    /// There are more than one call reopens: 10,000.
     pub has_more: bool,
 }
 

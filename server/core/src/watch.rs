@@ -6,9 +6,9 @@ use std::time::Duration;
 
 use chasqui_payment::{
     Intent, JobPriority, NewJob, Observation, Payment, PaymentId, PaymentReference, PaymentState,
-    Reported, Source, StatusKind, StatusUpdate,
+    Reported, Source, StatusKind, StatusUpdate, Version,
 };
-use chasqui_store::{Relay, StoreError};
+use chasqui_store::{StoreError, Visit};
 
 use crate::account::Account;
 use crate::clock;
@@ -28,7 +28,7 @@ const RETURN_ATTEMPTS: usize = 3;
 #[derive(Debug)]
 pub struct WatchHandle {
     registration: Registration,
-    relay: Arc<dyn Relay>,
+    payments: Arc<Payments>,
 }
 
 #[derive(Debug, thiserror::Error)]
@@ -49,11 +49,18 @@ impl WatchHandle {
     pub fn payment_id(&self) -> &PaymentId {
         &self.registration.payment_id
     }
+
+    /// A page reports that it showed this version to its payer.
+    pub fn seen(&self, version: Version) {
+        self.payments
+            .record_visit(self.payment_id(), Visit::Seen(version));
+    }
 }
 
 impl Drop for WatchHandle {
     fn drop(&mut self) {
-        self.relay.unsubscribe(&self.registration.payment_id);
+        let id = &self.registration.payment_id;
+        self.payments.relay.unsubscribe(id);
     }
 }
 
@@ -72,7 +79,7 @@ impl Payments {
         })?;
         let watch = WatchHandle {
             registration,
-            relay: Arc::clone(&self.relay),
+            payments: Arc::clone(self),
         };
         let payment = self.require_payment(account, id).await?;
         if let Some(terms) = &payment.terms {
@@ -148,6 +155,11 @@ impl Payments {
         }
     }
 
+    /// Records a visit in the payment's timeline, in the background and within limits.
+    pub fn record_visit(&self, id: &PaymentId, visit: Visit) {
+        self.visit_recorder.record(&self.store, id, visit);
+    }
+
     /// Whether a payer's visit is recorded, or only redirected.
     pub fn admit_visit(&self, id: &PaymentId, address: IpAddr) -> bool {
         self.visits.admit(id, address)
@@ -160,6 +172,7 @@ impl Payments {
         self: &Arc<Self>,
         payment: &Payment,
     ) -> Result<PaymentState, PaymentsError> {
+        self.record_visit(&payment.id, Visit::Returned);
         let (payments, payment) = (Arc::clone(self), payment.clone());
         detached(async move { payments.handle_return(&payment).await }).await?
     }

@@ -55,6 +55,70 @@ pub(super) struct ListedPayment {
     updated_at: Option<String>,
 }
 
+/// A payment's history.
+#[derive(ToSchema)]
+#[expect(dead_code, reason = "describes what the handler renders")]
+pub(super) struct Timeline {
+    payment_id: String,
+    transaction_id: Option<String>,
+    #[schema(format = DateTime)]
+    created_at: String,
+    #[schema(format = DateTime)]
+    expires_at: Option<String>,
+    status: StatusObject,
+    entries: Vec<TimelineEntry>,
+    delivery: TimelineDelivery,
+}
+
+/// Which fields an entry has depends on its event.
+#[derive(ToSchema)]
+#[expect(dead_code, reason = "describes what the handler renders")]
+pub(super) struct TimelineEntry {
+    #[schema(format = DateTime)]
+    at: String,
+    /// created, returned, notified, observed, watched, seen, attempted, redelivered or erased
+    event: String,
+    /// Of `notified`: agrees, stale, unknown_payment, mismatch or unconciliated.
+    verdict: Option<String>,
+    /// Of `notified`: how often it came.
+    copies: Option<u32>,
+    /// Of `observed`: notification, khipu, merchant or payer.
+    source: Option<String>,
+    /// Of `observed`.
+    status: Option<String>,
+    /// Of `observed` and `seen`.
+    version: Option<u16>,
+    /// Of `observed`: whether the status changed.
+    accepted: Option<bool>,
+    /// Of `watched`: websocket, sse or polling.
+    transport: Option<String>,
+    /// Of `attempted`; from 1 again after `redelivered`.
+    number: Option<u32>,
+    /// Of `attempted`: `200`, `connection refused`.
+    result: Option<String>,
+    /// Of `attempted`.
+    duration_ms: Option<u64>,
+}
+
+#[derive(ToSchema)]
+#[expect(dead_code, reason = "describes what the handler renders")]
+pub(super) struct TimelineDelivery {
+    /// none, open, done or dead
+    state: String,
+    attempts: u32,
+    #[schema(format = DateTime)]
+    next_at: Option<String>,
+}
+
+/// The further error of an erasure.
+#[derive(IntoResponses)]
+#[expect(dead_code, reason = "describes what `ApiProblem` renders")]
+pub(super) enum ErasureErrors {
+    /// `delivery_open`
+    #[response(status = 409, content_type = "application/problem+json")]
+    DeliveryOpen(Problem),
+}
+
 /// The further errors of a redelivery.
 #[derive(IntoResponses)]
 #[expect(dead_code, reason = "describes what `ApiProblem` renders")]

@@ -15,6 +15,14 @@ use super::origin;
 use super::problem::ApiProblem;
 use crate::api_key;
 
+/// Where a merchant's back end sends its key.
+const API_KEY_HEADER: &str = "x-api-key";
+
+/// Whether a merchant's back end asks, not a page.
+pub(super) fn is_back_end(headers: &HeaderMap) -> bool {
+    headers.contains_key(API_KEY_HEADER)
+}
+
 /// A merchant's back end, by the key in `x-api-key`. The account is to be had for a permission only.
 #[derive(Debug)]
 pub(super) struct MerchantAuth {
@@ -55,7 +63,7 @@ impl FromRequestParts<Arc<AppState>> for MerchantAuth {
 /// `None`: no key was sent.
 fn merchant(state: &AppState, headers: &HeaderMap) -> Option<Result<MerchantAuth, ApiProblem>> {
     // A key that is not text matches none.
-    let text = headers.get("x-api-key")?.to_str().unwrap_or_default();
+    let text = headers.get(API_KEY_HEADER)?.to_str().unwrap_or_default();
     Some(authenticate(state, text))
 }
 

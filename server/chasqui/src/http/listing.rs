@@ -18,7 +18,7 @@ use super::problem::ApiProblem;
 /// The longest that Khipu takes.
 const LONGEST_TRANSACTION_ID: usize = 255;
 
-/// The objects of a page, without and with a wish.
+/// The objects of a page: by default, and at most.
 const USUAL_LIMIT: usize = 100;
 const LARGEST_LIMIT: usize = 1000;
 
@@ -101,7 +101,7 @@ async fn by_transaction(
 struct ChangedPage<'a> {
     payments: Vec<ChangedObject<'a>>,
     has_more: bool,
-    /// For `starting_after`. On the last page too: whoever reads on from it tomorrow misses nothing.
+    /// For `starting_after`. On the last page too: a reading that goes on from it tomorrow misses nothing.
     #[serde(skip_serializing_if = "Option::is_none")]
     next: Option<String>,
 }

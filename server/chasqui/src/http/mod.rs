@@ -31,6 +31,7 @@ mod router_slot;
 mod status;
 mod status_token;
 mod timed_body;
+mod timeline;
 mod websocket;
 
 use std::sync::Arc;
@@ -43,7 +44,7 @@ use axum::extract::{DefaultBodyLimit, Request, State};
 use axum::http::Uri;
 use axum::middleware::{self, Next};
 use axum::response::{IntoResponse, Response};
-use axum::routing::{get, post};
+use axum::routing::{delete, get, post};
 pub(crate) use listener::{ListenerLimits, serve};
 use operations::Audience;
 use problem::ApiProblem;
@@ -60,6 +61,8 @@ pub(crate) fn public(state: Arc<AppState>) -> Router {
         .merge(facade::routes())
         .route("/v1/payments", get(listing::payments))
         .route("/v1/payments/{id}/status-token", post(status_token::mint))
+        .route("/v1/payments/{id}/timeline", get(timeline::timeline))
+        .route("/v1/payments/{id}/personal-data", delete(timeline::erase))
         .route("/v1/payments/{id}/redeliver", post(deliveries::redeliver))
         .route("/v1/deliveries", get(deliveries::list))
         .route("/v1/deliveries/redeliver", post(deliveries::redeliver_dead))

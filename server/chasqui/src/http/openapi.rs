@@ -8,6 +8,7 @@ use utoipa::{Modify, OpenApi};
 use super::api_schemas::{Problem, StatusObject};
 use super::{
     deliveries, facade, listing, notification, operations, return_page, status, status_token,
+    timeline,
 };
 
 /// The document. A test compares its paths with those that are routed.
@@ -32,6 +33,8 @@ use super::{
         facade::refunds::of_payment,
         facade::refunds::from_wallet,
         listing::payments,
+        timeline::timeline,
+        timeline::erase,
         deliveries::list,
         deliveries::redeliver,
         deliveries::redeliver_dead,

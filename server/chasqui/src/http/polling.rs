@@ -8,9 +8,11 @@ use axum::http::{HeaderMap, HeaderValue, StatusCode, header};
 use axum::response::{IntoResponse, Response};
 use chasqui_core::Account;
 use chasqui_core::push::StatusMessage;
-use chasqui_payment::PaymentId;
+use chasqui_payment::{PaymentId, WatchTransport};
+use chasqui_store::Visit;
 
 use super::app_state::AppState;
+use super::auth;
 use super::body::json;
 use super::problem::ApiProblem;
 
@@ -26,6 +28,11 @@ pub(super) async fn answer(
         .map(|text| parse_wait(text, state.limits.poll_wait))
         .transpose()?;
     let known = known_version(headers);
+    if known == 0 && !auth::is_back_end(headers) {
+        // A page's first request.
+        let visit = Visit::Watched(WatchTransport::Polling);
+        state.payments.record_visit(id, visit);
+    }
     let message = match wait {
         // A client without a version gets the status at once. Khipu is polled as well.
         Some(wait) if !wait.is_zero() && known > 0 => {

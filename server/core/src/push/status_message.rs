@@ -31,7 +31,7 @@ pub struct StatusObject<'a> {
 
 impl<'a> StatusObject<'a> {
     /// `now` decides whether the payer may still resume.
-    pub(crate) fn of(payment: &'a Payment, now: Timestamp) -> Self {
+    pub fn of(payment: &'a Payment, now: Timestamp) -> Self {
         Self::new(&payment.id, &payment.state, payment.resume_url(now))
     }
 

@@ -72,11 +72,6 @@ impl Watcher {
         self.offered_at.load(Ordering::Relaxed)
     }
 
-    /// The highest version so far; 0 before the first message.
-    pub fn newest_version(&self) -> u16 {
-        self.slot().version
-    }
-
     /// The newest message that has not been taken.
     pub fn take(&self) -> Option<StatusMessage> {
         self.slot().unsent.take()

@@ -12,7 +12,8 @@ use axum::http::header::{CONNECTION, SEC_WEBSOCKET_ACCEPT, SEC_WEBSOCKET_PROTOCO
 use axum::http::{HeaderMap, HeaderValue, Method, StatusCode};
 use axum::response::{IntoResponse, Response};
 use chasqui_core::{Account, spawn_detached};
-use chasqui_payment::PaymentId;
+use chasqui_payment::{PaymentId, WatchTransport};
+use chasqui_store::Visit;
 use close_reason::CloseReason;
 use frame_limit::FrameLimit;
 use hyper::upgrade::{OnUpgrade, Upgraded};
@@ -179,6 +180,8 @@ async fn begin(
     match state.payments.watch(&account, &id).await {
         Ok(watch) => {
             state.payments.keep_alive(&watch);
+            let visit = Visit::Watched(WatchTransport::WebSocket);
+            state.payments.record_visit(&id, visit);
             // A new task: this one holds what the handshake needed.
             spawn_detached("websocket", Session::watching(socket, watch, permit));
         }

@@ -49,6 +49,8 @@ pub(super) struct Session {
     _permit: ConnectionPermit,
     phase: Phase,
     unanswered_pings: u8,
+    /// The newest versions that were sent and have no receipt; 0 is none. A peer cannot acknowledge what it did not get.
+    unacknowledged: [u16; 4],
     /// Set near the end; boxed, because most sessions have none.
     deadline: Option<Pin<Box<Sleep>>>,
 }
@@ -73,6 +75,7 @@ impl Session {
             _permit: permit,
             phase: Phase::Watching,
             unanswered_pings: 0,
+            unacknowledged: [0; 4],
             deadline: None,
         }
     }
@@ -88,6 +91,7 @@ impl Session {
             _permit: permit,
             phase: Phase::Closing(close_reason),
             unanswered_pings: 0,
+            unacknowledged: [0; 4],
             deadline: Some(Box::pin(tokio::time::sleep(CLOSE_GRACE))),
         }
     }
@@ -141,7 +145,14 @@ impl Session {
         Poll::Pending
     }
 
-    /// Accepts a receipt for a version that was sent; ignores everything else.
+    /// The status as a frame, which a receipt may follow.
+    fn sent(&mut self, message: StatusMessage) -> Frame {
+        self.unacknowledged.rotate_right(1);
+        self.unacknowledged[0] = message.version.number();
+        text_frame(message)
+    }
+
+    /// Accepts one receipt for a version that was sent; ignores everything else.
     fn receive(&mut self, text: &str) {
         #[derive(Deserialize)]
         struct Receipt {
@@ -153,14 +164,14 @@ impl Session {
         let Ok(Receipt { seen }) = serde_json::from_str(text) else {
             return;
         };
-        if seen > watch.watcher().newest_version() {
-            return;
-        }
-        let Some(version) = Version::from_number(seen) else {
+        let sent = self.unacknowledged.iter_mut().find(|it| **it == seen);
+        let (Some(sent), Some(version)) = (sent, Version::from_number(seen)) else {
             return;
         };
+        *sent = 0;
         metrics::counter!("chasqui_receipts_total", "status" => version.status().as_str())
             .increment(1);
+        watch.seen(version);
         tracing::debug!(payment_id = %watch.payment_id(), version = seen, "receipt: the payer saw the status");
         if matches!(self.phase, Phase::FinalSent) && version.is_final() {
             self.close(CloseReason::final_status());
@@ -231,13 +242,13 @@ impl Session {
                     self.phase = Phase::FinalSent;
                     self.deadline = Some(Box::pin(tokio::time::sleep(RECEIPT_GRACE)));
                 }
-                Some(text_frame(message))
+                Some(self.sent(message))
             }
             Phase::Closing(close_reason) => {
                 // The newest status goes before the close frame.
                 if let Some(message) = self.watch.as_ref().and_then(|watch| watch.watcher().take())
                 {
-                    return Some(text_frame(message));
+                    return Some(self.sent(message));
                 }
                 let frame = Frame::Close(Some(close_reason.frame()));
                 self.phase = Phase::CloseSent;
