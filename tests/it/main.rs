@@ -55,6 +55,7 @@ mod instances;
 mod khipu_failures;
 mod khipu_polling;
 mod listing;
+mod merchant_outage;
 mod metrics;
 mod notification_verdicts;
 mod notifications;
