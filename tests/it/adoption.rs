@@ -1,6 +1,8 @@
 //! Payments that Khipu knows and the store does not: read from Khipu when a watcher or the payer asks for one.
 
-use chasqui_tests::gateway_client::send;
+use std::time::{Duration, Instant};
+
+use chasqui_tests::gateway_client::{TestPayment, send};
 use chasqui_tests::testbed::Testbed;
 use redis_processes::{Options, RedisServer};
 use reqwest::Method;
@@ -71,8 +73,27 @@ async fn a_head_adopts_nothing() {
     assert_eq!(found.expect(200).json()["payments"], json!([]));
 }
 
+/// The answer to the creation was lost, so that Khipu's notification comes before the payment is known.
+#[tokio::test]
+async fn a_notification_that_comes_before_its_payment_is_known_is_delivered_at_once() {
+    let (_directory, mut testbed, payment) = forgotten_payment().await;
+    let began = Instant::now();
+    testbed.sandbox.act(&payment.id, "conciliate").await;
+    let delivery = testbed.merchant.next().await;
+    assert_eq!(delivery.payment_id(), payment.id);
+    assert_eq!(delivery.header("chasqui-source"), "notification");
+    let waited = began.elapsed();
+    assert!(waited < Duration::from_secs(6), "{waited:?}");
+}
+
 /// A payment that could not be stored at its creation, unlike what leads to it.
 async fn forgotten() -> (TempDir, Testbed, String) {
+    let (directory, testbed, payment) = forgotten_payment().await;
+    let path = hop(&testbed, &payment, "return_url").await;
+    (directory, testbed, path)
+}
+
+async fn forgotten_payment() -> (TempDir, Testbed, TestPayment) {
     let directory = tempfile::tempdir().expect("a directory");
     let database = directory.path().join("chasqui.db");
     let storage = format!("sqlite:{}", database.display());
@@ -80,7 +101,6 @@ async fn forgotten() -> (TempDir, Testbed, String) {
     let payment = testbed
         .create(json!({ "return_url": "https://shop.example/thanks", "transaction_id": "order-1" }))
         .await;
-    let path = hop(&testbed, &payment, "return_url").await;
     let shell = rusqlite::Connection::open(&database).expect("a shell");
     for table in ["job", "record", "notification"] {
         let sql = format!("DELETE FROM {table} WHERE payment_id = ?1");
@@ -89,5 +109,5 @@ async fn forgotten() -> (TempDir, Testbed, String) {
     shell
         .execute("DELETE FROM payment WHERE id = ?1", [&payment.id])
         .expect("deleted");
-    (directory, testbed, path)
+    (directory, testbed, payment)
 }

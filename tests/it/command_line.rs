@@ -4,6 +4,7 @@ use std::path::Path;
 use std::process::{Command, Output};
 
 use chasqui::api_key;
+use chasqui_tests::deadline::eventually;
 use chasqui_tests::gateway_client::{GatewayClient, TestPayment};
 use chasqui_tests::gateway_process::GatewayProcess;
 use chasqui_tests::gateway_settings::{
@@ -189,6 +190,37 @@ async fn token_prints_a_token_that_the_gateway_takes() {
         ..payment
     };
     assert_eq!(api.status(&printed).await["status"], "pending");
+}
+
+#[tokio::test]
+async fn a_start_warns_of_each_api_key_that_khipu_refuses() {
+    let sandbox = Sandbox::start().await;
+    let mut settings = GatewaySettings::new(&sandbox.url);
+    settings.account().khipu_api_key = "another-key-not-real".into();
+    let gateway = GatewayProcess::start(&settings).await;
+    eventually("the refused key is in the log", async || {
+        let log = gateway.log();
+        let mut lines = log.lines();
+        let line = lines.find(|line| line.contains("khipu refuses the account's API key"))?;
+        for part in ["WARN", "shop", "401", "correct khipu_api_key"] {
+            assert!(line.contains(part), "{part} is missing from: {line}");
+        }
+        Some(())
+    })
+    .await;
+    assert!(!gateway.log().contains("another-key-not-real"));
+
+    let mut unreachable = GatewaySettings::new("http://127.0.0.1:9");
+    unreachable.log = vec!["filter = \"debug\"".into()];
+    let gateway = GatewayProcess::start(&unreachable).await;
+    eventually("the call has failed", async || {
+        let log = gateway.log();
+        let mut lines = log.lines();
+        let line = lines.find(|line| line.contains("API key could not be checked"))?;
+        assert!(line.contains("DEBUG"), "{line}");
+        Some(())
+    })
+    .await;
 }
 
 #[tokio::test]

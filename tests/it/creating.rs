@@ -136,8 +136,24 @@ async fn what_only_khipu_can_judge_is_refused_in_khipus_own_words() {
     for field in ["amount", "currency", "subject"] {
         assert!(fields.contains(&Some(field)), "{problem}");
     }
-    let answer = testbed.api.post("/v3/payments", "amount=1").await;
-    answer.expect_problem(400, "invalid_json");
+    for (body, message) in [
+        (
+            "amount=1",
+            "el cuerpo no es JSON válido: línea 1, columna 1",
+        ),
+        (
+            "{\"amount\": 1,\n \"subject\": }",
+            "el cuerpo no es JSON válido: línea 2, columna 13",
+        ),
+        (
+            "[]",
+            "el cuerpo debe ser un objeto JSON de a lo más 512 campos",
+        ),
+    ] {
+        let answer = testbed.api.post("/v3/payments", body).await;
+        let problem = answer.expect_problem(400, "invalid_json").json();
+        assert_eq!(problem["message"], message);
+    }
     let large = order(json!({ "custom": "x".repeat(1024 * 1024) })).to_string();
     let answer = testbed.api.post("/v3/payments", large).await;
     answer.expect_problem(413, "too_large");

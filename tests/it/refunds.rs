@@ -23,6 +23,7 @@ on_both_stores! {
     an_answer_that_cannot_be_read_is_no_refund
     a_refund_without_a_key_is_not_taken_for_one_whose_answer_was_lost
     a_refund_from_before_the_key_was_sent_again_is_not_taken_for_it
+    a_refund_while_another_of_its_payment_runs_is_refused_with_its_reason
 }
 
 const KEY: &str = "refund-of-order-17";
@@ -266,6 +267,32 @@ async fn a_refund_from_before_the_key_was_sent_again_is_not_taken_for_it(
         .expect_problem(409, "outcome_unknown");
     let refunds = refunds_at_khipu(&testbed.sandbox, &payment.id).await;
     assert_eq!(refunds.len(), 1, "{refunds:?}");
+}
+
+async fn a_refund_while_another_of_its_payment_runs_is_refused_with_its_reason(
+    (testbed, khipu_proxy): (Testbed, KhipuProxy),
+) {
+    let payment = paid(&testbed).await;
+    let [first, second] = operations(&payment.id, 500);
+    khipu_proxy.hold_post_responses();
+    let running = tokio::spawn(send(refund(&testbed.api, KEY, &first)));
+    eventually("khipu has the first refund", async || {
+        let refunds = refunds_at_khipu(&testbed.sandbox, &payment.id).await;
+        (!refunds.is_empty()).then_some(())
+    })
+    .await;
+    let refused = send(refund(&testbed.api, "another", &second)).await;
+    assert_eq!(refused.header("retry-after"), "2");
+    let refused = refused.expect_problem(503, "refund_in_progress");
+    let reason = format!("another refund of payment {} is in progress", payment.id);
+    assert!(refused.text().contains(&reason), "{}", refused.text());
+    khipu_proxy.release_responses();
+    running.await.expect("no panic").expect(200);
+    send(refund(&testbed.api, "another", &second))
+        .await
+        .expect(200);
+    let refunds = refunds_at_khipu(&testbed.sandbox, &payment.id).await;
+    assert_eq!(refunds.len(), 2, "{refunds:?}");
 }
 
 #[tokio::test]

@@ -7,7 +7,7 @@ use std::time::Instant;
 use axum::Router;
 use axum::body::Body;
 use axum::extract::State;
-use axum::http::{HeaderMap, Method, StatusCode, Uri};
+use axum::http::{HeaderMap, HeaderValue, Method, StatusCode, Uri};
 use axum::response::Response;
 use bytes::Bytes;
 use reqwest::Client;
@@ -232,6 +232,9 @@ async fn forward(
     headers: HeaderMap,
     body: Bytes,
 ) -> Response {
+    if is_key_check(&method, &uri, &headers) {
+        return forward_to_khipu(&state, method, &uri, &headers, body).await;
+    }
     lock(&state.requests).push(RecordedRequest {
         method: method.clone(),
         path: uri.path().to_owned(),
@@ -267,6 +270,13 @@ async fn forward(
         .await;
     state.held.send_modify(|held| *held -= 1);
     answer
+}
+
+/// Whether a gateway that has just started checks its own key. Tests do not count, hold or replace that. In a merchant's
+/// call, `accept` is that of the test's client.
+fn is_key_check(method: &Method, uri: &Uri, headers: &HeaderMap) -> bool {
+    let accept = headers.get("accept").map(HeaderValue::as_bytes);
+    method == Method::GET && uri.path() == "/v3/banks" && accept == Some(b"application/json")
 }
 
 async fn forward_to_khipu(

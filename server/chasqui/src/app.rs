@@ -2,6 +2,7 @@
 
 mod check;
 mod error;
+mod key_check;
 mod signing_keys;
 mod storage;
 
@@ -104,7 +105,7 @@ async fn run_on(
         store: Arc::clone(&store),
         relay,
         hub: Arc::clone(&hub),
-        khipu,
+        khipu: khipu.clone(),
         wake: wake.clone(),
     };
     let payments = Arc::new(Payments::new(payments_settings(&config), parts));
@@ -131,6 +132,7 @@ async fn run_on(
     servers.admin.install(http::admin(state));
     readiness.set_ready();
     tracing::info!(public_url = %config.server.public_url, "ready");
+    let _key_checks = key_check::warn_of_refused_keys(&khipu, &config.accounts);
 
     let broken = tokio::select! {
         () = &mut shutdown => None,

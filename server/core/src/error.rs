@@ -4,6 +4,7 @@ use std::time::Duration;
 
 use chasqui_khipu::KhipuError;
 use chasqui_khipu::wire::FieldError;
+use chasqui_payment::PaymentId;
 use chasqui_store::StoreError;
 
 use crate::detached::DetachedTaskError;
@@ -24,6 +25,12 @@ pub enum PaymentsError {
     /// The limit of calls to Khipu is reached, and so is that of waiting callers. Khipu was not called.
     #[error("too many calls to khipu wait; try again in {retry_after:?}")]
     Busy { retry_after: Duration },
+    /// Refunds of one payment run one after another. Khipu was not called for this one.
+    #[error("another refund of payment {payment_id} is in progress; try again in {retry_after:?}")]
+    RefundInProgress {
+        payment_id: PaymentId,
+        retry_after: Duration,
+    },
     /// The operation may have had part of its effect.
     #[error("the operation was interrupted: {0}")]
     Interrupted(String),

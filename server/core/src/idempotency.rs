@@ -37,7 +37,7 @@ impl Payments {
     /// Runs the work unless it ran before under this key. `fingerprint`: see [`IdempotentRequest`]. `render` returns the
     /// response to store.
     ///
-    /// The work may return `Store`, `Fields`, `NotSent` or `UnknownPayment` only if it had no effect: that releases the key. Work that
+    /// The work may return `Store`, `Fields`, `NotSent`, `Busy`, `RefundInProgress` or `UnknownPayment` only if it had no effect: that releases the key. Work that
     /// has begun runs to its end although the merchant hangs up.
     pub async fn run_idempotent<T: Send + Sync + 'static>(
         &self,
@@ -114,7 +114,8 @@ fn completion<T>(
             | PaymentsError::UnknownPayment
             | PaymentsError::NotSent(_)
             | PaymentsError::Store(_)
-            | PaymentsError::Busy { .. },
+            | PaymentsError::Busy { .. }
+            | PaymentsError::RefundInProgress { .. },
         ) => Completion::Released,
         Err(PaymentsError::Interrupted(_)) => Completion::OutcomeUnknown,
     }

@@ -11,6 +11,7 @@ use chasqui_payment::{
     AccountName, JobPriority, NewJob, Notification, Observation, Payment, PaymentId, Source,
     Timestamp, Verdict,
 };
+use chasqui_store::StoredNotification;
 
 use crate::account::Account;
 use crate::clock;
@@ -193,6 +194,22 @@ fn observation(
         notification: Some(notification),
         jobs,
     }
+}
+
+/// Whether a stored notification may be sent to the merchant. Unless it confirmed the payment itself, its terms are compared
+/// with the payment's now.
+pub(crate) fn may_be_delivered(
+    stored: &StoredNotification,
+    payment: &Payment,
+    account: &Account,
+) -> bool {
+    if stored.verdict == Verdict::Agrees {
+        return true;
+    }
+    let (Some(terms), Ok(body)) = (&payment.terms, NotificationBody::parse(&stored.body)) else {
+        return false;
+    };
+    body.verdict(terms, account.receiver_id) == Verdict::Agrees
 }
 
 fn report(account: &Account, id: &PaymentId, verdict: Verdict) {

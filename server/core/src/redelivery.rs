@@ -11,7 +11,7 @@ use tokio::time::timeout;
 use crate::account::Account;
 use crate::clock;
 use crate::error::{PaymentsError, RefreshError};
-use crate::jobs::agrees;
+use crate::notifications::may_be_delivered;
 use crate::payments::Payments;
 
 /// How long Khipu is waited for, where the notification's bytes are gone.
@@ -64,7 +64,7 @@ impl Payments {
         }
         let stored = self.store.notification(id).await;
         let stored = stored.map_err(PaymentsError::from)?;
-        if !stored.is_some_and(|stored| agrees(&stored, &payment, account)) {
+        if !stored.is_some_and(|stored| may_be_delivered(&stored, &payment, account)) {
             self.require_content(account, id).await?;
         }
         self.reopen(account, id, clock::now()).await?;

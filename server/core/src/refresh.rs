@@ -8,7 +8,7 @@ use chasqui_khipu::KhipuError;
 use chasqui_khipu::wire::{PaymentResponse, UnknownValue};
 use chasqui_payment::{
     JobPriority, MerchantUrls, NewJob, Observation, Payment, PaymentId, PaymentState, Price,
-    Reported, Source, StatusKind, StatusUpdate, Timestamp, Version,
+    Reported, Source, StatusKind, Timestamp, Version,
 };
 
 use crate::account::Account;
@@ -16,6 +16,7 @@ use crate::clock;
 use crate::detached::detached;
 use crate::error::RefreshError;
 use crate::in_flight::RefreshResult;
+use crate::notifications::may_be_delivered;
 use crate::payments::{CHECK_DELAY, DELIVERY_GRACE, Payments};
 use crate::store_call::within;
 
@@ -205,13 +206,24 @@ impl Payments {
             return Ok(());
         }
         let now = clock::now();
+        let jobs = match update.version.kind() {
+            StatusKind::Confirmed => {
+                let due_at = self.delivery_due_at(&payment, account, now).await;
+                vec![NewJob::delivery(due_at)]
+            }
+            StatusKind::Verifying => {
+                let due_at = now.plus(CHECK_DELAY);
+                vec![NewJob::check(due_at, JobPriority::Silent)]
+            }
+            _ => Vec::new(),
+        };
         let observation = Observation {
             account: account.name.clone(),
             source: Source::Khipu,
             at: now,
             update: Some(update),
             notification: None,
-            jobs: follow_up_jobs(&update, now),
+            jobs,
         };
         let outcome = self.apply(id, observation).await?;
         if update.replaces.is_some() && outcome.after.version != update.version {
@@ -220,6 +232,21 @@ impl Payments {
             self.schedule(account).request(id);
         }
         Ok(())
+    }
+
+    /// A confirmation waits for Khipu's own notification, unless that is stored already: it may come before the payment is
+    /// known.
+    async fn delivery_due_at(
+        &self,
+        payment: &Payment,
+        account: &Account,
+        now: Timestamp,
+    ) -> Timestamp {
+        match within(READ_TIMEOUT, self.store.notification(&payment.id)).await {
+            Ok(Some(stored)) if may_be_delivered(&stored, payment, account) => now,
+            // A store that is not available is reported where the confirmation is committed.
+            Ok(_) | Err(_) => now.plus(DELIVERY_GRACE),
+        }
     }
 
     /// Stores a payment that is not stored, or only by a notification: created just before a crash, in a store that was lost,
@@ -286,15 +313,6 @@ impl Payments {
             // Reversed since, perhaps: a notification would mean "paid".
             _ => Err("khipu does not report the payment as confirmed".into()),
         }
-    }
-}
-
-/// Deliver a confirmation; check a payment that is being verified, watched or not.
-fn follow_up_jobs(update: &StatusUpdate, now: Timestamp) -> Vec<NewJob> {
-    match update.version.kind() {
-        StatusKind::Confirmed => vec![NewJob::delivery(now.plus(DELIVERY_GRACE))],
-        StatusKind::Verifying => vec![NewJob::check(now.plus(CHECK_DELAY), JobPriority::Silent)],
-        _ => Vec::new(),
     }
 }
 

@@ -115,7 +115,7 @@ impl Payments {
     }
 
     /// Keeps the refunds of one payment apart while they run: what Khipu lists afterwards could otherwise be either's.
-    /// `Busy` while another runs. The record of a process that died is no obstacle once its outcome is unknown.
+    /// `RefundInProgress` while another runs. The record of a process that died is no obstacle once its outcome is unknown.
     async fn begin_refund(
         &self,
         account: &Account,
@@ -124,8 +124,10 @@ impl Payments {
         let running = running(account, &refund.payment_id);
         match self.store.begin(&running).await? {
             BeginOutcome::InProgress | BeginOutcome::KeyReused => {
-                let retry_after = RUNNING_RETRY_AFTER;
-                Err(PaymentsError::Busy { retry_after })
+                Err(PaymentsError::RefundInProgress {
+                    payment_id: refund.payment_id.clone(),
+                    retry_after: RUNNING_RETRY_AFTER,
+                })
             }
             _ => Ok(running),
         }

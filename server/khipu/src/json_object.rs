@@ -5,6 +5,7 @@ use std::fmt;
 use serde::de::{self, MapAccess, Visitor};
 use serde::ser::SerializeMap;
 use serde::{Deserialize, Deserializer, Serialize, Serializer};
+use serde_json::error::Category;
 use serde_json::value::RawValue;
 
 /// The most top-level fields. Khipu's largest object has about forty, and a look-up is a linear search.
@@ -16,11 +17,27 @@ pub struct JsonObject(Vec<(String, Box<RawValue>)>);
 
 #[derive(Debug, thiserror::Error)]
 #[error("not a JSON object: {0}")]
-pub struct InvalidJsonObject(String);
+pub struct InvalidJsonObject(serde_json::Error);
+
+impl InvalidJsonObject {
+    /// In the language of Khipu's errors, for the merchant.
+    pub fn message(&self) -> String {
+        let Self(error) = self;
+        match error.classify() {
+            Category::Data => {
+                format!("el cuerpo debe ser un objeto JSON de a lo más {MAX_FIELDS} campos")
+            }
+            Category::Eof | Category::Io | Category::Syntax => {
+                let (line, column) = (error.line(), error.column());
+                format!("el cuerpo no es JSON válido: línea {line}, columna {column}")
+            }
+        }
+    }
+}
 
 impl JsonObject {
     pub fn parse(json: &[u8]) -> Result<Self, InvalidJsonObject> {
-        serde_json::from_slice(json).map_err(|error| InvalidJsonObject(error.to_string()))
+        serde_json::from_slice(json).map_err(InvalidJsonObject)
     }
 
     pub fn get(&self, name: &str) -> Option<&RawValue> {
@@ -141,6 +158,29 @@ mod tests {
             fields.to_json(),
             "{\"a\":\"é\",\"b\":2,\"c\":\"3\"}".as_bytes()
         );
+    }
+
+    #[test]
+    fn what_is_no_object_is_refused_with_its_place_and_without_serdes_text() {
+        let message = |json: &str| {
+            let error = JsonObject::parse(json.as_bytes()).expect_err(json);
+            error.message()
+        };
+        for (json, place) in [
+            ("{\"amount\": 1000,\n \"subject\": }", "línea 2, columna 13"),
+            ("{\"amount\": ", "línea 1, columna 11"),
+            ("", "línea 1, columna 0"),
+            ("amount=1000", "línea 1, columna 1"),
+            ("{} {}", "línea 1, columna 4"),
+        ] {
+            let expected = format!("el cuerpo no es JSON válido: {place}");
+            assert_eq!(message(json), expected, "{json:?}");
+        }
+        let many: Vec<_> = (0..=MAX_FIELDS).map(|i| format!("\"f{i}\":1")).collect();
+        for json in ["[]", "7", &format!("{{{}}}", many.join(","))] {
+            let expected = "el cuerpo debe ser un objeto JSON de a lo más 512 campos";
+            assert_eq!(message(json), expected);
+        }
     }
 
     #[test]

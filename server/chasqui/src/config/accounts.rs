@@ -1,9 +1,11 @@
 //! `[[accounts]]`: the operator's Khipu collection accounts.
 
+mod api_keys;
+
 use std::sync::Arc;
 
-use chasqui_core::{Account, Accounts, ApiKey, Permission, WebhookSecret, has_user_info};
-use chasqui_payment::{AccountName, Timestamp};
+use chasqui_core::{Account, Accounts, ApiKey, WebhookSecret, has_user_info};
+use chasqui_payment::AccountName;
 use serde::Deserialize;
 use url::Url;
 
@@ -22,7 +24,7 @@ pub(super) struct RawAccount {
     #[serde(default)]
     khipu_secrets: Option<Vec<RawSecret>>,
     #[serde(default)]
-    api_keys: Vec<RawApiKey>,
+    api_keys: Vec<toml::Value>,
     #[serde(default)]
     allowed_origins: Vec<String>,
     #[serde(default)]
@@ -39,27 +41,6 @@ pub(super) struct RawAccount {
     allow_http_destinations: bool,
     #[serde(default)]
     allow_private_destinations: Vec<String>,
-}
-
-/// A key's hash alone, or with restrictions.
-#[derive(Debug, Deserialize)]
-#[serde(
-    untagged,
-    expecting = "must be a hash, or { hash = \"sha256:…\", expires_at = \"…\", allow = [\"payments\", …] }"
-)]
-enum RawApiKey {
-    Hash(String),
-    Restricted(RawRestrictedKey),
-}
-
-#[derive(Debug, Deserialize)]
-#[serde(deny_unknown_fields)]
-struct RawRestrictedKey {
-    hash: String,
-    #[serde(default)]
-    expires_at: Option<String>,
-    #[serde(default)]
-    allow: Option<Vec<String>>,
 }
 
 fn default_return_hop() -> bool {
@@ -158,7 +139,7 @@ impl RawAccount {
         {
             problems.add(key("khipu_secrets"), "holds the API key; notifications are signed with the account's secret (\"llave secreta\")");
         }
-        let api_keys = self.check_api_keys(&key("api_keys"), problems);
+        let api_keys = api_keys::check(&key("api_keys"), &self.api_keys, problems);
         self.check_origins(&key("allowed_origins"), problems);
         let webhook_secrets = self.check_webhook_secrets(&key("webhook_secrets"), problems);
         if self.events_url.is_some() && self.webhook_secrets.is_empty() {
@@ -255,23 +236,6 @@ impl RawAccount {
         Some(secrets.collect())
     }
 
-    fn check_api_keys(&self, key: &str, problems: &mut Problems) -> Vec<ApiKey> {
-        let mut keys: Vec<ApiKey> = Vec::new();
-        for (i, raw) in self.api_keys.iter().enumerate() {
-            let key = format!("{key}[{i}]");
-            match raw.check(&key, problems) {
-                Some(api_key) if keys.iter().any(|other| other.hash == api_key.hash) => {
-                    problems.add(
-                        key,
-                        "has the hash of an earlier entry; remove one of the two",
-                    );
-                }
-                checked => keys.extend(checked),
-            }
-        }
-        keys
-    }
-
     fn check_origins(&self, key: &str, problems: &mut Problems) {
         for (i, text) in self.allowed_origins.iter().enumerate() {
             let key = format!("{key}[{i}]");
@@ -284,80 +248,6 @@ impl RawAccount {
             }
         }
     }
-}
-
-impl RawApiKey {
-    fn check(&self, key: &str, problems: &mut Problems) -> Option<ApiKey> {
-        match self {
-            Self::Hash(text) => check_hash(key, text, problems).map(ApiKey::unrestricted),
-            Self::Restricted(raw) => raw.check(key, problems),
-        }
-    }
-}
-
-impl RawRestrictedKey {
-    fn check(&self, key: &str, problems: &mut Problems) -> Option<ApiKey> {
-        let hash = check_hash(&format!("{key}.hash"), &self.hash, problems);
-        let expires_at = self.expires_at.as_deref().map(Timestamp::parse);
-        if let Some(Err(_)) = expires_at {
-            problems.add(
-                format!("{key}.expires_at"),
-                "must be a time such as 2027-01-31T00:00:00Z",
-            );
-        }
-        let mut allow = Some(Vec::new());
-        for (i, name) in self.allow.iter().flatten().enumerate() {
-            let permission = match name.as_str() {
-                "payments" => Some(Permission::Payments),
-                "refunds" => Some(Permission::Refunds),
-                "other" => Some(Permission::Other),
-                _ => None,
-            };
-            if permission.is_none() {
-                problems.add(
-                    format!("{key}.allow[{i}]"),
-                    "must be payments, refunds or other",
-                );
-            }
-            allow = allow.zip(permission).map(|(mut allow, permission)| {
-                allow.push(permission);
-                allow
-            });
-        }
-        let unrestricted = ApiKey::unrestricted(hash?);
-        Some(ApiKey {
-            expires_at: expires_at.transpose().ok()?,
-            allow: match self.allow {
-                Some(_) => allow?,
-                None => unrestricted.allow,
-            },
-            ..unrestricted
-        })
-    }
-}
-
-fn check_hash(key: &str, text: &str, problems: &mut Problems) -> Option<[u8; 32]> {
-    let hash = text.strip_prefix("sha256:").and_then(from_hex);
-    if hash.is_none() {
-        let message = if text.starts_with("chq_") {
-            "is the key itself; use its hash, which `chasqui keys new` prints with it"
-        } else {
-            "must be sha256: and 64 hexadecimal digits, as `chasqui keys new` prints it"
-        };
-        problems.add(key, message);
-    }
-    hash
-}
-
-fn from_hex(text: &str) -> Option<[u8; 32]> {
-    let mut bytes = [0; 32];
-    if text.len() != 64 || !text.is_ascii() {
-        return None;
-    }
-    for (byte, pair) in bytes.iter_mut().zip(text.as_bytes().chunks_exact(2)) {
-        *byte = u8::from_str_radix(std::str::from_utf8(pair).ok()?, 16).ok()?;
-    }
-    Some(bytes)
 }
 
 #[cfg(test)]

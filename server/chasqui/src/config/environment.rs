@@ -1,17 +1,21 @@
 //! The environment over the file: `CHASQUI_SERVER__LISTEN` is `server.listen`, `CHASQUI_ACCOUNTS__0__NAME` is the first
 //! account's name.
 
+use std::collections::BTreeSet;
+
 use toml::{Table, Value};
 
-use super::problem::{ConfigError, ConfigProblem};
+use super::problem::Problems;
 
 const VARIABLE_PREFIX: &str = "CHASQUI_";
 const SEPARATOR: &str = "__";
 
+/// Puts the variables into their places, each as text. Returns the places.
 pub(super) fn overlay(
     table: &mut Table,
     variables: impl Iterator<Item = (String, String)>,
-) -> Result<(), ConfigError> {
+    problems: &mut Problems,
+) -> BTreeSet<Vec<String>> {
     let mut overlays: Vec<(String, String)> = variables
         .filter_map(|(name, text)| {
             Some((
@@ -23,26 +27,29 @@ pub(super) fn overlay(
         .collect();
     // Sorted, so that accounts__0 comes before accounts__1.
     overlays.sort();
+    let mut places = BTreeSet::new();
     for (name, text) in overlays {
-        let path: Vec<&str> = name.split(SEPARATOR).collect();
-        place(table, &path, value(&text))
-            .map_err(|message| ConfigError::from(ConfigProblem::new(path.join("."), message)))?;
+        let path: Vec<String> = name.split(SEPARATOR).map(str::to_owned).collect();
+        match place(table, &path, text) {
+            Ok(()) => {
+                places.insert(path);
+            }
+            Err(message) => problems.add(path.join("."), message),
+        }
     }
-    Ok(())
+    places
 }
 
-/// Lists, tables, numbers and booleans are written as in TOML; everything else is text and needs no quotes.
-fn value(text: &str) -> Value {
-    let parsed = toml::from_str::<Table>(&format!("value = {text}"))
-        .ok()
-        .and_then(|mut table| table.remove("value"));
-    match parsed {
-        Some(Value::Datetime(_) | Value::Float(_)) | None => Value::String(text.to_owned()),
-        Some(value) => value,
+/// A number, boolean, list or table, written as in TOML.
+pub(super) fn parse_value(text: &str) -> Option<Value> {
+    let mut table: Table = toml::from_str(&format!("value = {text}")).ok()?;
+    match table.remove("value")? {
+        Value::String(_) | Value::Datetime(_) => None,
+        value => Some(value),
     }
 }
 
-fn place(table: &mut Table, path: &[&str], value: Value) -> Result<(), String> {
+fn place(table: &mut Table, path: &[String], text: String) -> Result<(), String> {
     let [key, rest @ ..] = path else {
         return Err("names no key".into());
     };
@@ -50,7 +57,7 @@ fn place(table: &mut Table, path: &[&str], value: Value) -> Result<(), String> {
         return Err("has an empty part; put a name between each two double underscores".into());
     }
     if rest.is_empty() {
-        table.insert((*key).to_owned(), value);
+        table.insert(key.clone(), Value::String(text));
         return Ok(());
     }
     let is_list = rest[0].bytes().all(|b| b.is_ascii_digit());
@@ -59,12 +66,18 @@ fn place(table: &mut Table, path: &[&str], value: Value) -> Result<(), String> {
     } else {
         Value::Table(Table::new())
     };
-    place_inside(table.entry((*key).to_owned()).or_insert(empty), rest, value)
+    place_inside(table.entry(key.clone()).or_insert(empty), rest, text)
 }
 
-fn place_inside(slot: &mut Value, path: &[&str], value: Value) -> Result<(), String> {
+fn place_inside(slot: &mut Value, path: &[String], text: String) -> Result<(), String> {
+    // A variable may hold the list that this one has an entry of.
+    if let Value::String(outer) = slot
+        && let Some(outer @ (Value::Array(_) | Value::Table(_))) = parse_value(outer)
+    {
+        *slot = outer;
+    }
     match slot {
-        Value::Table(inner) => place(inner, path, value),
+        Value::Table(inner) => place(inner, path, text),
         Value::Array(items) => {
             let index: usize = path[0]
                 .parse()
@@ -77,17 +90,13 @@ fn place_inside(slot: &mut Value, path: &[&str], value: Value) -> Result<(), Str
             }
             let rest = &path[1..];
             if index == items.len() {
-                items.push(if rest.is_empty() {
-                    value.clone()
-                } else {
-                    Value::Table(Table::new())
-                });
+                items.push(Value::Table(Table::new()));
             }
             if rest.is_empty() {
-                items[index] = value;
+                items[index] = Value::String(text);
                 return Ok(());
             }
-            place_inside(&mut items[index], rest, value)
+            place_inside(&mut items[index], rest, text)
         }
         _ => Err("is nested deeper than the key".into()),
     }

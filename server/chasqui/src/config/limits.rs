@@ -1,5 +1,6 @@
 //! `[limits]`: each named limit, and what happens when it is reached.
 
+use std::num::NonZero;
 use std::time::Duration;
 
 use serde::Deserialize;
@@ -99,7 +100,7 @@ macro_rules! raw_limits {
         #[derive(Debug, Default, Deserialize)]
         #[serde(default)]
         pub(super) struct RawLimits {
-            $($count: Option<$type>,)*
+            $($count: Option<NonZero<$type>>,)*
             $($span: Option<HumanDuration>,)*
         }
 
@@ -108,10 +109,7 @@ macro_rules! raw_limits {
             fn over_defaults(&self, problems: &mut Problems) -> Limits {
                 let mut limits = Limits::default();
                 $(if let Some(value) = self.$count {
-                    if value == 0 {
-                        problems.add(concat!("limits.", stringify!($count)), "must be at least 1");
-                    }
-                    limits.$count = value;
+                    limits.$count = value.get();
                 })*
                 $(if let Some(value) = self.$span {
                     if value.0.is_zero() {

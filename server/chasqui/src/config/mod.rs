@@ -102,16 +102,15 @@ impl Config {
     ) -> Result<Self, ConfigError> {
         let mut table: toml::Table =
             toml::from_str(text).map_err(|error| syntax_problem(text, &error))?;
-        environment::overlay(&mut table, variables)?;
-
         let mut problems = Problems::default();
+        let variables = environment::overlay(&mut table, variables, &mut problems);
         let renamed = |key: &str| {
             RENAMED
                 .iter()
                 .find(|(old, _)| *old == key)
                 .map(|(_, new)| *new)
         };
-        let raw: Option<Raw> = reading::read(table, known_keys, renamed, &mut problems);
+        let raw: Option<Raw> = reading::read(table, variables, known_keys, renamed, &mut problems);
         let config = raw.and_then(|raw| raw.check(&mut problems));
         problems.into_result(config)
     }
@@ -122,11 +121,20 @@ fn syntax_problem(text: &str, error: &toml::de::Error) -> ConfigError {
     let line = error.span().map_or(1, |span| {
         text[..span.start.min(text.len())].matches('\n').count() + 1
     });
-    ConfigProblem::new(
-        format!("line {line}"),
-        format!("is not TOML: {}", error.message()),
-    )
-    .into()
+    let message = match error.message() {
+        // The first repeats the number.
+        message
+            if message.starts_with("invalid type: integer")
+                || message == "integer number overflowed" =>
+        {
+            format!(
+                "holds a number over {}; put a text of digits in quotes",
+                i64::MAX
+            )
+        }
+        message => format!("is not TOML: {message}"),
+    };
+    ConfigProblem::new(format!("line {line}"), message).into()
 }
 
 /// The keys of a section, or the sections.

@@ -13,14 +13,8 @@ use super::problem::Problems;
 )]
 pub(super) enum RawSecret {
     Value(String),
-    /// From the environment, where a text of digits alone looks like a number.
-    Digits(u64),
-    Env {
-        env: String,
-    },
-    File {
-        file: String,
-    },
+    Env { env: String },
+    File { file: String },
 }
 
 /// All secrets of a list, or `None` if one of them cannot be read.
@@ -41,7 +35,6 @@ impl RawSecret {
     pub(super) fn check(&self, key: &str, problems: &mut Problems) -> Option<Secret> {
         let found = match self {
             Self::Value(value) => Ok(value.clone()),
-            Self::Digits(digits) => Ok(digits.to_string()),
             Self::Env { env } => std::env::var(env)
                 .map_err(|_| format!("names the environment variable {env}, which is not set")),
             Self::File { file } => std::fs::read_to_string(file)

@@ -73,7 +73,7 @@ fn every_mistake_is_reported_at_once_with_its_key() {
         "server.lisen is not a known key",
         "storage.url must be sqlite",
         "limits.heartbeat_interval must be at most 40s",
-        "limits.watchers must be at least 1",
+        "limits.watchers must be a whole number from 1 to",
         "accounts[0].name must be",
         "accounts[0].khipu_api_key names the environment variable CHASQUI_TEST_SURELY_UNSET",
         "accounts[0].khipu_secrets is empty",
@@ -151,7 +151,8 @@ fn a_wrong_type_hides_no_other_problem_and_is_named_in_plain_words() {
         name = 7
         receiver_id = "990939"
         khipu_api_key = { enf = "KEY" }
-        khipu_secrets = ["a", 1.5]
+        khipu_secrets = ["a", 1.5, "b", { enf = "SECRET" }]
+        allowed_origins = [1, "https://shop.example"]
         api_keys = [{ hash = "sha256:12", allow = ["everything"], expires_at = "soon" }]
         return_hop = "yes"
         [[accounts]]
@@ -165,9 +166,11 @@ fn a_wrong_type_hides_no_other_problem_and_is_named_in_plain_words() {
         "server.drain_window must be a text in quotes",
         "server.trusted_proxies must be a list in brackets",
         "accounts[0].name must be a text in quotes",
-        "accounts[0].receiver_id must be a whole number without quotes",
+        "accounts[0].receiver_id must be a whole number from 0 to 9223372036854775807, without quotes",
         "accounts[0].khipu_api_key must be a text, { env = \"NAME\" } or { file = \"PATH\" }",
         "accounts[0].khipu_secrets[1] must be a text, { env = \"NAME\" } or { file = \"PATH\" }",
+        "accounts[0].khipu_secrets[3] must be a text, { env = \"NAME\" } or { file = \"PATH\" }",
+        "accounts[0].allowed_origins[0] must be a text in quotes",
         "accounts[0].api_keys[0].hash must be sha256: and 64 hexadecimal digits, as `chasqui keys new` prints it",
         "accounts[0].api_keys[0].allow[0] must be payments, refunds or other",
         "accounts[0].api_keys[0].expires_at must be a time such as 2027-01-31T00:00:00Z",
@@ -247,6 +250,124 @@ fn a_misspelt_variable_is_reported() {
         error.to_string().contains("accounts.5.name skips an entry"),
         "{error}"
     );
+}
+
+#[test]
+fn a_misplaced_variable_hides_no_other_problem() {
+    let variables = [
+        ("CHASQUI_ACCOUNTS__9__NAME", "x"),
+        ("CHASQUI_LIMITS____WATCHERS", "5"),
+        ("CHASQUI_SERVER__LISTEN", "8080"),
+        ("CHASQUI_SERVER__LISTENN", "x"),
+        ("CHASQUI_SERVER__DRAIN_WINDOW__SECONDS", "5"),
+    ];
+    let file = format!("{ACCOUNT}\n[server]\ndrain_window = \"5s\"\n[limits]\nwatchrs = 1\n");
+    let text = with_environment(&file, &variables)
+        .expect_err("refused")
+        .to_string();
+    let lines: BTreeSet<&str> = text.lines().collect();
+    let expected = [
+        "accounts.9.name skips an entry: the list has 1 so far",
+        "limits..watchers has an empty part; put a name between each two double underscores",
+        "server.listen must be an address and a port, like 127.0.0.1:8080",
+        "server.listenn is not a known key; did you mean server.listen?",
+        "server.drain_window.seconds is nested deeper than the key",
+        "limits.watchrs is not a known key; did you mean limits.watchers?",
+    ];
+    assert_eq!(lines, expected.into_iter().collect());
+}
+
+#[test]
+fn a_number_out_of_range_is_refused_with_its_range() {
+    let numbers = [
+        (
+            "storage",
+            "wait_replicas",
+            ["-1", "256", "1.5"],
+            "from 0 to 255",
+        ),
+        (
+            "limits",
+            "polls_per_second",
+            ["0", "-1", "4294967296"],
+            "from 1 to 4294967295",
+        ),
+        (
+            "limits",
+            "watchers",
+            ["0", "-1", "true"],
+            "from 1 to 9223372036854775807",
+        ),
+    ];
+    for (section, name, values, range) in numbers {
+        let variable = format!("CHASQUI_{section}__{name}").to_ascii_uppercase();
+        for value in values {
+            let expected =
+                format!("{section}.{name} must be a whole number {range}, without quotes");
+            let text = problems(&format!("[{section}]\n{name} = {value}\n{ACCOUNT}"));
+            assert_eq!(text, expected, "{value} in the file");
+            let error = with_environment(ACCOUNT, &[(&variable, value)]).expect_err(value);
+            assert_eq!(error.to_string(), expected, "{value} in the environment");
+        }
+    }
+    let huge = [("CHASQUI_LIMITS__WATCHERS", "99999999999999999999")];
+    let error = with_environment(ACCOUNT, &huge).expect_err("too large");
+    let expected = "limits.watchers must be a whole number from 1 to 9223372036854775807";
+    assert!(error.to_string().starts_with(expected), "{error}");
+    for digits in [20, 60] {
+        let number = "9".repeat(digits);
+        let text = problems(&format!("[limits]\nwatchers = {number}\n{ACCOUNT}"));
+        let expected =
+            "line 2 holds a number over 9223372036854775807; put a text of digits in quotes";
+        assert_eq!(text, expected);
+    }
+}
+
+#[test]
+fn text_from_the_environment_is_taken_as_it_is() {
+    for text in [
+        "0x1F",
+        "1_000",
+        "+5",
+        "5",
+        "1.50",
+        "true",
+        "2026-01-01",
+        "[x]",
+        "[\"x\"]",
+        "{ a = 1 }",
+        "\"quoted\"",
+    ] {
+        let variables = [
+            ("CHASQUI_ACCOUNTS__0__KHIPU_API_KEY", text),
+            ("CHASQUI_ACCOUNTS__0__KHIPU_SECRETS__0", &format!("{text} ")),
+            ("CHASQUI_LOG__FILTER", text),
+        ];
+        let config = with_environment(ACCOUNT, &variables).expect(text);
+        let shop = config.accounts.iter().next().expect("account");
+        assert_eq!(shop.khipu_api_key.expose(), text);
+        assert_eq!(shop.khipu_secrets[0].expose(), format!("{text} "));
+        assert_eq!(config.log.filter, text);
+    }
+    let variables = [
+        ("CHASQUI_ACCOUNTS__0__NAME", "5"),
+        ("CHASQUI_ACCOUNTS__0__RETURN_HOP", "false"),
+        ("CHASQUI_ACCOUNTS__0__RECEIVER_ID", "990_940"),
+        ("CHASQUI_ACCOUNTS__0__KHIPU_SECRETS", "[\"0x1F\"]"),
+        ("CHASQUI_ACCOUNTS__0__KHIPU_SECRETS__1", "0x2F"),
+        ("CHASQUI_SERVER__DRAIN_WINDOW", "7s"),
+    ];
+    let config = with_environment(ACCOUNT, &variables).expect("valid");
+    let shop = config.accounts.iter().next().expect("account");
+    assert_eq!(
+        (shop.name.as_str(), shop.return_hop, shop.receiver_id),
+        ("5", false, 990_940)
+    );
+    let secrets: Vec<&str> = shop.khipu_secrets.iter().map(|it| it.expose()).collect();
+    assert_eq!(secrets, ["0x1F", "0x2F"]);
+    let unquoted = [("CHASQUI_SERVER__DRAIN_WINDOW", "7")];
+    let error = with_environment(ACCOUNT, &unquoted).expect_err("without its unit");
+    assert!(error.to_string().contains("like \"250ms\""), "{error}");
 }
 
 #[test]

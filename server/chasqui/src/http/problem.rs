@@ -220,6 +220,15 @@ impl From<PaymentsError> for ApiProblem {
                 Self::unavailable("too many calls to khipu are waiting; try again")
                     .retry_after(retry_after.max(DEFAULT_RETRY_AFTER))
             }
+            PaymentsError::RefundInProgress {
+                payment_id,
+                retry_after,
+            } => Self::new(
+                StatusCode::SERVICE_UNAVAILABLE,
+                "refund_in_progress",
+                format!("another refund of payment {payment_id} is in progress, so nothing was refunded by this request; try again"),
+            )
+            .retry_after(retry_after),
             PaymentsError::Interrupted(_) => Self::new(
                 StatusCode::INTERNAL_SERVER_ERROR,
                 "broke_off",

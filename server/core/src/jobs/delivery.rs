@@ -8,9 +8,8 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use bytes::Bytes;
-use chasqui_khipu::wire::NotificationBody;
-use chasqui_payment::{AccountName, JobKind, Payment, PaymentId, Status, Verdict};
-use chasqui_store::{LeasedJob, PaymentReader, StoreError, StoredNotification};
+use chasqui_payment::{AccountName, JobKind, Payment, PaymentId, Status};
+use chasqui_store::{LeasedJob, PaymentReader, StoreError};
 use futures_util::future::BoxFuture;
 use tokio::time::timeout;
 use tokio_util::sync::CancellationToken;
@@ -22,6 +21,7 @@ use super::webhook_request::{WebhookRequest, WebhookRequestBody};
 use super::worker::{JobEnd, JobHandler, STORE_TIMEOUT, WorkerLimits};
 use crate::account::{Account, Accounts};
 use crate::clock;
+use crate::notifications::may_be_delivered;
 use crate::store_call::within;
 
 /// Asks Khipu about a confirmed payment and returns the body of a notification 3.0, for when no notification agrees with the
@@ -124,7 +124,7 @@ impl DeliveryHandler {
         };
         let account = &merchant.account;
         let stored = within(STORE_TIMEOUT, self.payments.notification(&payment.id)).await?;
-        let body = match stored.filter(|stored| agrees(stored, payment, account)) {
+        let body = match stored.filter(|stored| may_be_delivered(stored, payment, account)) {
             Some(stored) => WebhookRequestBody::Notification(stored),
             None => match self.build_body(payment, account).await {
                 Ok(body) => WebhookRequestBody::Built(body),
@@ -202,15 +202,4 @@ impl Debug for DeliveryHandler {
             .field("limits", &self.limits)
             .finish_non_exhaustive()
     }
-}
-
-/// Whether the notification may be sent. Unless it confirmed the payment itself, its terms are compared with the payment's now.
-pub(crate) fn agrees(stored: &StoredNotification, payment: &Payment, account: &Account) -> bool {
-    if stored.verdict == Verdict::Agrees {
-        return true;
-    }
-    let (Some(terms), Ok(body)) = (&payment.terms, NotificationBody::parse(&stored.body)) else {
-        return false;
-    };
-    body.verdict(terms, account.receiver_id) == Verdict::Agrees
 }

@@ -24,7 +24,6 @@ mod webhook_request;
 mod worker;
 
 pub use check::CheckHandler;
-pub(crate) use delivery::agrees;
 pub use delivery::{BuildNotification, DeliveryHandler, DeliveryLimits, DeliverySetupError};
 pub use events::EventHandler;
 pub use worker::{JobEnd, JobHandler, JobWorker, WorkerLimits, WorkerLimitsError};

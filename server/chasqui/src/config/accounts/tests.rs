@@ -1,3 +1,5 @@
+use std::collections::BTreeSet;
+
 use chasqui_core::Permission;
 
 use crate::config::Config;
@@ -139,4 +141,36 @@ fn an_events_url_needs_a_secret_and_is_checked_like_a_notify_url() {
         let text = account(events_url, more).expect_err(events_url).to_string();
         assert!(text.starts_with(expected), "{text}");
     }
+}
+
+#[test]
+fn each_api_key_entry_reports_its_own_problems_with_the_nearest_field() {
+    let text = problems(&format!(
+        r#"{ACCOUNT}
+        api_keys = [
+            {{ hsah = "sha256:12", expires_at = 7, allow = "payments" }},
+            5,
+            {{ hash = 7, allow = ["payments", 1, "everything"] }},
+            "chq_x",
+        ]
+        return_hop = "yes"
+        [limits]
+        watchrs = 5
+        "#
+    ));
+    let lines: BTreeSet<&str> = text.lines().collect();
+    let expected = [
+        "accounts[0].api_keys[0].hsah is not a known key; did you mean accounts[0].api_keys[0].hash?",
+        "accounts[0].api_keys[0].hash is missing; it is what `chasqui keys new` prints with the key",
+        "accounts[0].api_keys[0].expires_at must be a time such as 2027-01-31T00:00:00Z",
+        "accounts[0].api_keys[0].allow must be a list in brackets",
+        "accounts[0].api_keys[1] must be a hash in quotes, or { hash = \"sha256:…\", expires_at = \"…\", allow = [\"payments\", …] }",
+        "accounts[0].api_keys[2].hash must be a text in quotes",
+        "accounts[0].api_keys[2].allow[1] must be payments, refunds or other",
+        "accounts[0].api_keys[2].allow[2] must be payments, refunds or other",
+        "accounts[0].api_keys[3] is the key itself; use its hash, which `chasqui keys new` prints with it",
+        "accounts[0].return_hop must be true or false, without quotes",
+        "limits.watchrs is not a known key; did you mean limits.watchers?",
+    ];
+    assert_eq!(lines, expected.into_iter().collect());
 }

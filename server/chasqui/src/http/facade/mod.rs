@@ -70,7 +70,7 @@ async fn create(
     let key = idempotency::key(&headers)?;
     let body = read(body)?;
     let fields = JsonObject::parse(&body)
-        .map_err(|error| ApiProblem::bad_request("invalid_json", format!("the body is {error}")))?;
+        .map_err(|error| ApiProblem::bad_request("invalid_json", error.message()))?;
     let hop = switch(&headers, "chasqui-return-hop").unwrap_or(true);
     let extras = switch(&headers, "chasqui-answer-extras").unwrap_or(account.answer_extras);
     let work = {
