@@ -28,6 +28,7 @@ class Khipu {
       color: "CanvasText",
       font: "24px/1 system-ui, sans-serif",
       cursor: "pointer",
+      outlineOffset: "-3px",
     },
   };
 

@@ -35,12 +35,17 @@ export async function startTestbed() {
     return page;
   }
 
-  /** From the shop's front page to the bank's buttons. */
-  async function buy(page) {
+  /** From the shop's front page to the checkout. */
+  async function fillCart(page) {
     await page.goto(demo.shop);
     await page.locator("a.card[href^='/products/']").first().click();
     await page.locator("form.buy button[type=submit], form.buy button").first().click();
     await page.locator("a[href='/checkout']").click();
+  }
+
+  /** From the shop's front page to the bank's buttons. */
+  async function buy(page) {
+    await fillCart(page);
     await page.locator("form[action='/checkout'] button").click();
     await page.waitForURL(`${demo.sandbox}/payment/**`);
   }
@@ -74,5 +79,5 @@ export async function startTestbed() {
     assert.equal(answer.status, 200, await answer.text());
   }
 
-  return { demo, atEnd, endTest, visit, buy, press, paymentId, until, behaviour, act };
+  return { demo, atEnd, endTest, visit, fillCart, buy, press, paymentId, until, behaviour, act };
 }

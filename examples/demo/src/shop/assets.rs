@@ -24,6 +24,7 @@ macro_rules! asset {
 pub(super) async fn file(Path(name): Path<String>) -> Response {
     let (kind, text) = match name.as_str() {
         "shop.css" => (CSS, asset!("shop.css")),
+        "pay.js" => (JS, asset!("pay.js")),
         "return.js" => (JS, asset!("return.js")),
         "chal.svg" => (SVG, asset!("chal.svg")),
         "cojin.svg" => (SVG, asset!("cojin.svg")),
@@ -51,10 +52,14 @@ pub(super) async fn headers(
     next: Next,
 ) -> Response {
     let language = chosen_language(request.uri().query());
+    let starts_khipu = request.uri().path().ends_with("/pay");
     let mut response = next.run(request).await;
     let headers = response.headers_mut();
     let policy = [
-        (header::CONTENT_SECURITY_POLICY, security_policy(&shop)),
+        (
+            header::CONTENT_SECURITY_POLICY,
+            security_policy(&shop, starts_khipu),
+        ),
         (header::X_CONTENT_TYPE_OPTIONS, "nosniff".to_owned()),
         (header::REFERRER_POLICY, "same-origin".to_owned()),
     ];
@@ -82,13 +87,17 @@ fn set(headers: &mut axum::http::HeaderMap, name: HeaderName, value: &str) {
 }
 
 /// Only the gateway's script and connection are foreign. The bank is listed because browsers also apply `form-action`
-/// to the redirect after a form.
-fn security_policy(shop: &Shop) -> String {
+/// to the redirect after a form. Where Khipu is started in the page, its library and its frame come from there too.
+fn security_policy(shop: &Shop, starts_khipu: bool) -> String {
     let gateway = &shop.config.gateway_url;
     let socket = gateway.replacen("http", "ws", 1);
     let bank = &shop.config.bank_url;
+    let (script, frame) = match starts_khipu {
+        true => (format!(" {bank}"), format!("frame-src {bank}; ")),
+        false => (String::new(), String::new()),
+    };
     format!(
-        "default-src 'none'; style-src 'self'; img-src 'self'; script-src 'self' {gateway}; \
-         connect-src {gateway} {socket}; form-action 'self' {bank}; base-uri 'none'; frame-ancestors 'none'"
+        "default-src 'none'; style-src 'self'; img-src 'self'; script-src 'self' {gateway}{script}; \
+         {frame}connect-src {gateway} {socket}; form-action 'self' {bank}; base-uri 'none'; frame-ancestors 'none'"
     )
 }

@@ -28,6 +28,19 @@ pub(super) struct Buyer {
     order: String,
     name: String,
     email: String,
+    #[serde(default)]
+    way: Way,
+}
+
+/// Where the buyer pays.
+#[derive(Clone, Copy, Default, Deserialize)]
+#[serde(rename_all = "snake_case")]
+enum Way {
+    /// At Khipu's page, and back.
+    #[default]
+    Redirect,
+    /// In a page of this shop, where Khipu's start library opens the bank.
+    Here,
 }
 
 /// `POST /checkout`
@@ -38,7 +51,7 @@ pub(super) async fn place(
 ) -> Response {
     let placed = shop.orders.find(&buyer.order);
     if let Some(order) = placed.filter(|order| order.lines == visit.cart.lines) {
-        return lead_to_bank(&shop, &visit, order).await;
+        return lead_to_bank(&shop, &visit, order, buyer.way).await;
     }
     let (name, email) = (buyer.name.trim(), buyer.email.trim());
     let usable = |text: &str| !text.is_empty() && text.len() <= LONGEST_FIELD;
@@ -52,7 +65,7 @@ pub(super) async fn place(
     let id = if taken { fresh_id() } else { buyer.order };
     let order = Order::new(id, &visit.cart, name.to_owned(), email.to_owned());
     shop.orders.insert(order.clone());
-    lead_to_bank(&shop, &visit, order).await
+    lead_to_bank(&shop, &visit, order, buyer.way).await
 }
 
 /// `POST /orders/{id}/pay`: a retry after the gateway was unreachable.
@@ -64,21 +77,21 @@ pub(super) async fn pay(
     // This address accepts only a form, so the links of the resulting page lead to the order.
     visit.path = format!("/orders/{id}");
     match shop.orders.find(&id) {
-        Some(order) => lead_to_bank(&shop, &visit, order).await,
+        Some(order) => lead_to_bank(&shop, &visit, order, Way::Redirect).await,
         None => pages::missing(State(shop), visit).await,
     }
 }
 
-async fn lead_to_bank(shop: &Shop, visit: &Visit, order: Order) -> Response {
+async fn lead_to_bank(shop: &Shop, visit: &Visit, order: Order, way: Way) -> Response {
     if order.paid_at.is_some() {
         return Redirect::to(&format!("/orders/{}", order.id)).into_response();
     }
-    if let Some(payment) = order.payment {
-        return Redirect::to(&payment.url).into_response();
+    if let Some(payment) = &order.payment {
+        return payment_page(&order.id, payment, way).into_response();
     }
     match create_payment(shop, &order).await {
         Ok(payment) => {
-            let bank_page = Redirect::to(&payment.url);
+            let page = payment_page(&order.id, &payment, way);
             shop.orders.update(&order.id, |order| {
                 order.note(
                     Happening::PaymentCreated(payment.id.clone()),
@@ -86,11 +99,22 @@ async fn lead_to_bank(shop: &Shop, visit: &Visit, order: Order) -> Response {
                 );
                 order.payment = Some(payment);
             });
-            bank_page.into_response()
+            page.into_response()
         }
         Err(problem) => {
             tracing::warn!(order = %order.id, %problem, "payment not created");
             pages::no_payment(shop, visit, &order)
+        }
+    }
+}
+
+/// A fragment reaches no server and no log; the element takes the token from it.
+fn payment_page(order: &str, payment: &OrderPayment, way: Way) -> Redirect {
+    match way {
+        Way::Redirect => Redirect::to(&payment.url),
+        Way::Here => {
+            let token = &payment.status_token;
+            Redirect::to(&format!("/orders/{order}/pay#chasqui={token}"))
         }
     }
 }
@@ -119,6 +143,9 @@ async fn create_payment(shop: &Shop, order: &Order) -> Result<OrderPayment, Stri
         .body(body.to_string());
     let answer = send_patiently(request).await?;
     let status = answer.status();
+    let token = answer.headers().get("chasqui-status-token");
+    let token = token.and_then(|token| token.to_str().ok());
+    let status_token = token.unwrap_or_default().to_owned();
     let bytes = answer
         .bytes()
         .await
@@ -138,6 +165,7 @@ async fn create_payment(shop: &Shop, order: &Order) -> Result<OrderPayment, Stri
     Ok(OrderPayment {
         id: created.payment_id,
         url: created.payment_url,
+        status_token,
     })
 }
 

@@ -69,7 +69,7 @@ fn router(shop: Arc<Shop>) -> Router {
         .route("/cart", get(pages::cart).post(pages::change_cart))
         // Paying.
         .route("/checkout", get(pages::checkout).post(checkout::place))
-        .route("/orders/{id}/pay", post(checkout::pay))
+        .route("/orders/{id}/pay", get(pages::pay_here).post(checkout::pay))
         .route("/orders/{id}/return", get(pages::returned))
         .route("/orders/{id}/cancel", get(pages::cancelled))
         // The back end.

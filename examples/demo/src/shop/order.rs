@@ -38,6 +38,8 @@ pub(super) struct OrderPayment {
     pub(super) id: String,
     /// The bank page. The payer can return to it until the payment is made.
     pub(super) url: String,
+    /// With it a page of this shop watches the payment.
+    pub(super) status_token: String,
 }
 
 #[derive(Clone, Debug)]

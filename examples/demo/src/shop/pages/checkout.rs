@@ -56,10 +56,17 @@ fn form(_shop: &Shop, visit: &Visit, alert: Option<&str>) -> Response {
                     }
                     fieldset.method {
                         legend { (t("Medio de pago", "Payment method")) }
-                        p {
+                        label.choice {
+                            input type="radio" name="way" value="redirect" checked;
                             strong { (t("Transferencia bancaria con Khipu", "Bank transfer with Khipu")) }
                             span { (t("Vas a tu banco, autorizas y vuelves. Aquí, a un banco de demostración.",
                                       "You go to your bank, authorise and come back. Here, to a demonstration bank.")) }
+                        }
+                        label.choice {
+                            input type="radio" name="way" value="here";
+                            strong { (t("Lo mismo, sin salir de la tienda", "The same, without leaving the shop")) }
+                            span { (t("El banco se abre sobre esta página (kws.js). Necesita JavaScript.",
+                                      "The bank opens over this page (kws.js). It needs JavaScript.")) }
                         }
                     }
                     button.button.pay { (t("Pagar con Khipu (demo)", "Pay with Khipu (demo)")) " · " (pesos(total)) }

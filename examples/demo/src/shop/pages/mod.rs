@@ -7,6 +7,7 @@ mod front;
 mod layout;
 mod notice;
 mod order;
+mod pay_here;
 mod product;
 mod way_back;
 
@@ -15,5 +16,6 @@ pub(super) use self::checkout::{checkout, unusable_form};
 pub(super) use self::front::front;
 pub(super) use self::notice::{missing, no_payment};
 pub(super) use self::order::{order, orders};
+pub(super) use self::pay_here::pay_here;
 pub(super) use self::product::product;
 pub(super) use self::way_back::{cancelled, returned};
