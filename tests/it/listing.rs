@@ -3,7 +3,6 @@
 use std::collections::BTreeMap;
 
 use chasqui_tests::gateway_client::GatewayClient;
-use chasqui_tests::gateway_settings::AccountSettings;
 use chasqui_tests::testbed::Testbed;
 use serde_json::{Value, json};
 
@@ -18,17 +17,7 @@ on_both_stores! {
 }
 
 async fn start(storage: Option<String>) -> (Testbed, GatewayClient) {
-    let other = AccountSettings::other();
-    let key = other.api_key.clone();
-    let testbed = Testbed::start_with(|settings| {
-        settings.accounts.push(other);
-        if let Some(storage) = storage {
-            settings.storage = storage;
-        }
-    })
-    .await;
-    let stranger = testbed.api.with_key(&key);
-    (testbed, stranger)
+    Testbed::start_with_stranger(storage).await
 }
 
 const LONG_AGO: &str = "?updated_since=2020-01-01T00:00:00Z";

@@ -4,7 +4,6 @@ use std::collections::BTreeSet;
 
 use chasqui_tests::deadline::eventually;
 use chasqui_tests::gateway_client::{GatewayClient, HttpResponse, TestPayment};
-use chasqui_tests::gateway_settings::AccountSettings;
 use chasqui_tests::testbed::Testbed;
 use serde_json::{Value, json};
 
@@ -20,17 +19,7 @@ on_both_stores! {
 }
 
 async fn start(storage: Option<String>) -> (Testbed, GatewayClient) {
-    let other = AccountSettings::other();
-    let key = other.api_key.clone();
-    let testbed = Testbed::start_with(|settings| {
-        settings.accounts.push(other);
-        if let Some(storage) = storage {
-            settings.storage = storage;
-        }
-    })
-    .await;
-    let stranger = testbed.api.with_key(&key);
-    (testbed, stranger)
+    Testbed::start_with_stranger(storage).await
 }
 
 /// Confirmed payments whose merchant wants no more attempts.

@@ -3,7 +3,7 @@
 use serde_json::{Value, json};
 
 use crate::gateway_client::{GatewayClient, TestPayment};
-use crate::gateway_settings::GatewaySettings;
+use crate::gateway_settings::{AccountSettings, GatewaySettings};
 use crate::in_process_gateway::InProcessGateway;
 use crate::khipu_proxy::KhipuProxy;
 use crate::sandbox::Sandbox;
@@ -30,6 +30,21 @@ impl Testbed {
         let mut settings = GatewaySettings::new(&sandbox.url);
         change(&mut settings);
         Self::around(sandbox, settings).await
+    }
+
+    /// On a storage (`None`: SQLite in memory), with a second account, and the client of that account.
+    pub async fn start_with_stranger(storage: Option<String>) -> (Self, GatewayClient) {
+        let other = AccountSettings::other();
+        let key = other.api_key.clone();
+        let testbed = Self::start_with(|settings| {
+            settings.accounts.push(other);
+            if let Some(storage) = storage {
+                settings.storage = storage;
+            }
+        })
+        .await;
+        let stranger = testbed.api.with_key(&key);
+        (testbed, stranger)
     }
 
     /// With a recording proxy between the gateway and Khipu.

@@ -30,7 +30,7 @@ pub(crate) struct VisitLimiter {
 
 /// Counts by key. The previous window is kept, so that two visits around the end of a window are counted together.
 #[derive(Debug)]
-pub(crate) struct Window<K> {
+struct Window<K> {
     length: Duration,
     began_at: Instant,
     current: HashMap<K, (Instant, u32)>,
@@ -60,7 +60,7 @@ fn count<K: Eq + Hash>(window: &Mutex<Window<K>>, key: K, now: Instant) -> Optio
 }
 
 impl<K: Eq + Hash> Window<K> {
-    pub(crate) fn new(length: Duration) -> Self {
+    fn new(length: Duration) -> Self {
         Self {
             length,
             began_at: Instant::now(),
@@ -70,7 +70,7 @@ impl<K: Eq + Hash> Window<K> {
     }
 
     /// The number of visits within one length of the first of them, with this one. `None`: the window is full.
-    pub(crate) fn count(&mut self, key: K, now: Instant) -> Option<u32> {
+    fn count(&mut self, key: K, now: Instant) -> Option<u32> {
         if now.duration_since(self.began_at) >= self.length {
             self.previous = std::mem::take(&mut self.current);
             self.began_at = now;
