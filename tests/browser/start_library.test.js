@@ -84,6 +84,40 @@ describe("a payer in the shop's own page", () => {
     });
   }
 
+  const words = (page) => page.locator("[data-words]").filter({ visible: true });
+
+  test("whose payment is rejected after OK reads only the status's advice, and can resume", async () => {
+    await behaviour({ conciliation_delay_ms: null });
+    const page = await atTheBank();
+    await press(page, "Autorizar el pago");
+    await until("verifying", () => page.seen.includes("verifying"));
+    await shows(page, /se actualiza solo/);
+    await act(page.payment, "reject");
+    await until("rejected", () => page.seen.includes("rejected"));
+    assert.equal(await words(page).count(), 0);
+    const resume = page.locator("chasqui-status a").filter({ visible: true, hasText: "Retomar el pago" });
+    await resume.waitFor();
+
+    // In another tab, while the page stays open.
+    await act(page.payment, "authorize");
+    await act(page.payment, "conciliate");
+    await until("confirmed", () => page.seen.includes("confirmed"));
+    assert.equal(await resume.count(), 0);
+    assert.equal(page.loads, 0);
+  });
+
+  test("whose payment expires after the window closed (ERROR) reads only the status's advice", async () => {
+    await behaviour({ conciliation_delay_ms: null });
+    const page = await atTheBank();
+    await page.getByRole("button", { name: "Cerrar" }).click();
+    await shows(page, /se cerró sin terminar/);
+    await act(page.payment, "expire");
+    await until("expired", () => page.seen.includes("expired"));
+    assert.equal(await words(page).count(), 0);
+    assert.ok(await page.locator("#pay").isHidden());
+    await page.locator("#order-link").waitFor();
+  });
+
   test("who reloads the page is not sent to the bank again", async () => {
     await behaviour({ conciliation_delay_ms: null });
     const page = await atTheBank();

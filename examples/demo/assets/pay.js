@@ -34,10 +34,15 @@ pay.addEventListener('click', start);
 // Who comes from the checkout has pressed the button already; who reloads the page may have paid.
 if (performance.getEntriesByType('navigation')[0]?.type === 'navigate') start();
 addEventListener('chasqui:status', ({ detail }) => {
-  // Paid elsewhere, perhaps: in another tab, or at the bank itself.
-  if (!['pending', 'rejected'].includes(detail.status)) {
+  const { status, by } = detail;
+  if (['verifying', 'confirmed'].includes(status)) {
+    // Paid elsewhere, perhaps: in another tab, or at the bank itself.
     pay.hidden = true;
     say('watching');
+  } else if (status !== 'pending' || by === 'khipu') {
+    // OK can be followed by a rejection. The status has its own advice and its own link to resume.
+    pay.hidden = true;
+    say(undefined);
   }
   document.getElementById('order-link').hidden = ['pending', 'verifying'].includes(detail.status);
 });
