@@ -145,7 +145,7 @@ async fn create_payment(shop: &Shop, order: &Order) -> Result<OrderPayment, Stri
     let status = answer.status();
     let token = answer.headers().get("chasqui-status-token");
     let token = token.and_then(|token| token.to_str().ok());
-    let status_token = token.unwrap_or_default().to_owned();
+    let status_token = token.map(str::to_owned);
     let bytes = answer
         .bytes()
         .await
@@ -165,7 +165,7 @@ async fn create_payment(shop: &Shop, order: &Order) -> Result<OrderPayment, Stri
     Ok(OrderPayment {
         id: created.payment_id,
         url: created.payment_url,
-        status_token,
+        status_token: status_token.ok_or("the answer has no chasqui-status-token")?,
     })
 }
 

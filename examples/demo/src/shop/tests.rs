@@ -107,14 +107,15 @@ async fn create_payment(
     State(asked): State<Asked>,
     headers: HeaderMap,
     Json(body): Json<Value>,
-) -> Json<Value> {
+) -> ([(&'static str, &'static str); 1], Json<Value>) {
     assert_eq!(headers["x-api-key"], "chq_test");
     let key = headers["idempotency-key"]
         .to_str()
         .expect("text")
         .to_owned();
     asked.lock().expect("whole").push((key, body));
-    Json(json!({ "payment_id": "zfxnocsow6mz", "payment_url": BANK_PAGE }))
+    let payment = json!({ "payment_id": "zfxnocsow6mz", "payment_url": BANK_PAGE });
+    ([("chasqui-status-token", "a-token")], Json(payment))
 }
 
 async fn send(request: RequestBuilder) -> Response {
@@ -148,6 +149,32 @@ async fn checkout_creates_the_payment_and_leads_to_the_bank() {
     assert_eq!(body["return_url"], format!("{page}/return"));
     assert_eq!(body["cancel_url"], format!("{page}/cancel"));
     assert_eq!(body["notify_url"], format!("{}/khipu", shop.url));
+}
+
+#[tokio::test]
+async fn a_buyer_who_stays_gets_a_page_that_watches_the_payment() {
+    let shop = Try::start().await;
+    let form = "order=AAAAAAAAAA&name=Ficticia&email=f%40ejemplo.example&way=here";
+    for _ in 0..2 {
+        let answer = shop.form("/checkout", "llavero.2", form).await;
+        let page = named(&answer, header::LOCATION);
+        assert_eq!(page, "/orders/AAAAAAAAAA/pay#chasqui=a-token");
+    }
+    assert_eq!(shop.asked.lock().expect("whole").len(), 1);
+    let page = shop.page("/orders/AAAAAAAAAA/pay").await;
+    assert!(
+        page.contains(r#"<chasqui-status payment="zfxnocsow6mz">"#),
+        "{page}"
+    );
+    assert!(
+        !page.contains("a-token"),
+        "the token is in the address alone"
+    );
+    assert!(page.contains(BANK_PAGE), "without scripts there is a link");
+    shop.notify("AAAAAAAAAA", "11980.0000", SECRET).await;
+    let paid = format!("{}/orders/AAAAAAAAAA/pay", shop.url);
+    let answer = send(shop.http.get(paid)).await;
+    assert_eq!(named(&answer, header::LOCATION), "/orders/AAAAAAAAAA");
 }
 
 #[tokio::test]
@@ -269,7 +296,7 @@ async fn pages_allow_no_foreign_code_but_the_gateways() {
 async fn every_page_exists_in_both_languages() {
     let shop = Try::start().await;
     shop.order("AAAAAAAAAA").await;
-    let order = ["", "/return", "/cancel"].map(|page| format!("/orders/AAAAAAAAAA{page}"));
+    let order = ["", "/pay", "/return", "/cancel"].map(|page| format!("/orders/AAAAAAAAAA{page}"));
     let others = ["/", "/products/manta", "/cart", "/orders"].map(str::to_owned);
     for path in order.iter().chain(&others) {
         assert!(
