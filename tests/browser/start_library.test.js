@@ -20,12 +20,16 @@ describe("a payer in the shop's own page", () => {
   const press = (page, button) => bank(page).getByRole("button", { name: button, exact: true }).click();
   const shows = (page, text) => page.getByText(text).filter({ visible: true }).first().waitFor();
 
-  /** At the bank's buttons. */
-  async function atTheBank(context = {}) {
-    const page = await testbed.visit({}, context);
+  async function chooseToPayHere(page) {
     await testbed.fillCart(page);
     await page.locator("input[name=way][value=here]").check();
     await page.locator("form[action='/checkout'] button").click();
+  }
+
+  /** At the bank's buttons. */
+  async function atTheBank(context = {}) {
+    const page = await testbed.visit({}, context);
+    await chooseToPayHere(page);
     await page.waitForURL(`${demo.shop}/orders/*/pay`);
     await bank(page).getByRole("button", { name: "Autorizar el pago" }).waitFor();
     page.loads = 0;
@@ -116,6 +120,27 @@ describe("a payer in the shop's own page", () => {
     assert.equal(await words(page).count(), 0);
     assert.ok(await page.locator("#pay").isHidden());
     await page.locator("#order-link").waitFor();
+  });
+
+  test("who goes on at the bank's own page (CONTINUE) pays there and returns to the status", async () => {
+    await behaviour({ conciliation_delay_ms: 1500 });
+    const page = await atTheBank();
+    await press(page, "Seguir en la página del banco");
+    await page.waitForURL(`${demo.sandbox}/payment/**`);
+    await testbed.press(page, "authorize");
+    await page.waitForURL(`${demo.shop}/orders/*/return**`);
+    await until("confirmed", () => page.seen.includes("confirmed"));
+  });
+
+  test("who cannot load the start library pays by redirect", async () => {
+    await behaviour({ conciliation_delay_ms: 1500 });
+    const page = await testbed.visit();
+    await page.route("**/js/kws.js", (route) => route.abort());
+    await chooseToPayHere(page);
+    await page.waitForURL(`${demo.sandbox}/payment/**`);
+    await testbed.press(page, "authorize");
+    await page.waitForURL(`${demo.shop}/orders/*/return**`);
+    await until("confirmed", () => page.seen.includes("confirmed"));
   });
 
   test("who reloads the page is not sent to the bank again", async () => {
