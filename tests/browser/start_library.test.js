@@ -122,6 +122,20 @@ describe("a payer in the shop's own page", () => {
     await page.locator("#order-link").waitFor();
   });
 
+  test("who paid elsewhere and then closes the window (ERROR) is not asked to pay again", async () => {
+    await behaviour({ conciliation_delay_ms: null });
+    const page = await atTheBank();
+    await act(page.payment, "conciliate");
+    await until("confirmed", () => page.seen.includes("confirmed"));
+    await page.getByRole("button", { name: "Cerrar" }).click();
+    await page.locator("dialog").waitFor({ state: "detached" });
+    await shows(page, /Pago confirmado/);
+    assert.ok(await page.locator("[data-words=error]").isHidden(), "the words deny a confirmed payment");
+    assert.ok(await page.locator("#pay").isHidden(), "nothing is left to pay");
+    assert.ok(await page.locator("#order-link").isVisible());
+    assert.deepEqual(page.errors, []);
+  });
+
   test("who goes on at the bank's own page (CONTINUE) pays there and returns to the status", async () => {
     await behaviour({ conciliation_delay_ms: 1500 });
     const page = await atTheBank();

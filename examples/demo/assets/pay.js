@@ -1,8 +1,10 @@
 // Starts Khipu over this page. Its callback comes from the payer's browser and proves nothing: OK and WARNING mean that
 // the payment may come, and <chasqui-status>, which watches all the while, says when it has. An ERROR changes the words
-// beside it, never the status.
+// beside it, never the status, and not even these once the status has its own advice.
 /* global Khipu */
 const pay = document.getElementById('pay');
+/** Nothing is known of the payment but that it can be made. */
+let isUnpaid = true;
 
 function say(what) {
   for (const words of document.querySelectorAll('[data-words]')) words.hidden = words.dataset.words !== what;
@@ -11,11 +13,9 @@ function say(what) {
 function ended({ result, continueUrl }) {
   if (result === 'CONTINUE') {
     location.assign(continueUrl);
-  } else if (result === 'ERROR') {
-    say('error');
-    pay.hidden = false;
-  } else {
-    say('watching');
+  } else if (isUnpaid) {
+    say(result === 'ERROR' ? 'error' : 'watching');
+    pay.hidden = result !== 'ERROR';
   }
 }
 
@@ -35,14 +35,12 @@ pay.addEventListener('click', start);
 if (performance.getEntriesByType('navigation')[0]?.type === 'navigate') start();
 addEventListener('chasqui:status', ({ detail }) => {
   const { status, by } = detail;
-  if (['verifying', 'confirmed'].includes(status)) {
-    // Paid elsewhere, perhaps: in another tab, or at the bank itself.
+  isUnpaid = status === 'pending' && by !== 'khipu';
+  if (!isUnpaid) {
     pay.hidden = true;
-    say('watching');
-  } else if (status !== 'pending' || by === 'khipu') {
-    // OK can be followed by a rejection. The status has its own advice and its own link to resume.
-    pay.hidden = true;
-    say(undefined);
+    // Paid elsewhere, perhaps: in another tab, or at the bank itself. Any other status, such as a rejection after OK, has
+    // its own advice and its own link to resume.
+    say(['verifying', 'confirmed'].includes(status) ? 'watching' : undefined);
   }
   document.getElementById('order-link').hidden = ['pending', 'verifying'].includes(detail.status);
 });
