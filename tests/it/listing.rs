@@ -11,6 +11,7 @@ use crate::both_stores::on_both_stores;
 on_both_stores! {
     every_payment_is_listed_once_and_one_that_changed_meanwhile_again
     the_next_run_begins_where_the_last_one_ended
+    the_place_after_a_payment_stays_though_the_payment_changes
     a_status_or_a_payment_narrows_the_list
     another_account_lists_nothing
     a_mistaken_query_is_refused_by_its_parameter
@@ -115,6 +116,25 @@ async fn the_next_run_begins_where_the_last_one_ended((testbed, _): (Testbed, Ga
     assert_eq!(tomorrow, [(first.id.clone(), "confirmed".to_owned())]);
 }
 
+async fn the_place_after_a_payment_stays_though_the_payment_changes(
+    (testbed, _): (Testbed, GatewayClient),
+) {
+    let first = testbed.create(json!({})).await;
+    let after = format!("{LONG_AGO}&starting_after={}", first.id);
+    let nothing = page(&testbed.api, &after).await;
+    assert_eq!(listed(&nothing), []);
+    let next = nothing["next"].as_str().expect("a place");
+    let second = testbed.create(json!({})).await;
+    testbed.sandbox.act(&first.id, "conciliate").await;
+    testbed.api.until_status(&first, "confirmed").await;
+    let later = page(&testbed.api, &format!("{LONG_AGO}&starting_after={next}")).await;
+    let expected = [
+        (second.id.clone(), "pending".to_owned()),
+        (first.id.clone(), "confirmed".to_owned()),
+    ];
+    assert_eq!(listed(&later), expected);
+}
+
 async fn a_status_or_a_payment_narrows_the_list((testbed, _): (Testbed, GatewayClient)) {
     let open = testbed.create(json!({})).await;
     let paid = testbed.create(json!({})).await;
@@ -130,6 +150,11 @@ async fn a_status_or_a_payment_narrows_the_list((testbed, _): (Testbed, GatewayC
         listed(&page(&testbed.api, &after).await),
         [(paid.id.clone(), "confirmed".to_owned())]
     );
+    for ms in [i64::MIN, i64::MAX] {
+        let after = format!("{LONG_AGO}&starting_after={ms}.{}", open.id);
+        let listed = listed(&page(&testbed.api, &after).await).len();
+        assert_eq!(listed, if ms < 0 { 2 } else { 0 }, "{ms}");
+    }
     let future = page(&testbed.api, "?updated_since=2100-01-01T00:00:00Z").await;
     assert_eq!(future, json!({ "payments": [], "has_more": false }));
 }
@@ -170,6 +195,10 @@ async fn a_mistaken_query_is_refused_by_its_parameter((testbed, _): (Testbed, Ga
         ),
         (
             "?updated_since=2026-11-22T06:30:00Z&starting_after=1.a/b",
+            "invalid_starting_after",
+        ),
+        (
+            "?updated_since=2026-11-22T06:30:00Z&starting_after=9223372036854775808.a",
             "invalid_starting_after",
         ),
         (

@@ -128,22 +128,21 @@ async fn changed_since(
     })?;
     let status = query.status.as_deref().map(parse_status).transpose()?;
     let limit = parse_limit(query.limit.as_deref())?;
-    let cursor = match &query.starting_after {
-        Some(after) => cursor(state, account, since, after).await?,
-        None => ChangeCursor {
-            updated_at: since,
-            id: None,
-        },
+    let place = match &query.starting_after {
+        Some(after) => Some(place(state, account, after).await?),
+        None => None,
     };
+    let cursor = later(since, place.as_ref());
     let found = state
         .payments
         .changed_since(account, &cursor, status, limit + 1);
     let mut changed = found.await?;
     let has_more = changed.len() > limit;
     changed.truncate(limit);
+    let end = changed.last().map(Place::of).or(place);
     let page = ChangedPage {
         has_more,
-        next: changed.last().map(next).or(query.starting_after.clone()),
+        next: end.as_ref().map(Place::to_text),
         payments: changed.iter().map(ChangedObject::of).collect(),
     };
     Ok(json_of(&page))
@@ -159,48 +158,63 @@ impl<'a> ChangedObject<'a> {
     }
 }
 
-/// `<unix ms>.<payment id>`: the place of the change, not only its payment, which may have changed again by then.
-fn next(changed: &ChangedPayment) -> String {
-    format!("{}.{}", changed.updated_at.unix_ms(), changed.id)
+/// The place of a change, not only of its payment, which may have changed again by then.
+struct Place {
+    updated_at: Timestamp,
+    id: PaymentId,
 }
 
-/// The later of `since` and the place after which to go on.
-async fn cursor(
-    state: &AppState,
-    account: &Account,
-    since: Timestamp,
-    after: &str,
-) -> Result<ChangeCursor, ApiProblem> {
-    let place = match after.split_once('.') {
-        Some((ms, id)) => ms
-            .parse()
-            .ok()
-            .map(Timestamp::from_unix_ms)
-            .zip(PaymentId::parse(id).ok()),
-        None => match PaymentId::parse(after) {
-            Ok(id) => {
-                let updated_at = state.payments.changed_at(account, &id).await?;
-                updated_at.map(|updated_at| (updated_at, id))
-            }
-            Err(_) => None,
-        },
+impl Place {
+    fn of(changed: &ChangedPayment) -> Self {
+        Self {
+            updated_at: changed.updated_at,
+            id: changed.id.clone(),
+        }
+    }
+
+    fn parse(text: &str) -> Option<Self> {
+        let (ms, id) = text.split_once('.')?;
+        Some(Self {
+            updated_at: Timestamp::from_unix_ms(ms.parse().ok()?),
+            id: PaymentId::parse(id).ok()?,
+        })
+    }
+
+    /// `<unix ms>.<payment id>`
+    fn to_text(&self) -> String {
+        format!("{}.{}", self.updated_at.unix_ms(), self.id)
+    }
+}
+
+/// A `next`, or the place that a payment has now.
+async fn place(state: &AppState, account: &Account, after: &str) -> Result<Place, ApiProblem> {
+    let place = match PaymentId::parse(after) {
+        Ok(id) => {
+            let updated_at = state.payments.changed_at(account, &id).await?;
+            updated_at.map(|updated_at| Place { updated_at, id })
+        }
+        Err(_) => Place::parse(after),
     };
-    let (updated_at, id) = place.ok_or_else(|| {
+    place.ok_or_else(|| {
         ApiProblem::bad_request(
             "invalid_starting_after",
             "starting_after must be `next` of a page before, or a payment_id of this account's list",
         )
-    })?;
-    Ok(match updated_at >= since {
-        true => ChangeCursor {
-            updated_at,
-            id: Some(id),
+    })
+}
+
+/// The later of `since` and the place after which to go on.
+fn later(since: Timestamp, place: Option<&Place>) -> ChangeCursor {
+    match place {
+        Some(place) if place.updated_at >= since => ChangeCursor {
+            updated_at: place.updated_at,
+            id: Some(place.id.clone()),
         },
-        false => ChangeCursor {
+        _ => ChangeCursor {
             updated_at: since,
             id: None,
         },
-    })
+    }
 }
 
 fn parse_status(text: &str) -> Result<Status, ApiProblem> {
