@@ -14,6 +14,7 @@ on_both_stores! {
     dead_letters_are_counted_and_sent_again_together
     pages_of_dead_letters_have_each_one_once
     an_open_delivery_is_listed_and_stays_as_it_is
+    an_open_delivery_without_bytes_is_accepted_while_khipu_fails
     what_cannot_be_delivered_is_not_sent_again
     a_mistaken_request_is_refused_by_its_field
 }
@@ -167,6 +168,22 @@ async fn an_open_delivery_is_listed_and_stays_as_it_is((mut testbed, _): (Testbe
     redeliver(&testbed.api, &payment).await.expect(202);
     let after = page(&testbed, "?state=open").await;
     assert_eq!(after["deliveries"][0], open, "nothing changed");
+}
+
+async fn an_open_delivery_without_bytes_is_accepted_while_khipu_fails(
+    (testbed, _): (Testbed, GatewayClient),
+) {
+    // Confirmed by asking, so that no notification is stored and the delivery waits for one.
+    let lost = json!({ "notify": { "drop": 1 } });
+    testbed.sandbox.set_behaviour(lost).await;
+    let payment = testbed.create(json!({})).await;
+    testbed.sandbox.act(&payment.id, "conciliate").await;
+    testbed.api.until_status(&payment, "confirmed").await;
+    assert_eq!(listed(&testbed, "open").await, [&*payment.id]);
+    let down = json!({ "notify": { "drop": 1 }, "api": { "error_rate": 1, "status": 500 } });
+    testbed.sandbox.set_behaviour(down).await;
+    redeliver(&testbed.api, &payment).await.expect(202);
+    assert_eq!(listed(&testbed, "open").await, [&*payment.id]);
 }
 
 async fn what_cannot_be_delivered_is_not_sent_again((testbed, _): (Testbed, GatewayClient)) {

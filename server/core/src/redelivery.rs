@@ -3,7 +3,7 @@
 use std::sync::Arc;
 use std::time::Duration;
 
-use chasqui_payment::{PaymentId, Status, Timestamp, Undelivered};
+use chasqui_payment::{DeliveryState, PaymentId, Status, Timestamp, Undelivered};
 use chasqui_store::Redelivery;
 use futures_util::{StreamExt, TryStreamExt, stream};
 use tokio::time::timeout;
@@ -61,6 +61,12 @@ impl Payments {
         }
         if payment.urls.notify_url.is_none() && account.notify_url.is_none() {
             return Err(RedeliveryError::NoDestination);
+        }
+        // Before the bytes are looked at: an open delivery needs no answer of Khipu's now.
+        let delivery = self.store.delivery(id).await;
+        let delivery = delivery.map_err(PaymentsError::from)?;
+        if delivery.is_some_and(|delivery| delivery.state == DeliveryState::Open) {
+            return Ok(());
         }
         let stored = self.store.notification(id).await;
         let stored = stored.map_err(PaymentsError::from)?;
@@ -152,8 +158,8 @@ impl Payments {
         while dead.len() <= REDELIVERIES_LIMIT {
             let page = self
                 .undelivered(account, Undelivered::Dead, after.as_ref(), PAGE)
-                .await?
-                .unwrap_or_default();
+                .await?;
+            let page = page.unwrap_or_default();
             let ids: Vec<_> = page.into_iter().map(|listed| listed.payment_id).collect();
             after = ids.last().cloned();
             let states = self.store.states(&ids).await?;
