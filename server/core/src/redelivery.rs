@@ -44,7 +44,7 @@ pub enum RedeliveryError {
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Redeliveries {
     pub count: usize,
-    /// There are more than one call reopens: 10,000.
+    /// There may be more: one call reopens 10,000.
     pub has_more: bool,
 }
 
@@ -148,7 +148,7 @@ impl Payments {
         Ok(Redeliveries { count, has_more })
     }
 
-    /// Those of payments that are confirmed still, and whether there are more than the limit.
+    /// Those of payments that are confirmed still, at most the limit, and whether there may be more.
     async fn dead_deliveries(
         &self,
         account: &Account,
@@ -159,7 +159,10 @@ impl Payments {
             let page = self
                 .undelivered(account, Undelivered::Dead, after.as_ref(), PAGE)
                 .await?;
-            let page = page.unwrap_or_default();
+            // The payment after which to go on expired meanwhile: the next call begins from the first one.
+            let Some(page) = page else {
+                return Ok((dead, true));
+            };
             let ids: Vec<_> = page.into_iter().map(|listed| listed.payment_id).collect();
             after = ids.last().cloned();
             let states = self.store.states(&ids).await?;

@@ -149,7 +149,7 @@ pub(super) struct BulkRedelivery {
 pub(super) struct RedeliveredCount {
     /// The deliveries that are due again, or with dry_run would be.
     count: usize,
-    /// There were more than one call takes: 10,000. Call again.
+    /// There may be more: one call takes 10,000. Call again.
     has_more: bool,
 }
 
