@@ -180,3 +180,94 @@ impl Payments {
         Ok((dead, has_more))
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use chasqui_payment::{JobKind, NewJob, StatusKind};
+    use chasqui_store::{Delivery, JobResult};
+
+    use super::*;
+    use crate::tests::fixture::{Stage, id};
+
+    /// Confirmed payments whose deliveries are dead, the first scheduled first.
+    async fn dead_letters(stage: &Stage, count: usize) -> Vec<PaymentId> {
+        let ids: Vec<_> = (0..count).map(|n| id(&format!("p{n:05}"))).collect();
+        for id in &ids {
+            let jobs = vec![NewJob::delivery(clock::now())];
+            stage.commit_with(id, StatusKind::Confirmed, jobs).await;
+        }
+        let lease = Duration::from_secs(60);
+        let due = clock::now();
+        let leased = stage.store.lease_due(JobKind::Delivery, due, count, lease);
+        for leased in leased.await.expect("lease") {
+            let finished = stage.store.finish(&leased, &JobResult::Dead, None).await;
+            assert!(finished.expect("finish"));
+        }
+        ids
+    }
+
+    async fn delivery(stage: &Stage, id: &PaymentId) -> Delivery {
+        let delivery = stage.store.delivery(id).await.expect("read");
+        delivery.expect("a delivery")
+    }
+
+    #[tokio::test]
+    async fn dead_letters_of_several_pages_are_due_one_after_the_other() {
+        let stage = Stage::in_memory();
+        let count = 2 * PAGE + 1;
+        let ids = dead_letters(&stage, count).await;
+        let all = Redeliveries {
+            count,
+            has_more: false,
+        };
+        let account = stage.account();
+        let counted = stage.payments.redeliver_dead(account, true).await;
+        assert_eq!(counted.expect("counted"), all);
+        assert_eq!(
+            delivery(&stage, &ids[0]).await.next_at,
+            None,
+            "counted only"
+        );
+
+        let reopened = stage.payments.redeliver_dead(account, false).await;
+        assert_eq!(reopened.expect("reopened"), all);
+        let mut due = Vec::new();
+        for id in &ids {
+            due.push(delivery(&stage, id).await.next_at.expect("open"));
+        }
+        due.sort_unstable();
+        for two in due.windows(2) {
+            assert_eq!(two[1].since(two[0]), SPACING);
+        }
+        let again = stage.payments.redeliver_dead(account, false).await;
+        assert_eq!(again.expect("none").count, 0);
+    }
+
+    #[tokio::test]
+    async fn one_call_reopens_a_limited_number_and_the_next_the_others() {
+        let stage = Stage::in_memory();
+        dead_letters(&stage, REDELIVERIES_LIMIT + 2).await;
+        for (dry_run, count, has_more) in [
+            (true, REDELIVERIES_LIMIT, true),
+            (false, REDELIVERIES_LIMIT, true),
+            (false, 2, false),
+            (false, 0, false),
+        ] {
+            let redelivered = stage.payments.redeliver_dead(stage.account(), dry_run);
+            let expected = Redeliveries { count, has_more };
+            assert_eq!(redelivered.await.expect("redelivered"), expected);
+        }
+    }
+
+    #[tokio::test]
+    async fn a_reversed_payment_is_neither_counted_nor_reopened() {
+        let stage = Stage::in_memory();
+        let ids = dead_letters(&stage, 2).await;
+        stage.commit(&ids[0], StatusKind::Reversed).await;
+        for dry_run in [true, false] {
+            let redelivered = stage.payments.redeliver_dead(stage.account(), dry_run);
+            assert_eq!(redelivered.await.expect("redelivered").count, 1);
+        }
+        assert_eq!(delivery(&stage, &ids[0]).await.next_at, None);
+    }
+}
