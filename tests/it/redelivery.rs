@@ -16,6 +16,7 @@ on_both_stores! {
     an_open_delivery_is_listed_and_stays_as_it_is
     an_open_delivery_without_bytes_is_accepted_while_khipu_fails
     what_cannot_be_delivered_is_not_sent_again
+    a_payment_that_was_reversed_unnoticed_is_not_sent_again
     a_mistaken_request_is_refused_by_its_field
 }
 
@@ -184,6 +185,25 @@ async fn an_open_delivery_without_bytes_is_accepted_while_khipu_fails(
     testbed.sandbox.set_behaviour(down).await;
     redeliver(&testbed.api, &payment).await.expect(202);
     assert_eq!(listed(&testbed, "open").await, [&*payment.id]);
+}
+
+async fn a_payment_that_was_reversed_unnoticed_is_not_sent_again(
+    (mut testbed, _): (Testbed, GatewayClient),
+) {
+    let payment = testbed.create(json!({})).await;
+    testbed.sandbox.act(&payment.id, "conciliate").await;
+    testbed.merchant.next().await;
+    eventually("it is done", async || {
+        listed(&testbed, "open").await.is_empty().then_some(())
+    })
+    .await;
+    // Khipu notifies of no reversal, and nothing visits the payment.
+    testbed.sandbox.act(&payment.id, "reverse").await;
+    redeliver(&testbed.api, &payment)
+        .await
+        .expect_problem(409, "not_confirmed");
+    assert_eq!(testbed.api.status(&payment).await["status"], "reversed");
+    assert!(testbed.deliveries_so_far().await.is_empty());
 }
 
 async fn what_cannot_be_delivered_is_not_sent_again((testbed, _): (Testbed, GatewayClient)) {

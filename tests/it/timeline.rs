@@ -15,6 +15,7 @@ on_both_stores! {
     a_page_that_polls_in_a_loop_does_not_fill_the_timeline
     a_receipt_for_what_was_not_sent_is_not_recorded
     an_open_delivery_keeps_its_bytes
+    a_stored_notification_is_sent_again_although_khipu_fails
     after_the_erasure_a_delivery_is_rebuilt_from_khipu
     after_the_erasure_nothing_is_sent_that_khipu_does_not_confirm
 }
@@ -192,6 +193,24 @@ async fn an_open_delivery_keeps_its_bytes((mut testbed, _): (Testbed, KhipuProxy
         .api
         .call(Method::DELETE, "/v1/payments/unknown00000/personal-data");
     send(unknown).await.expect_problem(404, "unknown_payment");
+}
+
+async fn a_stored_notification_is_sent_again_although_khipu_fails(
+    (mut testbed, khipu): (Testbed, KhipuProxy),
+) {
+    let payment = testbed.create(json!({})).await;
+    testbed.sandbox.act(&payment.id, "conciliate").await;
+    let first = testbed.merchant.next().await;
+    eventually("the delivery is done", async || {
+        let timeline = timeline(&testbed.api, &payment).await;
+        (timeline["delivery"]["state"] == "done").then_some(())
+    })
+    .await;
+    khipu.respond_with(500, &[], "{}");
+    let path = format!("/v1/payments/{}/redeliver", payment.id);
+    testbed.api.post(&path, "").await.expect(202);
+    let again = testbed.merchant.next().await;
+    assert_eq!(first.body, again.body);
 }
 
 /// A payment whose delivery is done and whose payer's data was erased.

@@ -17,6 +17,9 @@ use crate::payments::Payments;
 /// How long Khipu is waited for, where the notification's bytes are gone.
 const REBUILD_TIMEOUT: Duration = Duration::from_secs(15);
 
+/// How long Khipu is waited for, where the bytes are here and it may know of a reversal.
+const REVERSAL_TIMEOUT: Duration = Duration::from_secs(3);
+
 /// The most dead deliveries that one call reopens.
 const REDELIVERIES_LIMIT: usize = 10_000;
 
@@ -70,12 +73,32 @@ impl Payments {
         }
         let stored = self.store.notification(id).await;
         let stored = stored.map_err(PaymentsError::from)?;
-        if !stored.is_some_and(|stored| may_be_delivered(&stored, &payment, account)) {
+        if stored.is_some_and(|stored| may_be_delivered(&stored, &payment, account)) {
+            self.learn_of_reversal(account, id).await;
+        } else {
             self.require_content(account, id).await?;
         }
         self.reopen(account, id, clock::now()).await?;
         self.wake.deliveries.notify_one();
         Ok(())
+    }
+
+    /// A delivery means "paid", and the payment may have been reversed since it was confirmed. Without an answer of Khipu's
+    /// what is known here counts.
+    async fn learn_of_reversal(self: &Arc<Self>, account: &Arc<Account>, id: &PaymentId) {
+        let asked = async {
+            self.acquire_for_visit(account, id).await?;
+            self.refresh_now(account, id).await
+        };
+        match timeout(REVERSAL_TIMEOUT, asked).await {
+            Ok(Ok(_)) => {}
+            Ok(Err(error)) => {
+                tracing::info!(payment_id = %id, %error, "khipu could not be asked before a redelivery");
+            }
+            Err(_) => {
+                tracing::info!(payment_id = %id, "khipu did not answer in time before a redelivery");
+            }
+        }
     }
 
     /// Fails unless Khipu gives what a delivery would have to say. Not kept: an attempt asks Khipu again.

@@ -58,6 +58,9 @@ impl PaymentIndex for RedisStore {
 /// The most changes that are read of one partition at once. Of a hundred, a partition has two or so.
 const PER_PARTITION: usize = 16;
 
+/// A rare status is looked for in many payments, and each round trip reads at least so many.
+const LEAST_READ: usize = 256;
+
 const CHANGED_FIELDS: &str = "status status_at late reason account transaction_id";
 
 async fn changed_since(
@@ -79,7 +82,7 @@ async fn changed_since(
             None => true,
         };
         let changes: Vec<_> = section.changes.iter().filter(after).collect();
-        for changes in changes.chunks(limit) {
+        for changes in changes.chunks(limit.max(LEAST_READ)) {
             let missing = limit - found.len();
             if missing == 0 {
                 break;
