@@ -25,12 +25,20 @@ const COUNTERS: usize = 1 << 16;
 /// The most recordings at once. The store commits waiting ones together.
 const IN_FLIGHT: usize = 64;
 
+/// Between two warnings that visits cannot be stored.
+const WARNING_INTERVAL: Duration = Duration::from_secs(10);
+
 #[derive(Debug)]
 pub(crate) struct VisitRecorder {
     hasher: RandomState,
     recent: Mutex<Recent>,
     in_flight: Arc<Semaphore>,
+    failures: Arc<Failures>,
 }
+
+/// When a failure was last logged. A store that is down fails every visit.
+#[derive(Debug, Default)]
+struct Failures(Mutex<Option<Instant>>);
 
 /// How often visits came since a moment.
 #[derive(Debug)]
@@ -48,6 +56,7 @@ impl VisitRecorder {
                 counts: vec![0; COUNTERS].into(),
             }),
             in_flight: Arc::new(Semaphore::new(IN_FLIGHT)),
+            failures: Arc::default(),
         }
     }
 
@@ -79,13 +88,27 @@ impl VisitRecorder {
             return;
         };
         let (store, id, at) = (Arc::clone(store), id.clone(), clock::now());
+        let failures = Arc::clone(&self.failures);
         spawn_detached("a visit's record", async move {
             if let Err(error) = store.record_visit(&id, visit, at).await {
                 metrics::counter!("chasqui_visits_not_recorded_total").increment(1);
-                tracing::debug!(payment_id = %id, %error, "a visit could not be recorded in the timeline");
+                if failures.is_warning_due(Instant::now()) {
+                    tracing::warn!(payment_id = %id, %error, "a visit could not be recorded in the timeline; further failures are counted only");
+                }
             }
             drop(permit);
         });
+    }
+}
+
+impl Failures {
+    fn is_warning_due(&self, now: Instant) -> bool {
+        let mut warned_at = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        let is_due = warned_at.is_none_or(|at| now.duration_since(at) >= WARNING_INTERVAL);
+        if is_due {
+            *warned_at = Some(now);
+        }
+        is_due
     }
 }
 
@@ -121,5 +144,19 @@ mod tests {
             .filter(|n| recorder.admit(&id(&format!("p{n}")), watched, Instant::now()))
             .count();
         assert!(admitted > 19_990, "{admitted}");
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn a_store_that_is_down_is_warned_of_at_intervals() {
+        let failures = Failures::default();
+        let warnings = || {
+            let visits = 0..100;
+            visits
+                .filter(|_| failures.is_warning_due(Instant::now()))
+                .count()
+        };
+        assert_eq!(warnings(), 1);
+        tokio::time::advance(WARNING_INTERVAL).await;
+        assert_eq!(warnings(), 1);
     }
 }
