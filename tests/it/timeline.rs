@@ -95,6 +95,7 @@ async fn the_whole_story_of_a_payment_is_in_its_timeline((mut testbed, _): (Test
         .map(|entry| entry["at"].as_str().expect("a time"))
         .collect();
     assert_eq!(found["created_at"], times[0]);
+    assert!(times.is_sorted(), "oldest first: {times:?}");
     let story = |event: &str| -> Vec<Value> {
         let of_event = entries.iter().filter(|entry| entry["event"] == event);
         of_event
