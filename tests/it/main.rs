@@ -17,6 +17,7 @@
 //! | several accounts on one gateway | `account_isolation` |
 //! | reading Khipu | `khipu_polling` (pace and coalescing), `checks` (payments without watchers), `adoption` (payments unknown here) |
 //! | the merchant's webhook | `deliveries` |
+//! | a payment's history, and the erasure of its payer's data | `timeline`, `personal_data` (the store's files) |
 //! | a payer who tries again | `resuming` |
 //! | limits on connections | `connection_limits`, `unauthenticated` |
 //! | events at the same time | `concurrency` |
@@ -60,6 +61,7 @@ mod metrics;
 mod notification_verdicts;
 mod notifications;
 mod payment_lifecycle;
+mod personal_data;
 mod redelivery;
 mod refunds;
 mod resuming;

@@ -36,7 +36,7 @@ async fn timeline(api: &GatewayClient, payment: &TestPayment) -> Value {
     answer.expect(200).json()
 }
 
-fn events(timeline: &Value) -> Vec<String> {
+pub(crate) fn events(timeline: &Value) -> Vec<String> {
     let entries = timeline["entries"].as_array().expect("entries");
     let names = entries
         .iter()
@@ -45,7 +45,7 @@ fn events(timeline: &Value) -> Vec<String> {
 }
 
 /// Waits for an event, which is recorded after what it is about.
-async fn until(api: &GatewayClient, payment: &TestPayment, event: &str) -> Value {
+pub(crate) async fn until(api: &GatewayClient, payment: &TestPayment, event: &str) -> Value {
     eventually(event, async || {
         let timeline = timeline(api, payment).await;
         events(&timeline)
@@ -175,7 +175,7 @@ async fn a_receipt_for_what_was_not_sent_is_not_recorded((testbed, _): (Testbed,
     assert_eq!(seen[0]["version"], 11);
 }
 
-async fn erase(testbed: &Testbed, payment: &TestPayment) -> HttpResponse {
+pub(crate) async fn erase(testbed: &Testbed, payment: &TestPayment) -> HttpResponse {
     let path = format!("/v1/payments/{}/personal-data", payment.id);
     send(testbed.api.call(Method::DELETE, &path)).await
 }
