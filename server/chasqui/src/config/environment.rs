@@ -101,3 +101,6 @@ fn place_inside(slot: &mut Value, path: &[String], text: String) -> Result<(), S
         _ => Err("is nested deeper than the key".into()),
     }
 }
+
+#[cfg(test)]
+mod tests;
