@@ -8,13 +8,15 @@ mod shell;
 use blocks::blocks;
 
 /// The documents whose shell commands other tests of this module run, each with the number of its blocks.
-const RUN: [(&str, usize); 6] = [
+const RUN: [(&str, usize); 8] = [
     ("README.md", 9),
     ("CONTRIBUTING.md", 1),
+    ("examples/demo/README.md", 1),
     ("examples/node-express/README.md", 1),
     ("examples/php/README.md", 1),
     ("examples/python-flask/README.md", 1),
     ("examples/static-serverless/README.md", 1),
+    ("sandbox/README.md", 1),
 ];
 
 #[test]

@@ -76,12 +76,25 @@ fn word_after(text: &str, label: &str) -> String {
         .to_owned()
 }
 
+/// The first command of a document, which a reader ends with Ctrl-C, prints where it listens.
+async fn prints_its_address(path: &str) {
+    let command = blocks(&document(path), "sh")[0].trim().to_owned();
+    let mut shell = Shell::start();
+    shell.run(&format!("{command} &")).await;
+    shell.printed("http://127.0.0.1:9090").await;
+}
+
 #[tokio::test]
 async fn the_demo_of_the_readme_prints_its_addresses() {
-    let text = document("README.md");
-    let mut shell = Shell::start();
-    let demo = blocks(&text, "sh")[0].trim().to_owned();
-    // A reader ends it with Ctrl-C.
-    shell.run(&format!("{demo} &")).await;
-    shell.printed("http://").await;
+    prints_its_address("README.md").await;
+}
+
+#[tokio::test]
+async fn the_demo_of_its_own_readme_prints_its_addresses() {
+    prints_its_address("examples/demo/README.md").await;
+}
+
+#[tokio::test]
+async fn the_sandbox_of_its_readme_prints_its_address() {
+    prints_its_address("sandbox/README.md").await;
 }

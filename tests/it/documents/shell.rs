@@ -128,7 +128,7 @@ fn isolated() -> Command {
 fn write_cargo(path: &Path) {
     let script = format!(
         "#!/bin/sh\nfor word; do shift; [ \"$word\" = --release ] || set -- \"$@\" \"$word\"; done\n\
-         cd '{}' && exec '{}' \"$@\" --offline\n",
+         cd '{}' && CARGO_NET_OFFLINE=true exec '{}' \"$@\"\n",
         workspace().display(),
         env!("CARGO"),
     );
